@@ -1,0 +1,95 @@
+"""Problems as values: what is wrong, where it stands in a file, and how to put it right."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Path: TypeAlias = "tuple[str | int, ...]"
+"""The route into a document: keys of mappings and indexes of lists, from the root."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file; line and column count from 1, as editors do."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Locator(Protocol):
+    """Whatever can say where a path of its data was written."""
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        """The place of the value at `path` (or of its key); of the nearest ancestor if it does not exist."""
+        ...
+
+    def source_line(self, line: int) -> str | None:
+        """The text of a line (from 1), for the caret."""
+        ...
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One problem. `related` are other places that belong to it, such as the first of two equal keys."""
+
+    code: str
+    message: str
+    place: Place
+    hint: str | None = None
+    source: str | None = None
+    related: tuple[tuple[Place, str], ...] = ()
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.severity}: {self.message}"
+
+
+def problem(
+    locator: Locator,
+    path: Path,
+    message: str,
+    *,
+    code: str,
+    hint: str | None = None,
+    key: bool = False,
+    severity: Severity = Severity.ERROR,
+) -> Diagnostic:
+    """A diagnostic at `path` of the located document."""
+    place = locator.locate(path, key=key)
+    return Diagnostic(
+        code=code, message=message, place=place, hint=hint, source=locator.source_line(place.line), severity=severity
+    )
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sorted by file, line and column, without repetitions: the same input gives the same list."""
+    unique = {(d.place, d.message): d for d in diagnostics}
+    return tuple(unique[key] for key in sorted(unique))
+
+
+def closest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that was probably meant, if one is near."""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def choose(word: str, choices: Sequence[str]) -> str:
+    """A hint: the closest match first, then every valid value."""
+    near = closest(word, choices)
+    listed = ", ".join(choices)
+    return f"did you mean {near!r}? Valid: {listed}" if near else f"valid: {listed}"

@@ -1,0 +1,102 @@
+"""One row of the expanded matrix, as every later stage sees it: frozen, and free of templates and of secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cursor import Json
+
+
+class Platform(StrEnum):
+    WEB = "web"
+    ANDROID = "android"
+    IOS = "ios"
+
+
+class TargetKind(StrEnum):
+    """What a test is pointed at; an entry names one at most."""
+
+    WEB_URL = "web_url"
+    BINARY_URL = "binary_url"
+    BINARY = "binary"
+    TARGET_ID = "target_id"
+    BUNDLE_ID = "bundle_id"
+    ENVIRONMENT = "environment"
+
+
+class SelectionKind(StrEnum):
+    """How an entry names its tests; a category is the vendor's own named collection."""
+
+    TEST_IDS = "test_ids"
+    CATEGORY_IDS = "category_ids"
+    TAGS = "tags"
+
+
+class Strategy(StrEnum):
+    """How a test signs in."""
+
+    NONE = "none"
+    GENERATED = "generated"
+    SPECIFIC = "specific"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    kind: TargetKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    kind: SelectionKind
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """An artifact of type `authentication`, the only type so far."""
+
+    strategy: Strategy
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for an entry's run and verdict. `timeout_s` counts seconds from the create."""
+
+    timeout_s: float
+    allow_failure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an entry was written; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An expanded, rendered row. Strings may hold secret placeholders."""
+
+    id: str
+    vendor: str
+    policy: Policy
+    origin: Origin
+    name: str | None = None
+    labels: tuple[str, ...] = ()
+    platform: Platform | None = None
+    target: Target | None = None
+    selection: Selection | None = None
+    artifacts: tuple[Authentication, ...] = ()
+    options: Mapping[str, Json] = field(default_factory=dict)

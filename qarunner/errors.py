@@ -1,0 +1,80 @@
+"""Every way in which qarunner stops: one class and one exit code for each."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.diagnostics import Diagnostic
+
+
+class ExitCode(IntEnum):
+    """The exit codes that pipelines rely on."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING = 3
+    CREDENTIAL = 4
+    STALE = 5
+    BUDGET = 6
+    TIMEOUT = 7
+    NO_VERDICT = 8
+    BUG = 9
+    CHANGES = 10
+    UNAVAILABLE = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+PRECEDENCE = (
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.BUG,
+    ExitCode.FAILED,
+    ExitCode.CREDENTIAL,
+    ExitCode.BUDGET,
+    ExitCode.NO_VERDICT,
+    ExitCode.TIMEOUT,
+    ExitCode.UNAVAILABLE,
+    ExitCode.NOTHING,
+)
+"""Which code wins when several apply: a real failure is never hidden behind a lesser one."""
+
+
+class UserError(Exception):
+    """Something the user can put right: printed as one line plus a hint, never as a traceback."""
+
+    code = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ManifestError(UserError):
+    """The manifest has problems; all of them, each with its place."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(f"{len(diagnostics)} problems in the manifest")
+        self.diagnostics = tuple(diagnostics)
+
+
+class NothingSelected(UserError):  # noqa: N818  a state, not a fault: exit 3
+    """No entry is left to run."""
+
+    code = ExitCode.NOTHING
+
+
+class OverBudget(UserError):  # noqa: N818  a state, not a fault: exit 6
+    """The plan needs more tests than it may use; nothing was sent."""
+
+    code = ExitCode.BUDGET
+
+
+class RunFolderError(UserError):
+    """A run's folder is missing, locked, unreadable or cannot be written."""

@@ -1,0 +1,291 @@
+"""What an adapter's author needs: the types that go in and out, and the protocol between them.
+
+An adapter is pure and stateless. It never sends, sleeps, retries, logs or reads the environment; the engine does
+that, once, for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from qarunner.cursor import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qarunner.cursor import Json
+    from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
+
+
+class Verdict(StrEnum):
+    """What became of a test, an entry or a run. Only `passed` and `flaky` let a build through."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    FLAKY = "flaky"
+    SKIPPED = "skipped"
+    ERROR = "error"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+GOOD = frozenset({Verdict.PASSED, Verdict.FLAKY})
+FINISHED = frozenset({Verdict.PASSED, Verdict.FLAKY, Verdict.FAILED, Verdict.BLOCKED})
+"""Verdicts of tests that ran to an end: what `gate.min_tests` counts."""
+
+
+class Cause(StrEnum):
+    """Why there is no ordinary verdict; decides the exit code."""
+
+    REFUSED = "refused"
+    CREDENTIAL = "credential"
+    ALLOWANCE = "allowance"
+    UNCERTAIN = "uncertain"
+    UNAVAILABLE = "unavailable"
+    BUG = "bug"
+
+
+# --- requests and replies ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, relative to the vendor's base URL. The credential and the idempotency key are added when it is sent."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer over HTTP, whatever its status. Header names are in lower case; secrets are already placeholders."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004  any 2xx: no vendor promises one code
+
+    def json(self) -> Cursor:
+        """The body; UnexpectedData if it is not JSON."""
+        return Cursor.parse(self.text, "reply $")
+
+
+# --- what an adapter is asked with, and answers -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """Where a build comes from; everything is optional."""
+
+    repository: str | None = None
+    ref: str | None = None
+    commit: str | None = None
+    event: str | None = None
+    build_url: str | None = None
+    pr_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One create call: its entries, the vendor's settings from the manifest, and the build's metadata."""
+
+    entries: tuple[Entry, ...]
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRun:
+    """A run at a vendor. `memo` is what the adapter wants to be told again when it reads the run's status."""
+
+    id: str
+    url: str | None = None
+    memo: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    title: str
+    verdict: Verdict
+    message: str | None = None
+    screenshot_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test's result. `raw_status` is the vendor's own word; durations are seconds."""
+
+    id: str
+    verdict: Verdict
+    name: str | None = None
+    raw_status: str | None = None
+    duration_s: float | None = None
+    url: str | None = None
+    message: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one entry. `counts` stands in for cases where the vendor tells numbers alone."""
+
+    verdict: Verdict
+    cases: tuple[Case, ...] = ()
+    counts: Mapping[Verdict, int] = field(default_factory=dict)
+    message: str | None = None
+    url: str | None = None
+    raw_status: str | None = None
+    duration_s: float | None = None
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over."""
+
+    note: str
+    wait_s: float | None = None
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """Send this as well, and ask again with one reply more."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The run is over. An entry of the call that has no outcome here becomes `unknown`."""
+
+    outcomes: Mapping[str, Outcome]
+
+
+Status: TypeAlias = "Running | More | Finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A vendor's error answer in words. `cause` says what it means for the exit code."""
+
+    message: str
+    cause: Cause = Cause.REFUSED
+
+
+# --- what a vendor can do ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """The table that the check, `qarunner vendors` and the docs share.
+
+    `targets` maps a platform to the targets that it takes there (None: entries without a platform).
+    `instead` maps a manifest word that the vendor cannot take (`test_ids`, `web_url`, `artifacts`, `ios` …) to the
+    reason and, where there is one, the way to do it instead.
+    """
+
+    targets: Mapping[Platform | None, frozenset[TargetKind]]
+    target_required: bool
+    selections: frozenset[SelectionKind]
+    several_ids: bool = True
+    artifacts: bool = False
+    cancel: bool = False
+    per_test_results: bool = True
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How often a vendor may be asked. Rates are requests a minute (None: not documented), intervals are seconds."""
+
+    every_s: float
+    max_s: float
+    reads: int | None = None
+    creates: int | None = None
+    all: int | None = None
+    max_in_flight: int = 16
+    hint_s: tuple[float, float] | None = None
+    """The bounds within which the vendor's own hint is followed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorInfo:
+    """Everything about a vendor that is data. `auth` is the header and its text, with `{key}` for the credential."""
+
+    name: str
+    title: str
+    docs: str
+    base_url: str
+    url_env: tuple[str, ...]
+    key_env: str
+    auth: tuple[str, str]
+    capabilities: Capabilities
+    pacing: Pacing
+    idempotency_header: str | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """JSON Schema of an entry's `options`, as `properties`."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """JSON Schema of what this vendor adds under `vendors.<name>`, as `properties`."""
+    credential_environ: tuple[str, ...] = ()
+    """Names of other credentials of this vendor; templates can never read them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """Something in an entry that this vendor cannot do. `path` leads from the entry to the place."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+
+
+class Vendor(Protocol):
+    """An adapter. Exceptions other than UnexpectedData out of its methods are its bugs, and end one job alone."""
+
+    info: VendorInfo
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterable[Complaint]:
+        """What the capability table cannot say of a row of the manifest; strings may still be templates.
+
+        The row is the merged mapping with the manifest's own keys; it passed the schema and the table.
+        """
+        ...
+
+    def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
+        """Which entries share one create call, in order."""
+        ...
+
+    def submit(self, call: Call) -> Request:
+        """The create."""
+        ...
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
+        """The runs that a 2xx answer to a create tells of. UnexpectedData: it cannot be told whether there is one."""
+        ...
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:
+        """The first request for a run's status."""
+        ...
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        """What the replies to `poll` and to each `More` say. `polls` counts earlier polls of this run."""
+        ...
+
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:
+        """The request that stops a run; None where the vendor has none."""
+        ...
+
+    def refused(self, reply: Reply) -> Refusal:
+        """An error answer in words, from whichever call."""
+        ...
