@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up what they need in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := examples/storefront/qa-matrix.yml
+
+.PHONY: demo test check format setup golden clean
+
+demo: .venv/ready
+	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
+
+test: check
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: .venv/ready-dev
+	$(BIN)/python -m pytest --update-golden -q
+
+setup: .venv/ready-dev
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[emulator]"
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,299 @@
+"""The commands, wired: each signature stands here, each body is imported when it is called."""
+
+# ruff: noqa: PLC0415, PLR0913, PLR0917, FBT002  imports cost time that other commands must not pay, and typer reads
+# options from arguments
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from qarunner import __version__
+from qarunner.cli import options as opt
+from qarunner.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qarunner.cli.console import Console
+
+app = typer.Typer(
+    name="qarunner",
+    help="One committed test matrix for every QA vendor: validate, plan, apply, gate.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+_BROKEN_PIPE = 141  # as a shell reports a process that wrote to a closed pipe; above all, not 0
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+    if wanted:
+        typer.echo(f"qarunner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def validate(
+    files: opt.Manifests = None, output: opt.Output = "text", quiet: opt.Quiet = False, no_color: opt.NoColor = False
+) -> int:
+    """Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set."""
+    from qarunner.cli import checking
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, output=output, quiet=quiet, no_color=no_color)
+    return checking.validate(console, files or ())
+
+
+@app.command()
+def plan(
+    file: opt.Manifest = None,
+    select: opt.Select = None,
+    var: opt.Var = None,
+    env_file: opt.EnvFile = None,
+    allow_secret: opt.AllowSecret = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE", help="Also writes the plan as JSON; the same input, the same bytes."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")] = "text",
+    no_color: opt.NoColor = False,
+) -> int:
+    """Show every request that apply would send, secrets masked. Nothing is sent."""
+    from qarunner.cli import planning
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, no_color=no_color)
+    given = planning.Given(
+        file=file,
+        select=tuple(select or ()),
+        var=tuple(var or ()),
+        env_file=tuple(env_file or ()),
+        allow_secret=tuple(allow_secret or ()),
+    )
+    return planning.show_plan(console, os.environ, given, form=form, out=out)
+
+
+@app.command()
+def apply(
+    file: opt.Manifest = None,
+    select: opt.Select = None,
+    var: opt.Var = None,
+    env_file: opt.EnvFile = None,
+    allow_secret: opt.AllowSecret = None,
+    report: opt.Report = None,
+    timeout: opt.Timeout = None,
+    poll_interval: opt.PollInterval = None,
+    max_tests: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max-tests", metavar="N", min=0, help="Refuse to start more tests than this (exit 6)."),
+    ] = None,
+    on_interrupt: opt.OnInterrupt = "cancel",
+    run_id: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--run-id", metavar="ID", help="A name for this run, instead of one made from the time."),
+    ] = None,
+    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Against emulated vendors, started inside: nothing is sent or paid.")
+    ] = False,
+    scenario: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--scenario", metavar="FILE", help="With --rehearse: what the emulated vendors do."),
+    ] = None,
+    output: opt.Output = "text",
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    no_color: opt.NoColor = False,
+) -> int:
+    """Plan, run, wait, report, gate. The exit code is the gate."""
+    from qarunner.cli import applying, planning
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
+    given = planning.Given(
+        file=file,
+        select=tuple(select or ()),
+        var=tuple(var or ()),
+        env_file=tuple(env_file or ()),
+        allow_secret=tuple(allow_secret or ()),
+    )
+    order = applying.Order(
+        reports=tuple(report or ()),
+        timeout=timeout,
+        poll_interval=poll_interval,
+        on_interrupt=on_interrupt,
+        run_id=run_id,
+        runs_dir=runs_dir,
+        max_tests=max_tests,
+        rehearse=rehearse,
+        scenario=scenario,
+    )
+    return _guarded(console, lambda: applying.apply(console, os.environ, given, order))
+
+
+@app.command()
+def resume(
+    run: opt.RunId = None,
+    resubmit: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--resubmit", metavar="ID", help="An uncertain job or entry made no run: start it again."),
+    ] = None,
+    drop: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--drop", metavar="ID", help="Leave an uncertain job or entry as it is: unknown."),
+    ] = None,
+    env_file: opt.EnvFile = None,
+    allow_secret: opt.AllowSecret = None,
+    report: opt.Report = None,
+    timeout: opt.Timeout = None,
+    poll_interval: opt.PollInterval = None,
+    on_interrupt: opt.OnInterrupt = "cancel",
+    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
+    output: opt.Output = "text",
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    no_color: opt.NoColor = False,
+) -> int:
+    """Go on with an interrupted apply, from its folder. No entry is started twice."""
+    from qarunner.cli import applying
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
+    order = applying.Order(
+        reports=tuple(report or ()),
+        timeout=timeout,
+        poll_interval=poll_interval,
+        on_interrupt=on_interrupt,
+        run_id=run,
+        runs_dir=runs_dir,
+    )
+    return _guarded(
+        console,
+        lambda: applying.resume(
+            console,
+            os.environ,
+            order,
+            env_files=tuple(env_file or ()),
+            allow=tuple(allow_secret or ()),
+            resubmit=tuple(resubmit or ()),
+            drop=tuple(drop or ()),
+        ),
+    )
+
+
+@app.command()
+def report(
+    run: opt.RunId = None,
+    form: Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")] = "json",
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE", help="Where to write it. Default: print it."),
+    ] = None,
+    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
+) -> int:
+    """Render a report again from a run's journal. Offline."""
+    from qarunner.cli import applying
+    from qarunner.cli.console import open_console
+
+    return applying.report(open_console(os.environ), runs_dir, run, form=form, out=out)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the manifest, for editors and other tools."""
+    from qarunner.manifest.schema import text
+
+    sys.stdout.write(text())
+    return ExitCode.OK
+
+
+@app.command()
+def vendors(
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[NAME]", help="One vendor, in detail.", show_default=False),
+    ] = None,
+    output: opt.Output = "text",
+) -> int:
+    """Show what each vendor can do: the table that the check uses."""
+    from qarunner.cli import checking
+    from qarunner.cli.console import open_console
+
+    return checking.vendors(open_console(os.environ, output=output), name)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def emulator(context: typer.Context) -> int:
+    """Serve the emulated vendor APIs on loopback, with a fault script. See `emulator --help`."""
+    from qarunner.cli.rehearsal import run_emulator
+
+    return run_emulator(context.args)
+
+
+def _guarded(console: Console, body: Callable[[], int]) -> int:
+    """Errors of a command that has a console of its own are shown through it."""
+    try:
+        return int(body())
+    except UserError as error:
+        console.failure(error)
+        return int(error.code)
+
+
+def main() -> None:
+    """The program. Every way out has an exit code; a bug is the only one with a crash file."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code."""
+    try:
+        return _run(arguments)
+    except UserError as error:
+        from qarunner.cli.console import open_console
+
+        open_console(os.environ).failure(error)
+        return int(error.code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; a second failure at the interpreter's exit would only add noise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  the last boundary: everything else is a bug of ours
+        from qarunner.cli.crash import report_crash
+
+        return report_crash(error, os.environ)
+
+
+def _run(arguments: list[str]) -> int:
+    import click
+
+    try:
+        result = app(args=arguments, prog_name="qarunner", standalone_mode=False)
+    except click.exceptions.Abort:
+        return int(ExitCode.INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    return int(result) if isinstance(result, int) else int(ExitCode.OK)

@@ -1,0 +1,209 @@
+"""`apply`, `resume` and `report`: the options become settings, and a run begins or goes on."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.cli import inputs, reporting
+from qarunner.cli.options import DEFAULT_RUNS
+from qarunner.cli.planning import prepared, summary, tests_of
+from qarunner.diagnostics import choose
+from qarunner.engine.journal import PLAN, newest, read
+from qarunner.engine.loop import Options
+from qarunner.engine.state import Phase, fold
+from qarunner.errors import ExitCode, OverBudget, UserError
+from qarunner.plan.model import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cli.console import Console
+    from qarunner.cli.planning import Given
+    from qarunner.engine.state import Run
+    from qarunner.plan.model import Plan
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ON_INTERRUPT = ("cancel", "detach")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The words on the command line that say how a run is carried out."""
+
+    reports: tuple[str, ...] = ()
+    timeout: str | None = None
+    poll_interval: str | None = None
+    on_interrupt: str = "cancel"
+    run_id: str | None = None
+    runs_dir: Path = DEFAULT_RUNS
+    max_tests: int | None = None
+    rehearse: bool = False
+    scenario: Path | None = None
+
+    def options(self) -> Options:
+        if self.on_interrupt not in _ON_INTERRUPT:
+            hint = choose(self.on_interrupt, _ON_INTERRUPT)
+            raise UserError(f"--on-interrupt: unknown word {self.on_interrupt!r}", hint=hint)
+        return Options(
+            poll_interval_s=inputs.duration("--poll-interval", self.poll_interval),
+            timeout_s=inputs.duration("--timeout", self.timeout),
+            detach_on_interrupt=self.on_interrupt == "detach",
+        )
+
+
+def apply(console: Console, environ: Mapping[str, str], given: Given, order: Order) -> ExitCode:
+    """Everything that can be wrong is looked for before the first request leaves."""
+    from qarunner.cli.session import Settings, new_run_id, start  # noqa: PLC0415  requests and threads
+
+    options, reports = order.options(), reporting.wanted(order.reports)
+    run_id = _checked_id(order.run_id) if order.run_id else new_run_id(time.time())
+    if order.scenario is not None and not order.rehearse:
+        raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
+    found, environ = prepared(environ, given)
+    for remark in found.remarks:
+        console.warn(f"qarunner: warning: {remark}")
+    _within(found.plan, order.max_tests)
+    with ExitStack() as stack:
+        if order.rehearse:
+            from qarunner.cli.rehearsal import rehearse  # noqa: PLC0415  the emulator is an extra
+
+            environ = {**environ, **stack.enter_context(rehearse(found.plan, order.scenario))}
+        settings = Settings(
+            environ=environ, runs_dir=order.runs_dir, reports=reports, options=options, rehearsal=order.rehearse
+        )
+        console.note(f"{found.plan.name}: {summary(found.plan)}; run {run_id}")
+        return start(found.plan, found.secrets, settings, console, run_id)
+
+
+def _within(plan: Plan, most: int | None) -> None:
+    tests = tests_of(plan)
+    if most is not None and tests > most:
+        raise OverBudget(
+            f"the plan runs {tests} tests, --max-tests allows {most}; nothing was sent",
+            hint="choose fewer entries with --select, or raise the number",
+        )
+
+
+def _checked_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise UserError(f"{run_id!r} is no run id", hint="letters, digits, dots, dashes and underscores, 100 at most")
+    return run_id
+
+
+def resume(
+    console: Console,
+    environ: Mapping[str, str],
+    order: Order,
+    *,
+    env_files: tuple[Path, ...],
+    allow: tuple[str, ...],
+    resubmit: tuple[str, ...],
+    drop: tuple[str, ...],
+) -> ExitCode:
+    """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
+    from qarunner.cli.session import Settings, go_on  # noqa: PLC0415
+
+    options, reports = order.options(), reporting.wanted(order.reports)
+    environ = inputs.with_env_files(environ, env_files)
+    folder = find_run(order.runs_dir, order.run_id)
+    plan = read_plan(folder)
+    run = fold(plan, read(folder)[0])
+    if run.rehearsal:
+        raise UserError(
+            f"run {folder.name} was a rehearsal: its emulated vendors are gone", hint="qarunner apply --rehearse again"
+        )
+    for name, url in run.endpoints.items():
+        _note_moved(console, name, url, environ)
+    decisions = [*_decisions(run, resubmit, resubmit_=True), *_decisions(run, drop, resubmit_=False)]
+    settings = Settings(environ=environ, runs_dir=order.runs_dir, reports=reports, options=options)
+    secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
+    console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
+    return go_on(folder, plan, secrets, settings, console, lambda _: decisions)
+
+
+def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str]) -> None:
+    """A run that is asked for at another address is probably not there: said, since it may be a proxy that moved."""
+    from qarunner.vendors import registry  # noqa: PLC0415
+
+    info = registry.get(name).info
+    current = next((environ[variable] for variable in info.url_env if environ.get(variable)), info.base_url)
+    if current.rstrip("/") != url:
+        console.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
+
+
+def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
+    """The text of the plan's secrets; each needs its word of permission again, as it is sent again."""
+    missing = [name for name in plan.secrets if not environ.get(name)]
+    if missing:
+        raise UserError(f"not set: {', '.join(missing)}", hint="the run's requests need the secrets it began with")
+    refused = [name for name in plan.secrets if name not in allowed]
+    if refused:
+        words = " ".join(f"--allow-secret {name}" for name in refused)
+        raise UserError(f"nobody allowed the secrets {', '.join(refused)}", hint=f"add {words}")
+    return {name: environ[name] for name in plan.secrets}
+
+
+def _decisions(run: Run, words: tuple[str, ...], *, resubmit_: bool) -> list[tuple[str, bool]]:
+    """Jobs by their own id or by an entry's. UserError for one that is not uncertain."""
+    option = "--resubmit" if resubmit_ else "--drop"
+    uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(run, state.job.id)]
+    found = []
+    for word in words:
+        state = run.jobs.get(word) or run.job_of.get(word)
+        if state is None or state.job.id not in uncertain:
+            hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
+            raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
+        found.append((state.job.id, resubmit_))
+    return found
+
+
+def _is_uncertain(run: Run, job: str) -> bool:
+    """Uncertain as written, or about to be found so: a create without its answer at a vendor that has no key."""
+    state = run.jobs[job]
+    return state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None)
+
+
+def find_run(runs_dir: Path, run_id: str | None) -> Path:
+    """The folder of a run. UserError if nobody wrote it down."""
+    folder = runs_dir / _checked_id(run_id) if run_id else newest(runs_dir)
+    if folder is None or not (folder / PLAN).is_file():
+        what = f"no run {run_id} in {runs_dir}" if run_id else f"no run in {runs_dir}"
+        there = (
+            sorted((path.name for path in runs_dir.iterdir() if path.is_dir()), reverse=True)
+            if runs_dir.is_dir()
+            else []
+        )
+        hint = (
+            f"there are: {', '.join(there[:5])}" if there else "runs are kept where apply was started; see --runs-dir"
+        )
+        raise UserError(what, hint=hint)
+    return folder
+
+
+def read_plan(folder: Path) -> Plan:
+    try:
+        data = (folder / PLAN).read_bytes()
+    except OSError as error:
+        raise UserError(f"{folder / PLAN}: cannot be read: {error.strerror}") from error
+    return from_json(data, path=folder / PLAN)
+
+
+def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, out: Path | None) -> ExitCode:
+    """Renders a report from what is on disk."""
+    from qarunner.report.summary import summarise  # noqa: PLC0415
+
+    reporting.checked_format(form, "--format")
+    folder = find_run(runs_dir, run_id)
+    found = summarise(fold(read_plan(folder), read(folder)[0]))
+    if out is None:
+        console.result(reporting.render(found, form).rstrip("\n"))
+        return ExitCode.OK
+    problems = reporting.write(found, (reporting.Wanted(format=form, path=out),))
+    if problems:
+        raise UserError(problems[0])
+    return ExitCode.OK

@@ -1,0 +1,256 @@
+"""Where a build comes from: git and the CI system, read from their variables, else from the repository.
+
+On pull-request builds the commit is the head that people see, not the merge that the CI made of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from qarunner.vendors.api import Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+GIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What templates call `git` and `ci`; a field that is not known is None."""
+
+    name: str | None = None
+    url: str | None = None
+    event: str | None = None
+    pr_number: int | None = None
+    sha: str | None = None
+    branch: str | None = None
+    tag: str | None = None
+    repository: str | None = None
+
+    @property
+    def git(self) -> dict[str, str | None]:
+        short = self.sha[:7] if self.sha else None
+        return {
+            "sha": self.sha,
+            "short_sha": short,
+            "branch": self.branch,
+            "tag": self.tag,
+            "repository": self.repository,
+        }
+
+    @property
+    def ci(self) -> dict[str, str | None]:
+        number = str(self.pr_number) if self.pr_number is not None else None
+        return {"name": self.name, "url": self.url, "event": self.event, "pr_number": number}
+
+    @property
+    def metadata(self) -> Metadata:
+        return Metadata(
+            repository=self.repository,
+            ref=self.branch or self.tag,
+            commit=self.sha,
+            event=self.event,
+            build_url=self.url,
+            pr_number=self.pr_number,
+        )
+
+
+def read_build(environ: Mapping[str, str], folder: Path) -> Build:
+    """The build that this process belongs to."""
+    for marker, reader in _SYSTEMS:
+        if environ.get(marker):
+            return _completed(reader(environ), folder)
+    return _completed(Build(), folder)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _github(env: Mapping[str, str]) -> Build:
+    payload = _event(env.get("GITHUB_EVENT_PATH"))
+    pull = payload.get("pull_request")
+    pull = pull if isinstance(pull, dict) else {}
+    head = pull.get("head")
+    head = head if isinstance(head, dict) else {}
+    from_ref = re.fullmatch(r"refs/pull/([0-9]+)/.*", env.get("GITHUB_REF", ""))
+    number = pull.get("number") if isinstance(pull.get("number"), int) else _number(from_ref[1] if from_ref else None)
+    kind = env.get("GITHUB_REF_TYPE")
+    name = env.get("GITHUB_REF_NAME") or None
+    repository, run = env.get("GITHUB_REPOSITORY") or None, env.get("GITHUB_RUN_ID")
+    url = f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}/actions/runs/{run}" if run else None
+    return Build(
+        name="github",
+        url=url,
+        event=env.get("GITHUB_EVENT_NAME") or None,
+        pr_number=number if isinstance(number, int) else None,
+        sha=str(head["sha"]) if head.get("sha") else env.get("GITHUB_SHA") or None,
+        branch=env.get("GITHUB_HEAD_REF") or (name if kind != "tag" and not from_ref else None),
+        tag=name if kind == "tag" else None,
+        repository=repository,
+    )
+
+
+def _event(path: str | None) -> dict[str, object]:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _gitlab(env: Mapping[str, str]) -> Build:
+    return Build(
+        name="gitlab",
+        url=env.get("CI_JOB_URL") or env.get("CI_PIPELINE_URL"),
+        event=env.get("CI_PIPELINE_SOURCE"),
+        pr_number=_number(env.get("CI_MERGE_REQUEST_IID")),
+        sha=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA"),
+        branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_BRANCH"),
+        tag=env.get("CI_COMMIT_TAG"),
+        repository=env.get("CI_PROJECT_PATH"),
+    )
+
+
+def _jenkins(env: Mapping[str, str]) -> Build:
+    return Build(
+        name="jenkins",
+        url=env.get("BUILD_URL"),
+        event="pull_request" if env.get("CHANGE_ID") else None,
+        pr_number=_number(env.get("CHANGE_ID")),
+        sha=env.get("GIT_COMMIT"),
+        branch=env.get("CHANGE_BRANCH") or (env.get("GIT_BRANCH") or "").removeprefix("origin/") or None,
+        tag=env.get("TAG_NAME"),
+        repository=repository_of(env.get("GIT_URL")),
+    )
+
+
+def _circleci(env: Mapping[str, str]) -> Build:
+    pull = env.get("CIRCLE_PULL_REQUEST", "").rpartition("/")[2]
+    owner, name = env.get("CIRCLE_PROJECT_USERNAME"), env.get("CIRCLE_PROJECT_REPONAME")
+    return Build(
+        name="circleci",
+        url=env.get("CIRCLE_BUILD_URL"),
+        event="pull_request" if pull else None,
+        pr_number=_number(pull),
+        sha=env.get("CIRCLE_SHA1"),
+        branch=env.get("CIRCLE_BRANCH"),
+        tag=env.get("CIRCLE_TAG"),
+        repository=f"{owner}/{name}" if owner and name else None,
+    )
+
+
+def _azure(env: Mapping[str, str]) -> Build:
+    ref = env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH", "")
+    base = f"{env.get('SYSTEM_COLLECTIONURI', '')}{env.get('SYSTEM_TEAMPROJECT', '')}"
+    build = env.get("BUILD_BUILDID")
+    return Build(
+        name="azure",
+        url=f"{base}/_build/results?buildId={build}" if build else None,
+        event=env.get("BUILD_REASON"),
+        pr_number=_number(
+            env.get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or env.get("SYSTEM_PULLREQUEST_PULLREQUESTID")
+        ),
+        sha=env.get("SYSTEM_PULLREQUEST_SOURCECOMMITID") or env.get("BUILD_SOURCEVERSION"),
+        branch=ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None,
+        tag=ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None,
+        repository=env.get("BUILD_REPOSITORY_NAME"),
+    )
+
+
+def _bitbucket(env: Mapping[str, str]) -> Build:
+    repository, number = env.get("BITBUCKET_REPO_FULL_NAME"), env.get("BITBUCKET_BUILD_NUMBER")
+    origin = env.get("BITBUCKET_GIT_HTTP_ORIGIN")
+    return Build(
+        name="bitbucket",
+        url=f"{origin}/addon/pipelines/home#!/results/{number}" if origin and number else None,
+        event="pull_request" if env.get("BITBUCKET_PR_ID") else None,
+        pr_number=_number(env.get("BITBUCKET_PR_ID")),
+        sha=env.get("BITBUCKET_COMMIT"),
+        branch=env.get("BITBUCKET_BRANCH"),
+        tag=env.get("BITBUCKET_TAG"),
+        repository=repository,
+    )
+
+
+def _buildkite(env: Mapping[str, str]) -> Build:
+    pull = env.get("BUILDKITE_PULL_REQUEST")
+    return Build(
+        name="buildkite",
+        url=env.get("BUILDKITE_BUILD_URL"),
+        event=env.get("BUILDKITE_SOURCE"),
+        pr_number=_number(pull),
+        sha=env.get("BUILDKITE_COMMIT"),
+        branch=env.get("BUILDKITE_BRANCH"),
+        tag=env.get("BUILDKITE_TAG") or None,
+        repository=repository_of(env.get("BUILDKITE_REPO")),
+    )
+
+
+_SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
+    ("GITHUB_ACTIONS", _github),
+    ("GITLAB_CI", _gitlab),
+    ("JENKINS_URL", _jenkins),
+    ("CIRCLECI", _circleci),
+    ("TF_BUILD", _azure),
+    ("BITBUCKET_BUILD_NUMBER", _bitbucket),
+    ("BUILDKITE", _buildkite),
+)
+
+
+# --- the repository itself --------------------------------------------------------------------------------------------
+
+
+def _completed(build: Build, folder: Path) -> Build:
+    """What the CI did not say, from git; a detached head has no branch."""
+    if build.sha and build.repository and (build.branch or build.tag):
+        return build
+    lines = _git(folder, "rev-parse", "HEAD", "--abbrev-ref", "HEAD").splitlines()
+    sha, branch = [*lines, "", ""][:2]
+    repository = build.repository or repository_of(_git(folder, "config", "--get", "remote.origin.url"))
+    at_head = not build.sha or build.sha == sha
+    return Build(
+        name=build.name,
+        url=build.url,
+        event=build.event,
+        pr_number=build.pr_number,
+        sha=build.sha or sha or None,
+        branch=build.branch or (branch if at_head and branch not in {"", "HEAD"} and not build.tag else None),
+        tag=build.tag,
+        repository=repository,
+    )
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git prints, or nothing: a build without git is no error."""
+    try:
+        done = subprocess.run(  # noqa: S603  fixed words
+            ["git", *words],  # noqa: S607  the user's own git
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=GIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def repository_of(url: str | None) -> str | None:
+    """`owner/name` of a hosted repository, else its URL; never a user or a password, which remotes may hold."""
+    if not url:
+        return None
+    text = re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url)
+    parts = urlsplit(text)
+    path = parts.path.strip("/").removesuffix(".git")
+    if parts.hostname and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path):
+        return path
+    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if parts.hostname else None

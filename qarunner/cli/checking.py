@@ -1,0 +1,126 @@
+"""`validate` and `vendors`: what can be said without a network, a variable or a credential."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from qarunner.cli.console import Console
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.vendors.api import Capabilities, Vendor
+
+
+def validate(console: Console, files: Sequence[Path]) -> ExitCode:
+    """Checks each file, and reports the problems of all of them at once."""
+    from qarunner.cli.inputs import find_manifest  # noqa: PLC0415
+    from qarunner.cli.prepare import checked  # noqa: PLC0415
+
+    problems: list[Diagnostic] = []
+    unreadable: list[UserError] = []
+    fine: list[tuple[Path, int]] = []
+    for file in files or [find_manifest(None)]:
+        try:
+            fine.append((file, len(checked(file)[1])))
+        except ManifestError as error:
+            problems += error.diagnostics
+        except UserError as error:
+            unreadable.append(error)
+    for each in unreadable:
+        console.failure(each)
+    if problems or console.output == "json":
+        console.problems(problems)
+    if console.output != "json" and not console.quiet:
+        for file, rows in fine:
+            console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")
+    return ExitCode.USAGE if problems or unreadable else ExitCode.OK
+
+
+# --- the capability table ---------------------------------------------------------------------------------------------
+
+
+def vendors(console: Console, name: str | None) -> ExitCode:
+    """The capability table, or one vendor with its reasons."""
+    found = [registry.get(each) for each in ([name] if name else registry.names())]
+    if console.output == "json":
+        console.result(json.dumps({vendor.info.name: as_data(vendor) for vendor in found}, indent=2))
+        return ExitCode.OK
+    for line in _detail(found[0]) if name else table(found):
+        console.result(line)
+    return ExitCode.OK
+
+
+HEADINGS = ("vendor", "platforms and targets", "tests by", "sign-in", "cancel", "results")
+
+
+def table(found: Iterable[Vendor]) -> Iterator[str]:
+    """The table as aligned text."""
+    rows = [HEADINGS, *(cells(vendor) for vendor in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def cells(vendor: Vendor) -> tuple[str, ...]:
+    able = vendor.info.capabilities
+    return (
+        vendor.info.name,
+        targets(able),
+        ", ".join(sorted(able.selections)) + ("" if able.several_ids else " (one category an entry)"),
+        "yes" if able.artifacts else "no",
+        "yes" if able.cancel else "no",
+        "each test" if able.per_test_results else "numbers",
+    )
+
+
+def targets(able: Capabilities) -> str:
+    """`web: web_url; android: binary_url or target_id`."""
+    parts = []
+    for platform, kinds in able.targets.items():
+        offered = " or ".join(sorted(kinds)) or "-"
+        parts.append(f"{platform or '(none)'}: {offered}")
+    return "; ".join(parts)
+
+
+def as_data(vendor: Vendor) -> dict[str, object]:
+    able = vendor.info.capabilities
+    return {
+        "title": vendor.info.title,
+        "docs": vendor.info.docs,
+        "base_url": vendor.info.base_url,
+        "url_variables": list(vendor.info.url_env),
+        "key_variable": vendor.info.key_env,
+        "targets": {platform or "": sorted(kinds) for platform, kinds in able.targets.items()},
+        "target_required": able.target_required,
+        "selections": sorted(able.selections),
+        "several_ids": able.several_ids,
+        "artifacts": able.artifacts,
+        "cancel": able.cancel,
+        "per_test_results": able.per_test_results,
+        "idempotent": vendor.info.idempotency_header is not None,
+        "not_offered": dict(able.instead),
+        "options": vendor.info.options,
+        "settings": vendor.info.settings,
+    }
+
+
+def _detail(vendor: Vendor) -> Iterator[str]:
+    info = vendor.info
+    yield f"{info.title} ({info.name}): {info.docs}"
+    yield f"  credential  {info.key_env}"
+    yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
+    for heading, cell in zip(HEADINGS[1:], cells(vendor)[1:], strict=True):
+        yield f"  {heading}: {cell}"
+    yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
+    if info.options:
+        yield f"  options: {', '.join(info.options)}"
+    if info.settings:
+        yield f"  settings: {', '.join(info.settings)}"
+    for word, reason in info.capabilities.instead.items():
+        yield f"  not offered: {word}: {reason}"

@@ -1,0 +1,166 @@
+"""What a person reads: results on stdout, problems and progress on stderr, colours where they are welcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from qarunner.diagnostics import Severity
+from qarunner.errors import ManifestError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qarunner.diagnostics import Diagnostic
+
+OUTPUTS = ("text", "json", "github")
+_STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Console:
+    """Two streams and how to write to them."""
+
+    out: TextIO
+    err: TextIO
+    output: str = "text"
+    colour_out: bool = False
+    colour_err: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether progress can be drawn in place."""
+        return self.colour_err and self.err.isatty() and self.output == "text" and not self.quiet
+
+    def result(self, text: str) -> None:
+        """A line of the result. Whoever closed the pipe does not want it; the exit code still counts."""
+        with contextlib.suppress(BrokenPipeError):
+            self.out.write(text + "\n")
+            self.out.flush()
+
+    def note(self, text: str) -> None:
+        """Progress: on stderr, in one piece."""
+        if not self.quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """On stderr, however quiet it is to be."""
+        with contextlib.suppress(BrokenPipeError):
+            self.err.write(text + "\n")
+            self.err.flush()
+
+    def style(self, text: str, *styles: str, err: bool = False) -> str:
+        if not (self.colour_err if err else self.colour_out):
+            return text
+        return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
+
+    def failure(self, error: UserError) -> None:
+        """A user's error: every problem, or the one line and its hint."""
+        if isinstance(error, ManifestError):
+            self.problems(error.diagnostics)
+            return
+        if self.output == "json":
+            self.result(json.dumps({"version": 1, "error": {"message": error.message, "hint": error.hint}}))
+            return
+        if self.output == "github":
+            self.result(f"::error::{_escaped(error.message)}")
+        self.warn(f"qarunner: {self.style('error', 'red', 'bold', err=True)}: {error.message}")
+        if error.hint:
+            self.warn(f"  {self.style('hint', 'cyan', err=True)}: {error.hint}")
+
+    def problems(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """All problems, in the chosen form."""
+        found = tuple(diagnostics)
+        if self.output == "json":
+            self.result(json.dumps({"version": 1, "problems": [as_json(each) for each in found]}, indent=2))
+            return
+        for each in found:
+            if self.output == "github":
+                self.result(annotation(each))
+            self.warn(self._problem(each))
+        errors = sum(each.severity is Severity.ERROR for each in found)
+        if errors > 1:
+            self.warn(f"{errors} errors")
+
+    def _problem(self, found: Diagnostic) -> str:
+        colour = "red" if found.severity is Severity.ERROR else "yellow"
+        severity = self.style(str(found.severity), colour, "bold", err=True)
+        lines = [f"{self.style(str(found.place), 'bold', err=True)}: {severity}: {found.message} [{found.code}]"]
+        lines += self._snippet(found)
+        lines += [f"  {place}: {text}" for place, text in found.related]
+        if found.hint:
+            lines.append(f"  {self.style('hint', 'cyan', err=True)}: {found.hint}")
+        return "\n".join(lines)
+
+    def _snippet(self, found: Diagnostic) -> Sequence[str]:
+        if found.source is None or not found.source.strip():
+            return ()
+        # A tab is as wide as the terminal likes: the caret copies it, so that it stands below its character.
+        before = "".join(char if char == "\t" else " " for char in found.source[: found.place.column - 1])
+        caret = self.style("^", "red", "bold", err=True)
+        return (f"  {found.place.line:>4} | {found.source}", f"       | {before}{caret}")
+
+
+def open_console(
+    environ: Mapping[str, str],
+    *,
+    output: str = "text",
+    quiet: bool = False,
+    verbose: bool = False,
+    no_color: bool = False,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> Console:
+    """The console for this process. UserError for an unknown form of output."""
+    if output not in OUTPUTS:
+        raise UserError(f"--output: unknown form {output!r}", hint=f"valid: {', '.join(OUTPUTS)}")
+    out, err = out or sys.stdout, err or sys.stderr
+    for stream in (out, err):
+        # A terminal of another encoding gets a question mark, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    plain = no_color or bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
+    return Console(
+        out=out,
+        err=err,
+        output=output,
+        colour_out=not plain and out.isatty(),
+        colour_err=not plain and err.isatty(),
+        quiet=quiet,
+        verbose=verbose,
+    )
+
+
+def as_json(found: Diagnostic) -> dict[str, object]:
+    """A problem as data; the same keys whatever the problem is."""
+    return {
+        "code": str(found.code),
+        "severity": str(found.severity),
+        "message": found.message,
+        "file": found.place.file,
+        "line": found.place.line,
+        "column": found.place.column,
+        "hint": found.hint,
+        "related": [
+            {"file": place.file, "line": place.line, "column": place.column, "message": text}
+            for place, text in found.related
+        ],
+    }
+
+
+def annotation(found: Diagnostic) -> str:
+    """A problem as a workflow command of GitHub, which marks the line in the pull request."""
+    text = found.message + (f" ({found.hint})" if found.hint else "")
+    where = f"file={_escaped(found.place.file, value=True)},line={found.place.line},col={found.place.column}"
+    return f"::{found.severity} {where},title={found.code}::{_escaped(text)}"
+
+
+def _escaped(text: str, *, value: bool = False) -> str:
+    """Text inside a workflow command, so that nobody's message can start a command of its own."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if value else text

@@ -1,0 +1,72 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional, TypeAlias
+
+import typer
+
+Manifest: TypeAlias = Annotated[
+    Optional[Path],  # noqa: UP045  typer reads this when the program runs
+    typer.Argument(
+        metavar="[FILE]",
+        help="The manifest. Default: qa-matrix.yml or .yaml here, or in a parent folder.",
+        show_default=False,
+    ),
+]
+Manifests: TypeAlias = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Argument(metavar="[FILE]...", help="Manifests. Default: the one of this repository.", show_default=False),
+]
+RunId: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="[RUN]", help="A run's id. Default: the newest.", show_default=False),
+]
+Select: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--select",
+        metavar="EXPR",
+        help="Which entries: id-glob, label:x, vendor:x, platform:x, variant:x; comma: and; repeat: or; !: not.",
+    ),
+]
+Var: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--var", metavar="K=V", help="A value for a variable that the manifest declares."),
+]
+EnvFile: TypeAlias = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option("--env-file", metavar="FILE", help="Variables from a file; what the environment sets wins."),
+]
+AllowSecret: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--allow-secret", metavar="NAME", help="Lets templates use this secret variable."),
+]
+Report: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--report", metavar="FORMAT=PATH", help="Also writes a report: json or junit. Repeatable."),
+]
+RunsDir: TypeAlias = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept.")]
+PollInterval: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--poll-interval",
+        metavar="DURATION",
+        help="How often each run is asked, whatever its vendor says; rates still hold.",
+    ),
+]
+Timeout: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--timeout", metavar="DURATION", help="For all of it, such as 45m."),
+]
+OnInterrupt: TypeAlias = Annotated[
+    str, typer.Option("--on-interrupt", metavar="cancel|detach", help="What a signal does to runs at the vendors.")
+]
+Output: TypeAlias = Annotated[
+    str, typer.Option("--output", metavar="text|json|github", help="How results and problems are printed.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only the result.")]
+Verbose: TypeAlias = Annotated[bool, typer.Option("-v", "--verbose", help="Every step.")]
+NoColor: TypeAlias = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+DEFAULT_RUNS = Path(".qarunner/runs")

@@ -1,0 +1,104 @@
+"""`plan`: what an apply would send, to the last field, with every secret masked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.cli import inputs
+from qarunner.cli.prepare import Choice, prepare
+from qarunner.diagnostics import choose
+from qarunner.engine.gate import expected_tests
+from qarunner.errors import ExitCode, UserError
+from qarunner.plan.model import to_json
+from qarunner.secret import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.cli.console import Console
+    from qarunner.cli.prepare import Prepared
+    from qarunner.plan.model import Plan
+
+FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The words on the command line that choose a plan."""
+
+    file: Path | None = None
+    select: tuple[str, ...] = ()
+    var: tuple[str, ...] = ()
+    env_file: tuple[Path, ...] = ()
+    allow_secret: tuple[str, ...] = ()
+
+
+def prepared(environ: Mapping[str, str], given: Given) -> tuple[Prepared, Mapping[str, str]]:
+    """The plan, and the environment it was made with."""
+    environ = inputs.with_env_files(environ, given.env_file)
+    choice = Choice(
+        environ=environ,
+        select=given.select,
+        overrides=inputs.overrides(given.var),
+        allow_secrets=inputs.allowed_secrets(environ, given.allow_secret),
+    )
+    return prepare(inputs.find_manifest(given.file), choice), environ
+
+
+def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, form: str, out: Path | None) -> ExitCode:
+    """Prints the plan, and writes it where it is wanted."""
+    if form not in FORMATS:
+        raise UserError(f"--format: unknown format {form!r}", hint=choose(form, FORMATS))
+    found, _ = prepared(environ, given)
+    for remark in found.remarks:
+        console.warn(f"qarunner: warning: {remark}")
+    if out is not None:
+        _write(out, to_json(found.plan))
+    if form == "json":
+        console.result(to_json(found.plan).decode().rstrip())
+    else:
+        for line in _text(console, found.plan):
+            console.result(line)
+    return ExitCode.OK
+
+
+def _write(out: Path, data: bytes) -> None:
+    from qarunner.engine.journal import write_whole  # noqa: PLC0415
+
+    try:
+        write_whole(out, data)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
+
+
+def _text(console: Console, plan: Plan) -> Iterator[str]:
+    entries = plan.entry_map()
+    for job in plan.jobs:
+        request = job.request
+        yield console.style(f"{job.id}", "bold") + f"  {request.method} {mask(request.path)}"
+        for entry_id in job.entries:
+            entry = entries[entry_id]
+            gate = "" if not entry.policy.allow_failure else "  (does not gate)"
+            yield f"  {entry_id}  {entry.origin}{gate}"
+        for line in mask(json.dumps(request.body, indent=2, ensure_ascii=False)).splitlines():
+            yield console.style(f"    {line}", "dim")
+        yield ""
+    yield f"plan: {summary(plan)}; nothing was sent"
+
+
+def summary(plan: Plan) -> str:
+    """`7 entries in 3 vendor runs: doksi 2, certyn 1`."""
+    runs: dict[str, int] = {}
+    for job in plan.jobs:
+        runs[job.vendor] = runs.get(job.vendor, 0) + 1
+    each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
+    entries = f"{len(plan.entries)} {'entry' if len(plan.entries) == 1 else 'entries'}"
+    return f"{entries} in {len(plan.jobs)} vendor {'run' if len(plan.jobs) == 1 else 'runs'}: {each}"
+
+
+def tests_of(plan: Plan) -> int:
+    """How many tests the plan names; a category or tag counts as one."""
+    return sum(expected_tests(entry) for entry in plan.entries)

@@ -1,0 +1,170 @@
+"""An apply while it runs: a live table in a terminal, one line for each step elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from qarunner.engine import events as ev
+from qarunner.engine.state import Phase
+from qarunner.secret import mask
+from qarunner.vendors.api import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from qarunner.cli.console import Console
+    from qarunner.engine.state import JobState, Run
+
+SIGNS = {
+    Verdict.PASSED: ("✓", "green"),
+    Verdict.FLAKY: ("✓", "yellow"),
+    Verdict.FAILED: ("✗", "red"),
+    Verdict.BLOCKED: ("✗", "red"),
+    Verdict.SKIPPED: ("-", "dim"),
+}
+OTHER_SIGN = ("!", "yellow")
+_MOST_ROWS = 30
+
+
+class Progress(Protocol):
+    """Is told of every event after it was written down."""
+
+    def saw(self, event: ev.Event, run: Run) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_progress(console: Console, run: Run, now: Callable[[], float]) -> Progress:
+    """What fits the console: nothing, lines, or a live table. `now` gives seconds since the epoch."""
+    if console.quiet:
+        return Silent()
+    return Table_(console, run, now) if console.live else Lines(console)
+
+
+class Silent:
+    def saw(self, event: ev.Event, run: Run) -> None:
+        """Nothing is shown."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class Lines:
+    """One line a step, for logs; times count from the start of the apply."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def saw(self, event: ev.Event, run: Run) -> None:
+        text = _line(event, run, verbose=self._console.verbose)
+        if text is not None:
+            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {mask(text)}")
+
+    def close(self) -> None:
+        """Lines stay."""
+
+
+def _line(event: ev.Event, run: Run, *, verbose: bool) -> str | None:  # noqa: PLR0911  one case an event
+    match event:
+        case ev.Accepted():
+            return f"{_entries(run.jobs[event.job])}: started {' '.join(_named(event, run))}"
+        case ev.NotSubmitted(wait_s=float(wait)):
+            return f"{_entries(run.jobs[event.job])}: not started yet: {event.message}; again in {wait:.1f} s"
+        case ev.NotSubmitted() | ev.Uncertain():
+            return f"{_entries(run.jobs[event.job])}: {event.message}"
+        case ev.Polled() if verbose or event.total:
+            done = f" {event.done}/{event.total}" if event.total else ""
+            return f"{_entries(run.jobs[event.job])}: {event.note}{done}"
+        case ev.Retrying():
+            return f"{_entries(run.jobs[event.job])}: {event.message}; again in {event.wait_s:.1f} s"
+        case ev.RunCancelled():
+            state = run.jobs[event.job]
+            how = "cancelled" if event.message is None else f"could not be cancelled: {event.message}"
+            return f"{_entries(state)}: {state.job.vendor} run {event.run} {how}"
+        case ev.EntryClosed():
+            sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
+            why = f": {event.outcome.message}" if event.outcome.message else ""
+            return f"{sign} {event.entry}: {str(event.outcome.verdict).replace('_', ' ')}{why}"
+        case ev.Interrupted():
+            return "interrupted: cancelling what can be cancelled"
+        case _:
+            return None
+
+
+def _entries(state: JobState) -> str:
+    first, *rest = state.job.entries
+    return f"{first} (+{len(rest)})" if rest else first
+
+
+def _named(event: ev.Accepted, run: Run) -> list[str]:
+    vendor = run.jobs[event.job].job.vendor
+    return [f"{vendor} run {remote.id}" + (f" {remote.url}" if remote.url else "") for remote in event.runs]
+
+
+class Table_:  # noqa: N801  `Table` is rich's
+    """A table that is drawn in place; each entry is a row, and its time goes on between two polls."""
+
+    def __init__(self, console: Console, run: Run, now: Callable[[], float]) -> None:
+        from rich.console import Console as Terminal  # noqa: PLC0415  30 ms, for a terminal alone
+        from rich.live import Live  # noqa: PLC0415
+
+        self._run = run
+        self._now = now
+        self._note = ""
+        terminal = Terminal(file=console.err, no_color=not console.colour_err, highlight=False)
+        self._live = Live(get_renderable=self._table, console=terminal, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def saw(self, event: ev.Event, run: Run) -> None:
+        if isinstance(event, (ev.Retrying, ev.NotSubmitted)):
+            self._note = f"{_entries(run.jobs[event.job])}: {mask(event.message)}"
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _table(self) -> Table:
+        from rich.markup import escape  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
+        run = self._run
+        done = len(run.closed)
+        title = f"{run.plan.name}  {done}/{len(run.plan.entries)} entries  {clock(self._now() - run.started_at)}"
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption=escape(self._note) or None)
+        for heading in ("", "entry", "vendor", "state", "time"):
+            table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading == "entry")
+        rows = sorted(run.plan.entries, key=lambda entry: entry.id in run.closed)
+        for entry in rows[:_MOST_ROWS]:
+            sign, colour, state, seconds = self._row(entry.id)
+            table.add_row(f"[{colour}]{sign}[/]", escape(entry.id), entry.vendor, escape(mask(state)), seconds)
+        if len(rows) > _MOST_ROWS:
+            table.add_row("", f"… and {len(rows) - _MOST_ROWS} more", "", "", "")
+        return table
+
+    def _row(self, entry: str) -> tuple[str, str, str, str]:
+        run, state = self._run, self._run.job_of[entry]
+        began = min((remote.accepted_at for remote in state.runs.values()), default=None)
+        outcome = run.closed.get(entry)
+        end = run.closed_at.get(entry, self._now())
+        seconds = clock(end - began) if began is not None else ""
+        if outcome is not None:
+            sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
+            return sign, colour, str(outcome.verdict).replace("_", " "), seconds
+        return "·", "cyan", _state(state), seconds
+
+
+def _state(state: JobState) -> str:
+    if state.phase is not Phase.RUNNING:
+        return f"{state.phase}: {state.message}" if state.message else str(state.phase)
+    remote = next(iter(state.runs.values()))
+    return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
+
+
+def clock(seconds: float) -> str:
+    """`7s`, `2:05`, `1:02:05`."""
+    whole = max(0, int(seconds))
+    if whole < 60:  # noqa: PLR2004  a minute
+        return f"{whole}s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,0 +1,62 @@
+"""Reports as files: each written whole, and one that cannot be written does not touch the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.diagnostics import choose
+from qarunner.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qarunner.report.summary import Summary
+
+FORMATS = ("json", "junit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A report that the user asked for."""
+
+    format: str
+    path: Path
+
+
+def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
+    """`FORMAT=PATH` words. UserError for another form or an unknown format, before anything is sent."""
+    found = []
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or not path:
+            raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
+        found.append(Wanted(format=checked_format(name, "--report"), path=Path(path)))
+    return tuple(found)
+
+
+def checked_format(name: str, option: str) -> str:
+    if name not in FORMATS:
+        raise UserError(f"{option}: unknown format {name!r}", hint=choose(name, FORMATS))
+    return name
+
+
+def render(summary: Summary, form: str) -> str:
+    """A report as text."""
+    from qarunner.report import jsondoc, junit  # noqa: PLC0415  at the end of a run, and for `report`
+
+    return {"json": jsondoc.render, "junit": junit.render}[form](summary)
+
+
+def write(summary: Summary, reports: Iterable[Wanted]) -> list[str]:
+    """Writes the reports; returns what went wrong, a sentence each."""
+    from qarunner.engine.journal import write_whole  # noqa: PLC0415
+
+    problems = []
+    for report in reports:
+        try:
+            write_whole(report.path, render(summary, report.format).encode())
+        except OSError as error:
+            problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
+    return problems

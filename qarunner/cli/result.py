@@ -1,0 +1,121 @@
+"""How an apply ended, for people: a table, what needs attention, and where everything is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
+from qarunner.report.summary import words
+from qarunner.secret import mask
+from qarunner.vendors.api import GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from qarunner.cli.console import Console
+    from qarunner.report.summary import EntrySummary, Summary
+
+ANNOTATIONS = 10
+"""GitHub shows no more than ten a step."""
+
+
+def show(console: Console, summary: Summary, folder: Path) -> None:
+    """The result on stdout; only what failed where the user wants it quiet."""
+    if console.output == "json":
+        from qarunner.report import jsondoc  # noqa: PLC0415
+
+        console.result(jsondoc.render(summary).rstrip())
+    elif console.output == "github":
+        for line in annotate(summary):
+            console.result(line)
+    if console.output != "json":
+        for line in _text(console, summary, folder):
+            console.result(mask(line))
+
+
+def _text(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
+    if not console.quiet:
+        yield from _table(console, summary.entries)
+    yield from _failures(console, summary)
+    yield from _left(console, summary, folder)
+    if not console.quiet:
+        yield f"report: {(folder / 'report.json').as_posix()}"
+    if summary.rehearsal:
+        yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
+
+
+def _table(console: Console, rows: Sequence[EntrySummary]) -> Iterator[str]:
+    table = [("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT"), *(_cells(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
+    for number, cells in enumerate(table):
+        padded = [
+            cell.rjust(width) if column in {3, 4} else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells[:5], widths, strict=True))
+        ]
+        line = "  ".join([*padded, cells[5]]).rstrip()
+        if number == 0:
+            yield console.style(line, "dim")
+        else:
+            yield console.style(line, SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
+
+
+def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
+    sign, _ = SIGNS.get(row.verdict, OTHER_SIGN)
+    tests = sum(row.counts.values())
+    good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
+    took = clock(row.duration_s) if row.duration_s is not None else "-"
+    result = words(row.verdict) + ("" if row.gating else " (does not gate)")
+    return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, result
+
+
+def _failures(console: Console, summary: Summary) -> Iterator[str]:
+    """Each entry that is not green, with the tests that are to blame and the links to look at."""
+    for row in summary.entries:
+        if row.verdict in GOOD:
+            continue
+        yield ""
+        heading = f"{row.entry.id}: {words(row.verdict)}"
+        yield console.style(heading, "bold") + f"  {row.entry.origin.file}:{row.entry.origin.line}"
+        if row.reason:
+            yield f"  {row.reason}"
+        for case in row.cases:
+            if case.verdict not in GOOD and case.id != row.entry.id:
+                name = f"{case.name} ({case.id})" if case.name else case.id
+                parts = [f"  {words(case.verdict)}: {name}"]
+                parts += [case.message] if case.message and case.message != row.reason else []
+                yield ": ".join(parts)
+                if case.url:
+                    yield f"    {case.url}"
+        if row.url and all(case.url is None for case in row.cases):
+            yield f"  {row.url}"
+
+
+def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
+    """What goes on without us, and what a person has to decide."""
+    for run in summary.running:
+        yield ""
+        entries = ", ".join(run.entries)
+        yield console.style("still running", "yellow", "bold") + f" at {run.vendor}: run {run.id} of {entries}"
+        if run.url:
+            yield f"  {run.url}"
+    name = folder.name
+    for job, message in summary.uncertain.items():
+        yield ""
+        yield console.style("uncertain", "yellow", "bold") + f": {job} may or may not have started a run: {message}"
+        yield f"  look at the vendor, then: qarunner resume {name} --resubmit {job}   (there is none: start it)"
+        yield f"                        or: qarunner resume {name} --drop {job}   (there is one: leave it)"
+    if summary.unfinished:
+        yield ""
+        yield f"to go on: qarunner resume {name}"
+
+
+def annotate(summary: Summary) -> Iterator[str]:
+    """At most ten workflow commands of GitHub, at the manifest's lines."""
+    bad = [row for row in summary.entries if row.verdict not in GOOD]
+    for row in bad[:ANNOTATIONS]:
+        level = "error" if row.gating else "warning"
+        where = f"file={row.entry.origin.file},line={row.entry.origin.line},title={row.entry.id}"
+        text = f"{words(row.verdict)}: {row.reason or ''} {row.url or ''}".strip()
+        text = mask(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        yield f"::{level} {where}::{text}"

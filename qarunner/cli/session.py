@@ -1,0 +1,234 @@
+"""An apply or a resume in this process: credentials, signals, the engine, and the reports at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner import __version__
+from qarunner.cli import reporting
+from qarunner.cli.options import DEFAULT_RUNS
+from qarunner.cli.progress import open_progress
+from qarunner.engine import events as ev
+from qarunner.engine.journal import REPORT, Journal
+from qarunner.engine.loop import Engine, Options
+from qarunner.engine.state import Run, advance, fold
+from qarunner.engine.transport import Endpoint, Network, Transport, checked_url
+from qarunner.engine.workers import SystemClock, Workers
+from qarunner.errors import ExitCode, UserError
+from qarunner.plan.model import to_json
+from qarunner.report.summary import summarise
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from qarunner.cli.console import Console
+    from qarunner.cli.progress import Progress
+    from qarunner.plan.model import Plan
+    from qarunner.report.summary import Summary
+
+WORKERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What apply and resume share. `reports` are written besides the run's own."""
+
+    environ: Mapping[str, str]
+    runs_dir: Path = DEFAULT_RUNS
+    reports: tuple[reporting.Wanted, ...] = ()
+    options: Options = field(default_factory=Options)
+    rehearsal: bool = False
+
+
+def connect(plan: Plan, environ: Mapping[str, str], values: Mapping[str, str]) -> Transport:
+    """The way to the plan's vendors. UserError names every credential that is missing, before anything is sent."""
+    infos = {name: registry.get(name).info for name in plan.vendors}
+    missing = []
+    endpoints = {}
+    for name, info in infos.items():
+        variable = plan.vendors[name].key_env
+        key = environ.get(variable, "").strip()
+        if not key:
+            missing.append(f"{variable} ({info.title})")
+        elif not (key.isascii() and key.isprintable()) or " " in key:
+            raise UserError(
+                f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
+            )
+        url, source = _base_url(info.url_env, info.base_url, environ)
+        endpoints[name] = Endpoint(
+            base_url=checked_url(url, source), auth=info.auth, key=key, idempotency_header=info.idempotency_header
+        )
+    if missing:
+        raise UserError(
+            f"no credential: {', '.join(missing)} not set",
+            hint=f"export {missing[0].split()[0]}=…, or try it without one: qarunner apply --rehearse",
+        )
+    return Transport(endpoints, values, Network.of(environ), SystemClock().now)
+
+
+def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    for variable in variables:
+        if environ.get(variable):
+            return environ[variable], variable
+    return default, "the vendor's own URL"
+
+
+def start(plan: Plan, values: Mapping[str, str], settings: Settings, console: Console, run_id: str) -> ExitCode:
+    """A new run from its plan to its end."""
+    transport = connect(plan, settings.environ, values)
+    journal = Journal.create(settings.runs_dir / run_id, to_json(plan))
+    with journal:
+        run = Run.of(plan)
+        session = _Session(run, journal, transport, settings, console)
+        session.record(
+            ev.RunStarted(
+                at=session.clock.wall(),
+                version=ev.VERSION,
+                run_id=run_id,
+                digest=plan.digest,
+                tool=__version__,
+                endpoints=transport.base_urls,
+                rehearsal=settings.rehearsal,
+            )
+        )
+        return session.finish()
+
+
+def go_on(
+    folder: Path,
+    plan: Plan,
+    values: Mapping[str, str],
+    settings: Settings,
+    console: Console,
+    decisions: Callable[[Run], list[tuple[str, bool]]],
+) -> ExitCode:
+    """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs."""
+    transport = connect(plan, settings.environ, values)
+    journal, events = Journal.reopen(folder)
+    with journal:
+        run = fold(plan, events)
+        session = _Session(run, journal, transport, settings, console)
+        now = session.clock.wall()
+        if not events:
+            # Killed before its first line: nothing was sent, so the run begins now.
+            session.record(
+                ev.RunStarted(
+                    at=now,
+                    version=ev.VERSION,
+                    run_id=folder.name,
+                    digest=plan.digest,
+                    tool=__version__,
+                    endpoints=transport.base_urls,
+                )
+            )
+        session.record(ev.Resumed(at=now))
+        for job, resubmit in decisions(run):
+            session.record(ev.Decided(at=now, job=job, resubmit=resubmit))
+        return session.finish()
+
+
+class _Session:
+    """One process at work on one run."""
+
+    def __init__(self, run: Run, journal: Journal, transport: Transport, settings: Settings, console: Console) -> None:
+        self.clock = SystemClock()
+        self._run = run
+        self._journal = journal
+        self._settings = settings
+        self._console = console
+        self._transport = transport
+        self._progress: Progress | None = None
+
+    def record(self, event: ev.Event) -> None:
+        """Disk first, then memory, then the screen."""
+        self._journal.append(event)
+        advance(self._run, event)
+        if self._progress is not None:
+            self._progress.saw(event, self._run)
+
+    def finish(self) -> ExitCode:
+        """Drives the run to its end and reports. RunFolderError if the journal cannot be written."""
+        pool = Workers(self._transport, WORKERS)
+        engine = Engine(
+            run=self._run,
+            vendors={name: registry.get(name) for name in self._run.plan.vendors},
+            record=self.record,
+            pool=pool,
+            clock=self.clock,
+            options=self._settings.options,
+            jitter=random.random,
+        )
+        self._progress = open_progress(self._console, self._run, self.clock.wall)
+        try:
+            with _signals(engine.interrupt):
+                engine.drive()
+        finally:
+            self._progress.close()
+            self._progress = None
+            pool.close()
+        return self._report()
+
+    def _report(self) -> ExitCode:
+        from qarunner.cli.result import show  # noqa: PLC0415
+
+        summary = summarise(self._run)
+        self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
+        own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
+        problems = reporting.write(summary, (own, *self._settings.reports))
+        show(self._console, summary, self._journal.folder)
+        for problem in problems:
+            self._console.warn(f"qarunner: error: {problem}")
+        return concluded(self._console, summary, unwritten=len(problems))
+
+
+def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode:
+    """Says the last line, and returns the code. A green run whose report is missing is not a green step."""
+    from qarunner.report.summary import headline  # noqa: PLC0415
+
+    code = summary.exit_code
+    text = headline(summary)
+    if unwritten and code is ExitCode.OK:
+        code = ExitCode.USAGE
+        text = text.replace("exit 0", f"exit {int(code)}", 1)
+    if unwritten:
+        text += f"; {unwritten} reports not written"
+    if console.output == "json":
+        console.warn(text)
+    else:
+        console.result(text)
+    return code
+
+
+@contextlib.contextmanager
+def _signals(interrupt: Callable[[int], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks the engine to stop; the second leaves at once."""
+    seen: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if seen:
+            os._exit(128 + number)
+        seen.append(number)
+        interrupt(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def new_run_id(now: float) -> str:
+    """Sorts by time, and no two are the same."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

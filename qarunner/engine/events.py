@@ -1,0 +1,171 @@
+"""What happened, as a closed union of events: the journal is made of these, and a run's state is their fold.
+
+`at` is seconds since the epoch (UTC). An event is written before anybody acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from qarunner.vendors.api import Cause, Outcome, RemoteRun
+
+VERSION = 1
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
+    at: float
+
+
+class RunStarted(_Event, frozen=True, kw_only=True):
+    """The first line. `endpoints` are the base URLs that the vendors' runs live at."""
+
+    version: int
+    run_id: str
+    digest: str
+    tool: str
+    endpoints: Mapping[str, str]
+    rehearsal: bool = False
+
+
+class Resumed(_Event, frozen=True, kw_only=True):
+    """Another process goes on from here."""
+
+
+class Submitting(_Event, frozen=True, kw_only=True):
+    """The create is about to leave: from here on, only an answer can tell that there is no run."""
+
+    job: str
+    attempt: int
+    key: str | None = None
+
+
+class NotSubmitted(_Event, frozen=True, kw_only=True):
+    """Certainly no run was made. `wait_s` set: it is sent again after so many seconds; else `cause` says why not."""
+
+    job: str
+    message: str
+    cause: Cause = Cause.REFUSED
+    wait_s: float | None = None
+
+
+class Accepted(_Event, frozen=True, kw_only=True):
+    """The vendor's runs of a create, right after the reply."""
+
+    job: str
+    runs: tuple[RemoteRun, ...]
+
+
+class Uncertain(_Event, frozen=True, kw_only=True):
+    """A create that may or may not have made a run. It is never sent again by itself."""
+
+    job: str
+    message: str
+
+
+class Polled(_Event, frozen=True, kw_only=True):
+    """A run's state changed in the vendor's words. `done` of `total` tests are over."""
+
+    run: str
+    job: str
+    note: str
+    done: int | None = None
+    total: int | None = None
+
+
+class Retrying(_Event, frozen=True, kw_only=True):
+    """A read, or a create that its idempotency key protects, failed and is repeated after `wait_s` seconds."""
+
+    job: str
+    message: str
+    wait_s: float
+    run: str | None = None
+
+
+class RemoteFinished(_Event, frozen=True, kw_only=True):
+    """A run is over: what it means for each entry of its job."""
+
+    run: str
+    job: str
+    outcomes: Mapping[str, Outcome]
+
+
+class RunCancelled(_Event, frozen=True, kw_only=True):
+    """A run was asked to stop at the vendor; `message` says why the vendor would not."""
+
+    run: str
+    job: str
+    message: str | None = None
+
+
+class EntryClosed(_Event, frozen=True, kw_only=True):
+    """An entry has its final outcome."""
+
+    entry: str
+    outcome: Outcome
+
+
+class Decided(_Event, frozen=True, kw_only=True):
+    """A person decided an uncertain create: send it again, or drop it."""
+
+    job: str
+    resubmit: bool
+
+
+class Interrupted(_Event, frozen=True, kw_only=True):
+    """A signal ended the apply before its runs were over."""
+
+    signal: int
+
+
+class RunFinished(_Event, frozen=True, kw_only=True):
+    """The last line of an apply that came to its end."""
+
+    exit_code: int
+
+
+Event: TypeAlias = (
+    RunStarted
+    | Resumed
+    | Submitting
+    | NotSubmitted
+    | Accepted
+    | Uncertain
+    | Polled
+    | Retrying
+    | RemoteFinished
+    | RunCancelled
+    | EntryClosed
+    | Decided
+    | Interrupted
+    | RunFinished
+)
+
+DURABLE = (
+    RunStarted,
+    Submitting,
+    NotSubmitted,
+    Accepted,
+    Uncertain,
+    RemoteFinished,
+    RunCancelled,
+    EntryClosed,
+    Decided,
+    Interrupted,
+    RunFinished,
+)
+"""Events that must be on disk before the next step; losing one of the others costs nothing."""
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(type=Event)
+
+
+def to_line(event: Event) -> bytes:
+    return _encoder.encode(event) + b"\n"
+
+
+def from_line(line: bytes) -> Event:
+    """MsgspecError if the line is torn or foreign."""
+    return _decoder.decode(line)

@@ -1,0 +1,90 @@
+"""What a run means for the build: one exit code, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qarunner.engine.outcomes import tally
+from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.engine.state import Run
+    from qarunner.entry import Entry
+
+_OF_CAUSE = {
+    Cause.CREDENTIAL: ExitCode.CREDENTIAL,
+    Cause.ALLOWANCE: ExitCode.BUDGET,
+    Cause.UNCERTAIN: ExitCode.NO_VERDICT,
+    Cause.REFUSED: ExitCode.NO_VERDICT,
+    Cause.UNAVAILABLE: ExitCode.UNAVAILABLE,
+    Cause.BUG: ExitCode.BUG,
+}
+_OF_VERDICT = {
+    Verdict.FAILED: ExitCode.FAILED,
+    Verdict.BLOCKED: ExitCode.FAILED,
+    Verdict.TIMED_OUT: ExitCode.TIMEOUT,
+    Verdict.ERROR: ExitCode.NO_VERDICT,
+    Verdict.UNKNOWN: ExitCode.NO_VERDICT,
+    Verdict.CANCELLED: ExitCode.NO_VERDICT,
+}
+_SIGINT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The gate's word. `finished` counts the gating tests that ran to an end."""
+
+    exit_code: ExitCode
+    finished: int
+
+
+def decide(run: Run) -> Decision:
+    """The exit code of a run as it stands now."""
+    codes: set[ExitCode] = set()
+    finished = 0
+    for entry in run.plan.entries:
+        if entry.policy.allow_failure:
+            continue
+        outcome = outcome_of(run, entry)
+        counts = tally(outcome, expected_tests(entry))
+        finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
+        codes.update(_codes(outcome, counts))
+    if run.signal is not None:
+        codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
+    # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
+    if finished < run.plan.gate.min_tests:
+        codes.add(ExitCode.NOTHING)
+    return Decision(exit_code=next((code for code in PRECEDENCE if code in codes), ExitCode.OK), finished=finished)
+
+
+def _codes(outcome: Outcome, counts: dict[Verdict, int]) -> Iterator[ExitCode]:
+    if outcome.cause is not None:
+        yield _OF_CAUSE[outcome.cause]
+    elif outcome.verdict in _OF_VERDICT:
+        yield _OF_VERDICT[outcome.verdict]
+    for verdict in counts:
+        if verdict is not outcome.verdict and verdict in _OF_VERDICT:
+            yield _OF_VERDICT[verdict]
+
+
+def outcome_of(run: Run, entry: Entry) -> Outcome:
+    """An entry's final outcome; of one that is not closed, that it was given up."""
+    closed = run.closed.get(entry.id)
+    if closed is not None:
+        return closed
+    state = run.job_of[entry.id]
+    message = f"not over when the apply stopped ({state.phase})"
+    return Outcome(verdict=Verdict.CANCELLED, message=message)
+
+
+def expected_tests(entry: Entry) -> int:
+    """How many tests an entry names; a category or tag counts as one, since only the vendor knows better."""
+    return len(entry.selection.ids) if entry.selection and entry.selection.kind == "test_ids" else 1
+
+
+def passes(verdict: Verdict) -> bool:
+    return verdict in GOOD

@@ -1,0 +1,204 @@
+"""A run's folder: the plan, and an append-only journal of which no acknowledged line is ever lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from qarunner.engine import events as ev
+from qarunner.engine.lock import Lock
+from qarunner.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+PLAN = "plan.json"
+JOURNAL = "journal.jsonl"
+REPORT = "report.json"
+LOCK = "lock"
+
+
+class Journal:
+    """Appends events to a folder that this process alone holds."""
+
+    def __init__(self, folder: Path, lock: Lock, size: int) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._size = size
+        self._fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, 0o644)
+
+    @classmethod
+    def create(cls, folder: Path, plan: bytes) -> Journal:
+        """Makes the folder of a new run. RunFolderError if it exists or cannot be written."""
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _ignore(folder.parent)
+            folder.mkdir()
+        except FileExistsError:
+            raise RunFolderError(
+                f"{folder}: there is a run of this id already",
+                hint=f"qarunner resume {folder.name}, or another --run-id",
+            ) from None
+        except OSError as error:
+            raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint="see --runs-dir") from error
+        lock = _locked(folder)
+        try:
+            write_whole(folder / PLAN, plan)
+            journal = cls(folder, lock, 0)
+        except OSError as error:
+            lock.release()
+            raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+        _sync_folder(folder)
+        _sync_folder(folder.parent)
+        return journal
+
+    @classmethod
+    def reopen(cls, folder: Path) -> tuple[Journal, list[ev.Event]]:
+        """Goes on with a run, after cutting off a torn last line. RunFolderError if another process holds it."""
+        lock = _locked(folder)
+        try:
+            events, whole = read(folder)
+            with (folder / JOURNAL).open("r+b") as file:
+                file.truncate(whole)
+            return cls(folder, lock, whole), events
+        except OSError as error:
+            lock.release()
+            raise RunFolderError(f"{folder / JOURNAL}: cannot be written: {error.strerror}") from error
+        except RunFolderError:
+            lock.release()
+            raise
+
+    def append(self, event: ev.Event) -> None:
+        """Writes one event, and waits for the disk where losing it could cost a run. RunFolderError if it cannot."""
+        line = ev.to_line(event)
+        try:
+            written = os.write(self._fd, line)
+            if written != len(line):
+                raise OSError(28, "no space left on device")  # noqa: TRY301  handled as what it is
+            if isinstance(event, ev.DURABLE):
+                os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise RunFolderError(
+                f"{self.folder / JOURNAL}: cannot be written: {error.strerror}; it could not record: {line.decode()}"
+            ) from error
+        self._size += len(line)
+
+    def close(self) -> None:
+        os.close(self._fd)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline into two bytes
+
+
+def read(folder: Path) -> tuple[list[ev.Event], int]:
+    """A journal's events, and the length in bytes of its whole lines. Reads only; the last line may be torn."""
+    path = folder / JOURNAL
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        # Killed between the plan and the first line: nothing was sent.
+        return [], 0
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
+    events: list[ev.Event] = []
+    whole = 0
+    lines = data.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            if not line.endswith(b"\n"):
+                break
+            event = ev.from_line(line)
+        except msgspec.MsgspecError as error:
+            if number == len(lines):
+                break
+            raise RunFolderError(
+                f"{path}:{number}: not an event of this qarunner: {error}",
+                hint="use the version that wrote it; nothing was changed",
+            ) from error
+        events.append(event)
+        whole += len(line)
+    _check_version(path, events)
+    return events, whole
+
+
+def _check_version(path: Path, events: list[ev.Event]) -> None:
+    if not events:
+        return
+    first = events[0]
+    if not isinstance(first, ev.RunStarted):
+        raise RunFolderError(f"{path}:1: a journal begins with RunStarted, this one with {type(first).__name__}")
+    if first.version != ev.VERSION:
+        raise RunFolderError(
+            f"{path}: a journal of version {first.version}; this qarunner reads version {ev.VERSION}",
+            hint=f"use qarunner {first.tool}, which wrote it; nothing was changed",
+        )
+
+
+def _locked(folder: Path) -> Lock:
+    try:
+        lock = Lock.acquire(folder / LOCK)
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+    if lock is None:
+        raise RunFolderError(
+            f"{folder}: another qarunner is at work on this run", hint="wait until it ends, or stop it first"
+        )
+    return lock
+
+
+def _ignore(runs: Path) -> None:
+    """Keeps run folders out of commits; a folder that the user made is left as it is."""
+    marker = runs / ".gitignore"
+    if not marker.exists():
+        with contextlib.suppress(OSError):
+            marker.write_text("*\n")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that a reader sees either whole or not at all. OSError if it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a new file's name durable; Windows cannot open folders and does this by itself."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def newest(runs: Path) -> Path | None:
+    """The run that was started last."""
+    try:
+        folders = [folder for folder in runs.iterdir() if (folder / PLAN).is_file()]
+    except OSError:
+        return None
+    return max(folders, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name), default=None)

@@ -1,0 +1,173 @@
+"""The one loop: it owns all state, decides nothing that the machine can decide, and writes before it acts.
+
+Everything that touches the world is a parameter, so that a simulation runs this same code in virtual time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qarunner.engine import events as ev
+from qarunner.engine.lane import Lane
+from qarunner.engine.pacing import Kind, Rhythm
+from qarunner.engine.settle import Settler
+from qarunner.engine.state import Phase
+from qarunner.vendors.api import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qarunner.engine.lane import Task
+    from qarunner.engine.state import Run
+    from qarunner.engine.workers import Clock, Pool
+    from qarunner.vendors.api import Vendor
+
+INTERRUPT_S = 7.0
+"""How long an interrupted apply may take: GitHub follows SIGINT with SIGTERM after 7.5 seconds."""
+LAST_LOOK_S = 5.0
+"""A last look that the rates would hold up longer than this is not taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says of an apply; durations are seconds."""
+
+    poll_interval_s: float | None = None
+    timeout_s: float | None = None
+    detach_on_interrupt: bool = False
+
+
+class Engine:
+    """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon."""
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        vendors: Mapping[str, Vendor],
+        record: Callable[[ev.Event], None],
+        pool: Pool,
+        clock: Clock,
+        options: Options,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._run = run
+        self._record = record
+        self._pool = pool
+        self._clock = clock
+        self._options = options
+        self._lanes = {
+            name: Lane(vendors[name], plan, Rhythm.of(plan, vendors[name].info.pacing, options.poll_interval_s))
+            for name, plan in run.plan.vendors.items()
+        }
+        self._settler = Settler(run, self._lanes, record, clock, jitter)
+        self._flying: dict[int, Task] = {}
+        self._tokens = 0
+        self._ends_at: float | None = None
+        self._signal: int | None = None
+        self._stops_at: float | None = None
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def drive(self) -> None:
+        """Returns when every entry is closed, or when an interruption has done what it could."""
+        now = self._clock.now()
+        if self._options.timeout_s is not None:
+            self._ends_at = now + self._options.timeout_s
+        for state in self._run.jobs.values():
+            self._settler.begin(state, now)
+        while not self._over():
+            now = self._clock.now()
+            self._heed_signal(now)
+            self._heed_deadlines(now)
+            self._dispatch(now)
+            if self._over():
+                break
+            for token, answer in self._pool.wait(self._pause(self._clock.now())):
+                self._settler.settle(self._flying.pop(token), answer)
+
+    def interrupt(self, signal: int) -> None:
+        """Asks the loop to stop; safe in a signal handler."""
+        self._signal = signal
+        self._pool.wake()
+
+    def _over(self) -> bool:
+        if self._stops_at is None:
+            return not self._flying and not any(lane.pending() for lane in self._lanes.values())
+        wanted = any(task.kind is not Kind.READ for task in self._flying.values())
+        wanted = wanted or any(lane.pending(Kind.CANCEL) for lane in self._lanes.values())
+        return not wanted or self._clock.now() >= self._stops_at
+
+    def _pause(self, now: float) -> float | None:
+        """Seconds until something is due; None if only an answer can bring more."""
+        times = [self._settler.deadlines[0][0]] if self._settler.deadlines else []
+        times += [at for at in (self._ends_at, self._stops_at) if at is not None]
+        if self._pool.free() > 0:
+            times += [at for lane in self._lanes.values() if (at := lane.due_at(now)) is not None]
+        return max(0.0, min(times) - now) if times else None
+
+    def _dispatch(self, now: float) -> None:
+        for lane in self._lanes.values():
+            while self._pool.free() > 0 and (task := lane.take(now)) is not None:
+                self._send(lane, task)
+
+    def _send(self, lane: Lane, task: Task) -> None:
+        key = None
+        if task.kind is Kind.CREATE:
+            key = self._settler.submitting(lane, task)
+        self._tokens += 1
+        task.sends += 1
+        self._flying[self._tokens] = task
+        # A kept connection that the vendor closes just now would lose a create's answer for nothing.
+        fresh = task.kind is Kind.CREATE and key is None
+        self._pool.start(self._tokens, task.job.job.vendor, task.request, key=key, fresh=fresh)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _heed_deadlines(self, now: float) -> None:
+        if self._stops_at is not None:
+            return
+        if self._ends_at is not None and now >= self._ends_at:
+            self._ends_at = None
+            self._close_down(now)
+        due = []
+        while self._settler.deadlines and self._settler.deadlines[0][0] <= now:
+            due.append(heapq.heappop(self._settler.deadlines)[1])
+        self._expire([entry for entry in due if entry not in self._run.closed], now)
+
+    def _close_down(self, now: float) -> None:
+        """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
+        self._settler.closing = True
+        for lane in self._lanes.values():
+            for task in lane.drop(Kind.CREATE):
+                why = f": {task.job.message}" if task.job.message else ""
+                message = f"the apply's time was up before it could begin{why}"
+                self._settler.close_entries(task.job, Outcome(verdict=Verdict.TIMED_OUT, message=message))
+        running = [state for state in self._run.jobs.values() if state.phase is Phase.RUNNING]
+        self._expire([entry for state in running for entry in self._run.open_entries(state)], now)
+
+    def _expire(self, entries: list[str], now: float) -> None:
+        """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
+        self._settler.expired.update(entries)
+        for job in dict.fromkeys(self._run.job_of[entry].job.id for entry in entries):
+            state = self._run.jobs[job]
+            lane = self._lanes[state.job.vendor]
+            held_up = lane.pacer.ready_at(Kind.READ, now) > now + LAST_LOOK_S
+            for task in lane.reads_of(state):
+                lane.remove(task)
+                if not (held_up and self._settler.time_is_up(task, now)):
+                    lane.put(task, now)
+
+    def _heed_signal(self, now: float) -> None:
+        if self._signal is None or self._stops_at is not None:
+            return
+        self._stops_at = now + INTERRUPT_S
+        self._settler.stopping = True
+        self._record(ev.Interrupted(at=self._clock.wall(), signal=self._signal))
+        for lane in self._lanes.values():
+            lane.drop(Kind.CREATE, Kind.READ)
+        if not self._options.detach_on_interrupt:
+            for state in self._run.jobs.values():
+                self._settler.put_cancels(state, now)

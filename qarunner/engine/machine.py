@@ -1,0 +1,227 @@
+"""What an answer means, and what to do next: pure decisions, without a clock, a network or a disk.
+
+A create is repeated only if it certainly made no run, or if the vendor keeps repetitions apart by an idempotency key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from qarunner.cursor import UnexpectedData
+from qarunner.vendors.api import Cause, Refusal, RemoteRun, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.vendors.api import Call, Finished, More, Request, Running, Vendor
+
+
+class FaultKind(StrEnum):
+    """How a request ended without an answer."""
+
+    NOT_SENT = "not_sent"
+    LOST = "lost"
+    FORBIDDEN = "forbidden"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """No answer: the connection was never made, was lost on the way, or must not be used."""
+
+    kind: FaultKind
+    message: str
+
+
+Answer: TypeAlias = Reply | Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The create made these runs."""
+
+    runs: tuple[RemoteRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
+
+    `unreadable`: the vendor answers, but nobody can tell what; patience for that counts answers, not minutes.
+    """
+
+    message: str
+    wait_s: float | None = None
+    held: bool = False
+    unreadable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never:
+    """Refused for good."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """It may or may not have made a run; nobody but a person may send it again."""
+
+    message: str
+
+
+REQUEST_TIMEOUT = 408
+CONFLICT = 409
+TOO_MANY = 429
+NOT_FOUND = 404
+SEE_OTHER = 303
+SERVER_ERROR = 500
+_REDIRECT = 300
+_CLIENT_ERROR = 400
+_UNAUTHORISED = frozenset({401, 403})
+
+
+def after_create(vendor: Vendor, call: Call, answer: Answer, *, sends: int, now: float) -> Made | Again | Never | Lost:
+    """What the answer to a create means. `sends` counts how often it was sent, `now` is seconds since the epoch."""
+    keyed = vendor.info.idempotency_header is not None
+    match answer:
+        case Fault(kind=FaultKind.FORBIDDEN):
+            return Never(refusal=Refusal(message=answer.message))
+        case Fault(kind=FaultKind.NOT_SENT):
+            return Again(message=answer.message)
+        case Fault():
+            return Again(message=answer.message) if keyed else Lost(message=answer.message)
+        case Reply(ok=True):
+            return _accepted(vendor, call, answer, keyed=keyed)
+        case Reply():
+            return _create_refused(vendor, answer, keyed=keyed, sends=sends, now=now)
+
+
+def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Again | Never | Lost:
+    try:
+        runs = vendor.accepted(call, reply)
+    except UnexpectedData as error:
+        # A vendor may say with 200 that it will do nothing: only its own words can tell.
+        refusal = refusal_of(vendor, reply)
+        if refusal.cause is Cause.ALLOWANCE:
+            return Never(refusal=refusal)
+        message = f"HTTP {reply.status}, but {error}"
+        return Again(message=message, unreadable=True) if keyed else Lost(message=message)
+    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+        return Lost(message=_bug(vendor, error))
+    return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
+
+
+def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, sends: int, now: float) -> Again | Never | Lost:
+    refusal = refusal_of(vendor, reply)
+    if refusal.cause is Cause.ALLOWANCE:
+        return Never(refusal=refusal)
+    if reply.status == TOO_MANY:
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=True)
+    unclear = reply.status >= SERVER_ERROR or reply.status in {REQUEST_TIMEOUT, SEE_OTHER}
+    if unclear and keyed:
+        return Again(message=refusal.message, wait_s=retry_after(reply, now))
+    # A conflict on a repetition may be about the run that the first one made.
+    if unclear or (reply.status == CONFLICT and sends > 1):
+        return Lost(message=refusal.message)
+    return Never(refusal=refusal)
+
+
+def after_read(
+    vendor: Vendor, call: Call, run: RemoteRun, answers: Sequence[Answer], *, polls: int, now: float
+) -> Running | More | Finished | Again | Never:
+    """What the answers to a poll and to each `More` mean; the last one is the newest."""
+    newest = answers[-1]
+    if isinstance(newest, Fault):
+        if newest.kind is FaultKind.FORBIDDEN:
+            return Never(refusal=Refusal(message=newest.message))
+        return Again(message=newest.message)
+    # What a `More` is answered with is the adapter's to judge, even where it is an error.
+    judged = newest.ok or newest.status == NOT_FOUND or (len(answers) > 1 and not transient(newest))
+    if judged:
+        return _read(vendor, call, run, answers, polls=polls)
+    return _read_refused(vendor, newest, now=now)
+
+
+def transient(reply: Reply) -> bool:
+    """Whether a read may well succeed when it is repeated."""
+    return reply.status in {REQUEST_TIMEOUT, TOO_MANY} or reply.status >= SERVER_ERROR
+
+
+def _read(
+    vendor: Vendor, call: Call, run: RemoteRun, answers: Sequence[Answer], *, polls: int
+) -> Running | More | Finished | Again | Never:
+    replies = [answer for answer in answers if isinstance(answer, Reply)]
+    try:
+        return vendor.read(call, run, replies, polls=polls)
+    except UnexpectedData as error:
+        if replies[-1].ok:
+            return Again(message=str(error), unreadable=True)
+        return Again(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
+    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+
+
+def _read_refused(vendor: Vendor, reply: Reply, *, now: float) -> Again | Never:
+    refusal = refusal_of(vendor, reply)
+    if reply.status in _UNAUTHORISED:
+        return Never(refusal=Refusal(message=refusal.message, cause=Cause.CREDENTIAL))
+    if transient(reply):
+        held = reply.status == TOO_MANY
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=held)
+    return Again(message=refusal.message, unreadable=True)
+
+
+def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
+    """The vendor's error in words; redirects are ours to explain, since no vendor documents any."""
+    if _REDIRECT <= reply.status < _CLIENT_ERROR:
+        where = reply.headers.get("location", "nowhere")
+        return Refusal(
+            message=f"HTTP {reply.status}: redirected to {where}; redirects are not followed, "
+            f"check {vendor.info.url_env[0]}"
+        )
+    try:
+        return vendor.refused(reply)
+    except Exception as error:  # noqa: BLE001  an adapter's bug must not hide the answer
+        return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
+
+
+def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
+    """The request that asks for a run's status."""
+    try:
+        return vendor.poll(call, run)
+    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+
+
+def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
+    """The request that stops a run, if the vendor has one."""
+    try:
+        return vendor.cancel(call, run)
+    except Exception:  # noqa: BLE001  what cannot be cancelled is named as running on
+        return None
+
+
+def _bug(vendor: Vendor, error: Exception) -> str:
+    kind = type(vendor)
+    return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
+
+
+def retry_after(reply: Reply, now: float) -> float | None:
+    """`Retry-After` in seconds from now, from either of its forms (RFC 9110, 10.2.3); None if absent or nonsense."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def idempotency_key(run_id: str, job: str, attempt: int) -> str:
+    """Different for every run that is wanted, the same for every repetition of its create."""
+    digest = hashlib.sha256(f"{run_id}\n{job}\n{attempt}".encode()).hexdigest()
+    return f"qarunner-{digest[:40]}"

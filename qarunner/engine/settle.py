@@ -1,0 +1,356 @@
+"""What follows from each answer: an event on disk first, then the next task in a lane."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, assert_never
+
+from qarunner.engine import events as ev
+from qarunner.engine.lane import Task
+from qarunner.engine.machine import (
+    Again,
+    Lost,
+    Made,
+    Never,
+    after_create,
+    after_read,
+    cancel_request,
+    idempotency_key,
+    poll_request,
+    refusal_of,
+)
+from qarunner.engine.outcomes import merge, outcomes_of
+from qarunner.engine.pacing import Kind
+from qarunner.engine.patience import Trouble
+from qarunner.engine.state import Phase
+from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qarunner.engine.lane import Lane
+    from qarunner.engine.machine import Answer
+    from qarunner.engine.state import JobState, Run, RunState
+    from qarunner.engine.workers import Clock
+    from qarunner.vendors.api import Call
+
+CANCEL_TRIES = 3
+INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
+
+
+class Settler:
+    """Settles jobs, one answer at a time. It knows no pool: the loop sends what it puts into the lanes.
+
+    `deadlines` are (monotonic time, entry id), a heap that the loop heeds; `expired` are the entries whose time is up.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        lanes: Mapping[str, Lane],
+        record: Callable[[ev.Event], None],
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._run = run
+        self._lanes = lanes
+        self._record = record
+        self._clock = clock
+        self._jitter = jitter
+        self._entries = run.plan.entry_map()
+        self.deadlines: list[tuple[float, str]] = []
+        self.expired: set[str] = set()
+        self.closing = False
+        self.stopping = False
+
+    def settle(self, task: Task, answer: Answer) -> None:
+        if isinstance(answer, Reply) and answer.ok:
+            self._lane(task.job).established = True
+        match task.kind:
+            case Kind.CREATE:
+                self._settle_create(task, answer)
+            case Kind.READ:
+                self._settle_read(task, answer)
+            case Kind.CANCEL:
+                self._settle_cancel(task, answer)
+            case _:
+                assert_never(task.kind)
+
+    # --- where a job begins -------------------------------------------------------------------------------------------
+
+    def begin(self, state: JobState, now: float) -> None:
+        """Puts a job's next task into its lane; also where a resume enters."""
+        if not self._run.open_entries(state):
+            self._cancel_expired(state, now)
+            return
+        lane = self._lane(state)
+        match state.phase:
+            case Phase.WAITING:
+                lane.put(Task(kind=Kind.CREATE, job=state, request=state.job.request), now)
+            case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
+                lane.put(Task(kind=Kind.CREATE, job=state, request=state.job.request, sends=1), now)
+            case Phase.SUBMITTING:
+                message = "qarunner was stopped before the vendor's answer was written down"
+                self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
+                self._close_job(state)
+            case Phase.RUNNING if any(run.live for run in state.runs.values()):
+                lane.established = True
+                self._follow(state, now, first_s=0.0)
+            case Phase.RUNNING:
+                self.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
+            case Phase.UNCERTAIN | Phase.DONE:
+                self._close_job(state)
+            case _:
+                assert_never(state.phase)
+
+    def _follow(self, state: JobState, now: float, *, first_s: float) -> None:
+        """Polls the job's runs and watches its entries' time."""
+        lane = self._lane(state)
+        lane.busy_jobs.add(state.job.id)
+        accepted_at = max(run.accepted_at for run in state.runs.values())
+        age = max(0.0, self._clock.wall() - accepted_at)
+        for entry in self._run.open_entries(state):
+            heapq.heappush(self.deadlines, (now + self._entries[entry].policy.timeout_s - age, entry))
+        for run in state.runs.values():
+            if run.live:
+                self._poll(state, run, now + first_s)
+
+    def _poll(self, state: JobState, run: RunState, due: float) -> None:
+        """Puts a run's first poll into its lane; an adapter that cannot say how ends its own job alone."""
+        lane = self._lane(state)
+        request = poll_request(lane.vendor, self._call(state), run.remote)
+        if isinstance(request, Never):
+            self._refuse(state, request)
+        else:
+            lane.put(Task(kind=Kind.READ, job=state, run=run, request=request, poll=request), due)
+
+    def _refuse(self, state: JobState, never: Never) -> None:
+        refusal = never.refusal
+        self.close_entries(state, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
+
+    def _lane(self, state: JobState) -> Lane:
+        return self._lanes[state.job.vendor]
+
+    def _call(self, state: JobState) -> Call:
+        return self._run.plan.call(state.job, self._entries)
+
+    # --- creates ------------------------------------------------------------------------------------------------------
+
+    def _settle_create(self, task: Task, answer: Answer) -> None:
+        state, lane = task.job, self._lane(task.job)
+        wall = self._clock.wall()
+        meaning = after_create(lane.vendor, self._call(state), answer, sends=task.sends, now=wall)
+        match meaning:
+            case Made():
+                self._record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
+                self._made(state)
+            case Again():
+                self._create_again(task, meaning)
+            case Never():
+                self._give_up_create(state, meaning.refusal.message, meaning.refusal.cause)
+            case Lost():
+                self._record(ev.Uncertain(at=wall, job=state.job.id, message=meaning.message))
+                self._close_job(state)
+            case _:
+                assert_never(meaning)
+
+    def _made(self, state: JobState) -> None:
+        now = self._clock.now()
+        if self.stopping:
+            self.put_cancels(state, now)
+            return
+        if self.closing:
+            self.expired.update(self._run.open_entries(state))
+        first = 0.0 if self.closing else self._lane(state).interval_s(age_s=0.0, hint_s=None)
+        self._follow(state, now, first_s=first)
+
+    def _create_again(self, task: Task, again: Again) -> None:
+        state, lane = task.job, self._lane(task.job)
+        now, wall = self._clock.now(), self._clock.wall()
+        task.trouble.add(again, now)
+        cause = task.trouble.exhausted(again, now, established=lane.established)
+        if cause is not None or self.stopping or self.closing:
+            # With a key, nobody can tell whether there is a run: only the key makes a later try safe.
+            self._give_up_create(state, again.message, Cause.UNAVAILABLE)
+            return
+        wait = task.trouble.backoff(again, self._jitter())
+        if again.held and again.wait_s is not None:
+            lane.pacer.hold(now + again.wait_s)
+        if lane.vendor.info.idempotency_header:
+            self._record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
+        else:
+            self._record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
+        lane.put(task, now + wait)
+
+    def _give_up_create(self, state: JobState, message: str, cause: Cause) -> None:
+        self._record(ev.NotSubmitted(at=self._clock.wall(), job=state.job.id, message=message, cause=cause))
+        self._close_job(state)
+        if cause is Cause.CREDENTIAL:
+            # The same key will not be better for the next create; each of them could cost a lock-out.
+            for task in self._lane(state).drop(Kind.CREATE):
+                self._give_up_create(task.job, message, cause)
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    def _settle_read(self, task: Task, answer: Answer) -> None:
+        lane, run = self._lane(task.job), task.run
+        assert run is not None  # noqa: S101  a read has a run
+        answers = [*task.answers, answer]
+        wall = self._clock.wall()
+        meaning = after_read(lane.vendor, self._call(task.job), run.remote, answers, polls=task.polls, now=wall)
+        if self.stopping and not isinstance(meaning, Finished):
+            return
+        match meaning:
+            case Running():
+                self._still_running(task, meaning)
+            case More():
+                task.answers, task.request = answers, meaning.request
+                lane.put(task, self._clock.now())
+            case Finished():
+                job = task.job.job.id
+                self._record(ev.RemoteFinished(at=wall, job=job, run=run.remote.id, outcomes=meaning.outcomes))
+                self._close_job(task.job)
+            case Again():
+                self._read_again(task, meaning)
+            case Never():
+                self._refuse(task.job, meaning)
+            case _:
+                assert_never(meaning)
+
+    def _still_running(self, task: Task, status: Running) -> None:
+        run = task.run
+        assert run is not None  # noqa: S101  a read has a run
+        if (status.note, status.done, status.total) != (run.note, run.done, run.total):
+            self._record(
+                ev.Polled(
+                    at=self._clock.wall(),
+                    job=task.job.job.id,
+                    run=run.remote.id,
+                    note=status.note,
+                    done=status.done,
+                    total=status.total,
+                )
+            )
+        task.polls += 1
+        task.trouble = Trouble()
+        self._poll_later(task, hint_s=status.wait_s)
+
+    def _poll_later(self, task: Task, *, hint_s: float | None) -> None:
+        lane, now = self._lane(task.job), self._clock.now()
+        if self.time_is_up(task, now) or not self._run.open_entries(task.job):
+            return
+        age = self._clock.wall() - (task.run.accepted_at if task.run else 0.0)
+        self._restart_poll(task, now + lane.interval_s(age_s=age, hint_s=hint_s))
+
+    def _restart_poll(self, task: Task, due: float) -> None:
+        task.request, task.answers = task.poll or task.request, []
+        self._lane(task.job).put(task, due)
+
+    def _read_again(self, task: Task, again: Again) -> None:
+        now, lane, run = self._clock.now(), self._lane(task.job), task.run
+        task.trouble.add(again, now)
+        if again.held and again.wait_s is not None:
+            lane.pacer.hold(now + again.wait_s)
+        if self.time_is_up(task, now) or run is None:
+            return
+        cause = task.trouble.exhausted(again, now, established=True)
+        if cause is Cause.UNAVAILABLE:
+            self.close_entries(task.job, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
+        elif cause is not None:
+            self.close_entries(task.job, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
+        else:
+            wait = task.trouble.backoff(again, self._jitter())
+            message, at = again.message, self._clock.wall()
+            self._record(ev.Retrying(at=at, job=task.job.job.id, run=run.remote.id, message=message, wait_s=wait))
+            self._restart_poll(task, now + wait)
+
+    # --- the end of an entry ------------------------------------------------------------------------------------------
+
+    def _close_job(self, state: JobState) -> None:
+        """Closes the open entries of a job that has come to its end, whichever that was."""
+        for entry in self._run.open_entries(state):
+            outcome = self._final(state, entry)
+            if outcome is not None:
+                self._close(entry, outcome)
+        if not self._run.open_entries(state):
+            self._lane(state).busy_jobs.discard(state.job.id)
+
+    def _final(self, state: JobState, entry: str) -> Outcome | None:
+        match state.phase:
+            case Phase.UNCERTAIN:
+                return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
+            case Phase.DONE if state.runs:
+                return merge(outcomes_of((run.outcomes for run in state.runs.values()), entry))
+            case Phase.DONE:
+                return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
+            case _:
+                return None
+
+    def close_entries(self, state: JobState, outcome: Outcome) -> None:
+        for entry in self._run.open_entries(state):
+            self._close(entry, outcome)
+        self._lane(state).busy_jobs.discard(state.job.id)
+
+    def _close(self, entry: str, outcome: Outcome) -> None:
+        self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
+
+    def time_is_up(self, task: Task, now: float) -> bool:
+        """Closes the entries whose time is up; true if the run is not asked again."""
+        state = task.job
+        late = [entry for entry in self._run.open_entries(state) if entry in self.expired]
+        for entry in late:
+            limit = self._entries[entry].policy.timeout_s
+            note = task.run.note if task.run else ""
+            message = (
+                f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
+            )
+            self._close(entry, Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note))
+        if self._run.open_entries(state):
+            return False
+        if late:
+            self._lane(state).busy_jobs.discard(state.job.id)
+            self.put_cancels(state, now)
+        return True
+
+    def _cancel_expired(self, state: JobState, now: float) -> None:
+        """On a resume: the cancel of a timed out run may not have left."""
+        closed = [self._run.closed.get(entry) for entry in state.job.entries]
+        if any(outcome is not None and outcome.verdict is Verdict.TIMED_OUT for outcome in closed):
+            self.put_cancels(state, now)
+
+    # --- cancelling ---------------------------------------------------------------------------------------------------
+
+    def put_cancels(self, state: JobState, now: float) -> None:
+        """Asks the vendor to stop the job's runs, where it can be asked."""
+        lane = self._lane(state)
+        for run in state.runs.values():
+            request = cancel_request(lane.vendor, self._call(state), run.remote) if run.live else None
+            if request is not None:
+                lane.put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
+
+    def _settle_cancel(self, task: Task, answer: Answer) -> None:
+        run = task.run
+        assert run is not None  # noqa: S101  a cancel has a run
+        if isinstance(answer, Reply):
+            message = None if answer.ok else refusal_of(self._lane(task.job).vendor, answer).message
+        else:
+            message = answer.message
+        if message is not None and task.sends < CANCEL_TRIES:
+            self._lane(task.job).put(task, self._clock.now() + 1.0)
+            return
+        wall = self._clock.wall()
+        self._record(ev.RunCancelled(at=wall, job=task.job.job.id, run=run.remote.id, message=message))
+        if message is None and not any(other.live for other in task.job.runs.values()):
+            self.close_entries(task.job, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
+
+    def submitting(self, lane: Lane, task: Task) -> str | None:
+        """Writes down that a create leaves; the key depends on nothing that a resume does not know."""
+        state = task.job
+        attempt = max(1, state.attempt)
+        key = None
+        if lane.vendor.info.idempotency_header:
+            key = idempotency_key(self._run.run_id, state.job.id, attempt)
+        lane.busy_jobs.add(state.job.id)
+        if state.phase is not Phase.SUBMITTING:
+            self._record(ev.Submitting(at=self._clock.wall(), job=state.job.id, attempt=attempt, key=key))
+        return key

@@ -1,0 +1,275 @@
+"""The one way to the network: a Request becomes an answer or a fault; secrets become text here and nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import should_bypass_proxies
+
+from qarunner.engine.machine import Fault, FaultKind
+from qarunner.errors import UserError
+from qarunner.secret import Scrubber, reveal
+from qarunner.vendors.api import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qarunner.cursor import Json
+    from qarunner.engine.machine import Answer
+    from qarunner.vendors.api import Request
+
+Clock: TypeAlias = "Callable[[], float]"
+
+CONNECT_S = 10.0
+READ_S = 60.0
+TOTAL_S = 120.0
+LARGEST_REPLY = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process."""
+
+    base_url: str
+    auth: tuple[str, str]
+    key: str
+    idempotency_header: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.base_url})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """Proxies and certificates, resolved once."""
+
+    proxies: Mapping[str, str]
+    no_proxy: str
+    verify: str | bool
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Network:
+        """What the usual variables say; lower case wins, as it does elsewhere."""
+
+        def read(name: str) -> str:
+            return environ.get(name.lower()) or environ.get(name) or ""
+
+        everything = read("ALL_PROXY")
+        proxies = {"https": read("HTTPS_PROXY") or everything, "http": read("HTTP_PROXY") or everything}
+        verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or environ.get("SSL_CERT_FILE")
+        return cls(
+            proxies={scheme: url for scheme, url in proxies.items() if url},
+            no_proxy=read("NO_PROXY"),
+            verify=verify or True,
+        )
+
+    def proxies_for(self, url: str) -> dict[str, str]:
+        """No proxy for this machine itself, whatever the variables say."""
+        if not self.proxies or is_loopback(urlsplit(url).hostname or ""):
+            return {}
+        return {} if should_bypass_proxies(url, no_proxy=self.no_proxy or None) else dict(self.proxies)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def checked_url(url: str, variable: str) -> str:
+    """A base URL without its trailing slash. UserError unless it is https, or plain http on loopback."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UserError(f"{variable}: not a URL: {error}") from error
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UserError(f"{variable}: a base URL has no user, password, query or fragment")
+    if parts.scheme == "https" and host:
+        return url.rstrip("/")
+    if parts.scheme == "http" and is_loopback(host):
+        return url.rstrip("/")
+    raise UserError(
+        f"{variable}: {url!r} is no https URL",
+        hint="use https://…; plain http is taken for 127.0.0.1 and localhost alone",
+    )
+
+
+class Transport:
+    """Sends requests; safe to use from several threads, each with a connection of its own."""
+
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], secrets: Mapping[str, str], network: Network, clock: Clock
+    ) -> None:
+        self._endpoints = endpoints
+        self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
+        self._secrets = secrets
+        self._network = network
+        self._clock = clock
+        self.scrub = Scrubber({**{f"{name}_key": endpoint.key for name, endpoint in endpoints.items()}, **secrets})
+        self._local = threading.local()
+
+    def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer:
+        """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again."""
+        endpoint = self._endpoints[vendor]
+        if not fresh:
+            return self._answer(self._session(), endpoint, request, key)
+        with self._new_session() as session:
+            return self._answer(session, endpoint, request, key)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = self._new_session()
+        return session
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        # Resolved once in Network; left on, every request would read the environment and .netrc again.
+        session.trust_env = False
+        session.verify = self._network.verify
+        session.mount("https://", HTTPAdapter(max_retries=0))
+        session.mount("http://", HTTPAdapter(max_retries=0))
+        return session
+
+    def _answer(self, session: requests.Session, endpoint: Endpoint, request: Request, key: str | None) -> Answer:
+        url = self._url(endpoint, request)
+        try:
+            response = session.request(
+                request.method,
+                url,
+                json=None if request.body is None else self._revealed(request.body),
+                headers=self._headers(endpoint, key),
+                timeout=(CONNECT_S, READ_S),
+                allow_redirects=False,
+                stream=True,
+                proxies=self._network.proxies_for(url),
+            )
+            with response:
+                text = self._text(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return Fault(kind=_kind(error), message=self.scrub(_words(error, endpoint)))
+        headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
+        return Reply(status=response.status_code, text=text, headers=headers)
+
+    def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
+        name, text = endpoint.auth
+        headers = {name: text.format(key=endpoint.key), "Accept": "application/json", "User-Agent": "qarunner"}
+        if key is not None and endpoint.idempotency_header:
+            headers[endpoint.idempotency_header] = key
+        return headers
+
+    def _url(self, endpoint: Endpoint, request: Request) -> str:
+        query = urlencode([(name, reveal(value, self._secrets)) for name, value in request.query])
+        path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
+        return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")
+
+    def _revealed(self, body: Json) -> Json:
+        match body:
+            case str():
+                return reveal(body, self._secrets)
+            case dict():
+                return {name: self._revealed(value) for name, value in body.items()}
+            case list() | tuple():
+                return [self._revealed(value) for value in body]
+            case _:
+                return body
+
+    def _text(self, response: requests.Response) -> str:
+        """The body within bounds of size and time: a server that drips must not hold a worker for ever."""
+        deadline = self._clock() + TOTAL_S
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_content(64 * 1024):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_REPLY or self._clock() > deadline:
+                raise requests.ConnectionError("the answer is too long")
+        return self._scrubbed(b"".join(chunks).decode("utf-8", "replace"))
+
+    def _scrubbed(self, text: str) -> str:
+        """The body without secrets. Only strings inside JSON are touched: a secret of digits must not eat a number."""
+        plain = self.scrub(text)
+        if plain == text:
+            return text
+        try:
+            return json.dumps(self._without_secrets(json.loads(text)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return plain
+
+    def _without_secrets(self, value: object) -> object:
+        match value:
+            case str():
+                return self.scrub(value)
+            case dict():
+                return {name: self._without_secrets(inner) for name, inner in value.items()}
+            case list():
+                return [self._without_secrets(inner) for inner in value]
+            case _:
+                return value
+
+
+_HANDSHAKE = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "HTTP_REQUEST"})
+
+
+def _kind(error: Exception) -> FaultKind:
+    """Whether the request can have reached the vendor. In doubt, it can."""
+    if isinstance(
+        error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, requests.exceptions.InvalidSchema)
+    ):
+        return FaultKind.FORBIDDEN
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or _in_handshake(error):
+        return FaultKind.NOT_SENT
+    return FaultKind.NOT_SENT if isinstance(_reason(error), urllib3.exceptions.NewConnectionError) else FaultKind.LOST
+
+
+def _reason(error: Exception) -> object:
+    """What urllib3 says under requests' exception."""
+    inner = error.args[0] if error.args else None
+    return getattr(inner, "reason", inner)
+
+
+def _in_handshake(error: BaseException | None) -> bool:
+    """TLS errors that come before the first byte of a request; of the others nobody can tell."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(error, ssl.SSLError) and error.reason in _HANDSHAKE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _words(error: Exception, endpoint: Endpoint) -> str:
+    host = urlsplit(endpoint.base_url).netloc
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection to {host} within {CONNECT_S:.0f} s"
+    if isinstance(error, requests.ReadTimeout):
+        return f"no answer from {host} within {READ_S:.0f} s"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS with {host} failed: {_innermost(error)}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy to {host} failed: {_innermost(error)}"
+    if _kind(error) is FaultKind.NOT_SENT:
+        return f"cannot connect to {host}: {_innermost(error)}"
+    return f"the connection to {host} was lost: {_innermost(error)}"
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause at the bottom, which is what a person can act on."""
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Entries become a plan: deterministic JSON that says what would be sent, and holds no secret."""

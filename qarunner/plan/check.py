@@ -1,0 +1,99 @@
+"""The manifest's rows against what each vendor can do: an error at the line, never a field silently dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from qarunner.entry import Platform, SelectionKind
+from qarunner.vendors.api import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from qarunner.cursor import Json
+    from qarunner.entry import TargetKind
+    from qarunner.vendors.api import Capabilities, Vendor, VendorInfo
+
+
+def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterable[Complaint]:
+    """All that this vendor cannot do of a merged row; strings may still be templates."""
+    found = [*_platform(vendor.info, row), *_target(vendor.info, row), *_selection(vendor.info, row)]
+    if row.get("artifacts") and not vendor.info.capabilities.artifacts:
+        found.append(_cannot(vendor.info, ("artifacts",), "artifacts", "sign in with an account"))
+    return found or vendor.check(row, settings)
+
+
+def _cannot(info: VendorInfo, path: tuple[str | int, ...], word: str, what: str) -> Complaint:
+    hint = info.capabilities.instead.get(word)
+    return Complaint(path=path, message=f"{info.name} cannot {what}: {word!r} is not offered", hint=hint)
+
+
+def is_template(value: object) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _platforms(capabilities: Capabilities) -> str:
+    return " or ".join(str(platform) for platform in capabilities.targets if platform is not None)
+
+
+def _platform(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    platform = row.get("platform")
+    targets = info.capabilities.targets
+    if platform is None:
+        if None not in targets:
+            yield Complaint(
+                path=(),
+                message=f"{info.name} needs a platform",
+                hint=f"add platform: {_platforms(info.capabilities)}",
+            )
+    elif not is_template(platform) and platform not in targets:
+        yield _cannot(info, ("platform",), str(platform), f"run {platform} tests")
+
+
+def _allowed_targets(capabilities: Capabilities, platform: object) -> frozenset[TargetKind] | None:
+    """The targets of a row's platform; None where the platform is not known or not offered."""
+    if platform is None:
+        return capabilities.targets.get(None)
+    known = {str(each): each for each in Platform}.get(str(platform))
+    return capabilities.targets.get(known) if known is not None else None
+
+
+def _target(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    allowed = _allowed_targets(info.capabilities, row.get("platform"))
+    if allowed is None:
+        return
+    target = row.get("target")
+    kinds = list(cast("Mapping[str, object]", target)) if isinstance(target, dict) else []
+    where = f" on {row['platform']}" if row.get("platform") else ""
+    for kind in kinds:
+        if kind not in allowed:
+            yield _wrong_target(info, kind, where, allowed)
+    if not kinds and info.capabilities.target_required:
+        offered = " or ".join(sorted(allowed))
+        yield Complaint(path=(), message=f"{info.name} needs a target{where}", hint=f"add target: {{ {offered}: … }}")
+
+
+def _wrong_target(info: VendorInfo, kind: str, where: str, allowed: frozenset[TargetKind]) -> Complaint:
+    offered = ", ".join(sorted(allowed)) or "no target"
+    hint = info.capabilities.instead.get(kind) or f"{info.name}{where} takes {offered}"
+    return Complaint(path=("target", kind), message=f"{info.name}{where} cannot take target.{kind}", hint=hint)
+
+
+def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    for kind in SelectionKind:
+        if kind in row and kind not in info.capabilities.selections:
+            yield _cannot(info, (kind,), kind, _WHAT[kind])
+    ids = row.get(SelectionKind.CATEGORY_IDS)
+    if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
+        yield Complaint(
+            path=(SelectionKind.CATEGORY_IDS, 1),
+            message=f"{info.name} runs one category in an entry, got {len(ids)}",
+            hint="write an entry or a variant for each",
+        )
+
+
+_WHAT = {
+    SelectionKind.TEST_IDS: "run single tests",
+    SelectionKind.CATEGORY_IDS: "run categories",
+    SelectionKind.TAGS: "choose tests by tags",
+}

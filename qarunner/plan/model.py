@@ -1,0 +1,109 @@
+"""The plan: every create call that an apply will make, with what is needed to read its result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qarunner.cursor import Json
+from qarunner.entry import Entry
+from qarunner.errors import UserError
+from qarunner.vendors.api import Call, Metadata, Request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 1
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `count` requests in any `per_s` seconds."""
+
+    count: int
+    per_s: float = 60.0
+
+
+class VendorPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How one vendor is talked to. Intervals are seconds; a rate that is None is not limited."""
+
+    key_env: str
+    every_s: float
+    max_s: float
+    max_in_flight: int
+    reads: Rate | None = None
+    creates: Rate | None = None
+    all: Rate | None = None
+    settings: Mapping[str, Json] = {}
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One create call, for one entry or for several."""
+
+    id: str
+    vendor: str
+    entries: tuple[str, ...]
+    request: Request
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    min_tests: int = 1
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs and entries stand in the manifest's order. `secrets` are the names that a sender has to know."""
+
+    version: int
+    tool: str
+    name: str
+    manifest: str
+    digest: str
+    gate: Gate
+    metadata: Metadata
+    secrets: tuple[str, ...]
+    vendors: Mapping[str, VendorPlan]
+    jobs: tuple[Job, ...]
+    entries: tuple[Entry, ...]
+    git: Mapping[str, str | None] = {}
+    ci: Mapping[str, str | None] = {}
+
+    def entry_map(self) -> dict[str, Entry]:
+        return {entry.id: entry for entry in self.entries}
+
+    def call(self, job: Job, entries: Mapping[str, Entry]) -> Call:
+        """What the adapter is asked with when it reads this job's replies."""
+        return Call(
+            entries=tuple(entries[entry] for entry in job.entries),
+            settings=self.vendors[job.vendor].settings,
+            metadata=self.metadata,
+        )
+
+
+def seal(plan: Plan) -> Plan:
+    """The plan with its digest, which covers everything else in it."""
+    bare = msgspec.structs.replace(plan, digest="")
+    return msgspec.structs.replace(plan, digest="sha256:" + hashlib.sha256(to_json(bare)).hexdigest())
+
+
+def to_json(plan: Plan) -> bytes:
+    """The same plan gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2) + b"\n"
+
+
+def from_json(data: bytes, *, path: Path) -> Plan:
+    """Reads a plan back. UserError if it is torn, foreign, altered, or of another version."""
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("version")
+        if version != VERSION:
+            raise UserError(
+                f"{path}: a plan of version {version!r}; this qarunner reads version {VERSION}",
+                hint="use the qarunner that wrote it",
+            )
+        plan = msgspec.json.decode(data, type=Plan)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path}: not a plan of qarunner: {error}") from error
+    if seal(plan).digest != plan.digest:
+        raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
+    return plan

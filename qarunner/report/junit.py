@@ -1,0 +1,146 @@
+"""JUnit XML as CI systems read it: one suite an entry, names that no other test of the run shares."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from qarunner.report.summary import words
+from qarunner.secret import mask
+from qarunner.vendors.api import GOOD, Case, Verdict
+
+if TYPE_CHECKING:
+    from qarunner.report.summary import EntrySummary, Summary
+
+_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold; CI systems drop a whole file for one such character."""
+
+
+def render(summary: Summary) -> str:
+    """The report as XML text. Verdicts that do not gate are marked as skipped, so that no CI fails for them."""
+    root = ET.Element("testsuites", _attributes(summary))
+    for row in summary.entries:
+        _suite(root, row, summary)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _attributes(summary: Summary) -> dict[str, str]:
+    cases = [(case, row) for row in summary.entries for case in _cases(row)]
+    return {"name": clean(summary.name), **_counts(cases), "time": f"{summary.wall_s:.3f}"}
+
+
+def _counts(cases: list[tuple[Case, EntrySummary]]) -> dict[str, str]:
+    kinds = [_kind(case, row) for case, row in cases]
+    return {
+        "tests": str(len(kinds)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+        "skipped": str(kinds.count("skipped")),
+    }
+
+
+def _kind(case: Case, row: EntrySummary) -> str | None:
+    """Which element tells a test's verdict; None for a pass."""
+    if case.verdict in GOOD:
+        return None
+    if case.verdict is Verdict.SKIPPED or not row.gating:
+        return "skipped"
+    return "failure" if case.verdict in _FAILURES else "error"
+
+
+def _cases(row: EntrySummary) -> tuple[Case, ...]:
+    """The tests; for a vendor that tells numbers alone, the entry itself as one."""
+    if row.cases:
+        return row.cases
+    counted = ", ".join(f"{number} {words(verdict)}" for verdict, number in row.counts.items())
+    message = "; ".join(part for part in (row.reason, counted) if part)
+    own = Case(
+        id=row.entry.id,
+        name=row.entry.name,
+        verdict=row.verdict,
+        duration_s=row.duration_s,
+        url=row.url,
+        message=message,
+        raw_status=row.raw_status,
+    )
+    return (own,)
+
+
+def _suite(root: ET.Element, row: EntrySummary, summary: Summary) -> None:
+    cases = _cases(row)
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": clean(row.entry.id),
+            **_counts([(case, row) for case in cases]),
+            "time": f"{row.duration_s or 0.0:.3f}",
+            "timestamp": summary.started_at.removesuffix("Z"),
+            "file": clean(row.entry.origin.file),
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(row):
+        ET.SubElement(properties, "property", {"name": name, "value": clean(value)})
+    names = _unique_names(cases)
+    for case, name in zip(cases, names, strict=True):
+        _testcase(suite, case, name, row)
+
+
+def _properties(row: EntrySummary) -> list[tuple[str, str]]:
+    found = [("vendor", row.entry.vendor), ("verdict", str(row.verdict))]
+    found += [("platform", row.entry.platform)] if row.entry.platform else []
+    found += [("run", run.url or run.id) for run in row.runs]
+    return found
+
+
+def _unique_names(cases: tuple[Case, ...]) -> list[str]:
+    """Stable names; GitLab merges tests of equal name and class, so a repeated one gets its id or a number."""
+    seen: dict[str, int] = {}
+    names = []
+    for case in cases:
+        name = f"{case.name} ({case.id})" if case.name and case.name != case.id else case.id
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return names
+
+
+def _testcase(suite: ET.Element, case: Case, name: str, row: EntrySummary) -> None:
+    element = ET.SubElement(
+        suite,
+        "testcase",
+        {
+            "classname": clean(row.entry.id),
+            "name": clean(name),
+            "time": f"{case.duration_s or 0.0:.3f}",
+            "file": clean(row.entry.origin.file),
+            "line": str(row.entry.origin.line),
+        },
+    )
+    kind = _kind(case, row)
+    text = case.message or row.reason or words(case.verdict)
+    if kind is not None:
+        message = text if row.gating else f"{words(case.verdict)}, does not gate: {text}"
+        found = ET.SubElement(element, kind, {"message": clean(message)})
+        if kind != "skipped":
+            found.set("type", str(case.verdict))
+            found.text = clean(_details(case, row))
+    if case.url:
+        ET.SubElement(element, "system-out").text = clean(case.url)
+
+
+def _details(case: Case, row: EntrySummary) -> str:
+    lines = [case.message or row.reason or words(case.verdict)]
+    lines += [f"vendor's status: {case.raw_status}"] if case.raw_status else []
+    lines += [f"{words(step.verdict)}: {step.title}: {step.message or ''}" for step in case.steps]
+    lines += [case.url] if case.url else []
+    lines.append(f"{row.entry.origin.file}:{row.entry.origin.line}")
+    return "\n".join(lines)
+
+
+def clean(text: str) -> str:
+    """Without what XML cannot hold, and without secrets."""
+    return _NOT_XML.sub("", mask(text))

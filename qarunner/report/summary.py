@@ -1,0 +1,211 @@
+"""The one view of a run that all formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qarunner.engine.gate import decide, expected_tests, outcome_of
+from qarunner.engine.outcomes import explained, tally
+from qarunner.engine.state import Phase
+from qarunner.entry import Entry, SelectionKind
+from qarunner.errors import ExitCode
+from qarunner.secret import mask
+from qarunner.vendors.api import Case, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.engine.state import JobState, Run, RunState
+    from qarunner.vendors.api import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLink:
+    """A run at a vendor, for people."""
+
+    id: str
+    url: str | None
+    vendor: str
+    attempt: int
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntrySummary:
+    """One entry. `counts` are all its tests by verdict; `cases` those that are known one by one."""
+
+    entry: Entry
+    verdict: Verdict
+    gating: bool
+    reason: str | None
+    raw_status: str | None
+    url: str | None
+    runs: tuple[RunLink, ...]
+    duration_s: float | None
+    counts: Mapping[Verdict, int]
+    cases: tuple[Case, ...]
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Times are ISO 8601 in UTC. `running` may still run at the vendor; `uncertain` are jobs a person has to decide."""
+
+    run_id: str
+    name: str
+    verdict: Verdict
+    exit_code: ExitCode
+    started_at: str
+    finished_at: str
+    wall_s: float
+    totals: Mapping[Verdict, int]
+    entries: tuple[EntrySummary, ...]
+    running: tuple[RunLink, ...]
+    uncertain: Mapping[str, str]
+    unfinished: bool
+    rehearsal: bool
+    git: Mapping[str, str | None]
+    ci: Mapping[str, str | None]
+    finished: int
+    min_tests: int
+
+
+_VERDICT = {
+    ExitCode.OK: Verdict.PASSED,
+    ExitCode.FAILED: Verdict.FAILED,
+    ExitCode.NOTHING: Verdict.SKIPPED,
+    ExitCode.TIMEOUT: Verdict.TIMED_OUT,
+    ExitCode.NO_VERDICT: Verdict.UNKNOWN,
+    ExitCode.INTERRUPTED: Verdict.CANCELLED,
+    ExitCode.TERMINATED: Verdict.CANCELLED,
+}
+
+
+def summarise(run: Run) -> Summary:
+    """The report's content; the same run gives the same summary."""
+    decision = decide(run)
+    entries = tuple(_entry(run, entry) for entry in run.plan.entries)
+    totals = dict.fromkeys(Verdict, 0)
+    for entry in entries:
+        for verdict, number in entry.counts.items():
+            totals[verdict] += number
+    return Summary(
+        run_id=run.run_id,
+        name=run.plan.name,
+        verdict=_VERDICT.get(decision.exit_code, Verdict.ERROR),
+        exit_code=decision.exit_code,
+        started_at=timestamp(run.started_at),
+        finished_at=timestamp(run.last_at),
+        wall_s=round(run.last_at - run.started_at, 3),
+        totals=totals,
+        entries=entries,
+        running=tuple(_link(state, remote) for state, remote in run.live_runs()),
+        uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
+        unfinished=not run.complete,
+        rehearsal=run.rehearsal,
+        git=run.plan.git,
+        ci=run.plan.ci,
+        finished=decision.finished,
+        min_tests=run.plan.gate.min_tests,
+    )
+
+
+def timestamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _link(state: JobState, remote: RunState) -> RunLink:
+    return RunLink(
+        id=remote.remote.id,
+        url=remote.remote.url,
+        vendor=state.job.vendor,
+        attempt=max(1, state.attempt),
+        entries=state.job.entries,
+    )
+
+
+def _entry(run: Run, entry: Entry) -> EntrySummary:
+    state = run.job_of[entry.id]
+    outcome = outcome_of(run, entry)
+    links = tuple(_link(state, remote) for remote in state.runs.values())
+    return EntrySummary(
+        entry=entry,
+        verdict=outcome.verdict,
+        gating=not entry.policy.allow_failure,
+        reason=_reason(entry, outcome),
+        raw_status=outcome.raw_status,
+        url=outcome.url or next((link.url for link in links if link.url), None),
+        runs=links,
+        duration_s=_duration(run, state, entry, outcome),
+        counts=tally(outcome, expected_tests(entry)),
+        cases=tuple(_cases(entry, outcome)),
+        attempt=max(1, state.attempt),
+    )
+
+
+def _reason(entry: Entry, outcome: Outcome) -> str | None:
+    parts = [mask(outcome.message)] if outcome.message else []
+    if entry.policy.allow_failure and outcome.verdict not in {Verdict.PASSED, Verdict.FLAKY}:
+        parts.append("allowed to fail")
+    return "; ".join(parts) or None
+
+
+def _duration(run: Run, state: JobState, entry: Entry, outcome: Outcome) -> float | None:
+    """Seconds: the vendor's own figure, or from the first create's answer to the verdict."""
+    if outcome.duration_s is not None:
+        return outcome.duration_s
+    closed = run.closed_at.get(entry.id)
+    if closed is None or not state.runs:
+        return None
+    return round(closed - min(remote.accepted_at for remote in state.runs.values()), 3)
+
+
+def _cases(entry: Entry, outcome: Outcome) -> Iterator[Case]:
+    """An entry's tests. Where none came back, those that it asked for, each with the entry's verdict."""
+    yield from outcome.cases
+    if outcome.cases:
+        if not explained(outcome, {case.verdict: 1 for case in outcome.cases}):
+            yield _stand_in(entry.id, entry, outcome)
+    elif not outcome.counts and entry.selection and entry.selection.kind is SelectionKind.TEST_IDS:
+        for test in entry.selection.ids:
+            yield _stand_in(test, entry, outcome)
+    elif not outcome.counts:
+        yield _stand_in(entry.id, entry, outcome)
+
+
+def _stand_in(case_id: str, entry: Entry, outcome: Outcome) -> Case:
+    return Case(
+        id=case_id,
+        name=entry.name if case_id == entry.id else None,
+        verdict=outcome.verdict,
+        raw_status=outcome.raw_status,
+        url=outcome.url,
+        message=outcome.message,
+    )
+
+
+def headline(summary: Summary) -> str:
+    """The last line of an apply: which code, and why, counting every class."""
+    order = (
+        Verdict.FAILED,
+        Verdict.BLOCKED,
+        Verdict.ERROR,
+        Verdict.UNKNOWN,
+        Verdict.TIMED_OUT,
+        Verdict.CANCELLED,
+        Verdict.FLAKY,
+        Verdict.SKIPPED,
+        Verdict.PASSED,
+    )
+    classes = [f"{summary.totals[verdict]} {words(verdict)}" for verdict in order if summary.totals[verdict]]
+    text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or 'no tests'}"
+    if summary.exit_code is ExitCode.NOTHING:
+        text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
+    return text
+
+
+def words(verdict: Verdict) -> str:
+    return str(verdict).replace("_", " ")

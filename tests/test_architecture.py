@@ -1,0 +1,132 @@
+"""Who may import whom, and which third-party library has its home where."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "qarunner"
+
+# A room may import rooms below it, never one beside it.
+BELOW = {
+    "ground": set(),
+    "manifest": {"ground"},
+    "vendors": {"ground"},
+    "plan": {"ground", "manifest", "vendors"},
+    "engine": {"ground", "vendors", "plan"},
+    "report": {"ground", "vendors", "plan", "engine"},
+    "cli": {"ground", "manifest", "vendors", "plan", "engine", "report", "emulator"},
+    "emulator": set(),
+}
+GROUND = {"errors", "diagnostics", "cursor", "secret", "entry"}
+HOMES = {
+    "requests": {"engine/transport.py"},
+    "urllib3": {"engine/transport.py"},
+    "typer": {"cli/"},
+    "click": {"cli/"},
+    "rich": {"cli/"},
+    "dotenv": {"cli/inputs.py"},
+    "yaml": {"manifest/", "emulator/"},
+    "jsonschema": {"manifest/"},
+    "jsonschema_rs": {"manifest/"},
+    "jinja2": {"manifest/"},
+    "msgspec": {"plan/", "engine/"},
+    "starlette": {"emulator/"},
+    "uvicorn": {"emulator/"},
+    "h11": {"emulator/"},
+    "anyio": {"emulator/"},
+}
+AMBIENT = {
+    "threading": {"engine/workers.py", "engine/transport.py"},
+    "time": {"engine/workers.py", "cli/"},
+    "os": {"engine/journal.py", "engine/lock.py", "cli/"},
+    "subprocess": {"cli/"},
+}
+
+
+def files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports at any time, type checking included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(dotted: str) -> str:
+    parts = dotted.split(".")
+    if len(parts) == 1 or parts[1] in GROUND or parts[1].startswith("__"):
+        return "ground"
+    return parts[1]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lives_in(path: Path, homes: set[str]) -> bool:
+    return any(name(path) == home or (home.endswith("/") and name(path).startswith(home)) for home in homes)
+
+
+@pytest.mark.parametrize("path", files(), ids=name)
+def test_imports_go_downwards(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0] if path.parent != ROOT else "ground"
+    for dotted in imports(path):
+        if dotted.split(".")[0] == "qarunner":
+            other = room(dotted)
+            assert other == own or other in BELOW[own], f"{own} must not import {other}: {dotted}"
+
+
+@pytest.mark.parametrize("path", files(), ids=name)
+def test_third_party_libraries_stay_at_home(path: Path) -> None:
+    for dotted in imports(path):
+        top = dotted.split(".")[0]
+        if top in sys.stdlib_module_names or top == "qarunner":
+            continue
+        assert top in HOMES, f"{top} has no home yet: say in HOMES where it lives"
+        assert lives_in(path, HOMES[top]), f"{top} lives in {sorted(HOMES[top])}"
+
+
+@pytest.mark.parametrize("path", files(), ids=name)
+def test_the_world_is_met_in_few_places(path: Path) -> None:
+    if lives_in(path, {"emulator/"}):
+        return
+    for dotted in imports(path):
+        top = dotted.split(".")[0]
+        assert top not in AMBIENT or lives_in(path, AMBIENT[top]), f"{top} lives in {sorted(AMBIENT[top])}"
+
+
+def test_adapters_do_not_know_each_other() -> None:
+    adapters = ("doksi", "certyn")
+    for path in (ROOT / "vendors").glob("*.py"):
+        own = next((vendor for vendor in adapters if path.stem.startswith(vendor)), None)
+        for dotted in imports(path):
+            for vendor in adapters:
+                if own is not None and vendor != own:
+                    assert f"vendors.{vendor}" not in dotted, f"{path.name} imports {dotted}"
+
+
+def test_only_the_rehearsal_knows_the_emulator() -> None:
+    for path in files():
+        if not lives_in(path, {"emulator/", "cli/rehearsal.py"}):
+            assert not any(dotted.startswith("qarunner.emulator") for dotted in imports(path)), path
+
+
+def test_files_and_functions_stay_small() -> None:
+    for path in files():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 360, f"{name(path)} wants to be two"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert length <= 60, f"{name(path)}:{node.lineno} {node.name} has {length} lines"
