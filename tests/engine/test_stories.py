@@ -1,0 +1,334 @@
+"""The engine from the first create to the last verdict, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from fictional import AFTER, LOST, PLAIN, UNREACHED, VENDORS, Backend, entry, ok, plan_of
+from worlds import Story, VirtualClock
+
+from qarunner.engine import events as ev
+from qarunner.engine.gate import decide
+from qarunner.engine.loop import Options
+from qarunner.errors import ExitCode
+from qarunner.plan.model import Rate
+from qarunner.vendors.api import Cause, Reply, Verdict
+
+if TYPE_CHECKING:
+    from qarunner.engine.machine import Answer
+    from qarunner.vendors.api import Request
+
+
+def is_create(request: Request) -> bool:
+    return request.path == "/runs"
+
+
+def verdicts(story: Story) -> dict[str, str]:
+    return {name: str(outcome.verdict) for name, outcome in story.run.closed.items()}
+
+
+def test_everything_passes() -> None:
+    story = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), VENDORS, Backend()).drive()
+    assert verdicts(story) == {"a": "passed", "b": "passed"}
+    assert decide(story.run).exit_code is ExitCode.OK
+    assert len(story.creates()) == 2
+
+
+def test_a_create_is_written_down_before_it_leaves_and_right_after() -> None:
+    story = Story(plan_of(entry("a", "plain")), VENDORS, Backend())
+    seen: list[list[str]] = []
+    real = story.pool.start
+
+    def start(*args: object, **kwargs: object) -> None:
+        seen.append([type(event).__name__ for event in story.events])
+        real(*args, **kwargs)  # type: ignore[arg-type]
+
+    story.pool.start = start  # type: ignore[method-assign]
+    story.drive()
+    assert seen[0] == ["RunStarted", "Submitting"]
+    assert seen[1] == ["RunStarted", "Submitting", "Accepted"]
+
+
+def test_a_lost_create_without_a_key_is_never_repeated() -> None:
+    for answer in (LOST, AFTER, Reply(status=500, text="oops"), Reply(status=503, text=""), ok({}), ok([])):
+        backend = Backend(fault=lambda _v, r, _n, answer=answer: answer if is_create(r) else None)
+        story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
+        assert len(story.creates()) == 1, answer
+        assert verdicts(story) == {"a": "unknown"}
+        assert story.run.closed["a"].cause is Cause.UNCERTAIN
+        assert decide(story.run).exit_code is ExitCode.NO_VERDICT
+
+
+def test_a_create_that_certainly_did_nothing_is_repeated() -> None:
+    for answer in (UNREACHED, Reply(status=429, text="slow down", headers={"retry-after": "7"})):
+        backend = Backend(fault=lambda _v, _r, n, answer=answer: answer if n == 1 else None)
+        story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
+        assert verdicts(story) == {"a": "passed"}
+        assert len(story.creates()) == 2
+    assert story.creates()[1][0] - story.creates()[0][0] >= 7
+
+
+def test_a_lost_create_with_a_key_is_repeated_with_the_same_key() -> None:
+    for answer in (LOST, AFTER, Reply(status=500, text=""), Reply(status=504, text="<html>"), ok({})):
+        backend = Backend(fault=lambda _v, r, n, answer=answer: answer if is_create(r) and n <= 2 else None)
+        story = Story(plan_of(entry("a", "keyed")), VENDORS, backend).drive()
+        assert verdicts(story) == {"a": "passed"}, answer
+        assert len({key for _, _, _, key in story.creates()}) == 1
+        assert len(backend.began) == 1
+
+
+def test_keys_differ_between_jobs() -> None:
+    story = Story(plan_of(*(entry(f"e{n}", "keyed") for n in range(20))), VENDORS, Backend()).drive()
+    assert len({key for _, _, _, key in story.creates()}) == 20
+
+
+def test_a_vendor_that_never_answers_is_given_up_soon() -> None:
+    backend = Backend(fault=lambda *_: UNREACHED)
+    story = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), VENDORS, backend).drive()
+    assert decide(story.run).exit_code is ExitCode.UNAVAILABLE
+    assert story.clock.now() < 60
+    assert not backend.began
+
+
+def test_ten_minutes_of_outage_cost_ten_minutes_and_nothing_else() -> None:
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        if 20 < now < 620:
+            return Reply(status=503, text="down")
+        return backend.answer(vendor, request, key, now)
+
+    backend = Backend(lasts=60)
+    story = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), VENDORS, world).drive()
+    assert verdicts(story) == {"a": "passed", "b": "passed"}
+    assert 620 <= story.clock.now() < 660
+
+
+def test_a_refused_credential_stops_the_other_creates_of_that_vendor() -> None:
+    plan = plan_of(*(entry(f"e{n}", "plain") for n in range(5)), max_in_flight=1)
+    backend = Backend(fault=lambda *_: Reply(status=401, text="who?"))
+    story = Story(plan, VENDORS, backend).drive()
+    assert decide(story.run).exit_code is ExitCode.CREDENTIAL
+    assert len(story.creates()) == 1
+    assert set(verdicts(story).values()) == {"error"}
+
+
+def test_an_allowance_is_not_asked_again() -> None:
+    story = Story(plan_of(entry("a", "plain")), VENDORS, Backend(fault=lambda *_: Reply(status=402, text="3 of 5")))
+    assert decide(story.drive().run).exit_code is ExitCode.BUDGET
+    assert len(story.creates()) == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_a_refused_create_ends_its_own_entry_alone(status: int) -> None:
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return Reply(status=status, text="no") if request.body == {"tests": ["bad"]} else None
+
+    story = Story(plan_of(entry("bad", "plain"), entry("good", "plain")), VENDORS, Backend(fault=fault)).drive()
+    assert verdicts(story) == {"bad": "error", "good": "passed"}
+    assert decide(story.run).exit_code is ExitCode.NO_VERDICT
+
+
+def test_reads_are_repeated_whatever_goes_wrong_with_one() -> None:
+    trouble = [LOST, UNREACHED, Reply(status=502, text=""), Reply(status=200, text="{half"), Reply(status=429, text="")]
+
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return trouble.pop() if request.method == "GET" and trouble else None
+
+    story = Story(plan_of(entry("a", "plain")), VENDORS, Backend(fault=fault)).drive()
+    assert verdicts(story) == {"a": "passed"}
+    assert not trouble
+
+
+def test_answers_beyond_understanding_end_as_unknown_not_green() -> None:
+    for text in ("{", "[]", '{"status": 7}', '"passed"', ""):
+        answer = Reply(status=200, text=text)
+        backend = Backend(fault=lambda _v, r, _n, answer=answer: answer if r.method == "GET" else None)
+        story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
+        assert verdicts(story) == {"a": "unknown"}, text
+        assert decide(story.run).exit_code is ExitCode.NO_VERDICT
+
+
+def test_an_entry_that_takes_too_long_times_out_and_is_cancelled() -> None:
+    plan = plan_of(entry("a", "keyed", timeout_s=45), entry("b", "plain", timeout_s=45))
+    story = Story(plan, VENDORS, Backend(lasts=1e9)).drive()
+    assert verdicts(story) == {"a": "timed_out", "b": "timed_out"}
+    assert [request.path for _, _, request, _ in story.pool.sent if "cancel" in request.path] == [
+        "/runs/keyed-run-1/cancel"
+    ]
+    assert decide(story.run).exit_code is ExitCode.TIMEOUT
+    assert 45 <= story.clock.now() < 47
+
+
+def test_a_result_that_is_there_when_time_is_up_counts() -> None:
+    """Polled every 30 s, a run of 44 s would be missed by a time-out of 45 s without a last look."""
+    options = Options(poll_interval_s=30)
+    story = Story(plan_of(entry("a", "plain", timeout_s=45)), VENDORS, Backend(lasts=44), options=options).drive()
+    assert verdicts(story) == {"a": "passed"}
+
+
+def test_the_whole_apply_has_a_time_too() -> None:
+    plan = plan_of(entry("a", "keyed"), entry("b", "keyed"), entry("c", "keyed"), max_in_flight=2)
+    backend = Backend(lasts=1e9)
+    story = Story(plan, VENDORS, backend, options=Options(timeout_s=30)).drive()
+    assert verdicts(story) == dict.fromkeys("abc", "timed_out")
+    assert sorted(backend.cancelled) == ["keyed-run-1", "keyed-run-2"]
+    assert story.clock.now() < 32
+    assert decide(story.run).exit_code is ExitCode.TIMEOUT
+
+
+def test_an_interruption_cancels_in_parallel_what_can_be_cancelled() -> None:
+    plan = plan_of(*(entry(f"k{n}", "keyed") for n in range(8)), entry("p", "plain"))
+    backend = Backend(lasts=1e9)
+    story = Story(plan, VENDORS, backend)
+    story.pool.at.append((33.0, lambda: story.engine.interrupt(15)))
+    story.drive()
+    assert len(backend.cancelled) == 8
+    assert story.clock.now() < 34
+    assert verdicts(story) == {f"k{n}": "cancelled" for n in range(8)}
+    assert [run.remote.id for _, run in story.run.live_runs()] == ["plain-run-9"]
+    assert decide(story.run).exit_code is ExitCode.TERMINATED
+
+
+def test_detaching_cancels_nothing() -> None:
+    story = Story(plan_of(entry("a", "keyed")), VENDORS, Backend(), options=Options(detach_on_interrupt=True))
+    story.pool.at.append((5.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert not verdicts(story)
+    assert decide(story.run).exit_code is ExitCode.INTERRUPTED
+    resumed = Story(story.run.plan, VENDORS, Backend(), before=story.events, resumed=True, clock=story.clock)
+    resumed.pool._world = story.pool._world
+    assert verdicts(resumed.drive()) == {"a": "passed"}
+
+
+def test_an_interruption_waits_for_creates_under_way_and_cancels_them() -> None:
+    backend = Backend()
+    story = Story(plan_of(entry("a", "keyed")), VENDORS, backend)
+    story.pool._latency = 3.0
+    story.pool.at.append((1.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert backend.cancelled == ["keyed-run-1"]
+
+
+def test_a_hanging_vendor_does_not_hold_an_interruption() -> None:
+    story = Story(plan_of(entry("a", "keyed")), VENDORS, Backend())
+    story.pool._latency = 60.0
+    story.pool.at.append((1.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert story.clock.now() == pytest.approx(8.0)
+
+
+def test_no_more_runs_are_under_way_than_allowed() -> None:
+    plan = plan_of(*(entry(f"e{n}", "plain") for n in range(9)), max_in_flight=3)
+    story = Story(plan, VENDORS, Backend()).drive()
+    under_way, most = 0, 0
+    for event in story.events:
+        under_way += isinstance(event, ev.Submitting) - isinstance(event, ev.EntryClosed)
+        most = max(most, under_way)
+    assert most == 3
+    assert Counter(verdicts(story).values()) == {"passed": 9}
+
+
+@pytest.mark.parametrize("runs", [1, 40, 300])
+def test_no_rate_is_ever_exceeded(runs: int) -> None:
+    plan = plan_of(
+        *(entry(f"e{n}", "keyed", timeout_s=1e6) for n in range(runs)),
+        reads=Rate(count=60),
+        creates=Rate(count=20),
+        max_in_flight=1000,
+    )
+    story = Story(plan, VENDORS, Backend(lasts=300)).drive()
+    assert Counter(verdicts(story).values()) == {"passed": runs}
+    for method, most in (("GET", 60), ("POST", 20)):
+        times = [at for at, _, request, _ in story.pool.sent if request.method == method]
+        for first, last in zip(times, times[most:], strict=False):
+            assert last - first > 60
+
+
+def test_an_adapter_that_breaks_ends_its_own_job_alone() -> None:
+    class Broken(type(PLAIN)):  # type: ignore[misc]
+        def read(self, *_: object, **__: object) -> None:
+            raise ZeroDivisionError("oops")
+
+    vendors = {**VENDORS, "plain": Broken("plain", keyed=False)}
+    story = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), vendors, Backend()).drive()
+    assert verdicts(story) == {"a": "error", "b": "passed"}
+    assert story.run.closed["a"].cause is Cause.BUG
+    assert "ZeroDivisionError" in (story.run.closed["a"].message or "")
+    assert decide(story.run).exit_code is ExitCode.BUG
+
+
+def test_more_requests_of_one_poll() -> None:
+    asked: list[str] = []
+
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        if request.method == "GET":
+            asked.append(request.path)
+            return ok({"status": "passed" if request.path.endswith("/details") else "more"})
+        return backend.answer(vendor, request, key, now)
+
+    backend = Backend()
+    story = Story(plan_of(entry("a", "plain")), VENDORS, world).drive()
+    assert asked == ["/runs/plain-run-1", "/runs/plain-run-1/details"]
+    assert verdicts(story) == {"a": "passed"}
+
+
+def test_nothing_gating_is_nothing_green() -> None:
+    plan = plan_of(entry("a", "plain", allow_failure=True))
+    assert decide(Story(plan, VENDORS, Backend()).drive().run).exit_code is ExitCode.NOTHING
+    relaxed = plan_of(entry("a", "plain", allow_failure=True), min_tests=0)
+    assert decide(Story(relaxed, VENDORS, Backend(ends="failed")).drive().run).exit_code is ExitCode.OK
+
+
+def test_resume_from_every_prefix_starts_nothing_twice() -> None:
+    """The crash table: the journal is cut after each event, and the vendors go on where they were."""
+    plan = plan_of(entry("p1", "plain"), entry("k1", "keyed"), entry("p2", "plain"), entry("k2", "keyed"))
+    whole = Story(plan, VENDORS, Backend()).drive().events
+    for length in range(len(whole) + 1):
+        backend = Backend()
+        clock = VirtualClock()
+        # What had left before the cut has happened at the vendors, answered or not.
+        for event in whole[:length]:
+            if isinstance(event, ev.Submitting):
+                state = next(job for job in plan.jobs if job.id == event.job)
+                backend.answer(state.vendor, state.request, event.key, event.at - 1_790_000_000.0)
+        before = len(backend.began)
+        clock.seconds = 100.0
+        story = Story(plan, VENDORS, backend, before=whole[:length], resumed=length > 0, clock=clock).drive()
+        found = verdicts(story)
+        uncertain = {
+            job.entries[0]
+            for job in plan.jobs
+            if job.vendor == "plain"
+            and any(isinstance(e, ev.Submitting) and e.job == job.id for e in whole[:length])
+            and not any(isinstance(e, ev.Accepted) and e.job == job.id for e in whole[:length])
+        }
+        assert {name for name, verdict in found.items() if verdict == "unknown"} == uncertain, length
+        assert {verdict for name, verdict in found.items() if name not in uncertain} <= {"passed"}
+        assert len(found) == 4
+        assert len(backend.began) == 4, f"{length}: {before} runs before, {len(backend.began)} after"
+
+
+def test_a_person_decides_an_uncertain_create() -> None:
+    plan = plan_of(entry("a", "plain"))
+    lost = Story(plan, VENDORS, Backend(fault=lambda *_: LOST)).drive()
+    again = Story(plan, VENDORS, Backend(), before=lost.events, resumed=True)
+    again.drive()
+    assert verdicts(again) == {"a": "unknown"}
+    assert not again.pool.sent
+    resubmitted = Story(plan, VENDORS, Backend(), before=again.events, resumed=True)
+    resubmitted.record(ev.Decided(at=0, job="plain-1", resubmit=True))
+    assert verdicts(resubmitted.drive()) == {"a": "passed"}
+    dropped = Story(plan, VENDORS, Backend(), before=again.events, resumed=True)
+    dropped.record(ev.Decided(at=0, job="plain-1", resubmit=False))
+    assert verdicts(dropped.drive()) == {"a": "unknown"}
+    assert dropped.run.closed["a"].verdict is Verdict.UNKNOWN
+    assert not dropped.pool.sent
+
+
+def test_what_was_unavailable_is_tried_again_on_resume() -> None:
+    plan = plan_of(entry("a", "keyed"), entry("b", "plain"))
+    down = Story(plan, VENDORS, Backend(fault=lambda *_: UNREACHED)).drive()
+    assert decide(down.run).exit_code is ExitCode.UNAVAILABLE
+    up = Story(plan, VENDORS, Backend(), before=down.events, resumed=True).drive()
+    assert verdicts(up) == {"a": "passed", "b": "passed"}

@@ -1,0 +1,143 @@
+"""A world in virtual time for the real engine: a clock that jumps, a pool that answers when it is due."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
+from qarunner.engine import events as ev
+from qarunner.engine.loop import Engine, Options
+from qarunner.engine.state import advance, fold
+
+if TYPE_CHECKING:
+    from qarunner.engine.state import Run
+    from collections.abc import Callable, Iterable, Mapping
+
+    from qarunner.engine.machine import Answer
+    from qarunner.plan.model import Plan
+    from qarunner.vendors.api import Request, Vendor
+
+EPOCH = 1_790_000_000.0
+
+
+class VirtualClock:
+    """Both clocks in one: wall time is the epoch plus what has passed."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def wall(self) -> float:
+        return EPOCH + self.seconds
+
+
+class VirtualPool:
+    """Answers each request through `world` after its latency, by moving the clock; remembers what was sent."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        world: Callable[[str, Request, str | None, float], Answer],
+        *,
+        workers: int = 12,
+        latency: float = 0.05,
+    ) -> None:
+        self._clock = clock
+        self._world = world
+        self._workers = workers
+        self._latency = latency
+        self._flying: list[tuple[float, int, int, Answer]] = []
+        self._order = itertools.count()
+        self.sent: list[tuple[float, str, Request, str | None]] = []
+        self.at: list[tuple[float, Callable[[], None]]] = []
+
+    def free(self) -> int:
+        return self._workers - len(self._flying)
+
+    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+        del fresh
+        now = self._clock.now()
+        self.sent.append((now, vendor, request, key))
+        answer = self._world(vendor, request, key, now)
+        heapq.heappush(self._flying, (now + self._latency, next(self._order), token, answer))
+
+    def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
+        now = self._clock.now()
+        ends = now + timeout if timeout is not None else None
+        moments = [when for when, _ in self.at[:1]]
+        moments += [self._flying[0][0]] if self._flying else []
+        moments += [ends] if ends is not None else []
+        assert moments, "the engine waits for nothing, for ever"
+        self._clock.seconds = max(now, min(moments))
+        while self.at and self.at[0][0] <= self._clock.seconds:
+            self.at.pop(0)[1]()
+        answers = []
+        while self._flying and self._flying[0][0] <= self._clock.seconds:
+            _, _, token, answer = heapq.heappop(self._flying)
+            answers.append((token, answer))
+        return answers
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Story:
+    """One run of the engine over a plan, with everything that it wrote down."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        vendors: Mapping[str, Vendor],
+        world: Callable[[str, Request, str | None, float], Answer],
+        *,
+        options: Options | None = None,
+        before: Iterable[ev.Event] = (),
+        resumed: bool = False,
+        clock: VirtualClock | None = None,
+        jitter: float = 0.5,
+    ) -> None:
+        self.clock = clock or VirtualClock()
+        self.pool = VirtualPool(self.clock, world)
+        self.events: list[ev.Event] = list(before)
+        self.run: Run = fold(plan, self.events)
+        if not self.events:
+            self.record(started(self.clock.wall(), plan))
+        if resumed:
+            self.record(ev.Resumed(at=self.clock.wall()))
+        self.engine = Engine(
+            run=self.run,
+            vendors=vendors,
+            record=self.record,
+            pool=self.pool,
+            clock=self.clock,
+            options=options or Options(),
+            jitter=lambda: jitter,
+        )
+
+    def record(self, event: ev.Event) -> None:
+        self.events.append(event)
+        advance(self.run, event)
+
+    def drive(self) -> Story:
+        self.engine.drive()
+        return self
+
+    def creates(self) -> list[tuple[float, str, Request, str | None]]:
+        return [sent for sent in self.pool.sent if sent[2].method == "POST" and not sent[2].path.endswith("/cancel")]
+
+
+def started(at: float, plan: Plan) -> ev.RunStarted:
+    return ev.RunStarted(
+        at=at,
+        version=ev.VERSION,
+        run_id="r1",
+        digest=plan.digest,
+        tool="test",
+        endpoints=dict.fromkeys(plan.vendors, ""),
+    )
