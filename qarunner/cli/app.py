@@ -1,13 +1,10 @@
 """The commands, wired: each signature stands here, each body is imported when it is called."""
 
-# ruff: noqa: PLC0415, PLR0913, PLR0917, FBT002  imports cost time that other commands must not pay, and typer reads
-# options from arguments
-
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,7 +14,6 @@ from qarunner.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from qarunner.cli.console import Console
 
@@ -32,10 +28,14 @@ app = typer.Typer(
 )
 
 
+# Typer brings a copy of click of its own since 0.26, so that click's exceptions are not always the ones it raises.
+_CommandLineError = cast(
+    "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+)
 _BROKEN_PIPE = 141  # as a shell reports a process that wrote to a closed pipe; above all, not 0
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"qarunner {__version__}")
         raise typer.Exit
@@ -69,11 +69,8 @@ def plan(
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", metavar="FILE", help="Also writes the plan as JSON; the same input, the same bytes."),
-    ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")] = "text",
+    out: opt.PlanOut = None,
+    form: opt.PlanForm = "text",
     no_color: opt.NoColor = False,
 ) -> int:
     """Show every request that apply would send, secrets masked. Nothing is sent."""
@@ -101,23 +98,12 @@ def apply(
     report: opt.Report = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
-    max_tests: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--max-tests", metavar="N", min=0, help="Refuse to start more tests than this (exit 6)."),
-    ] = None,
+    max_tests: opt.MaxTests = None,
     on_interrupt: opt.OnInterrupt = "cancel",
-    run_id: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--run-id", metavar="ID", help="A name for this run, instead of one made from the time."),
-    ] = None,
+    run_id: opt.NewRunId = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Against emulated vendors, started inside: nothing is sent or paid.")
-    ] = False,
-    scenario: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--scenario", metavar="FILE", help="With --rehearse: what the emulated vendors do."),
-    ] = None,
+    rehearse: opt.Rehearse = False,
+    scenario: opt.Scenario = None,
     output: opt.Output = "text",
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -152,14 +138,8 @@ def apply(
 @app.command()
 def resume(
     run: opt.RunId = None,
-    resubmit: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--resubmit", metavar="ID", help="An uncertain job or entry made no run: start it again."),
-    ] = None,
-    drop: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--drop", metavar="ID", help="Leave an uncertain job or entry as it is: unknown."),
-    ] = None,
+    resubmit: opt.Resubmit = None,
+    drop: opt.Drop = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     report: opt.Report = None,
@@ -202,11 +182,8 @@ def resume(
 @app.command()
 def report(
     run: opt.RunId = None,
-    form: Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")] = "json",
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", metavar="FILE", help="Where to write it. Default: print it."),
-    ] = None,
+    form: opt.ReportForm = "json",
+    out: opt.ReportOut = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
 ) -> int:
     """Render a report again from a run's journal. Offline."""
@@ -227,10 +204,7 @@ def schema() -> int:
 
 @app.command()
 def vendors(
-    name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[NAME]", help="One vendor, in detail.", show_default=False),
-    ] = None,
+    name: opt.VendorName = None,
     output: opt.Output = "text",
 ) -> int:
     """Show what each vendor can do: the table that the check uses."""
@@ -284,16 +258,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    import click
-
     try:
         result = app(args=arguments, prog_name="qarunner", standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return int(ExitCode.INTERRUPTED)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return int(ExitCode.USAGE)
-    except click.ClickException as error:
+    except _CommandLineError as error:
         error.show()
         return int(ExitCode.USAGE)
     return int(result) if isinstance(result, int) else int(ExitCode.OK)

@@ -69,4 +69,41 @@ Output: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only the result.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("-v", "--verbose", help="Every step.")]
 NoColor: TypeAlias = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+PlanOut: TypeAlias = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", metavar="FILE", help="Also writes the plan as JSON; the same input, the same bytes."),
+]
+MaxTests: TypeAlias = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--max-tests", metavar="N", min=0, help="Refuse to start more tests than this (exit 6)."),
+]
+NewRunId: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--run-id", metavar="ID", help="A name for this run, instead of one made from the time."),
+]
+Rehearse: TypeAlias = Annotated[
+    bool, typer.Option("--rehearse", help="Against emulated vendors, started inside: nothing is sent or paid.")
+]
+Scenario: TypeAlias = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--scenario", metavar="FILE", help="With --rehearse: what the emulated vendors do."),
+]
+Resubmit: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--resubmit", metavar="ID", help="An uncertain job or entry made no run: start it again."),
+]
+Drop: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--drop", metavar="ID", help="Leave an uncertain job or entry as it is: unknown."),
+]
+ReportOut: TypeAlias = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", metavar="FILE", help="Where to write it. Default: print it."),
+]
+VendorName: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="[NAME]", help="One vendor, in detail.", show_default=False),
+]
+PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
+ReportForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")]
 DEFAULT_RUNS = Path(".qarunner/runs")

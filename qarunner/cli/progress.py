@@ -26,6 +26,7 @@ SIGNS = {
 }
 OTHER_SIGN = ("!", "yellow")
 _MOST_ROWS = 30
+_QUIET_S = 30.0
 
 
 class Progress(Protocol):
@@ -56,17 +57,28 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._told: dict[str, tuple[float, str]] = {}
 
     def saw(self, event: ev.Event, run: Run) -> None:
-        text = _line(event, run, verbose=self._console.verbose)
+        if isinstance(event, ev.Polled) and not self._console.verbose and not self._is_news(event):
+            return
+        text = _line(event, run)
         if text is not None:
             self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {mask(text)}")
+
+    def _is_news(self, event: ev.Polled) -> bool:
+        """Another word for a run's state, or half a minute since the last line about it: logs are read by people."""
+        before = self._told.get(event.run)
+        if before is not None and before[1] == event.note and event.at - before[0] < _QUIET_S:
+            return False
+        self._told[event.run] = (event.at, event.note)
+        return True
 
     def close(self) -> None:
         """Lines stay."""
 
 
-def _line(event: ev.Event, run: Run, *, verbose: bool) -> str | None:  # noqa: PLR0911  one case an event
+def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case an event
     match event:
         case ev.Accepted():
             return f"{_entries(run.jobs[event.job])}: started {' '.join(_named(event, run))}"
@@ -74,7 +86,7 @@ def _line(event: ev.Event, run: Run, *, verbose: bool) -> str | None:  # noqa: P
             return f"{_entries(run.jobs[event.job])}: not started yet: {event.message}; again in {wait:.1f} s"
         case ev.NotSubmitted() | ev.Uncertain():
             return f"{_entries(run.jobs[event.job])}: {event.message}"
-        case ev.Polled() if verbose or event.total:
+        case ev.Polled():
             done = f" {event.done}/{event.total}" if event.total else ""
             return f"{_entries(run.jobs[event.job])}: {event.note}{done}"
         case ev.Retrying():

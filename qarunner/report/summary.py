@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qarunner.engine.gate import decide, expected_tests, outcome_of
+from qarunner.engine.gate import decide, expected_tests, outcome_of, passes
 from qarunner.engine.outcomes import explained, tally
 from qarunner.engine.state import Phase
 from qarunner.entry import Entry, SelectionKind
@@ -200,11 +200,24 @@ def headline(summary: Summary) -> str:
         Verdict.SKIPPED,
         Verdict.PASSED,
     )
-    classes = [f"{summary.totals[verdict]} {words(verdict)}" for verdict in order if summary.totals[verdict]]
+    classes = [_counted(summary, verdict) for verdict in order if summary.totals[verdict]]
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or 'no tests'}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
     return text
+
+
+def _counted(summary: Summary, verdict: Verdict) -> str:
+    """`2 failed`, and how many of them do not gate, where that explains the code."""
+    text = f"{summary.totals[verdict]} {words(verdict)}"
+    free = sum(entry.counts.get(verdict, 0) for entry in summary.entries if not entry.gating)
+    if not free or passes(verdict):
+        return text
+    return (
+        f"{text} ({'does' if free == 1 else 'do'} not gate)"
+        if free == summary.totals[verdict]
+        else f"{text} ({free} not gating)"
+    )
 
 
 def words(verdict: Verdict) -> str:
