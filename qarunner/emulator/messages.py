@@ -1,0 +1,106 @@
+"""What passes between the HTTP side and an emulated vendor: a Call goes in, an Answer or a Refused comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+from qarunner.emulator.strict import Reader
+
+
+class Body(StrEnum):
+    """What kind of request body a route takes."""
+
+    NONE = "none"
+    JSON = "json"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a vendor's API: header names in any case, the JSON body parsed (None: no body)."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: object = None
+
+    def with_input(self, query: Mapping[str, object], body: object) -> Call:
+        """The same call with its checked query and its body, which are read after the credential."""
+        return replace(self, query=query, body=body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A reply: a JSON value, or a raw text, or no body at all when both are None."""
+
+    status: int = 200
+    body: object = None
+    text: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):  # noqa: N818 (an expected answer, not a failure of the program)
+    """The vendor says no; `extra` joins the vendor's error body."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        extra: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.extra = extra or {}
+        self.headers = headers or {}
+
+
+class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of the program)
+    """The vendor says not now, with a reply of its own making."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("rate limited")
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One route of a vendor: the path is a template, the query names each parameter it takes."""
+
+    method: str
+    path: str
+    handle: Callable[[Call], Answer]
+    body: Body = Body.NONE
+    query: Mapping[str, Reader[object]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The route as a scenario's fault names it."""
+        return f"{self.method} {self.path}"
+
+
+class Vendor(Protocol):
+    """An emulated vendor."""
+
+    @property
+    def name(self) -> str:
+        """The vendor's name, which is its URL prefix."""
+
+    @property
+    def state_at(self) -> tuple[str, ...]:
+        """Where the status word stands in a status reply."""
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every route, in the order of the vendor's page."""
+
+    def admit(self, call: Call, endpoint: Endpoint) -> None:
+        """Checks the credential, the key's scope and the rate limits."""
+
+    def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:
+        """The vendor's error body."""

@@ -1,0 +1,180 @@
+"""Runs the emulator on a free loopback port, in a thread of this process, until it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from qarunner.emulator.app import Emulator
+from qarunner.emulator.scenario import Scenario, load_scenario, read_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from qarunner.emulator.timeline import Clock
+
+KEYS = {
+    "DOKSI_API_KEY": "dk_live_" + "0123456789abcdef" * 2 + "01234567",
+    "DOCKET_API_KEY": "emulated-docket-key",
+    "TESTERARMY_API_KEY": "sk_emulated",
+    "CERTYN_API_KEY": "cyn_live_emulated",
+}
+VENDORS = ("doksi", "docketqa", "testerarmy", "certyn")
+KEEP_ALIVE = 75  # seconds; longer than a client waits between two polls
+PATIENCE = 10.0  # seconds to wait for the thread, which normally takes milliseconds
+
+
+class Running:
+    """An emulator that is listening; as a context manager it closes at the end."""
+
+    def __init__(self, url: str, server: _Server, thread: threading.Thread) -> None:
+        self.url = url
+        self.urls = {vendor: f"{url}/{vendor}" for vendor in VENDORS}
+        self.environ = {f"QARUNNER_{vendor.upper()}_URL": base for vendor, base in self.urls.items()} | KEYS
+        self._server = server
+        self._thread = thread
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops listening and closes every connection; a second call does nothing."""
+        self._server.stop()
+        self._thread.join(PATIENCE)
+
+
+def serve(
+    scenario: Scenario | Mapping[str, object] | Path | None = None,
+    port: int = 0,
+    clock: Clock = time.monotonic,
+    *,
+    host: str = "127.0.0.1",
+    speed: float | None = None,
+) -> Running:
+    """Starts the emulator and returns once it accepts connections.
+
+    Args:
+        scenario: What the vendors do: a scenario, its plain data, or its file; None lets everything pass.
+        port: The port; 0 picks a free one.
+        clock: Growing seconds, by which runs advance and rates are counted.
+        host: A loopback address.
+        speed: Replaces the scenario's speed.
+
+    Raises:
+        ScenarioError: The scenario cannot be used.
+        ValueError: The host is not a loopback address.
+        OSError: The port is taken.
+    """
+    listener = _listen(host, port)
+    try:
+        address = f"[{host}]" if ":" in host else host
+        url = f"http://{address}:{listener.getsockname()[1]}"
+        server = _Server(_config(Emulator(_scenario(scenario).at_speed(speed), url, clock)))
+    except BaseException:
+        listener.close()
+        raise
+    thread = threading.Thread(target=server.serve_until_stopped, args=(listener,), name="emulator", daemon=True)
+    thread.start()
+    server.listening.wait(PATIENCE)
+    if not server.started:
+        raise RuntimeError("the emulator's server did not start")
+    return Running(url, server, thread)
+
+
+def _scenario(given: Scenario | Mapping[str, object] | Path | None) -> Scenario:
+    if isinstance(given, Scenario):
+        return given
+    if isinstance(given, Path):
+        return load_scenario(given)
+    return read_scenario(dict(given or {}))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
+        raise ValueError(f"{host} is not a loopback address; the emulator accepts any key and stays on this machine")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def _config(emulator: Emulator) -> uvicorn.Config:
+    return uvicorn.Config(
+        emulator,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 whose connection a request handler can abort: `scope["state"]["abort"]()`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does this only for sockets that name their protocol; without it every reply waits 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.app_state = {**self.app_state, "abort": transport.abort}
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that another thread starts and stops within milliseconds."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def serve_until_stopped(self, listener: socket.socket) -> None:
+        """Runs an event loop of its own in the calling thread."""
+        try:
+            asyncio.run(self.serve(sockets=[listener]))
+        finally:
+            self.listening.set()  # whoever waits for a server that could not start
+
+    def stop(self) -> None:
+        """Ends `serve_until_stopped`, from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is already closed
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def main_loop(self) -> None:
+        """Waits for `stop` without uvicorn's tenth of a second, and keeps the Date header going."""
+        self._loop = asyncio.get_running_loop()
+        self.listening.set()
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._stopping.wait()
+                    return
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes every connection at once: whoever waits for a reply sees it dropped."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=1)
