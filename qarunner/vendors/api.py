@@ -6,17 +6,16 @@ that, once, for all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from qarunner.cursor import Cursor
+from qarunner.cursor import Cursor, Json
+from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from qarunner.cursor import Json
-    from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
+    from collections.abc import Iterable, Sequence
 
 
 class Verdict(StrEnum):

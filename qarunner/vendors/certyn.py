@@ -1,0 +1,181 @@
+"""Certyn: one create starts one run of a process or of tags; its status tells counters, not single tests.
+
+Sources: dev.certyn.io/docs (api-reference, ci, api-keys, auth-and-config, run-results, status-lifecycle), called
+"documented" below; what was read from the vendor's published CLI and action is called "client".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.cursor import Cursor
+from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.vendors import answers
+from qarunner.vendors.api import (
+    Capabilities,
+    Complaint,
+    Finished,
+    Pacing,
+    RemoteRun,
+    Request,
+    Running,
+    VendorInfo,
+)
+from qarunner.vendors.certyn_results import outcome, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.cursor import Json
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Call, Metadata, Refusal, Reply, Status, Vendor
+
+_RUNS = "/api/ci/runs"
+_NOT_FOUND = 404
+_UNSEEN_POLLS = 3
+"""For how many polls a new run may not be found yet (client: the vendor's action bears it as often)."""
+
+_NO_ADDRESS = "a preview URL needs a certyn environment of its own: create it and name it in target.environment"
+_NO_BUILD = "certyn tests web environments, not builds: name one in target.environment"
+_NO_DEVICE = "certyn tests web environments alone: use `platform: web`, or leave it out"
+
+CAPABILITIES = Capabilities(
+    targets={
+        None: frozenset({TargetKind.ENVIRONMENT}),
+        Platform.WEB: frozenset({TargetKind.ENVIRONMENT}),
+    },
+    target_required=False,
+    selections=frozenset({SelectionKind.CATEGORY_IDS, SelectionKind.TAGS}),
+    several_ids=False,
+    cancel=True,
+    per_test_results=False,
+    instead={
+        "test_ids": "certyn cannot run single tests; name a process in category_ids, or tags",
+        "web_url": _NO_ADDRESS,
+        "binary": _NO_BUILD,
+        "binary_url": _NO_BUILD,
+        "target_id": _NO_BUILD,
+        "bundle_id": _NO_BUILD,
+        "android": _NO_DEVICE,
+        "ios": _NO_DEVICE,
+        "artifacts": "certyn signs in as its environment says: set the account up there",
+    },
+)
+
+INFO = VendorInfo(
+    name="certyn",
+    title="Certyn",
+    docs="https://dev.certyn.io/docs",
+    base_url="https://api.certyn.io",
+    url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
+    key_env="CERTYN_API_KEY",
+    auth=("X-API-Key", "{key}"),
+    capabilities=CAPABILITIES,
+    # Documented as typical limits of a tenant, with polls every 10 to 30 s.
+    pacing=Pacing(every_s=10, max_s=30, reads=60, creates=20, all=100, hint_s=(10, 30)),
+    idempotency_header="Idempotency-Key",
+    options={
+        "instruction": {"type": "string", "minLength": 1, "description": "Free text for Certyn's agent"},
+    },
+    settings={
+        "project": {"type": "string", "minLength": 1, "description": "The project's slug"},
+        "environment": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The environment of entries without target.environment; else the project's default one",
+        },
+    },
+)
+
+
+class Certyn:
+    """The adapter. A 404 to a poll is handed to `read`: a new run may not be visible yet."""
+
+    info = INFO
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        if not settings.get("project"):
+            yield Complaint(
+                path=(),
+                message="certyn needs to know the project",
+                hint="set vendors.certyn.project to its slug, or the variable CERTYN_PROJECT",
+            )
+        options = row.get("options")
+        instruction = options.get("instruction") if isinstance(options, dict) else None
+        if not (row.get("category_ids") or row.get("tags") or instruction):
+            yield Complaint(
+                path=(),
+                message="certyn needs a process in category_ids, or tags, or options.instruction",
+            )
+
+    def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
+        return [(entry,) for entry in entries]
+
+    def submit(self, call: Call) -> Request:
+        (entry,) = call.entries
+        environment = entry.target.value if entry.target else call.settings.get("environment")
+        fields: dict[str, Json] = {
+            "projectSlug": call.settings["project"],
+            "environmentKey": environment,
+            **_selection(entry),
+            **_metadata(call.metadata),
+            "instruction": entry.options.get("instruction"),
+        }
+        body = {name: value for name, value in fields.items() if value not in (None, "")}
+        return Request(method="POST", path=_RUNS, body=body)
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+        body = reply.json()
+        tests = body.get("testCaseCount").number_or_none()  # leniently: an odd count must not lose the run
+        return (
+            RemoteRun(
+                id=answers.path_id(body.get("runId")),
+                url=body.get("appUrl").text_or(),
+                memo={} if tests is None else {"tests": int(tests)},
+            ),
+        )
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+        return Request(method="GET", path=f"{_RUNS}/{answers.segment(run.id)}")
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        reply = replies[0]
+        if reply.status == _NOT_FOUND and polls < _UNSEEN_POLLS:
+            return Running(note="not visible yet")
+        body = answers.status_body(reply, self.refused(reply))
+        state = body.get("state").text()
+        if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
+            return progress(state, body)
+        (entry,) = call.entries
+        promised = answers.count(Cursor(run.memo.get("tests"), "memo.tests"))
+        return Finished(outcomes={entry.id: outcome(state, body, promised, run.url)})
+
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
+        path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
+        return Request(method="POST", path=path, body={"reason": "cancelled by qarunner"})
+
+    def refused(self, reply: Reply) -> Refusal:
+        return answers.refusal(reply, "error", "details")
+
+
+def _selection(entry: Entry) -> dict[str, Json]:
+    """Exactly one of the two; none where an instruction stands alone (client)."""
+    if entry.selection is None:
+        return {}
+    if entry.selection.kind is SelectionKind.TAGS:
+        return {"tags": list(entry.selection.ids)}
+    (process,) = entry.selection.ids
+    return {"processSlug": process}
+
+
+def _metadata(metadata: Metadata) -> dict[str, Json]:
+    return {
+        "repository": metadata.repository,
+        "ref": metadata.ref,
+        "commitSha": metadata.commit,
+        "event": metadata.event,
+        "externalUrl": metadata.build_url,
+    }
+
+
+VENDOR: Vendor = Certyn()

@@ -1,0 +1,129 @@
+"""What Certyn's counters say: the documented gate, and never a pass where they do not add up to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qarunner.vendors import answers
+from qarunner.vendors.api import Outcome, Running, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.cursor import Cursor
+
+
+def progress(state: str, body: Cursor) -> Running:
+    """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
+    total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
+    return Running(
+        note=state,
+        wait_s=body.get("retryAfterSeconds").number_or_none(),
+        total=None if total is None else int(total),
+        done=None if total is None or pending is None else max(0, int(total - pending)),
+    )
+
+
+def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> Outcome:
+    """The verdict of a run that ended. `conclusion` is shown and never gates: it uses several vocabularies (client)."""
+    counters = _counters(body, promised)
+    verdict, message = next(_findings(state, counters, promised), (Verdict.PASSED, None))
+    return Outcome(
+        verdict=verdict,
+        counts=counters.by_verdict(),
+        message=message,
+        url=body.get("appUrl").text_or(url),
+        raw_status=body.get("conclusion").text_or(state),
+        duration_s=_duration(body),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counters:
+    """`total` and `passed` are None where nobody told them and they cannot be derived."""
+
+    total: int | None
+    passed: int | None
+    failed: int
+    blocked: int
+    aborted: int
+    skipped: int
+    pending: int
+
+    @property
+    def told(self) -> int:
+        others = self.failed + self.blocked + self.aborted + self.skipped + self.pending
+        return others + (self.passed or 0)
+
+    def by_verdict(self) -> Mapping[Verdict, int]:
+        missing = max(0, (self.total or 0) - self.told)
+        counts = {
+            Verdict.PASSED: self.passed or 0,
+            Verdict.FAILED: self.failed,
+            Verdict.BLOCKED: self.blocked,
+            Verdict.SKIPPED: self.skipped,
+            Verdict.CANCELLED: self.aborted,
+            Verdict.UNKNOWN: self.pending + missing,
+        }
+        return {verdict: number for verdict, number in counts.items() if number}
+
+
+def _counters(body: Cursor, promised: int | None) -> _Counters:
+    read = {name: answers.count(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
+    others = {name: number or 0 for name, number in read.items()}
+    total, passed = (answers.count(body.get(name)) for name in ("total", "passed"))
+    total = promised if total is None else total
+    gated = read["failed"] is not None and read["blocked"] is not None
+    if passed is None and total is not None and gated:
+        # assumed: what the two documented counters and the rest leave over has passed, as the documented gate has it
+        passed = max(0, total - sum(others.values()))
+    return _Counters(total=total, passed=passed, **others)
+
+
+def _findings(state: str, counters: _Counters, promised: int | None) -> Iterator[tuple[Verdict, str]]:
+    """Why the run is no pass, the weightiest reason first."""
+    if state == "cancelled":
+        # The documented shell loop lets a cancelled run pass; the vendor's own CLI and action do not.
+        yield Verdict.CANCELLED, "the run was cancelled at Certyn"
+    if counters.failed:
+        yield Verdict.FAILED, _some(counters.failed, "failed")
+    if counters.blocked:
+        yield Verdict.BLOCKED, _some(counters.blocked, "blocked")
+    if counters.aborted:
+        # assumed: an aborted test was stopped at the vendor before it had a verdict, as in a cancelled run
+        yield Verdict.CANCELLED, _some(counters.aborted, "aborted")
+    if doubt := _doubt(counters, promised):
+        yield Verdict.UNKNOWN, doubt
+    if counters.skipped == counters.total:
+        yield Verdict.SKIPPED, "every test was skipped"
+
+
+def _doubt(counters: _Counters, promised: int | None) -> str | None:
+    """Why counters without a failure are no pass either. How inconclusive tests are counted is not documented."""
+    if counters.total is None or counters.passed is None:
+        return "Certyn does not say how many tests passed"
+    if counters.total == 0:
+        return "no test ran"
+    if counters.pending:
+        return f"the run is over, but {_some(counters.pending, 'pending')}"
+    if counters.told != counters.total:
+        return f"Certyn counts {counters.total} tests, but tells the result of {counters.told}"
+    if promised is not None and counters.total < promised:
+        # assumed: the create's count is what will run, so that fewer tests in the end are lost ones
+        return f"Certyn started {promised} tests, but counts {counters.total}"
+    return None
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {'test' if number == 1 else 'tests'} {what}"
+
+
+def _duration(body: Cursor) -> float | None:
+    started, ended = (body.get(name).text_or("") or "" for name in ("startedAt", "completedAt"))
+    try:
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # no times, or one with and one without a zone
+        return None
+    return seconds if seconds >= 0 else None

@@ -1,0 +1,182 @@
+"""Doksi: one create takes a whole matrix; its run has one status, and one result for each test and destination.
+
+Sources: docs.doksi.ai/api-reference/triggerRun, /getRun and docs.doksi.ai/integrations/cicd.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.cursor import Cursor, UnexpectedData
+from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
+from qarunner.vendors import answers, doksi_groups
+from qarunner.vendors.api import (
+    Capabilities,
+    Cause,
+    Complaint,
+    Finished,
+    Pacing,
+    Refusal,
+    RemoteRun,
+    Request,
+    VendorInfo,
+)
+from qarunner.vendors.doksi_results import ENDED, outcomes, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.cursor import Json
+    from qarunner.entry import Authentication, Entry
+    from qarunner.vendors.api import Call, Reply, Status, Vendor
+
+_NO_UPLOAD = "uploads are not part of this version yet: give target_id or binary_url"
+_NAMES = "doksi chooses tests by test_ids or category_ids"
+
+CAPABILITIES = Capabilities(
+    targets={
+        Platform.WEB: frozenset({TargetKind.WEB_URL}),
+        Platform.ANDROID: frozenset({TargetKind.BINARY_URL, TargetKind.TARGET_ID}),
+    },
+    target_required=True,
+    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
+    artifacts=True,
+    instead={
+        "ios": "doksi tests web and android",
+        "tags": _NAMES,
+        "binary": _NO_UPLOAD,
+        "bundle_id": "doksi downloads an APK from binary_url, or takes an uploaded build's target_id",
+        "environment": "doksi is given an address: use target.web_url",
+        "options": "doksi has none for an entry; vendors.doksi.extra adds fields to the whole request",
+    },
+)
+
+INFO = VendorInfo(
+    name="doksi",
+    title="Doksi",
+    docs="https://docs.doksi.ai/integrations/cicd",
+    base_url="https://api.doksi.ai/external/integration/cicd",
+    url_env=("QARUNNER_DOKSI_URL",),
+    key_env="DOKSI_API_KEY",
+    auth=("Authorization", "Bearer {key}"),
+    capabilities=CAPABILITIES,
+    pacing=Pacing(every_s=10, max_s=15),  # what the documentation's examples do; no rates are documented
+    settings={
+        "extra": {
+            "type": "object",
+            "not": {"required": ["matrix"]},
+            "description": "More top-level fields of the create, passed through untouched; never `matrix`",
+        },
+    },
+)
+
+
+class Doksi:
+    """The adapter. Doksi has neither an idempotency key nor a cancel call."""
+
+    info = INFO
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        if "matrix" in _extra(settings):
+            yield Complaint(
+                path=(),
+                message="vendors.doksi.extra cannot hold 'matrix': qarunner writes that field itself",
+                hint="take it out; the rows of the matrix become Doksi's",
+            )
+        for index, artifact in enumerate(Cursor(row.get("artifacts")).items_or_none()):
+            path = ("artifacts", index)
+            strategy, named = artifact.get("strategy").text_or(), artifact.has("account_id")
+            if strategy == Strategy.SPECIFIC and not named:
+                yield Complaint(path=path, message="strategy 'specific' needs an account_id")
+            if strategy in {Strategy.NONE, Strategy.GENERATED} and named:
+                message = f"strategy {strategy!r} takes no account_id"
+                yield Complaint(path=(*path, "account_id"), message=message, hint="use strategy: specific")
+
+    def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
+        return doksi_groups.group(entries)
+
+    def submit(self, call: Call) -> Request:
+        matrix = [_row(entry) for entry in call.entries]
+        return Request(method="POST", path="/runs", body={**_extra(call.settings), "matrix": matrix})
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+        body = reply.json()
+        results = list(body.get("results").items_or_none())
+        return (
+            RemoteRun(
+                id=answers.path_id(body.get("run_id")),
+                url=results[0].get("url").text_or() if len(results) == 1 else None,
+                memo={"results": dict(_promised(results))},
+            ),
+        )
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+        return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:  # noqa: ARG002
+        body = answers.status_body(replies[0], self.refused(replies[0]))
+        status = body.get("status").text()
+        told = body.get("run_id")
+        if told.value is not None and told.identifier() != run.id:
+            raise told.fail(f"run {run.id}")
+        if status not in ENDED:
+            return progress(status, body)
+        return Finished(outcomes=outcomes(call.entries, run, body))
+
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
+        return None
+
+    def refused(self, reply: Reply) -> Refusal:
+        return _over_allowance(reply) or answers.refusal(reply, "error")
+
+
+def _extra(settings: Mapping[str, Json]) -> dict[str, Json]:
+    extra = settings.get("extra")
+    return {**extra} if isinstance(extra, dict) else {}
+
+
+def _row(entry: Entry) -> dict[str, Json]:
+    """An entry of `matrix`: exactly the documented fields, whose names the manifest shares."""
+    if entry.platform is None or entry.target is None or entry.selection is None:
+        raise ValueError(f"{entry.id}: the capability table let an incomplete entry through")
+    row: dict[str, Json] = {
+        "platform": entry.platform.value,
+        entry.target.kind.value: entry.target.value,
+        entry.selection.kind.value: list(entry.selection.ids),
+    }
+    if entry.artifacts:
+        row["artifacts"] = [_artifact(artifact) for artifact in entry.artifacts]
+    return row
+
+
+def _artifact(artifact: Authentication) -> dict[str, Json]:
+    account: dict[str, Json] = {} if artifact.account_id is None else {"account_id": artifact.account_id}
+    return {"type": "authentication", "strategy": artifact.strategy.value, **account}
+
+
+def _promised(results: Iterable[Cursor]) -> Iterator[tuple[str, Json]]:
+    """What the create's answer says will come: a result that never does is noticed. Odd ones never lose the run."""
+    for result in results:
+        if key := result.get("result_id").text_or():
+            yield key, {name: result.get(name).text_or() for name in ("test_id", "url")}
+
+
+def _over_allowance(reply: Reply) -> Refusal | None:
+    """An error with both numbers. assumed: it says that the subscription's allowance does not reach, at any status."""
+    try:
+        body = reply.json()
+    except UnexpectedData:
+        return None
+    requested, remaining = (body.get(name).value for name in ("requested", "remaining"))
+    if not (_is_number(requested) and _is_number(remaining)):
+        return None
+    return Refusal(
+        message=f"this run needs {requested} tests, the subscription has {remaining} left", cause=Cause.ALLOWANCE
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+VENDOR: Vendor = Doksi()

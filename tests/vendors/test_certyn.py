@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qarunner.cursor import UnexpectedData
+from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
+from qarunner.vendors.certyn import VENDOR
+
+if TYPE_CHECKING:
+    from qarunner.vendors.api import Outcome
+
+PROJECT = {"project": "my-app"}
+COUNTERS = ("passed", "failed", "blocked", "aborted", "skipped", "pending")
+
+
+def entry(name: str = "smoke", *ids: str) -> Entry:
+    return Entry(
+        id=name,
+        vendor="certyn",
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=ids or ("smoke-suite",)),
+    )
+
+
+def read(body: dict[str, Any], promised: int | None = None) -> Outcome:
+    run = RemoteRun(id="r", memo={} if promised is None else {"tests": promised})
+    reply = Reply(status=200, text=json.dumps({"state": "completed", **body}))
+    status = VENDOR.read(Call(entries=(entry(),)), run, [reply], polls=1)
+    assert isinstance(status, Finished)
+    return status.outcomes["smoke"]
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "messages"),
+    [
+        ({"category_ids": ["a"]}, PROJECT, []),
+        ({"tags": ["a"]}, PROJECT, []),
+        ({"options": {"instruction": "Look around"}}, PROJECT, []),
+        ({}, PROJECT, ["certyn needs a process in category_ids, or tags, or options.instruction"]),
+        ({"tags": ["a"]}, {}, ["certyn needs to know the project"]),
+        ({"tags": ["a"]}, {"project": ""}, ["certyn needs to know the project"]),
+    ],
+)
+def test_a_row_needs_a_project_and_something_to_run(
+    row: dict[str, object], settings: dict[str, str], messages: list[str]
+) -> None:
+    found = list(VENDOR.check(row, settings))
+    assert [complaint.message for complaint in found] == messages
+    assert all("vendors.certyn.project" in (complaint.hint or "") for complaint in found if not settings.get("project"))
+
+
+def test_each_entry_is_a_call_of_its_own() -> None:
+    entries = [entry("a"), entry("b")]
+    assert [tuple(group) for group in VENDOR.group(entries)] == [(entries[0],), (entries[1],)]
+
+
+def test_a_second_process_is_a_bug_and_never_dropped_in_silence() -> None:
+    with pytest.raises(ValueError, match="too many values"):
+        VENDOR.submit(Call(entries=(entry("a", "one", "two"),), settings=PROJECT))
+
+
+@pytest.mark.parametrize(("polls", "seen"), [(0, True), (1, True), (2, True), (3, False), (9, False)])
+def test_a_new_run_may_not_be_found_for_three_polls(polls: int, *, seen: bool) -> None:
+    reply = Reply(status=404, text="")
+    call, run = Call(entries=(entry(),)), RemoteRun(id="r")
+    if seen:
+        assert isinstance(VENDOR.read(call, run, [reply], polls=polls), Running)
+    else:
+        with pytest.raises(UnexpectedData, match="HTTP 404 with an empty body"):
+            VENDOR.read(call, run, [reply], polls=polls)
+
+
+@pytest.mark.parametrize("word", ["success", "passed", "PASS", "failure", None, 7])
+def test_the_conclusion_never_gates(word: object) -> None:
+    assert read({"total": 1, "passed": 1, "conclusion": word}).verdict is Verdict.PASSED
+    assert read({"total": 1, "failed": 1, "conclusion": word}).verdict is Verdict.FAILED
+    assert read({"total": 0, "conclusion": word}).verdict is Verdict.UNKNOWN
+
+
+numbers = st.integers(0, 5)
+
+
+@given(st.fixed_dictionaries({"total": numbers, **dict.fromkeys(COUNTERS, numbers)}), st.none() | numbers)
+@settings(deadline=None)
+def test_a_pass_is_all_that_the_counters_allow(body: dict[str, int], promised: int | None) -> None:
+    outcome = read(body, promised)
+    may_pass = (
+        body["passed"] > 0
+        and body["passed"] + body["skipped"] == body["total"] >= (promised or 0)
+        and not any(body[name] for name in ("failed", "blocked", "aborted", "pending"))
+    )
+    assert (outcome.verdict is Verdict.PASSED) is may_pass
+    if body["failed"]:
+        assert outcome.verdict is Verdict.FAILED
+    assert sum(outcome.counts.values()) >= body["total"]
+    assert all(outcome.counts.values())
+
+
+@given(st.fixed_dictionaries({}, optional={"total": numbers, **dict.fromkeys(COUNTERS, numbers)}), st.none() | numbers)
+@settings(deadline=None)
+def test_what_is_left_out_never_makes_a_pass_of_a_contradiction(body: dict[str, int], promised: int | None) -> None:
+    outcome = read(body, promised)
+    if outcome.verdict is Verdict.PASSED:
+        total = body.get("total", promised)
+        assert total
+        assert outcome.counts[Verdict.PASSED] + outcome.counts.get(Verdict.SKIPPED, 0) == total
+        assert "passed" in body or {"failed", "blocked"} <= body.keys()
+
+
+@given(
+    st.integers(1, 5),
+    st.sampled_from(["total", *COUNTERS]),
+    st.sampled_from([-1, "3", 1.5, True, [], {}]),
+)
+@settings(deadline=None)
+def test_an_odd_counter_is_never_read_as_a_number(total: int, name: str, value: object) -> None:
+    with pytest.raises(UnexpectedData, match=name):
+        read({"total": total, "passed": total, name: value})
+
+
+@pytest.mark.parametrize("state", ["in_progress", "queued", "Completed", "finished", "failed", "passed"])
+def test_only_two_states_end_a_run(state: str) -> None:
+    body = {"state": state, "total": 1, "passed": 1, "retryAfterSeconds": 12}
+    reply = Reply(status=200, text=json.dumps(body))
+    status = VENDOR.read(Call(entries=(entry(),)), RemoteRun(id="r"), [reply], polls=0)
+    assert status == Running(note=state, wait_s=12.0, total=1)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from time import process_time
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
+from qarunner.vendors.doksi import INFO, VENDOR
+from qarunner.vendors.doksi_groups import address, alike
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cursor import Json
+
+URL = "https://staging.example.com"
+
+
+def web(name: str, *tests: str, url: str = URL) -> Entry:
+    return Entry(
+        id=name,
+        vendor="doksi",
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        platform=Platform.WEB,
+        target=Target(kind=TargetKind.WEB_URL, value=url),
+        selection=Selection(kind=SelectionKind.TEST_IDS, ids=tests),
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (URL, URL + "/"),
+        (URL, "HTTPS://STAGING.example.com:443"),
+        (URL, "https://staging.example.com./#/route"),
+        (URL, " https://user:password@staging.example.com?\n"),
+        ("http://a.example:80/x", "http://a.example/x/"),
+        ("https://a.example/x y", "https://a.example/x%20y"),
+        ("https://a.example/b", "https://a.example/a/../b"),
+        ("https://a.example/b", "https://a.example//b"),
+        ("https://bücher.example", "https://xn--bcher-kva.example/"),
+        ("https://a.example/?q=ä", "https://a.example?q=%C3%A4"),
+        ("https://a.example/?t=⟦secret:T:urlencode⟧", "https://a.example/?t=⟦secret:T⟧"),
+    ],
+)
+def test_addresses_that_may_come_back_alike_are_one(one: str, other: str) -> None:
+    assert address(one) == address(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (URL, "http://staging.example.com"),
+        (URL, URL + ":8443"),
+        (URL, URL + "/de"),
+        (URL + "/?tier=free", URL + "/?tier=pro"),
+        ("https://[::1", "https://[::2"),
+    ],
+)
+def test_other_addresses_differ(one: str, other: str) -> None:
+    assert address(one) != address(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://⟦secret:A⟧/de", "https://x.example/de", True),
+        ("https://⟦secret:A⟧/de", "https://x.example/en", False),
+        ("https://⟦secret:A⟧/de", "https://⟦secret:B⟧/de", True),
+        ("https://x.example/de?t=⟦secret:A⟧", "https://x.example/en?t=⟦secret:A⟧", False),
+        ("https://x.example/de", "https://x.example/en", False),
+    ],
+)
+def test_a_secret_may_stand_for_any_text(one: str, other: str, *, same: bool) -> None:
+    assert alike(one, other) is alike(other, one) is same
+
+
+ACCOUNT = {"type": "authentication", "strategy": "specific", "account_id": "acc_1"}
+
+
+@pytest.mark.parametrize(
+    ("artifact", "path"),
+    [
+        (ACCOUNT, None),
+        ({"type": "authentication", "strategy": "generated"}, None),
+        ({"type": "authentication", "strategy": "{{ vars.strategy }}", "account_id": "x"}, None),
+        ({"type": "authentication", "strategy": "specific"}, ("artifacts", 1)),
+        ({**ACCOUNT, "strategy": "none"}, ("artifacts", 1, "account_id")),
+        ({**ACCOUNT, "strategy": "generated"}, ("artifacts", 1, "account_id")),
+    ],
+)
+def test_an_account_belongs_to_the_strategy_specific(
+    artifact: dict[str, str], path: tuple[str | int, ...] | None
+) -> None:
+    found = [complaint.path for complaint in VENDOR.check({"artifacts": [ACCOUNT, artifact]}, {})]
+    assert found == ([path] if path else [])
+
+
+def test_extra_fields_cannot_replace_the_matrix() -> None:
+    schema = {"type": "object", "properties": dict(INFO.settings)}
+    good: Mapping[str, Json] = {"extra": {"pull_request": 7}}
+    bad: Mapping[str, Json] = {"extra": {"matrix": []}}
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schema)
+    assert not list(VENDOR.check({}, good))
+    assert "vendors.doksi.extra" in next(complaint.message for complaint in VENDOR.check({}, bad))
+
+
+def test_an_incomplete_entry_is_a_bug_and_never_sent() -> None:
+    entry = Entry(id="a", vendor="doksi", policy=Policy(timeout_s=1), origin=Origin(file="f", line=1, column=1))
+    with pytest.raises(ValueError, match="a: the capability table"):
+        VENDOR.submit(Call(entries=(entry,)))
+
+
+def finished(entries: tuple[Entry, ...], results: list[object]) -> Finished:
+    body = {"status": "passed", "results": results}
+    reply = Reply(status=200, text=json.dumps(body))
+    status = VENDOR.read(Call(entries=entries), RemoteRun(id="r"), [reply], polls=0)
+    assert isinstance(status, Finished)
+    return status
+
+
+def test_many_strays_count_but_are_not_all_shown() -> None:
+    entries = (web("a", "t1"), web("b", "t2"))
+    strays: list[object] = [{"result_id": f"r{n}", "test_id": f"x{n}", "status": "passed"} for n in range(50)]
+    outcome = finished(entries, [{"result_id": "r", "test_id": "t1", "status": "passed"}, *strays]).outcomes["a"]
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert len(outcome.cases) == 1 + 20 + 1
+    assert outcome.cases[-1].message == "no entry asked for 30 more results"
+
+
+def test_results_that_are_no_objects_make_nothing_green() -> None:
+    entries = (web("a", "t1"),)
+    outcome = finished(entries, [{"result_id": "r", "test_id": "t1", "status": "passed"}, None]).outcomes["a"]
+    assert outcome.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("same", ["test", "address", "secret", "nothing"])
+def test_a_large_matrix_is_grouped_and_read_in_linear_time(same: str) -> None:
+    urls = {"test": "/{}", "address": "", "secret": "/{}?token=⟦secret:T⟧", "nothing": "/{}"}
+
+    def entry(number: int) -> Entry:
+        test = "t" if same in {"test", "secret"} else f"t{number}"
+        return web(f"e{number}", test, url=URL + urls[same].format(number))
+
+    entries = [entry(number) for number in range(5000)]
+    started = process_time()
+    groups = list(VENDOR.group(entries))
+    for group in groups:
+        matrix = [(row.selection.ids[0], row.target.value) for row in group if row.selection and row.target]
+        results: list[object] = [
+            {
+                "result_id": f"r{n}",
+                "test_id": test,
+                "status": "passed",
+                "destination": {"platform": "web", "web_url": url},
+            }
+            for n, (test, url) in enumerate(matrix)
+        ]
+        verdicts = {outcome.verdict for outcome in finished(group, results).outcomes.values()}
+        assert verdicts == {Verdict.PASSED}
+    assert sum(map(len, groups)) == len(entries)
+    assert process_time() - started < 5  # about 0.5 s; quadratic would be minutes

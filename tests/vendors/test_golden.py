@@ -1,0 +1,127 @@
+"""Every folder of tests/golden/vendor is a case: what an adapter makes of `call.json` and of a vendor's replies.
+
+`call.json`: `ask` (submit, poll, cancel, accepted, read or refused), `entries` with the manifest's own keys, and where
+they matter `settings`, `metadata`, `run` and `polls`. A reply is `reply*.json` (`status`, `headers`, `body` as JSON) or
+`reply*.txt` (a line with the status, then the body as it is). The answer is `request.json` or `result.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qarunner.cursor import UnexpectedData
+from qarunner.entry import (
+    Authentication,
+    Entry,
+    Origin,
+    Platform,
+    Policy,
+    Selection,
+    SelectionKind,
+    Strategy,
+    Target,
+    TargetKind,
+)
+from qarunner.vendors import registry
+from qarunner.vendors.api import Call, Metadata, RemoteRun, Reply
+
+if TYPE_CHECKING:
+    from qarunner.vendors.api import Vendor
+
+ROOT = Path(__file__).resolve().parent.parent / "golden" / "vendor"
+CASES = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/call.json"))
+
+
+def entry(vendor: str, row: dict[str, Any]) -> Entry:
+    kinds = [kind for kind in SelectionKind if kind in row]
+    target = row.get("target")
+    return Entry(
+        id=row["id"],
+        vendor=vendor,
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        platform=Platform(row["platform"]) if "platform" in row else None,
+        target=next(Target(kind=TargetKind(kind), value=value) for kind, value in target.items()) if target else None,
+        selection=Selection(kind=kinds[0], ids=tuple(row[kinds[0]])) if kinds else None,
+        artifacts=tuple(
+            Authentication(strategy=Strategy(artifact["strategy"]), account_id=artifact.get("account_id"))
+            for artifact in row.get("artifacts", ())
+        ),
+        options=row.get("options", {}),
+    )
+
+
+def replies(folder: Path) -> list[Reply]:
+    found = []
+    for path in sorted(folder.glob("reply*")):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".txt":
+            status, _, body = text.partition("\n")
+            found.append(Reply(status=int(status), text=body))
+        else:
+            told = json.loads(text)
+            found.append(Reply(status=told["status"], text=json.dumps(told["body"]), headers=told.get("headers", {})))
+    return found
+
+
+def plain(value: object) -> Any:  # noqa: ANN401
+    """A result as JSON, without what is empty; objects named by their type."""
+    if not hasattr(value, "__dataclass_fields__"):
+        return value
+    return {"is": type(value).__name__, **_short(asdict(value))}  # type: ignore[call-overload]
+
+
+def _short(value: object) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _short(found) for key, found in value.items() if found is not None and found not in ({}, ())}
+    return [_short(found) for found in value] if isinstance(value, (list, tuple)) else value
+
+
+def answered(vendor: Vendor, case: dict[str, Any], got: list[Reply]) -> Any:  # noqa: ANN401
+    entries = tuple(entry(vendor.info.name, row) for row in case.get("entries", ()))
+    settings, metadata = case.get("settings", {}), Metadata(**case.get("metadata", {}))
+    call = Call(entries=entries, settings=settings, metadata=metadata)
+    run = RemoteRun(**case.get("run", {"id": "run-1"}))
+    match case["ask"]:
+        case "submit":
+            groups = [tuple(group) for group in vendor.group(entries)]
+            calls = [Call(entries=group, settings=settings, metadata=metadata) for group in groups]
+            return [
+                {"entries": [row.id for row in made.entries], **_short(asdict(vendor.submit(made)))} for made in calls
+            ]
+        case "poll":
+            return plain(vendor.poll(call, run))
+        case "cancel":
+            return plain(vendor.cancel(call, run))
+        case "accepted":
+            return [plain(made) for made in vendor.accepted(call, got[0])]
+        case "read":
+            return plain(vendor.read(call, run, got, polls=case.get("polls", 0)))
+        case "refused":
+            return plain(vendor.refused(got[0]))
+        case other:
+            raise AssertionError(other)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str, request: pytest.FixtureRequest) -> None:
+    folder = ROOT / name
+    case = json.loads((folder / "call.json").read_text(encoding="utf-8"))
+    try:
+        result = answered(registry.get(name.partition("/")[0]), case, replies(folder))
+    except UnexpectedData as error:
+        result = {"is": "UnexpectedData", "message": str(error)}
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    expected = folder / ("request.json" if case["ask"] in {"submit", "poll", "cancel"} else "result.json")
+    if request.config.getoption("--update-golden", default=False):
+        expected.write_text(text, encoding="utf-8")
+    assert text == expected.read_text(encoding="utf-8")
+
+
+def test_there_are_cases_for_each_built_in_vendor() -> None:
+    assert {name.partition("/")[0] for name in CASES} >= set(registry.names_builtin())
