@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
     """Plain data as JSON knows it."""
 else:
     Json = Any  # a codec reads annotations when the program runs, and cannot follow a recursive alias
@@ -111,4 +112,5 @@ class Cursor:
         """A number, if there is one; never negative, infinite or not a number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             return None
-        return float(self.value) if 0 <= self.value < float("inf") else None
+        # JSON can hold integers that no float can.
+        return float(self.value) if 0 <= self.value <= sys.float_info.max else None

@@ -52,13 +52,26 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileRef:
+    """The bytes of a build as a request's body; `zipped`: inside a zip that is the same for the same content."""
+
+    path: str
+    zipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call, relative to the vendor's base URL. The credential and the idempotency key are added when it is sent."""
+    """One call. The credential and the idempotency key are added when it is sent.
+
+    `path` is relative to the vendor's base URL; an absolute one (a presigned upload) is sent without any credential.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: Json = None
+    headers: tuple[tuple[str, str], ...] = ()
+    file: FileRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +113,75 @@ class Call:
     entries: tuple[Entry, ...]
     settings: Mapping[str, Json] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=Metadata)
+
+
+# --- what has to exist before a create --------------------------------------------------------------------------------
+
+
+class ResourceKind(StrEnum):
+    """A build is uploaded once per vendor and content; an environment is made for one job and deleted afterwards."""
+
+    BUILD = "build"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A local build: its path in the repository (with `/`), its size in bytes, the SHA-256 of its content in hex.
+
+    A folder of split APKs is one build; its size and hash are those of the files in it, in order of their names.
+    """
+
+    path: str
+    filename: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Something that a call's create refers to. `key` is the adapter's name for it within the call.
+
+    `path` is the build's as the manifest has it; `data` is what the adapter wants to be told again in `prepare`.
+    """
+
+    key: str
+    kind: ResourceKind
+    path: str | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A need of the plan. Equal needs of several jobs are one resource; `id` is unique in the plan."""
+
+    id: str
+    vendor: str
+    kind: ResourceKind
+    build: Build | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A resource that exists at the vendor; `values` are what creates refer to, such as `target_id`."""
+
+    values: Mapping[str, str]
+
+
+def use(key: str, field_: str) -> str:
+    """The text in a create's body that stands for a value of a prepared resource: put in when the create is sent."""
+    return f"⟦use:{field_}:{key}⟧"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRules:
+    """What a vendor takes as `target.binary`: endings of file names, and how many bytes at most (None: not known)."""
+
+    endings: tuple[str, ...]
+    max_bytes: int | None = None
+    folders: bool = False
+    """Whether a folder of split APKs is taken as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +241,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class More:
-    """Send this as well, and ask again with one reply more."""
+    """Send this as well, and ask again with one reply more.
+
+    `best_effort`: the verdict does not depend on it. Whatever goes wrong with it is handed over as a reply (without
+    an answer: status 0), and nothing is repeated.
+    """
 
     request: Request
+    best_effort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +288,7 @@ class Capabilities:
     artifacts: bool = False
     cancel: bool = False
     per_test_results: bool = True
+    builds: Mapping[Platform, BuildRules] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -250,7 +338,10 @@ class Complaint:
 
 
 class Vendor(Protocol):
-    """An adapter. Exceptions other than UnexpectedData out of its methods are its bugs, and end one job alone."""
+    """An adapter. Exceptions other than UnexpectedData out of its methods are its bugs, and end one job alone.
+
+    Inherit from it: methods with a body here are what a vendor without uploads and environments needs.
+    """
 
     info: VendorInfo
 
@@ -259,14 +350,32 @@ class Vendor(Protocol):
 
         The row is the merged mapping with the manifest's own keys; it passed the schema and the table.
         """
-        ...
+        del row, settings
+        return ()
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         """Which entries share one create call, in order."""
-        ...
+        return [(entry,) for entry in entries]
+
+    def resources(self, call: Call) -> Iterable[Need]:
+        """What has to exist before the call's create."""
+        del call
+        return ()
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+        """The next request that makes a resource, given the 2xx replies to the ones before; at last, the resource.
+
+        `token` is a short text that no other resource of any run has. UnexpectedData: a reply cannot be used.
+        """
+        raise NotImplementedError
+
+    def release(self, resource: Resource, prepared: Prepared) -> Request | None:
+        """The request that removes a resource when its last job has ended; None: it stays."""
+        del resource, prepared
+        return None
 
     def submit(self, call: Call) -> Request:
-        """The create."""
+        """The create. Values of resources stand in it as `use(key, field)`."""
         ...
 
     def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
@@ -278,12 +387,17 @@ class Vendor(Protocol):
         ...
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
-        """What the replies to `poll` and to each `More` say. `polls` counts earlier polls of this run."""
+        """What the replies to `poll` and to each `More` say. `polls` counts earlier polls of this run.
+
+        Also asked about a 404: Running, or UnexpectedData. Outcomes of the entries that this run is about; where an
+        entry has several runs, the engine merges them.
+        """
         ...
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
         """The request that stops a run; None where the vendor has none."""
-        ...
+        del call, run
+        return None
 
     def refused(self, reply: Reply) -> Refusal:
         """An error answer in words, from whichever call."""
