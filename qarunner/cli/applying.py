@@ -76,6 +76,8 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         settings = Settings(
             environ=environ, runs_dir=order.runs_dir, reports=reports, options=options, rehearsal=order.rehearse
         )
+        for notice in found.plan.notices:
+            console.warn(f"qarunner: note: {notice}")
         console.note(f"{found.plan.name}: {summary(found.plan)}; run {run_id}")
         return start(found.plan, found.secrets, settings, console, run_id)
 

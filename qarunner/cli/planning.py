@@ -86,6 +86,13 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         for line in mask(json.dumps(request.body, indent=2, ensure_ascii=False)).splitlines():
             yield console.style(f"    {line}", "dim")
         yield ""
+    for resource in plan.resources:
+        build = resource.build
+        what = "an environment, deleted afterwards"
+        if build is not None:
+            what = f"upload {build.path} ({build.size / 2**20:.1f} MiB, sha256 {build.sha256[:12]})"
+        yield console.style(resource.id, "bold") + f"  {what}"
+    yield from (console.style(f"note: {notice}", "yellow") for notice in plan.notices)
     yield f"plan: {summary(plan)}; nothing was sent"
 
 

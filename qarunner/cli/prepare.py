@@ -14,7 +14,7 @@ from qarunner.errors import ManifestError, NothingSelected, UserError
 from qarunner.manifest.expand import check_rows, expand, locate
 from qarunner.manifest.load import load
 from qarunner.manifest.template import check_templates, render
-from qarunner.plan import compile as compiling
+from qarunner.plan import check
 from qarunner.plan.model import Plan
 from qarunner.vendors import registry
 
@@ -58,7 +58,7 @@ def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], dict[str, Vendor]]:
     found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in found}
-    capabilities = compiling.check_rows(manifest, known, vendors, _settings(manifest.vendors, vendors, {}))
+    capabilities = check.check_rows(manifest, known, vendors, _settings(manifest.vendors, vendors, {}))
     found += [problem for problem in capabilities if problem.place not in told]
     if found:
         raise ManifestError(in_order(found))
@@ -133,7 +133,9 @@ def _settings(
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, or NothingSelected."""
     from qarunner.cli.build import read_build  # noqa: PLC0415  starts git, which validate never needs
+    from qarunner.cli.builds import measurer  # noqa: PLC0415
     from qarunner.manifest.variables import Values  # noqa: PLC0415
+    from qarunner.plan.compile import compile_plan  # noqa: PLC0415  the plan's codec, likewise
 
     manifest, rows, vendors = checked(path)
     rows, remarks = _chosen(rows, choice.select)
@@ -152,7 +154,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
             ci=build.ci,
         ),
     )
-    plan = compiling.compile_plan(
+    plan = compile_plan(
         manifest=manifest,
         rows=rendered.rows,
         settings=_settings(rendered.vendors, used, choice.environ),
@@ -162,6 +164,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         git=build.git,
         ci=build.ci,
         tool=__version__,
+        measure=measurer(path),
     )
     return Prepared(plan=plan, secrets=rendered.secrets, remarks=remarks)
 

@@ -80,6 +80,8 @@ class Lines:
 
 def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case an event
     match event:
+        case ev.Preparing() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
+            return _resource(event, run)
         case ev.Accepted():
             return f"{_entries(run.jobs[event.job])}: started {' '.join(_named(event, run))}"
         case ev.NotSubmitted(wait_s=float(wait)):
@@ -103,6 +105,20 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
             return "interrupted: cancelling what can be cancelled"
         case _:
             return None
+
+
+def _resource(event: ev.Preparing | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased, run: Run) -> str:
+    build = run.resources[event.resource].resource.build
+    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "environment"
+    match event:
+        case ev.Preparing():
+            return f"{event.resource}: {'uploading' if build else 'making'} {what}"
+        case ev.ResourceReady():
+            return f"{event.resource}: ready: {' '.join(event.values.values())}"
+        case ev.ResourceFailed():
+            return f"{event.resource}: {event.message}"
+        case ev.ResourceReleased():
+            return f"{event.resource}: " + (f"left at the vendor: {event.message}" if event.message else "removed")
 
 
 def _entries(state: JobState) -> str:

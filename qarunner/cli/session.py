@@ -74,7 +74,8 @@ def connect(plan: Plan, environ: Mapping[str, str], values: Mapping[str, str]) -
             f"no credential: {', '.join(missing)} not set",
             hint=f"export {missing[0].split()[0]}=…, or try it without one: qarunner apply --rehearse",
         )
-    return Transport(endpoints, values, Network.of(environ), SystemClock().now)
+    builds = [resource.build for resource in plan.resources if resource.build is not None]
+    return Transport(endpoints, values, Network.of(environ), SystemClock().now, builds)
 
 
 def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, str]) -> tuple[str, str]:

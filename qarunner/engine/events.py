@@ -34,6 +34,35 @@ class Resumed(_Event, frozen=True, kw_only=True):
     """Another process goes on from here."""
 
 
+class Preparing(_Event, frozen=True, kw_only=True):
+    """A resource is about to be made; an attempt that was cut short may have left something at the vendor."""
+
+    resource: str
+    attempt: int
+
+
+class ResourceReady(_Event, frozen=True, kw_only=True):
+    """A resource exists; creates that wait for it can leave."""
+
+    resource: str
+    values: Mapping[str, str]
+
+
+class ResourceFailed(_Event, frozen=True, kw_only=True):
+    """A resource could not be made: no create that needs it was sent."""
+
+    resource: str
+    message: str
+    cause: Cause
+
+
+class ResourceReleased(_Event, frozen=True, kw_only=True):
+    """A resource was removed again; `message` says why it was left where it is."""
+
+    resource: str
+    message: str | None = None
+
+
 class Submitting(_Event, frozen=True, kw_only=True):
     """The create is about to leave: from here on, only an answer can tell that there is no run."""
 
@@ -129,6 +158,10 @@ class RunFinished(_Event, frozen=True, kw_only=True):
 Event: TypeAlias = (
     RunStarted
     | Resumed
+    | Preparing
+    | ResourceReady
+    | ResourceFailed
+    | ResourceReleased
     | Submitting
     | NotSubmitted
     | Accepted
@@ -145,6 +178,10 @@ Event: TypeAlias = (
 
 DURABLE = (
     RunStarted,
+    Preparing,
+    ResourceReady,
+    ResourceFailed,
+    ResourceReleased,
     Submitting,
     NotSubmitted,
     Accepted,

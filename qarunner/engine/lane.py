@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.machine import Answer
 from qarunner.engine.pacing import Kind, Pacer
 from qarunner.engine.patience import Trouble
-from qarunner.engine.state import JobState, RunState
+from qarunner.engine.state import JobState, ResourceState, RunState
 from qarunner.vendors.api import Request
 
 if TYPE_CHECKING:
@@ -21,21 +21,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
-    """A request that is due or under way. `poll` begins a poll; `answers` are those that it got so far."""
+    """A request that is due or under way. `poll` begins a poll; `answers` are those that it got so far.
+
+    A task for a resource stands under the first job that uses it.
+    """
 
     kind: Kind
     job: JobState
     request: Request
     run: RunState | None = None
+    resource: ResourceState | None = None
     poll: Request | None = None
     answers: list[Answer] = field(default_factory=list)
     trouble: Trouble = field(default_factory=Trouble)
     sends: int = 0
     polls: int = 0
+    best_effort: bool = False
 
 
 class Lane:
-    """The queues of one vendor: cancels before reads before creates."""
+    """The queues of one vendor: what ends something goes before what begins something."""
 
     def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm) -> None:
         self.vendor = vendor
@@ -71,7 +76,7 @@ class Lane:
     def _heads(self) -> list[tuple[Kind, float]]:
         return [
             (kind, queue[0][0])
-            for kind in (Kind.CANCEL, Kind.READ, Kind.CREATE)
+            for kind in Kind
             if (queue := self._queues[kind]) and not (kind is Kind.CREATE and self._full(queue[0][2]))
         ]
 

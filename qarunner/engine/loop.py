@@ -96,8 +96,8 @@ class Engine:
     def _over(self) -> bool:
         if self._stops_at is None:
             return not self._flying and not any(lane.pending() for lane in self._lanes.values())
-        wanted = any(task.kind is not Kind.READ for task in self._flying.values())
-        wanted = wanted or any(lane.pending(Kind.CANCEL) for lane in self._lanes.values())
+        wanted = any(_matters(task) for task in self._flying.values())
+        wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE) for lane in self._lanes.values())
         return not wanted or self._clock.now() >= self._stops_at
 
     def _pause(self, now: float) -> float | None:
@@ -140,11 +140,12 @@ class Engine:
     def _close_down(self, now: float) -> None:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
         self._settler.closing = True
-        for lane in self._lanes.values():
-            for task in lane.drop(Kind.CREATE):
-                why = f": {task.job.message}" if task.job.message else ""
-                message = f"the apply's time was up before it could begin{why}"
-                self._settler.close_entries(task.job, Outcome(verdict=Verdict.TIMED_OUT, message=message))
+        dropped = [task for lane in self._lanes.values() for task in lane.drop(Kind.CREATE, Kind.SETUP, Kind.UPLOAD)]
+        waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
+        for state in [*waiting, *(task.job for task in dropped)]:
+            why = f": {state.message}" if state.message else ""
+            message = f"the apply's time was up before it could begin{why}"
+            self._settler.close_entries(state, Outcome(verdict=Verdict.TIMED_OUT, message=message))
         running = [state for state in self._run.jobs.values() if state.phase is Phase.RUNNING]
         self._expire([entry for state in running for entry in self._run.open_entries(state)], now)
 
@@ -164,10 +165,15 @@ class Engine:
         if self._signal is None or self._stops_at is not None:
             return
         self._stops_at = now + INTERRUPT_S
-        self._settler.stopping = True
+        self._settler.stop(leave=self._options.detach_on_interrupt)
         self._record(ev.Interrupted(at=self._clock.wall(), signal=self._signal))
         for lane in self._lanes.values():
-            lane.drop(Kind.CREATE, Kind.READ)
+            lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD)
         if not self._options.detach_on_interrupt:
             for state in self._run.jobs.values():
-                self._settler.put_cancels(state, now)
+                self._settler.end(state, now)
+
+
+def _matters(task: Task) -> bool:
+    """Whether an interrupted apply waits for an answer: it may tell of something that has to be ended."""
+    return task.kind not in {Kind.READ, Kind.UPLOAD}

@@ -17,7 +17,7 @@ from qarunner.vendors.api import Cause, Refusal, RemoteRun, Reply
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qarunner.vendors.api import Call, Finished, More, Request, Running, Vendor
+    from qarunner.vendors.api import Call, Finished, More, Prepared, Request, Resource, Running, Vendor
 
 
 class FaultKind(StrEnum):
@@ -131,7 +131,14 @@ def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, sends: int, no
 
 
 def after_read(
-    vendor: Vendor, call: Call, run: RemoteRun, answers: Sequence[Answer], *, polls: int, now: float
+    vendor: Vendor,
+    call: Call,
+    run: RemoteRun,
+    answers: Sequence[Answer],
+    *,
+    polls: int,
+    now: float,
+    best_effort: bool = False,
 ) -> Running | More | Finished | Again | Never:
     """What the answers to a poll and to each `More` mean; the last one is the newest."""
     newest = answers[-1]
@@ -140,7 +147,7 @@ def after_read(
             return Never(refusal=Refusal(message=newest.message))
         return Again(message=newest.message)
     # What a `More` is answered with is the adapter's to judge, even where it is an error.
-    judged = newest.ok or newest.status == NOT_FOUND or (len(answers) > 1 and not transient(newest))
+    judged = newest.ok or newest.status == NOT_FOUND or best_effort or (len(answers) > 1 and not transient(newest))
     if judged:
         return _read(vendor, call, run, answers, polls=polls)
     return _read_refused(vendor, newest, now=now)
@@ -189,6 +196,38 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
         return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
 
 
+def after_prepare(
+    vendor: Vendor, resource: Resource, token: str, answers: Sequence[Answer], *, now: float
+) -> Request | Prepared | Again | Never:
+    """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start."""
+    if answers and not (isinstance(answers[-1], Reply) and answers[-1].ok):
+        return _prepare_refused(vendor, answers[-1], now=now)
+    try:
+        return vendor.prepare(resource, token, [answer for answer in answers if isinstance(answer, Reply)])
+    except UnexpectedData as error:
+        return Again(message=str(error), unreadable=True)
+    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own jobs alone
+        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+
+
+def _prepare_refused(vendor: Vendor, answer: Answer, *, now: float) -> Again | Never:
+    if isinstance(answer, Fault):
+        forbidden = answer.kind is FaultKind.FORBIDDEN
+        return Never(refusal=Refusal(message=answer.message)) if forbidden else Again(message=answer.message)
+    refusal = refusal_of(vendor, answer)
+    if transient(answer) and refusal.cause is not Cause.ALLOWANCE:
+        return Again(message=refusal.message, wait_s=retry_after(answer, now), held=answer.status == TOO_MANY)
+    return Never(refusal=refusal)
+
+
+def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:
+    """The request that removes a resource, if there is one."""
+    try:
+        return vendor.release(resource, prepared)
+    except Exception:  # noqa: BLE001  what cannot be removed stays, and is named
+        return None
+
+
 def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
     """The request that asks for a run's status."""
     try:
@@ -219,6 +258,11 @@ def retry_after(reply: Reply, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def resource_token(run_id: str, resource: str, attempt: int) -> str:
+    """A short text for names at a vendor; another one for each attempt, since the last may have left something."""
+    return hashlib.sha256(f"{run_id}\n{resource}\n{attempt}".encode()).hexdigest()[:12]
 
 
 def idempotency_key(run_id: str, job: str, attempt: int) -> str:

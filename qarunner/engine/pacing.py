@@ -22,9 +22,14 @@ GROWTH = 0.1
 
 
 class Kind(StrEnum):
-    CREATE = "create"
-    READ = "read"
+    """What a request is for; in the order in which they go first."""
+
     CANCEL = "cancel"
+    RELEASE = "release"
+    READ = "read"
+    SETUP = "setup"
+    UPLOAD = "upload"
+    CREATE = "create"
 
 
 class Window:
@@ -57,12 +62,14 @@ class Pacer:
         self._of = {
             Kind.CREATE: Window(plan.creates) if plan.creates else None,
             Kind.READ: Window(plan.reads) if plan.reads else None,
-            Kind.CANCEL: None,
         }
         self._held_until = float("-inf")
 
     def _windows(self, kind: Kind) -> list[Window]:
-        return [window for window in (self._of[kind], self._all) if window is not None]
+        if kind is Kind.UPLOAD:
+            # A presigned upload goes to a store of files, not to the vendor's API.
+            return []
+        return [window for window in (self._of.get(kind), self._all) if window is not None]
 
     def ready_at(self, kind: Kind, now: float) -> float:
         """The earliest time, now or later, at which a request of this kind may leave."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import (
     Again,
+    Fault,
     Lost,
     Made,
     Never,
@@ -22,8 +24,9 @@ from qarunner.engine.machine import (
 from qarunner.engine.outcomes import merge, outcomes_of
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import Trouble
+from qarunner.engine.resources import Preparer
 from qarunner.engine.state import Phase
-from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
+from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from qarunner.engine.machine import Answer
     from qarunner.engine.state import JobState, Run, RunState
     from qarunner.engine.workers import Clock
-    from qarunner.vendors.api import Call
+    from qarunner.vendors.api import Call, Request
 
 CANCEL_TRIES = 3
 INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
@@ -62,6 +65,26 @@ class Settler:
         self.expired: set[str] = set()
         self.closing = False
         self.stopping = False
+        self._leave = False
+        self.preparer = Preparer(
+            run=run,
+            lanes=lanes,
+            record=record,
+            clock=clock,
+            jitter=jitter,
+            ready=self._put_create,
+            failed=self._give_up_create,
+        )
+
+    def stop(self, *, leave: bool) -> None:
+        """From here on nothing begins; what is under way is only settled. `leave`: nothing is ended either."""
+        self.stopping = self.preparer.stopping = True
+        self._leave = self.preparer.leave = leave
+
+    def end(self, state: JobState, now: float) -> None:
+        """On an interruption: asks the vendor to stop the job's runs, and removes what was made for it."""
+        self.put_cancels(state, now)
+        self.preparer.job_over(state)
 
     def settle(self, task: Task, answer: Answer) -> None:
         if isinstance(answer, Reply) and answer.ok:
@@ -73,6 +96,8 @@ class Settler:
                 self._settle_read(task, answer)
             case Kind.CANCEL:
                 self._settle_cancel(task, answer)
+            case Kind.SETUP | Kind.UPLOAD | Kind.RELEASE:
+                self.preparer.settle(task, answer)
             case _:
                 assert_never(task.kind)
 
@@ -82,13 +107,14 @@ class Settler:
         """Puts a job's next task into its lane; also where a resume enters."""
         if not self._run.open_entries(state):
             self._cancel_expired(state, now)
+            self.preparer.job_over(state)
             return
         lane = self._lane(state)
         match state.phase:
             case Phase.WAITING:
-                lane.put(Task(kind=Kind.CREATE, job=state, request=state.job.request), now)
+                self._put_create(state)
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
-                lane.put(Task(kind=Kind.CREATE, job=state, request=state.job.request, sends=1), now)
+                lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1), now)
             case Phase.SUBMITTING:
                 message = "qarunner was stopped before the vendor's answer was written down"
                 self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
@@ -134,6 +160,16 @@ class Settler:
     def _call(self, state: JobState) -> Call:
         return self._run.plan.call(state.job, self._entries)
 
+    def _put_create(self, state: JobState) -> None:
+        """The create, once all that it refers to exists; else that is begun first."""
+        if self.preparer.want(state):
+            task = Task(kind=Kind.CREATE, job=state, request=self._create(state))
+            self._lane(state).put(task, self._clock.now())
+
+    def _create(self, state: JobState) -> Request:
+        request = state.job.request
+        return replace(request, body=fill(request.body, self.preparer.values(state))) if state.job.uses else request
+
     # --- creates ------------------------------------------------------------------------------------------------------
 
     def _settle_create(self, task: Task, answer: Answer) -> None:
@@ -157,7 +193,8 @@ class Settler:
     def _made(self, state: JobState) -> None:
         now = self._clock.now()
         if self.stopping:
-            self.put_cancels(state, now)
+            if not self._leave:
+                self.put_cancels(state, now)
             return
         if self.closing:
             self.expired.update(self._run.open_entries(state))
@@ -195,16 +232,26 @@ class Settler:
     def _settle_read(self, task: Task, answer: Answer) -> None:
         lane, run = self._lane(task.job), task.run
         assert run is not None  # noqa: S101  a read has a run
+        if task.best_effort and isinstance(answer, Fault):
+            answer = Reply(status=0, text=answer.message)
         answers = [*task.answers, answer]
         wall = self._clock.wall()
-        meaning = after_read(lane.vendor, self._call(task.job), run.remote, answers, polls=task.polls, now=wall)
+        meaning = after_read(
+            lane.vendor,
+            self._call(task.job),
+            run.remote,
+            answers,
+            polls=task.polls,
+            now=wall,
+            best_effort=task.best_effort,
+        )
         if self.stopping and not isinstance(meaning, Finished):
             return
         match meaning:
             case Running():
                 self._still_running(task, meaning)
             case More():
-                task.answers, task.request = answers, meaning.request
+                task.answers, task.request, task.best_effort = answers, meaning.request, meaning.best_effort
                 lane.put(task, self._clock.now())
             case Finished():
                 job = task.job.job.id
@@ -243,7 +290,7 @@ class Settler:
         self._restart_poll(task, now + lane.interval_s(age_s=age, hint_s=hint_s))
 
     def _restart_poll(self, task: Task, due: float) -> None:
-        task.request, task.answers = task.poll or task.request, []
+        task.request, task.answers, task.best_effort = task.poll or task.request, [], False
         self._lane(task.job).put(task, due)
 
     def _read_again(self, task: Task, again: Again) -> None:
@@ -273,7 +320,11 @@ class Settler:
             if outcome is not None:
                 self._close(entry, outcome)
         if not self._run.open_entries(state):
-            self._lane(state).busy_jobs.discard(state.job.id)
+            self._over(state)
+
+    def _over(self, state: JobState) -> None:
+        self._lane(state).busy_jobs.discard(state.job.id)
+        self.preparer.job_over(state)
 
     def _final(self, state: JobState, entry: str) -> Outcome | None:
         match state.phase:
@@ -289,7 +340,7 @@ class Settler:
     def close_entries(self, state: JobState, outcome: Outcome) -> None:
         for entry in self._run.open_entries(state):
             self._close(entry, outcome)
-        self._lane(state).busy_jobs.discard(state.job.id)
+        self._over(state)
 
     def _close(self, entry: str, outcome: Outcome) -> None:
         self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
@@ -308,8 +359,8 @@ class Settler:
         if self._run.open_entries(state):
             return False
         if late:
-            self._lane(state).busy_jobs.discard(state.job.id)
             self.put_cancels(state, now)
+            self._over(state)
         return True
 
     def _cancel_expired(self, state: JobState, now: float) -> None:

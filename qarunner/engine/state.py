@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Cause, Outcome, RemoteRun
+from qarunner.vendors.api import Cause, Outcome, RemoteRun, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,6 +47,28 @@ class RunState:
         return self.outcomes is None and not self.cancelled
 
 
+class Making(StrEnum):
+    """Where a resource stands."""
+
+    WANTED = "wanted"
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+@dataclass(slots=True, kw_only=True)
+class ResourceState:
+    """Something that creates refer to. `attempt` counts how often it was begun."""
+
+    resource: Resource
+    phase: Making = Making.WANTED
+    attempt: int = 0
+    values: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    cause: Cause | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class JobState:
     job: Job
@@ -65,6 +87,7 @@ class Run:
     plan: Plan
     jobs: dict[str, JobState]
     job_of: dict[str, JobState]
+    resources: dict[str, ResourceState] = field(default_factory=dict)
     run_id: str = ""
     tool: str = ""
     rehearsal: bool = False
@@ -80,7 +103,12 @@ class Run:
     def of(cls, plan: Plan) -> Run:
         """A run of which nothing has happened yet."""
         jobs = {job.id: JobState(job=job) for job in plan.jobs}
-        return cls(plan=plan, jobs=jobs, job_of={e: state for state in jobs.values() for e in state.job.entries})
+        return cls(
+            plan=plan,
+            jobs=jobs,
+            job_of={e: state for state in jobs.values() for e in state.job.entries},
+            resources={resource.id: ResourceState(resource=resource) for resource in plan.resources},
+        )
 
     def live_runs(self) -> Iterator[tuple[JobState, RunState]]:
         for state in self.jobs.values():
@@ -115,6 +143,8 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             run.endpoints, run.rehearsal = event.endpoints, event.rehearsal
         case ev.Resumed():
             _resumed(run)
+        case ev.Preparing() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
+            _resource(run.resources[event.resource], event)
         case ev.Submitting():
             state = run.jobs[event.job]
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
@@ -154,6 +184,22 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             assert_never(event)
 
 
+def _resource(
+    state: ResourceState, event: ev.Preparing | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased
+) -> None:
+    match event:
+        case ev.Preparing():
+            state.phase, state.attempt = Making.PREPARING, event.attempt
+        case ev.ResourceReady():
+            state.phase, state.values, state.message = Making.READY, event.values, None
+        case ev.ResourceFailed():
+            state.phase, state.message, state.cause = Making.FAILED, event.message, event.cause
+        case ev.ResourceReleased():
+            state.phase, state.message = Making.RELEASED, event.message
+        case _:
+            assert_never(event)
+
+
 def _resumed(run: Run) -> None:
     """Opens again what was closed for a reason that may be gone; a job that certainly has no run waits again."""
     run.signal = run.exit_code = None
@@ -162,6 +208,10 @@ def _resumed(run: Run) -> None:
     for state in run.jobs.values():
         if state.phase is Phase.DONE and not state.runs and state.cause in REOPENED:
             state.phase = Phase.WAITING
+    for resource in run.resources.values():
+        # Half made is not made; one that was given up, or removed, is made again if a job still waits for it.
+        if resource.phase in {Making.PREPARING, Making.FAILED, Making.RELEASED}:
+            resource.phase = Making.WANTED
 
 
 def _accepted(state: JobState, event: ev.Accepted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import ssl
@@ -17,16 +18,17 @@ from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 
 from qarunner.engine.machine import Fault, FaultKind
+from qarunner.engine.uploads import ChangedBuild, Counted, open_body
 from qarunner.errors import UserError
 from qarunner.secret import Scrubber, reveal
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from qarunner.cursor import Json
     from qarunner.engine.machine import Answer
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.api import Build, Request
 
 Clock: TypeAlias = "Callable[[], float]"
 
@@ -112,23 +114,44 @@ class Transport:
     """Sends requests; safe to use from several threads, each with a connection of its own."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], secrets: Mapping[str, str], network: Network, clock: Clock
+        self,
+        endpoints: Mapping[str, Endpoint],
+        secrets: Mapping[str, str],
+        network: Network,
+        clock: Clock,
+        builds: Iterable[Build] = (),
     ) -> None:
         self._endpoints = endpoints
         self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
         self._secrets = secrets
         self._network = network
         self._clock = clock
+        self._builds = {build.path: build for build in builds}
+        self.uploaded: dict[str, tuple[int, int]] = {}
+        """Bytes sent and bytes in all of each upload, for whoever shows progress."""
         self.scrub = Scrubber({**{f"{name}_key": endpoint.key for name, endpoint in endpoints.items()}, **secrets})
         self._local = threading.local()
 
     def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer:
         """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again."""
         endpoint = self._endpoints[vendor]
+        if request.path.startswith(("https://", "http://")):
+            return self._presigned(vendor, request)
         if not fresh:
             return self._answer(self._session(), endpoint, request, key)
         with self._new_session() as session:
             return self._answer(session, endpoint, request, key)
+
+    def _presigned(self, vendor: str, request: Request) -> Answer:
+        """An upload to a store of files: over a connection of its own, and without any credential."""
+        parts = urlsplit(request.path)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            return Fault(
+                kind=FaultKind.FORBIDDEN, message=f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
+            )
+        endpoint = Endpoint(base_url=f"{parts.scheme}://{parts.netloc}", auth=("", ""), key="")
+        with self._new_session() as session:
+            return self._answer(session, endpoint, request, None)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -148,31 +171,49 @@ class Transport:
     def _answer(self, session: requests.Session, endpoint: Endpoint, request: Request, key: str | None) -> Answer:
         url = self._url(endpoint, request)
         try:
-            response = session.request(
-                request.method,
-                url,
-                json=None if request.body is None else self._revealed(request.body),
-                headers=self._headers(endpoint, key),
-                timeout=(CONNECT_S, READ_S),
-                allow_redirects=False,
-                stream=True,
-                proxies=self._network.proxies_for(url),
-            )
-            with response:
+            with (
+                self._body(request) as body,
+                session.request(
+                    request.method,
+                    url,
+                    json=None if request.body is None else self._revealed(request.body),
+                    data=body,
+                    headers={**self._headers(endpoint, key), **dict(request.headers)},
+                    timeout=(CONNECT_S, READ_S),
+                    allow_redirects=False,
+                    stream=True,
+                    proxies=self._network.proxies_for(url),
+                ) as response,
+            ):
                 text = self._text(response)
+        except ChangedBuild as error:
+            return Fault(kind=FaultKind.FORBIDDEN, message=str(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return Fault(kind=_kind(error), message=self.scrub(_words(error, endpoint)))
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
         return Reply(status=response.status_code, text=text, headers=headers)
 
+    @contextlib.contextmanager
+    def _body(self, request: Request) -> Iterator[Counted | None]:
+        if request.file is None:
+            yield None
+            return
+        path = request.file.path
+        with open_body(self._builds[path], zipped=request.file.zipped) as body:
+            yield Counted(body, lambda sent, size: self.uploaded.__setitem__(path, (sent, size)))
+
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "qarunner"}
         name, text = endpoint.auth
-        headers = {name: text.format(key=endpoint.key), "Accept": "application/json", "User-Agent": "qarunner"}
+        if name:
+            headers[name] = text.format(key=endpoint.key)
         if key is not None and endpoint.idempotency_header:
             headers[endpoint.idempotency_header] = key
         return headers
 
     def _url(self, endpoint: Endpoint, request: Request) -> str:
+        if request.path.startswith(endpoint.base_url + "/") and not endpoint.key:
+            return request.path  # presigned: its signature covers every character
         query = urlencode([(name, reveal(value, self._secrets)) for name, value in request.query])
         path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
         return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
+from qarunner.manifest.expand import locate
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from qarunner.cursor import Json
+    from qarunner.diagnostics import Place
     from qarunner.entry import TargetKind
-    from qarunner.vendors.api import Capabilities, Vendor, VendorInfo
+    from qarunner.manifest.model import Manifest, Row
+    from qarunner.vendors.api import Build, BuildRules, Capabilities, Vendor, VendorInfo
+
+
+GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env"})
+"""What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
+CAPABILITY = "E501"
 
 
 def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterable[Complaint]:
@@ -92,8 +101,63 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
         )
 
 
+def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
+    """Why a vendor would not take a build; None where it would, or where nothing is known."""
+    if rules is None:
+        return None
+    folder = not build.filename.lower().endswith(rules.endings) and build.folder
+    if folder and rules.folders:
+        return None
+    path = ("target", "binary")
+    if not build.filename.lower().endswith(rules.endings):
+        endings = ", ".join(rules.endings)
+        return Complaint(
+            path=path, message=f"{build.path}: not a build that this vendor takes", hint=f"it takes {endings}"
+        )
+    if rules.max_bytes is not None and build.size > rules.max_bytes:
+        most = rules.max_bytes / 2**20
+        return Complaint(
+            path=path, message=f"{build.path}: {build.size / 2**20:.0f} MiB, at most {most:.0f} MiB are taken"
+        )
+    return None
+
+
 _WHAT = {
     SelectionKind.TEST_IDS: "run single tests",
     SelectionKind.CATEGORY_IDS: "run categories",
     SelectionKind.TAGS: "choose tests by tags",
 }
+
+
+# --- a whole manifest -------------------------------------------------------------------------------------------------
+
+
+def check_rows(
+    manifest: Manifest,
+    rows: Iterable[Row],
+    vendors: Mapping[str, Vendor],
+    settings: Mapping[str, Mapping[str, Json]],
+) -> tuple[Diagnostic, ...]:
+    """Every row against its vendor's capabilities, one problem a place."""
+    found: dict[Place, Diagnostic] = {}
+    for row in rows:
+        name = str(row.data["vendor"])
+        for complaint in complaints(vendors[name], row.data, own_settings(settings.get(name, {}))):
+            place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
+            found.setdefault(place, at(manifest, place, complaint.message, complaint.hint))
+    return in_order(found.values())
+
+
+def _is_key(path: tuple[str | int, ...]) -> bool:
+    """Whether the place is the key itself: what is not offered is a key, a wrong platform is a value."""
+    return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
+
+
+def at(manifest: Manifest, place: Place, message: str, hint: str | None) -> Diagnostic:
+    source = manifest.document.source_line(place.line)
+    return Diagnostic(code=CAPABILITY, message=message, place=place, hint=hint, source=source)
+
+
+def own_settings(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """What the adapter sees of a vendor's settings."""
+    return {key: value for key, value in settings.items() if key not in GENERAL_SETTINGS}

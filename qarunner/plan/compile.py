@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.diagnostics import in_order
+from qarunner.entry import TargetKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.durations import seconds
 from qarunner.manifest.expand import locate
-from qarunner.plan.check import complaints
+from qarunner.plan.check import at, check_rows, misfit, own_settings
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, VendorPlan, seal
-from qarunner.vendors.api import Call
+from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cursor import Json
-    from qarunner.diagnostics import Place
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.vendors.api import Metadata, Vendor, VendorInfo
+    from qarunner.vendors.api import Metadata, Need, Vendor, VendorInfo
 
-GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env"})
-"""What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
+Measure: TypeAlias = "Callable[[str], Build | Complaint]"
 
 _RATE = re.compile(r"([0-9]+)\s*/\s*(s|min|h)")
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
-CAPABILITY = "E501"
-
-
-def check_rows(
-    manifest: Manifest,
-    rows: Iterable[Row],
-    vendors: Mapping[str, Vendor],
-    settings: Mapping[str, Mapping[str, Json]],
-) -> tuple[Diagnostic, ...]:
-    """Every row against its vendor's capabilities, one problem a place."""
-    found: dict[Place, Diagnostic] = {}
-    for row in rows:
-        name = str(row.data["vendor"])
-        for complaint in complaints(vendors[name], row.data, own_settings(settings.get(name, {}))):
-            place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
-            found.setdefault(place, _at(manifest, place, complaint.message, complaint.hint))
-    return in_order(found.values())
-
-
-def _is_key(path: tuple[str | int, ...]) -> bool:
-    """Whether the place is the key itself: what is not offered is a key, a wrong platform is a value."""
-    return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
-
-
-def _at(manifest: Manifest, place: Place, message: str, hint: str | None) -> Diagnostic:
-    source = manifest.document.source_line(place.line)
-    return Diagnostic(code=CAPABILITY, message=message, place=place, hint=hint, source=source)
-
-
-def own_settings(settings: Mapping[str, Json]) -> dict[str, Json]:
-    """What the adapter sees of a vendor's settings."""
-    return {key: value for key, value in settings.items() if key not in GENERAL_SETTINGS}
 
 
 def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
@@ -73,16 +41,23 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     git: Mapping[str, str | None],
     ci: Mapping[str, str | None],
     tool: str,
+    measure: Measure,
 ) -> Plan:
-    """The plan for rendered rows. ManifestError with all that the vendors object to."""
+    """The plan for rendered rows. ManifestError with all that the vendors object to.
+
+    `measure` reads a local build, or says why it cannot be sent.
+    """
     found = check_rows(manifest, rows, vendors, settings)
     if found:
         raise ManifestError(found)
     entries = tuple(entry_of(manifest, row) for row in rows)
+    builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
         name: vendor_plan(vendors[name].info, settings.get(name, {}))
         for name in dict.fromkeys(entry.vendor for entry in entries)
     }
+    resources = Resources(builds)
+    jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
     return seal(
         Plan(
             version=VERSION,
@@ -94,12 +69,64 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
             vendors=plans,
-            jobs=tuple(_jobs(entries, plans, vendors, metadata)),
+            jobs=jobs,
             entries=entries,
             git=git,
             ci=ci,
+            resources=resources.all(),
+            notices=tuple(dict.fromkeys(resources.notices)),
         )
     )
+
+
+def _builds(
+    manifest: Manifest,
+    rows: Sequence[Row],
+    entries: Sequence[Entry],
+    vendors: Mapping[str, Vendor],
+    measure: Measure,
+) -> dict[str, Build]:
+    """Every local build that the entries name, measured once. ManifestError for those that cannot be sent."""
+    builds: dict[str, Build] = {}
+    problems = []
+    for row, entry in zip(rows, entries, strict=True):
+        if entry.target is None or entry.target.kind is not TargetKind.BINARY:
+            continue
+        found = measure(entry.target.value)
+        rules = vendors[entry.vendor].info.capabilities.builds.get(entry.platform) if entry.platform else None
+        wrong = found if isinstance(found, Complaint) else misfit(found, rules)
+        if isinstance(found, Build):
+            builds[entry.target.value] = found
+        if wrong is not None:
+            place = locate(manifest, row, ("target", "binary"))
+            problems.append(at(manifest, place, wrong.message, wrong.hint))
+    if problems:
+        raise ManifestError(in_order(problems))
+    return builds
+
+
+class Resources:
+    """The resources of a plan while it is made: equal needs become one."""
+
+    def __init__(self, builds: Mapping[str, Build]) -> None:
+        self._builds = builds
+        self._found: dict[str, Resource] = {}
+        self.notices: list[str] = []
+
+    def of(self, vendor: str, need: Need) -> str:
+        """The id of the resource that satisfies a need."""
+        build = self._builds[need.path] if need.path is not None else None
+        # Two names of one content are one upload.
+        content = build.sha256 if build is not None else ""
+        same = json.dumps([vendor, need.kind, content, dict(need.data)], sort_keys=True)
+        if same not in self._found:
+            number = sum(each.vendor == vendor and each.kind is need.kind for each in self._found.values()) + 1
+            name = f"{vendor}-{need.kind}-{number}"
+            self._found[same] = Resource(id=name, vendor=vendor, kind=need.kind, build=build, data=need.data)
+        return self._found[same].id
+
+    def all(self) -> tuple[Resource, ...]:
+        return tuple(self._found.values())
 
 
 def vendor_plan(info: VendorInfo, settings: Mapping[str, Json]) -> VendorPlan:
@@ -138,6 +165,7 @@ def _jobs(
     plans: Mapping[str, VendorPlan],
     vendors: Mapping[str, Vendor],
     metadata: Metadata,
+    resources: Resources,
 ) -> Iterator[Job]:
     """Vendor by vendor in the order of their first entries; numbered, so that an id is easy to type."""
     of_vendor: dict[str, list[Entry]] = {name: [] for name in plans}
@@ -147,9 +175,11 @@ def _jobs(
         vendor = vendors[name]
         for number, group in enumerate(vendor.group(own), 1):
             call = Call(entries=group, settings=plans[name].settings, metadata=metadata)
+            resources.notices += vendor.notices(call)
             yield Job(
                 id=f"{name}-{number}",
                 vendor=name,
                 entries=tuple(entry.id for entry in group),
                 request=vendor.submit(call),
+                uses={need.key: resources.of(name, need) for need in vendor.resources(call)},
             )

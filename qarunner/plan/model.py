@@ -11,7 +11,7 @@ import msgspec
 from qarunner.cursor import Json
 from qarunner.entry import Entry
 from qarunner.errors import UserError
-from qarunner.vendors.api import Call, Metadata, Request
+from qarunner.vendors.api import Call, Metadata, Request, Resource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +40,13 @@ class VendorPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One create call, for one entry or for several."""
+    """One create call, for one entry or for several. `uses` are resources by the adapter's key for them."""
 
     id: str
     vendor: str
     entries: tuple[str, ...]
     request: Request
+    uses: Mapping[str, str] = {}
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     git: Mapping[str, str | None] = {}
     ci: Mapping[str, str | None] = {}
+    resources: tuple[Resource, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}

@@ -6,6 +6,7 @@ that, once, for all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -136,6 +137,7 @@ class Build:
     filename: str
     size: int
     sha256: str
+    folder: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,22 @@ class Prepared:
 def use(key: str, field_: str) -> str:
     """The text in a create's body that stands for a value of a prepared resource: put in when the create is sent."""
     return f"⟦use:{field_}:{key}⟧"
+
+
+_USE = re.compile(r"⟦use:([a-z_]+):([^⟧]*)⟧")
+
+
+def fill(body: Json, values: Mapping[str, Mapping[str, str]]) -> Json:
+    """A body with the values of prepared resources in place of `use(key, field)`. KeyError if one is missing."""
+    match body:
+        case str():
+            return _USE.sub(lambda found: values[found[2]][found[1]], body) if "⟦use:" in body else body
+        case dict():
+            return {name: fill(value, values) for name, value in body.items()}
+        case list() | tuple():
+            return [fill(value, values) for value in body]
+        case _:
+            return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +391,11 @@ class Vendor(Protocol):
         """The request that removes a resource when its last job has ended; None: it stays."""
         del resource, prepared
         return None
+
+    def notices(self, call: Call) -> Iterable[str]:
+        """What a call changes beyond its own run, in a sentence each: the plan says it before anything is sent."""
+        del call
+        return ()
 
     def submit(self, call: Call) -> Request:
         """The create. Values of resources stand in it as `use(key, field)`."""

@@ -1,0 +1,89 @@
+"""Builds as bytes: their size and hash, and bodies to send that are the same for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from qarunner.vendors.api import Build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHUNK = 1024 * 1024
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in a zip, so that two zips of one content are equal byte for byte."""
+
+
+class ChangedBuild(OSError):  # noqa: N818  it says what happened
+    """A build is another one than when the plan was made."""
+
+
+def measure(path: Path, name: str) -> Build:
+    """A build's size and hash. OSError if it cannot be read. `name` is the path that messages and plans show."""
+    digest = hashlib.sha256()
+    size = 0
+    for file in _files(path):
+        if path.is_dir():
+            # Names belong to a folder's content; a single file may be renamed and stays the same build.
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        for chunk in _chunks(file):
+            digest.update(chunk)
+            size += len(chunk)
+    return Build(path=name, filename=path.name, size=size, sha256=digest.hexdigest(), folder=path.is_dir())
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or a folder's files in order of their names; folders inside are no part of a build."""
+    return sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def open_body(build: Build, *, zipped: bool) -> IO[bytes]:
+    """The bytes to send, from their start. ChangedBuild if the content is not the plan's any more."""
+    path = Path(build.path)
+    if measure(path, build.path).sha256 != build.sha256:
+        raise ChangedBuild(f"{build.path} was changed after the plan was made")
+    return _zip(path) if zipped else path.open("rb")
+
+
+def _zip(path: Path) -> IO[bytes]:
+    """A zip in a temporary file. Stored, not deflated: an APK is compressed already."""
+    body = tempfile.TemporaryFile()  # noqa: SIM115  the sender closes it
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED) as archive:
+        for file in _files(path):
+            entry = zipfile.ZipInfo(file.name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            with archive.open(entry, "w", force_zip64=False) as inside:
+                for chunk in _chunks(file):
+                    inside.write(chunk)
+    body.seek(0)
+    return body
+
+
+class Counted:
+    """A body that says how far it has been read. `requests` takes its length from `__len__`."""
+
+    def __init__(self, body: IO[bytes], told: Callable[[int, int], None]) -> None:
+        self._body = body
+        self._told = told
+        self._sent = 0
+        self._size = body.seek(0, 2)
+        body.seek(0)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._body.read(size if size and size > 0 else CHUNK)
+        self._sent += len(chunk)
+        self._told(self._sent, self._size)
+        return chunk
