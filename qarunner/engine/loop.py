@@ -139,26 +139,26 @@ class Engine:
 
     def _close_down(self, now: float) -> None:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
-        self._settler.closing = True
+        self._settler.closer.closing = True
         dropped = [task for lane in self._lanes.values() for task in lane.drop(Kind.CREATE, Kind.SETUP, Kind.UPLOAD)]
         waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
         for state in [*waiting, *(task.job for task in dropped)]:
             why = f": {state.message}" if state.message else ""
             message = f"the apply's time was up before it could begin{why}"
-            self._settler.close_entries(state, Outcome(verdict=Verdict.TIMED_OUT, message=message))
+            self._settler.closer.close_entries(state, Outcome(verdict=Verdict.TIMED_OUT, message=message))
         running = [state for state in self._run.jobs.values() if state.phase is Phase.RUNNING]
         self._expire([entry for state in running for entry in self._run.open_entries(state)], now)
 
     def _expire(self, entries: list[str], now: float) -> None:
         """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
-        self._settler.expired.update(entries)
+        self._settler.closer.expired.update(entries)
         for job in dict.fromkeys(self._run.job_of[entry].job.id for entry in entries):
             state = self._run.jobs[job]
             lane = self._lanes[state.job.vendor]
             held_up = lane.pacer.ready_at(Kind.READ, now) > now + LAST_LOOK_S
             for task in lane.reads_of(state):
                 lane.remove(task)
-                if not (held_up and self._settler.time_is_up(task, now)):
+                if not (held_up and self._settler.closer.time_is_up(task, now)):
                     lane.put(task, now)
 
     def _heed_signal(self, now: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
+from qarunner.engine.closing import INTERRUPTED, Closer
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import (
     Again,
@@ -16,12 +17,9 @@ from qarunner.engine.machine import (
     Never,
     after_create,
     after_read,
-    cancel_request,
     idempotency_key,
     poll_request,
-    refusal_of,
 )
-from qarunner.engine.outcomes import merge, outcomes_of
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import Trouble
 from qarunner.engine.resources import Preparer
@@ -37,14 +35,11 @@ if TYPE_CHECKING:
     from qarunner.engine.workers import Clock
     from qarunner.vendors.api import Call, Request
 
-CANCEL_TRIES = 3
-INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
-
 
 class Settler:
     """Settles jobs, one answer at a time. It knows no pool: the loop sends what it puts into the lanes.
 
-    `deadlines` are (monotonic time, entry id), a heap that the loop heeds; `expired` are the entries whose time is up.
+    `deadlines` are (monotonic time, entry id), a heap that the loop heeds.
     """
 
     def __init__(
@@ -62,10 +57,9 @@ class Settler:
         self._jitter = jitter
         self._entries = run.plan.entry_map()
         self.deadlines: list[tuple[float, str]] = []
-        self.expired: set[str] = set()
-        self.closing = False
         self.stopping = False
         self._leave = False
+        self.closer = Closer(run, lanes, record, clock, self._job_over)
         self.preparer = Preparer(
             run=run,
             lanes=lanes,
@@ -76,6 +70,9 @@ class Settler:
             failed=self._give_up_create,
         )
 
+    def _job_over(self, state: JobState) -> None:
+        self.preparer.job_over(state)
+
     def stop(self, *, leave: bool) -> None:
         """From here on nothing begins; what is under way is only settled. `leave`: nothing is ended either."""
         self.stopping = self.preparer.stopping = True
@@ -83,7 +80,7 @@ class Settler:
 
     def end(self, state: JobState, now: float) -> None:
         """On an interruption: asks the vendor to stop the job's runs, and removes what was made for it."""
-        self.put_cancels(state, now)
+        self.closer.put_cancels(state, now)
         self.preparer.job_over(state)
 
     def settle(self, task: Task, answer: Answer) -> None:
@@ -95,7 +92,7 @@ class Settler:
             case Kind.READ:
                 self._settle_read(task, answer)
             case Kind.CANCEL:
-                self._settle_cancel(task, answer)
+                self.closer.settle_cancel(task, answer)
             case Kind.SETUP | Kind.UPLOAD | Kind.RELEASE:
                 self.preparer.settle(task, answer)
             case _:
@@ -106,7 +103,7 @@ class Settler:
     def begin(self, state: JobState, now: float) -> None:
         """Puts a job's next task into its lane; also where a resume enters."""
         if not self._run.open_entries(state):
-            self._cancel_expired(state, now)
+            self.closer.cancel_expired(state, now)
             self.preparer.job_over(state)
             return
         lane = self._lane(state)
@@ -118,14 +115,14 @@ class Settler:
             case Phase.SUBMITTING:
                 message = "qarunner was stopped before the vendor's answer was written down"
                 self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
-                self._close_job(state)
+                self.closer.close_job(state)
             case Phase.RUNNING if any(run.live for run in state.runs.values()):
                 lane.established = True
                 self._follow(state, now, first_s=0.0)
             case Phase.RUNNING:
-                self.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
+                self.closer.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
             case Phase.UNCERTAIN | Phase.DONE:
-                self._close_job(state)
+                self.closer.close_job(state)
             case _:
                 assert_never(state.phase)
 
@@ -152,7 +149,7 @@ class Settler:
 
     def _refuse(self, state: JobState, never: Never) -> None:
         refusal = never.refusal
-        self.close_entries(state, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
+        self.closer.close_entries(state, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]
@@ -186,7 +183,7 @@ class Settler:
                 self._give_up_create(state, meaning.refusal.message, meaning.refusal.cause)
             case Lost():
                 self._record(ev.Uncertain(at=wall, job=state.job.id, message=meaning.message))
-                self._close_job(state)
+                self.closer.close_job(state)
             case _:
                 assert_never(meaning)
 
@@ -194,11 +191,11 @@ class Settler:
         now = self._clock.now()
         if self.stopping:
             if not self._leave:
-                self.put_cancels(state, now)
+                self.closer.put_cancels(state, now)
             return
-        if self.closing:
-            self.expired.update(self._run.open_entries(state))
-        first = 0.0 if self.closing else self._lane(state).interval_s(age_s=0.0, hint_s=None)
+        if self.closer.closing:
+            self.closer.expired.update(self._run.open_entries(state))
+        first = 0.0 if self.closer.closing else self._lane(state).interval_s(age_s=0.0, hint_s=None)
         self._follow(state, now, first_s=first)
 
     def _create_again(self, task: Task, again: Again) -> None:
@@ -206,7 +203,7 @@ class Settler:
         now, wall = self._clock.now(), self._clock.wall()
         task.trouble.add(again, now)
         cause = task.trouble.exhausted(again, now, established=lane.established)
-        if cause is not None or self.stopping or self.closing:
+        if cause is not None or self.stopping or self.closer.closing:
             # With a key, nobody can tell whether there is a run: only the key makes a later try safe.
             self._give_up_create(state, again.message, Cause.UNAVAILABLE)
             return
@@ -221,7 +218,7 @@ class Settler:
 
     def _give_up_create(self, state: JobState, message: str, cause: Cause) -> None:
         self._record(ev.NotSubmitted(at=self._clock.wall(), job=state.job.id, message=message, cause=cause))
-        self._close_job(state)
+        self.closer.close_job(state)
         if cause is Cause.CREDENTIAL:
             # The same key will not be better for the next create; each of them could cost a lock-out.
             for task in self._lane(state).drop(Kind.CREATE):
@@ -256,7 +253,7 @@ class Settler:
             case Finished():
                 job = task.job.job.id
                 self._record(ev.RemoteFinished(at=wall, job=job, run=run.remote.id, outcomes=meaning.outcomes))
-                self._close_job(task.job)
+                self.closer.close_job(task.job)
             case Again():
                 self._read_again(task, meaning)
             case Never():
@@ -284,7 +281,7 @@ class Settler:
 
     def _poll_later(self, task: Task, *, hint_s: float | None) -> None:
         lane, now = self._lane(task.job), self._clock.now()
-        if self.time_is_up(task, now) or not self._run.open_entries(task.job):
+        if self.closer.time_is_up(task, now) or not self._run.open_entries(task.job):
             return
         age = self._clock.wall() - (task.run.accepted_at if task.run else 0.0)
         self._restart_poll(task, now + lane.interval_s(age_s=age, hint_s=hint_s))
@@ -298,101 +295,18 @@ class Settler:
         task.trouble.add(again, now)
         if again.held and again.wait_s is not None:
             lane.pacer.hold(now + again.wait_s)
-        if self.time_is_up(task, now) or run is None:
+        if self.closer.time_is_up(task, now) or run is None:
             return
         cause = task.trouble.exhausted(again, now, established=True)
         if cause is Cause.UNAVAILABLE:
-            self.close_entries(task.job, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
+            self.closer.close_entries(task.job, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
         elif cause is not None:
-            self.close_entries(task.job, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
+            self.closer.close_entries(task.job, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:
             wait = task.trouble.backoff(again, self._jitter())
             message, at = again.message, self._clock.wall()
             self._record(ev.Retrying(at=at, job=task.job.job.id, run=run.remote.id, message=message, wait_s=wait))
             self._restart_poll(task, now + wait)
-
-    # --- the end of an entry ------------------------------------------------------------------------------------------
-
-    def _close_job(self, state: JobState) -> None:
-        """Closes the open entries of a job that has come to its end, whichever that was."""
-        for entry in self._run.open_entries(state):
-            outcome = self._final(state, entry)
-            if outcome is not None:
-                self._close(entry, outcome)
-        if not self._run.open_entries(state):
-            self._over(state)
-
-    def _over(self, state: JobState) -> None:
-        self._lane(state).busy_jobs.discard(state.job.id)
-        self.preparer.job_over(state)
-
-    def _final(self, state: JobState, entry: str) -> Outcome | None:
-        match state.phase:
-            case Phase.UNCERTAIN:
-                return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
-            case Phase.DONE if state.runs:
-                return merge(outcomes_of((run.outcomes for run in state.runs.values()), entry))
-            case Phase.DONE:
-                return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
-            case _:
-                return None
-
-    def close_entries(self, state: JobState, outcome: Outcome) -> None:
-        for entry in self._run.open_entries(state):
-            self._close(entry, outcome)
-        self._over(state)
-
-    def _close(self, entry: str, outcome: Outcome) -> None:
-        self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
-
-    def time_is_up(self, task: Task, now: float) -> bool:
-        """Closes the entries whose time is up; true if the run is not asked again."""
-        state = task.job
-        late = [entry for entry in self._run.open_entries(state) if entry in self.expired]
-        for entry in late:
-            limit = self._entries[entry].policy.timeout_s
-            note = task.run.note if task.run else ""
-            message = (
-                f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
-            )
-            self._close(entry, Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note))
-        if self._run.open_entries(state):
-            return False
-        if late:
-            self.put_cancels(state, now)
-            self._over(state)
-        return True
-
-    def _cancel_expired(self, state: JobState, now: float) -> None:
-        """On a resume: the cancel of a timed out run may not have left."""
-        closed = [self._run.closed.get(entry) for entry in state.job.entries]
-        if any(outcome is not None and outcome.verdict is Verdict.TIMED_OUT for outcome in closed):
-            self.put_cancels(state, now)
-
-    # --- cancelling ---------------------------------------------------------------------------------------------------
-
-    def put_cancels(self, state: JobState, now: float) -> None:
-        """Asks the vendor to stop the job's runs, where it can be asked."""
-        lane = self._lane(state)
-        for run in state.runs.values():
-            request = cancel_request(lane.vendor, self._call(state), run.remote) if run.live else None
-            if request is not None:
-                lane.put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
-
-    def _settle_cancel(self, task: Task, answer: Answer) -> None:
-        run = task.run
-        assert run is not None  # noqa: S101  a cancel has a run
-        if isinstance(answer, Reply):
-            message = None if answer.ok else refusal_of(self._lane(task.job).vendor, answer).message
-        else:
-            message = answer.message
-        if message is not None and task.sends < CANCEL_TRIES:
-            self._lane(task.job).put(task, self._clock.now() + 1.0)
-            return
-        wall = self._clock.wall()
-        self._record(ev.RunCancelled(at=wall, job=task.job.job.id, run=run.remote.id, message=message))
-        if message is None and not any(other.live for other in task.job.runs.values()):
-            self.close_entries(task.job, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
 
     def submitting(self, lane: Lane, task: Task) -> str | None:
         """Writes down that a create leaves; the key depends on nothing that a resume does not know."""

@@ -1,0 +1,137 @@
+"""How entries and runs end: verdicts written down, time that is up, cancels, and what is removed afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.engine import events as ev
+from qarunner.engine.lane import Task
+from qarunner.engine.machine import cancel_request, refusal_of
+from qarunner.engine.outcomes import merge, outcomes_of
+from qarunner.engine.pacing import Kind
+from qarunner.engine.state import Phase
+from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qarunner.engine.lane import Lane
+    from qarunner.engine.machine import Answer
+    from qarunner.engine.state import JobState, Run
+    from qarunner.engine.workers import Clock
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Call
+
+CANCEL_TRIES = 3
+INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
+
+
+class Closer:
+    """Ends what has to end. `job_over` is told of a job of which no entry is open any more.
+
+    `expired` are the entries whose time is up; `closing`: the time of the whole apply is.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        lanes: Mapping[str, Lane],
+        record: Callable[[ev.Event], None],
+        clock: Clock,
+        job_over: Callable[[JobState], None],
+    ) -> None:
+        self._run = run
+        self._lanes = lanes
+        self._record = record
+        self._clock = clock
+        self._job_over = job_over
+        self._entries: Mapping[str, Entry] = run.plan.entry_map()
+        self.expired: set[str] = set()
+        self.closing = False
+
+    def _lane(self, state: JobState) -> Lane:
+        return self._lanes[state.job.vendor]
+
+    def _call(self, state: JobState) -> Call:
+        return self._run.plan.call(state.job, self._entries)
+
+    def close_job(self, state: JobState) -> None:
+        """Closes the open entries of a job that has come to its end, whichever that was."""
+        for entry in self._run.open_entries(state):
+            outcome = self._final(state, entry)
+            if outcome is not None:
+                self._close(entry, outcome)
+        if not self._run.open_entries(state):
+            self._over(state)
+
+    def _over(self, state: JobState) -> None:
+        self._lane(state).busy_jobs.discard(state.job.id)
+        self._job_over(state)
+
+    def _final(self, state: JobState, entry: str) -> Outcome | None:
+        match state.phase:
+            case Phase.UNCERTAIN:
+                return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
+            case Phase.DONE if state.runs:
+                return merge(outcomes_of((run.outcomes for run in state.runs.values()), entry))
+            case Phase.DONE:
+                return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
+            case _:
+                return None
+
+    def close_entries(self, state: JobState, outcome: Outcome) -> None:
+        for entry in self._run.open_entries(state):
+            self._close(entry, outcome)
+        self._over(state)
+
+    def _close(self, entry: str, outcome: Outcome) -> None:
+        self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
+
+    def time_is_up(self, task: Task, now: float) -> bool:
+        """Closes the entries whose time is up; true if the run is not asked again."""
+        state = task.job
+        late = [entry for entry in self._run.open_entries(state) if entry in self.expired]
+        for entry in late:
+            limit = self._entries[entry].policy.timeout_s
+            note = task.run.note if task.run else ""
+            message = (
+                f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
+            )
+            self._close(entry, Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note))
+        if self._run.open_entries(state):
+            return False
+        if late:
+            self.put_cancels(state, now)
+            self._over(state)
+        return True
+
+    def cancel_expired(self, state: JobState, now: float) -> None:
+        """On a resume: the cancel of a timed out run may not have left."""
+        closed = [self._run.closed.get(entry) for entry in state.job.entries]
+        if any(outcome is not None and outcome.verdict is Verdict.TIMED_OUT for outcome in closed):
+            self.put_cancels(state, now)
+
+    # --- cancelling ---------------------------------------------------------------------------------------------------
+
+    def put_cancels(self, state: JobState, now: float) -> None:
+        """Asks the vendor to stop the job's runs, where it can be asked."""
+        lane = self._lane(state)
+        for run in state.runs.values():
+            request = cancel_request(lane.vendor, self._call(state), run.remote) if run.live else None
+            if request is not None:
+                lane.put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
+
+    def settle_cancel(self, task: Task, answer: Answer) -> None:
+        run = task.run
+        assert run is not None  # noqa: S101  a cancel has a run
+        if isinstance(answer, Reply):
+            message = None if answer.ok else refusal_of(self._lane(task.job).vendor, answer).message
+        else:
+            message = answer.message
+        if message is not None and task.sends < CANCEL_TRIES:
+            self._lane(task.job).put(task, self._clock.now() + 1.0)
+            return
+        wall = self._clock.wall()
+        self._record(ev.RunCancelled(at=wall, job=task.job.job.id, run=run.remote.id, message=message))
+        if message is None and not any(other.live for other in task.job.runs.values()):
+            self.close_entries(task.job, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
