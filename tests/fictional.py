@@ -23,6 +23,7 @@ from qarunner.vendors.api import (
     Reply,
     Request,
     Running,
+    Vendor,
     VendorInfo,
     Verdict,
 )
@@ -43,7 +44,7 @@ LOST = Fault(kind=FaultKind.LOST, message="the connection was lost")
 UNREACHED = Fault(kind=FaultKind.NOT_SENT, message="no connection")
 
 
-class Fictional:
+class Fictional(Vendor):
     """POST /runs {tests} → {id}; GET /runs/<id> → {status}; one run for all entries of a call."""
 
     def __init__(self, name: str, *, keyed: bool) -> None:

@@ -1,0 +1,1 @@
+"""From the text of a manifest to entries: read, check, bind, expand."""

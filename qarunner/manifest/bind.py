@@ -1,0 +1,122 @@
+"""Checked data → types: the manifest as a whole, and a rendered row as an Entry."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
+
+from qarunner.entry import (
+    Authentication,
+    Entry,
+    Origin,
+    Platform,
+    Policy,
+    Selection,
+    SelectionKind,
+    Strategy,
+    Target,
+    TargetKind,
+)
+from qarunner.manifest.declarations import check_declarations, read_declarations
+from qarunner.manifest.durations import seconds
+from qarunner.manifest.expand import duplicates, locate
+from qarunner.manifest.model import Gate, Manifest
+from qarunner.manifest.variables import check_key_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cursor import Json
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.document import Document
+    from qarunner.manifest.model import Row
+
+TIMEOUT_S = 3600.0
+"""How long an entry may take from create to verdict where the manifest says nothing."""
+
+
+def bind(document: Document, *, templated: bool = True) -> Manifest:
+    """The manifest in types. Of a document that did not pass the schema, what has the wrong shape is left out."""
+    data = document.data
+    gate = _mapping(data.get("gate"))
+    return Manifest(
+        document=document,
+        name=str(data.get("name") or PurePath(document.name).stem),
+        env=read_declarations(document),
+        vars=_mapping(data.get("vars")),
+        vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
+        defaults=_mapping(data.get("defaults")),
+        gate=Gate(min_tests=cast("int", gate.get("min_tests", 1))),
+        templated=templated,
+    )
+
+
+def cross_references(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """What no schema can say, and no variable needs to be set for."""
+    document = manifest.document
+    return (
+        *check_declarations(document, manifest.env),
+        *duplicates(document),
+        *check_key_names(manifest, vendor_keys={}),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    """A section, or an empty one where the file leaves it out."""
+    return value if isinstance(value, dict) else {}
+
+
+# --- a row ------------------------------------------------------------------------------------------------------------
+
+
+def entry_of(manifest: Manifest, row: Row) -> Entry:
+    """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry."""
+    data = row.data
+    place = locate(manifest, row, ())
+    platform = data.get("platform")
+    return Entry(
+        id=row.id,
+        vendor=cast("str", data["vendor"]),
+        policy=_policy(data),
+        origin=Origin(file=place.file, line=place.line, column=place.column),
+        name=cast("str | None", data.get("name")),
+        labels=tuple(map(str, _list(data.get("labels")))),
+        platform=None if platform is None else Platform(str(platform)),
+        target=_target(_mapping(data.get("target"))),
+        selection=_selection(data),
+        artifacts=tuple(_artifact(_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
+        options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
+    )
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _policy(data: Mapping[str, object]) -> Policy:
+    timeout = data.get("timeout")
+    return Policy(
+        timeout_s=TIMEOUT_S if timeout is None else seconds(str(timeout)),
+        allow_failure=data.get("allow_failure") is True,
+    )
+
+
+def _target(data: Mapping[str, object]) -> Target | None:
+    found = (Target(kind=kind, value=str(data[kind])) for kind in TargetKind if data.get(kind) is not None)
+    return next(found, None)
+
+
+def _selection(data: Mapping[str, object]) -> Selection | None:
+    found = (
+        Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
+        for kind in SelectionKind
+        if data.get(kind) is not None
+    )
+    return next(found, None)
+
+
+def _artifact(data: Mapping[str, object]) -> Authentication:
+    account = data.get("account_id")
+    return Authentication(
+        strategy=Strategy(str(data["strategy"])), account_id=None if account is None else str(account)
+    )

@@ -1,0 +1,77 @@
+"""What the codes of problems with variables and templates (E3xx) and with rows (E4xx) mean."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Code(StrEnum):
+    """A problem's code. It never changes its meaning, which `MEANINGS` says in words."""
+
+    SYNTAX = "E301"
+    UNKNOWN_NAME = "E302"
+    UNDECLARED = "E303"
+    UNDEFINED_VAR = "E304"
+    UNKNOWN_FIELD = "E305"
+    UNKNOWN_FILTER = "E306"
+    FORBIDDEN = "E307"
+    SECRET_CHANGED = "E308"  # noqa: S105  a code
+    RESERVED = "E309"
+    NO_TEMPLATE_HERE = "E310"
+
+    SECRET_NAME = "E320"  # noqa: S105  a code
+    CREDENTIAL = "E321"
+    SECRET_DEFAULT = "E322"  # noqa: S105  a code
+    BAD_DEFAULT = "E323"
+    BAD_PATTERN = "E324"
+    MISSING = "E325"
+    BAD_VALUE = "E326"
+    LOOKS_SECRET = "E327"  # noqa: S105  a code
+    NOT_ALLOWED = "E328"
+    UNKNOWN_OVERRIDE = "E329"
+    FOREIGN_KEY = "E330"
+    KEY_NOT_ALLOWED = "E331"
+
+    NO_VALUE = "E340"
+    FAILED = "E341"
+    TOO_MUCH = "E342"
+    NOT_TEXT = "E343"
+
+    DUPLICATE_ID = "E401"
+    NOTHING_TO_RUN = "E402"
+
+
+MEANINGS: Mapping[str, str] = {
+    Code.SYNTAX: "A template that cannot be read.",
+    Code.UNKNOWN_NAME: "A template names something that does not exist there.",
+    Code.UNDECLARED: "A template reads a variable that `env` does not declare.",
+    Code.UNDEFINED_VAR: "A template reads something that `vars` does not define.",
+    Code.UNKNOWN_FIELD: "`matrix`, `git` or `ci` has no such field.",
+    Code.UNKNOWN_FILTER: "A filter, test or method that templates do not have.",
+    Code.FORBIDDEN: "A construct that templates do not have, such as a loop.",
+    Code.SECRET_CHANGED: "A secret is used otherwise than whole, or through urlencode or b64encode.",
+    Code.RESERVED: "A character that is reserved for the placeholders of secrets.",
+    Code.NO_TEMPLATE_HERE: "A template where none is rendered.",
+    Code.SECRET_NAME: "A variable with the name of a secret is not declared as one.",
+    Code.CREDENTIAL: "A vendor's credential is declared under `env`.",
+    Code.SECRET_DEFAULT: "A secret has a default in the manifest.",
+    Code.BAD_DEFAULT: "A default does not fit its own declaration.",
+    Code.BAD_PATTERN: "A pattern that is no regular expression, or one that could take for ever.",
+    Code.MISSING: "A variable that is needed is not set.",
+    Code.BAD_VALUE: "A variable's value does not fit its declaration.",
+    Code.LOOKS_SECRET: "A value that looks like a secret, in a place that is not declared as one.",
+    Code.NOT_ALLOWED: "A secret is used without --allow-secret.",
+    Code.UNKNOWN_OVERRIDE: "--var names a variable that `env` does not declare.",
+    Code.FOREIGN_KEY: "`api_key_env` names another vendor's credential.",
+    Code.KEY_NOT_ALLOWED: "`api_key_env` names an unrelated variable without --allow-secret.",
+    Code.NO_VALUE: "A template needs a value that does not exist in this build.",
+    Code.FAILED: "A template cannot be computed.",
+    Code.TOO_MUCH: "A template exceeds a bound of size or of time.",
+    Code.NOT_TEXT: "A template's result is a list or an object where text is needed.",
+    Code.DUPLICATE_ID: "Two entries have the same id.",
+    Code.NOTHING_TO_RUN: "The matrix is empty.",
+}

@@ -1,0 +1,188 @@
+"""Manifest → rows: every entry, once for each of its variants, over the defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.errors import ManifestError
+from qarunner.manifest import schema
+from qarunner.manifest.codes import Code
+from qarunner.manifest.model import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.diagnostics import Path, Place
+    from qarunner.manifest.document import Document
+    from qarunner.manifest.model import Manifest
+
+__all__ = ["Placed", "Row", "check_rows", "duplicates", "expand", "locate"]
+
+_DEFAULTS: Path = ("defaults",)
+
+
+def expand(manifest: Manifest) -> tuple[Row, ...]:
+    """All rows in the file's order. ManifestError: an id stands twice, or there is nothing to run."""
+    problems = duplicates(manifest.document)
+    if problems:
+        raise ManifestError(problems)
+    matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
+    rows = [row for index, entry in enumerate(matrix) for row in _rows(manifest.defaults, index, entry)]
+    if not rows:
+        raise ManifestError([_nothing(manifest.document)])
+    return tuple(rows)
+
+
+def _rows(defaults: Mapping[str, object], index: int, entry: dict[str, object]) -> Iterator[Row]:
+    path: Path = ("matrix", index)
+    entry_id = cast("str", entry["id"])
+    layers = (path, _DEFAULTS) if defaults else (path,)
+    merged = overlay(defaults, entry) if defaults else entry
+    variants = cast("dict[str, dict[str, object] | None] | None", entry.get("variants"))
+    if not variants:
+        yield Row(entry_id, merged, layers, path)
+        return
+    common = {key: value for key, value in merged.items() if key != "variants"}
+    for name, variant in variants.items():
+        data = overlay(common, variant or {})
+        data["id"] = row_id = f"{entry_id}/{name}"
+        yield Row(row_id, data, ((*path, "variants", name), *layers), path, name)
+
+
+def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """One mapping laid over another: mappings merge deeply, everything else replaces."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = overlay(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def duplicates(document: Document) -> tuple[Diagnostic, ...]:
+    """Entries with an id that an earlier one has. Takes data of any shape, as the schema may not have passed."""
+    matrix = document.data.get("matrix")
+    if not isinstance(matrix, list):
+        return ()
+    first: dict[object, int] = {}
+    found: list[Diagnostic] = []
+    for index, entry in enumerate(matrix):
+        entry_id = entry.get("id") if isinstance(entry, dict) else None
+        if isinstance(entry_id, str) and first.setdefault(entry_id, index) != index:
+            found.append(_duplicate(document, entry_id, first[entry_id], index))
+    return tuple(found)
+
+
+def _duplicate(document: Document, entry_id: str, first: int, second: int) -> Diagnostic:
+    earlier = document.locate(("matrix", first, "id"))
+    place = document.locate(("matrix", second, "id"))
+    return Diagnostic(
+        code=Code.DUPLICATE_ID,
+        message=f"the id {entry_id!r} is already used in line {earlier.line}",
+        place=place,
+        hint="ids are what reports and --select go by: give each entry its own, or make them variants of one",
+        source=document.source_line(place.line),
+        related=((earlier, f"{entry_id!r} stands here first"),),
+    )
+
+
+def _nothing(document: Document) -> Diagnostic:
+    place = document.locate(("matrix",), key=True)
+    return Diagnostic(
+        code=Code.NOTHING_TO_RUN,
+        message="the matrix is empty: there is nothing to run",
+        place=place,
+        hint="add an entry with an id and a selection of tests",
+        source=document.source_line(place.line),
+    )
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def locate(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Place:
+    """Where a value of a merged row was really written: in its variant, its entry or the defaults.
+
+    For `()` that is the row's own line: the variant's key, or the start of the entry.
+    """
+    if not path:
+        return manifest.document.locate(row.layers[0], key=row.variant is not None)
+    return manifest.document.locate((*_layer(manifest.document.data, row.layers, path), *path), key=key)
+
+
+def _layer(data: Mapping[str, object], layers: Sequence[Path], path: Path) -> Path:
+    """The layer that decides a path; for one that does not exist, the layer with the longest part of it."""
+    alive = [(layer, _at(data, layer)) for layer in layers]
+    best = layers[0]
+    for step in path:
+        found = [(layer, child) for layer, value in alive if (child := _child(value, step)) is not _ABSENT]
+        if not found:
+            break
+        best = found[0][0]
+        # Below a mapping that is merged only mappings go on, down to the first layer that replaces everything.
+        depth = next((n for n, (_, value) in enumerate(found) if not isinstance(value, dict)), len(found))
+        alive = found[: max(depth, 1)]
+    return best
+
+
+_ABSENT = object()
+
+
+def _child(value: object, step: str | int) -> object:
+    if isinstance(value, dict):
+        return value.get(step, _ABSENT)
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return _ABSENT
+
+
+def _at(data: object, path: Path) -> object:
+    for step in path:
+        data = _child(data, step)
+    return data
+
+
+class Placed:
+    """A row as a Locator: its paths are those of the merged data."""
+
+    __slots__ = ("_manifest", "_row")
+
+    def __init__(self, manifest: Manifest, row: Row) -> None:
+        self._manifest = manifest
+        self._row = row
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        return locate(self._manifest, self._row, path, key=key)
+
+    def source_line(self, line: int) -> str | None:
+        return self._manifest.document.source_line(line)
+
+
+# --- the rules for a whole row ----------------------------------------------------------------------------------------
+
+
+def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+    """What the schema says of merged rows, such as that each has one selection; templates are still allowed.
+
+    The same problem in several variants of an entry is told once.
+    """
+    found = [problem for row in rows for problem in row_problems(manifest, row, row.data)]
+    return in_order(found)
+
+
+def row_problems(
+    manifest: Manifest, row: Row, data: Mapping[str, object], *, templates: bool = True
+) -> Iterator[Diagnostic]:
+    """The schema's complaints about a row's data, each where the value was written.
+
+    Without `templates`, braces are text like any other: so are rendered rows to be checked.
+    """
+    for fault in schema.faults(data, part="row", templates=templates):
+        place = locate(manifest, row, fault.path, key=fault.key)
+        yield Diagnostic(
+            code=fault.code,
+            message=fault.message,
+            place=place,
+            hint=fault.hint,
+            source=manifest.document.source_line(place.line),
+        )

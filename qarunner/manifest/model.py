@@ -1,0 +1,69 @@
+"""The manifest in types: what is said once at the top, and the rows that the matrix expands to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qarunner.diagnostics import Path
+from qarunner.manifest.document import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvDeclaration:
+    """An environment variable that templates can read. Without a default it is required wherever it is used."""
+
+    name: str
+    secret: bool = False
+    default: str | None = None
+    format: str | None = None
+    enum: tuple[str, ...] = ()
+    pattern: str | None = None
+    description: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the declaration stands."""
+        return ("env", self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What has to hold besides that no test failed."""
+
+    min_tests: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest that passed the schema. `vars`, `vendors` and `defaults` are plain data and may hold templates."""
+
+    document: Document
+    name: str
+    env: Mapping[str, EnvDeclaration]
+    vars: Mapping[str, object]
+    vendors: Mapping[str, Mapping[str, object]]
+    defaults: Mapping[str, object]
+    gate: Gate
+    templated: bool = True
+    """False: the file has no template anywhere, so nobody needs to look for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the expanded matrix, as plain data under the manifest's own keys.
+
+    `data` may share parts with other rows and with the document: never change it in place.
+    `layers` lead to the mappings that it was merged from, highest priority first: variant, entry, defaults.
+    """
+
+    id: str
+    data: dict[str, object]
+    layers: tuple[Path, ...]
+    path: Path
+    variant: str | None = None
+
+    @property
+    def entry_id(self) -> str:
+        """The id as it was written: the same for all variants."""
+        return self.id if self.variant is None else self.id.removesuffix(f"/{self.variant}")

@@ -1,0 +1,146 @@
+"""Plain data against the JSON Schema of the manifest.
+
+A compiled validator decides in microseconds whether anything is wrong; only then is the slow one asked what.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from qarunner.diagnostics import in_order, problem
+from qarunner.manifest import fault_codes as codes
+from qarunner.manifest.faults import Fault, once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import jsonschema_rs
+    from jsonschema import Draft202012Validator, ValidationError
+
+    from qarunner.diagnostics import Diagnostic, Path
+    from qarunner.manifest.document import Document
+
+__all__ = ["Fault", "Part", "check", "faults", "text"]
+
+Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row"]
+"""What data can be checked as. A row is an entry laid over the defaults, with one of its variants."""
+
+_NAME = "qa-matrix.schema.json"
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def check(document: Document) -> tuple[Diagnostic, ...]:
+    """Every problem of a manifest as it was written, in the order of its lines; () if it is valid."""
+    found = faults(document.data)
+    return in_order(
+        problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in found
+    )
+
+
+def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[Fault, ...]:
+    """Every problem of plain data; () if it is valid.
+
+    Without `templates`, text with braces is text like any other: that is how rendered data has to be checked.
+    """
+    try:
+        if _compiled(part, templates=templates).is_valid(data):
+            return ()
+    except UnicodeEncodeError:  # only of rendered data: what a variable brought in
+        return tuple(Fault(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in _garbled(data))
+    return _explained(data, part, templates=templates)
+
+
+@cache
+def text() -> str:
+    """The JSON Schema, as it is shipped: inside the package, or at the top of a source checkout."""
+    shipped = File(__file__).with_name(_NAME)
+    return (shipped if shipped.exists() else File(__file__).parents[2] / _NAME).read_text(encoding="utf-8")
+
+
+def _definition(part: Part, *, templates: bool) -> dict[str, object]:
+    """The schema of a part, with all definitions."""
+    whole = cast("dict[str, object]", json.loads(text()))
+    definitions = cast("dict[str, object]", whole["$defs"])
+    if not templates:
+        definitions["template"] = {"not": {}}
+    if part == "manifest":
+        return whole
+    return {"$schema": whole["$schema"], "$id": whole["$id"], "$ref": f"#/$defs/{part}", "$defs": definitions}
+
+
+@cache
+def _compiled(part: Part, *, templates: bool) -> jsonschema_rs.Draft202012Validator:
+    import jsonschema_rs  # noqa: PLC0415  this module is also there to print the schema
+
+    return jsonschema_rs.Draft202012Validator(_definition(part, templates=templates))
+
+
+def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
+    """Where halves of characters stand, which no UTF-8 can hold; a key that has one counts as its mapping."""
+    if isinstance(data, str) and _HALF.search(data):
+        yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for step, child in children:
+        if isinstance(step, str) and _HALF.search(step):
+            yield path
+        else:
+            yield from _garbled(child, (*path, step))
+
+
+# --- only for faulty data ---------------------------------------------------------------------------------------------
+
+
+def _explained(data: object, part: Part, *, templates: bool) -> tuple[Fault, ...]:
+    from qarunner.manifest.messages import found  # noqa: PLC0415  like jsonschema: only faulty data needs it
+
+    indexes = _faulty_entries(data, part, templates=templates)
+    reduced = _with_entries(data, indexes) if indexes is not None else data
+    errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
+    told = once(each for error in errors for each in found(error))
+    if not told:
+        return (Fault((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
+    return told if indexes is None else tuple(_moved(fault, indexes) for fault in told)
+
+
+def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] | None:
+    """Which entries of a manifest have a problem; None if it has no matrix. To explain one takes 100 times as long."""
+    if part != "manifest" or not isinstance(data, dict) or not isinstance(data.get("matrix"), list):
+        return None
+    paths = (error.instance_path for error in _compiled(part, templates=templates).iter_errors(data))
+    return sorted({cast("int", path[1]) for path in paths if len(path) > 1 and path[0] == "matrix"})
+
+
+def _with_entries(data: object, indexes: Sequence[int]) -> dict[str, object]:
+    """The manifest with these entries alone; with the first one if there is none, as an empty matrix is a problem."""
+    manifest = cast("dict[str, object]", data)
+    matrix = cast("list[object]", manifest["matrix"])
+    return {**manifest, "matrix": [matrix[index] for index in indexes] or matrix[:1]}
+
+
+def _moved(fault: Fault, indexes: Sequence[int]) -> Fault:
+    """A fault of the reduced manifest, where it is in the whole one."""
+    path = fault.path
+    if path[:1] != ("matrix",) or len(path) == 1:
+        return fault
+    return replace(fault, path=("matrix", indexes[cast("int", path[1])], *path[2:]))
+
+
+@cache
+def _explaining(part: Part, *, templates: bool) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415  140 ms
+
+    strict = validators.extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    return cast("Draft202012Validator", strict(_definition(part, templates=templates)))
+
+
+def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+    """As in the compiled validator: in a JSON Schema `$` means the end of the text, not the end of its last line."""
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
+        yield ValidationError("does not match")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qarunner.manifest.patterns import Refused, compile_pattern
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[a-z]+",
+        r"^v?(\d+)\.(\d+)(-\w+)?$",
+        "(ab)*",
+        "(?:en|de)",
+        r"(?P<year>\d{4})-x",
+        "a{2}",
+        "[]a]+",
+        r"\(\d+\)",
+        "a+?",
+    ],
+)
+def test_ordinary_patterns_are_taken(pattern: str) -> None:
+    assert compile_pattern(pattern).compiled.pattern == pattern
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(a+)+", "(a*)*b", "(a|a)*b", "((a+)x?)+", "(a?){30}", "(?:(x+)y)*", "((a|b)c)+", "(a{1,9}){1,9}"),
+        *("(?=a)", "(?<=a)b", "(?!a)", r"(a)\1", "(?i)a", "(?P<x>a)(?P=x)", "(?(1)a|b)"),
+        *("(", "[", "*", "a" * 201, "a{5,2}"),
+    ],
+)
+def test_what_could_take_for_ever_is_refused(pattern: str) -> None:
+    with pytest.raises(Refused):
+        compile_pattern(pattern)
+
+
+def test_a_slow_polynomial_is_refused_for_long_texts_alone() -> None:
+    pattern = compile_pattern("a*a*a*b")
+    assert not pattern.full_match("a" * 20)
+    with pytest.raises(Refused, match="too long on 60000 characters"):
+        pattern.full_match("a" * 60_000)
+
+
+@pytest.mark.parametrize("pattern", ["a*a*a*b", "a?a?a?a?a?a?a?a?aaaaaaaab", ".*.*.*x", "^a*a*a*a*b", "[^x]*[^y]*z"])
+def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None:
+    compiled = compile_pattern(pattern)
+    length = 65_536
+    while length:
+        started = time.process_time()
+        try:
+            compiled.replace("a" * length, "")
+        except Refused:
+            length //= 2
+            continue
+        assert time.process_time() - started < 2
+        return
+
+
+@settings(max_examples=300, deadline=2000)
+@given(st.text(alphabet="ab()[]|*+?{},1\\d.^$", max_size=14), st.text(alphabet="ab1", max_size=30))
+def test_any_pattern_ends_soon(pattern: str, text: str) -> None:
+    try:
+        found = compile_pattern(pattern).full_match(text)
+    except Refused:
+        return
+    assert found == (re.fullmatch(pattern, text) is not None)

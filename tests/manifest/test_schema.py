@@ -1,0 +1,242 @@
+"""Every folder of tests/golden/schema is a case: what is said of its manifest when it is read and checked."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qarunner.errors import ManifestError
+from qarunner.manifest import document, fault_codes, schema
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator
+
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.diagnostics import Path as Route
+
+ROOT = Path(__file__).resolve().parent.parent / "golden" / "schema"
+CASES = sorted(path.name for path in ROOT.iterdir())
+FULL = (ROOT / "valid-full" / "qa-matrix.yml").read_text(encoding="utf-8")
+PARTS: tuple[schema.Part, ...] = ("manifest", "entry", "variant", "defaults", "row")
+
+
+def problems(text: bytes | str) -> tuple[Diagnostic, ...]:
+    try:
+        return schema.check(document.read("qa-matrix.yml", text))
+    except ManifestError as error:
+        return error.diagnostics
+
+
+def shown(diagnostic: Diagnostic) -> str:
+    lines = [f"{diagnostic} [{diagnostic.code}]"]
+    if diagnostic.source is not None:
+        lines += [f"    {diagnostic.source}", "    " + " " * (diagnostic.place.column - 1) + "^"]
+    lines += [f"    {place}: {words}" for place, words in diagnostic.related]
+    lines += [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden(case: str, golden: Callable[[Path, str], None]) -> None:
+    found = problems((ROOT / case / "qa-matrix.yml").read_bytes())
+    golden(ROOT / case / "errors.txt", "\n".join(map(shown, found)))
+    assert case.startswith("valid-") == (not found)
+    assert not {each.code for each in found} - set(fault_codes.MEANINGS)
+
+
+def test_every_code_has_a_case() -> None:
+    told = {each.code for case in CASES for each in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
+    assert set(fault_codes.MEANINGS) - told == {fault_codes.TOO_LARGE, fault_codes.OTHER}
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def row(**keys: object) -> dict[str, object]:
+    return {"id": "checkout/web", "vendor": "doksi", "test_ids": ["a"], **keys}
+
+
+def test_a_row_has_one_selection_and_a_vendor() -> None:
+    assert schema.faults(row(), part="row") == ()
+    assert [fault.message for fault in schema.faults({"id": "a[x=1]"}, part="row")] == [
+        "missing key 'vendor'",
+        "needs exactly one of test_ids, category_ids, tags",
+    ]
+    (fault,) = schema.faults(row(category_ids=["b"]), part="row")
+    assert (fault.path, fault.key) == (("category_ids",), True)
+    assert fault.message == "test_ids and category_ids exclude each other: give one of them"
+
+
+def test_certyn_can_do_with_an_instruction() -> None:
+    told: dict[str, object] = {"id": "a", "vendor": "certyn", "options": {"instruction": "Buy a book"}}
+    assert schema.faults(told, part="row") == ()
+    assert schema.faults({**told, "tags": ["a"]}, part="row") == ()
+    assert schema.faults({**told, "tags": ["a"], "category_ids": ["b"]}, part="row")
+    assert schema.faults({**told, "vendor": "plug"}, part="row")
+
+
+def test_rendered_rows_are_not_excused_by_braces() -> None:
+    templated = row(platform="{{ vars.p }}", timeout="{{ vars.t }}", target={"web_url": "{{ env.U }}"})
+    assert schema.faults(templated, part="row") == ()
+    paths = [fault.path for fault in schema.faults(templated, part="row", templates=False)]
+    assert paths == [("platform",), ("target", "web_url"), ("timeout",)]
+    assert schema.faults(row(name="{{ literally }}"), part="row", templates=False) == ()
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\u2028"])
+def test_no_line_end_slips_through_at_the_end_of_a_text(line_end: str) -> None:
+    for keys in ({"timeout": f"30s{line_end}"}, {"id": f"a{line_end}"}, {"vendor": f"plug{line_end}"}):
+        assert schema.faults(row(**keys), part="row"), keys
+
+
+def test_text_that_is_no_unicode_is_a_problem_and_no_crash() -> None:
+    (fault,) = schema.faults(row(target={"web_url": "https://x/\udcff"}), part="row")
+    assert fault.path == ("target", "web_url")
+    assert schema.faults(row(options={"\udcff": 1}), part="row")[0].path == ("options",)
+
+
+def test_the_wrong_type_of_a_part_is_one_problem() -> None:
+    for part in PARTS:
+        data: object
+        for data in (5, "text", [], True):
+            assert len(schema.faults(data, part=part)) == 1, (part, data)
+
+
+# --- many entries -----------------------------------------------------------------------------------------------------
+
+
+def test_places_are_right_among_many_entries() -> None:
+    entries = [f"  - {{ id: e{index}, platform: {'webb' if index in {3, 70} else 'web'} }}\n" for index in range(100)]
+    found = problems("version: 1\nname: many\nmatrix:\n" + "".join(entries))
+    assert [each.place.line for each in found] == [7, 74]
+
+
+def test_one_problem_among_many_entries_costs_little() -> None:
+    entries: list[object] = [{"id": f"e{index}", "vendor": "doksi", "test_ids": ["a"]} for index in range(20_000)]
+    schema.faults({})
+    start = time.process_time()
+    (fault,) = schema.faults({"version": 1, "name": "many", "matrix": [*entries, {"id": "X"}]})
+    assert fault.path == ("matrix", 20_000, "id")
+    assert time.process_time() - start < 1.0
+
+
+# --- what is imported -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import qarunner.manifest.document", {"jsonschema", "jsonschema_rs", "jinja2"}),
+        ("from qarunner.manifest import schema; schema.text()", {"yaml", "jsonschema", "jsonschema_rs"}),
+        ("from qarunner.manifest import schema; schema.faults({}, part='defaults')", {"yaml", "jsonschema"}),
+    ],
+)
+def test_libraries_are_imported_where_they_are_needed(code: str, absent: set[str]) -> None:
+    loaded = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert not absent & set(done.stdout.split())
+
+
+# --- at random --------------------------------------------------------------------------------------------------------
+
+VALUES: list[object] = [
+    *(None, True, False, 0, 1, -1, 1.0, 2.5, 10**30, "", "a", "{{ x }}", "30s", "30s\n", "0s", "https://x"),
+    *("web", "ios", "doksi", "certyn", "docketqa", "plug", "authentication", "specific", "none", "Foo"),
+    *([], ["a"], ["a", "a"], [1, True, 1.0], [[]], [None], {}, {"a": 1}, {"id": "x"}, {"vendor": "doksi"}),
+    *({"web_url": "https://x"}, {"type": "authentication", "strategy": "specific"}, {"w": None}),
+]
+KEYS = [
+    *("id", "vendor", "test_ids", "tags", "category_ids", "platform", "target", "variants", "options", "axes", "foo"),
+    *("x-a", "web_url", "binary", "instruction", "artifacts", "timeout", "defaults", "matrix", "env", "vars", "é", ""),
+]
+TOKENS = [
+    *("{{ env.X }}", "{% x %}", "[", "]", "{", "}", ": ", "- ", "\n", "\t", "&a ", "*a", "<<: *a\n", "'", '"', "|\n"),
+    *("#", "!!str ", "!x ", "~", "null: 1\n", "? ", "---\n", "...\n", "%YAML 1.2\n", "1e999", ".nan", "\x00", "\u2028"),
+    *("\x85", "\ufeff", "é", "😀", "\\", "  ", "@", "\r\n", ",", "5", "x-a: &a {b: 1}\n", ""),
+]
+
+
+def routes(data: object, route: Route = ()) -> Iterator[Route]:
+    yield route
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for step, child in children:
+        yield from routes(child, (*route, step))
+
+
+def mangle(data: dict[str, object], chance: random.Random) -> None:
+    """Replaces, removes or adds something somewhere."""
+    route = chance.choice([each for each in routes(data) if each])
+    parent: dict[object, object] = data  # type: ignore[assignment]
+    for step in route[:-1]:
+        parent = parent[step]  # type: ignore[assignment]
+    match chance.randrange(3):
+        case 0:
+            del parent[route[-1]]
+        case 1:
+            parent[route[-1]] = copy.deepcopy(chance.choice(VALUES))
+        case _ if isinstance(parent, dict):
+            parent[chance.choice(KEYS)] = copy.deepcopy(chance.choice(VALUES))
+
+
+def assert_both_validators_agree(data: object, part: schema.Part, *, templates: bool) -> None:
+    valid = schema._compiled(part, templates=templates).is_valid(data)
+    assert schema._explaining(part, templates=templates).is_valid(data) == valid
+    faults = schema.faults(data, part=part, templates=templates)
+    assert valid == (not faults)
+    assert fault_codes.OTHER not in {fault.code for fault in faults}
+    assert len({(fault.path, fault.message) for fault in faults}) == len(faults)
+
+
+@settings(max_examples=150, deadline=1000)
+@given(st.randoms(use_true_random=False))
+def test_mangled_data_gives_faults_and_both_validators_agree(chance: random.Random) -> None:
+    data = copy.deepcopy(document.read("qa-matrix.yml", FULL).data)
+    for _ in range(chance.randint(1, 4)):
+        mangle(data, chance)
+    assert_both_validators_agree(data, "manifest", templates=True)
+    matrix = data.get("matrix")
+    for entry in matrix if isinstance(matrix, list) else ():
+        assert_both_validators_agree(entry, chance.choice(PARTS[1:]), templates=chance.random() < 0.5)
+
+
+@settings(max_examples=250, deadline=1000)
+@given(st.randoms(use_true_random=False))
+def test_mangled_text_gives_problems_with_places(chance: random.Random) -> None:
+    text = FULL
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randrange(len(text))
+        text = text[:start] + chance.choice(TOKENS) + text[start + chance.choice((0, 0, 1, 2, 5, 20)) :]
+    for each in problems(text):
+        assert each.place.line >= 1
+        assert each.source is None or each.place.column <= len(each.source) + 1
+        assert "not valid YAML" not in each.message
+
+
+@settings(max_examples=100, deadline=1000)
+@given(st.text(alphabet=st.sampled_from("ab:-?&*!|>'\"%@`{}[],#\t\n \\.~<0\r\ufeff\x85"), max_size=40))
+def test_any_text_gives_problems(text: str) -> None:
+    assert problems(text)
+
+
+@settings(max_examples=100, deadline=1000)
+@given(st.binary(max_size=60))
+def test_any_bytes_give_problems(raw: bytes) -> None:
+    assert problems(raw)
+
+
+def test_a_manifest_with_everything_is_valid_as_json_too() -> None:
+    data = document.read("qa-matrix.yml", FULL).data
+    assert document.read("qa-matrix.json", json.dumps(data)).data == data
+    assert schema.faults(data) == ()

@@ -1,0 +1,179 @@
+"""The schema itself: sound, explained on every key, and of one mind with the program's types and tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
+from qarunner.manifest import schema
+from qarunner.manifest.declarations import FORMATS
+from qarunner.manifest.durations import seconds
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads(schema.text())
+DEFINITIONS = SCHEMA["$defs"]
+WORDS = {"errorMessage", "x-expected", "x-hint", "x-later", "x-missing", "x-instead", "x-exclusive", "x-code"}
+FUTURE = {
+    "entry": {"axes", "exclude", "needs", "if", "paths", "retries", "quarantine", "estimate"},
+    "": {"include", "profiles", "budget", "reports"},
+}
+
+
+def subschemas(node: object) -> Iterator[dict[str, object]]:
+    """Every mapping in the schema that is a schema or holds some."""
+    if isinstance(node, dict):
+        yield node
+        for key, child in node.items():
+            if key not in WORDS:
+                yield from subschemas(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from subschemas(child)
+
+
+def described(node: dict[str, object]) -> bool:
+    """Whether hovering over it teaches something."""
+    reference = node.get("$ref")
+    if "description" in node or not isinstance(reference, str):
+        return "description" in node
+    return described(DEFINITIONS[reference.removeprefix("#/$defs/")])
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert schema.text() == (ROOT / "qa-matrix.schema.json").read_text(encoding="utf-8")
+
+
+def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "qarunner", tmp_path / "qarunner", ignore=shutil.ignore_patterns("__pycache__"))
+    inside = tmp_path / "qarunner" / "manifest" / "qa-matrix.schema.json"
+    inside.write_text('{"shipped": true}', encoding="utf-8")
+    code = "from qarunner.manifest import schema; print(schema.text())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout) == {"shipped": True}
+    force_include = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"qa-matrix.schema.json" = "qarunner/manifest/qa-matrix.schema.json"' in force_include
+
+
+def test_every_key_is_explained() -> None:
+    parts = [SCHEMA, *(each for name, each in DEFINITIONS.items() if not name.endswith(("Rules", "Entry")))]
+    for part in parts:
+        for key, value in part.get("properties", {}).items():
+            assert described(value) or "not" in value or key == "variants", key
+    assert all(described(DEFINITIONS[name]) for name in ("variants", "entry", "variant", "defaults"))
+
+
+def test_every_definition_is_used() -> None:
+    used = {str(node["$ref"]).removeprefix("#/$defs/") for node in subschemas(SCHEMA) if "$ref" in node}
+    assert used | {"row"} == set(DEFINITIONS)
+
+
+def test_the_comment_lists_the_keywords_for_people() -> None:
+    known = {"$schema", "$id", "$defs", "$comment", *Draft202012Validator.VALIDATORS, "then", "else", "title"}
+    known |= {"description", "minContains", "maxContains"}
+    used: set[str] = set()
+    for node in subschemas({**SCHEMA, "$defs": list(DEFINITIONS.values())}):
+        used |= {key for key in node if key in WORDS or key.startswith("x-")}
+    assert used == WORDS
+    assert all(word in SCHEMA["$comment"] for word in WORDS)
+
+
+def test_no_pattern_means_different_things_in_different_languages() -> None:
+    for node in subschemas(SCHEMA):
+        pattern = node.get("pattern")
+        if isinstance(pattern, str):
+            assert not re.search(r"\\[dwsbDWSB]|\(\?[^:]|\\[pP]", pattern), pattern
+
+
+def test_keys_of_later_versions_are_known_as_such() -> None:
+    assert set(SCHEMA["x-later"]) == FUTURE[""]
+    assert set(DEFINITIONS["entry"]["x-later"]) == FUTURE["entry"]
+    for part in ("variant", "defaults"):
+        refused = {*DEFINITIONS[part]["x-later"], *DEFINITIONS[part]["x-instead"]}
+        assert refused >= FUTURE["entry"] | {"id", "variants"}
+
+
+def test_entries_variants_defaults_and_rows_have_the_same_keys() -> None:
+    common = set(DEFINITIONS["variant"]["properties"])
+    assert set(DEFINITIONS["defaults"]["properties"]) == common
+    assert set(DEFINITIONS["row"]["properties"]) == common | {"id"}
+    assert set(DEFINITIONS["entry"]["properties"]) == common | {"id", "variants"}
+
+
+# --- of one mind with the program -------------------------------------------------------------------------------------
+
+
+def enum(*path: str | int) -> list[str]:
+    node: object = DEFINITIONS
+    for step in path:
+        node = node[step]  # type: ignore[index]
+    return cast("list[str]", node)
+
+
+def test_words_are_those_of_the_types() -> None:
+    assert enum("platform", "anyOf", 0, "enum") == list(Platform)
+    assert enum("target", "x-exclusive") == list(TargetKind) == list(DEFINITIONS["target"]["properties"])
+    assert enum("oneSelectionAtMost", "x-exclusive") == list(SelectionKind)
+    assert enum("artifact", "properties", "strategy", "anyOf", 0, "enum") == list(Strategy)
+    assert enum("variable", "properties", "format", "enum") == list(FORMATS)
+    assert set(registry.names_builtin()) <= set(enum("vendor", "anyOf", 0, "enum"))
+
+
+@given(st.from_regex(r"(?:[0-9]{1,6}(?:h|m|s|ms|d)){0,4}|[0-9.hms ]{0,9}", fullmatch=True))
+def test_durations_are_those_that_are_read(text: str) -> None:
+    valid = not schema.faults({"timeout": text}, part="defaults")
+    try:
+        assert valid == (seconds(text) > 0)
+    except ValueError:
+        assert not valid
+
+
+def row(vendor: str, **keys: object) -> dict[str, object]:
+    return {"id": "a", "vendor": vendor, "category_ids": ["c"], **keys}
+
+
+@pytest.mark.parametrize("vendor", registry.names_builtin())
+def test_what_a_vendor_offers_is_what_its_table_says(vendor: str) -> None:
+    offered = registry.get(vendor).info.capabilities
+    for platform in Platform:
+        valid = not schema.faults(row(vendor, platform=platform.value), part="row")
+        assert valid == (platform in offered.targets), platform
+        for kind in TargetKind if valid else ():
+            data = row(vendor, platform=platform.value, target={kind.value: "https://x.example"})
+            assert (not schema.faults(data, part="row")) == (kind in offered.targets[platform]), (platform, kind)
+    for selection in SelectionKind:
+        data = {"id": "a", "vendor": vendor, selection.value: ["x"]}
+        assert (not schema.faults(data, part="row")) == (selection in offered.selections), selection
+        several = {**data, selection.value: ["x", "y"]}
+        if selection is SelectionKind.CATEGORY_IDS:
+            assert (not schema.faults(several, part="row")) == offered.several_ids
+    artifacts = [{"type": "authentication", "strategy": "generated"}]
+    assert (not schema.faults(row(vendor, artifacts=artifacts), part="row")) == offered.artifacts
+
+
+@pytest.mark.parametrize("vendor", registry.names_builtin())
+def test_options_and_settings_are_those_of_the_adapter(vendor: str) -> None:
+    info = registry.get(vendor).info
+    assert set(DEFINITIONS[f"{vendor}Rules"]["properties"]["options"]["properties"]) == set(info.options)
+    general = {"poll", "rate", "max_in_flight", "api_key_env"}
+    assert set(DEFINITIONS[f"{vendor}Settings"]["properties"]) == general | set(info.settings)
+    assert info.key_env in DEFINITIONS[f"{vendor}Settings"]["description"]
+    assert info.url_env[0] in DEFINITIONS[f"{vendor}Settings"]["x-instead"]["url"]

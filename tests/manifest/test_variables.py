@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from matrices import checked, manifest, name_of, named, only, refusal, rendered
+
+from qarunner.diagnostics import Severity
+from qarunner.manifest.codes import MEANINGS, Code
+from qarunner.manifest.declarations import named_like_secret, shaped_like_secret
+from qarunner.manifest.expand import expand
+from qarunner.manifest.template import Values, render
+from qarunner.manifest.variables import check_key_names
+
+KEYS = {"doksi": "DOKSI_API_KEY", "docketqa": "DOCKET_API_KEY", "certyn": "CERTYN_API_KEY"}
+
+
+def test_every_code_has_its_meaning() -> None:
+    assert set(MEANINGS) == set(Code)
+    assert all(meaning.endswith(".") for meaning in MEANINGS.values())
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_order_is_override_environment_default() -> None:
+    subject = named("{{ env.A }}", "env: { A: { default: d } }")
+
+    def value(**kinds: dict[str, str]) -> object:
+        return rendered(subject, Values(**kinds)).rows[0].data["name"]  # type: ignore[arg-type]
+
+    assert value() == "d"
+    assert value(env={"A": "e"}) == "e"
+    assert value(env={"A": "e"}, overrides={"A": "o"}) == "o"
+    assert value(env={"A": ""}) == "d"
+
+
+def test_every_missing_variable_is_told_at_its_declaration_with_its_use() -> None:
+    subject = named("{{ env.A }}{{ env.B }}{{ env.C }}", "env:\n  A: {}\n  B:\n  C: { description: the shop }\n  D: {}")
+    problems = refusal(lambda: rendered(subject, Values(env={"B": ""})))
+    assert [(problem.message, problem.place.line) for problem in problems] == [
+        ("A is not set", 4),
+        ("B is set but empty", 5),
+        ("C is not set (the shop)", 6),
+    ]
+    assert "export A=…" in str(problems[0].hint)
+    assert "--var A=…" in str(problems[0].hint)
+    assert problems[0].related[0][0].line == 9
+    assert all(problem.severity is Severity.ERROR for problem in problems)
+
+
+def test_only_what_the_chosen_rows_use_has_to_be_set() -> None:
+    subject = manifest("""
+env: { A: {}, B: {}, C: {}, D: {} }
+vars: { b: "{{ env.B }}", c: "{{ env.C }}" }
+matrix:
+  - { id: a, vendor: doksi, test_ids: [x], name: "{{ vars.b }}" }
+  - { id: d, vendor: doksi, test_ids: [x], name: "{{ env.D }}" }
+""")
+    done = render(subject, expand(subject)[:1], Values(env={"B": "b"}))
+    assert done.rows[0].data["name"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (
+            "format: uri",
+            ["https://a.b/c?d=e", "http://localhost:8080", "app://x"],
+            ["a.b", "https://", "http://a b", "http://a:x"],
+        ),
+        ("format: hostname", ["a", "a-b.example.com"], ["-a", "a..b", "a_b", "a" * 64]),
+        ("format: date", ["2026-01-31"], ["2026-02-30", "20260131", "2026-1-1"]),
+        ("format: integer", ["0", "-12"], ["1.0", "01", "x", "1_0", "9" * 30]),
+        ("format: number", ["1.5", "1e3", "-2"], ["1.", ".5", "nan", "1e999"]),
+        ("format: boolean", ["true", "false"], ["True", "1", "yes"]),
+        ("enum: [en, 1]", ["en", "1"], ["de", "e"]),
+        ("pattern: 'v[0-9]+'", ["v12"], ["v", "xv1", "v1x", "v1\n"]),
+    ],
+)
+def test_values_are_checked_against_their_declaration(rule: str, good: list[str], bad: list[str]) -> None:
+    top = f"env: {{ A: {{ {rule} }} }}"
+    for text in good:
+        assert str(name_of("<{{ env.A }}>", top, A=text))
+    for text in bad:
+        problem = only(refusal(lambda text=text: name_of("<{{ env.A }}>", top, A=text)))  # type: ignore[misc]
+        assert (problem.code, problem.place.line) == (Code.BAD_VALUE, 3)
+        assert repr(text)[1:10] in problem.message
+
+
+def test_formats_give_templates_their_type() -> None:
+    top = "env: { N: { format: integer }, F: { format: number }, B: { format: boolean } }"
+    values = {"N": "41", "F": "1.5", "B": "false"}
+    assert name_of("<{{ env.N + 1 }}|{{ env.F * 2 }}|{{ 'on' if env.B else 'off' }}|{{ env.B }}>", top, **values) == (
+        "<42|3.0|off|false>"
+    )
+
+
+def test_overrides_have_to_be_declared() -> None:
+    subject = named("{{ env.STAGING_URL }}", "env: { STAGING_URL: { default: x } }")
+    problem = only(refusal(lambda: rendered(subject, Values(overrides={"STAGING_ULR": "y"}))))
+    assert problem.code == Code.UNKNOWN_OVERRIDE
+    assert "did you mean 'STAGING_URL'?" in str(problem.hint)
+
+
+@pytest.mark.parametrize("rule", ["default: x, enum: [en]", "default: x, format: integer", "default: x, pattern: y"])
+def test_a_default_has_to_fit(rule: str) -> None:
+    assert only(refusal(lambda: named("x", f"env: {{ A: {{ {rule} }} }}"))).code == Code.BAD_DEFAULT
+
+
+def test_a_dangerous_pattern_is_refused() -> None:
+    assert only(refusal(lambda: named("x", "env: { A: { pattern: '(a+)+' } }"))).code == Code.BAD_PATTERN
+
+
+def test_defaults_are_text_as_yaml_writes_them() -> None:
+    assert name_of("<{{ env.A }}{{ env.B }}>", "env: { A: { default: 3 }, B: { default: true } }") == "<3true>"
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+SECRET = "env: { PREVIEW: { secret: true } }"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ env.PREVIEW }}", "⟦secret:PREVIEW⟧"),
+        ("?t={{ env.PREVIEW | urlencode }}", "?t=⟦secret:PREVIEW:urlencode⟧"),
+        ("Basic {{ env.PREVIEW | b64encode }}", "Basic ⟦secret:PREVIEW:b64encode⟧"),
+        ("{{ 'a b' ~ env.PREVIEW }}", "a b⟦secret:PREVIEW⟧"),
+        ("{{ ('a b' ~ env.PREVIEW) | urlencode }}", "a%20b⟦secret:PREVIEW:urlencode⟧"),
+        ("{{ env.PREVIEW | default('x') }}", "⟦secret:PREVIEW⟧"),
+        ("{{ env.PREVIEW if true else 'x' }}", "⟦secret:PREVIEW⟧"),
+        ("{% if true %}{{ env.PREVIEW }}{% endif %}", "⟦secret:PREVIEW⟧"),
+    ],
+)
+def test_a_secret_is_a_placeholder(template: str, expected: str) -> None:
+    assert name_of(template, SECRET, PREVIEW="s3cr3t") == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("{{ env.PREVIEW | upper }}", "{{ env.PREVIEW | lower }}", "{{ env.PREVIEW[0] }}", "{{ env.PREVIEW[:3] }}"),
+        *(
+            "{{ env.PREVIEW == 'x' }}",
+            "{{ 'x' in env.PREVIEW }}",
+            "{{ 'a' if env.PREVIEW else 'b' }}",
+            "{{ env.PREVIEW is defined }}",
+        ),
+        *("{{ [env.PREVIEW] | join }}", "{{ env.PREVIEW | replace('s', 't') }}", "{{ env.PREVIEW | length }}"),
+        *("{{ env.PREVIEW | tojson }}", "{{ env.PREVIEW.lower() }}", "{{ env.PREVIEW | urlencode | upper }}"),
+        *("{% if env.PREVIEW %}x{% endif %}", "{{ {'a': env.PREVIEW} | tojson }}", "{{ not env.PREVIEW }}"),
+    ],
+)
+def test_a_secret_cannot_be_changed_or_looked_at(template: str) -> None:
+    assert only(checked(template, SECRET)).code == Code.SECRET_CHANGED
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ env.PREVIEW | b64encode | urlencode }}",
+        "{{ ('u:' ~ env.PREVIEW) | b64encode }}",
+        "{{ vars.auth | b64encode }}",
+    ],
+)
+def test_two_encodings_of_a_secret_are_refused_at_the_latest_when_rendering(template: str) -> None:
+    top = f"{SECRET}\nvars: {{ auth: 'u:{{{{ env.PREVIEW }}}}' }}"
+    assert only(refusal(lambda: name_of(template, top, PREVIEW="s3cr3t"))).code == Code.SECRET_CHANGED
+
+
+def test_the_text_of_used_secrets_is_handed_over() -> None:
+    subject = named("{{ env.A_TOKEN }}", "env: { A_TOKEN: { secret: true }, B_TOKEN: { secret: true } }")
+    values = Values(env={"A_TOKEN": "a", "B_TOKEN": "b"}, allow_secrets=frozenset({"A_TOKEN", "B_TOKEN"}))
+    assert rendered(subject, values).secrets == {"A_TOKEN": "a"}
+
+
+def test_a_secret_has_to_be_allowed_by_name() -> None:
+    subject = named("{{ env.PREVIEW }}", SECRET)
+    problem = only(
+        refusal(lambda: rendered(subject, Values(env={"PREVIEW": "s3cr3t"}, allow_secrets=frozenset({"X"}))))
+    )
+    assert (problem.code, problem.place.line) == (Code.NOT_ALLOWED, 3)
+    assert "--allow-secret PREVIEW" in str(problem.hint)
+    assert "QARUNNER_ALLOW_SECRETS" in str(problem.hint)
+
+
+def test_the_value_of_a_secret_that_is_not_allowed_is_not_looked_at() -> None:
+    subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'a.*' } }")
+    told = [refusal(lambda text=text: rendered(subject, Values(env={"PREVIEW": text}))) for text in ("abc", "xyz")]  # type: ignore[misc]
+    assert told[0] == told[1]
+
+
+def test_a_part_of_vars_is_as_secret_as_what_is_in_it() -> None:
+    top = f"{SECRET}\nvars: {{ m: {{ a: 'x{{{{ env.PREVIEW }}}}', b: c }}, l: ['{{{{ env.PREVIEW }}}}'] }}"
+    assert name_of("{{ vars.m.a }}{{ vars.m.b | upper }}", top, PREVIEW="s3cr3t") == "x⟦secret:PREVIEW⟧C"
+    for template in ("{{ vars.m.a | upper }}", "{{ vars.m | tojson }}", "{{ vars.l | join }}", "{{ vars[matrix.id] }}"):
+        assert only(checked(template, top)).code == Code.SECRET_CHANGED
+
+
+def test_a_secret_that_no_row_uses_needs_nothing() -> None:
+    assert rendered(named("x {{ 1 }}", SECRET)).secrets == {}
+
+
+def test_a_secret_that_reaches_a_row_through_vars_has_to_be_allowed() -> None:
+    subject = named("{{ vars.auth }}", f"{SECRET}\nvars: {{ auth: 'Bearer {{{{ env.PREVIEW }}}}' }}")
+    assert only(refusal(lambda: rendered(subject, Values(env={"PREVIEW": "s"})))).code == Code.NOT_ALLOWED
+
+
+def test_messages_never_show_a_secret() -> None:
+    subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'x+', enum: [xx] } }")
+    values = Values(env={"PREVIEW": "pssst-secret"}, allow_secrets=frozenset({"PREVIEW"}))
+    problem = only(refusal(lambda: rendered(subject, values)))
+    assert problem.code == Code.BAD_VALUE
+    assert "pssst" not in f"{problem.message}{problem.hint}"
+
+
+def test_a_whole_url_can_be_secret() -> None:
+    subject = manifest("""
+env: { PREVIEW: { secret: true } }
+matrix:
+  - { id: a, vendor: doksi, test_ids: [x], platform: web, target: { web_url: "{{ env.PREVIEW }}" } }
+""")
+    values = Values(env={"PREVIEW": "https://u:p@example.com"}, allow_secrets=frozenset({"PREVIEW"}))
+    assert rendered(subject, values).rows[0].data["target"] == {"web_url": "⟦secret:PREVIEW⟧"}
+
+
+def test_a_secret_where_a_choice_belongs_is_refused_without_showing_it() -> None:
+    subject = manifest("""
+env: { PREVIEW: { secret: true } }
+matrix:
+  - { id: a, vendor: doksi, test_ids: [x], timeout: "{{ env.PREVIEW }}" }
+""")
+    values = Values(env={"PREVIEW": "pssst-secret"}, allow_secrets=frozenset({"PREVIEW"}))
+    problems = refusal(lambda: rendered(subject, values))
+    assert "pssst" not in str([(problem.message, problem.hint) for problem in problems])
+
+
+def test_a_secret_has_no_default() -> None:
+    assert only(refusal(lambda: named("x", "env: { A: { secret: true, default: x } }"))).code == Code.SECRET_DEFAULT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "API_TOKEN",
+            "TOKEN",
+            "TOKEN_2",
+            "GH_TOKEN2",
+            "DB_PASSWORD",
+            "PASSWD",
+            "X_SECRET_Y",
+            "APIKEY",
+            "MY_API_KEY",
+            "PRIVATE_KEY",
+        ),
+        *(
+            "AWS_SECRET_ACCESS_KEY",
+            "CREDENTIALS",
+            "SESSION_COOKIE",
+            "BASIC_AUTH",
+            "apiToken",
+            "api_token",
+            "AUTH_TOKEN",
+        ),
+    ],
+)
+def test_names_of_secrets_have_to_be_declared_so(name: str) -> None:
+    assert named_like_secret(name)
+    problem = only(refusal(lambda: named("x", f"env: {{ {name}: {{}} }}")))
+    assert (problem.code, problem.place.line) == (Code.SECRET_NAME, 3)
+    named("x", f"env: {{ {name}: {{ secret: true }} }}")
+
+
+@pytest.mark.parametrize(
+    "name", ["AUTHOR", "KEYBOARD", "TOKENIZER", "CACHE_KEY", "COMPASS", "SECRETARY", "URL", "AUTHORS_URL", "PASSENGERS"]
+)
+def test_other_names_do_not(name: str) -> None:
+    assert not named_like_secret(name)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "ghp_" + "a1B2" * 9,
+            "github_pat_" + "a1B2" * 6,
+            "glpat-" + "a1B2" * 5,
+            "AKIA" + "A1B2" * 4,
+            "xoxb-123456789-abc",
+        ),
+        *("-----BEGIN RSA PRIVATE KEY-----\nabc", "dk_live_abcdefgh1", "cyn_live_abcdefgh1", "sk_live_abcdefgh1"),
+        *("https://user:hunter2@staging.example.com", "postgres://a:b@db/x", "x eyJhbGciOiJI.eyJzdWIiOiIx.sig"),
+        "https://user:ghp_" + "a1B2" * 9 + "@example.com",
+    ],
+)
+def test_values_with_the_shape_of_a_secret_are_refused(value: str) -> None:
+    assert shaped_like_secret(value)
+    problem = only(refusal(lambda: name_of("{{ env.A }}", "env: { A: {} }", A=value)))
+    assert problem.code == Code.LOOKS_SECRET
+    assert value not in f"{problem.message}{problem.hint}"
+
+
+@pytest.mark.parametrize(
+    "value", ["https://example.com:8080/a@b", "mailto:a@b.c", "a:b@c", "ghp_short", "eyJ", "skeleton", "AKIA is a word"]
+)
+def test_other_values_do_not_look_like_secrets(value: str) -> None:
+    assert not shaped_like_secret(value)
+
+
+@pytest.mark.parametrize("part", ["a.", "-eyJaaaaaaaaaaaa", "a://", "-----BEGIN ", "a:b", "ghp_-", "sk-_"])
+def test_looking_for_secrets_takes_no_longer_than_the_text(part: str) -> None:
+    started = time.process_time()
+    shaped_like_secret(part * (65_536 // len(part)))
+    assert time.process_time() - started < 0.5
+
+
+def test_a_default_with_the_shape_of_a_secret_is_refused() -> None:
+    text = f"env: {{ A: {{ default: ghp_{'a1B2' * 9} }} }}"
+    assert only(refusal(lambda: named("x", text))).code == Code.LOOKS_SECRET
+
+
+@pytest.mark.parametrize("value", ["key-of-vendor-1", " key-of-vendor-1\n", "https://x/?k=key-of-vendor-1"])
+def test_the_value_of_a_credential_is_refused_under_any_name(value: str) -> None:
+    subject = named("{{ env.A }}", "env: { A: {} }")
+    values = Values(env={"A": value, "DOKSI_API_KEY": "key-of-vendor-1"})
+    problem = only(refusal(lambda: rendered(subject, values)))
+    assert problem.code == Code.LOOKS_SECRET
+    assert "key-of" not in f"{problem.message}{problem.hint}"
+
+
+@pytest.mark.parametrize("secret", [False, True])
+@pytest.mark.parametrize(
+    "name", ["DOKSI_API_KEY", "DOCKET_API_KEY", "TESTERARMY_API_KEY", "CERTYN_API_KEY", "MY_DOKSI_X"]
+)
+def test_a_credential_cannot_be_declared(name: str, secret: bool) -> None:  # noqa: FBT001
+    top = f"vendors: {{ doksi: {{ api_key_env: MY_DOKSI_X }} }}\nenv: {{ {name}: {{ secret: {str(secret).lower()} }} }}"
+    assert only(refusal(lambda: named("x", top))).code == Code.CREDENTIAL
+
+
+def test_a_credential_that_only_the_caller_knows_cannot_be_declared_either() -> None:
+    subject = named("x", "env: { ACME_X: { secret: true } }")
+    values = Values(credentials=frozenset({"ACME_X"}), allow_secrets=frozenset({"ACME_X"}))
+    assert only(refusal(lambda: rendered(subject, values))).code == Code.CREDENTIAL
+
+
+@pytest.mark.parametrize("value", ["⟦secret:DOKSI_API_KEY⟧", "⟦", "⟧"])
+def test_no_value_can_forge_a_placeholder(value: str) -> None:
+    assert only(refusal(lambda: name_of("{{ env.A }}", "env: { A: {} }", A=value))).code == Code.RESERVED
+    for root, place in (("git", "branch"), ("ci", "url")):
+        subject = named(f"{{{{ {root}.{place} }}}}")
+        values = Values(**{root: {place: value}})  # type: ignore[arg-type]
+        assert only(refusal(lambda s=subject, v=values: rendered(s, v))).code == Code.RESERVED  # type: ignore[misc]
+    assert only(checked('{{ "\\u27e6secret:A\\u27e7" }}')).code == Code.RESERVED
+
+
+def test_a_secret_in_the_build_is_not_inserted() -> None:
+    subject = named("{{ git.repository }}")
+    values = Values(git={"repository": "https://x:ghp_" + "a1B2" * 9 + "@github.com/a/b"})
+    assert only(refusal(lambda: rendered(subject, values))).code == Code.LOOKS_SECRET
+
+
+# --- api_key_env ------------------------------------------------------------------------------------------------------
+
+
+def key_problems(vendor: str, name: str, *allowed: str) -> list[str]:
+    subject = named("x", f"vendors: {{ {vendor}: {{ api_key_env: {name} }} }}")
+    return [each.code for each in check_key_names(subject, KEYS, frozenset(allowed))]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name"),
+    [
+        *(
+            ("doksi", "DOKSI_API_KEY"),
+            ("doksi", "DOKSI_STAGING_KEY"),
+            ("doksi", "MY_DOKSI_KEY"),
+            ("docketqa", "DOCKET_KEY_2"),
+        ),
+        *(("docketqa", "DOCKETQA_KEY"), ("acme-qa", "ACME_QA_TOKEN"), ("acme", "X_ACME")),
+    ],
+)
+def test_a_key_with_the_vendors_own_word_is_fine(vendor: str, name: str) -> None:
+    assert key_problems(vendor, name) == []
+
+
+@pytest.mark.parametrize("name", ["GITHUB_TOKEN", "DOKSIAN_KEY", "XDOKSI", "CERTYN_STAGING_KEY"])
+def test_any_other_key_has_to_be_allowed(name: str) -> None:
+    assert key_problems("doksi", name) == [Code.KEY_NOT_ALLOWED]
+    assert key_problems("doksi", name, name) == []
+    subject = named("x", f"vendors: {{ doksi: {{ api_key_env: {name} }} }}")
+    assert check_key_names(subject, KEYS) == ()
+
+
+@pytest.mark.parametrize("vendor", ["doksi", "api", "certyn-api", "key"])
+def test_another_vendors_key_is_never_allowed(vendor: str) -> None:
+    problem = only(refusal(lambda: named("x", f"vendors: {{ {vendor}: {{ api_key_env: CERTYN_API_KEY }} }}")))
+    assert (problem.code, problem.place.line) == (Code.FOREIGN_KEY, 3)
+
+
+def test_the_key_of_a_vendor_that_only_the_caller_knows_is_not_allowed_either() -> None:
+    subject = named("x", "vendors: { doksi: { api_key_env: ACME_API_KEY } }")
+    problem = only(check_key_names(subject, {"acme": "ACME_API_KEY"}, frozenset({"ACME_API_KEY"})))
+    assert problem.code == Code.FOREIGN_KEY
+
+
+def test_a_key_that_two_vendors_name_belongs_to_the_one_it_is_called_after() -> None:
+    two = "vendors: { doksi: { api_key_env: MY_CERTYN_KEY }, certyn: { api_key_env: MY_CERTYN_KEY } }"
+    problem = only(refusal(lambda: named("x", two)))
+    assert (problem.code, problem.place.column) == (Code.FOREIGN_KEY, two.index("MY_CERTYN_KEY") + 1)
+
+
+def test_the_rule_holds_when_rendering_and_its_name_is_literal() -> None:
+    subject = named("x", "vendors: { doksi: { api_key_env: GITHUB_TOKEN } }")
+    assert only(refusal(lambda: rendered(subject, Values(vendor_keys=KEYS)))).code == Code.KEY_NOT_ALLOWED
+    assert refusal(lambda: rendered(named("x", "vendors: { doksi: { api_key_env: '{{ git.branch }}' } }"), Values()))

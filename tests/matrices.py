@@ -1,0 +1,68 @@
+"""Manifests in tests: only what a test is about is written, the rest is filled in."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.errors import ManifestError
+from qarunner.manifest.expand import expand
+from qarunner.manifest.load import load
+from qarunner.manifest.template import Values, check_templates, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.model import Manifest
+    from qarunner.manifest.template import Rendered
+
+ENTRY = "matrix:\n  - { id: a, vendor: doksi, test_ids: [t1], name: %s }\n"
+
+
+def manifest(text: str) -> Manifest:
+    return load("qa-matrix.yml", "version: 1\nname: shop\n" + text)
+
+
+def named(template: str, top: str = "") -> Manifest:
+    """A manifest with one entry, whose name is a template."""
+    return manifest(top.rstrip() + "\n" + ENTRY % json.dumps(template))
+
+
+def checked(template: str, top: str = "") -> tuple[Diagnostic, ...]:
+    """What is wrong with a template before any value is known."""
+    subject = named(template, top)
+    return check_templates(subject, expand(subject))
+
+
+def rendered(subject: Manifest, values: Values | None = None) -> Rendered:
+    return render(subject, expand(subject), values or Values())
+
+
+def name_of(template: str, top: str = "", **env: str) -> object:
+    """The rendered name; all secrets are allowed."""
+    subject = named(template, top)
+    values = Values(env=env, allow_secrets=frozenset(subject.env), git=GIT, ci={"name": "local", "pr_number": 7})
+    return rendered(subject, values).rows[0].data["name"]
+
+
+GIT: Mapping[str, str | None] = {
+    "sha": "0123456789abcdef",
+    "short_sha": "0123456",
+    "branch": "release/1.2",
+    "tag": None,
+}
+
+
+def refusal(call: Callable[[], object]) -> tuple[Diagnostic, ...]:
+    """The problems that a call ends with."""
+    with pytest.raises(ManifestError) as caught:
+        call()
+    return caught.value.diagnostics
+
+
+def only(diagnostics: tuple[Diagnostic, ...]) -> Diagnostic:
+    assert len(diagnostics) == 1, [str(each) for each in diagnostics]
+    return diagnostics[0]
