@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, cast
@@ -233,6 +234,8 @@ def _guarded(console: Console, body: Callable[[], int]) -> int:
 
 def main() -> None:
     """The program. Every way out has an exit code; a bug is the only one with a crash file."""
+    # Start-up makes objects that live to the end: collecting every 700 of them finds nothing and costs 5 %.
+    gc.set_threshold(50_000)
     sys.exit(run(sys.argv[1:]))
 
 

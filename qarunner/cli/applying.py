@@ -121,7 +121,7 @@ def resume(
         )
     for name, url in run.endpoints.items():
         _note_moved(console, name, url, environ)
-    decisions = [*_decisions(run, resubmit, resubmit_=True), *_decisions(run, drop, resubmit_=False)]
+    decisions = _decisions(run, resubmit, drop)
     settings = Settings(environ=environ, runs_dir=order.runs_dir, reports=reports, options=options)
     secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
     console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
@@ -150,9 +150,17 @@ def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) ->
     return {name: environ[name] for name in plan.secrets}
 
 
-def _decisions(run: Run, words: tuple[str, ...], *, resubmit_: bool) -> list[tuple[str, bool]]:
-    """Jobs by their own id or by an entry's. UserError for one that is not uncertain."""
-    option = "--resubmit" if resubmit_ else "--drop"
+def _decisions(run: Run, resubmit: tuple[str, ...], drop: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """What a person decided of each uncertain job. UserError for one that is decided both ways."""
+    again, left = (_uncertain(run, words, option) for words, option in ((resubmit, "--resubmit"), (drop, "--drop")))
+    for job in again:
+        if job in left:
+            raise UserError(f"{job}: both --resubmit and --drop", hint="decide for one of them")
+    return [*((job, True) for job in again), *((job, False) for job in left)]
+
+
+def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
+    """Jobs by their own id or by an entry's, each once. UserError for one that is not uncertain."""
     uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(run, state.job.id)]
     found = []
     for word in words:
@@ -160,8 +168,8 @@ def _decisions(run: Run, words: tuple[str, ...], *, resubmit_: bool) -> list[tup
         if state is None or state.job.id not in uncertain:
             hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
             raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
-        found.append((state.job.id, resubmit_))
-    return found
+        found.append(state.job.id)
+    return list(dict.fromkeys(found))
 
 
 def _is_uncertain(run: Run, job: str) -> bool:

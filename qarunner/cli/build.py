@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from qarunner.vendors.api import Metadata
 
@@ -64,14 +64,16 @@ class Build:
 
 def read_build(environ: Mapping[str, str], folder: Path) -> Build:
     """The build that this process belongs to."""
+    # A variable that is set to nothing says nothing.
+    told = {name: value for name, value in environ.items() if value}
     for marker, reader in _SYSTEMS:
-        if environ.get(marker):
-            return _completed(reader(environ), folder)
+        if marker in told:
+            return _completed(reader(told), folder)
     return _completed(Build(), folder)
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and text.isdecimal() else None
 
 
 def _github(env: Mapping[str, str]) -> Build:
@@ -120,14 +122,15 @@ def _gitlab(env: Mapping[str, str]) -> Build:
 
 
 def _jenkins(env: Mapping[str, str]) -> Build:
+    tag, branch = env.get("TAG_NAME"), env.get("GIT_BRANCH") or env.get("BRANCH_NAME")
     return Build(
         name="jenkins",
         url=env.get("BUILD_URL"),
         event="pull_request" if env.get("CHANGE_ID") else None,
         pr_number=_number(env.get("CHANGE_ID")),
         sha=env.get("GIT_COMMIT"),
-        branch=env.get("CHANGE_BRANCH") or (env.get("GIT_BRANCH") or "").removeprefix("origin/") or None,
-        tag=env.get("TAG_NAME"),
+        branch=env.get("CHANGE_BRANCH") or (branch.removeprefix("origin/") if branch and not tag else None),
+        tag=tag,
         repository=repository_of(env.get("GIT_URL")),
     )
 
@@ -149,7 +152,7 @@ def _circleci(env: Mapping[str, str]) -> Build:
 
 def _azure(env: Mapping[str, str]) -> Build:
     ref = env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH", "")
-    base = f"{env.get('SYSTEM_COLLECTIONURI', '')}{env.get('SYSTEM_TEAMPROJECT', '')}"
+    base = f"{env.get('SYSTEM_COLLECTIONURI', '')}{quote(env.get('SYSTEM_TEAMPROJECT', ''))}"
     build = env.get("BUILD_BUILDID")
     return Build(
         name="azure",
@@ -235,7 +238,8 @@ def _git(folder: Path, *words: str) -> str:
             ["git", *words],  # noqa: S607  the user's own git
             cwd=folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=GIT_S,
             check=False,
         )
@@ -248,9 +252,13 @@ def repository_of(url: str | None) -> str | None:
     """`owner/name` of a hosted repository, else its URL; never a user or a password, which remotes may hold."""
     if not url:
         return None
-    text = re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url)
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url))
+    except ValueError:
+        return None
     path = parts.path.strip("/").removesuffix(".git")
     if parts.hostname and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path):
         return path
-    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if parts.hostname else None
+    # A password with a slash that nobody quoted ends up in what looks like the path.
+    known = parts.hostname and "@" not in parts.path
+    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if known else None

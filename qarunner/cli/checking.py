@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
-    from qarunner.vendors.api import Capabilities, Vendor
+    from qarunner.vendors.api import Capabilities, TargetKind, Vendor
 
 
 def validate(console: Console, files: Sequence[Path]) -> ExitCode:
@@ -56,36 +56,46 @@ def vendors(console: Console, name: str | None) -> ExitCode:
     return ExitCode.OK
 
 
-HEADINGS = ("vendor", "platforms and targets", "tests by", "sign-in", "cancel", "results")
+HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
 
 
 def table(found: Iterable[Vendor]) -> Iterator[str]:
     """The table as aligned text."""
-    rows = [HEADINGS, *(cells(vendor) for vendor in found)]
+    rows = [HEADINGS, *(row for vendor in found for row in rows_of(vendor))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def cells(vendor: Vendor) -> tuple[str, ...]:
+def markdown(found: Iterable[Vendor]) -> Iterator[str]:
+    """The table as the README has it."""
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "|---" * len(HEADINGS) + "|"
+    for vendor in found:
+        for row in rows_of(vendor):
+            yield f"| {' | '.join(row)} |"
+
+
+def rows_of(vendor: Vendor) -> Iterator[tuple[str, ...]]:
+    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
     able = vendor.info.capabilities
-    return (
-        vendor.info.name,
-        targets(able),
-        ", ".join(sorted(able.selections)) + ("" if able.several_ids else " (one category an entry)"),
+    groups: dict[frozenset[TargetKind], list[str]] = {}
+    for platform, kinds in able.targets.items():
+        groups.setdefault(kinds, []).append(str(platform or "-"))
+    selections = ", ".join(f"one of {each}" if _single(able, each) else each for each in sorted(able.selections))
+    rest = (
+        selections,
         "yes" if able.artifacts else "no",
         "yes" if able.cancel else "no",
         "each test" if able.per_test_results else "numbers",
     )
+    for number, (kinds, platforms) in enumerate(groups.items()):
+        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
+        yield (vendor.info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
 
 
-def targets(able: Capabilities) -> str:
-    """`web: web_url; android: binary_url or target_id`."""
-    parts = []
-    for platform, kinds in able.targets.items():
-        offered = " or ".join(sorted(kinds)) or "-"
-        parts.append(f"{platform or '(none)'}: {offered}")
-    return "; ".join(parts)
+def _single(able: Capabilities, selection: str) -> bool:
+    return selection == "category_ids" and not able.several_ids
 
 
 def as_data(vendor: Vendor) -> dict[str, object]:
@@ -115,8 +125,7 @@ def _detail(vendor: Vendor) -> Iterator[str]:
     yield f"{info.title} ({info.name}): {info.docs}"
     yield f"  credential  {info.key_env}"
     yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
-    for heading, cell in zip(HEADINGS[1:], cells(vendor)[1:], strict=True):
-        yield f"  {heading}: {cell}"
+    yield from (f"  {line}" for line in table([vendor]))
     yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
     if info.options:
         yield f"  options: {', '.join(info.options)}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from qarunner.diagnostics import Severity
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
 
 OUTPUTS = ("text", "json", "github")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_COMMAND = re.compile(r"^\s*::|##(?=\[|[a-z]+\[)")
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
 
@@ -39,9 +44,11 @@ class Console:
 
     def result(self, text: str) -> None:
         """A line of the result. Whoever closed the pipe does not want it; the exit code still counts."""
-        with contextlib.suppress(BrokenPipeError):
+        try:
             self.out.write(text + "\n")
             self.out.flush()
+        except BrokenPipeError:
+            _silence(self.out)
 
     def note(self, text: str) -> None:
         """Progress: on stderr, in one piece."""
@@ -49,10 +56,12 @@ class Console:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """On stderr, however quiet it is to be."""
-        with contextlib.suppress(BrokenPipeError):
+        """On stderr, however quiet it is to be. A log that cannot be written must not end an apply."""
+        try:
             self.err.write(text + "\n")
             self.err.flush()
+        except OSError:
+            _silence(self.err)
 
     def style(self, text: str, *styles: str, err: bool = False) -> str:
         if not (self.colour_err if err else self.colour_out):
@@ -68,7 +77,7 @@ class Console:
             self.result(json.dumps({"version": 1, "error": {"message": error.message, "hint": error.hint}}))
             return
         if self.output == "github":
-            self.result(f"::error::{_escaped(error.message)}")
+            self.result(f"::error::{escaped(error.message)}")
         self.warn(f"qarunner: {self.style('error', 'red', 'bold', err=True)}: {error.message}")
         if error.hint:
             self.warn(f"  {self.style('hint', 'cyan', err=True)}: {error.hint}")
@@ -119,7 +128,8 @@ def open_console(
     """The console for this process. UserError for an unknown form of output."""
     if output not in OUTPUTS:
         raise UserError(f"--output: unknown form {output!r}", hint=f"valid: {', '.join(OUTPUTS)}")
-    out, err = out or sys.stdout, err or sys.stderr
+    # A stream that the caller closed is None.
+    out, err = out or sys.stdout or _nowhere(), err or sys.stderr or _nowhere()
     for stream in (out, err):
         # A terminal of another encoding gets a question mark, not a traceback.
         if hasattr(stream, "reconfigure"):
@@ -134,6 +144,10 @@ def open_console(
         quiet=quiet,
         verbose=verbose,
     )
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def as_json(found: Diagnostic) -> dict[str, object]:
@@ -156,11 +170,23 @@ def as_json(found: Diagnostic) -> dict[str, object]:
 def annotation(found: Diagnostic) -> str:
     """A problem as a workflow command of GitHub, which marks the line in the pull request."""
     text = found.message + (f" ({found.hint})" if found.hint else "")
-    where = f"file={_escaped(found.place.file, value=True)},line={found.place.line},col={found.place.column}"
-    return f"::{found.severity} {where},title={found.code}::{_escaped(text)}"
+    where = f"file={escaped(found.place.file, value=True)},line={found.place.line},col={found.place.column}"
+    return f"::{found.severity} {where},title={found.code}::{escaped(text)}"
 
 
-def _escaped(text: str, *, value: bool = False) -> str:
+def escaped(text: str, *, value: bool = False) -> str:
     """Text inside a workflow command, so that nobody's message can start a command of its own."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if value else text
+
+
+def inert(text: str) -> str:
+    """Somebody else's text as one line that no terminal and no CI system takes for a command."""
+    line = _UNPRINTABLE.sub(" ", text)
+    return _COMMAND.sub(lambda match: " ".join(match[0]), line)
+
+
+def _silence(stream: TextIO) -> None:
+    """What is left in the buffer would fail again at the interpreter's exit, and change the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.cli import inputs
-from qarunner.cli.prepare import Choice, prepare
+from qarunner.cli.compiling import Choice, prepare
 from qarunner.diagnostics import choose
 from qarunner.engine.gate import expected_tests
 from qarunner.errors import ExitCode, UserError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.cli.console import Console
-    from qarunner.cli.prepare import Prepared
+    from qarunner.cli.compiling import Prepared
     from qarunner.plan.model import Plan
 
 FORMATS = ("text", "json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from qarunner.cli.console import inert
 from qarunner.engine import events as ev
 from qarunner.engine.state import Phase
 from qarunner.secret import mask
@@ -64,7 +65,7 @@ class Lines:
             return
         text = _line(event, run)
         if text is not None:
-            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {mask(text)}")
+            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {inert(mask(text))}")
 
     def _is_news(self, event: ev.Polled) -> bool:
         """Another word for a run's state, or half a minute since the last line about it: logs are read by people."""
@@ -102,7 +103,7 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
             why = f": {event.outcome.message}" if event.outcome.message else ""
             return f"{sign} {event.entry}: {str(event.outcome.verdict).replace('_', ' ')}{why}"
         case ev.Interrupted():
-            return "interrupted: cancelling what can be cancelled"
+            return "interrupted: nothing new begins"
         case _:
             return None
 
@@ -132,7 +133,10 @@ def _named(event: ev.Accepted, run: Run) -> list[str]:
 
 
 class Table_:  # noqa: N801  `Table` is rich's
-    """A table that is drawn in place; each entry is a row, and its time goes on between two polls."""
+    """A table that is drawn in place; each entry is a row, and its time goes on between two polls.
+
+    A thread of rich draws it while the engine goes on, so that what it reads may change under its hands.
+    """
 
     def __init__(self, console: Console, run: Run, now: Callable[[], float]) -> None:
         from rich.console import Console as Terminal  # noqa: PLC0415  30 ms, for a terminal alone
@@ -158,7 +162,9 @@ class Table_:  # noqa: N801  `Table` is rich's
 
         run = self._run
         done = len(run.closed)
-        title = f"{run.plan.name}  {done}/{len(run.plan.entries)} entries  {clock(self._now() - run.started_at)}"
+        title = (
+            f"{escape(run.plan.name)}  {done}/{len(run.plan.entries)} entries  {clock(self._now() - run.started_at)}"
+        )
         table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption=escape(self._note) or None)
         for heading in ("", "entry", "vendor", "state", "time"):
             table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading == "entry")
@@ -172,7 +178,7 @@ class Table_:  # noqa: N801  `Table` is rich's
 
     def _row(self, entry: str) -> tuple[str, str, str, str]:
         run, state = self._run, self._run.job_of[entry]
-        began = min((remote.accepted_at for remote in state.runs.values()), default=None)
+        began = min((remote.accepted_at for remote in list(state.runs.values())), default=None)
         outcome = run.closed.get(entry)
         end = run.closed_at.get(entry, self._now())
         seconds = clock(end - began) if began is not None else ""
@@ -185,7 +191,9 @@ class Table_:  # noqa: N801  `Table` is rich's
 def _state(state: JobState) -> str:
     if state.phase is not Phase.RUNNING:
         return f"{state.phase}: {state.message}" if state.message else str(state.phase)
-    remote = next(iter(state.runs.values()))
+    remote = next(iter(list(state.runs.values())), None)
+    if remote is None:
+        return str(state.phase)
     return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
 
 

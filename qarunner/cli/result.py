@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qarunner.cli.console import escaped, inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
 from qarunner.report.summary import words
 from qarunner.secret import mask
@@ -78,17 +79,17 @@ def _failures(console: Console, summary: Summary) -> Iterator[str]:
         heading = f"{row.entry.id}: {words(row.verdict)}"
         yield console.style(heading, "bold") + f"  {row.entry.origin.file}:{row.entry.origin.line}"
         if row.reason:
-            yield f"  {row.reason}"
+            yield f"  {inert(row.reason)}"
         for case in row.cases:
             if case.verdict not in GOOD and case.id != row.entry.id:
                 name = f"{case.name} ({case.id})" if case.name else case.id
-                parts = [f"  {words(case.verdict)}: {name}"]
+                parts = [words(case.verdict), name]
                 parts += [case.message] if case.message and case.message != row.reason else []
-                yield ": ".join(parts)
+                yield f"  {inert(': '.join(parts))}"
                 if case.url:
-                    yield f"    {case.url}"
+                    yield f"    {inert(case.url)}"
         if row.url and all(case.url is None for case in row.cases):
-            yield f"  {row.url}"
+            yield f"  {inert(row.url)}"
 
 
 def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
@@ -96,13 +97,16 @@ def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
     for run in summary.running:
         yield ""
         entries = ", ".join(run.entries)
-        yield console.style("still running", "yellow", "bold") + f" at {run.vendor}: run {run.id} of {entries}"
+        yield console.style("still running", "yellow", "bold") + f" at {run.vendor}: run {inert(run.id)} of {entries}"
         if run.url:
-            yield f"  {run.url}"
+            yield f"  {inert(run.url)}"
     name = folder.name
     for job, message in summary.uncertain.items():
         yield ""
-        yield console.style("uncertain", "yellow", "bold") + f": {job} may or may not have started a run: {message}"
+        yield (
+            console.style("uncertain", "yellow", "bold")
+            + f": {job} may or may not have started a run: {inert(message)}"
+        )
         yield f"  look at the vendor, then: qarunner resume {name} --resubmit {job}   (there is none: start it)"
         yield f"                        or: qarunner resume {name} --drop {job}   (there is one: leave it)"
     if summary.unfinished:
@@ -115,7 +119,6 @@ def annotate(summary: Summary) -> Iterator[str]:
     bad = [row for row in summary.entries if row.verdict not in GOOD]
     for row in bad[:ANNOTATIONS]:
         level = "error" if row.gating else "warning"
-        where = f"file={row.entry.origin.file},line={row.entry.origin.line},title={row.entry.id}"
-        text = f"{words(row.verdict)}: {row.reason or ''} {row.url or ''}".strip()
-        text = mask(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        yield f"::{level} {where}::{text}"
+        file, title = (escaped(mask(part), value=True) for part in (row.entry.origin.file, row.entry.id))
+        text = " ".join(part for part in (f"{words(row.verdict)}:", row.reason, row.url) if part)
+        yield f"::{level} file={file},line={row.entry.origin.line},title={title}::{escaped(mask(text))}"

@@ -20,13 +20,15 @@ from qarunner.cli.progress import open_progress
 from qarunner.engine import events as ev
 from qarunner.engine.journal import REPORT, Journal
 from qarunner.engine.loop import Engine, Options
-from qarunner.engine.state import Run, advance, fold
+from qarunner.engine.settle import LOST_ANSWER
+from qarunner.engine.state import Phase, Run, advance, fold
 from qarunner.engine.transport import Endpoint, Network, Transport, checked_url
 from qarunner.engine.workers import SystemClock, Workers
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.model import to_json
 from qarunner.report.summary import summarise
 from qarunner.vendors import registry
+from qarunner.vendors.api import Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +137,7 @@ def go_on(
             )
         session.record(ev.Resumed(at=now))
         for job, resubmit in decisions(run):
-            session.record(ev.Decided(at=now, job=job, resubmit=resubmit))
+            session.decide(job, resubmit=resubmit, at=now)
         return session.finish()
 
 
@@ -157,6 +159,17 @@ class _Session:
         advance(self._run, event)
         if self._progress is not None:
             self._progress.saw(event, self._run)
+
+    def decide(self, job: str, *, resubmit: bool, at: float) -> None:
+        """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
+        state = self._run.jobs[job]
+        if state.phase is Phase.SUBMITTING:
+            self.record(ev.Uncertain(at=at, job=job, message=LOST_ANSWER))
+        if not resubmit:
+            unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
+            for entry in self._run.open_entries(state):
+                self.record(ev.EntryClosed(at=at, entry=entry, outcome=unknown))
+        self.record(ev.Decided(at=at, job=job, resubmit=resubmit))
 
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports. RunFolderError if the journal cannot be written."""
