@@ -1,0 +1,71 @@
+"""The README tells what the program does: its tables equal the program's, and its manifest is one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from qarunner.cli.app import app
+from qarunner.cli.checking import markdown
+from qarunner.cli.prepare import checked
+from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.vendors import registry
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TO_COME = {ExitCode.STALE, ExitCode.CHANGES}
+
+
+def text() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def test_the_capability_table_is_the_programs(request: pytest.FixtureRequest) -> None:
+    table = "\n".join(markdown(registry.get(name) for name in registry.names_builtin()))
+    wanted = f"<!-- vendors -->\n{table}\n<!-- /vendors -->"
+    found = re.search(r"<!-- vendors -->.*<!-- /vendors -->", text(), re.DOTALL)
+    assert found is not None
+    if request.config.getoption("--update-golden", default=False):
+        README.write_text(text().replace(found[0], wanted), encoding="utf-8")
+    else:
+        assert found[0] == wanted
+
+
+def test_every_command_is_in_the_readme() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert commands == set(re.findall(r"^\| `qarunner (\w+)", text(), re.MULTILINE))
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    section = text().split("## Exit codes")[1].split("## ")[0]
+    codes = {int(code) for row in re.findall(r"^\| ([0-9, ]+) \|", section, re.MULTILINE) for code in row.split(",")}
+    assert codes == {int(code) for code in ExitCode if code not in TO_COME}
+    assert ", ".join(str(int(code)) for code in PRECEDENCE) in section
+
+
+def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
+    manifest = re.search(r"```yaml\n(.*?)```", text(), re.DOTALL)
+    assert manifest is not None
+    path = tmp_path / "qa-matrix.yml"
+    path.write_text(manifest[1], encoding="utf-8")
+    _, rows, _ = checked(path)
+    assert [row.id for row in rows] == ["checkout/web", "checkout/android", "release-smoke"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("qa-matrix.yml")), ids=lambda path: path.parent.name)
+def test_every_example_is_valid(path: Path) -> None:
+    if path.parent.name == "vendor-plugin":
+        pytest.skip("needs the plugin beside it; tests/plugins installs it")
+    checked(path)
+
+
+def test_every_builtin_vendor_has_an_example() -> None:
+    assert set(registry.names_builtin()) <= {path.parent.name for path in (ROOT / "examples").glob("*/qa-matrix.yml")}
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", text()):
+        assert (ROOT / target).exists(), target
