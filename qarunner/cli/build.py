@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -33,6 +33,9 @@ class Build:
     branch: str | None = None
     tag: str | None = None
     repository: str | None = None
+    base_branch: str | None = None
+    pr_title: str | None = None
+    pr_description: str | None = None
 
     @property
     def git(self) -> dict[str, str | None]:
@@ -59,6 +62,10 @@ class Build:
             event=self.event,
             build_url=self.url,
             pr_number=self.pr_number,
+            branch=self.branch,
+            base_branch=self.base_branch,
+            pr_title=self.pr_title,
+            pr_description=self.pr_description,
         )
 
 
@@ -97,7 +104,14 @@ def _github(env: Mapping[str, str]) -> Build:
         branch=env.get("GITHUB_HEAD_REF") or (name if kind != "tag" and not from_ref else None),
         tag=name if kind == "tag" else None,
         repository=repository,
+        base_branch=env.get("GITHUB_BASE_REF"),
+        pr_title=_words(pull.get("title")),
+        pr_description=_words(pull.get("body")),
     )
+
+
+def _words(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _event(path: str | None) -> dict[str, object]:
@@ -118,6 +132,9 @@ def _gitlab(env: Mapping[str, str]) -> Build:
         branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_BRANCH"),
         tag=env.get("CI_COMMIT_TAG"),
         repository=env.get("CI_PROJECT_PATH"),
+        base_branch=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
+        pr_title=env.get("CI_MERGE_REQUEST_TITLE"),
+        pr_description=env.get("CI_MERGE_REQUEST_DESCRIPTION"),
     )
 
 
@@ -219,14 +236,10 @@ def _completed(build: Build, folder: Path) -> Build:
     sha, branch = [*lines, "", ""][:2]
     repository = build.repository or repository_of(_git(folder, "config", "--get", "remote.origin.url"))
     at_head = not build.sha or build.sha == sha
-    return Build(
-        name=build.name,
-        url=build.url,
-        event=build.event,
-        pr_number=build.pr_number,
+    return replace(
+        build,
         sha=build.sha or sha or None,
         branch=build.branch or (branch if at_head and branch not in {"", "HEAD"} and not build.tag else None),
-        tag=build.tag,
         repository=repository,
     )
 

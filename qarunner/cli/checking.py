@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.vendors.api import Capabilities, TargetKind, Vendor
 
+_UNREADABLE = "E503"
+
 
 def validate(console: Console, files: Sequence[Path]) -> ExitCode:
     """Checks each file, and reports the problems of all of them at once."""
@@ -31,7 +33,11 @@ def validate(console: Console, files: Sequence[Path]) -> ExitCode:
         except ManifestError as error:
             problems += error.diagnostics
         except UserError as error:
-            unreadable.append(error)
+            if console.output == "json":
+                # One document holds everything: a reader of JSON takes no second one.
+                problems.append(_unreadable(file, error))
+            else:
+                unreadable.append(error)
     for each in unreadable:
         console.failure(each)
     if problems or console.output == "json":
@@ -40,6 +46,12 @@ def validate(console: Console, files: Sequence[Path]) -> ExitCode:
         for file, rows in fine:
             console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
+
+
+def _unreadable(file: Path, error: UserError) -> Diagnostic:
+    from qarunner.diagnostics import Diagnostic, Place  # noqa: PLC0415  for JSON alone
+
+    return Diagnostic(code=_UNREADABLE, message=error.message, place=Place(file.as_posix(), 1, 1), hint=error.hint)
 
 
 # --- the capability table ---------------------------------------------------------------------------------------------

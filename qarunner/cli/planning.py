@@ -18,8 +18,8 @@ from qarunner.secret import mask
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.cli.console import Console
     from qarunner.cli.compiling import Prepared
+    from qarunner.cli.console import Console
     from qarunner.plan.model import Plan
 
 FORMATS = ("text", "json")

@@ -24,7 +24,7 @@ from qarunner.engine.settle import LOST_ANSWER
 from qarunner.engine.state import Phase, Run, advance, fold
 from qarunner.engine.transport import Endpoint, Network, Transport, checked_url
 from qarunner.engine.workers import SystemClock, Workers
-from qarunner.errors import ExitCode, UserError
+from qarunner.errors import ExitCode, RunFolderError, UserError
 from qarunner.plan.model import to_json
 from qarunner.report.summary import summarise
 from qarunner.vendors import registry
@@ -51,6 +51,12 @@ class Settings:
     reports: tuple[reporting.Wanted, ...] = ()
     options: Options = field(default_factory=Options)
     rehearsal: bool = False
+
+
+class Unrecorded(UserError):  # noqa: N818  a state, not a fault: exit 8
+    """The journal cannot be written any more; what runs at the vendors has no verdict here."""
+
+    code = ExitCode.NO_VERDICT
 
 
 def connect(plan: Plan, environ: Mapping[str, str], values: Mapping[str, str]) -> Transport:
@@ -172,7 +178,15 @@ class _Session:
         self.record(ev.Decided(at=at, job=job, resubmit=resubmit))
 
     def finish(self) -> ExitCode:
-        """Drives the run to its end and reports. RunFolderError if the journal cannot be written."""
+        """Drives the run to its end and reports. Unrecorded if the journal cannot be written any more."""
+        try:
+            self._drive()
+            return self._report()
+        except RunFolderError as error:
+            hint = f"make room, then go on: qarunner resume {self._journal.folder.name}"
+            raise Unrecorded(error.message, hint=hint) from error
+
+    def _drive(self) -> None:
         pool = Workers(self._transport, WORKERS)
         engine = Engine(
             run=self._run,
@@ -191,7 +205,6 @@ class _Session:
             self._progress.close()
             self._progress = None
             pool.close()
-        return self._report()
 
     def _report(self) -> ExitCode:
         from qarunner.cli.result import show  # noqa: PLC0415

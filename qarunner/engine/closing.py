@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import cancel_request, refusal_of
-from qarunner.engine.outcomes import merge, outcomes_of
+from qarunner.engine.outcomes import merge
 from qarunner.engine.pacing import Kind
 from qarunner.engine.state import Phase
 from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from qarunner.engine.lane import Lane
     from qarunner.engine.machine import Answer
-    from qarunner.engine.state import JobState, Run
+    from qarunner.engine.state import JobState, Run, RunState
     from qarunner.engine.workers import Clock
     from qarunner.entry import Entry
     from qarunner.vendors.api import Call
 
 CANCEL_TRIES = 3
+OVER = frozenset({404, 409, 410})
+"""Answers to a cancel that say that there is nothing to cancel: asking again would not change it."""
 INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
 
 
@@ -72,16 +74,30 @@ class Closer:
         match state.phase:
             case Phase.UNCERTAIN:
                 return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
-            case Phase.DONE if state.runs:
-                return merge(outcomes_of((run.outcomes for run in state.runs.values()), entry))
+            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
+                return None
+            case Phase.RUNNING | Phase.DONE if state.runs:
+                return self._known(state, entry) or merge(())
             case Phase.DONE:
                 return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
             case _:
                 return None
 
+    def _known(self, state: JobState, entry: str, *more: Outcome) -> Outcome | None:
+        """What the job's runs say of an entry so far: a result that was paid for stays in the report."""
+        found = [told for run in state.runs.values() if (told := run.outcome_of(entry)) is not None]
+        return merge([*found, *more]) if found or more else None
+
+    def give_up(self, state: JobState, run: RunState, outcome: Outcome) -> None:
+        """Stops asking for one run; the job's other runs go on."""
+        job, name = state.job.id, run.remote.id
+        self._record(ev.RunGivenUp(at=self._clock.wall(), job=job, run=name, outcome=outcome))
+        self.close_job(state)
+
     def close_entries(self, state: JobState, outcome: Outcome) -> None:
+        """Ends all of a job's entries at once, for a reason that is the job's."""
         for entry in self._run.open_entries(state):
-            self._close(entry, outcome)
+            self._close(entry, self._known(state, entry, outcome) or outcome)
         self._over(state)
 
     def _close(self, entry: str, outcome: Outcome) -> None:
@@ -97,7 +113,8 @@ class Closer:
             message = (
                 f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
             )
-            self._close(entry, Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note))
+            late_one = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note)
+            self._close(entry, self._known(state, entry, late_one) or late_one)
         if self._run.open_entries(state):
             return False
         if late:
@@ -128,7 +145,8 @@ class Closer:
             message = None if answer.ok else refusal_of(self._lane(task.job).vendor, answer).message
         else:
             message = answer.message
-        if message is not None and task.sends < CANCEL_TRIES:
+        over = isinstance(answer, Reply) and answer.status in OVER
+        if message is not None and not over and task.sends < CANCEL_TRIES:
             self._lane(task.job).put(task, self._clock.now() + 1.0)
             return
         wall = self._clock.wall()

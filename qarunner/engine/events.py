@@ -121,6 +121,14 @@ class RemoteFinished(_Event, frozen=True, kw_only=True):
     outcomes: Mapping[str, Outcome]
 
 
+class RunGivenUp(_Event, frozen=True, kw_only=True):
+    """A run is not asked again, and this is what its entries have of it. At the vendor it may go on."""
+
+    run: str
+    job: str
+    outcome: Outcome
+
+
 class RunCancelled(_Event, frozen=True, kw_only=True):
     """A run was asked to stop at the vendor; `message` says why the vendor would not."""
 
@@ -169,6 +177,7 @@ Event: TypeAlias = (
     | Polled
     | Retrying
     | RemoteFinished
+    | RunGivenUp
     | RunCancelled
     | EntryClosed
     | Decided
@@ -187,6 +196,7 @@ DURABLE = (
     Accepted,
     Uncertain,
     RemoteFinished,
+    RunGivenUp,
     RunCancelled,
     EntryClosed,
     Decided,

@@ -35,15 +35,14 @@ class Journal:
     def create(cls, folder: Path, plan: bytes) -> Journal:
         """Makes the folder of a new run. RunFolderError if it exists or cannot be written."""
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _ignore(folder.parent)
+            _make_runs(folder.parent)
             folder.mkdir()
-        except FileExistsError:
-            raise RunFolderError(
-                f"{folder}: there is a run of this id already",
-                hint=f"qarunner resume {folder.name}, or another --run-id",
-            ) from None
         except OSError as error:
+            if isinstance(error, FileExistsError) and folder.is_dir():
+                raise RunFolderError(
+                    f"{folder}: there is a run of this id already",
+                    hint=f"qarunner resume {folder.name}, or another --run-id",
+                ) from None
             raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint="see --runs-dir") from error
         lock = _locked(folder)
         try:
@@ -62,8 +61,8 @@ class Journal:
         lock = _locked(folder)
         try:
             events, whole = read(folder)
-            with (folder / JOURNAL).open("r+b") as file:
-                file.truncate(whole)
+            if (folder / JOURNAL).exists():
+                os.truncate(folder / JOURNAL, whole)
             return cls(folder, lock, whole), events
         except OSError as error:
             lock.release()
@@ -84,9 +83,8 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
-            raise RunFolderError(
-                f"{self.folder / JOURNAL}: cannot be written: {error.strerror}; it could not record: {line.decode()}"
-            ) from error
+            path, lost = self.folder / JOURNAL, line.decode().rstrip()
+            raise RunFolderError(f"{path}: cannot be written: {error.strerror}; it could not record: {lost}") from error
         self._size += len(line)
 
     def close(self) -> None:
@@ -119,27 +117,26 @@ def read(folder: Path) -> tuple[list[ev.Event], int]:
     whole = 0
     lines = data.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            break
         try:
-            if not line.endswith(b"\n"):
-                break
             event = ev.from_line(line)
-        except msgspec.MsgspecError as error:
-            if number == len(lines):
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # Half a line is a torn one; a whole one that is no event of ours was written by somebody else.
+            if number == len(lines) and not isinstance(error, msgspec.ValidationError):
                 break
             raise RunFolderError(
                 f"{path}:{number}: not an event of this qarunner: {error}",
                 hint="use the version that wrote it; nothing was changed",
             ) from error
+        if not events:
+            _check_version(path, event)
         events.append(event)
         whole += len(line)
-    _check_version(path, events)
     return events, whole
 
 
-def _check_version(path: Path, events: list[ev.Event]) -> None:
-    if not events:
-        return
-    first = events[0]
+def _check_version(path: Path, first: ev.Event) -> None:
     if not isinstance(first, ev.RunStarted):
         raise RunFolderError(f"{path}:1: a journal begins with RunStarted, this one with {type(first).__name__}")
     if first.version != ev.VERSION:
@@ -161,17 +158,22 @@ def _locked(folder: Path) -> Lock:
     return lock
 
 
-def _ignore(runs: Path) -> None:
-    """Keeps run folders out of commits; a folder that the user made is left as it is."""
-    marker = runs / ".gitignore"
-    if not marker.exists():
-        with contextlib.suppress(OSError):
-            marker.write_text("*\n")
+def _make_runs(runs: Path) -> None:
+    """Makes the folder of all runs, and keeps it out of commits; one that the user made is left as it is."""
+    if runs.is_dir():
+        return
+    runs.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        (runs / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file that a reader sees either whole or not at all. OSError if it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # A link, a pipe or a device such as /dev/stdout is written to, not replaced.
+        path.write_bytes(data)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 
 class Lock:
@@ -18,13 +21,15 @@ class Lock:
 
     @classmethod
     def acquire(cls, path: Path) -> Lock | None:
-        """Takes the lock, or None if another process has it. OSError if the file cannot be made."""
+        """Takes the lock, or None if another process has it. OSError if there can be no such lock here."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _lock(fd)
-        except OSError:
+        except OSError as error:
             os.close(fd)
-            return None
+            if error.errno in _TAKEN:
+                return None
+            raise
         return cls(fd)
 
     def release(self) -> None:

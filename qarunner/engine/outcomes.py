@@ -38,7 +38,7 @@ def merge(outcomes: Sequence[Outcome]) -> Outcome:
     counts: dict[Verdict, int] = {}
     for outcome in checked:
         for verdict, number in outcome.counts.items():
-            counts[verdict] = counts.get(verdict, 0) + number
+            counts[verdict] = counts.get(verdict, 0) + max(0, number)
     return Outcome(
         verdict=first.verdict,
         cases=tuple(case for outcome in checked for case in outcome.cases),
@@ -46,7 +46,7 @@ def merge(outcomes: Sequence[Outcome]) -> Outcome:
         message=first.message,
         url=first.url,
         raw_status=first.raw_status,
-        duration_s=max((outcome.duration_s or 0.0 for outcome in checked), default=None),
+        duration_s=max((outcome.duration_s for outcome in checked if outcome.duration_s is not None), default=None),
         cause=first.cause,
     )
 
@@ -75,11 +75,6 @@ def _instead(outcome: Outcome, verdict: Verdict, message: str) -> Outcome:
         duration_s=outcome.duration_s,
         cause=outcome.cause,
     )
-
-
-def outcomes_of(outcomes: Iterable[Mapping[str, Outcome] | None], entry: str) -> list[Outcome]:
-    """What several runs say of one entry."""
-    return [found[entry] for found in outcomes if found is not None and entry in found]
 
 
 def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from qarunner.engine.workers import Clock
     from qarunner.vendors.api import Call, Request
 
+LOST_ANSWER = "qarunner was stopped before the vendor's answer was written down"
+
 
 class Settler:
     """Settles jobs, one answer at a time. It knows no pool: the loop sends what it puts into the lanes.
@@ -113,15 +115,14 @@ class Settler:
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
                 lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1), now)
             case Phase.SUBMITTING:
-                message = "qarunner was stopped before the vendor's answer was written down"
-                self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
+                self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=LOST_ANSWER))
                 self.closer.close_job(state)
-            case Phase.RUNNING if any(run.live for run in state.runs.values()):
+            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 lane.established = True
                 self._follow(state, now, first_s=0.0)
-            case Phase.RUNNING:
+            case Phase.RUNNING if any(run.cancelled for run in state.runs.values()):
                 self.closer.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
-            case Phase.UNCERTAIN | Phase.DONE:
+            case Phase.RUNNING | Phase.UNCERTAIN | Phase.DONE:
                 self.closer.close_job(state)
             case _:
                 assert_never(state.phase)
@@ -135,7 +136,7 @@ class Settler:
         for entry in self._run.open_entries(state):
             heapq.heappush(self.deadlines, (now + self._entries[entry].policy.timeout_s - age, entry))
         for run in state.runs.values():
-            if run.live:
+            if run.followed:
                 self._poll(state, run, now + first_s)
 
     def _poll(self, state: JobState, run: RunState, due: float) -> None:
@@ -143,13 +144,13 @@ class Settler:
         lane = self._lane(state)
         request = poll_request(lane.vendor, self._call(state), run.remote)
         if isinstance(request, Never):
-            self._refuse(state, request)
+            self._refuse(state, run, request)
         else:
             lane.put(Task(kind=Kind.READ, job=state, run=run, request=request, poll=request), due)
 
-    def _refuse(self, state: JobState, never: Never) -> None:
+    def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
         refusal = never.refusal
-        self.closer.close_entries(state, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
+        self.closer.give_up(state, run, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]
@@ -257,7 +258,7 @@ class Settler:
             case Again():
                 self._read_again(task, meaning)
             case Never():
-                self._refuse(task.job, meaning)
+                self._refuse(task.job, run, meaning)
             case _:
                 assert_never(meaning)
 
@@ -299,9 +300,9 @@ class Settler:
             return
         cause = task.trouble.exhausted(again, now, established=True)
         if cause is Cause.UNAVAILABLE:
-            self.closer.close_entries(task.job, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
+            self.closer.give_up(task.job, run, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
         elif cause is not None:
-            self.closer.close_entries(task.job, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
+            self.closer.give_up(task.job, run, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:
             wait = task.trouble.backoff(again, self._jitter())
             message, at = again.message, self._clock.wall()

@@ -39,12 +39,22 @@ class RunState:
     total: int | None = None
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
+    given_up: Outcome | None = None
     cancelled: bool = False
 
     @property
     def live(self) -> bool:
         """Whether the vendor still works on it, as far as we know."""
         return self.outcomes is None and not self.cancelled
+
+    @property
+    def followed(self) -> bool:
+        """Whether it is still asked for."""
+        return self.live and self.given_up is None
+
+    def outcome_of(self, entry: str) -> Outcome | None:
+        """What it says of an entry of its job, if it says anything."""
+        return self.given_up if self.outcomes is None else self.outcomes.get(entry)
 
 
 class Making(StrEnum):
@@ -168,6 +178,8 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
                 state.runs[event.run].note = event.message
         case ev.RemoteFinished():
             _finished(run.jobs[event.job], event)
+        case ev.RunGivenUp():
+            run.jobs[event.job].runs[event.run].given_up = event.outcome
         case ev.RunCancelled():
             if event.message is None:
                 run.jobs[event.job].runs[event.run].cancelled = True
@@ -206,6 +218,9 @@ def _resumed(run: Run) -> None:
     for entry in [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]:
         del run.closed[entry], run.closed_at[entry]
     for state in run.jobs.values():
+        for remote in state.runs.values():
+            if remote.given_up is not None and remote.given_up.cause in REOPENED:
+                remote.given_up = None
         if state.phase is Phase.DONE and not state.runs and state.cause in REOPENED:
             state.phase = Phase.WAITING
     for resource in run.resources.values():

@@ -9,11 +9,13 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import requests
 import urllib3
+from requests import exceptions as why
 from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 
@@ -36,6 +38,9 @@ CONNECT_S = 10.0
 READ_S = 60.0
 TOTAL_S = 120.0
 LARGEST_REPLY = 32 * 1024 * 1024
+_STRONG = 8
+"""Shorter secrets are not looked for in the names of an answer's fields: `test` must not eat `testId`."""
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,29 +66,50 @@ class Network:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Network:
-        """What the usual variables say; lower case wins, as it does elsewhere."""
+        """What the usual variables say; lower case wins. UserError for certificates that cannot be read."""
 
         def read(name: str) -> str:
             return environ.get(name.lower()) or environ.get(name) or ""
 
         everything = read("ALL_PROXY")
         proxies = {"https": read("HTTPS_PROXY") or everything, "http": read("HTTP_PROXY") or everything}
-        verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or environ.get("SSL_CERT_FILE")
+        bundle = next((name for name in _BUNDLES if environ.get(name)), None)
+        if bundle:
+            _check_bundle(bundle, environ[bundle])
         return cls(
             proxies={scheme: url for scheme, url in proxies.items() if url},
             no_proxy=read("NO_PROXY"),
-            verify=verify or True,
+            verify=environ[bundle] if bundle else True,
         )
 
     def proxies_for(self, url: str) -> dict[str, str]:
         """No proxy for this machine itself, whatever the variables say."""
         if not self.proxies or is_loopback(urlsplit(url).hostname or ""):
             return {}
-        return {} if should_bypass_proxies(url, no_proxy=self.no_proxy or None) else dict(self.proxies)
+        return {} if should_bypass_proxies(url, no_proxy=self.no_proxy) else dict(self.proxies)
+
+    def passwords(self) -> dict[str, str]:
+        """What proxies are asked with, as written and as meant: a library's error may repeat their URL."""
+        found: dict[str, str] = {}
+        for scheme, url in self.proxies.items():
+            written = url.rpartition("@")[0].partition("//")[2].partition(":")[2]
+            found |= {f"{scheme}_proxy_password": written, f"{scheme}_proxy_password_plain": unquote(written)}
+        return found
+
+
+def _check_bundle(variable: str, path: str) -> None:
+    """Found out now, and not at a create, where nobody could tell whether it had left."""
+    folder = Path(path).is_dir()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{"capath" if folder else "cafile": path})
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise UserError(f"{variable}: {path}: {words}", hint="it names a file of certificates in PEM form") from error
 
 
 def is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    # Not *.localhost: not every resolver keeps these names on this machine.
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -93,12 +119,16 @@ def is_loopback(host: str) -> bool:
 
 def checked_url(url: str, variable: str) -> str:
     """A base URL without its trailing slash. UserError unless it is https, or plain http on loopback."""
+    url = url.strip()
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise UserError(f"{variable}: not a URL: {error}") from error
-    if parts.username or parts.password or parts.query or parts.fragment:
+    except ValueError:
+        # Not in its own words: they may repeat a part of a password.
+        raise UserError(f"{variable}: not a URL", hint="write https://host or https://host:port/path") from None
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise UserError(f"{variable}: has a character that no URL can have")
+    if "@" in parts.netloc or "?" in url or "#" in url:
         raise UserError(f"{variable}: a base URL has no user, password, query or fragment")
     if parts.scheme == "https" and host:
         return url.rstrip("/")
@@ -129,7 +159,13 @@ class Transport:
         self._builds = {build.path: build for build in builds}
         self.uploaded: dict[str, tuple[int, int]] = {}
         """Bytes sent and bytes in all of each upload, for whoever shows progress."""
-        self.scrub = Scrubber({**{f"{name}_key": endpoint.key for name, endpoint in endpoints.items()}, **secrets})
+        keys = {f"{name}_key": endpoint.key for name, endpoint in endpoints.items()}
+        hidden = {**keys, **network.passwords(), **secrets}
+        self.scrub = Scrubber(hidden)
+        self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
+        # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
+        self._proxies = {url: network.proxies_for(url) for url in self.base_urls.values()}
+        self._asking = threading.Lock()
         self._local = threading.local()
 
     def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer:
@@ -182,7 +218,7 @@ class Transport:
                     timeout=(CONNECT_S, READ_S),
                     allow_redirects=False,
                     stream=True,
-                    proxies=self._network.proxies_for(url),
+                    proxies=self._proxies_for(endpoint.base_url),
                 ) as response,
             ):
                 text = self._text(response)
@@ -192,6 +228,13 @@ class Transport:
             return Fault(kind=_kind(error), message=self.scrub(_words(error, endpoint)))
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
         return Reply(status=response.status_code, text=text, headers=headers)
+
+    def _proxies_for(self, base_url: str) -> dict[str, str]:
+        """The proxies of a vendor's host, or of the store that it sends an upload to."""
+        if base_url not in self._proxies:
+            with self._asking:
+                self._proxies[base_url] = self._network.proxies_for(base_url)
+        return self._proxies[base_url]
 
     @contextlib.contextmanager
     def _body(self, request: Request) -> Iterator[Counted | None]:
@@ -234,29 +277,34 @@ class Transport:
         deadline = self._clock() + TOTAL_S
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.iter_content(64 * 1024):
+        # What has come, and no more: a plain read waits for a whole piece, however slowly a server drips it.
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > LARGEST_REPLY or self._clock() > deadline:
                 raise requests.ConnectionError("the answer is too long")
-        return self._scrubbed(b"".join(chunks).decode("utf-8", "replace"))
+        return self._scrubbed(b"".join(chunks).decode("utf-8-sig", "replace"))
 
     def _scrubbed(self, text: str) -> str:
         """The body without secrets. Only strings inside JSON are touched: a secret of digits must not eat a number."""
         plain = self.scrub(text)
-        if plain == text:
+        # JSON can escape every character, and each server does it in its own way: only what is meant can be looked at.
+        if plain == text and "\\" not in text:
             return text
         try:
-            return json.dumps(self._without_secrets(json.loads(text)), ensure_ascii=False)
+            told = json.loads(text)
+            clean = self._without_secrets(told)
+            return text if clean == told else json.dumps(clean, ensure_ascii=False)
         except (ValueError, RecursionError):
             return plain
 
     def _without_secrets(self, value: object) -> object:
         match value:
             case str():
-                return self.scrub(value)
+                # Half a surrogate pair is JSON, but no text: nothing could be written that holds it.
+                return self.scrub(value).encode("utf-8", "replace").decode()
             case dict():
-                return {name: self._without_secrets(inner) for name, inner in value.items()}
+                return {self._scrub_name(name): self._without_secrets(inner) for name, inner in value.items()}
             case list():
                 return [self._without_secrets(inner) for inner in value]
             case _:
@@ -268,11 +316,9 @@ _HANDSHAKE = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_A
 
 def _kind(error: Exception) -> FaultKind:
     """Whether the request can have reached the vendor. In doubt, it can."""
-    if isinstance(
-        error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, requests.exceptions.InvalidSchema)
-    ):
+    if isinstance(error, (why.InvalidURL, why.InvalidHeader, why.InvalidSchema, why.InvalidJSONError)):
         return FaultKind.FORBIDDEN
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or _in_handshake(error):
+    if isinstance(error, (why.ConnectTimeout, why.ProxyError)) or _in_handshake(error):
         return FaultKind.NOT_SENT
     return FaultKind.NOT_SENT if isinstance(_reason(error), urllib3.exceptions.NewConnectionError) else FaultKind.LOST
 
@@ -296,17 +342,20 @@ def _in_handshake(error: BaseException | None) -> bool:
 
 def _words(error: Exception, endpoint: Endpoint) -> str:
     host = urlsplit(endpoint.base_url).netloc
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, why.ConnectTimeout):
         return f"no connection to {host} within {CONNECT_S:.0f} s"
-    if isinstance(error, requests.ReadTimeout):
+    if isinstance(error, why.ReadTimeout):
         return f"no answer from {host} within {READ_S:.0f} s"
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, why.SSLError):
         return f"TLS with {host} failed: {_innermost(error)}"
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, why.ProxyError):
         return f"the proxy to {host} failed: {_innermost(error)}"
-    if _kind(error) is FaultKind.NOT_SENT:
-        return f"cannot connect to {host}: {_innermost(error)}"
-    return f"the connection to {host} was lost: {_innermost(error)}"
+    what = {
+        FaultKind.FORBIDDEN: f"cannot be sent to {host}",
+        FaultKind.NOT_SENT: f"cannot connect to {host}",
+        FaultKind.LOST: f"the connection to {host} was lost",
+    }
+    return f"{what[_kind(error)]}: {_innermost(error)}"
 
 
 def _innermost(error: BaseException) -> str:

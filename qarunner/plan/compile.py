@@ -57,6 +57,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
         for name in dict.fromkeys(entry.vendor for entry in entries)
     }
     resources = Resources(builds)
+    _check_calls(manifest, rows, entries, plans, vendors, metadata)
     jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
     return seal(
         Plan(
@@ -158,6 +159,25 @@ def _rate(text: object, documented: int | None) -> Rate | None:
     if match:
         return Rate(count=max(1, int(match[1])), per_s=_PER_S[match[2]])
     return Rate(count=documented) if documented is not None else None
+
+
+def _check_calls(
+    manifest: Manifest,
+    rows: Sequence[Row],
+    entries: Sequence[Entry],
+    plans: Mapping[str, VendorPlan],
+    vendors: Mapping[str, Vendor],
+    metadata: Metadata,
+) -> None:
+    """What a vendor cannot do in this very build. ManifestError has all of it."""
+    problems = []
+    for row, entry in zip(rows, entries, strict=True):
+        call = Call(entries=(entry,), settings=plans[entry.vendor].settings, metadata=metadata)
+        for complaint in vendors[entry.vendor].check_call(call):
+            place = locate(manifest, row, complaint.path)
+            problems.append(at(manifest, place, complaint.message, complaint.hint))
+    if problems:
+        raise ManifestError(in_order(problems))
 
 
 def _jobs(

@@ -86,6 +86,10 @@ class Metadata:
     event: str | None = None
     build_url: str | None = None
     pr_number: int | None = None
+    branch: str | None = None
+    base_branch: str | None = None
+    pr_title: str | None = None
+    pr_description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,11 @@ class Vendor(Protocol):
         """The request that removes a resource when its last job has ended; None: it stays."""
         del resource, prepared
         return None
+
+    def check_call(self, call: Call) -> Iterable[Complaint]:
+        """What cannot be said of a row alone: whether this build can make the call. Paths lead from its first entry."""
+        del call
+        return ()
 
     def notices(self, call: Call) -> Iterable[str]:
         """What a call changes beyond its own run, in a sentence each: the plan says it before anything is sent."""

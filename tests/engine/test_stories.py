@@ -14,11 +14,11 @@ from qarunner.engine.gate import decide
 from qarunner.engine.loop import Options
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Rate
-from qarunner.vendors.api import Cause, Reply, Verdict
+from qarunner.vendors.api import Cause, RemoteRun, Reply, Verdict
 
 if TYPE_CHECKING:
     from qarunner.engine.machine import Answer
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.api import Call, Request
 
 
 def is_create(request: Request) -> bool:
@@ -332,3 +332,55 @@ def test_what_was_unavailable_is_tried_again_on_resume() -> None:
     assert decide(down.run).exit_code is ExitCode.UNAVAILABLE
     up = Story(plan, VENDORS, Backend(), before=down.events, resumed=True).drive()
     assert verdicts(up) == {"a": "passed", "b": "passed"}
+
+
+class Splitting(type(PLAIN)):  # type: ignore[misc]
+    """Three runs for each create: the ids are those of the create with a letter."""
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
+        (first,) = super().accepted(call, reply)
+        return tuple(RemoteRun(id=f"{first.id}{letter}") for letter in "xyz")
+
+
+def splitting(answers: dict[str, object]) -> Story:
+    """A story of one entry with three runs, of which each has an answer of its own."""
+
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        if request.method == "GET":
+            answer = answers[request.path[-1]]
+            return answer if isinstance(answer, Reply) else ok({"status": answer})
+        return backend.answer(vendor, request, key, now)
+
+    backend = Backend()
+    vendors = {**VENDORS, "plain": Splitting("plain", keyed=False)}
+    return Story(plan_of(entry("a", "plain", timeout_s=100)), vendors, world)
+
+
+def test_one_run_that_nobody_understands_does_not_hide_the_results_of_the_others() -> None:
+    story = splitting({"x": "failed", "y": Reply(status=200, text="?"), "z": "passed"}).drive()
+    outcome = story.run.closed["a"]
+    assert outcome.verdict is Verdict.FAILED
+    assert len(outcome.cases) == 2
+    assert decide(story.run).exit_code is ExitCode.FAILED
+
+
+def test_one_run_that_is_refused_is_no_pass_beside_two_that_are() -> None:
+    story = splitting({"x": "passed", "y": Reply(status=403, text="no"), "z": "passed"}).drive()
+    assert story.run.closed["a"].verdict is Verdict.ERROR
+    assert len(story.run.closed["a"].cases) == 2
+
+
+def test_results_that_came_before_the_time_was_up_stay_in_the_report() -> None:
+    story = splitting({"x": "passed", "y": "running", "z": "passed"}).drive()
+    assert story.run.closed["a"].verdict is Verdict.TIMED_OUT
+    assert len(story.run.closed["a"].cases) == 2
+    assert decide(story.run).exit_code is ExitCode.TIMEOUT
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_cancel_of_what_is_over_is_not_repeated(status: int) -> None:
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return Reply(status=status, text="over") if "cancel" in request.path else None
+
+    story = Story(plan_of(entry("a", "keyed", timeout_s=30)), VENDORS, Backend(lasts=1e9, fault=fault)).drive()
+    assert sum("cancel" in request.path for _, _, request, _ in story.pool.sent) == 1

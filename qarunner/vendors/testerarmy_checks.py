@@ -1,0 +1,222 @@
+"""What TesterArmy cannot do of an entry beyond the capability table: refused with the way to do it instead.
+
+Sources: docs.tester.army and the vendor's OpenAPI file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.vendors.api import Complaint
+from qarunner.vendors.testerarmy_builds import filename_of, has_known_ending, refused_ending
+from qarunner.vendors.testerarmy_kinds import FITS, Kind, is_open, is_uuid, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from qarunner.cursor import Json
+    from qarunner.vendors.api import Call
+
+_WAYS = "save it as an environment and name that in target.environment, or put the test into a group (category_ids)"
+_MOBILE = frozenset({Platform.ANDROID, Platform.IOS})
+_APPS = frozenset({TargetKind.BINARY, TargetKind.BINARY_URL, TargetKind.TARGET_ID, TargetKind.BUNDLE_ID})
+_NEED_APP = frozenset({"build_id", "artifact_filename", "simulator_region", "remove_after"})
+_ONLY_WITH = {"artifact_filename": TargetKind.BINARY_URL, "remove_after": TargetKind.BINARY}
+
+
+class _Row(NamedTuple):
+    """A row as far as it can be read; `target` is its kind and value, `platform` None where it is left open."""
+
+    data: Mapping[str, object]
+    options: Mapping[str, object]
+    settings: Mapping[str, Json]
+    kind: Kind
+    target: tuple[str, object] | None
+
+    @property
+    def mobile(self) -> bool | None:
+        """Whether the platform is one for apps; None where that is known only later."""
+        platform = self.data.get("platform")
+        return None if is_open(platform) else platform in _MOBILE
+
+
+def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+    options = _mapping(row.get("options"))
+    if is_open(options.get("pull_request")) and not any(kind in row for kind in SelectionKind):
+        options = {**options, "pull_request": True}  # nothing else could make the row complete
+    kind = kind_of(row.keys(), options)
+    if kind is None:
+        message = "testerarmy needs a group in category_ids, a test in test_ids, or options.pull_request"
+        yield Complaint(path=(), message=message)
+        return
+    target = next(((name, value) for name, value in _mapping(row.get("target")).items() if value is not None), None)
+    read = _Row(data=row, options=options, settings=settings, kind=kind, target=target)
+    for rule in _RULES:
+        yield from rule(read)
+
+
+def of_build(call: Call) -> Iterator[Complaint]:
+    """What a call lacks because of the build that it is compiled in; no row can tell."""
+    (entry,) = call.entries
+    if entry.options.get("pull_request") is not True:
+        return
+    metadata = call.metadata
+    missing = [
+        name for name, known in (("number", (metadata.pr_number or 0) > 0), ("commit", metadata.commit)) if not known
+    ]
+    if missing:
+        yield Complaint(
+            path=("options", "pull_request"),
+            message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
+            hint="run this entry in pull-request builds alone, or name a group in category_ids",
+        )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+# --- what is to be run ------------------------------------------------------------------------------------------------
+
+
+def _selection(row: _Row) -> Iterator[Complaint]:
+    for kind in SelectionKind:
+        ids = row.data.get(kind)
+        if ids is None:
+            continue
+        if row.kind is Kind.PULL_REQUEST:
+            message = f"{kind} cannot stand beside options.pull_request: TesterArmy chooses the tests of a pull request"
+            yield Complaint(path=(kind,), message=message, hint="take one of them out, or write an entry for each")
+        elif isinstance(ids, list):
+            yield from _ids(kind, ids)
+
+
+def _ids(kind: SelectionKind, ids: list[object]) -> Iterator[Complaint]:
+    if len(ids) > 1 and kind is SelectionKind.TEST_IDS:
+        yield Complaint(
+            path=(kind, 1),
+            message=f"testerarmy starts one test with each create: one test in an entry, got {len(ids)}",
+            hint="name a group in category_ids, or write a variant for each test",
+        )
+    for index, each in enumerate(ids):
+        yield from _uuid((kind, index), each)
+
+
+def _uuid(path: tuple[str | int, ...], value: object) -> Iterator[Complaint]:
+    if value is None or is_open(value) or is_uuid(value):
+        return
+    yield Complaint(
+        path=path,
+        message=f"{value!r} is no id of TesterArmy: its ids are UUIDs",
+        hint="an id looks like 3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f; a name does not do",
+    )
+
+
+# --- what it is pointed at --------------------------------------------------------------------------------------------
+
+
+def _target(row: _Row) -> Iterator[Complaint]:
+    if row.target is None:
+        if row.kind is Kind.PULL_REQUEST and row.mobile is False:
+            message = "a pull request's run on the web needs an address"
+            yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
+        return
+    name, value = row.target
+    path = ("target", name)
+    if refusal := _UNFIT.get((row.kind, name)):
+        yield Complaint(path=path, message=refusal[0], hint=refusal[1])
+        return
+    if name in _APPS and row.mobile is False:
+        yield Complaint(path=path, message="an app needs a platform", hint="add platform: android or ios")
+    if name in {TargetKind.ENVIRONMENT, TargetKind.TARGET_ID}:
+        yield from _uuid(path, value)
+    if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
+        yield from _file(row, name, str(value))
+
+
+_UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
+    (Kind.TEST, TargetKind.WEB_URL): ("testerarmy cannot point a single test at a web_url", _WAYS),
+    (Kind.TEST, TargetKind.BINARY_URL): (
+        "testerarmy cannot download an app for a single test",
+        "upload it: target.binary, or target.target_id of an uploaded one; or put the test into a group (category_ids)",
+    ),
+    (Kind.TEST, TargetKind.BUNDLE_ID): (
+        "testerarmy cannot find a single test's app by its bundle id",
+        "name an uploaded app in target.target_id, or put the test into a group (category_ids)",
+    ),
+    (Kind.PULL_REQUEST, TargetKind.ENVIRONMENT): (
+        "testerarmy cannot run a pull request against a saved environment",
+        "give the address: target.web_url; or name a group in category_ids",
+    ),
+}
+
+
+def _file(row: _Row, name: str, value: str) -> Iterator[Complaint]:
+    """A file by its name. Whether a local build exists, its size and its ending are the table's to check."""
+    written = row.options.get("artifact_filename") if name == TargetKind.BINARY_URL else None
+    if is_open(written):
+        return
+    filename = value if name == TargetKind.BINARY else str(written or filename_of(value))
+    if refused := refused_ending(filename):
+        ending, instead = refused
+        yield Complaint(path=("target", name), message=f"testerarmy takes no {ending}", hint=instead)
+    elif name == TargetKind.BINARY_URL and not has_known_ending(filename):
+        # assumed: the endings of uploads are those of artifacts too
+        yield Complaint(
+            path=("target", name),
+            message="testerarmy must be told the app's file name, and this URL does not end in one",
+            hint="add options.artifact_filename, such as app.apk or app.app.zip",
+        )
+
+
+# --- options and settings ---------------------------------------------------------------------------------------------
+
+
+def _options(row: _Row) -> Iterator[Complaint]:
+    for name in row.options:
+        if reason := _unfit_option(row, name):
+            yield Complaint(path=("options", name), message=f"options.{name} {reason}")
+    named = row.options.get("project_environment_id")
+    if named is not None and row.kind is not Kind.PULL_REQUEST:
+        yield from _uuid(("options", "project_environment_id"), named)
+        if row.target and row.target[0] == TargetKind.ENVIRONMENT:
+            message = "the environment is named twice: here and in target.environment"
+            yield Complaint(path=("options", "project_environment_id"), message=message, hint="take one of them out")
+
+
+def _unfit_option(row: _Row, name: str) -> str | None:
+    fits = FITS.get(name)
+    if fits is None:
+        return None  # an unknown name is the schema's to refuse
+    if row.kind not in fits:
+        return f"goes with {' or '.join(kind for kind in Kind if kind in fits)} alone"
+    if name in _ONLY_WITH and (row.target is None or row.target[0] != _ONLY_WITH[name]):
+        return f"goes with target.{_ONLY_WITH[name]} alone"
+    if name in _NEED_APP and row.mobile is False:
+        return "goes with platform android or ios alone"
+    platform = row.data.get("platform")
+    if name == "device_model" and not (platform is None or is_open(platform) or platform == Platform.IOS):
+        return "goes with platform ios alone"
+    return None
+
+
+def _project(row: _Row) -> Iterator[Complaint]:
+    """Documented: a project's short id does for everything but the paths of uploads."""
+    uploads = row.target is not None and row.target[0] == TargetKind.BINARY
+    if not uploads and row.kind is not Kind.PULL_REQUEST:
+        return
+    what = "an upload" if uploads else "a pull request's run"
+    project = row.settings.get("project")
+    if not project:
+        message = f"testerarmy needs to know the project for {what}"
+        yield Complaint(path=(), message=message, hint="set vendors.testerarmy.project to its id")
+    elif uploads and not is_open(project) and not is_uuid(project):
+        yield Complaint(
+            path=("target", TargetKind.BINARY),
+            message=f"an upload needs the project's id, a UUID: vendors.testerarmy.project is {project!r}",
+            hint="a short id does for everything but uploads",
+        )
+
+
+_RULES: tuple[Callable[[_Row], Iterable[Complaint]], ...] = (_selection, _target, _options, _project)

@@ -1,0 +1,134 @@
+"""What a run means for the build: one exit code, and no real failure is hidden."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from fictional import entry, plan_of
+from worlds import EPOCH, started
+
+from qarunner.engine import events as ev
+from qarunner.engine.gate import Decision, decide
+from qarunner.engine.state import fold
+from qarunner.errors import ExitCode
+from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from qarunner.engine.state import Run
+
+
+def one(verdict: Verdict, cause: Cause | None = None) -> Outcome:
+    return Outcome(verdict=verdict, cases=(Case(id="t", verdict=verdict),), cause=cause)
+
+
+PASSED = one(Verdict.PASSED)
+
+
+def run_of(*outcomes: Outcome | None, free: tuple[int, ...] = (), signal: int | None = None, least: int = 1) -> Run:
+    """A run with an entry for each outcome; those at `free` do not gate, and None stands for one that is open."""
+    entries = [entry(f"e{n}", "plain", allow_failure=n in free) for n in range(len(outcomes))]
+    plan = plan_of(*entries, min_tests=least)
+    closed = [
+        ev.EntryClosed(at=EPOCH, entry=each.id, outcome=outcome)
+        for each, outcome in zip(entries, outcomes, strict=True)
+        if outcome is not None
+    ]
+    interrupted = [ev.Interrupted(at=EPOCH, signal=signal)] if signal else []
+    return fold(plan, [started(EPOCH, plan), *closed, *interrupted])
+
+
+def code(*outcomes: Outcome | None, free: tuple[int, ...] = (), signal: int | None = None, least: int = 1) -> int:
+    return decide(run_of(*outcomes, free=free, signal=signal, least=least)).exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One thing that can go wrong, and the exit code that it has alone."""
+
+    code: int
+    outcome: Outcome = PASSED
+    signal: int | None = None
+    least: int = 0
+
+
+# In the order of section 2 of the contract: "interruption wins, then 9, 1, 4, 6, 8, 7, 75, 3".
+REASONS = {
+    "SIGINT": Reason(code=130, signal=2),
+    "SIGTERM": Reason(code=143, signal=15),
+    "bug": Reason(code=9, outcome=one(Verdict.ERROR, Cause.BUG)),
+    "failed": Reason(code=1, outcome=one(Verdict.FAILED)),
+    "blocked": Reason(code=1, outcome=one(Verdict.BLOCKED)),
+    "credential": Reason(code=4, outcome=one(Verdict.ERROR, Cause.CREDENTIAL)),
+    "allowance": Reason(code=6, outcome=one(Verdict.ERROR, Cause.ALLOWANCE)),
+    "uncertain": Reason(code=8, outcome=one(Verdict.UNKNOWN, Cause.UNCERTAIN)),
+    "refused": Reason(code=8, outcome=one(Verdict.ERROR, Cause.REFUSED)),
+    "unknown": Reason(code=8, outcome=one(Verdict.UNKNOWN)),
+    "cancelled": Reason(code=8, outcome=one(Verdict.CANCELLED)),
+    "error": Reason(code=8, outcome=one(Verdict.ERROR)),
+    "timed out": Reason(code=7, outcome=one(Verdict.TIMED_OUT)),
+    "unavailable": Reason(code=75, outcome=one(Verdict.ERROR, Cause.UNAVAILABLE)),
+    "too few": Reason(code=3, least=100),
+}
+ORDER = (130, 143, 9, 1, 4, 6, 8, 7, 75, 3)
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_each_reason_has_its_code(name: str) -> None:
+    reason = REASONS[name]
+    assert code(PASSED, reason.outcome, signal=reason.signal, least=reason.least) == reason.code
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.combinations(REASONS, 2)][1:])
+def test_of_two_reasons_the_worse_one_wins(first: str, second: str) -> None:
+    one_, other = REASONS[first], REASONS[second]
+    found = code(
+        PASSED, one_.outcome, other.outcome, signal=one_.signal or other.signal, least=max(one_.least, other.least)
+    )
+    assert found == min(one_.code, other.code, key=ORDER.index)
+
+
+def test_only_passes_are_green() -> None:
+    for verdict in Verdict:
+        assert (code(one(verdict)) == 0) == (verdict in GOOD)
+        assert (code(PASSED, one(verdict)) == 0) == (verdict in GOOD | {Verdict.SKIPPED})
+
+
+def test_an_entry_that_is_still_open_is_no_pass() -> None:
+    assert code(PASSED, None) == 8
+    assert code(None, signal=2) == 130
+    assert code() == 3
+
+
+@pytest.mark.parametrize("name", [name for name, reason in REASONS.items() if reason.outcome is not PASSED])
+def test_an_entry_that_may_fail_never_decides(name: str) -> None:
+    assert code(PASSED, REASONS[name].outcome, None, free=(1, 2)) == 0
+
+
+def test_tests_that_do_not_gate_do_not_count_as_finished() -> None:
+    assert code(PASSED, free=(0,)) == 3
+    assert code(PASSED, PASSED, free=(0,), least=2) == 3
+    assert code(one(Verdict.FAILED), free=(0,), least=0) == 0
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_test_is_finished_if_it_ran_to_an_end(verdict: Verdict) -> None:
+    decision = decide(run_of(PASSED, one(verdict)))
+    assert decision.finished == (2 if verdict in FINISHED else 1)
+
+
+def test_min_tests_counts_tests_not_entries() -> None:
+    several = Outcome(verdict=Verdict.PASSED, cases=tuple(Case(id=str(n), verdict=Verdict.PASSED) for n in range(3)))
+    counted = Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 4, Verdict.SKIPPED: 9})
+    assert decide(run_of(several, counted, least=7)) == Decision(exit_code=ExitCode.OK, finished=7)
+    assert decide(run_of(several, counted, least=8)) == Decision(exit_code=ExitCode.NOTHING, finished=7)
+
+
+def test_a_single_bad_test_in_a_category_decides_whatever_the_run_is_called() -> None:
+    mixed = Outcome(
+        verdict=Verdict.CANCELLED, counts={Verdict.PASSED: 5, Verdict.FAILED: 1}, message="stopped after a failure"
+    )
+    assert code(mixed) == 1
+    assert code(Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 5, Verdict.TIMED_OUT: 1})) == 7

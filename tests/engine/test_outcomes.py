@@ -1,0 +1,100 @@
+"""Nothing that did not pass ever becomes a pass, and every test is counted."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from qarunner.engine.outcomes import distrust, merge, tally, worst
+from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
+
+VERDICTS = st.sampled_from(Verdict)
+CASES = st.builds(Case, id=st.sampled_from("abc"), verdict=VERDICTS)
+OUTCOMES = st.builds(
+    Outcome,
+    verdict=VERDICTS,
+    cases=st.lists(CASES, max_size=4).map(tuple),
+    counts=st.dictionaries(VERDICTS, st.integers(-1, 5), max_size=4),
+    message=st.none() | st.just("why"),
+    duration_s=st.none() | st.floats(0, 100),
+    cause=st.none() | st.sampled_from(Cause),
+)
+
+
+def parts(outcome: Outcome) -> list[Verdict]:
+    return [case.verdict for case in outcome.cases] + [each for each, number in outcome.counts.items() if number > 0]
+
+
+def passing(*verdicts: Verdict) -> Outcome:
+    return Outcome(verdict=Verdict.PASSED, cases=tuple(Case(id=str(v), verdict=v) for v in verdicts))
+
+
+@given(OUTCOMES)
+def test_distrust_never_makes_a_pass(outcome: Outcome) -> None:
+    checked = distrust(outcome)
+    assert checked.verdict == outcome.verdict or checked.verdict not in GOOD
+    if checked.verdict in GOOD:
+        assert FINISHED.intersection(parts(checked))
+        assert set(parts(checked)) <= GOOD | {Verdict.SKIPPED}
+    assert (checked.cases, checked.counts, checked.cause) == (outcome.cases, outcome.counts, outcome.cause)
+    assert distrust(checked) == checked
+
+
+def test_a_pass_needs_a_test_that_finished() -> None:
+    for hollow in (passing(), passing(Verdict.SKIPPED), Outcome(verdict=Verdict.FLAKY, counts={Verdict.PASSED: 0})):
+        assert distrust(hollow).verdict is Verdict.UNKNOWN
+        assert distrust(hollow).message == "no test finished"
+    assert distrust(passing(Verdict.PASSED, Verdict.SKIPPED)).verdict is Verdict.PASSED
+    assert distrust(Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 1})).verdict is Verdict.PASSED
+
+
+def test_a_pass_that_one_of_its_tests_contradicts_is_what_the_test_says() -> None:
+    for verdict in set(Verdict) - GOOD - {Verdict.SKIPPED}:
+        assert distrust(passing(Verdict.PASSED, verdict)).verdict is verdict
+
+
+@given(st.lists(OUTCOMES, max_size=4))
+@example([])
+def test_a_merge_passes_only_if_each_part_may(outcomes: list[Outcome]) -> None:
+    merged = merge(outcomes)
+    checked = [distrust(outcome) for outcome in outcomes]
+    assert merged.verdict is worst(outcome.verdict for outcome in checked)
+    if merged.verdict in GOOD:
+        assert all(outcome.verdict in GOOD | {Verdict.SKIPPED} for outcome in checked)
+        assert FINISHED.intersection(parts(merged))
+    assert merged.cases == tuple(case for outcome in outcomes for case in outcome.cases)
+    told = [outcome.duration_s for outcome in outcomes if outcome.duration_s is not None]
+    assert merged.duration_s == max(told, default=None)
+
+
+@given(st.lists(OUTCOMES, max_size=4))
+def test_the_order_of_runs_decides_nothing(outcomes: list[Outcome]) -> None:
+    assert merge(outcomes).verdict is merge(outcomes[::-1]).verdict
+
+
+def test_an_entry_of_which_nothing_is_said_is_unknown() -> None:
+    assert merge(()).verdict is Verdict.UNKNOWN
+    assert worst(()) is Verdict.UNKNOWN
+
+
+@given(OUTCOMES, st.integers(0, 5))
+def test_a_tally_counts_every_test_and_hides_no_verdict(outcome: Outcome, expected: int) -> None:
+    counts = tally(outcome, expected)
+    known = len(outcome.cases) + sum(number for number in outcome.counts.values() if number > 0)
+    assert all(number > 0 for number in counts.values())
+    if known == 0:
+        assert counts == {outcome.verdict: max(1, expected)}
+    else:
+        contradicted = outcome.verdict not in GOOD and outcome.verdict not in parts(outcome)
+        assert sum(counts.values()) == known + contradicted
+    assert outcome.verdict in GOOD or counts[outcome.verdict] > 0
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=4))
+def test_merging_loses_no_test(outcomes: list[Outcome]) -> None:
+    for verdict in Verdict:
+        number = sum(
+            sum(case.verdict is verdict for case in outcome.cases) + max(0, outcome.counts.get(verdict, 0))
+            for outcome in outcomes
+        )
+        assert tally(merge(outcomes), 0).get(verdict, 0) >= number

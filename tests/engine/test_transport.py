@@ -1,0 +1,699 @@
+"""The way to the network, over real sockets: what was sent, what can have arrived, and who learns a secret."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from qarunner.engine import transport
+from qarunner.engine.machine import Fault, FaultKind
+from qarunner.engine.transport import Endpoint, Network, Transport, checked_url
+from qarunner.errors import UserError
+from qarunner.vendors.api import Reply, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from qarunner.engine.machine import Answer
+
+KEY = "the-key-of-the-vendor"
+SECRET = 's3cr&t/"é<>'
+GET = Request(method="GET", path="/runs/1")
+CREATE = Request(method="POST", path="/runs", body={"tests": ["a"]})
+
+
+class Server:
+    """Accepts connections, reads a request from each, and lets `answer` do what it likes with the socket."""
+
+    def __init__(self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._answer = answer
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                raw, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._threads.append(threading.Thread(target=self._serve, args=(raw,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, raw: socket.socket) -> None:
+        raw.settimeout(5)
+        with contextlib.suppress(OSError), raw:
+            connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
+            with connection:
+                while request := read_request(connection):
+                    self.requests.append(request)
+                    self._answer(connection)
+
+    def close(self) -> None:
+        # Only a shutdown wakes a thread that waits in accept.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+
+def read_request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (piece := connection.recv(65536)):
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    left = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
+    while left > 0 and (piece := connection.recv(left)):
+        data, left = data + piece, left - len(piece)
+    return data
+
+
+def http(body: bytes | str, *headers: str, status: str = "200 OK") -> bytes:
+    data = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
+
+
+def says(data: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(data)
+
+
+def says_and_closes(data: bytes) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return answer
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(answer, tls)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def sender(
+    url: str,
+    *,
+    secrets: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    auth: tuple[str, str] = ("Authorization", "Bearer {key}"),
+    header: str | None = "Idempotency-Key",
+) -> Iterator[Transport]:
+    endpoint = Endpoint(base_url=url, auth=auth, key=KEY, idempotency_header=header)
+    made = Transport({"v": endpoint}, secrets or {}, Network.of(environ or {}), clock)
+    try:
+        yield made
+    finally:
+        made._session().close()
+
+
+def send(
+    url: str, request: Request = CREATE, *, key: str | None = None, fresh: bool = True, **options: object
+) -> Answer:
+    with sender(url, **options) as made:  # type: ignore[arg-type]
+        return made.send("v", request, key=key, fresh=fresh)
+
+
+def fault(answer: Answer) -> Fault:
+    assert isinstance(answer, Fault), answer
+    return answer
+
+
+def reply(answer: Answer) -> Reply:
+    assert isinstance(answer, Reply), answer
+    return answer
+
+
+def told(text: str, **options: object) -> Reply:
+    """The reply that a server's body becomes."""
+    with serving(says(http(text))) as server:
+        return reply(send(server.url, **options))  # type: ignore[arg-type]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and vendor.test, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:vendor.test"
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-subj", "/CN=vendor.test", "-addext", names, "-out", str(cert), "-keyout", str(key)]
+    subprocess.run(["openssl", *words, *files], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.fixture(scope="session")
+def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+# --- what can have reached the vendor -------------------------------------------------------------------------------
+
+
+def test_a_refused_port_was_not_reached() -> None:
+    port = free_port()
+    found = fault(send(f"http://127.0.0.1:{port}"))
+    assert found.kind is FaultKind.NOT_SENT
+    assert found.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
+
+
+def test_a_host_without_an_address_was_not_reached() -> None:
+    found = fault(send("https://nowhere.invalid"))
+    assert found.kind is FaultKind.NOT_SENT
+    assert found.message.startswith("cannot connect to nowhere.invalid: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a full backlog is left unanswered by Linux")
+def test_a_connection_that_takes_too_long_was_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CONNECT_S", 0.2)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003  socket's own signature
+            waiting.connect_ex(listener.getsockname())
+        found = fault(send(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    assert found.kind is FaultKind.NOT_SENT
+    assert "within" in found.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!",
+        b"220 mail.example.com ESMTP\r\n",
+        b"\x00\xff\x16garbage\r\n\r\n",
+    ],
+    ids=[
+        "nothing",
+        "half a body",
+        "half a chunk",
+        "no chunk",
+        "no gzip",
+        "another protocol",
+        "garbage",
+    ],
+)
+def test_a_request_without_a_whole_answer_may_have_been_carried_out(data: bytes) -> None:
+    with serving(says_and_closes(data)) as server:
+        found = fault(send(server.url))
+        assert found.kind is FaultKind.LOST
+        assert found.message.startswith(f"the connection to 127.0.0.1:{server.port} was lost: ")
+        assert len(server.requests) == 1
+
+
+def test_an_answer_that_ends_in_its_header_has_nothing_to_read_a_run_from() -> None:
+    with serving(says_and_closes(b'HTTP/1.1 200 OK\r\nX-Id: {"id": 1}\r\nContent-Le')) as server:
+        assert reply(send(server.url)).text == ""
+
+
+def test_a_request_that_nobody_answers_in_time_may_have_been_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "READ_S", 0.1)
+    with serving(lambda _: time.sleep(0.3)) as server:
+        found = fault(send(server.url))
+    assert found.kind is FaultKind.LOST
+    assert found.message.startswith("no answer from 127.0.0.1:")
+
+
+def test_tls_to_a_server_without_tls_was_not_sent() -> None:
+    with serving(says(http("{}"))) as server:
+        listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=_speak_plainly, args=(listener,))
+        thread.start()
+        found = fault(send(f"https://127.0.0.1:{listener.getsockname()[1]}"))
+        thread.join()
+        assert not server.requests
+    assert found.kind is FaultKind.NOT_SENT
+    assert found.message.startswith("TLS with 127.0.0.1:")
+
+
+def _speak_plainly(listener: socket.socket) -> None:
+    with listener, listener.accept()[0] as connection:
+        connection.recv(65536)
+        connection.sendall(http("what?", status="400 Bad Request"))
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_request(tls: ssl.SSLContext) -> None:
+    with serving(says(http("{}")), tls) as server:
+        found = fault(send(f"https://127.0.0.1:{server.port}"))
+        assert not server.requests
+    assert found.kind is FaultKind.NOT_SENT
+    assert "self-signed certificate" in found.message
+
+
+def test_a_certificate_for_another_host_gets_no_request(tls: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
+    with serving(says(http("{}")), tls) as server:
+        found = fault(send(f"https://localhost:{server.port}", environ={"SSL_CERT_FILE": str(certificate[0])}))
+        assert not server.requests
+    assert found.kind is FaultKind.NOT_SENT
+
+
+def test_a_body_that_is_no_json_is_not_sent() -> None:
+    with serving(says(http("{}"))) as server:
+        found = fault(send(server.url, Request(method="POST", path="/runs", body={"n": float("nan")})))
+        assert server.connections == 0
+    assert found.kind is FaultKind.FORBIDDEN
+    assert "cannot be sent to" in found.message
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
+def test_a_server_that_drips_is_given_up_when_the_time_is_over(head: str) -> None:
+    def drip(connection: socket.socket) -> None:
+        chunk = "\r\n186a0" if "chunked" in head else ""
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n{chunk}\r\n".encode())
+        for _ in range(200):
+            connection.sendall(b" ")
+            time.sleep(0.02)
+
+    seconds = iter(range(0, 100_000, 50))
+    began = time.monotonic()
+    with serving(drip) as server:
+        found = fault(send(server.url, GET, clock=lambda: float(next(seconds))))
+    assert found.kind is FaultKind.LOST
+    assert "too long" in found.message
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_beyond_all_bounds_is_not_read(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 100_000)
+    for size, good in ((100_000, True), (100_001, False)):
+        body = b"x" * size
+        data = gzip.compress(body) if encoding == "gzip" else body
+        with serving(says(http(data, f"Content-Encoding: {encoding}"))) as server:
+            answer = send(server.url, GET)
+        assert isinstance(answer, Reply) is good
+        assert len(answer.text) == size if isinstance(answer, Reply) else answer.kind is FaultKind.LOST
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_sent_as_the_adapter_wrote_it() -> None:
+    request = Request(
+        method="POST", path="/runs/a b/ü", query=(("q", "x y&z"), ("q", "2")), body={"n": 1, "e": "é", "none": None}
+    )
+    with serving(says(http("{}"))) as server:
+        reply(send(f"{server.url}/base", request, key="key-1"))
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /base/runs/a%20b/%C3%BC?q=x+y%26z&q=2 HTTP/1.1"
+    assert f"Authorization: Bearer {KEY}" in lines
+    assert "Idempotency-Key: key-1" in lines
+    assert "Content-Type: application/json" in lines
+    assert json.loads(body) == {"n": 1, "e": "é", "none": None}
+
+
+def test_a_read_carries_neither_a_body_nor_an_idempotency_key() -> None:
+    with serving(says(http("{}"))) as server:
+        reply(send(server.url, GET, auth=("X-API-Key", "{key}")))
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert f"X-API-Key: {KEY}" in head.decode().split("\r\n")
+    assert b"idempotency" not in head.lower()
+    assert not body
+
+
+def test_a_vendor_without_idempotency_keys_gets_none() -> None:
+    with serving(says(http("{}"))) as server:
+        reply(send(server.url, CREATE, key="key-1", header=None))
+    assert b"key-1" not in server.requests[0]
+
+
+def test_an_answer_is_handed_over_whatever_its_status() -> None:
+    with serving(says(http("busy", "Retry-After: 7", "X-Odd: Ä", status="503 Busy"))) as server:
+        found = reply(send(server.url, GET))
+    assert (found.status, found.text, found.headers["retry-after"]) == (503, "busy", "7")
+    assert all(name == name.lower() for name in found.headers)
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark() -> None:
+    assert told('\ufeff{"id": 1}').json().get("id").integer() == 1
+
+
+def test_connections_are_kept_unless_a_fresh_one_is_asked_for() -> None:
+    with serving(says(http("{}"))) as server, sender(server.url) as made:
+        for _ in range(3):
+            reply(made.send("v", GET, key=None, fresh=False))
+        assert server.connections == 1
+        reply(made.send("v", CREATE, key=None, fresh=True))
+        assert server.connections == 2
+
+
+def test_redirects_are_not_followed_and_the_credential_stays() -> None:
+    for status in ("301 Moved", "302 Found", "303 See Other", "307 Again", "308 Gone"):
+        with serving(says(http("{}"))) as other:
+            moved = http("", f"Location: http://localhost:{other.port}/", status=status)
+            with serving(says(moved)) as server:
+                found = reply(send(server.url, CREATE))
+            assert found.status == int(status[:3])
+            assert other.connections == 0
+
+
+def test_the_programs_own_environment_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    with serving(says(http("{}"))) as server:
+        reply(send(server.url, GET))
+    assert f"Authorization: Bearer {KEY}".encode() in server.requests[0]
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_placeholders_become_text_on_the_way_out_alone() -> None:
+    name = "⟦secret:TOKEN⟧"
+    request = Request(
+        method="POST",
+        path=f"/x/{name}",
+        query=(("t", name),),
+        body={
+            "list": [name, {"deep": f"a {name}"}],
+            "quoted": "⟦secret:TOKEN:urlencode⟧",
+            "b": "⟦secret:TOKEN:b64encode⟧",
+        },
+    )
+    with serving(says(http("{}"))) as server:
+        reply(send(server.url, request, secrets={"TOKEN": "p?#w rd"}))
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /x/p%3F%23w%20rd?t=p%3F%23w+rd HTTP/1.1\r\n")
+    encoded = base64.b64encode(b"p?#w rd").decode()
+    expected = {"list": ["p?#w rd", {"deep": "a p?#w rd"}], "quoted": "p%3F%23w%20rd", "b": encoded}
+    assert json.loads(body) == expected
+    assert name in request.path
+
+
+APPEARANCES = {
+    "raw": SECRET,
+    "quoted": quote(SECRET, safe=""),
+    "quoted but for slashes": quote(SECRET),
+    "base64": base64.b64encode(SECRET.encode()).decode(),
+    "base64 for URLs": base64.urlsafe_b64encode(SECRET.encode()).decode(),
+    "escaped": json.dumps(SECRET)[1:-1],
+}
+
+
+@pytest.mark.parametrize("form", APPEARANCES)
+def test_a_secret_that_comes_back_is_a_placeholder_again(form: str) -> None:
+    text = APPEARANCES[form]
+    for body in (json.dumps({"message": f"no {text}!"}), f"<p>no {text}!</p>"):
+        found = told(body, secrets={"TOKEN": SECRET})
+        assert text not in found.text
+        assert "⟦secret:TOKEN⟧" in found.text
+    assert told(json.dumps({"m": text}), secrets={"TOKEN": SECRET}).json().get("m").text().startswith("⟦secret:TOKEN⟧")
+
+
+@pytest.mark.parametrize(
+    "escaped",
+    ["\\u0073\\u0033k&t", "s3k\\u0026t", "".join(f"\\u{ord(char):04X}" for char in "s3k&t")],
+    ids=["letters", "as Go does", "all of it"],
+)
+def test_json_that_escapes_in_its_own_way_hides_no_secret(escaped: str) -> None:
+    found = told(f'{{"message": "no {escaped}!"}}', secrets={"TOKEN": "s3k&t"})
+    assert found.json().get("message").text() == "no ⟦secret:TOKEN⟧!"
+
+
+def test_a_secret_in_a_fields_name_is_taken_out_unless_it_is_a_common_word() -> None:
+    found = told('{"tok-12345": {"testId": 1}, "m": "tok-12345 test"}', secrets={"TOKEN": "tok-12345", "WORD": "test"})
+    assert json.loads(found.text) == {
+        "⟦secret:TOKEN⟧": {"testId": 1},
+        "m": "⟦secret:TOKEN⟧ ⟦secret:WORD⟧",
+    }
+
+
+def test_a_secret_of_digits_breaks_no_number() -> None:
+    found = told('{"total": 123456, "pin": "123456", "list": [123456.5]}', secrets={"PIN": "123456"})
+    assert json.loads(found.text) == {"total": 123456, "pin": "⟦secret:PIN⟧", "list": [123456.5]}
+
+
+def test_an_answer_without_a_secret_is_left_byte_for_byte() -> None:
+    text = '{"a" :1.0,  "b": "x\\u00e9\\n", "c": 1e400, "a": 2}'
+    assert told(text, secrets={"TOKEN": SECRET}).text == text
+
+
+def test_half_a_surrogate_pair_becomes_text_that_can_be_written_down() -> None:
+    found = told('{"message": "bad \\ud83d!", "good": "\\ud83d\\ude00"}')
+    assert found.json().get("message").text() == "bad ?!"
+    assert found.json().get("good").text() == "😀"
+
+
+def test_the_credential_is_taken_out_of_bodies_and_headers() -> None:
+    with serving(says(http(f'{{"error": "{KEY} is unknown"}}', f"X-Echo: {KEY}", status="401 No"))) as server:
+        found = reply(send(server.url, GET))
+    assert KEY not in repr(found)
+    assert found.json().get("error").text() == "⟦secret:v_key⟧ is unknown"
+
+
+def test_no_fault_tells_a_credential_or_a_secret() -> None:
+    request = Request(method="GET", path="/⟦secret:TOKEN⟧", query=(("t", "⟦secret:TOKEN⟧"),))
+    with serving(says_and_closes(f"HTTP/1.1 {KEY} tok-12345\r\n\r\n".encode())) as server:
+        urls = (f"http://127.0.0.1:{free_port()}", server.url, "https://nowhere.invalid")
+        for url in urls:
+            found = fault(send(url, request, secrets={"TOKEN": "tok-12345"}))
+            assert KEY not in repr(found)
+            assert "tok-12345" not in repr(found)
+
+
+def test_an_endpoint_does_not_print_its_key() -> None:
+    endpoint = Endpoint(base_url="https://vendor.test", auth=("X", "{key}"), key=KEY)
+    assert KEY not in f"{endpoint} {endpoint!r}"
+
+
+# --- proxies and certificates ---------------------------------------------------------------------------------------
+
+
+def tunnel(port: int) -> Callable[[socket.socket], None]:
+    """Answers CONNECT for whatever host with a tunnel to a port of this machine."""
+
+    def answer(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as target:
+            connection.sendall(b"HTTP/1.1 200 Established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
+            back.start()
+            _pump(connection, target)
+            back.join(timeout=5)
+
+    return answer
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_carries_the_request_and_sees_nothing_of_it(
+    variable: str, tls: ssl.SSLContext, certificate: tuple[Path, Path]
+) -> None:
+    with serving(says(http('{"id": 1}')), tls) as vendor, serving(tunnel(vendor.port)) as proxy:
+        environ = {variable: f"http://user:pass@127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(certificate[0])}
+        found = reply(send("https://vendor.test", CREATE, environ=environ))
+    assert found.json().get("id").integer() == 1
+    assert proxy.requests[0].startswith(b"CONNECT vendor.test:443 ")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:pass") in proxy.requests[0]
+    assert KEY.encode() not in b"".join(proxy.requests)
+    assert KEY.encode() in vendor.requests[0]
+    assert b"Proxy-Authorization" not in vendor.requests[0]
+
+
+def test_a_proxy_that_refuses_has_passed_nothing_on() -> None:
+    with serving(says_and_closes(http("", status="407 Proxy Authentication Required"))) as proxy:
+        environ = {"HTTPS_PROXY": f"http://user:hunter-2@127.0.0.1:{proxy.port}"}
+        found = fault(send("https://vendor.test", environ=environ))
+    assert found.kind is FaultKind.NOT_SENT
+    assert found.message.startswith("the proxy to vendor.test failed: ")
+    assert "407" in found.message
+    assert "hunter-2" not in found.message
+
+
+def test_a_proxy_that_is_not_there_has_passed_nothing_on() -> None:
+    found = fault(send("https://vendor.test", environ={"HTTPS_PROXY": f"http://127.0.0.1:{free_port()}"}))
+    assert found.kind is FaultKind.NOT_SENT
+
+
+def test_a_proxy_url_that_cannot_be_read_does_not_tell_its_password() -> None:
+    found = fault(send("https://vendor.test", environ={"HTTPS_PROXY": "http://user:hunter%202@proxy:port"}))
+    assert found.kind is FaultKind.FORBIDDEN
+    assert "hunter" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "direct"),
+    [
+        ("vendor.test", "https://vendor.test", True),
+        ("vendor.test", "https://api.vendor.test", True),
+        (".vendor.test", "https://api.vendor.test", True),
+        ("vendor.test", "https://notvendor.test", False),
+        ("10.0.0.0/8", "https://10.1.2.3", True),
+        ("10.0.0.0/8", "https://11.1.2.3", False),
+        ("*", "https://vendor.test", True),
+        ("", "https://vendor.test", False),
+    ],
+)
+def test_no_proxy_is_read_as_everywhere(
+    no_proxy: str,
+    url: str,
+    direct: bool,  # noqa: FBT001  a table's column
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "" if direct else "*")
+    monkeypatch.setenv("no_proxy", "" if direct else "*")
+    for name in ("NO_PROXY", "no_proxy"):
+        network = Network.of({"HTTPS_PROXY": "http://proxy:1", name: no_proxy})
+        assert network.proxies_for(url) == ({} if direct else {"https": "http://proxy:1"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "[::1]"])
+def test_this_machine_is_never_asked_through_a_proxy(host: str) -> None:
+    network = Network.of({"HTTP_PROXY": "http://proxy:1", "ALL_PROXY": "http://proxy:2"})
+    assert network.proxies_for(f"http://{host}:8080/x") == {}
+
+
+def test_many_threads_decide_about_proxies_without_touching_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests sets no_proxy in os.environ while it compares hosts, which two threads cannot do at once."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    touched: list[str] = []
+    with (
+        serving(says(http("{}"))) as server,
+        sender(server.url, environ={"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a"}) as made,
+    ):
+        monkeypatch.setattr(transport, "should_bypass_proxies", lambda *_, **__: touched.append("again"))
+        reply(made.send("v", GET, key=None, fresh=True))
+    assert not touched
+
+
+def test_the_usual_variables_name_the_certificates(
+    tls: ssl.SSLContext, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(certificate[0].read_bytes())
+    with serving(says(http("{}")), tls) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            assert isinstance(send(url, environ={variable: str(certificate[0])}), Reply)
+    both = Network.of({"REQUESTS_CA_BUNDLE": str(other), "SSL_CERT_FILE": str(certificate[0])})
+    assert both.verify == str(other)
+    assert Network.of({}).verify is True
+
+
+def test_certificates_that_cannot_be_read_are_said_before_anything_is_sent(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    for path, reason in ((tmp_path / "none.pem", "No such file"), (empty, "no certificate or crl found")):
+        with pytest.raises(UserError, match=f"REQUESTS_CA_BUNDLE: {path}: .*{reason}"):
+            Network.of({"REQUESTS_CA_BUNDLE": str(path)})
+    assert Network.of({"REQUESTS_CA_BUNDLE": str(tmp_path)}).verify == str(tmp_path)
+
+
+# --- base URLs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("https://api.vendor.test", "https://api.vendor.test"),
+        ("https://api.vendor.test/v1/", "https://api.vendor.test/v1"),
+        (" https://api.vendor.test\n", "https://api.vendor.test"),
+        ("HTTPS://api.vendor.test:8443", "HTTPS://api.vendor.test:8443"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.1.2.3", "http://127.1.2.3"),
+        ("http://localhost:8080/doksi", "http://localhost:8080/doksi"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_base_urls_that_are_taken(url: str, clean: str) -> None:
+    assert checked_url(url, "V_URL") == clean
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.vendor.test",
+        "http://127.0.0.1.evil.com",
+        "http://localhost.evil",
+        "http://evil.localhost.com",
+        "http://vendor.localhost",
+        "http://2130706433",
+        "http://0.0.0.0",
+        "http://[::2]",
+        "http://10.0.0.1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "//vendor.test",
+        "vendor.test",
+        "",
+        "https://",
+        "https:///path",
+        "https://user@vendor.test",
+        "https://user:hunter2@vendor.test",
+        "https://@vendor.test",
+        "http://127.0.0.1@vendor.test",
+        "https://vendor.test/?a=b",
+        "https://vendor.test/?",
+        "https://vendor.test/#",
+        "https://vendor.test/#x",
+        "https://ven\ndor.test",
+        "https://ven dor.test",
+        "https://vendor.test\\@evil.com",
+        "https://vendor.test:port",
+        "https://user:hunt/er2@vendor.test",
+        "https://[::1",
+    ],
+)
+def test_base_urls_that_are_refused(url: str) -> None:
+    with pytest.raises(UserError) as caught:
+        checked_url(url, "V_URL")
+    assert caught.value.message.startswith("V_URL: ")
+    assert "hunt" not in f"{caught.value.message} {caught.value.hint}"

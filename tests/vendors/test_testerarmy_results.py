@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qarunner.cursor import UnexpectedData
+from qarunner.engine.outcomes import merge
+from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.vendors.api import (
+    GOOD,
+    Build,
+    Call,
+    Finished,
+    Prepared,
+    RemoteRun,
+    Reply,
+    Resource,
+    ResourceKind,
+    Running,
+    Verdict,
+)
+from qarunner.vendors.testerarmy import VENDOR
+
+if TYPE_CHECKING:
+    from qarunner.vendors.api import Outcome
+
+TEST = "11111111-1111-4111-8111-111111111111"
+OTHER = "99999999-9999-4999-8999-999999999999"
+GROUP = "22222222-2222-4222-8222-222222222222"
+PROJECT = "33333333-3333-4333-8333-333333333333"
+
+
+def call(kind: SelectionKind = SelectionKind.CATEGORY_IDS, each: str = GROUP) -> Call:
+    entry = Entry(
+        id="smoke",
+        vendor="testerarmy",
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        selection=Selection(kind=kind, ids=(each,)),
+    )
+    return Call(entries=(entry,))
+
+
+def reply(body: object, status: int = 200) -> Reply:
+    return Reply(status=status, text=json.dumps(body))
+
+
+def read(run: RemoteRun, body: dict[str, Any]) -> Outcome:
+    status = VENDOR.read(call(), run, [reply({"id": run.id, **body})], polls=1)
+    assert isinstance(status, Finished)
+    return status.outcomes["smoke"]
+
+
+PASS: dict[str, Any] = {"status": "completed", "output": {"result": "PASS"}}
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+
+words = st.sampled_from(["PASS", "FAILED", "pass", "PASSED", "SUCCESS", "", None, True, 1])
+bodies = st.fixed_dictionaries(
+    {"status": st.sampled_from(["completed", "failed", "cancelled"])},
+    optional={
+        "output": st.none()
+        | st.fixed_dictionaries(
+            {}, optional={"result": words, "kind": st.sampled_from(["planner_skipped", "other", None])}
+        ),
+        "error": st.sampled_from([None, "", "boom", {}, {"code": None, "message": None}, {"code": "X"}]),
+        "testId": st.sampled_from([None, TEST, TEST.upper(), OTHER]),
+    },
+)
+memos = st.fixed_dictionaries(
+    {}, optional={"cancelled": st.sampled_from([True]), "doubt": st.just("why"), "test": st.just(TEST)}
+)
+
+
+@given(bodies, memos)
+@settings(deadline=None)
+def test_a_pass_is_completed_with_pass_and_nothing_against_it(body: dict[str, Any], memo: dict[str, Any]) -> None:
+    outcome = read(RemoteRun(id="run-1", memo=memo), body)
+    output = body.get("output") or {}
+    may_pass = (
+        body["status"] == "completed"
+        and output.get("result") == "PASS"
+        and output.get("kind") != "planner_skipped"
+        and not memo.keys() & {"cancelled", "doubt"}
+        and body.get("error") not in ("boom", {"code": "X"})
+        and not ("test" in memo and body.get("testId") == OTHER)
+    )
+    assert (outcome.verdict in GOOD) is may_pass
+    if body["status"] == "completed" and output.get("result") == "FAILED":
+        assert outcome.verdict is Verdict.FAILED
+    assert outcome.verdict is Verdict.PASSED or outcome.message or output.get("result") == "FAILED"
+    assert outcome.raw_status
+    assert outcome.raw_status.startswith(body["status"])
+
+
+@pytest.mark.parametrize("word", ["queued", "running"])
+def test_two_words_are_in_progress(word: str) -> None:
+    assert VENDOR.read(call(), RemoteRun(id="r"), [reply({"status": word})], polls=0) == Running(note=word)
+
+
+@pytest.mark.parametrize("word", ["passed", "PASS", "Completed", "skipped", "done", "", None, 7])
+def test_an_unknown_word_is_read_again_and_never_believed(word: object) -> None:
+    with pytest.raises(UnexpectedData, match="status"):
+        VENDOR.read(call(), RemoteRun(id="r"), [reply({**PASS, "status": word})], polls=0)
+
+
+def test_a_run_that_is_not_found_is_no_result() -> None:
+    with pytest.raises(UnexpectedData, match="NotFound: no such run"):
+        VENDOR.read(call(), RemoteRun(id="r"), [reply({"error": "NotFound", "message": "no such run"}, 404)], polls=0)
+
+
+def test_ids_are_the_same_in_either_case() -> None:
+    run = RemoteRun(id=TEST, memo={"test": "abcdefab-1111-4111-8111-111111111111"})
+    outcome = read(run, {**PASS, "id": TEST, "testId": "ABCDEFAB-1111-4111-8111-111111111111"})
+    assert outcome.verdict is Verdict.PASSED
+    assert outcome.cases[0].id == "abcdefab-1111-4111-8111-111111111111"
+
+
+KEYS = st.sampled_from(
+    re.findall(
+        r"\w+",
+        """
+        id testId status output result kind reason featureName description screenshots issues steps stepResults error
+        code message title summary errorCode type name severity reproductionSteps expectedBehavior screenshotUrl
+        durationMs autoRetryCount runId runIds queuedRunIds cancelledRunIds count groupId batchId uploadUrl storageKey
+        app
+        """,
+    )
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["PASS", "planner_skipped"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=8),
+    max_leaves=25,
+)
+ANY_END = st.fixed_dictionaries(
+    {"status": st.sampled_from(["completed", "failed", "cancelled", "queued"])},
+    optional=dict.fromkeys(["output", "error", "testId", "stepResults", "durationMs", "autoRetryCount"], JSON),
+)
+
+
+@given(ANY_END | JSON, memos | st.just({"nothing": "queued"}))
+@settings(deadline=None)
+def test_any_status_is_read_or_cannot_be(body: object, memo: dict[str, Any]) -> None:
+    with contextlib.suppress(UnexpectedData):
+        status = VENDOR.read(call(), RemoteRun(id="run-1", memo=memo), [reply(body)], polls=0)
+        assert not isinstance(status, Finished) or set(status.outcomes) == {"smoke"}
+
+
+# --- the runs of a create ---------------------------------------------------------------------------------------------
+
+names = st.sampled_from(["r1", "r2", "r3", "r4"])
+ids = st.lists(names, unique=True) | st.none()
+odd = st.lists(names | st.sampled_from([None, "", "..", True, "\ud800"]))
+
+
+@given(
+    st.sampled_from(["queued", "cancelled", "new", None]),
+    st.fixed_dictionaries(
+        {}, optional={"runIds": ids | odd, "queuedRunIds": ids | odd, "cancelledRunIds": ids | odd, "runId": names}
+    ),
+    st.none() | st.integers(0, 6),
+)
+@settings(deadline=None)
+def test_every_run_of_a_create_is_followed_and_only_what_ran_can_pass(
+    status: str | None, lists: dict[str, Any], count: int | None
+) -> None:
+    told = [each for name in ("runIds", "queuedRunIds", "cancelledRunIds") for each in lists.get(name) or ()]
+    good = {each for each in [*told, lists.get("runId")] if each in {"r1", "r2", "r3", "r4"}}
+    try:
+        runs = VENDOR.accepted(call(), reply({"status": status, **lists, "count": count}, 202))
+    except UnexpectedData:
+        assert not good
+        return
+    if good:
+        assert {run.id for run in runs} == good
+        assert len(runs) == len(good)
+    else:
+        assert len(runs) == 1
+        assert not count
+        assert len(told) == 0
+    outcome = merge([read(run, PASS) for run in runs])
+    whole = len(good) >= (count or 0) and all(each in good for each in told)
+    stopped = status == "cancelled" or any(each in good for each in lists.get("cancelledRunIds") or ())
+    assert (outcome.verdict is Verdict.PASSED) is (bool(good) and whole and not stopped)
+
+
+@given(JSON | st.dictionaries(KEYS, JSON))
+@settings(deadline=None)
+def test_any_answer_to_a_create_is_read_or_cannot_be(body: object) -> None:
+    for kind, each in ((SelectionKind.CATEGORY_IDS, GROUP), (SelectionKind.TEST_IDS, TEST)):
+        with contextlib.suppress(UnexpectedData):
+            for run in VENDOR.accepted(call(kind, each), reply(body, 202)):
+                assert VENDOR.poll(call(kind, each), run).path.isascii()
+                VENDOR.cancel(call(kind, each), run)
+
+
+def test_one_cancelled_run_of_a_group_is_not_hidden_by_the_others() -> None:
+    body = {"status": "queued", "runIds": ["r1", "r2"], "queuedRunIds": ["r1"], "cancelledRunIds": ["r2"], "count": 2}
+    ran, stopped = VENDOR.accepted(call(), reply(body, 202))
+    outcome = merge([read(ran, PASS), read(stopped, {"status": "cancelled"})])
+    assert outcome.verdict is Verdict.CANCELLED
+    assert [case.verdict for case in outcome.cases] == [Verdict.PASSED, Verdict.CANCELLED]
+
+
+def test_a_create_that_started_nothing_is_cancelled_whatever_is_read_then() -> None:
+    (run,) = VENDOR.accepted(call(), reply({"status": "queued", "runIds": [], "count": 0}, 202))
+    assert VENDOR.cancel(call(), run) is None
+    for answer in (reply({"runs": []}), reply({}, 404), Reply(status=200, text="<html>")):
+        status = VENDOR.read(call(), run, [answer], polls=0)
+        assert isinstance(status, Finished)
+        assert status.outcomes["smoke"].verdict is Verdict.CANCELLED
+
+
+# --- uploads ----------------------------------------------------------------------------------------------------------
+
+RESOURCE = Resource(
+    id="build-1",
+    vendor="testerarmy",
+    kind=ResourceKind.BUILD,
+    build=Build(path="build/app.apk", filename="app.apk", size=10, sha256="00"),
+    data={"project": PROJECT},
+)
+
+
+@given(st.lists(JSON | st.dictionaries(KEYS, JSON | st.just("https://up.example/\ud800")), max_size=4))
+@settings(deadline=None)
+def test_any_answer_on_the_way_to_an_app_is_read_or_cannot_be(answers: list[object]) -> None:
+    with contextlib.suppress(UnexpectedData):
+        step = VENDOR.prepare(RESOURCE, "token", [reply(answer) for answer in answers])
+        if isinstance(step, Prepared):
+            assert all(step.values.values())
+        else:
+            assert step.path.encode()
+            assert (step.file is not None) is step.path.startswith("http")
+
+
+def test_an_upload_goes_where_no_credential_goes() -> None:
+    granted = reply({"uploadUrl": "https://up.example/x", "storageKey": "k"})
+    app = reply({"app": {"id": "a1"}}, 201)
+    replies = [granted, reply(None), app]
+    steps = [VENDOR.prepare(RESOURCE, "token", replies[:count]) for count in range(4)]
+    paths = [getattr(step, "path", None) for step in steps]
+    upload = f"/projects/{PROJECT}/mobile/upload"
+    assert paths == [upload, "https://up.example/x", f"{upload}/confirm", None]
+    assert steps[3] == Prepared(values={"app_id": "a1"})
+    assert VENDOR.release(RESOURCE, Prepared(values={"app_id": "a1"})) is None
