@@ -13,22 +13,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qarunner.cursor import Cursor
-    from qarunner.vendors.api import Reply
+    from qarunner.vendors.api import Metadata, Reply
 
 _SHOWN = 200
+_SHORT = 7
 _CREDENTIAL_STATUSES = frozenset({401, 403})
 
 
 def path_id(cursor: Cursor) -> str:
     """An id that can be asked for again: `.` and `..` would name another resource, and broken text none at all."""
-    found = cursor.identifier()
-    try:
-        found.encode()
-    except UnicodeEncodeError:
-        raise cursor.fail("an id of valid characters") from None
+    found = body_id(cursor)
     if found in {".", ".."}:
         raise cursor.fail("an id")
     return found
+
+
+def body_id(cursor: Cursor) -> str:
+    """An id that can be sent back; broken text is none."""
+    found = cursor.identifier()
+    if not is_text(found):
+        raise cursor.fail("an id of valid characters")
+    return found
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be sent at all: JSON can hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def segment(text: str) -> str:
@@ -48,6 +62,11 @@ def count(cursor: Cursor) -> int | None:
     if (number := cursor.integer()) < 0:
         raise cursor.fail("a number of tests")
     return number
+
+
+def short_commit(metadata: Metadata) -> str | None:
+    """The commit as people write it; None where it is not known."""
+    return metadata.commit[:_SHORT] if metadata.commit else None
 
 
 def refusal(reply: Reply, *keys: str) -> Refusal:

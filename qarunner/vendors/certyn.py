@@ -1,4 +1,4 @@
-"""Certyn: one create starts one run of a process or of tags; its status tells counters, not single tests.
+"""Certyn: one create starts one run of a process or of tags; its status tells counters, and single tests on request.
 
 Sources: dev.certyn.io/docs (api-reference, ci, api-keys, auth-and-config, run-results, status-lifecycle), called
 "documented" below; what was read from the vendor's published CLI and action is called "client".
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from qarunner.cursor import Cursor
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors import answers
+from qarunner.vendors import answers, certyn_details, certyn_projects
 from qarunner.vendors.api import (
     Capabilities,
     Complaint,
     Finished,
+    More,
     Pacing,
     RemoteRun,
     Request,
     Running,
+    Vendor,
     VendorInfo,
+    use,
 )
 from qarunner.vendors.certyn_results import outcome, progress
 
@@ -28,22 +31,20 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Metadata, Refusal, Reply, Status, Vendor
+    from qarunner.vendors.api import Call, Metadata, Need, Prepared, Refusal, Reply, Resource, Status
 
 _RUNS = "/api/ci/runs"
 _NOT_FOUND = 404
 _UNSEEN_POLLS = 3
 """For how many polls a new run may not be found yet (client: the vendor's action bears it as often)."""
 
-_NO_ADDRESS = "a preview URL needs a certyn environment of its own: create it and name it in target.environment"
-_NO_BUILD = "certyn tests web environments, not builds: name one in target.environment"
+_NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
 _NO_DEVICE = "certyn tests web environments alone: use `platform: web`, or leave it out"
 
+_TARGETS = frozenset({TargetKind.ENVIRONMENT, TargetKind.WEB_URL})
+
 CAPABILITIES = Capabilities(
-    targets={
-        None: frozenset({TargetKind.ENVIRONMENT}),
-        Platform.WEB: frozenset({TargetKind.ENVIRONMENT}),
-    },
+    targets={None: _TARGETS, Platform.WEB: _TARGETS},
     target_required=False,
     selections=frozenset({SelectionKind.CATEGORY_IDS, SelectionKind.TAGS}),
     several_ids=False,
@@ -51,7 +52,6 @@ CAPABILITIES = Capabilities(
     per_test_results=False,
     instead={
         "test_ids": "certyn cannot run single tests; name a process in category_ids, or tags",
-        "web_url": _NO_ADDRESS,
         "binary": _NO_BUILD,
         "binary_url": _NO_BUILD,
         "target_id": _NO_BUILD,
@@ -82,13 +82,19 @@ INFO = VendorInfo(
         "environment": {
             "type": "string",
             "minLength": 1,
-            "description": "The environment of entries without target.environment; else the project's default one",
+            "description": "The environment of entries without a target; else the project's default one. Each "
+            "target.web_url gets a new environment, for which the key needs the scope platform:manage",
+        },
+        "details": {
+            "type": "boolean",
+            "description": "Whether to ask for the single tests of a run that ended: two more reads, for which the key "
+            "needs the scope execution:read. Default true; without them the report shows numbers",
         },
     },
 )
 
 
-class Certyn:
+class Certyn(Vendor):
     """The adapter. A 404 to a poll is handed to `read`: a new run may not be visible yet."""
 
     info = INFO
@@ -108,15 +114,23 @@ class Certyn:
                 message="certyn needs a process in category_ids, or tags, or options.instruction",
             )
 
-    def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
-        return [(entry,) for entry in entries]
+    def resources(self, call: Call) -> Iterable[Need]:
+        return certyn_projects.needs(call)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+        return certyn_projects.prepare(resource, token, replies)
+
+    def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002
+        return certyn_projects.release(prepared)
+
+    def notices(self, call: Call) -> Iterable[str]:
+        return certyn_projects.notices(call)
 
     def submit(self, call: Call) -> Request:
         (entry,) = call.entries
-        environment = entry.target.value if entry.target else call.settings.get("environment")
         fields: dict[str, Json] = {
             "projectSlug": call.settings["project"],
-            "environmentKey": environment,
+            "environmentKey": _environment(call, entry),
             **_selection(entry),
             **_metadata(call.metadata),
             "instruction": entry.options.get("instruction"),
@@ -148,7 +162,10 @@ class Certyn:
             return progress(state, body)
         (entry,) = call.entries
         promised = answers.count(Cursor(run.memo.get("tests"), "memo.tests"))
-        return Finished(outcomes={entry.id: outcome(state, body, promised, run.url)})
+        counted = outcome(state, body, promised, run.url)
+        if request := certyn_details.request(call.settings, run, replies[1:]):
+            return More(request=request, best_effort=True)
+        return Finished(outcomes={entry.id: certyn_details.detailed(counted, replies[2:])})
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
         path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
@@ -156,6 +173,15 @@ class Certyn:
 
     def refused(self, reply: Reply) -> Refusal:
         return answers.refusal(reply, "error", "details")
+
+
+def _environment(call: Call, entry: Entry) -> Json:
+    """A key: the entry's own, that of the environment made for its address, or the settings'."""
+    if entry.target is None:
+        return call.settings.get("environment")
+    if entry.target.kind is TargetKind.WEB_URL:
+        return use(certyn_projects.NEED, certyn_projects.KEY)
+    return entry.target.value
 
 
 def _selection(entry: Entry) -> dict[str, Json]:

@@ -36,7 +36,7 @@ def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> 
         message=message,
         url=body.get("appUrl").text_or(url),
         raw_status=body.get("conclusion").text_or(state),
-        duration_s=_duration(body),
+        duration_s=duration(body),
     )
 
 
@@ -84,16 +84,16 @@ def _counters(body: Cursor, promised: int | None) -> _Counters:
 
 def _findings(state: str, counters: _Counters, promised: int | None) -> Iterator[tuple[Verdict, str]]:
     """Why the run is no pass, the weightiest reason first."""
+    if counters.failed:
+        yield Verdict.FAILED, some(counters.failed, "failed")
+    if counters.blocked:
+        yield Verdict.BLOCKED, some(counters.blocked, "blocked")
     if state == "cancelled":
         # The documented shell loop lets a cancelled run pass; the vendor's own CLI and action do not.
         yield Verdict.CANCELLED, "the run was cancelled at Certyn"
-    if counters.failed:
-        yield Verdict.FAILED, _some(counters.failed, "failed")
-    if counters.blocked:
-        yield Verdict.BLOCKED, _some(counters.blocked, "blocked")
     if counters.aborted:
         # assumed: an aborted test was stopped at the vendor before it had a verdict, as in a cancelled run
-        yield Verdict.CANCELLED, _some(counters.aborted, "aborted")
+        yield Verdict.CANCELLED, some(counters.aborted, "aborted")
     if doubt := _doubt(counters, promised):
         yield Verdict.UNKNOWN, doubt
     if counters.skipped == counters.total:
@@ -107,7 +107,7 @@ def _doubt(counters: _Counters, promised: int | None) -> str | None:
     if counters.total == 0:
         return "no test ran"
     if counters.pending:
-        return f"the run is over, but {_some(counters.pending, 'pending')}"
+        return f"the run is over, but {some(counters.pending, 'pending')}"
     if counters.told != counters.total:
         return f"Certyn counts {counters.total} tests, but tells the result of {counters.told}"
     if promised is not None and counters.total < promised:
@@ -116,11 +116,13 @@ def _doubt(counters: _Counters, promised: int | None) -> str | None:
     return None
 
 
-def _some(number: int, what: str) -> str:
+def some(number: int, what: str) -> str:
+    """`1 test failed`, `2 tests failed`."""
     return f"{number} {'test' if number == 1 else 'tests'} {what}"
 
 
-def _duration(body: Cursor) -> float | None:
+def duration(body: Cursor) -> float | None:
+    """Seconds between the two times of a run or of one of its tests."""
     started, ended = (body.get(name).text_or("") or "" for name in ("startedAt", "completedAt"))
     try:
         seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()

@@ -1,6 +1,6 @@
 """Doksi: one create takes a whole matrix; its run has one status, and one result for each test and destination.
 
-Sources: docs.doksi.ai/api-reference/triggerRun, /getRun and docs.doksi.ai/integrations/cicd.
+Sources: docs.doksi.ai/api-reference/triggerRun, /getRun, /upload-android-binary and docs.doksi.ai/integrations/cicd.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from qarunner.cursor import Cursor, UnexpectedData
 from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
-from qarunner.vendors import answers, doksi_groups
+from qarunner.vendors import answers, doksi_builds, doksi_groups
 from qarunner.vendors.api import (
+    BuildRules,
     Capabilities,
     Cause,
     Complaint,
@@ -19,7 +20,9 @@ from qarunner.vendors.api import (
     Refusal,
     RemoteRun,
     Request,
+    Vendor,
     VendorInfo,
+    use,
 )
 from qarunner.vendors.doksi_results import ENDED, outcomes, progress
 
@@ -27,25 +30,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cursor import Json
-    from qarunner.entry import Authentication, Entry
-    from qarunner.vendors.api import Call, Reply, Status, Vendor
+    from qarunner.entry import Authentication, Entry, Target
+    from qarunner.vendors.api import Call, Need, Prepared, Reply, Resource, Status
 
-_NO_UPLOAD = "uploads are not part of this version yet: give target_id or binary_url"
 _NAMES = "doksi chooses tests by test_ids or category_ids"
 
 CAPABILITIES = Capabilities(
     targets={
         Platform.WEB: frozenset({TargetKind.WEB_URL}),
-        Platform.ANDROID: frozenset({TargetKind.BINARY_URL, TargetKind.TARGET_ID}),
+        Platform.ANDROID: frozenset({TargetKind.BINARY_URL, TargetKind.BINARY, TargetKind.TARGET_ID}),
     },
     target_required=True,
     selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
     artifacts=True,
+    # Documented: a zip of one .apk, or of base.apk with split_config.*.apk, which a folder holds here; a bare .apk is
+    # zipped first. No size limit is documented.
+    builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True)},
     instead={
         "ios": "doksi tests web and android",
         "tags": _NAMES,
-        "binary": _NO_UPLOAD,
-        "bundle_id": "doksi downloads an APK from binary_url, or takes an uploaded build's target_id",
+        "bundle_id": "doksi takes a build: target.binary, an uploaded one's target_id, or a public APK's binary_url",
         "environment": "doksi is given an address: use target.web_url",
         "options": "doksi has none for an entry; vendors.doksi.extra adds fields to the whole request",
     },
@@ -71,7 +75,7 @@ INFO = VendorInfo(
 )
 
 
-class Doksi:
+class Doksi(Vendor):
     """The adapter. Doksi has neither an idempotency key nor a cancel call."""
 
     info = INFO
@@ -94,6 +98,12 @@ class Doksi:
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         return doksi_groups.group(entries)
+
+    def resources(self, call: Call) -> Iterable[Need]:
+        return doksi_builds.needs(call)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:  # noqa: ARG002
+        return doksi_builds.prepare(resource, replies)
 
     def submit(self, call: Call) -> Request:
         matrix = [_row(entry) for entry in call.entries]
@@ -123,9 +133,6 @@ class Doksi:
             return progress(status, body)
         return Finished(outcomes=outcomes(call.entries, run, body))
 
-    def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
-        return None
-
     def refused(self, reply: Reply) -> Refusal:
         return _over_allowance(reply) or answers.refusal(reply, "error")
 
@@ -141,12 +148,18 @@ def _row(entry: Entry) -> dict[str, Json]:
         raise ValueError(f"{entry.id}: the capability table let an incomplete entry through")
     row: dict[str, Json] = {
         "platform": entry.platform.value,
-        entry.target.kind.value: entry.target.value,
+        **_target(entry.target),
         entry.selection.kind.value: list(entry.selection.ids),
     }
     if entry.artifacts:
         row["artifacts"] = [_artifact(artifact) for artifact in entry.artifacts]
     return row
+
+
+def _target(target: Target) -> dict[str, Json]:
+    if target.kind is TargetKind.BINARY:
+        return {"target_id": use(target.value, doksi_builds.TARGET_ID)}
+    return {target.kind.value: target.value}
 
 
 def _artifact(artifact: Authentication) -> dict[str, Json]:

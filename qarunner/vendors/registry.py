@@ -19,9 +19,10 @@ GROUP = "qarunner.vendors.v1"
 
 _BUILTIN = {
     "certyn": "qarunner.vendors.certyn:VENDOR",
+    "docketqa": "qarunner.vendors.docketqa:VENDOR",
     "doksi": "qarunner.vendors.doksi:VENDOR",
+    "testerarmy": "qarunner.vendors.testerarmy:VENDOR",
 }
-_TO_COME = frozenset({"docketqa", "testerarmy"})
 
 
 def names_builtin() -> tuple[str, ...]:
@@ -31,7 +32,7 @@ def names_builtin() -> tuple[str, ...]:
 
 def names() -> tuple[str, ...]:
     """Every vendor that can be named. Looks through all installed distributions, which takes about 50 ms."""
-    added = {point.name for point in _entry_points()} - _TO_COME
+    added = {point.name for point in _entry_points()}
     return tuple(sorted(added.union(_BUILTIN)))
 
 
@@ -40,9 +41,25 @@ def get(name: str) -> Vendor:
     if name in _BUILTIN:  # first, so that no plugin can take a built-in vendor's name and thereby its credential
         module, _, attribute = _BUILTIN[name].partition(":")
         return cast("Vendor", getattr(import_module(module), attribute))
-    if name in _TO_COME:
-        raise UserError(f"vendor {name!r} is not available in this version yet", hint=choose(name, names_builtin()))
     return _plugin(name)
+
+
+def available() -> tuple[list[Vendor], list[UserError]]:
+    """Every vendor that can be loaded, and the reason for each that cannot."""
+    found: list[Vendor] = []
+    broken: list[UserError] = []
+    for name in names():
+        try:
+            found.append(get(name))
+        except UserError as error:
+            broken.append(error)
+    return found, broken
+
+
+def described(name: str) -> str:
+    """A vendor with whoever is to be told of its bugs."""
+    found = () if name in _BUILTIN else tuple(_entry_points().select(name=name))
+    return f"vendor {name!r} of the distribution {_distribution(found[0])}" if found else f"vendor {name!r}"
 
 
 def _entry_points() -> EntryPoints:
@@ -65,12 +82,14 @@ def _plugin(name: str) -> Vendor:
 def _loaded(point: EntryPoint) -> Vendor:
     try:
         vendor = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that ends the program, maybe with 0, is as broken as any
         reason = f"{type(error).__name__}: {error}"
         raise _broken(point, f"cannot be loaded: {reason}") from error
     called = getattr(getattr(vendor, "info", None), "name", None)
     if called != point.name:
         raise _broken(point, f"is not an adapter of that name: {point.value} has info.name {called!r}")
+    if isinstance(vendor, type):
+        raise _broken(point, f"is a class and not an adapter: {point.value} has to be an instance of it")
     return cast("Vendor", vendor)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,18 @@ from hypothesis import strategies as st
 from qarunner.cursor import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import answers, registry
-from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
+from qarunner.vendors.api import (
+    Build,
+    Call,
+    Finished,
+    More,
+    Prepared,
+    RemoteRun,
+    Reply,
+    Resource,
+    ResourceKind,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Vendor
@@ -42,6 +54,8 @@ KEYS = st.sampled_from(
         run_id status tests_total tests_passed tests_failed tests_running duration_seconds results result_id test_id
         test_name url destination platform web_url error requested remaining runId state total passed failed blocked
         aborted skipped pending appUrl retryAfterSeconds conclusion startedAt completedAt testCaseCount details
+        upload_id upload_url target_id projects id slug defaultProjectId items testOutcome testCaseId testCaseName
+        summaryMarkdown failedItems blockedItems totalItems
         """,
     )
 )
@@ -69,9 +83,49 @@ def entry(name: str, vendor: str) -> Entry:
     )
 
 
+MOST_REPLIES = 20
+"""No adapter asks for more about one run, or for one resource, with the few things that a made-up reply holds."""
+
+
+def followed(vendor: Vendor, call: Call, run: RemoteRun, reply: Reply, polls: int) -> Finished | None:
+    """What a poll comes to where each `More` is answered in the same way; None while the run goes on."""
+    got = [reply]
+    while isinstance(status := vendor.read(call, run, got, polls=polls), More):
+        assert len(got) < MOST_REPLIES
+        got.append(reply)
+    return status if isinstance(status, Finished) else None
+
+
+def make(vendor: Vendor, reply: Reply) -> None:
+    """Every resource that the vendor may need, where each request for it is answered in the same way."""
+    targets = vendor.info.capabilities.targets
+    for platform, kind in [(platform, kind) for platform, kinds in targets.items() for kind in kinds]:
+        row = replace(entry("a", vendor.info.name), platform=platform, target=Target(kind=kind, value="build/app.apk"))
+        for need in vendor.resources(Call(entries=(row,), settings=SETTINGS)):
+            build = Build(path=need.path, filename="app.apk", size=1, sha256="0" * 64) if need.path else None
+            assert build is None or need.kind is ResourceKind.BUILD  # a pinned build needs no file
+            resource = Resource(id="r", vendor=vendor.info.name, kind=need.kind, build=build, data=need.data)
+            with contextlib.suppress(UnexpectedData):
+                made(vendor, resource, reply)
+
+
+def made(vendor: Vendor, resource: Resource, reply: Reply) -> None:
+    got: list[Reply] = []
+    while not isinstance(step := vendor.prepare(resource, "0a1b2c3d4e5f", got), Prepared):
+        assert len(got) < MOST_REPLIES
+        step.path.encode()
+        assert step.file is None or step.path.startswith(("https://", "http://", "/"))
+        got.append(reply)
+    assert all(value.encode() for value in step.values.values())
+    vendor.release(resource, step)
+
+
+SETTINGS = {"project": "t1"}
+
+
 def use(vendor: Vendor, reply: Reply, polls: int) -> None:
     """Every reading method, one after the other as the engine calls them."""
-    call = Call(entries=(entry("a", vendor.info.name),))
+    call = Call(entries=(entry("a", vendor.info.name),), settings=SETTINGS)
     assert vendor.refused(reply).message
     runs = [RemoteRun(id="run-1", memo={"tests": 1})]
     with contextlib.suppress(UnexpectedData):
@@ -80,10 +134,12 @@ def use(vendor: Vendor, reply: Reply, polls: int) -> None:
         assert vendor.poll(call, run).path.isascii()
         vendor.cancel(call, run)
         try:
-            status = vendor.read(call, run, [reply], polls=polls)
+            status = followed(vendor, call, run, reply, polls)
         except UnexpectedData:
             continue
-        assert not isinstance(status, Finished) or set(status.outcomes) == {"a"}
+        assert status is None or set(status.outcomes) == {"a"}
+    if reply.ok:
+        make(vendor, reply)
 
 
 @pytest.mark.parametrize("name", registry.names_builtin())
@@ -100,8 +156,12 @@ def test_an_arbitrary_end_is_never_green_without_a_result(name: str, text: str) 
     vendor = registry.get(name)
     body = {"status": "passed", "state": "completed", "conclusion": "success", "x": json.loads(text)}
     reply = Reply(status=200, text=json.dumps(body))
-    status = vendor.read(Call(entries=(entry("a", name),)), RemoteRun(id="run-1"), [reply], polls=1)
-    assert isinstance(status, Finished)
+    try:
+        call = Call(entries=(entry("a", name),), settings=SETTINGS)
+        status = followed(vendor, call, RemoteRun(id="run-1"), reply, 1)
+    except UnexpectedData:
+        return
+    assert status is not None
     assert status.outcomes["a"].verdict is Verdict.UNKNOWN
 
 

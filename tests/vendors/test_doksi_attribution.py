@@ -62,7 +62,8 @@ def matrices(draw: st.DrawFn) -> tuple[Entry, ...]:
         if platform is Platform.WEB:
             target = Target(kind=TargetKind.WEB_URL, value=draw(st.sampled_from(URLS)))
         else:
-            target = Target(kind=TargetKind.TARGET_ID, value=draw(st.sampled_from(["bin_1", "bin_2"])))
+            kinds = [TargetKind.TARGET_ID, TargetKind.BINARY]
+            target = Target(kind=draw(st.sampled_from(kinds)), value=draw(st.sampled_from(["one", "two"])))
         kind = draw(st.sampled_from([SelectionKind.TEST_IDS] * 3 + [SelectionKind.CATEGORY_IDS]))
         ids = draw(st.lists(st.sampled_from(TESTS), min_size=1, max_size=3, unique=True))
         return Entry(

@@ -1,14 +1,15 @@
 """Every folder of tests/golden/vendor is a case: what an adapter makes of `call.json` and of a vendor's replies.
 
-`call.json`: `ask` (submit, poll, cancel, accepted, read or refused), `entries` with the manifest's own keys, and where
-they matter `settings`, `metadata`, `run` and `polls`. A reply is `reply*.json` (`status`, `headers`, `body` as JSON) or
-`reply*.txt` (a line with the status, then the body as it is). The answer is `request.json` or `result.json`.
+`call.json`: `ask` (resources, notices, prepare, release, submit, accepted, poll, read, cancel or refused), `entries`
+with the manifest's own keys, and where they matter `settings`, `metadata`, `run`, `polls`, `resource`, `token` and
+`prepared`. A reply is `reply*.json` (`status`, `headers`, `body` as JSON) or `reply*.txt` (a line with the status, then
+the body as it is). The answer is `request.json` or `result.json`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from qarunner.entry import (
     TargetKind,
 )
 from qarunner.vendors import registry
-from qarunner.vendors.api import Call, Metadata, RemoteRun, Reply
+from qarunner.vendors.api import Build, Call, Metadata, Prepared, RemoteRun, Reply, Resource, ResourceKind
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Vendor
@@ -82,18 +83,46 @@ def _short(value: object) -> Any:  # noqa: ANN401
     return [_short(found) for found in value] if isinstance(value, (list, tuple)) else value
 
 
+def resource(vendor: Vendor, told: dict[str, Any]) -> Resource:
+    build = Build(**told["build"]) if "build" in told else None
+    kind = ResourceKind(told["kind"])
+    return Resource(id="resource-1", vendor=vendor.info.name, kind=kind, build=build, data=told.get("data", {}))
+
+
 def answered(vendor: Vendor, case: dict[str, Any], got: list[Reply]) -> Any:  # noqa: ANN401
+    if "resource" in case:
+        return _of_resource(vendor, case, got)
     entries = tuple(entry(vendor.info.name, row) for row in case.get("entries", ()))
-    settings, metadata = case.get("settings", {}), Metadata(**case.get("metadata", {}))
-    call = Call(entries=entries, settings=settings, metadata=metadata)
-    run = RemoteRun(**case.get("run", {"id": "run-1"}))
-    match case["ask"]:
+    call = Call(entries=entries, settings=case.get("settings", {}), metadata=Metadata(**case.get("metadata", {})))
+    return _of_run(vendor, call, case, got) if "run" in case or got else _of_call(vendor, call, case["ask"])
+
+
+def _of_resource(vendor: Vendor, case: dict[str, Any], got: list[Reply]) -> Any:  # noqa: ANN401
+    made = resource(vendor, case["resource"])
+    if case["ask"] == "release":
+        return plain(vendor.release(made, Prepared(values=case["prepared"])))
+    assert case["ask"] == "prepare"
+    return plain(vendor.prepare(made, case.get("token", "token-1"), got))
+
+
+def _of_call(vendor: Vendor, call: Call, ask: str) -> Any:  # noqa: ANN401
+    match ask:
         case "submit":
-            groups = [tuple(group) for group in vendor.group(entries)]
-            calls = [Call(entries=group, settings=settings, metadata=metadata) for group in groups]
+            calls = [replace(call, entries=tuple(group)) for group in vendor.group(call.entries)]
             return [
                 {"entries": [row.id for row in made.entries], **_short(asdict(vendor.submit(made)))} for made in calls
             ]
+        case "resources":
+            return [plain(need) for need in vendor.resources(call)]
+        case "notices":
+            return list(vendor.notices(call))
+        case other:
+            raise AssertionError(other)
+
+
+def _of_run(vendor: Vendor, call: Call, case: dict[str, Any], got: list[Reply]) -> Any:  # noqa: ANN401
+    run = RemoteRun(**case.get("run", {"id": "run-1"}))
+    match case["ask"]:
         case "poll":
             return plain(vendor.poll(call, run))
         case "cancel":
@@ -117,7 +146,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     except UnexpectedData as error:
         result = {"is": "UnexpectedData", "message": str(error)}
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    expected = folder / ("request.json" if case["ask"] in {"submit", "poll", "cancel"} else "result.json")
+    expected = folder / ("request.json" if case["ask"] in {"submit", "poll", "cancel", "release"} else "result.json")
     if request.config.getoption("--update-golden", default=False):
         expected.write_text(text, encoding="utf-8")
     assert text == expected.read_text(encoding="utf-8")

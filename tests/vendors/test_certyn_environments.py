@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qarunner.cursor import UnexpectedData
+from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.vendors.api import Call, Metadata, Prepared, Reply, Request, Resource, fill
+from qarunner.vendors.certyn import CAPABILITIES, VENDOR
+
+URL = "https://pr-12.example.com"
+OVERVIEW = {"defaultProjectId": "p-1", "projects": [{"id": "p-1", "slug": "other"}, {"id": "p-2", "slug": "my-app"}]}
+
+
+def call(kind: TargetKind = TargetKind.WEB_URL, value: str = URL, name: str = "smoke") -> Call:
+    entry = Entry(
+        id=name,
+        vendor="certyn",
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        target=Target(kind=kind, value=value),
+        selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=("smoke-suite",)),
+    )
+    settings = {"project": "my-app", "environment": "staging"}
+    return Call(entries=(entry,), settings=settings, metadata=Metadata(commit="1a2b3c4d5e6f"))
+
+
+def resource() -> Resource:
+    (need,) = VENDOR.resources(call())
+    return Resource(id="resource-1", vendor="certyn", kind=need.kind, data=need.data)
+
+
+def ok(body: object) -> Reply:
+    return Reply(status=200, text=json.dumps(body))
+
+
+def test_an_address_or_an_environment_with_or_without_a_platform() -> None:
+    both = frozenset({TargetKind.WEB_URL, TargetKind.ENVIRONMENT})
+    assert CAPABILITIES.targets == {None: both, Platform.WEB: both}
+
+
+def test_an_address_gets_an_environment_that_is_deleted_afterwards() -> None:
+    replies: list[Reply] = []
+    answers = [OVERVIEW, {"id": 7}]
+    seen = []
+    while isinstance(step := VENDOR.prepare(resource(), "0a1b", replies), Request):
+        seen.append((step.method, step.path, step.body))
+        replies.append(ok(answers[len(replies)]))
+    environment = {
+        "key": "qarunner-0a1b",
+        "label": "qarunner preview of 1a2b3c4",
+        "baseUrl": URL,
+        "version": "1a2b3c4",
+    }
+    assert seen == [
+        ("GET", "/api/projects/overview", None),
+        ("POST", "/api/projects/p-2/environments", environment),
+    ]
+    assert step == Prepared(values={"key": "qarunner-0a1b", "id": "7", "project_id": "p-2"})
+    body = fill(VENDOR.submit(call()).body, {need.key: step.values for need in VENDOR.resources(call())})
+    assert isinstance(body, dict)
+    assert body["environmentKey"] == "qarunner-0a1b"
+    assert VENDOR.release(resource(), step) == Request(method="DELETE", path="/api/projects/p-2/environments/7")
+
+
+def test_equal_addresses_are_equal_needs_and_others_are_not() -> None:
+    (one,) = VENDOR.resources(call())
+    (same,) = VENDOR.resources(call(name="other"))
+    (other,) = VENDOR.resources(call(value=URL + "/de"))
+    assert one == same != other
+
+
+def test_the_plan_says_what_an_address_changes() -> None:
+    (notice,) = VENDOR.notices(call())
+    assert URL in notice
+    assert "platform:manage" in notice
+    assert not list(VENDOR.notices(call(TargetKind.ENVIRONMENT, "staging")))
+    assert not list(VENDOR.resources(call(TargetKind.ENVIRONMENT, "staging")))
+
+
+@given(st.text(), st.text())
+def test_a_key_is_a_slug_and_as_unique_as_its_token(token: str, other: str) -> None:
+    keys = []
+    for each in (token, other):
+        request = VENDOR.prepare(resource(), each, [ok(OVERVIEW)])
+        assert isinstance(request, Request)
+        assert isinstance(request.body, dict)
+        keys.append(str(request.body["key"]))
+    assert all(re.fullmatch(r"qarunner-[a-z0-9]+(-[a-z0-9]+)*", key) for key in keys)
+    assert (keys[0] == keys[1]) is (token == other)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"projects": [None, {"slug": "my-app"}]}, {"projects": [{"id": "p-1", "slug": "My-App"}]}]
+)
+def test_no_other_project_is_taken_for_the_named_one(body: object) -> None:
+    with pytest.raises(UnexpectedData):
+        VENDOR.prepare(resource(), "0a1b", [ok(body)])

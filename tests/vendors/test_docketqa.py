@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.errors import UserError
+from qarunner.plan.check import complaints
+from qarunner.vendors.api import Build, Call, Prepared, Reply, Request, Resource, ResourceKind
+from qarunner.vendors.docketqa import INFO, VENDOR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cursor import Json
+
+BUILD: dict[str, Any] = {"app_id": 7, "set_current": True}
+NAMED: dict[str, Any] = {**BUILD, "build_name": "1.4"}
+OPEN = "{{ env.X }}"
+URL = "https://preview.example.com"
+
+
+def entry(name: str, target: Target | None = None, options: Mapping[str, Json] | None = None) -> Entry:
+    return Entry(
+        id=name,
+        vendor="docketqa",
+        policy=Policy(timeout_s=60),
+        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        platform=Platform.ANDROID,
+        target=target,
+        selection=Selection(kind=SelectionKind.TEST_IDS, ids=("101",)),
+        options=options or {},
+    )
+
+
+def binary(path: str) -> Target:
+    return Target(kind=TargetKind.BINARY, value=path)
+
+
+def paths(row: dict[str, Any]) -> list[str]:
+    """Where the table and the adapter object, as dotted paths."""
+    return [".".join(map(str, found.path)) for found in complaints(VENDOR, row, {})]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"test_ids": [101, "102", "007"]},
+        {"test_ids": [101], "platform": "web"},
+        {"test_ids": [101], "platform": "ios"},
+        {"test_ids": [OPEN]},
+        {"category_ids": [12]},
+        {"category_ids": ["12"], "target": {"web_url": URL}},
+        {"category_ids": ["12"], "platform": "web", "target": {"web_url": URL}, "options": {"login_url": URL}},
+        {"category_ids": ["12"], "options": {"test_urls": {"101": URL}}},
+        {"test_ids": [101], "platform": "android", "target": {"binary": "build/app.apk"}, "options": BUILD},
+        {
+            "test_ids": [1],
+            "platform": "ios",
+            "target": {"binary": "App.zip"},
+            "options": NAMED,
+        },
+        {
+            "test_ids": [1],
+            "platform": OPEN,
+            "target": {"binary": OPEN},
+            "options": {"app_id": OPEN, "set_current": OPEN},
+        },
+        {"category_ids": ["12"], "platform": "android", "target": {"target_id": "33"}, "options": BUILD},
+        {"category_ids": ["12"], "target": {"target_id": OPEN}, "options": BUILD},
+    ],
+)
+def test_what_docketqa_can_do(row: dict[str, Any]) -> None:
+    assert paths(row) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "places"),
+    [
+        ({}, [""]),
+        ({"tags": ["smoke"]}, ["tags"]),
+        (
+            {"test_ids": [1, "abc", "-1", "", "1" * 19, "٣", "⟦secret:ID⟧"]},
+            [f"test_ids.{index}" for index in range(1, 7)],
+        ),
+        ({"category_ids": ["smoke"]}, ["category_ids.0"]),
+        ({"category_ids": ["12", "13"]}, ["category_ids.1"]),
+        ({"test_ids": [1], "target": {"web_url": URL}}, ["target.web_url"]),
+        ({"test_ids": [1], "target": {"web_url": OPEN}}, ["target.web_url"]),
+        ({"test_ids": [1], "options": {"login_url": URL}}, ["options.login_url"]),
+        ({"test_ids": [1], "options": {"test_urls": {"1": URL}}}, ["options.test_urls"]),
+        ({"test_ids": [1], "options": NAMED}, [f"options.{n}" for n in NAMED]),
+        ({"test_ids": [1], "target": {"binary": "a.apk"}, "options": BUILD}, ["target.binary"]),
+        ({"test_ids": [1], "platform": "web", "target": {"binary": "a.apk"}, "options": BUILD}, ["target.binary"]),
+        ({"test_ids": [1], "platform": "ios", "target": {"binary": "a.zip"}}, ["target.binary", "target.binary"]),
+        (
+            {"test_ids": [1], "platform": "ios", "target": {"binary": "a.zip"}, "options": {"app_id": 7}},
+            ["target.binary"],
+        ),
+        (
+            {"test_ids": [1], "platform": "ios", "target": {"binary": "a"}, "options": {**BUILD, "set_current": False}},
+            ["options.set_current"],
+        ),
+        (
+            {"test_ids": [1], "platform": "ios", "target": {"binary": "a"}, "options": {**BUILD, "app_id": "7"}},
+            ["options.app_id"],
+        ),
+        ({"test_ids": [1], "target": {"target_id": "b-33"}, "options": BUILD}, ["target.target_id"]),
+        (
+            {"test_ids": [1], "target": {"target_id": "33"}, "options": NAMED},
+            ["options.build_name"],
+        ),
+        ({"test_ids": [1], "target": {"environment": "staging"}}, ["target.environment"]),
+        ({"test_ids": [1], "artifacts": [{"type": "authentication", "strategy": "none"}]}, ["artifacts"]),
+    ],
+)
+def test_what_docketqa_cannot_do_is_refused_at_its_place(row: dict[str, Any], places: list[str]) -> None:
+    assert paths(row) == places
+
+
+def test_a_local_build_without_consent_is_told_what_it_would_do() -> None:
+    row = {"test_ids": [1], "platform": "ios", "target": {"binary": "a.zip"}, "options": {"app_id": 7}}
+    (found,) = complaints(VENDOR, row, {})
+    assert "pinning one changes it for everybody" in found.message
+    assert "options.set_current: true" in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        BUILD,
+        {"set_current": False, "build_name": "1.4.0"},
+        {"login_url": URL, "test_urls": {"101": URL, "7": "http://localhost:3000/"}},
+    ],
+)
+def test_options_as_they_may_be(options: dict[str, Any]) -> None:
+    validate(options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"app_id": "7"},
+        {"app_id": 0},
+        {"app_id": 1.5},
+        {"set_current": "true"},
+        {"build_name": ""},
+        {"login_url": "login.example.com"},
+        {"test_urls": {}},
+        {"test_urls": {"checkout": URL}},
+        {"test_urls": {"101": "/cart"}},
+        {"test_urls": [URL]},
+    ],
+)
+def test_options_as_they_must_not_be(options: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validate(options)
+
+
+def validate(options: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": dict(INFO.options), "additionalProperties": False}
+    jsonschema.Draft202012Validator(schema).validate(options)
+
+
+def test_an_entry_is_a_create_of_its_own() -> None:
+    entries = [entry("a"), entry("b"), entry("c", binary("a.apk"), BUILD), entry("d", binary("a.apk"), BUILD)]
+    assert list(VENDOR.group(entries)) == [(each,) for each in entries]
+
+
+@pytest.mark.parametrize("other", [binary("b.apk"), Target(kind=TargetKind.TARGET_ID, value="33")])
+def test_two_builds_of_one_app_cannot_both_be_current(other: Target) -> None:
+    with pytest.raises(UserError, match="b and a pin different builds of DocketQA's app 7") as caught:
+        VENDOR.group([entry("a", binary("a.apk"), BUILD), entry("b", other, BUILD)])
+    assert "one after the other" in (caught.value.hint or "")
+    VENDOR.group([entry("a", binary("a.apk"), BUILD), entry("b", other, {**BUILD, "app_id": 8})])
+
+
+def test_equal_builds_of_several_entries_are_one_need() -> None:
+    needs = [list(VENDOR.resources(Call(entries=(entry(name, binary("a.apk"), BUILD),)))) for name in "ab"]
+    assert needs[0] == needs[1]
+    assert len(needs[0]) == 1
+
+
+def test_a_build_is_uploaded_without_the_key_and_named_anew_each_time() -> None:
+    build = Build(path="build/app.apk", filename="app.apk", size=3, sha256="ab" * 32)
+    (need,) = VENDOR.resources(Call(entries=(entry("a", binary(build.path), BUILD),)))
+    resource = Resource(id="r", vendor="docketqa", kind=ResourceKind.BUILD, build=build, data=need.data)
+    granted = {"s3_presigned_url": "http://127.0.0.1:9/put?s=1", "s3_key": "k", "content_type": "a/b", "filename": "f"}
+    replies = [Reply(status=200, text=json.dumps(granted)), Reply(status=200, text="")]
+    put = VENDOR.prepare(resource, "t", replies[:1])
+    assert isinstance(put, Request)
+    assert (put.path, put.headers) == ("http://127.0.0.1:9/put?s=1", (("Content-Type", "a/b"),))
+    bodies = [VENDOR.prepare(resource, token, replies) for token in ("t1", "t2")]
+    names = [made.body["name"] for made in bodies if isinstance(made, Request) and isinstance(made.body, dict)]
+    assert names == ["app.apk abababab t1", "app.apk abababab t2"]
+    assert VENDOR.prepare(resource, "t1", [*replies, Reply(status=204, text="")]) == Prepared(
+        values={"build": "app.apk abababab t1"}
+    )
+    assert VENDOR.release(resource, Prepared(values={})) is None
+
+
+def test_a_conflict_names_what_to_change() -> None:
+    refusal = VENDOR.refused(Reply(status=409, text='{"message": "name is taken"}'))
+    assert refusal.message.startswith("name is taken")
+    assert "options.build_name" in refusal.message
