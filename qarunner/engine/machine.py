@@ -203,7 +203,8 @@ def after_prepare(
     if answers and not (isinstance(answers[-1], Reply) and answers[-1].ok):
         return _prepare_refused(vendor, answers[-1], now=now)
     try:
-        return vendor.prepare(resource, token, [answer for answer in answers if isinstance(answer, Reply)])
+        found = vendor.prepare(resource, token, [answer for answer in answers if isinstance(answer, Reply)])
+        return Never(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
         return Again(message=str(error), unreadable=True)
     except Exception as error:  # noqa: BLE001  an adapter's bug ends its own jobs alone

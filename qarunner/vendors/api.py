@@ -126,10 +126,11 @@ class Vendor(Protocol):
         del call
         return ()
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
         """The next request that makes a resource, given the 2xx replies to the ones before; at last, the resource.
 
-        `token` is a short text that no other resource of any run has. UnexpectedData: a reply cannot be used.
+        `token` is a short text that no other resource of any run has. Refusal: the replies say that there can be none.
+        UnexpectedData: a reply cannot be used; all is begun again.
         """
         raise NotImplementedError
 
