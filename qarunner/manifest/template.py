@@ -121,7 +121,7 @@ def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
     Only what these rows use has to be set and allowed: a variable that none of them reads is not looked at.
     """
     early = [*check_templates(manifest, rows), *check_key_names(manifest, values.vendor_keys, values.allow_secrets)]
-    job = _Rendering(manifest, rows)
+    job = _Rendering(manifest, rows, values.overrides)
     resolved = resolve(manifest, {} if early else job.used_variables(), values)
     _stop_at([*early, *resolved.problems])
     return job.run(Computing(resolved, values))
@@ -136,12 +136,14 @@ def _stop_at(problems: Iterable[Diagnostic]) -> None:
 class _Rendering:
     """One pass over everything that the rows use, collecting problems."""
 
-    def __init__(self, manifest: Manifest, rows: Sequence[Row]) -> None:
+    def __init__(self, manifest: Manifest, rows: Sequence[Row], overrides: Mapping[str, str]) -> None:
         look = templates_in if manifest.templated else _nothing_in
         self._manifest = manifest
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
-        self._vars = {name: look(value) for name, value in manifest.vars.items()}
+        # What --var gives is a value, and never a template.
+        self._given = {name: text for name, text in overrides.items() if name in manifest.vars}
+        self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
         self._problems: list[Diagnostic] = []
 
     def used_variables(self) -> dict[str, Use]:
@@ -170,8 +172,8 @@ class _Rendering:
     def run(self, computing: Computing) -> Rendered:
         document = self._manifest.document
         for name, found in self._vars.items():
-            value = self._fill(self._manifest.vars[name], found, computing, document, ("vars", name))
-            computing.vars[name] = value
+            own = self._given.get(name, self._manifest.vars[name])
+            computing.vars[name] = self._fill(own, found, computing, document, ("vars", name))
         vendors = {
             name: self._fill(self._manifest.vendors[name], found, computing, document, ("vendors", name))
             for name, found in self._vendors.items()

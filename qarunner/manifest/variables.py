@@ -25,8 +25,8 @@ _CONTAINED = 8
 class Values:
     """Everything from outside that templates can depend on.
 
-    `env` is like os.environ; `overrides` are the `--var` options and win over it. `allow_secrets` are the names from
-    --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never read, and
+    `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
+    the names from --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never read, and
     `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields that `expression.FIELDS` lists.
     """
 
@@ -136,8 +136,12 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
 
 def _unknown_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
     for name in values.overrides:
-        if name not in manifest.env:
-            hint = choose(name, tuple(manifest.env)) if manifest.env else "the manifest declares no variable under env"
+        known = (*manifest.env, *manifest.vars)
+        if "⟦" in values.overrides[name] or "⟧" in values.overrides[name]:
+            message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
+            yield problem(manifest.document, (), message, code=Code.RESERVED)
+        if name not in known:
+            hint = choose(name, known) if known else "the manifest has no variable under env or vars"
             message = f"--var {name}: the manifest does not declare {name}"
             yield problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
 

@@ -416,3 +416,9 @@ def test_the_rule_holds_when_rendering_and_its_name_is_literal() -> None:
     subject = named("x", "vendors: { doksi: { api_key_env: GITHUB_TOKEN } }")
     assert only(refusal(lambda: rendered(subject, Values(vendor_keys=KEYS)))).code == Code.KEY_NOT_ALLOWED
     assert refusal(lambda: rendered(named("x", "vendors: { doksi: { api_key_env: '{{ git.branch }}' } }"), Values()))
+
+
+def test_a_var_option_replaces_an_entry_of_vars_and_is_no_template() -> None:
+    subject = named("{{ vars.host }}", "vars: { host: 'staging of {{ env.A }}', other: x }\nenv: { A: }")
+    found = rendered(subject, Values(overrides={"host": "{{ 7*7 }}"}))
+    assert found.rows[0].data["name"] == "{{ 7*7 }}"
