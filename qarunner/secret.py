@@ -22,8 +22,8 @@ _SHORTEST = 4
 """Shorter values are not looked for in free text: they would mask half of every message."""
 
 _FORMS: Mapping[str, Callable[[str], str]] = {
-    "urlencode": lambda value: quote(value, safe=""),
-    "b64encode": lambda value: base64.b64encode(value.encode()).decode(),
+    "urlencode": lambda value: quote(value.encode("utf-8", "surrogateescape"), safe=""),
+    "b64encode": lambda value: base64.b64encode(value.encode("utf-8", "surrogateescape")).decode(),
 }
 
 
@@ -85,14 +85,14 @@ class Scrubber:
 
 def _appearances(value: str) -> Iterable[str]:
     escaped = json.dumps(value)[1:-1]
-    encoded = value.encode()
+    encoded = value.encode("utf-8", "surrogateescape")
     yield from (
         value,
         value.strip(),
         escaped,
         json.dumps(value, ensure_ascii=False)[1:-1],
-        quote(value, safe=""),
-        quote(value),
+        quote(encoded, safe=""),
+        quote(encoded),
         base64.b64encode(encoded).decode().rstrip("="),
         base64.urlsafe_b64encode(encoded).decode().rstrip("="),
         escaped.replace("/", "\\/"),

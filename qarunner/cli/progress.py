@@ -109,8 +109,9 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
 
 
 def _resource(event: ev.Preparing | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased, run: Run) -> str:
-    build = run.resources[event.resource].resource.build
-    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "environment"
+    resource = run.resources[event.resource].resource
+    build = resource.build
+    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "the " + resource.kind
     match event:
         case ev.Preparing():
             return f"{event.resource}: {'uploading' if build else 'making'} {what}"

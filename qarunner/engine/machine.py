@@ -196,12 +196,15 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
         return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
 
 
-def after_prepare(
-    vendor: Vendor, resource: Resource, token: str, answers: Sequence[Answer], *, now: float
+def after_prepare(  # noqa: PLR0913  the state of one resource, by name
+    vendor: Vendor, resource: Resource, token: str, answers: Sequence[Answer], *, presigned: bool, now: float
 ) -> Request | Prepared | Again | Never:
-    """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start."""
+    """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.
+
+    `presigned`: the last one was to a store of files, whose refusals say nothing about the vendor's credential.
+    """
     if answers and not (isinstance(answers[-1], Reply) and answers[-1].ok):
-        return _prepare_refused(vendor, answers[-1], now=now)
+        return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
         found = vendor.prepare(resource, token, [answer for answer in answers if isinstance(answer, Reply)])
         return Never(refusal=found) if isinstance(found, Refusal) else found
@@ -211,13 +214,16 @@ def after_prepare(
         return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
 
 
-def _prepare_refused(vendor: Vendor, answer: Answer, *, now: float) -> Again | Never:
+def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
     if isinstance(answer, Fault):
         forbidden = answer.kind is FaultKind.FORBIDDEN
         return Never(refusal=Refusal(message=answer.message)) if forbidden else Again(message=answer.message)
     refusal = refusal_of(vendor, answer)
     if transient(answer) and refusal.cause is not Cause.ALLOWANCE:
         return Again(message=refusal.message, wait_s=retry_after(answer, now), held=answer.status == TOO_MANY)
+    if presigned and answer.status in _UNAUTHORISED:
+        # The URL has expired, or its signature was misread: another one may do.
+        return Again(message=f"the upload was refused: {refusal.message}", unreadable=True)
     return Never(refusal=refusal)
 
 

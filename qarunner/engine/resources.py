@@ -78,7 +78,14 @@ class Preparer:
         """What the replies so far lead to: one request more, or the end."""
         resource, lane = _of(task), self._lanes[_of(task).resource.vendor]
         token = resource_token(self._run.run_id, resource.resource.id, resource.attempt)
-        meaning = after_prepare(lane.vendor, resource.resource, token, task.answers, now=self._clock.wall())
+        meaning = after_prepare(
+            lane.vendor,
+            resource.resource,
+            token,
+            task.answers,
+            presigned=task.kind is Kind.UPLOAD,
+            now=self._clock.wall(),
+        )
         match meaning:
             case Request():
                 task.request = meaning
@@ -178,5 +185,7 @@ def _of(task: Task) -> ResourceState:
 
 
 def _what(resource: ResourceState) -> str:
+    if resource.resource.kind is ResourceKind.ENVIRONMENT:
+        return "the environment"
     build = resource.resource.build
-    return f"the upload of {build.path}" if build is not None else "the environment"
+    return f"the upload of {build.path}" if build is not None else "the build"

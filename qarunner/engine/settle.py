@@ -305,6 +305,9 @@ class Settler:
             self.closer.give_up(task.job, run, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:
             wait = task.trouble.backoff(again, self._jitter())
+            if again.unreadable:
+                # Not a vendor in need of rest but an answer to be looked at again: at the pace of polls.
+                wait = max(wait, lane.interval_s(age_s=0.0, hint_s=None))
             message, at = again.message, self._clock.wall()
             self._record(ev.Retrying(at=at, job=task.job.job.id, run=run.remote.id, message=message, wait_s=wait))
             self._restart_poll(task, now + wait)

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 import urllib3
 from requests import exceptions as why
 from requests.adapters import HTTPAdapter
-from requests.utils import should_bypass_proxies
 
 from qarunner.engine.machine import Fault, FaultKind
+from qarunner.engine.network import Endpoint, is_loopback
 from qarunner.engine.uploads import ChangedBuild, Counted, open_body
-from qarunner.errors import UserError
 from qarunner.secret import Scrubber, reveal
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from qarunner.cursor import Json
     from qarunner.engine.machine import Answer
+    from qarunner.engine.network import Network
     from qarunner.vendors.api import Build, Request
 
 Clock: TypeAlias = "Callable[[], float]"
@@ -40,104 +36,6 @@ TOTAL_S = 120.0
 LARGEST_REPLY = 32 * 1024 * 1024
 _STRONG = 8
 """Shorter secrets are not looked for in the names of an answer's fields: `test` must not eat `testId`."""
-_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process."""
-
-    base_url: str
-    auth: tuple[str, str]
-    key: str
-    idempotency_header: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.base_url})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """Proxies and certificates, resolved once."""
-
-    proxies: Mapping[str, str]
-    no_proxy: str
-    verify: str | bool
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Network:
-        """What the usual variables say; lower case wins. UserError for certificates that cannot be read."""
-
-        def read(name: str) -> str:
-            return environ.get(name.lower()) or environ.get(name) or ""
-
-        everything = read("ALL_PROXY")
-        proxies = {"https": read("HTTPS_PROXY") or everything, "http": read("HTTP_PROXY") or everything}
-        bundle = next((name for name in _BUNDLES if environ.get(name)), None)
-        if bundle:
-            _check_bundle(bundle, environ[bundle])
-        return cls(
-            proxies={scheme: url for scheme, url in proxies.items() if url},
-            no_proxy=read("NO_PROXY"),
-            verify=environ[bundle] if bundle else True,
-        )
-
-    def proxies_for(self, url: str) -> dict[str, str]:
-        """No proxy for this machine itself, whatever the variables say."""
-        if not self.proxies or is_loopback(urlsplit(url).hostname or ""):
-            return {}
-        return {} if should_bypass_proxies(url, no_proxy=self.no_proxy) else dict(self.proxies)
-
-    def passwords(self) -> dict[str, str]:
-        """What proxies are asked with, as written and as meant: a library's error may repeat their URL."""
-        found: dict[str, str] = {}
-        for scheme, url in self.proxies.items():
-            written = url.rpartition("@")[0].partition("//")[2].partition(":")[2]
-            found |= {f"{scheme}_proxy_password": written, f"{scheme}_proxy_password_plain": unquote(written)}
-        return found
-
-
-def _check_bundle(variable: str, path: str) -> None:
-    """Found out now, and not at a create, where nobody could tell whether it had left."""
-    folder = Path(path).is_dir()
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{"capath" if folder else "cafile": path})
-    except OSError as error:
-        words = error.strerror or str(error)
-        raise UserError(f"{variable}: {path}: {words}", hint="it names a file of certificates in PEM form") from error
-
-
-def is_loopback(host: str) -> bool:
-    # Not *.localhost: not every resolver keeps these names on this machine.
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def checked_url(url: str, variable: str) -> str:
-    """A base URL without its trailing slash. UserError unless it is https, or plain http on loopback."""
-    url = url.strip()
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        # Not in its own words: they may repeat a part of a password.
-        raise UserError(f"{variable}: not a URL", hint="write https://host or https://host:port/path") from None
-    if not url.isprintable() or " " in url or "\\" in url:
-        raise UserError(f"{variable}: has a character that no URL can have")
-    if "@" in parts.netloc or "?" in url or "#" in url:
-        raise UserError(f"{variable}: a base URL has no user, password, query or fragment")
-    if parts.scheme == "https" and host:
-        return url.rstrip("/")
-    if parts.scheme == "http" and is_loopback(host):
-        return url.rstrip("/")
-    raise UserError(
-        f"{variable}: {url!r} is no https URL",
-        hint="use https://…; plain http is taken for 127.0.0.1 and localhost alone",
-    )
 
 
 class Transport:
@@ -159,8 +57,7 @@ class Transport:
         self._builds = {build.path: build for build in builds}
         self.uploaded: dict[str, tuple[int, int]] = {}
         """Bytes sent and bytes in all of each upload, for whoever shows progress."""
-        keys = {f"{name}_key": endpoint.key for name, endpoint in endpoints.items()}
-        hidden = {**keys, **network.passwords(), **secrets}
+        hidden = {f"{name}_key": end.key for name, end in endpoints.items()} | network.passwords() | dict(secrets)
         self.scrub = Scrubber(hidden)
         self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
@@ -181,7 +78,9 @@ class Transport:
     def _presigned(self, vendor: str, request: Request) -> Answer:
         """An upload to a store of files: over a connection of its own, and without any credential."""
         parts = urlsplit(request.path)
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        # A store on this machine belongs to a vendor on this machine, which is an emulated one.
+        near = is_loopback(parts.hostname or "") and is_loopback(urlsplit(self.base_urls[vendor]).hostname or "")
+        if parts.scheme != "https" and not near:
             return Fault(
                 kind=FaultKind.FORBIDDEN, message=f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
             )
@@ -242,7 +141,11 @@ class Transport:
             yield None
             return
         path = request.file.path
-        with open_body(self._builds[path], zipped=request.file.zipped) as body:
+        try:
+            opened = open_body(self._builds[path], zipped=request.file.zipped)
+        except OSError as error:
+            raise ChangedBuild(f"{path}: {error.strerror or error}") from error
+        with opened as body:
             yield Counted(body, lambda sent, size: self.uploaded.__setitem__(path, (sent, size)))
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
@@ -350,12 +253,8 @@ def _words(error: Exception, endpoint: Endpoint) -> str:
         return f"TLS with {host} failed: {_innermost(error)}"
     if isinstance(error, why.ProxyError):
         return f"the proxy to {host} failed: {_innermost(error)}"
-    what = {
-        FaultKind.FORBIDDEN: f"cannot be sent to {host}",
-        FaultKind.NOT_SENT: f"cannot connect to {host}",
-        FaultKind.LOST: f"the connection to {host} was lost",
-    }
-    return f"{what[_kind(error)]}: {_innermost(error)}"
+    what = {FaultKind.FORBIDDEN: "cannot be sent to {}", FaultKind.NOT_SENT: "cannot connect to {}"}
+    return f"{what.get(_kind(error), 'the connection to {} was lost').format(host)}: {_innermost(error)}"
 
 
 def _innermost(error: BaseException) -> str:

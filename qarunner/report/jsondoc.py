@@ -9,6 +9,8 @@ from qarunner.secret import mask
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qarunner.report.summary import EntrySummary, Summary
     from qarunner.vendors.api import Case, Step
 
@@ -31,8 +33,8 @@ def document(summary: Summary) -> dict[str, object]:
         "started_at": summary.started_at,
         "finished_at": summary.finished_at,
         "rehearsal": summary.rehearsal,
-        "git": {key: value for key, value in summary.git.items() if value is not None},
-        "ci": {key: value for key, value in summary.ci.items() if value is not None},
+        "git": _known(summary.git),
+        "ci": _known(summary.ci),
         "totals": {"tests": sum(tests.values()), **tests},
         "running": [
             {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
@@ -41,6 +43,16 @@ def document(summary: Summary) -> dict[str, object]:
         "uncertain": dict(summary.uncertain),
         "entries": [_entry(entry) for entry in summary.entries],
     }
+
+
+def _known(facts: Mapping[str, str | None]) -> dict[str, str]:
+    """In the order of a plan that was read back, so that a report is the same whoever renders it."""
+    return {name: value for name, value in sorted(facts.items()) if value is not None}
+
+
+def _seconds(duration: float | None) -> float | None:
+    """An adapter may have told an integer, which a journal gives back as a float."""
+    return None if duration is None else float(duration)
 
 
 def _entry(row: EntrySummary) -> dict[str, object]:
@@ -59,7 +71,7 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "line": entry.origin.line,
         "url": row.url,
         "runs": [{"id": run.id, "url": run.url, "attempt": run.attempt} for run in row.runs],
-        "duration_s": row.duration_s,
+        "duration_s": _seconds(row.duration_s),
         "counts": {str(verdict): number for verdict, number in row.counts.items()},
         "tests": [_test(case, row.attempt) for case in row.cases],
     }
@@ -71,7 +83,7 @@ def _test(case: Case, attempt: int) -> dict[str, object]:
         "name": case.name,
         "verdict": str(case.verdict),
         "raw_status": case.raw_status,
-        "duration_s": case.duration_s,
+        "duration_s": _seconds(case.duration_s),
         "url": case.url,
         "attempt": attempt,
         "message": case.message,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -99,13 +100,12 @@ def _properties(row: EntrySummary) -> list[tuple[str, str]]:
 
 def _unique_names(cases: tuple[Case, ...]) -> list[str]:
     """Stable names; GitLab merges tests of equal name and class, so a repeated one gets its id or a number."""
-    seen: dict[str, int] = {}
-    names = []
+    names: dict[str, None] = {}
     for case in cases:
-        name = f"{case.name} ({case.id})" if case.name and case.name != case.id else case.id
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return names
+        name = clean(f"{case.name} ({case.id})" if case.name and case.name != case.id else case.id)
+        numbered = (f"{name} #{number}" for number in itertools.count(2))
+        names[name if name not in names else next(each for each in numbered if each not in names)] = None
+    return list(names)
 
 
 def _testcase(suite: ET.Element, case: Case, name: str, row: EntrySummary) -> None:
@@ -114,7 +114,7 @@ def _testcase(suite: ET.Element, case: Case, name: str, row: EntrySummary) -> No
         "testcase",
         {
             "classname": clean(row.entry.id),
-            "name": clean(name),
+            "name": name,
             "time": f"{case.duration_s or 0.0:.3f}",
             "file": clean(row.entry.origin.file),
             "line": str(row.entry.origin.line),

@@ -95,6 +95,17 @@ def test_a_report_from_the_journal_equals_the_one_of_the_apply(name: str) -> Non
     assert junit.render(again) == junit.render(summary)
 
 
+def test_a_report_is_the_same_however_its_plan_and_its_numbers_came() -> None:
+    """A plan's mappings come back sorted, and an integer of an adapter's comes back as a float."""
+    case = Case(id="a", verdict=Verdict.PASSED, duration_s=22)
+    closed = ev.EntryClosed(at=EPOCH, entry="a", outcome=Outcome(verdict=Verdict.PASSED, cases=(case,), duration_s=7))
+    facts = {"sha": "1", "branch": "main", "tag": None}
+    plan = msgspec.structs.replace(PLAN, git=facts, ci={"name": "x", "event": "y"})
+    live = jsondoc.render(summarise(fold(plan, [closed])))
+    kept = fold(msgspec.json.decode(to_json(plan), type=Plan), [ev.from_line(ev.to_line(closed))])
+    assert jsondoc.render(summarise(kept)) == live
+
+
 def test_a_resume_that_finds_nothing_to_do_changes_no_report() -> None:
     told = story("fails")
     before = jsondoc.render(summarise(told.run))

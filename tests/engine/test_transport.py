@@ -18,9 +18,10 @@ from urllib.parse import quote
 
 import pytest
 
-from qarunner.engine import transport
+from qarunner.engine import network, transport
 from qarunner.engine.machine import Fault, FaultKind
-from qarunner.engine.transport import Endpoint, Network, Transport, checked_url
+from qarunner.engine.network import Endpoint, Network, checked_url
+from qarunner.engine.transport import Transport
 from qarunner.errors import UserError
 from qarunner.vendors.api import Reply, Request
 
@@ -397,6 +398,23 @@ def test_redirects_are_not_followed_and_the_credential_stays() -> None:
             assert other.connections == 0
 
 
+def test_a_presigned_upload_goes_to_its_own_host_without_any_credential() -> None:
+    with serving(says(http(""))) as store, serving(says(http("{}"))) as vendor:
+        request = Request(method="PUT", path=f"{store.url}/bucket/key?X-Sig=a%2Fb%3D&n=1", headers=(("X-Type", "apk"),))
+        reply(send(vendor.url, request, key="key-1"))
+        assert vendor.connections == 0
+    head = store.requests[0].decode()
+    assert head.startswith("PUT /bucket/key?X-Sig=a%2Fb%3D&n=1 HTTP/1.1\r\n")
+    assert "X-Type: apk" in head
+    assert not any(word in head for word in (KEY, "Authorization", "Bearer", "key-1"))
+
+
+def test_a_presigned_upload_without_tls_is_not_sent() -> None:
+    found = fault(send("https://vendor.test", Request(method="PUT", path="http://store.test/key?X-Sig=s1gnature")))
+    assert found.kind is FaultKind.FORBIDDEN
+    assert "s1gnature" not in found.message
+
+
 def test_the_programs_own_environment_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login other password other\n")
@@ -609,7 +627,7 @@ def test_many_threads_decide_about_proxies_without_touching_the_environment(monk
         serving(says(http("{}"))) as server,
         sender(server.url, environ={"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a"}) as made,
     ):
-        monkeypatch.setattr(transport, "should_bypass_proxies", lambda *_, **__: touched.append("again"))
+        monkeypatch.setattr(network, "should_bypass_proxies", lambda *_, **__: touched.append("again"))
         reply(made.send("v", GET, key=None, fresh=True))
     assert not touched
 

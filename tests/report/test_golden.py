@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-import msgspec
 import pytest
 
 from qarunner.engine import events as ev
 from qarunner.engine.journal import read
 from qarunner.engine.state import fold
-from qarunner.plan.model import Plan
+from qarunner.plan.model import from_json
 from qarunner.report import jsondoc, junit
 from qarunner.report.summary import headline, summarise
 
@@ -37,8 +36,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 def summary_of(folder: Path) -> Summary:
-    # Without its digest, which changes with every field that a plan gets.
-    plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
+    plan = from_json((folder / "plan.json").read_bytes(), path=folder)
     return summarise(fold(plan, read(folder)[0]))
 
 

@@ -1,0 +1,362 @@
+"""Where a build comes from, in the words of each CI system and of a real repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.build import Build, read_build, repository_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD, MERGE = "a" * 40, "b" * 40
+GITHUB = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "acme/shop",
+    "GITHUB_RUN_ID": "77",
+}
+GITLAB = {
+    "GITLAB_CI": "true",
+    "CI_PROJECT_PATH": "acme/web/shop",
+    "CI_JOB_URL": "https://gitlab.test/j/1",
+    "CI_COMMIT_SHA": HEAD,
+}
+
+
+def github_event(folder: Path, event: object) -> str:
+    path = folder / "event.json"
+    path.write_text(event if isinstance(event, str) else json.dumps(event), encoding="utf-8")
+    return str(path)
+
+
+# --- GitHub ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_push_on_github(tmp_path: Path) -> None:
+    environ = {
+        **GITHUB,
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_SHA": HEAD,
+        "GITHUB_REF": "refs/heads/feature/x",
+        "GITHUB_REF_NAME": "feature/x",
+        "GITHUB_REF_TYPE": "branch",
+        "GITHUB_HEAD_REF": "",
+        "GITHUB_EVENT_PATH": github_event(tmp_path, {"ref": "refs/heads/feature/x"}),
+    }
+    build = read_build(environ, tmp_path)
+    assert build == Build(
+        name="github",
+        url="https://github.com/acme/shop/actions/runs/77",
+        event="push",
+        sha=HEAD,
+        branch="feature/x",
+        repository="acme/shop",
+    )
+    assert build.git["short_sha"] == HEAD[:7]
+    assert build.metadata.ref == "feature/x"
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_a_pull_request_on_github_is_about_its_head_not_about_the_merge(tmp_path: Path, fork: bool) -> None:  # noqa: FBT001  a case
+    head = {"sha": HEAD, "ref": "fix", "repo": {"full_name": "someone/shop" if fork else "acme/shop", "fork": fork}}
+    environ = {
+        **GITHUB,
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_SHA": MERGE,
+        "GITHUB_REF": "refs/pull/12/merge",
+        "GITHUB_REF_NAME": "12/merge",
+        "GITHUB_REF_TYPE": "branch",
+        "GITHUB_HEAD_REF": "fix",
+        "GITHUB_BASE_REF": "main",
+        "GITHUB_EVENT_PATH": github_event(tmp_path, {"pull_request": {"number": 12, "head": head}}),
+    }
+    build = read_build(environ, tmp_path)
+    assert (build.sha, build.branch, build.pr_number, build.repository) == (HEAD, "fix", 12, "acme/shop")
+    assert build.ci["pr_number"] == "12"
+
+
+@pytest.mark.parametrize("event", ["", "{", "[]", '{"pull_request": 7}', '{"pull_request": {"head": null}}', None])
+def test_an_event_that_cannot_be_read_leaves_what_the_variables_say(tmp_path: Path, event: str | None) -> None:
+    path = str(tmp_path / "none.json") if event is None else github_event(tmp_path, event)
+    environ = {
+        **GITHUB,
+        "GITHUB_SHA": MERGE,
+        "GITHUB_REF": "refs/pull/12/merge",
+        "GITHUB_REF_NAME": "12/merge",
+        "GITHUB_HEAD_REF": "fix",
+        "GITHUB_EVENT_PATH": path,
+    }
+    build = read_build(environ, tmp_path)
+    assert (build.sha, build.branch, build.pr_number) == (MERGE, "fix", 12)
+
+
+def test_a_tag_on_github(tmp_path: Path) -> None:
+    environ = {
+        **GITHUB,
+        "GITHUB_SHA": HEAD,
+        "GITHUB_REF": "refs/tags/v1",
+        "GITHUB_REF_NAME": "v1",
+        "GITHUB_REF_TYPE": "tag",
+    }
+    build = read_build(environ, tmp_path)
+    assert (build.tag, build.branch, build.metadata.ref) == ("v1", None, "v1")
+
+
+# --- the others -----------------------------------------------------------------------------------------------------
+
+
+def test_a_branch_on_gitlab(tmp_path: Path) -> None:
+    environ = {**GITLAB, "CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": ""}
+    expected = Build(
+        name="gitlab", url="https://gitlab.test/j/1", event="push", sha=HEAD, branch="main", repository="acme/web/shop"
+    )
+    assert read_build(environ, tmp_path) == expected
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_merge_request_on_gitlab_is_about_its_head_not_about_the_merge(tmp_path: Path, merged: bool) -> None:  # noqa: FBT001  a case
+    environ = {
+        **GITLAB,
+        "CI_COMMIT_SHA": MERGE if merged else HEAD,
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD if merged else "",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix",
+        "CI_MERGE_REQUEST_IID": "5",
+        "CI_PIPELINE_SOURCE": "merge_request_event",
+    }
+    build = read_build(environ, tmp_path)
+    assert (build.sha, build.branch, build.pr_number, build.tag) == (HEAD, "fix", 5, None)
+
+
+def test_a_tag_on_gitlab(tmp_path: Path) -> None:
+    build = read_build({**GITLAB, "CI_COMMIT_TAG": "v1", "CI_COMMIT_BRANCH": ""}, tmp_path)
+    assert (build.tag, build.branch) == ("v1", None)
+
+
+SYSTEMS = {
+    "jenkins branch": (
+        {
+            "BUILD_URL": "https://j.test/1",
+            "GIT_COMMIT": HEAD,
+            "GIT_BRANCH": "origin/main",
+            "GIT_URL": "git@h:acme/shop.git",
+        },
+        Build(name="jenkins", url="https://j.test/1", sha=HEAD, branch="main", repository="acme/shop"),
+    ),
+    "jenkins pull request": (
+        {
+            "GIT_COMMIT": HEAD,
+            "CHANGE_ID": "9",
+            "CHANGE_BRANCH": "fix",
+            "GIT_BRANCH": "PR-9",
+            "GIT_URL": "https://h/acme/shop",
+        },
+        Build(name="jenkins", event="pull_request", pr_number=9, sha=HEAD, branch="fix", repository="acme/shop"),
+    ),
+    "jenkins tag": (
+        {"GIT_COMMIT": HEAD, "TAG_NAME": "v1", "GIT_BRANCH": "v1", "GIT_URL": "https://h/acme/shop"},
+        Build(name="jenkins", sha=HEAD, tag="v1", repository="acme/shop"),
+    ),
+    "jenkins multibranch": (
+        {"GIT_COMMIT": HEAD, "BRANCH_NAME": "main", "GIT_URL": "https://h/acme/shop"},
+        Build(name="jenkins", sha=HEAD, branch="main", repository="acme/shop"),
+    ),
+    "circleci": (
+        {
+            "CIRCLE_SHA1": HEAD,
+            "CIRCLE_BRANCH": "fix",
+            "CIRCLE_BUILD_URL": "https://c.test/1",
+            "CIRCLE_PULL_REQUEST": "https://github.com/acme/shop/pull/9",
+            "CIRCLE_PROJECT_USERNAME": "acme",
+            "CIRCLE_PROJECT_REPONAME": "shop",
+        },
+        Build(
+            name="circleci",
+            url="https://c.test/1",
+            event="pull_request",
+            pr_number=9,
+            sha=HEAD,
+            branch="fix",
+            repository="acme/shop",
+        ),
+    ),
+    "azure pull request": (
+        {
+            "BUILD_REASON": "PullRequest",
+            "BUILD_SOURCEVERSION": MERGE,
+            "SYSTEM_PULLREQUEST_SOURCECOMMITID": HEAD,
+            "BUILD_SOURCEBRANCH": "refs/pull/9/merge",
+            "SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/fix",
+            "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "9",
+            "BUILD_REPOSITORY_NAME": "acme/shop",
+            "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
+            "SYSTEM_TEAMPROJECT": "Web Shop",
+            "BUILD_BUILDID": "4",
+        },
+        Build(
+            name="azure",
+            url="https://dev.azure.com/acme/Web%20Shop/_build/results?buildId=4",
+            event="PullRequest",
+            pr_number=9,
+            sha=HEAD,
+            branch="fix",
+            repository="acme/shop",
+        ),
+    ),
+    "azure tag": (
+        {"BUILD_SOURCEVERSION": HEAD, "BUILD_SOURCEBRANCH": "refs/tags/v1", "BUILD_REPOSITORY_NAME": "acme/shop"},
+        Build(name="azure", sha=HEAD, tag="v1", repository="acme/shop"),
+    ),
+    "bitbucket": (
+        {
+            "BITBUCKET_COMMIT": HEAD,
+            "BITBUCKET_BRANCH": "fix",
+            "BITBUCKET_PR_ID": "9",
+            "BITBUCKET_REPO_FULL_NAME": "acme/shop",
+            "BITBUCKET_GIT_HTTP_ORIGIN": "https://bitbucket.org/acme/shop",
+        },
+        Build(
+            name="bitbucket",
+            url="https://bitbucket.org/acme/shop/addon/pipelines/home#!/results/1",
+            event="pull_request",
+            pr_number=9,
+            sha=HEAD,
+            branch="fix",
+            repository="acme/shop",
+        ),
+    ),
+    "buildkite": (
+        {
+            "BUILDKITE_COMMIT": HEAD,
+            "BUILDKITE_BRANCH": "main",
+            "BUILDKITE_PULL_REQUEST": "false",
+            "BUILDKITE_TAG": "",
+            "BUILDKITE_REPO": "git@github.com:acme/shop.git",
+            "BUILDKITE_SOURCE": "webhook",
+        },
+        Build(name="buildkite", event="webhook", sha=HEAD, branch="main", repository="acme/shop"),
+    ),
+}
+MARKERS = {
+    "jenkins": ("JENKINS_URL", "https://j.test"),
+    "circleci": ("CIRCLECI", "true"),
+    "azure": ("TF_BUILD", "True"),
+    "bitbucket": ("BITBUCKET_BUILD_NUMBER", "1"),
+    "buildkite": ("BUILDKITE", "true"),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_build_on_another_system(name: str, tmp_path: Path) -> None:
+    environ, expected = SYSTEMS[name]
+    marker, value = MARKERS[name.partition(" ")[0]]
+    assert read_build({marker: value, **environ}, tmp_path) == expected
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
+    for odd in ("²", "x", "-1", "false"):
+        assert read_build({"CIRCLECI": "1", "CIRCLE_PULL_REQUEST": odd}, tmp_path).pr_number is None
+
+
+# --- git itself -----------------------------------------------------------------------------------------------------
+
+
+class Repository:
+    """A real repository with one commit on `main`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self("init", "-q", "-b", "main")
+        self("commit", "-q", "--allow-empty", "-m", "first")
+        self.sha = self("rev-parse", "HEAD")
+
+    def __call__(self, *words: str | bytes) -> str:
+        who = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(["git", *who, *words], cwd=self.folder, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    return Repository(tmp_path)
+
+
+def test_without_a_ci_system_git_is_asked(repository: Repository) -> None:
+    repository("remote", "add", "origin", "https://github.com/acme/shop.git")
+    assert read_build({}, repository.folder) == Build(sha=repository.sha, branch="main", repository="acme/shop")
+    deeper = repository.folder / "deeper"
+    deeper.mkdir()
+    assert read_build({}, deeper).sha == repository.sha
+
+
+def test_a_detached_head_has_no_branch(repository: Repository) -> None:
+    repository("checkout", "-q", "--detach")
+    assert read_build({}, repository.folder) == Build(sha=repository.sha)
+
+
+def test_a_repository_without_a_commit_has_nothing_to_tell(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert read_build({}, tmp_path) == Build()
+
+
+def test_a_branch_need_not_be_utf_8(repository: Repository) -> None:
+    repository("checkout", "-q", "-b", b"caf\xe9")
+    assert read_build({}, repository.folder).branch == "caf\ufffd"
+
+
+def test_git_completes_what_a_ci_system_leaves_out(repository: Repository) -> None:
+    repository("remote", "add", "origin", "ssh://git@github.com:22/acme/shop")
+    build = read_build({"CIRCLECI": "1"}, repository.folder)
+    assert build == Build(name="circleci", sha=repository.sha, branch="main", repository="acme/shop")
+    other = read_build({"CIRCLECI": "1", "CIRCLE_SHA1": HEAD}, repository.folder)
+    assert (other.sha, other.branch) == (HEAD, None), "the branch that is checked out is not that commit's"
+
+
+def test_a_folder_without_git_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert read_build({}, tmp_path) == Build()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert read_build({}, tmp_path) == Build()
+    assert read_build({}, tmp_path / "none") == Build()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://github.com/acme/shop.git", "acme/shop"),
+        ("https://github.com/acme/shop/", "acme/shop"),
+        ("https://user:hunter2@github.com/acme/shop.git", "acme/shop"),
+        ("https://hunter2@github.com/acme/shop", "acme/shop"),
+        ("https://user:hunter2@git.test:8443/shop.git?hunter2#hunter2", "https://git.test/shop.git"),
+        ("git@github.com:acme/shop.git", "acme/shop"),
+        ("user:hunter2@git.test:acme/web/shop.git", "acme/web/shop"),
+        ("ssh://git@git.test:2222/acme/web/shop.git", "acme/web/shop"),
+        ("git://git.test/acme/shop", "acme/shop"),
+        ("https://user:hunt@er2/hunter2@git.test/acme/shop", None),
+        ("https://[git.test/hunter2", None),
+        ("/srv/git/shop.git", None),
+        ("../shop", None),
+        ("C:\\git\\shop", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_repository_has_a_name_and_never_a_password(url: str | None, expected: str | None) -> None:
+    assert repository_of(url) == expected
+
+
+def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> None:
+    repository("remote", "add", "origin", "https://user:hunter2@git.test/shop.git")
+    build = read_build({}, repository.folder)
+    assert build.repository == "https://git.test/shop.git"
+    assert "hunter2" not in f"{build!r} {build.git} {build.metadata!r}"

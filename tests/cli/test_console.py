@@ -1,0 +1,241 @@
+"""What a person, a program and GitHub read of problems; and what a closed pipe changes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.console import annotation, escaped, inert, open_console
+from qarunner.diagnostics import Diagnostic, Place, Severity
+from qarunner.errors import ManifestError, RunFolderError, UserError
+
+if TYPE_CHECKING:
+    from qarunner.cli.console import Console
+
+FIRST = Diagnostic(
+    code="unknown-vendor",
+    message="unknown vendor 'doski'",
+    place=Place("qa-matrix.yml", 14, 13),
+    hint="did you mean 'doksi'?",
+    source="    vendor: doski",
+    related=((Place("qa-matrix.yml", 3, 1), "the first is here"),),
+)
+WARNING = Diagnostic(code="old", message="quarantine ends soon", place=Place("b.yml", 1, 1), severity=Severity.WARNING)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def written(console: Console) -> tuple[str, str]:
+    assert isinstance(console.out, io.StringIO)
+    assert isinstance(console.err, io.StringIO)
+    return console.out.getvalue(), console.err.getvalue()
+
+
+def quiet_streams(output: str = "text", *, quiet: bool = False) -> Console:
+    return open_console({}, output=output, quiet=quiet, out=io.StringIO(), err=io.StringIO())
+
+
+def test_a_problem_shows_its_line_and_a_caret_below_the_column() -> None:
+    console = quiet_streams()
+    console.problems([FIRST])
+    out, err = written(console)
+    assert not out
+    assert err == (
+        "qa-matrix.yml:14:13: error: unknown vendor 'doski' [unknown-vendor]\n"
+        "    14 |     vendor: doski\n"
+        "       |             ^\n"
+        "  qa-matrix.yml:3:1: the first is here\n"
+        "  hint: did you mean 'doksi'?\n"
+    )
+
+
+def test_the_caret_stands_below_its_character_whatever_a_tab_is() -> None:
+    console = quiet_streams()
+    console.problems([Diagnostic(code="tab", message="a tab", place=Place("m.yml", 2, 5), source="\ta:\tx"), WARNING])
+    snippet, caret = written(console)[1].splitlines()[1:3]
+    assert caret.partition("|")[2] == " \t  \t^"
+    for width in (1, 4, 8):
+        lines = [line.partition("|")[2].expandtabs(width) for line in (snippet, caret)]
+        assert lines[0][lines[1].index("^")] == "x"
+
+
+def test_errors_are_counted_and_warnings_are_not() -> None:
+    console = quiet_streams()
+    console.problems([FIRST, WARNING, FIRST])
+    assert written(console)[1].endswith(
+        "b.yml:1:1: warning: quarantine ends soon [old]\n" + written(console)[1].split("[old]\n")[1]
+    )
+    assert written(console)[1].endswith("\n2 errors\n")
+
+
+def test_problems_as_json_are_one_document_on_stdout() -> None:
+    console = quiet_streams("json")
+    console.failure(ManifestError([FIRST, WARNING]))
+    out, err = written(console)
+    assert not err
+    assert json.loads(out)["problems"][0] == {
+        "code": "unknown-vendor",
+        "severity": "error",
+        "message": "unknown vendor 'doski'",
+        "file": "qa-matrix.yml",
+        "line": 14,
+        "column": 13,
+        "hint": "did you mean 'doksi'?",
+        "related": [{"file": "qa-matrix.yml", "line": 3, "column": 1, "message": "the first is here"}],
+    }
+
+
+def test_other_errors_are_json_too() -> None:
+    console = quiet_streams("json")
+    console.failure(RunFolderError("no run", hint="look elsewhere"))
+    assert json.loads(written(console)[0]) == {
+        "version": 1,
+        "error": {"message": "no run", "hint": "look elsewhere"},
+    }
+
+
+def test_problems_mark_their_lines_on_github() -> None:
+    console = quiet_streams("github")
+    console.problems([FIRST])
+    assert written(console)[0] == (
+        "::error file=qa-matrix.yml,line=14,col=13,title=unknown-vendor::"
+        "unknown vendor 'doski' (did you mean 'doksi'?)\n"
+    )
+    assert "qa-matrix.yml:14:13: error:" in written(console)[1]
+
+
+def test_nobodys_text_starts_a_command_of_github() -> None:
+    evil = Diagnostic(code="x", message="100%\r\n::stop-commands::t", place=Place("a,b:c\n::x.yml", 1, 2))
+    text = annotation(evil)
+    assert text == "::error file=a%2Cb%3Ac%0A%3A%3Ax.yml,line=1,col=2,title=x::100%25%0D%0A::stop-commands::t"
+    console = quiet_streams("github")
+    console.failure(UserError("bad\n::error::x"))
+    assert written(console)[0] == "::error::bad%0A::error::x\n"
+    assert escaped("%0A") == "%250A"
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("a plain message: 50% of x::y", "a plain message: 50% of x::y"),
+        ("one\n::error::two", "one ::error::two"),
+        ("  ::add-mask::x", ": :add-mask::x"),
+        ("see ##vso[task.setvariable]x and ##[group]", "see # #vso[task.setvariable]x and # #[group]"),
+        ("\x1b[2J\x9b1mred\x07\r\n\u2028end", " [2J 1mred end"),
+        ("# heading, ## heading", "# heading, ## heading"),
+    ],
+)
+def test_somebody_elses_text_is_one_line_that_commands_nothing(text: str, harmless: str) -> None:
+    found = inert(text)
+    assert found.split() == harmless.split()
+    assert not found.lstrip().startswith("::")
+    assert found.isprintable()
+
+
+def test_colours_are_for_terminals_alone() -> None:
+    assert (
+        "\x1b[" in Terminal().getvalue()
+        or open_console({}, out=Terminal(), err=Terminal()).style("x", "red") == "\x1b[31mx\x1b[0m"
+    )
+    for environ, no_color, stream in (
+        ({"NO_COLOR": "1"}, False, Terminal()),
+        ({"TERM": "dumb"}, False, Terminal()),
+        ({}, True, Terminal()),
+        ({}, False, io.StringIO()),
+    ):
+        console = open_console(environ, no_color=no_color, out=stream, err=stream)
+        assert console.style("x", "red") == console.style("x", "red", err=True) == "x"
+        assert not console.live
+    assert open_console({"NO_COLOR": ""}, out=Terminal(), err=Terminal()).colour_out
+
+
+def test_each_stream_has_its_own_colours() -> None:
+    console = open_console({}, out=io.StringIO(), err=Terminal())
+    assert (console.style("x", "bold"), console.style("x", "bold", err=True)) == ("x", "\x1b[1mx\x1b[0m")
+
+
+def test_progress_is_drawn_in_place_only_where_somebody_looks() -> None:
+    def live(output: str = "text", *, quiet: bool = False) -> bool:
+        return open_console({}, output=output, quiet=quiet, out=Terminal(), err=Terminal()).live
+
+    assert live()
+    assert not live("json")
+    assert not live("github")
+    assert not live(quiet=True)
+
+
+def test_quiet_hides_notes_and_nothing_else() -> None:
+    console = quiet_streams(quiet=True)
+    console.note("note")
+    console.warn("warning")
+    console.result("result")
+    console.failure(UserError("wrong", hint="do it right"))
+    assert written(console) == ("result\n", "warning\nqarunner: error: wrong\n  hint: do it right\n")
+
+
+def test_an_unknown_form_of_output_is_a_usage_error() -> None:
+    with pytest.raises(UserError, match="--output: unknown form 'xml'"):
+        open_console({}, output="xml")
+
+
+PROGRAM = """
+import os, sys
+from qarunner.cli.console import open_console
+console = open_console(os.environ)
+sys.stdin.read()
+for _ in range(3):
+    console.result("x")
+    console.note("y")
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_a_reader_that_went_away_does_not_change_the_exit_code(closed: str) -> None:
+    words = [sys.executable, "-c", PROGRAM]
+    pipe = subprocess.PIPE
+    # Buffered, as in a user's shell: what stays in a buffer fails again at the interpreter's exit, with code 120.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        gone = {"stdout": [process.stdout], "stderr": [process.stderr], "both": [process.stdout, process.stderr]}
+        for stream in gone[closed]:
+            stream.close()
+        process.stdin.close()
+        left = process.stderr if closed == "stdout" else process.stdout
+        text = "" if closed == "both" else left.read()
+    assert process.returncode == 7
+    assert "Traceback" not in text
+    assert "BrokenPipe" not in text
+
+
+def shell(words: str) -> subprocess.CompletedProcess[str]:
+    """Python, started by a shell that can close streams and send them anywhere."""
+    return subprocess.run(["sh", "-c", f'"{sys.executable}" {words}'], capture_output=True, text=True, check=False)
+
+
+def test_streams_that_the_caller_closed_are_no_error() -> None:
+    code = PROGRAM.replace("sys.stdin.read()", "")
+    done = subprocess.run(
+        ["sh", "-c", f"\"{sys.executable}\" -c '{code}' >&- 2>&-"], check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 7
+
+
+def test_a_log_on_a_full_disk_does_not_end_an_apply() -> None:
+    code = "import os\nfrom qarunner.cli.console import open_console\nopen_console(os.environ).note('x')\nprint('on')"
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -c "{code}" 2>/dev/full'], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "on\n")

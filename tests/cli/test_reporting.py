@@ -1,0 +1,64 @@
+"""Reports as files: asked for before anything is sent, each written whole, none hindered by another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from fictional import VENDORS, Backend, entry, plan_of
+from worlds import Story
+
+from qarunner.cli.reporting import Wanted, render, wanted, write
+from qarunner.errors import UserError
+from qarunner.report.summary import summarise
+
+SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive().run)
+
+
+def test_reports_are_asked_for_by_format_and_path() -> None:
+    assert wanted(["json=a=b.json", "junit=out/qa.xml"]) == (
+        Wanted(format="json", path=Path("a=b.json")),
+        Wanted(format="junit", path=Path("out/qa.xml")),
+    )
+
+
+@pytest.mark.parametrize("word", ["json", "json=", "=x", "xml=x", "JSON=x", "jnuit=x"])
+def test_what_is_no_report_is_said_before_anything_is_sent(word: str) -> None:
+    with pytest.raises(UserError, match="--report") as caught:
+        wanted(["json=fine.json", word])
+    assert caught.value.hint
+
+
+def test_a_misspelt_format_is_recognised() -> None:
+    with pytest.raises(UserError) as caught:
+        wanted(["jnuit=x"])
+    assert "did you mean 'junit'?" in (caught.value.hint or "")
+
+
+def test_each_format_is_what_it_says() -> None:
+    assert json.loads(render(SUMMARY, "json"))["verdict"] == "passed"
+    assert ET.fromstring(render(SUMMARY, "junit").encode()).tag == "testsuites"  # noqa: S314  our own text
+
+
+def test_a_report_that_cannot_be_written_does_not_hinder_the_others(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    reports = wanted(
+        [
+            f"json={tmp_path / 'deep' / 'er' / 'a.json'}",
+            f"json={tmp_path / 'file' / 'b.json'}",
+            f"junit={tmp_path / 'folder'}",
+            f"junit={tmp_path / 'c.xml'}",
+        ]
+    )
+    problems = write(SUMMARY, reports)
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        f"--report json={tmp_path / 'file' / 'b.json'}",
+        f"--report junit={tmp_path / 'folder'}",
+    ]
+    assert all("cannot be written: " in problem for problem in problems)
+    assert (tmp_path / "deep" / "er" / "a.json").read_text(encoding="utf-8") == render(SUMMARY, "json")
+    assert (tmp_path / "c.xml").read_text(encoding="utf-8") == render(SUMMARY, "junit")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "deep", "c.xml"}

@@ -1,0 +1,143 @@
+"""How an apply ended, for people: what needs attention, where it is, and how to go on."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fictional import entry, plan_of
+from worlds import EPOCH, started
+
+from qarunner.cli.console import open_console
+from qarunner.cli.result import annotate, show
+from qarunner.engine import events as ev
+from qarunner.engine.journal import read
+from qarunner.engine.state import fold
+from qarunner.plan.model import from_json
+from qarunner.report.summary import headline, summarise
+from qarunner.vendors.api import Case, Cause, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from qarunner.report.summary import Summary
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "report"
+
+
+def summary_of(case: str) -> Summary:
+    folder = GOLDEN / case
+    plan = from_json((folder / "plan.json").read_bytes(), path=folder)
+    return summarise(fold(plan, read(folder)[0]))
+
+
+def shown(summary: Summary, *, output: str = "text", quiet: bool = False) -> str:
+    out = io.StringIO()
+    console = open_console({}, output=output, quiet=quiet, out=out, err=io.StringIO())
+    show(console, summary, Path(".qarunner/runs/r1"))
+    return out.getvalue()
+
+
+def ended(*outcomes: Outcome, free: bool = False) -> Summary:
+    entries = [entry(f"e[n={number},x=1]", "plain", allow_failure=free) for number in range(len(outcomes))]
+    plan = plan_of(*entries)
+    closed = [
+        ev.EntryClosed(at=EPOCH, entry=row.id, outcome=outcome) for row, outcome in zip(entries, outcomes, strict=True)
+    ]
+    return summarise(fold(plan, [started(EPOCH, plan), *closed]))
+
+
+def test_a_green_run_is_a_table_and_nothing_more() -> None:
+    assert shown(summary_of("everything-passes")) == (
+        "   ENTRY             VENDOR  TESTS  TIME  RESULT\n"
+        "✓  checkout/web      doksi     1/1   22s  passed\n"
+        "✓  checkout/android  doksi     2/2   20s  flaky\n"
+        "report: .qarunner/runs/r1/report.json\n"
+    )
+
+
+def test_failures_name_the_test_the_reason_the_place_and_the_link() -> None:
+    text = shown(summary_of("failures-and-blocked"))
+    assert (
+        "search[locale=en,tier=pro]: failed  qa-matrix.yml:34\n"
+        "  1 of 3 tests failed\n"
+        "  failed: Finds shoes (t1): expected 3 results, got 0\n"
+        "    https://app.test/r/t1\n"
+        "  blocked: Filters (t2): the account is locked\n"
+    ) in text
+    assert "Sorts" not in text
+
+
+def test_what_goes_on_is_named_with_the_command_that_resumes_it() -> None:
+    text = shown(summary_of("interrupted"))
+    assert "still running at doksi: run r2 of running\n  https://app.test/runs/r2\n" in text
+    assert text.count("still running") == 1
+    assert "to go on: qarunner resume r1\n" in text
+
+
+def test_what_is_uncertain_is_named_with_the_commands_that_decide_it() -> None:
+    text = shown(summary_of("uncertain"))
+    assert "uncertain: doksi-1 may or may not have started a run: no answer from doksi.test within 60 s\n" in text
+    assert "qarunner resume r1 --resubmit doksi-1 " in text
+    assert "qarunner resume r1 --drop doksi-1 " in text
+
+
+def test_what_does_not_gate_says_so() -> None:
+    summary = summary_of("allowed-to-fail")
+    assert "failed (does not gate)" in shown(summary)
+    assert headline(summary) == "qarunner: exit 0: 1 failed (does not gate), 1 error (does not gate), 2 passed"
+
+
+def test_too_few_tests_are_explained() -> None:
+    summary = ended(Outcome(verdict=Verdict.SKIPPED))
+    assert headline(summary) == "qarunner: exit 3: 1 skipped; 0 gating tests finished, gate.min_tests is 1"
+
+
+def test_quiet_shows_what_failed_and_no_table() -> None:
+    assert shown(summary_of("everything-passes"), quiet=True) == ""
+    text = shown(summary_of("failures-and-blocked"), quiet=True)
+    assert "Finds shoes" in text
+    assert "ENTRY" not in text
+
+
+def test_json_is_the_report_and_nothing_else() -> None:
+    text = shown(summary_of("two-runs"), output="json")
+    assert text == (GOLDEN / "two-runs" / "report.json").read_text(encoding="utf-8")
+    assert json.loads(text)["exit_code"] == 1
+
+
+@pytest.mark.parametrize("output", ["text", "github", "json"])
+def test_no_output_holds_a_secret(output: str) -> None:
+    text = shown(summary_of("secrets-masked"), output=output)
+    assert "***" in text
+    assert "⟦" not in text
+
+
+def test_a_vendors_text_commands_neither_the_terminal_nor_the_ci_system() -> None:
+    evil = "\x1b]0;x\x07\r\n::stop-commands::t\n##vso[task.complete]"
+    case = Case(id="t1", verdict=Verdict.FAILED, name=evil, message=evil + "!", url="::add-mask::x")
+    text = shown(ended(Outcome(verdict=Verdict.FAILED, cases=(case,), message=evil, url=evil)))
+    assert text.replace("\n", "").isprintable()
+    assert not any(line.lstrip().startswith("::") for line in text.splitlines())
+    assert "##vso[" not in text
+
+
+def test_github_marks_the_manifests_lines_and_nobody_can_add_a_command() -> None:
+    failed = Outcome(verdict=Verdict.FAILED, message="100%\n::error::x", url="https://app.test/1")
+    assert list(annotate(ended(failed))) == [
+        "::error file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::failed: 100%25%0A::error::x https://app.test/1"
+    ]
+    unavailable = Outcome(verdict=Verdict.ERROR, cause=Cause.UNAVAILABLE)
+    assert list(annotate(ended(unavailable, free=True))) == [
+        "::warning file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::error: allowed to fail"
+    ]
+
+
+def test_github_gets_at_most_ten_marks_and_none_for_a_pass() -> None:
+    many = [Outcome(verdict=Verdict.FAILED)] * 25
+    assert len(list(annotate(ended(*many)))) == 10
+    assert not list(annotate(summary_of("everything-passes")))
+    text = shown(ended(*many), output="github")
+    assert text.count("::error ") == 10
+    assert text.count("failed  qa-matrix.yml:1") == 25
