@@ -26,7 +26,8 @@ golden: .venv/ready-dev
 setup: .venv/ready-dev
 
 .venv/ready: pyproject.toml
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qarunner needs Python 3.11 or later: make PYTHON=python3.12 …"; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python's venv module is missing: on Debian, apt install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[emulator]"
 	@touch $@
 
