@@ -17,7 +17,7 @@ from qarunner.engine.journal import PLAN, newest, read
 from qarunner.engine.loop import Options
 from qarunner.engine.state import Phase, fold
 from qarunner.errors import ExitCode, OverBudget, UserError
-from qarunner.plan.model import from_json
+from qarunner.plan.model import Plan, as_rehearsal, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,18 +68,20 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     for remark in found.remarks:
         console.warn(f"qarunner: warning: {remark}")
     _within(found.plan, order.max_tests)
+    plan = found.plan
     with ExitStack() as stack:
         if order.rehearse:
             from qarunner.cli.rehearsal import rehearse  # noqa: PLC0415  the emulator is an extra
 
-            environ = {**environ, **stack.enter_context(rehearse(found.plan, order.scenario))}
+            environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
+            plan = as_rehearsal(plan)
         settings = Settings(
             environ=environ, runs_dir=order.runs_dir, reports=reports, options=options, rehearsal=order.rehearse
         )
-        for notice in found.plan.notices:
+        for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
-        console.note(f"{found.plan.name}: {summary(found.plan)}; run {run_id}")
-        return start(found.plan, found.secrets, settings, console, run_id)
+        console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
+        return start(plan, found.secrets, settings, console, run_id)
 
 
 def _within(plan: Plan, most: int | None) -> None:
@@ -115,7 +117,7 @@ def resume(
     folder = find_run(order.runs_dir, order.run_id)
     plan = read_plan(folder)
     run = fold(plan, read(folder)[0])
-    if run.rehearsal:
+    if plan.rehearsal or run.rehearsal:
         raise UserError(
             f"run {folder.name} was a rehearsal: its emulated vendors are gone", hint="qarunner apply --rehearse again"
         )

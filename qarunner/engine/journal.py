@@ -36,7 +36,8 @@ class Journal:
         """Makes the folder of a new run. RunFolderError if it exists or cannot be written."""
         try:
             _make_runs(folder.parent)
-            folder.mkdir()
+            # A folder without a plan was left by a process that was killed before it could send anything.
+            folder.mkdir(exist_ok=not (folder / PLAN).exists())
         except OSError as error:
             if isinstance(error, FileExistsError) and folder.is_dir():
                 raise RunFolderError(

@@ -68,6 +68,7 @@ class Engine:
         self._ends_at: float | None = None
         self._signal: int | None = None
         self._stops_at: float | None = None
+        self._gives_up_at: float | None = None
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -87,6 +88,12 @@ class Engine:
                 break
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
                 self._settler.settle(self._flying.pop(token), answer)
+        for task in self._flying.values():
+            if task.kind is Kind.CREATE:
+                self._settler.unanswered(task.job)
+                if self._gives_up_at is not None:
+                    late = Outcome(verdict=Verdict.TIMED_OUT, message="the vendor did not answer the create in time")
+                    self._settler.closer.close_entries(task.job, late)
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
@@ -95,15 +102,23 @@ class Engine:
 
     def _over(self) -> bool:
         if self._stops_at is None:
-            return not self._flying and not any(lane.pending() for lane in self._lanes.values())
+            if any(lane.pending() for lane in self._lanes.values()):
+                return False
+            hung = self._gives_up_at is not None and self._clock.now() >= self._gives_up_at
+            return hung or not any(self._awaited(task) for task in self._flying.values())
         wanted = any(_matters(task) for task in self._flying.values())
         wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE) for lane in self._lanes.values())
         return not wanted or self._clock.now() >= self._stops_at
+
+    def _awaited(self, task: Task) -> bool:
+        """Whether an answer can still change anything: a read of a run that nobody follows any more cannot."""
+        return task.kind is not Kind.READ or bool(self._run.open_entries(task.job))
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""
         times = [self._settler.deadlines[0][0]] if self._settler.deadlines else []
         times += [at for at in (self._ends_at, self._stops_at) if at is not None]
+        times += [self._gives_up_at] if self._gives_up_at is not None and self._gives_up_at > now else []
         if self._pool.free() > 0:
             times += [at for lane in self._lanes.values() if (at := lane.due_at(now)) is not None]
         return max(0.0, min(times) - now) if times else None
@@ -135,11 +150,28 @@ class Engine:
         due = []
         while self._settler.deadlines and self._settler.deadlines[0][0] <= now:
             due.append(heapq.heappop(self._settler.deadlines)[1])
-        self._expire([entry for entry in due if entry not in self._run.closed], now)
+        due = [entry for entry in due if entry not in self._run.closed]
+        expired = self._settler.closer.expired
+        looked, first = [e for e in due if e in expired], [e for e in due if e not in expired]
+        self._expire(first, now)
+        self._end_looks(looked, now)
+
+    def _end_looks(self, entries: list[str], now: float) -> None:
+        """Ends last looks that got no answer: a vendor that hangs does not hold an entry beyond its time."""
+        jobs = {self._run.job_of[entry].job.id for entry in entries}
+        hung = [task for task in self._flying.values() if task.kind is Kind.READ and task.job.job.id in jobs]
+        for job in jobs:
+            lane = self._lanes[self._run.jobs[job].job.vendor]
+            for task in lane.reads_of(self._run.jobs[job]):
+                lane.remove(task)
+                hung.append(task)
+        for task in hung:
+            self._settler.closer.time_is_up(task, now)
 
     def _close_down(self, now: float) -> None:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
         self._settler.closer.closing = True
+        self._gives_up_at = now + INTERRUPT_S
         dropped = [task for lane in self._lanes.values() for task in lane.drop(Kind.CREATE, Kind.SETUP, Kind.UPLOAD)]
         waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
         for state in [*waiting, *(task.job for task in dropped)]:
@@ -160,6 +192,8 @@ class Engine:
                 lane.remove(task)
                 if not (held_up and self._settler.closer.time_is_up(task, now)):
                     lane.put(task, now)
+        for entry in entries:
+            heapq.heappush(self._settler.deadlines, (now + LAST_LOOK_S, entry))
 
     def _heed_signal(self, now: float) -> None:
         if self._signal is None or self._stops_at is not None:

@@ -196,7 +196,7 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
         return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
 
 
-def after_prepare(  # noqa: PLR0913  the state of one resource, by name
+def after_prepare(
     vendor: Vendor, resource: Resource, token: str, answers: Sequence[Answer], *, presigned: bool, now: float
 ) -> Request | Prepared | Again | Never:
     """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.

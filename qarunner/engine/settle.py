@@ -115,8 +115,7 @@ class Settler:
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
                 lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1), now)
             case Phase.SUBMITTING:
-                self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=LOST_ANSWER))
-                self.closer.close_job(state)
+                self.unanswered(state)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 lane.established = True
                 self._follow(state, now, first_s=0.0)
@@ -126,6 +125,12 @@ class Settler:
                 self.closer.close_job(state)
             case _:
                 assert_never(state.phase)
+
+    def unanswered(self, state: JobState) -> None:
+        """A create left, and nobody will read its answer: a key can ask for it again, without one a person decides."""
+        if state.phase is Phase.SUBMITTING and not self._lane(state).vendor.info.idempotency_header:
+            self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=LOST_ANSWER))
+            self.closer.close_job(state)
 
     def _follow(self, state: JobState, now: float, *, first_s: float) -> None:
         """Polls the job's runs and watches its entries' time."""

@@ -71,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ci: Mapping[str, str | None] = {}
     resources: tuple[Resource, ...] = ()
     notices: tuple[str, ...] = ()
+    rehearsal: bool = False
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}
@@ -93,6 +94,11 @@ def _digest(data: dict[str, object]) -> str:
     """Over the data as it stands in the file: a field that a later version adds must not look like a change."""
     bare = {**data, "digest": ""}
     return "sha256:" + hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()
+
+
+def as_rehearsal(plan: Plan) -> Plan:
+    """The plan, marked: whatever becomes of the run's journal, it never goes on at a real vendor."""
+    return seal(msgspec.structs.replace(plan, rehearsal=True))
 
 
 def to_json(plan: Plan) -> bytes:

@@ -384,3 +384,34 @@ def test_a_cancel_of_what_is_over_is_not_repeated(status: int) -> None:
 
     story = Story(plan_of(entry("a", "keyed", timeout_s=30)), VENDORS, Backend(lasts=1e9, fault=fault)).drive()
     assert sum("cancel" in request.path for _, _, request, _ in story.pool.sent) == 1
+
+
+class Hanging:
+    """Answers what `hangs` says only after a minute."""
+
+    def __init__(self, story: Story, hangs: str) -> None:
+        real = story.pool.start
+
+        def start(token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+            story.pool._latency = 60.0 if request.method == hangs else 0.05
+            real(token, vendor, request, key=key, fresh=fresh)
+
+        story.pool.start = start  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("vendor", ["plain", "keyed"])
+def test_a_poll_that_hangs_does_not_hold_an_entry_beyond_its_time(vendor: str) -> None:
+    story = Story(plan_of(entry("a", vendor, timeout_s=20)), VENDORS, Backend())
+    Hanging(story, "GET")
+    story.drive()
+    assert verdicts(story) == {"a": "timed_out"}
+    assert story.clock.now() < 27
+
+
+@pytest.mark.parametrize(("vendor", "verdict"), [("plain", "unknown"), ("keyed", "timed_out")])
+def test_a_create_that_hangs_does_not_hold_an_apply_beyond_its_time(vendor: str, verdict: str) -> None:
+    story = Story(plan_of(entry("a", vendor)), VENDORS, Backend(), options=Options(timeout_s=10))
+    Hanging(story, "POST")
+    story.drive()
+    assert verdicts(story) == {"a": verdict}
+    assert story.clock.now() < 18

@@ -1,0 +1,296 @@
+"""Runs the real program, in processes of its own, against emulated vendors in this one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import pytest
+import requests
+
+from qarunner.emulator import serve
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from qarunner.emulator import Running
+
+T = TypeVar("T")
+
+THREADS = 6
+PROGRAM = Path(sys.executable).with_name("qarunner")
+PATIENCE_S = 60.0
+SPEED = 50
+"""How fast the emulated runs go: one of 3 s takes 60 ms. A fault's `delay` is divided by it as well."""
+
+FAST = {"reads": 100_000, "creates": 100_000, "all": 100_000}
+HASTY = """
+from qarunner.engine import patience
+patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
+"""
+"""Makes failed requests follow each other quickly: waiting for them is what virtual time is for, in tests/engine."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def last(self) -> str:
+        return self.out.splitlines()[-1] if self.out else ""
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    def __str__(self) -> str:
+        return f"exit {self.code} after {self.seconds:.1f} s\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class Started:
+    """A process that runs; `end` waits for it."""
+
+    def __init__(self, arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str]) -> None:
+        self._began = time.monotonic()
+        self.process = subprocess.Popen(
+            [str(PROGRAM), *arguments],
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def end(self) -> Ended:
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            pytest.fail(f"did not end within {PATIENCE_S} s\n{out}\n{err}")
+        return Ended(self.process.returncode, out, err, time.monotonic() - self._began)
+
+    def signal(self, number: signal.Signals) -> Ended:
+        """Sends a signal; `seconds` of the result is the time from then to the end."""
+        self._began = time.monotonic()
+        self.process.send_signal(number)
+        return self.end()
+
+    def kill(self) -> None:
+        """Takes the process away without a word, as a lost machine does."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Ends the process if it is still there, and closes what it was read through."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class Stage:
+    """A user's folder, with vendors that answer. Its environment holds what leads to them, and nothing else."""
+
+    def __init__(self, folder: Path, vendors: Running) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.vendors = vendors
+        self.environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **vendors.environ}
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self._processes: list[Started] = []
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.discard()
+        self._http.close()
+        self.vendors.close()
+
+    # --- the manifest -------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def doksi(entry_id: str, *tests: str, url: str = "https://shop.example", **more: object) -> dict[str, object]:
+        """An entry of web tests, of the same name as the entry if none are named; `account` signs in."""
+        account = more.pop("account", None)
+        if account:
+            more["artifacts"] = [{"type": "authentication", "strategy": "specific", "account_id": account}]
+        if "category_ids" not in more:
+            more["test_ids"] = list(tests) or [entry_id]
+        return {"id": entry_id, "vendor": "doksi", "platform": "web", "target": {"web_url": url}, **more}
+
+    @staticmethod
+    def certyn(entry_id: str, **more: object) -> dict[str, object]:
+        """An entry of one process of the entry's name, or of tags."""
+        return {"id": entry_id, "vendor": "certyn"} | (more if "tags" in more else {"category_ids": [entry_id], **more})
+
+    def commit(self, *entries: Mapping[str, object], name: str = "qa-matrix.yml", **top: object) -> Path:
+        """Writes the manifest; without `vendors`, none of them is asked slowly."""
+        vendors = top.pop("vendors", {})
+        assert isinstance(vendors, dict)
+        quick = {"certyn": {"project": "shop", "rate": {key: f"{rate}/min" for key, rate in FAST.items()}}, **vendors}
+        used = {entry.get("vendor", "doksi") for entry in entries}
+        kept = {vendor: settings for vendor, settings in quick.items() if vendor in used or vendor in vendors}
+        path = self.folder / name
+        manifest = {"version": 1, "name": "shop", "vendors": kept, **top, "matrix": list(entries)}
+        path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        return path
+
+    # --- the program --------------------------------------------------------------------------------------------------
+
+    def start(self, *arguments: str, **variables: str | None) -> Started:
+        """Starts `qarunner …`; a variable of None is not set."""
+        changed = {**self.environ, **variables}
+        environ = {name: value for name, value in changed.items() if value is not None}
+        self._processes.append(Started(arguments, self.folder, environ))
+        return self._processes[-1]
+
+    def run(self, *arguments: str, **variables: str | None) -> Ended:
+        return self.start(*arguments, **variables).end()
+
+    def apply(self, *arguments: str, **variables: str | None) -> Ended:
+        return self.start_apply(*arguments, **variables).end()
+
+    def start_apply(self, *arguments: str, **variables: str | None) -> Started:
+        return self.start("apply", "--run-id", "r1", "--poll-interval", "20ms", *arguments, **variables)
+
+    def resume(self, *arguments: str, **variables: str | None) -> Ended:
+        return self.run("resume", "--poll-interval", "20ms", *arguments, **variables)
+
+    def hasty(self) -> None:
+        """From now on the program waits for an instant where it would wait seconds after a failed request."""
+        self.customise(HASTY)
+
+    def customise(self, code: str) -> None:
+        """Runs code in every process before the program begins."""
+        home = self.folder / "site"
+        home.mkdir(exist_ok=True)
+        (home / "sitecustomize.py").write_text(code, encoding="utf-8")
+        self.environ["PYTHONPATH"] = str(home)
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Waits until something is true, looking often."""
+        limit = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < limit, "it never came to that"
+            time.sleep(0.004)
+
+    # --- what is on disk ----------------------------------------------------------------------------------------------
+
+    def run_folder(self, run: str = "r1") -> Path:
+        return self.folder / ".qarunner" / "runs" / run
+
+    def lines(self, run: str = "r1") -> list[bytes]:
+        """The journal's whole lines so far."""
+        path = self.run_folder(run) / "journal.jsonl"
+        *whole, _ = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        return whole
+
+    def journal(self, run: str = "r1") -> list[Any]:
+        return [json.loads(line) for line in self.lines(run)]
+
+    def events(self, kind: str, run: str = "r1") -> list[Any]:
+        return [event for event in self.journal(run) if event["event"] == kind]
+
+    def run_of(self, job: str, run: str = "r1") -> str:
+        """The vendor's id of the run that a job's create made."""
+        return str(next(event["runs"][0]["id"] for event in self.events("Accepted", run) if event["job"] == job))
+
+    def report(self, run: str = "r1") -> Any:  # noqa: ANN401  JSON
+        return json.loads((self.run_folder(run) / "report.json").read_text(encoding="utf-8"))
+
+    def verdicts(self, run: str = "r1") -> dict[str, str]:
+        return {entry["id"]: entry["verdict"] for entry in self.report(run)["entries"]}
+
+    def reason(self, entry: str, run: str = "r1") -> str:
+        return str(next(each["reason"] for each in self.report(run)["entries"] if each["id"] == entry))
+
+    # --- what the vendors saw -----------------------------------------------------------------------------------------
+
+    def told(self, what: str) -> list[Any]:
+        """One of the emulator's lists."""
+        found: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=10).json()
+        return found
+
+    def sent(self, vendor: str | None = None, method: str | None = None, path: str = "") -> list[Any]:
+        """The requests that arrived; `path` is its end."""
+        return [
+            request
+            for request in self.told("requests")
+            if vendor in {None, request["vendor"]} and method in {None, request["method"]}
+            if request["path"].endswith(path)
+        ]
+
+    def creates(self, vendor: str) -> list[Any]:
+        return self.sent(vendor, "POST", "/runs")
+
+    def paid(self, vendor: str | None = None) -> list[list[str]]:
+        """The tests of every run that was made, and has to be paid for."""
+        return [run["tests"] for run in self.told("runs") if vendor in {None, run["vendor"]}]
+
+
+class Begin(Protocol):
+    """Sets up a stage whose vendors follow a scenario."""
+
+    def __call__(self, **scenario: object) -> Stage: ...
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Sets up stages, each with a folder and vendors of its own; may be called from several threads."""
+    stages: list[Stage] = []
+    numbers = itertools.count(1)
+
+    def set_up(**scenario: object) -> Stage:
+        certyn = scenario.pop("certyn", {})
+        assert isinstance(certyn, dict)
+        whole = {"speed": SPEED, "certyn": {"rates": FAST, **certyn}, **scenario}
+        stages.append(Stage(tmp_path / f"stage-{next(numbers)}", serve(whole)))
+        return stages[-1]
+
+    yield set_up
+    for stage in stages:
+        stage.close()
+
+
+@pytest.fixture
+def stage(begin: Begin) -> Stage:
+    """A stage whose vendors let everything pass."""
+    return begin()
+
+
+class AtOnce(Protocol):
+    """Checks many cases at the same time, and tells of each that fails."""
+
+    def __call__(self, cases: Iterable[T], check: Callable[[T], None]) -> None: ...
+
+
+@pytest.fixture
+def at_once() -> AtOnce:
+    """Checks many cases at the same time: a process mostly starts, or waits for its vendors."""
+
+    def check_all(cases: Iterable[T], check: Callable[[T], None]) -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            running = [(case, pool.submit(check, case)) for case in cases]
+        errors = [(case, error) for case, future in running if (error := future.exception())]
+        if errors:
+            told = "\n\n".join(f"--- {case}\n{error}" for case, error in errors)
+            raise AssertionError(f"{len(errors)} of {len(running)} cases\n{told}") from errors[0][1]
+
+    return check_all

@@ -1,0 +1,189 @@
+"""`resume`: which runs it takes up, whom it listens to, and what it must not do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from program.conftest import AtOnce, Begin, Stage
+
+UNANSWERED: dict[str, object] = {"faults": [{"on": "POST /runs", "call": 1, "drop": "after"}]}
+UNHEARD: dict[str, object] = {"faults": [{"on": "POST /runs", "call": 1, "drop": "before"}]}
+
+
+def in_doubt(begin: Begin, doksi: dict[str, object]) -> Stage:
+    stage = begin(doksi=doksi)
+    stage.commit(stage.doksi("login", "t1"), stage.certyn("smoke"))
+    assert stage.apply().code == 8
+    return stage
+
+
+def test_a_resume_alone_sends_no_create_that_is_in_doubt(begin: Begin) -> None:
+    stage = in_doubt(begin, UNANSWERED)
+    before = stage.sent()
+    ended = stage.resume()
+    assert ended.code == 8, ended
+    assert "--resubmit doksi-1" in ended.out
+    assert stage.sent() == before
+
+
+def test_resubmit_sends_it_again(begin: Begin, at_once: AtOnce) -> None:
+    def check(word: str) -> None:
+        stage = in_doubt(begin, UNHEARD)
+        ended = stage.resume("r1", "--resubmit", word)
+        assert ended.code == 0, ended
+        assert stage.verdicts() == {"login": "passed", "smoke": "passed"}
+        assert sorted(stage.paid()) == [["smoke"], ["t1"]]
+
+    at_once(["doksi-1", "login"], check)
+
+
+def test_drop_leaves_it_unknown_for_good(begin: Begin, at_once: AtOnce) -> None:
+    def check(word: str) -> None:
+        stage = in_doubt(begin, UNANSWERED)
+        for words in (["--drop", word], []):
+            ended = stage.resume("r1", *words)
+            assert ended.code == 8, ended
+            assert ended.last == "qarunner: exit 8: 1 unknown, 3 passed"
+            assert "--resubmit" not in ended.out
+        assert len(stage.creates("doksi")) == 1
+
+    at_once(["doksi-1", "login"], check)
+
+
+def test_only_what_is_in_doubt_can_be_decided_and_only_one_way(begin: Begin, at_once: AtOnce) -> None:
+    stage = in_doubt(begin, UNANSWERED)
+    before = stage.sent()
+    words = {
+        "--resubmit smoke": "--resubmit smoke: not an uncertain job or entry",
+        "--drop doksi-9": "uncertain are: doksi-1",
+        "--drop doksi-1 --resubmit login": "both --resubmit and --drop",
+    }
+
+    def check(word: str) -> None:
+        ended = stage.resume("r1", *word.split())
+        assert ended.code == 2, ended
+        assert words[word] in ended.err
+
+    at_once(words, check)
+    assert stage.sent() == before
+
+
+def test_a_finished_run_says_the_same_again_and_sends_nothing(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"t2": "failed"}})
+    stage.commit(stage.doksi("login", "t1", "t2"), stage.certyn("smoke"))
+    first = stage.apply()
+    assert first.code == 1, first
+    report, sent = (stage.run_folder() / "report.json").read_bytes(), stage.sent()
+    again = stage.resume("r1", "--report", "json=again.json")
+    assert (again.code, again.out) == (1, first.out)
+    assert (stage.run_folder() / "report.json").read_bytes() == report
+    assert (stage.folder / "again.json").read_bytes() == report
+    assert stage.sent() == sent
+
+
+def test_the_newest_run_is_meant_where_none_is_named(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    assert stage.run("apply", "--run-id", "z-older", "--poll-interval", "20ms").code == 0
+    assert stage.run("apply", "--run-id", "a-newer", "--poll-interval", "20ms").code == 0
+    ended = stage.resume()
+    assert ended.code == 0, ended
+    assert "resuming run a-newer" in ended.err
+
+
+def test_a_run_that_nobody_wrote_down(stage: Stage, at_once: AtOnce) -> None:
+    stage.commit(stage.doksi("login"))
+    nothing = stage.resume()
+    assert nothing.code == 2, nothing
+    assert "no run in" in nothing.err
+    assert stage.apply().code == 0
+    sent = stage.sent()
+
+    def check(arguments: list[str]) -> None:
+        ended = stage.run(*arguments)
+        assert ended.code == 2, ended
+        assert "there are: r1" in ended.err or "is no run id" in ended.err
+
+    at_once([["resume", "r2"], ["report", "r2"], ["resume", "../runs/r1"]], check)
+    assert stage.sent() == sent
+
+
+def test_two_processes_on_one_run(begin: Begin) -> None:
+    stage = begin(doksi={"default": {"duration": "30s"}})
+    stage.commit(stage.doksi("login"))
+    first = stage.start_apply()
+    stage.until(lambda: stage.events("Accepted"))
+    second = stage.resume("r1")
+    assert second.code == 2, second
+    assert "another qarunner is at work on this run" in second.err
+    assert stage.run("report", "r1").code == 0
+    assert first.end().code == 0
+    assert len(stage.creates("doksi")) == 1
+
+
+def test_a_rehearsal_is_not_resumed_against_the_real_vendors(stage: Stage) -> None:
+    stage.commit(stage.doksi("login", timeout="300ms"))
+    (stage.folder / "hang.yml").write_text("doksi: { default: hang }")
+    rehearsed = stage.apply("--rehearse", "--scenario", "hang.yml")
+    assert rehearsed.code == 7, rehearsed
+    ended = stage.resume("r1")
+    assert ended.code == 2, ended
+    assert "was a rehearsal" in ended.err
+    assert stage.sent() == []
+
+
+def test_a_resume_needs_the_credentials_and_nothing_is_sent_without_them(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    sent = stage.sent()
+    ended = stage.resume("--resubmit", "login", DOKSI_API_KEY=None)
+    assert ended.code == 2, ended
+    assert "DOKSI_API_KEY" in ended.err
+    assert stage.sent() == sent
+    assert stage.resume("--resubmit", "login").code == 0
+
+
+def test_a_plan_that_was_changed_is_not_carried_out(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    sent = stage.sent()
+    plan = stage.run_folder() / "plan.json"
+    plan.write_text(plan.read_text(encoding="utf-8").replace("shop.example", "evil.example"), encoding="utf-8")
+    ended = stage.resume("--resubmit", "login")
+    assert ended.code == 2, ended
+    assert "was changed after qarunner wrote it" in ended.err
+    assert stage.sent() == sent
+
+
+def test_the_manifest_may_change_before_a_resume(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    stage.commit(stage.doksi("other"))
+    ended = stage.resume("--resubmit", "login")
+    assert ended.code == 0, ended
+    assert ["other"] not in stage.paid()
+
+
+def test_a_vendor_that_moved_is_said(begin: Begin) -> None:
+    stage = in_doubt(begin, UNANSWERED)
+    moved = stage.environ["QARUNNER_DOKSI_URL"].replace("127.0.0.1", "localhost")
+    ended = stage.resume(QARUNNER_DOKSI_URL=moved)
+    assert "doksi's runs were started at" in ended.err
+
+
+def test_a_disk_that_is_full_stops_the_apply_and_a_resume_goes_on(stage: Stage) -> None:
+    tests = [f"t{number}" for number in range(30)]
+    entries = [stage.doksi(f"as-{number}", *tests, account=f"a{number}") for number in range(3)]
+    stage.commit(*entries, vendors={"doksi": {"max_in_flight": 1}})
+    size = len(stage.run("plan", "--format", "json").out) + 200
+    stage.customise(
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+    )
+    ended = stage.apply()
+    assert ended.code == 8, ended
+    assert "cannot be written" in ended.err
+    assert "qarunner resume r1" in ended.err
+    assert len(stage.paid()) < 3
+    del stage.environ["PYTHONPATH"]
+    resumed = stage.resume()
+    assert resumed.code == 0, resumed
+    assert len(stage.paid()) == 3

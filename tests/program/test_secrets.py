@@ -1,0 +1,137 @@
+"""Secrets reach the vendor that they are meant for, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program.conftest import AtOnce, Begin, Ended, Stage
+
+TOKEN = "pr3view/T0ken+with=odd&chars"
+ALLOWED = ("--allow-secret", "PREVIEW_TOKEN")
+
+
+def private(stage: Stage, *, url: str = "https://shop.example/?token={{ env.PREVIEW_TOKEN | urlencode }}") -> None:
+    stage.environ["PREVIEW_TOKEN"] = TOKEN
+    stage.commit(stage.doksi("login", url=url), env={"PREVIEW_TOKEN": {"secret": True}})
+
+
+def traces(text: str, *secrets: str) -> list[str]:
+    """The secrets that stand in a text, in any form in which one might come back."""
+    found = []
+    for secret in secrets:
+        encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+        forms = {secret, quote(secret), quote(secret, safe=""), encoded, json.dumps(secret)[1:-1]}
+        found += [form for form in forms if form in text]
+    return found
+
+
+def written(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+
+
+def kept(stage: Stage, *ended: Ended) -> None:
+    """No secret and no credential is in any output, or in any file that the program wrote."""
+    keys = [stage.vendors.environ[name] for name in ("DOKSI_API_KEY", "CERTYN_API_KEY")]
+    for each in ended:
+        assert traces(each.text, TOKEN, *keys) == [], each
+    assert traces(written(stage.folder), TOKEN, *keys) == []
+
+
+def test_an_allowed_secret_reaches_its_vendor_and_nothing_else(stage: Stage) -> None:
+    private(stage)
+    reports = ("--report", "json=out/report.json", "--report", "junit=out/report.xml")
+    ended = stage.apply(*ALLOWED, "-v", *reports)
+    assert ended.code == 0, ended
+    assert stage.creates("doksi")[0]["body"]["matrix"][0]["web_url"] == (
+        f"https://shop.example/?token={quote(TOKEN, safe='')}"
+    )
+    again = [stage.run("report", "--format", form) for form in ("json", "junit")]
+    kept(stage, ended, *again)
+
+
+def test_a_secret_that_fails_or_is_quoted_back_by_the_vendor_is_kept_too(begin: Begin, at_once: AtOnce) -> None:
+    faults: list[dict[str, object]] = [
+        {"on": "POST /runs", "status": 400, "body": {"error": f"bad address ?token={TOKEN}"}},
+        {"on": "POST /runs", "status": 500, "body": f"<p>{quote(TOKEN, safe='')}</p>"},
+        {"on": "GET /runs/{run_id}", "state": TOKEN, "to": 2},
+        {"on": "POST /runs", "status": 302, "headers": {"Location": f"https://elsewhere.example/{quote(TOKEN)}"}},
+    ]
+
+    def check(fault: dict[str, object]) -> None:
+        stage = begin(doksi={"tests": {"login": "failed"}, "faults": [fault]})
+        private(stage)
+        ended = [stage.apply(*ALLOWED, "-v"), stage.run("report", "--format", "junit")]
+        assert ended[0].code in {1, 8}, ended[0]
+        kept(stage, *ended)
+
+    at_once(faults, check)
+
+
+def test_a_secret_that_nobody_allowed_is_not_sent(stage: Stage, at_once: AtOnce) -> None:
+    private(stage)
+
+    def check(words: tuple[str, ...]) -> None:
+        ended = stage.apply(*words)
+        assert ended.code == 2, ended
+        assert "--allow-secret PREVIEW_TOKEN" in ended.err
+
+    at_once([(), ("--allow-secret", "OTHER")], check)
+    assert stage.sent() == []
+    assert stage.apply(QARUNNER_ALLOW_SECRETS="OTHER,PREVIEW_TOKEN").code == 0
+
+
+def test_a_plan_shows_no_secret(stage: Stage) -> None:
+    private(stage)
+    ended = [
+        stage.run("plan", *ALLOWED),
+        stage.run("plan", *ALLOWED, "--format", "json", "--out", "plan.json"),
+    ]
+    assert {each.code for each in ended} == {0}
+    assert "***" in ended[0].out
+    kept(stage, *ended)
+    assert stage.sent() == []
+
+
+def test_a_template_cannot_read_a_credential(stage: Stage) -> None:
+    for declared in ({"default": "x"}, {"secret": True}):
+        stage.commit(
+            stage.doksi("login", url="https://shop.example/{{ env.CERTYN_API_KEY }}"), env={"CERTYN_API_KEY": declared}
+        )
+        ended = stage.apply("--allow-secret", "CERTYN_API_KEY")
+        assert ended.code == 2, ended
+        assert "CERTYN_API_KEY" in ended.err
+        kept(stage, ended)
+    assert stage.sent() == []
+
+
+def test_a_value_that_is_a_credential_is_not_sent_under_another_name(stage: Stage) -> None:
+    stage.commit(stage.doksi("login", url="https://shop.example/{{ env.HARMLESS }}"), env={"HARMLESS": {}})
+    ended = stage.apply(HARMLESS=stage.environ["CERTYN_API_KEY"])
+    assert ended.code == 2, ended
+    assert "HARMLESS" in ended.err
+    kept(stage, ended)
+    assert stage.sent() == []
+
+
+def test_a_resume_that_still_has_to_send_the_secret_needs_its_permission_again(begin: Begin) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "drop": "before"}]})
+    private(stage)
+    assert stage.apply(*ALLOWED).code == 8
+    for words, variables in (
+        (["--resubmit", "login"], {}),
+        (["--resubmit", "login", *ALLOWED], {"PREVIEW_TOKEN": None}),
+    ):
+        ended = stage.resume(*words, **variables)
+        assert ended.code == 2, ended
+        assert "PREVIEW_TOKEN" in ended.err
+    assert stage.paid() == []
+    ended = stage.resume("--resubmit", "login", *ALLOWED)
+    assert ended.code == 0, ended
+    kept(stage, ended)

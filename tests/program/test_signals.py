@@ -1,0 +1,152 @@
+"""Ctrl-C and a CI system's SIGTERM: what can be cancelled is, what cannot is named, and a resume goes on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from program.conftest import AtOnce, Begin, Stage, Started
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX does")
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+LIMIT_S = 8.0
+"""An interrupted apply gives itself 7 s; the rest is for a slow machine."""
+FOR_EVER = "10h"
+
+
+def under_way(stage: Stage, runs: int = 2, *arguments: str) -> Started:
+    """An apply whose runs were all accepted, and are asked for."""
+    process = stage.start_apply(*arguments)
+    stage.until(lambda: len(stage.events("Accepted")) == runs and len(stage.events("Polled")) >= runs)
+    return process
+
+
+def what_can_be_cancelled_is_and_what_runs_on_is_named(begin: Begin) -> None:
+    for number, code in CODES.items():
+        stage = begin(doksi={"default": "hang"}, certyn={"default": "hang"})
+        stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+        ended = under_way(stage).signal(number)
+        assert ended.code == code, ended
+        assert ended.last == f"qarunner: exit {code}: 2 cancelled"
+        assert ended.seconds < 3
+        (cancel,) = stage.sent("certyn", "POST", "/cancel")
+        assert stage.run_of("certyn-1") in cancel["path"]
+        assert f"still running at doksi: run {stage.run_of('doksi-1')} of login" in ended.out
+        assert "still running at certyn" not in ended.out
+        assert "qarunner resume r1" in ended.out
+
+
+def after_a_cancel_a_resume_waits_for_what_ran_on_alone(begin: Begin) -> None:
+    stage = begin(certyn={"default": "hang"}, doksi={"default": {"duration": "30s"}})
+    stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+    assert under_way(stage).signal(signal.SIGINT).code == 130
+    ended = stage.resume()
+    assert ended.code == 8, ended
+    assert stage.verdicts() == {"login": "passed", "smoke": "cancelled"}
+    assert len(stage.paid()) == 2
+
+
+def detached_runs_are_left_alone_and_finished_by_a_resume(begin: Begin) -> None:
+    slow = {"duration": "30s"}
+    stage = begin(certyn={"default": slow}, doksi={"default": slow})
+    stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+    ended = under_way(stage, 2, "--on-interrupt", "detach").signal(signal.SIGTERM)
+    assert ended.code == 143, ended
+    assert "still running at doksi" in ended.out
+    assert "still running at certyn" in ended.out
+    assert stage.sent("certyn", "POST", "/cancel") == []
+    resumed = stage.resume()
+    assert resumed.code == 0, resumed
+    assert len(stage.paid()) == 2
+
+
+def what_was_not_started_yet_is_started_by_a_resume(begin: Begin) -> None:
+    stage = begin(doksi={"default": {"duration": "10s"}})
+    stage.commit(
+        *(stage.doksi(f"as-{number}", "t1", account=f"a{number}") for number in range(3)),
+        vendors={"doksi": {"max_in_flight": 1}},
+    )
+    ended = under_way(stage, 1).signal(signal.SIGINT)
+    assert ended.code == 130, ended
+    assert len(stage.paid()) == 1
+    resumed = stage.resume()
+    assert resumed.code == 0, resumed
+    assert len(stage.paid()) == 3
+
+
+def a_run_that_is_accepted_after_the_signal_is_cancelled_too(begin: Begin) -> None:
+    stage = begin(certyn={"default": "hang", "faults": [{"on": "POST /api/ci/runs", "delay": "30s"}]})
+    stage.commit(stage.certyn("smoke"))
+    process = stage.start_apply()
+    stage.until(stage.paid)
+    ended = process.signal(signal.SIGINT)
+    assert ended.code == 130, ended
+    assert len(stage.sent("certyn", "POST", "/cancel")) == 1
+    assert "still running" not in ended.out
+
+
+def stuck(begin: Begin) -> tuple[Stage, Started]:
+    """An apply whose vendors have started runs, but do not answer any more."""
+    cancel = {"on": "POST /api/ci/runs/{runId}/cancel", "delay": FOR_EVER}
+    stage = begin(
+        doksi={"faults": [{"on": "POST /runs", "delay": FOR_EVER}]}, certyn={"default": "hang", "faults": [cancel]}
+    )
+    stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+    process = stage.start_apply()
+    stage.until(lambda: len(stage.paid()) == 2 and stage.events("Polled"))
+    return stage, process
+
+
+def vendors_that_hang_do_not_hold_it_up(begin: Begin) -> None:
+    stage, process = stuck(begin)
+    ended = process.signal(signal.SIGTERM)
+    assert ended.code == 143, ended
+    assert ended.seconds < LIMIT_S
+    assert f"still running at certyn: run {stage.run_of('certyn-1')} of smoke" in ended.out
+    assert "doksi-1 may or may not have started a run" in ended.out
+    assert "qarunner resume r1 --resubmit doksi-1" in ended.out
+    assert "qarunner resume r1 --drop doksi-1" in ended.out
+    assert len(stage.paid()) == 2
+
+
+def a_second_signal_is_heeded_at_once(begin: Begin) -> None:
+    stage, process = stuck(begin)
+    process.process.send_signal(signal.SIGINT)
+    stage.until(lambda: stage.events("Interrupted"))
+    ended = process.signal(signal.SIGINT)
+    assert ended.code == 130, ended
+    assert ended.seconds < 2
+    assert stage.run("report").code == 0
+
+
+def a_signal_before_anything_was_sent(begin: Begin) -> None:
+    stage = begin()
+    stage.customise(
+        "import os, signal, qarunner.cli.build as build\n"
+        "build.read_build = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    stage.commit(stage.doksi("login"))
+    ended = stage.apply()
+    assert ended.code == 130, ended
+    assert "Traceback" not in ended.text
+    assert stage.sent() == []
+
+
+def test_an_apply_is_interrupted(begin: Begin, at_once: AtOnce) -> None:
+    """All of it at once: most of the time is spent in waiting for vendors that hang."""
+    situations = [
+        vendors_that_hang_do_not_hold_it_up,
+        what_can_be_cancelled_is_and_what_runs_on_is_named,
+        after_a_cancel_a_resume_waits_for_what_ran_on_alone,
+        detached_runs_are_left_alone_and_finished_by_a_resume,
+        what_was_not_started_yet_is_started_by_a_resume,
+        a_run_that_is_accepted_after_the_signal_is_cancelled_too,
+        a_second_signal_is_heeded_at_once,
+        a_signal_before_anything_was_sent,
+    ]
+    at_once(situations, lambda situation: situation(begin))
