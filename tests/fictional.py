@@ -29,15 +29,14 @@ from qarunner.vendors.api import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from qarunner.cursor import Json
+    from qarunner.engine.machine import Answer
+    from qarunner.plan.model import Rate
     from qarunner.vendors.api import (
         Complaint,
     )
-    from qarunner.plan.model import Rate
-    from collections.abc import Iterable, Mapping, Sequence
-    from collections.abc import Callable
-
-    from qarunner.engine.machine import Answer
 
 AFTER = Fault(kind=FaultKind.LOST, message="the connection was lost after the vendor had done it")
 LOST = Fault(kind=FaultKind.LOST, message="the connection was lost")

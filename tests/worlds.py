@@ -11,10 +11,10 @@ from qarunner.engine.loop import Engine, Options
 from qarunner.engine.state import advance, fold
 
 if TYPE_CHECKING:
-    from qarunner.engine.state import Run
     from collections.abc import Callable, Iterable, Mapping
 
     from qarunner.engine.machine import Answer
+    from qarunner.engine.state import Run
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Request, Vendor
 

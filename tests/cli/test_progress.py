@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fictional import VENDORS, Backend, entry, plan_of
-from worlds import EPOCH, Story, started
 
 from qarunner.cli.console import open_console
 from qarunner.cli.progress import Lines, Silent, Table_, _state, clock, open_progress
 from qarunner.engine import events as ev
 from qarunner.engine.state import JobState, Phase, Run, advance
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
+from tests.fictional import VENDORS, Backend, entry, plan_of
+from tests.worlds import EPOCH, Story, started
 
 if TYPE_CHECKING:
     from qarunner.engine.events import Event

@@ -7,12 +7,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from fictional import VENDORS, Backend, entry, plan_of
-from worlds import Story
 
 from qarunner.cli.reporting import Wanted, render, wanted, write
 from qarunner.errors import UserError
 from qarunner.report.summary import summarise
+from tests.fictional import VENDORS, Backend, entry, plan_of
+from tests.worlds import Story
 
 SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive().run)
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fictional import entry, plan_of
-from worlds import EPOCH, started
 
 from qarunner.cli.console import open_console
 from qarunner.cli.result import annotate, show
@@ -19,6 +17,8 @@ from qarunner.engine.state import fold
 from qarunner.plan.model import from_json
 from qarunner.report.summary import headline, summarise
 from qarunner.vendors.api import Case, Cause, Outcome, Verdict
+from tests.fictional import entry, plan_of
+from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
     from qarunner.report.summary import Summary

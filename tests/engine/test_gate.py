@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from fictional import entry, plan_of
-from worlds import EPOCH, started
 
 from qarunner.engine import events as ev
 from qarunner.engine.gate import Decision, decide
 from qarunner.engine.state import fold
 from qarunner.errors import ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
+from tests.fictional import entry, plan_of
+from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
     from qarunner.engine.state import Run

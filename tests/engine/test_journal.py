@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fictional import VENDORS, Backend, entry, plan_of
-from worlds import Story
 
 from qarunner.engine import events as ev
 from qarunner.engine import lock as locks
 from qarunner.engine.journal import JOURNAL, LOCK, PLAN, Journal, newest, read, write_whole
 from qarunner.errors import RunFolderError
 from qarunner.plan.model import to_json
+from tests.fictional import VENDORS, Backend, entry, plan_of
+from tests.worlds import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fictional import LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
-from worlds import Story, VirtualClock
 
 from qarunner.engine import events as ev
 from qarunner.engine.gate import decide
@@ -15,6 +13,8 @@ from qarunner.engine.loop import Options
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
 from qarunner.vendors.api import Build, FileRef, Prepared, Reply, Request, Resource, ResourceKind, use
+from tests.fictional import LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
+from tests.worlds import Story, VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fictional import LOST, UNREACHED, VENDORS, Backend, entry, ok, plan_of
-from worlds import EPOCH, Story
 
 from qarunner.engine import events as ev
 from qarunner.engine.gate import decide
@@ -17,6 +15,8 @@ from qarunner.plan.model import Plan, to_json
 from qarunner.report import jsondoc, junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Case, Outcome, RemoteRun, Reply, Step, Verdict
+from tests.fictional import LOST, UNREACHED, VENDORS, Backend, entry, ok, plan_of
+from tests.worlds import EPOCH, Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable

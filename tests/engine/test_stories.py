@@ -6,8 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from fictional import AFTER, LOST, PLAIN, UNREACHED, VENDORS, Backend, entry, ok, plan_of
-from worlds import Story, VirtualClock
 
 from qarunner.engine import events as ev
 from qarunner.engine.gate import decide
@@ -15,14 +13,32 @@ from qarunner.engine.loop import Options
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Rate
 from qarunner.vendors.api import Cause, RemoteRun, Reply, Verdict
+from tests.fictional import AFTER, LOST, PLAIN, UNREACHED, VENDORS, Backend, entry, ok, plan_of
+from tests.worlds import Story, VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qarunner.engine.machine import Answer
-    from qarunner.vendors.api import Call, Request
+    from qarunner.vendors.api import Call, Request, Vendor
 
 
-def is_create(request: Request) -> bool:
-    return request.path == "/runs"
+def first(count: int, answer: Answer, *, path: str = "/runs") -> Callable[[str, Request, int], Answer | None]:
+    """What goes wrong with the first calls, where they are creates."""
+
+    def fault(_vendor: str, request: Request, call: int) -> Answer | None:
+        return answer if request.path == path and call <= count else None
+
+    return fault
+
+
+def reads(answer: Answer) -> Callable[[str, Request, int], Answer | None]:
+    """The same wrong answer to every read."""
+
+    def fault(_vendor: str, request: Request, _call: int) -> Answer | None:
+        return answer if request.method == "GET" else None
+
+    return fault
 
 
 def verdicts(story: Story) -> dict[str, str]:
@@ -53,7 +69,7 @@ def test_a_create_is_written_down_before_it_leaves_and_right_after() -> None:
 
 def test_a_lost_create_without_a_key_is_never_repeated() -> None:
     for answer in (LOST, AFTER, Reply(status=500, text="oops"), Reply(status=503, text=""), ok({}), ok([])):
-        backend = Backend(fault=lambda _v, r, _n, answer=answer: answer if is_create(r) else None)
+        backend = Backend(fault=first(99, answer))
         story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
         assert len(story.creates()) == 1, answer
         assert verdicts(story) == {"a": "unknown"}
@@ -62,17 +78,17 @@ def test_a_lost_create_without_a_key_is_never_repeated() -> None:
 
 
 def test_a_create_that_certainly_did_nothing_is_repeated() -> None:
-    for answer in (UNREACHED, Reply(status=429, text="slow down", headers={"retry-after": "7"})):
-        backend = Backend(fault=lambda _v, _r, n, answer=answer: answer if n == 1 else None)
-        story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
+    slow_down = Reply(status=429, text="slow down", headers={"retry-after": "7"})
+    for answer, wait in ((UNREACHED, 0), (slow_down, 7)):
+        story = Story(plan_of(entry("a", "plain")), VENDORS, Backend(fault=first(1, answer))).drive()
         assert verdicts(story) == {"a": "passed"}
         assert len(story.creates()) == 2
-    assert story.creates()[1][0] - story.creates()[0][0] >= 7
+        assert story.creates()[1][0] - story.creates()[0][0] >= wait
 
 
 def test_a_lost_create_with_a_key_is_repeated_with_the_same_key() -> None:
     for answer in (LOST, AFTER, Reply(status=500, text=""), Reply(status=504, text="<html>"), ok({})):
-        backend = Backend(fault=lambda _v, r, n, answer=answer: answer if is_create(r) and n <= 2 else None)
+        backend = Backend(fault=first(2, answer))
         story = Story(plan_of(entry("a", "keyed")), VENDORS, backend).drive()
         assert verdicts(story) == {"a": "passed"}, answer
         assert len({key for _, _, _, key in story.creates()}) == 1
@@ -130,7 +146,13 @@ def test_a_refused_create_ends_its_own_entry_alone(status: int) -> None:
 
 
 def test_reads_are_repeated_whatever_goes_wrong_with_one() -> None:
-    trouble = [LOST, UNREACHED, Reply(status=502, text=""), Reply(status=200, text="{half"), Reply(status=429, text="")]
+    trouble: list[Answer] = [
+        LOST,
+        UNREACHED,
+        Reply(status=502, text=""),
+        Reply(status=200, text="{half"),
+        Reply(status=429, text=""),
+    ]
 
     def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
         return trouble.pop() if request.method == "GET" and trouble else None
@@ -143,7 +165,7 @@ def test_reads_are_repeated_whatever_goes_wrong_with_one() -> None:
 def test_answers_beyond_understanding_end_as_unknown_not_green() -> None:
     for text in ("{", "[]", '{"status": 7}', '"passed"', ""):
         answer = Reply(status=200, text=text)
-        backend = Backend(fault=lambda _v, r, _n, answer=answer: answer if r.method == "GET" else None)
+        backend = Backend(fault=reads(answer))
         story = Story(plan_of(entry("a", "plain")), VENDORS, backend).drive()
         assert verdicts(story) == {"a": "unknown"}, text
         assert decide(story.run).exit_code is ExitCode.NO_VERDICT
@@ -250,7 +272,7 @@ def test_an_adapter_that_breaks_ends_its_own_job_alone() -> None:
         def read(self, *_: object, **__: object) -> None:
             raise ZeroDivisionError("oops")
 
-    vendors = {**VENDORS, "plain": Broken("plain", keyed=False)}
+    vendors: dict[str, Vendor] = {**VENDORS, "plain": Broken("plain", keyed=False)}
     story = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), vendors, Backend()).drive()
     assert verdicts(story) == {"a": "error", "b": "passed"}
     assert story.run.closed["a"].cause is Cause.BUG
@@ -352,7 +374,7 @@ def splitting(answers: dict[str, object]) -> Story:
         return backend.answer(vendor, request, key, now)
 
     backend = Backend()
-    vendors = {**VENDORS, "plain": Splitting("plain", keyed=False)}
+    vendors: dict[str, Vendor] = {**VENDORS, "plain": Splitting("plain", keyed=False)}
     return Story(plan_of(entry("a", "plain", timeout_s=100)), vendors, world)
 
 

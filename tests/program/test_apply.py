@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Stage, Started
+    from tests.program.conftest import AtOnce, Begin, Stage, Started
 
 
 def test_two_vendors_pass(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Stage
+    from tests.program.conftest import AtOnce, Begin, Stage
 
 DOKSI_CREATE, DOKSI_READ = "POST /runs", "GET /runs/{run_id}"
 CERTYN_CREATE, CERTYN_READ = "POST /api/ci/runs", "GET /api/ci/runs/{runId}"

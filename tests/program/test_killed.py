@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Ended, Stage
+    from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 if TYPE_CHECKING:
-    from program.conftest import Stage
+    from tests.program.conftest import Stage
 
 STOREFRONT = Path(__file__).parents[2] / "examples" / "storefront"
 WITHOUT_EXTRA = """

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Ended, Stage
+    from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
 
 def refused(stage: Stage, ended: Ended, *texts: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Stage
+    from tests.program.conftest import AtOnce, Begin, Stage
 
 UNANSWERED: dict[str, object] = {"faults": [{"on": "POST /runs", "call": 1, "drop": "after"}]}
 UNHEARD: dict[str, object] = {"faults": [{"on": "POST /runs", "call": 1, "drop": "before"}]}

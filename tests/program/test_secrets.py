@@ -10,7 +10,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from program.conftest import AtOnce, Begin, Ended, Stage
+    from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
 TOKEN = "pr3view/T0ken+with=odd&chars"
 ALLOWED = ("--allow-secret", "PREVIEW_TOKEN")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from program.conftest import AtOnce, Begin, Stage, Started
+    from tests.program.conftest import AtOnce, Begin, Stage, Started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX does")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from fictional import entry, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import EPOCH, started
 
 from qarunner.engine import events as ev
 from qarunner.engine.state import fold
 from qarunner.report import jsondoc, junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Case, Outcome, Verdict
+from tests.fictional import entry, plan_of
+from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
     from qarunner.report.summary import Summary

@@ -21,6 +21,7 @@ from qarunner.vendors.api import (
     Finished,
     More,
     Prepared,
+    Refusal,
     RemoteRun,
     Reply,
     Resource,
@@ -113,6 +114,9 @@ def made(vendor: Vendor, resource: Resource, reply: Reply) -> None:
     got: list[Reply] = []
     while not isinstance(step := vendor.prepare(resource, "0a1b2c3d4e5f", got), Prepared):
         assert len(got) < MOST_REPLIES
+        if isinstance(step, Refusal):
+            assert step.message
+            return
         step.path.encode()
         assert step.file is None or step.path.startswith(("https://", "http://", "/"))
         got.append(reply)

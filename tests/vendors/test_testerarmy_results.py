@@ -20,6 +20,7 @@ from qarunner.vendors.api import (
     Prepared,
     RemoteRun,
     Reply,
+    Request,
     Resource,
     ResourceKind,
     Running,
@@ -237,6 +238,7 @@ def test_any_answer_on_the_way_to_an_app_is_read_or_cannot_be(answers: list[obje
         if isinstance(step, Prepared):
             assert all(step.values.values())
         else:
+            assert isinstance(step, Request)
             assert step.path.encode()
             assert (step.file is not None) is step.path.startswith("http")
 
