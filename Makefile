@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .
