@@ -90,7 +90,7 @@ class VirtualPool:
 class Story:
     """One run of the engine over a plan, with everything that it wrote down."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one story, by name
         self,
         plan: Plan,
         vendors: Mapping[str, Vendor],

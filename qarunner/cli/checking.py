@@ -59,13 +59,20 @@ def _unreadable(file: Path, error: UserError) -> Diagnostic:
 
 def vendors(console: Console, name: str | None) -> ExitCode:
     """The capability table, or one vendor with its reasons."""
-    found = [registry.get(each) for each in ([name] if name else registry.names())]
+    found, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
         console.result(json.dumps({vendor.info.name: as_data(vendor) for vendor in found}, indent=2))
-        return ExitCode.OK
+        return _told(console, broken)
     for line in _detail(found[0]) if name else table(found):
         console.result(line)
-    return ExitCode.OK
+    return _told(console, broken)
+
+
+def _told(console: Console, broken: Sequence[UserError]) -> ExitCode:
+    """One plugin that cannot be loaded hides no other vendor."""
+    for error in broken:  # beside the table, and never a second document of JSON
+        console.warn(f"qarunner: error: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+    return ExitCode.USAGE if broken else ExitCode.OK
 
 
 HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")

@@ -35,7 +35,8 @@ def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], dict[str, Vendor]]:
     found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in found}
-    capabilities = check.check_rows(manifest, known, vendors, settings_of(manifest.vendors, vendors, {}))
+    named = {**_with_settings(manifest), **vendors}
+    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, {}))
     found += [problem for problem in capabilities if problem.place not in told]
     if found:
         raise ManifestError(in_order(found))
@@ -81,6 +82,12 @@ def _unknown_settings(
                 Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
             )
     return problems
+
+
+def _with_settings(manifest: Manifest) -> dict[str, Vendor]:
+    """Plugins that have settings, whether a row uses them or not; the schema of the manifest knows the others'."""
+    plugins = [name for name in manifest.vendors if name not in registry.names_builtin()]
+    return {name: registry.get(name) for name in plugins if _missing_vendor(name) is None}
 
 
 def _missing_vendor(name: str) -> UserError | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Handler: TypeAlias = Callable[[Broken], Iterator[Found]]
 
-_TEMPLATE = {"$ref": "#/$defs/template"}
+_TEMPLATES = ({"$ref": "#/$defs/template"}, {"$ref": "#/$defs/unknown"})
 _BRACES = re.compile(r"\{[{%#]")
 _TYPES = {
     "string": "a text",
@@ -122,8 +122,18 @@ def _too_many(broken: Broken) -> Iterator[Found]:
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
+def _too_long(broken: Broken) -> Iterator[Found]:
+    text = f"{label(broken.path)}expected at most {broken.wanted} characters, got {len(str(broken.value))}"
+    yield fault_of_value(broken, text, codes.WRONG_SIZE)
+
+
 def _too_small(broken: Broken) -> Iterator[Found]:
     text = f"{label(broken.path)}expected at least {broken.wanted}, got {got(broken.value)}"
+    yield fault_of_value(broken, text, codes.WRONG_SIZE)
+
+
+def _too_large(broken: Broken) -> Iterator[Found]:
+    text = f"{label(broken.path)}expected at most {broken.wanted}, got {got(broken.value)}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
@@ -223,7 +233,7 @@ def _refused(broken: Broken) -> Iterator[Found]:
 
 def _any_of(broken: Broken) -> Iterator[Found]:
     """Nobody who did not write a template wants to hear of one: told is why it is not the other thing."""
-    others = [index for index, each in enumerate(broken.options) if each != _TEMPLATE]
+    others = [index for index, each in enumerate(broken.options) if each not in _TEMPLATES]
     if len(others) > 1:
         yield _none_of(broken)
         return
@@ -255,11 +265,12 @@ _HANDLERS: Mapping[str, _Handler] = {
     "enum": _enum,
     "const": _const,
     "pattern": _form,
-    "maxLength": _form,
+    "maxLength": _too_long,
     "minLength": _too_short,
     "minItems": _too_short,
     "maxItems": _too_many,
     "minimum": _too_small,
+    "maximum": _too_large,
     "uniqueItems": _repeated,
     "maxContains": _contains,
     "additionalProperties": _unknown_keys,

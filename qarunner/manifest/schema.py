@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from qarunner.diagnostics import in_order, problem
 from qarunner.manifest import fault_codes as codes
 from qarunner.manifest.faults import Fault, once
+from qarunner.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row"]
 
 _NAME = "qa-matrix.schema.json"
 _HALF = re.compile("[\ud800-\udfff]")
+_MASKED = re.escape(MASK)
 
 
 def check(document: Document) -> tuple[Diagnostic, ...]:
@@ -45,7 +47,8 @@ def check(document: Document) -> tuple[Diagnostic, ...]:
 def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[Fault, ...]:
     """Every problem of plain data; () if it is valid.
 
-    Without `templates`, text with braces is text like any other: that is how rendered data has to be checked.
+    Without `templates`, text with braces is text like any other: that is how rendered data has to be checked. Its
+    secrets have to be masked: a text with one in it may then be any id.
     """
     try:
         if _compiled(part, templates=templates).is_valid(data):
@@ -68,6 +71,7 @@ def _definition(part: Part, *, templates: bool) -> dict[str, object]:
     definitions = cast("dict[str, object]", whole["$defs"])
     if not templates:
         definitions["template"] = {"not": {}}
+        definitions["unknown"] = {"type": "string", "pattern": _MASKED}
     if part == "manifest":
         return whole
     return {"$schema": whole["$schema"], "$id": whole["$id"], "$ref": f"#/$defs/{part}", "$defs": definitions}

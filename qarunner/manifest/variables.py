@@ -26,8 +26,8 @@ class Values:
     """Everything from outside that templates can depend on.
 
     `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
-    the names from --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never read, and
-    `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields that `expression.FIELDS` lists.
+    the names from --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never
+    read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields that `expression.FIELDS` lists.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)

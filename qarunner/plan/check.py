@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, cast
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
 from qarunner.manifest.expand import locate
+from qarunner.plan.blame import blamed
+from qarunner.plan.own_schema import faults_of_options, faults_of_settings
+from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
@@ -24,17 +27,26 @@ GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env"})
 CAPABILITY = "E501"
 
 
-def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterable[Complaint]:
+def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> list[Complaint]:
     """All that this vendor cannot do of a merged row; strings may still be templates."""
-    found = [*_platform(vendor.info, row), *_target(vendor.info, row), *_selection(vendor.info, row)]
-    if row.get("artifacts") and not vendor.info.capabilities.artifacts:
-        found.append(_cannot(vendor.info, ("artifacts",), "artifacts", "sign in with an account"))
-    return found or vendor.check(row, settings)
+    found = in_table(vendor.info, row)
+    if found:
+        return found
+    with blamed(vendor, "check"):
+        return list(vendor.check(row, settings))
+
+
+def in_table(info: VendorInfo, row: Mapping[str, object]) -> list[Complaint]:
+    """What the capability table alone says of a row."""
+    found = [*_platform(info, row), *_target(info, row), *_selection(info, row)]
+    if row.get("artifacts") and not info.capabilities.artifacts:
+        found.append(_cannot(info, ("artifacts",), "artifacts", "sign in with an account"))
+    return found
 
 
 def _cannot(info: VendorInfo, path: tuple[str | int, ...], word: str, what: str) -> Complaint:
     hint = info.capabilities.instead.get(word)
-    return Complaint(path=path, message=f"{info.name} cannot {what}: {word!r} is not offered", hint=hint)
+    return Complaint(path=path, message=f"{info.name} cannot {what}: {str(word)!r} is not offered", hint=hint)
 
 
 def is_template(value: object) -> bool:
@@ -137,15 +149,52 @@ def check_rows(
     rows: Iterable[Row],
     vendors: Mapping[str, Vendor],
     settings: Mapping[str, Mapping[str, Json]],
+    *,
+    templates: bool = True,
 ) -> tuple[Diagnostic, ...]:
-    """Every row against its vendor's capabilities, one problem a place."""
+    """Every row against its vendor's own words and capabilities, one problem a place.
+
+    Without `templates`, braces in a text are text like any other: so are rendered rows to be checked.
+    """
     found: dict[Place, Diagnostic] = {}
+    plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
+    for problem in _of_settings(manifest, plugins, settings, templates=templates):
+        found.setdefault(problem.place, problem)
+    unsettled = set(plugins) if found else set()
     for row in rows:
         name = str(row.data["vendor"])
-        for complaint in complaints(vendors[name], row.data, own_settings(settings.get(name, {}))):
-            place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
-            found.setdefault(place, at(manifest, place, complaint.message, complaint.hint))
+        odd = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
+        if odd or name in unsettled:  # the adapter's own check may rely on its schema
+            told = in_table(vendors[name].info, row.data)
+        else:
+            told = complaints(vendors[name], row.data, own_settings(settings.get(name, {})))
+        for problem in (*odd, *(_complained(manifest, row, complaint) for complaint in told)):
+            found.setdefault(problem.place, problem)
     return in_order(found.values())
+
+
+def _of_settings(
+    manifest: Manifest,
+    plugins: Mapping[str, Vendor],
+    settings: Mapping[str, Mapping[str, Json]],
+    *,
+    templates: bool,
+) -> Iterator[Diagnostic]:
+    for name, vendor in plugins.items():
+        for fault in faults_of_settings(vendor, settings.get(name, {}), GENERAL_SETTINGS, templates=templates):
+            place = manifest.document.locate(("vendors", name, *fault.path), key=fault.key)
+            yield at(manifest, place, fault.message, fault.hint, fault.code)
+
+
+def _of_options(manifest: Manifest, row: Row, vendor: Vendor, *, templates: bool) -> Iterator[Diagnostic]:
+    for fault in faults_of_options(vendor, row.data.get("options"), templates=templates):
+        place = locate(manifest, row, ("options", *fault.path), key=fault.key)
+        yield at(manifest, place, fault.message, fault.hint, fault.code)
+
+
+def _complained(manifest: Manifest, row: Row, complaint: Complaint) -> Diagnostic:
+    place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
+    return at(manifest, place, complaint.message, complaint.hint)
 
 
 def _is_key(path: tuple[str | int, ...]) -> bool:
@@ -153,9 +202,9 @@ def _is_key(path: tuple[str | int, ...]) -> bool:
     return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
 
 
-def at(manifest: Manifest, place: Place, message: str, hint: str | None) -> Diagnostic:
+def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = CAPABILITY) -> Diagnostic:
     source = manifest.document.source_line(place.line)
-    return Diagnostic(code=CAPABILITY, message=message, place=place, hint=hint, source=source)
+    return Diagnostic(code=code, message=message, place=place, hint=hint, source=source)
 
 
 def own_settings(settings: Mapping[str, Json]) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.durations import seconds
 from qarunner.manifest.expand import locate
+from qarunner.plan.blame import blamed, grouped
 from qarunner.plan.check import at, check_rows, misfit, own_settings
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, VendorPlan, seal
 from qarunner.vendors.api import Build, Call, Complaint, Resource
@@ -47,7 +48,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
 
     `measure` reads a local build, or says why it cannot be sent.
     """
-    found = check_rows(manifest, rows, vendors, settings)
+    found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
         raise ManifestError(found)
     entries = tuple(entry_of(manifest, row) for row in rows)
@@ -173,7 +174,9 @@ def _check_calls(
     problems = []
     for row, entry in zip(rows, entries, strict=True):
         call = Call(entries=(entry,), settings=plans[entry.vendor].settings, metadata=metadata)
-        for complaint in vendors[entry.vendor].check_call(call):
+        with blamed(vendors[entry.vendor], "check_call"):
+            found = list(vendors[entry.vendor].check_call(call))
+        for complaint in found:
             place = locate(manifest, row, complaint.path)
             problems.append(at(manifest, place, complaint.message, complaint.hint))
     if problems:
@@ -193,13 +196,13 @@ def _jobs(
         of_vendor[entry.vendor].append(entry)
     for name, own in of_vendor.items():
         vendor = vendors[name]
-        for number, group in enumerate(vendor.group(own), 1):
+        for number, group in enumerate(grouped(vendor, own), 1):
             call = Call(entries=group, settings=plans[name].settings, metadata=metadata)
-            resources.notices += vendor.notices(call)
-            yield Job(
-                id=f"{name}-{number}",
-                vendor=name,
-                entries=tuple(entry.id for entry in group),
-                request=vendor.submit(call),
-                uses={need.key: resources.of(name, need) for need in vendor.resources(call)},
-            )
+            with blamed(vendor, "notices"):
+                resources.notices += vendor.notices(call)
+            with blamed(vendor, "submit"):
+                request = vendor.submit(call)
+            with blamed(vendor, "resources"):
+                uses = {need.key: resources.of(name, need) for need in vendor.resources(call)}
+            ids = tuple(entry.id for entry in group)
+            yield Job(id=f"{name}-{number}", vendor=name, entries=ids, request=request, uses=uses)

@@ -132,6 +132,7 @@ class Vendor(Protocol):
         `token` is a short text that no other resource of any run has. Refusal: the replies say that there can be none.
         UnexpectedData: a reply cannot be used; all is begun again.
         """
+        del resource, token, replies
         raise NotImplementedError
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:

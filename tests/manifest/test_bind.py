@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from matrices import manifest, only, refusal, rendered
-
 from qarunner.entry import Authentication, Origin, Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
+from tests.matrices import manifest, only, refusal, rendered
 
 
 def test_a_full_row_becomes_an_entry() -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from matrices import manifest, only, refusal
-
 from qarunner.manifest.bind import bind
 from qarunner.manifest.codes import Code
 from qarunner.manifest.document import read
 from qarunner.manifest.expand import Row, check_rows, expand, locate, overlay
+from tests.matrices import manifest, only, refusal
 
 SHOP = """
-defaults: { vendor: testerarmy, timeout: 30m, options: { a: 1, b: { c: 2 } } }
+defaults: { vendor: acme, timeout: 30m, options: { a: 1, b: { c: 2 } } }
 matrix:
   - id: checkout
     labels: [smoke, shop]
@@ -38,7 +37,7 @@ def test_mappings_merge_deeply_and_lists_replace() -> None:
     assert web.data["labels"] == ["web"]
     assert android.data["labels"] == ["smoke", "shop"]
     assert (web.data["timeout"], android.data["timeout"], search.data["timeout"]) == ("30m", "1h", "30m")
-    assert search.data["vendor"] == "testerarmy"
+    assert search.data["vendor"] == "acme"
 
 
 def test_a_row_knows_its_entry_and_variant() -> None:
@@ -118,7 +117,7 @@ def test_good_rows_have_no_problems() -> None:
 
 def test_ten_thousand_rows_share_what_they_have_in_common() -> None:
     entries = "".join(f"  - {{ id: e{n}, test_ids: [t{n}] }}\n" for n in range(1000))
-    rows = expand(manifest(f"defaults: {{ vendor: testerarmy, options: {{ deep: {{ er: 1 }} }} }}\nmatrix:\n{entries}"))
+    rows = expand(manifest(f"defaults: {{ vendor: acme, options: {{ deep: {{ er: 1 }} }} }}\nmatrix:\n{entries}"))
     assert len(rows) == 1000
     assert len({id(row.data["options"]) for row in rows}) == 1
 

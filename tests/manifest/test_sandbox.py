@@ -5,7 +5,6 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrices import checked, name_of, only, refusal
 
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
@@ -13,6 +12,7 @@ from qarunner.manifest.computing import Computing
 from qarunner.manifest.expression import LONGEST_TEXT, TemplateFault, parse
 from qarunner.manifest.variables import Resolved, Values
 from qarunner.secret import placeholder
+from tests.matrices import checked, name_of, only, refusal
 
 TOP = "env: { A: { default: x }, KEY: { secret: true } }\nvars: { l: [a], m: { a: 1 } }"
 

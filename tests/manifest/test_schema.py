@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 import time
@@ -59,6 +60,13 @@ def test_every_code_has_a_case() -> None:
     assert set(fault_codes.MEANINGS) - told == {fault_codes.TOO_LARGE, fault_codes.OTHER}
 
 
+def test_every_refusal_has_a_case() -> None:
+    told = "\n".join((ROOT / case / "errors.txt").read_text(encoding="utf-8") for case in CASES)
+    wanted = re.findall(r'"errorMessage": ("(?:[^"\\]|\\.)*")', schema.text())
+    assert wanted
+    assert [message for message in map(json.loads, wanted) if message not in told] == []
+
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +83,20 @@ def test_a_row_has_one_selection_and_a_vendor() -> None:
     (fault,) = schema.faults(row(category_ids=["b"]), part="row")
     assert (fault.path, fault.key) == (("category_ids",), True)
     assert fault.message == "test_ids and category_ids exclude each other: give one of them"
+
+
+def test_testerarmy_can_do_with_a_pull_request() -> None:
+    for word, complete in ((True, True), ("{{ vars.x }}", True), (False, False)):
+        data = {"id": "a", "vendor": "testerarmy", "options": {"pull_request": word}}
+        assert (not schema.faults(data, part="row")) == complete
+        assert schema.faults({**data, "vendor": "plug"}, part="row")
+
+
+def test_an_id_may_be_a_secret_that_only_the_request_reveals() -> None:
+    for vendor in ("docketqa", "testerarmy"):
+        hidden = row(vendor=vendor, test_ids=["***"])
+        assert schema.faults(hidden, part="row", templates=False) == ()
+        assert schema.faults(hidden, part="row")
 
 
 def test_certyn_can_do_with_an_instruction() -> None:
@@ -153,12 +175,15 @@ def test_libraries_are_imported_where_they_are_needed(code: str, absent: set[str
 
 VALUES: list[object] = [
     *(None, True, False, 0, 1, -1, 1.0, 2.5, 10**30, "", "a", "{{ x }}", "30s", "30s\n", "0s", "https://x"),
-    *("web", "ios", "doksi", "certyn", "docketqa", "plug", "authentication", "specific", "none", "Foo"),
+    *("web", "ios", "doksi", "certyn", "docketqa", "testerarmy", "plug", "authentication", "specific", "none", "Foo"),
     *([], ["a"], ["a", "a"], [1, True, 1.0], [[]], [None], {}, {"a": 1}, {"id": "x"}, {"vendor": "doksi"}),
+    *({"pull_request": True}, {"title": "a" * 600}, {"app_id": 0}, {"test_urls": {"a": 1}}, {"binary": "a.apk"}),
+    *("3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f", "12", ["12"], {"set_current": False, "mode": "slow"}, 60),
     *({"web_url": "https://x"}, {"type": "authentication", "strategy": "specific"}, {"w": None}),
 ]
 KEYS = [
     *("id", "vendor", "test_ids", "tags", "category_ids", "platform", "target", "variants", "options", "axes", "foo"),
+    *("pull_request", "app_id", "set_current", "login_url", "test_urls", "mode", "title", "remove_after", "details"),
     *("x-a", "web_url", "binary", "instruction", "artifacts", "timeout", "defaults", "matrix", "env", "vars", "é", ""),
 ]
 TOKENS = [

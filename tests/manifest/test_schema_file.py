@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -28,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads(schema.text())
 DEFINITIONS = SCHEMA["$defs"]
 WORDS = {"errorMessage", "x-expected", "x-hint", "x-later", "x-missing", "x-instead", "x-exclusive", "x-code"}
+NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
+"""Names of definitions that say more of keys which are explained elsewhere."""
 FUTURE = {
     "entry": {"axes", "exclude", "needs", "if", "paths", "retries", "quarantine", "estimate"},
     "": {"include", "profiles", "budget", "reports"},
@@ -74,7 +75,7 @@ def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
 
 
 def test_every_key_is_explained() -> None:
-    parts = [SCHEMA, *(each for name, each in DEFINITIONS.items() if not name.endswith(("Rules", "Entry")))]
+    parts = [SCHEMA, *(each for name, each in DEFINITIONS.items() if not name.endswith(NO_KEYS))]
     for part in parts:
         for key, value in part.get("properties", {}).items():
             assert described(value) or "not" in value or key == "variants", key
@@ -144,36 +145,3 @@ def test_durations_are_those_that_are_read(text: str) -> None:
         assert valid == (seconds(text) > 0)
     except ValueError:
         assert not valid
-
-
-def row(vendor: str, **keys: object) -> dict[str, object]:
-    return {"id": "a", "vendor": vendor, "category_ids": ["c"], **keys}
-
-
-@pytest.mark.parametrize("vendor", registry.names_builtin())
-def test_what_a_vendor_offers_is_what_its_table_says(vendor: str) -> None:
-    offered = registry.get(vendor).info.capabilities
-    for platform in Platform:
-        valid = not schema.faults(row(vendor, platform=platform.value), part="row")
-        assert valid == (platform in offered.targets), platform
-        for kind in TargetKind if valid else ():
-            data = row(vendor, platform=platform.value, target={kind.value: "https://x.example"})
-            assert (not schema.faults(data, part="row")) == (kind in offered.targets[platform]), (platform, kind)
-    for selection in SelectionKind:
-        data = {"id": "a", "vendor": vendor, selection.value: ["x"]}
-        assert (not schema.faults(data, part="row")) == (selection in offered.selections), selection
-        several = {**data, selection.value: ["x", "y"]}
-        if selection is SelectionKind.CATEGORY_IDS:
-            assert (not schema.faults(several, part="row")) == offered.several_ids
-    artifacts = [{"type": "authentication", "strategy": "generated"}]
-    assert (not schema.faults(row(vendor, artifacts=artifacts), part="row")) == offered.artifacts
-
-
-@pytest.mark.parametrize("vendor", registry.names_builtin())
-def test_options_and_settings_are_those_of_the_adapter(vendor: str) -> None:
-    info = registry.get(vendor).info
-    assert set(DEFINITIONS[f"{vendor}Rules"]["properties"]["options"]["properties"]) == set(info.options)
-    general = {"poll", "rate", "max_in_flight", "api_key_env"}
-    assert set(DEFINITIONS[f"{vendor}Settings"]["properties"]) == general | set(info.settings)
-    assert info.key_env in DEFINITIONS[f"{vendor}Settings"]["description"]
-    assert info.url_env[0] in DEFINITIONS[f"{vendor}Settings"]["x-instead"]["url"]

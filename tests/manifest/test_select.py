@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from matrices import manifest
 
 from qarunner.errors import UserError
 from qarunner.manifest.expand import Row, expand
 from qarunner.manifest.select import parse, select, suggestion, unmatched
+from tests.matrices import manifest
 
 ROWS = expand(
     manifest("""

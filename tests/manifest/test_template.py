@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
 from qarunner.manifest.template import Values, check_templates
+from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 HERE = Path(__file__).parent
 TOP = """
@@ -115,7 +115,7 @@ def test_keys_are_literal() -> None:
 vars: { m: { "{{ git.sha }}": 1 } }
 matrix:
   - id: a
-    vendor: testerarmy
+    vendor: acme
     test_ids: [x]
     options: { a: [{ "{{ x }}": 1 }] }
 """)
@@ -207,7 +207,7 @@ def test_a_lone_expression_keeps_its_type() -> None:
 vars: { yes: true, n: 3, f: 1.5, text: "3" }
 matrix:
   - id: a
-    vendor: testerarmy
+    vendor: acme
     test_ids: [x]
     options: { yes: "{{ vars.yes }}", n: "{{ vars.n }}", f: "{{vars.f}}", text: "{{ vars.text }}" }
 """)

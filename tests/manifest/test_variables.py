@@ -3,7 +3,6 @@ from __future__ import annotations
 import time
 
 import pytest
-from matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 from qarunner.diagnostics import Severity
 from qarunner.manifest.codes import MEANINGS, Code
@@ -11,6 +10,7 @@ from qarunner.manifest.declarations import named_like_secret, shaped_like_secret
 from qarunner.manifest.expand import expand
 from qarunner.manifest.template import Values, render
 from qarunner.manifest.variables import check_key_names
+from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 KEYS = {"doksi": "DOKSI_API_KEY", "docketqa": "DOCKET_API_KEY", "certyn": "CERTYN_API_KEY"}
 

@@ -1,0 +1,31 @@
+"""Run it with pytest: the suite asks the adapter everything that the engine relies on."""
+
+from qarunner.testing import Conformance, Example
+
+from acme_qa import VENDOR
+
+
+def done(**results: str) -> dict[str, object]:
+    return {"id": "run-1", "state": "done", "tests": [{"id": test, "result": word} for test, word in results.items()]}
+
+
+class TestAcme(Conformance):
+    vendor = VENDOR
+    examples = [
+        Example(
+            rows=[
+                {
+                    "id": "checkout",
+                    "platform": "web",
+                    "target": {"web_url": "https://staging.example.com"},
+                    "test_ids": ["t1", "t2"],
+                    "options": {"browsers": 2},
+                }
+            ],
+            settings={"team": "web"},
+            created={"id": "run-1"},
+            passed=done(t1="ok", t2="ok"),
+            failed=done(t1="ok", t2="broken"),
+            running={"id": "run-1", "state": "queued"},
+        )
+    ]

@@ -1,0 +1,104 @@
+"""The conformance suite for adapters: what qarunner's own vendors pass, and what a plugin's author runs.
+
+    from qarunner.testing import Conformance, Example
+
+    class TestAcme(Conformance):
+        vendor = VENDOR
+        examples = [Example(rows=[…], created={…}, passed={…}, failed={…}, running={…})]
+
+pytest collects the class; nothing here imports pytest.
+"""
+
+# ruff: noqa: S101  a conformance suite asserts
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from qarunner.testing.adapter import Adapter
+from qarunner.testing.example import Example, Scene
+from qarunner.testing.garbage import check_refusals, check_replies
+from qarunner.testing.greener import check_failure_stays, check_no_inventions, check_unknown_words
+from qarunner.testing.info import check_info
+from qarunner.testing.sending import check_groups, check_ids, check_requests, check_resources, check_templates
+from qarunner.testing.stories import check_examples
+from qarunner.testing.world import closed_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qarunner.vendors.api import Vendor
+
+__all__ = ["Conformance", "Example"]
+
+
+class Conformance:
+    """Inherit from it, with a name that begins with `Test`. Each method is a promise that the engine relies on."""
+
+    vendor: ClassVar[Vendor]
+    examples: ClassVar[Sequence[Example]]
+
+    def _scenes(self) -> list[Scene]:
+        assert __debug__, "python -O takes the assertions out, and with them the suite"
+        assert self.examples, "the suite needs at least one Example"
+        return [Scene(Adapter(self.vendor), example) for example in self.examples]
+
+    def _each(self, check: Callable[[Scene], None]) -> None:
+        with closed_world():
+            for scene in self._scenes():
+                check(scene)
+
+    # --- what it says of itself ---------------------------------------------------------------------------------------
+
+    def test_info_is_complete(self) -> None:
+        """Names, variables, capabilities, pacing and schemas are complete and of one mind."""
+        check_info(self.vendor)
+
+    # --- what it sends ------------------------------------------------------------------------------------------------
+
+    def test_calls_hold_every_entry_once(self) -> None:
+        """`group` puts each entry into exactly one call, in order: nothing is lost, nothing is paid twice."""
+        with closed_world():
+            check_groups(self._scenes())
+
+    def test_requests_can_be_sent(self) -> None:
+        """Paths are relative and quoted, bodies are JSON, and resources that they refer to are asked for."""
+        self._each(check_requests)
+
+    def test_ids_cannot_leave_their_segment(self) -> None:
+        """Whatever an id holds, a path leads to the same place."""
+        self._each(check_ids)
+
+    def test_resources_are_made(self) -> None:
+        """`prepare` comes to an end that has every value of which the create speaks."""
+        self._each(check_resources)
+
+    def test_rows_are_checked_before_they_are_rendered(self) -> None:
+        """`check` bears templates in place of every text."""
+        self._each(check_templates)
+
+    # --- what it reads ------------------------------------------------------------------------------------------------
+
+    def test_examples_are_read(self) -> None:
+        """Passed is passed, failed is failed, running is neither; each named test has a result of its own."""
+        self._each(check_examples)
+
+    def test_unknown_words_are_no_pass(self) -> None:
+        """A status that nobody documented is not taken for a good one."""
+        self._each(check_unknown_words)
+
+    def test_a_failure_stays_one(self) -> None:
+        """Whatever single thing is missing or odd in the replies of a failed run, it does not pass."""
+        self._each(check_failure_stays)
+
+    def test_passes_are_not_invented(self) -> None:
+        """A test without a result does not pass, and no reply that lost something has more passes than before."""
+        self._each(check_no_inventions)
+
+    def test_garbage_is_never_a_pass(self) -> None:
+        """Any reply at all is read, or refused with UnexpectedData; garbage is no run and no pass."""
+        self._each(check_replies)
+
+    def test_refusals_have_words(self) -> None:
+        """`refused` says something about every error answer, and knows a refused credential."""
+        self._each(check_refusals)

@@ -1,0 +1,252 @@
+"""The suite that plugins' authors run, on the vendors that qarunner brings along; bodies as their pages show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.testing import Conformance, Example
+from qarunner.vendors import registry
+from qarunner.vendors.api import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qarunner.cursor import Json
+    from qarunner.vendors.api import Request
+
+SITE = "https://staging.example.com"
+
+
+# --- Doksi ------------------------------------------------------------------------------------------------------------
+
+
+def doksi(status: str, *words: str) -> Json:
+    results: list[Json] = [
+        {
+            "result_id": f"r{n}",
+            "test_id": f"t{n}",
+            "test_name": f"Test {n}",
+            "status": word,
+            "duration_seconds": 20,
+            "url": f"https://app.doksi.ai/results/r{n}",
+            "destination": {"platform": "web", "web_url": SITE},
+        }
+        for n, word in enumerate(words, 1)
+    ]
+    counted = {name: words.count(name) for name in ("passed", "failed", "running")}
+    return {
+        "run_id": "k3n2",
+        "status": status,
+        "tests_total": len(words),
+        **{f"tests_{name}": number for name, number in counted.items()},
+        "results": results,
+    }
+
+
+DOKSI = [
+    Example(
+        rows=[
+            {"id": "one", "platform": "web", "target": {"web_url": SITE}, "test_ids": ["t1"]},
+            {
+                "id": "two",
+                "platform": "web",
+                "target": {"web_url": SITE},
+                "test_ids": ["t2"],
+                "artifacts": [{"type": "authentication", "strategy": "specific", "account_id": "acc_1"}],
+            },
+        ],
+        created={"run_id": "k3n2", "results": [{"result_id": f"r{n}", "test_id": f"t{n}"} for n in (1, 2)]},
+        passed=doksi("passed", "passed", "passed"),
+        failed=doksi("failed", "passed", "failed"),
+        running=doksi("running", "passed", "running"),
+    ),
+    Example(
+        rows=[{"id": "app", "platform": "android", "target": {"binary": "build/app.apk"}, "category_ids": ["cat_1"]}],
+        created={"run_id": "k3n2"},
+        made=(
+            {"upload_id": "up_1", "upload_url": "https://uploads.example.com/up_1?sig=1"},
+            Reply(status=200, text=""),
+            {"target_id": "bin_1"},
+        ),
+        passed={"status": "passed", "results": [{"result_id": "r1", "test_id": "t9", "status": "passed"}]},
+        failed={"status": "failed", "results": [{"result_id": "r1", "test_id": "t9", "status": "failed"}]},
+        running={"status": "queued"},
+    ),
+]
+
+
+# --- Certyn -----------------------------------------------------------------------------------------------------------
+
+
+def certyn(state: str, **counters: int) -> Json:
+    counted = dict.fromkeys(("passed", "failed", "blocked", "aborted", "skipped", "pending"), 0) | counters
+    return {"runId": "9f1c", "state": state, "total": sum(counted.values()), **counted}
+
+
+PROJECTS: Json = {"defaultProjectId": "p-2", "projects": [{"id": "p-2", "slug": "my-app", "name": "My app"}]}
+
+
+def items(*words: str) -> Json:
+    told = [
+        {
+            "id": f"i{n}",
+            "testCaseId": f"tc-{n}",
+            "testCaseName": f"Test {n}",
+            "status": "completed",
+            "testOutcome": word,
+        }
+        for n, word in enumerate(words, 1)
+    ]
+    return {"totalItems": len(words), "items": told}
+
+
+CERTYN = [
+    Example(
+        rows=[{"id": "smoke", "category_ids": ["smoke-suite"]}],
+        settings={"project": "my-app", "details": False},
+        created={"runId": "9f1c", "testCaseCount": 2, "appUrl": "https://app.certyn.io/runs/9f1c"},
+        passed=certyn("completed", passed=2),
+        failed=certyn("completed", passed=1, failed=1),
+        running=certyn("in_progress", passed=1, pending=1),
+    ),
+    Example(
+        rows=[
+            {"id": "preview", "tags": ["smoke"], "target": {"web_url": SITE}, "options": {"instruction": "Be quick"}}
+        ],
+        settings={"project": "my-app"},
+        created={"runId": "9f1c", "testCaseCount": 2},
+        made=(PROJECTS, {"id": "e-7"}),
+        passed=(certyn("completed", passed=2), PROJECTS, items("passed", "passed")),
+        failed=(certyn("completed", passed=1, failed=1), PROJECTS, items("passed", "failed")),
+        running=certyn("pending", pending=2),
+    ),
+]
+
+
+# --- DocketQA ---------------------------------------------------------------------------------------------------------
+
+
+def docketqa_run(run: int, status: str, *, login: bool = False) -> dict[str, Json]:
+    return {
+        "id": run,
+        "status": status,
+        "test_blueprint_id": run - 8900,
+        "test_group_run_id": 88,
+        "results": None,
+        "is_login_test_run": login,
+    }
+
+
+def docketqa(status: str, last: str | None = None) -> Callable[[Request], Json]:
+    """The answers about test runs 9001 and 9002; the last of them has a status of its own."""
+
+    def answer(request: Request) -> Json:
+        run = int(request.path.rpartition("/")[2])
+        word = last if last and run == 9002 else status
+        results: list[Json] = [{"step_number": 1, "task": "Pay", "is_successful": word == "passed", "result": "Done"}]
+        return {"test_run": {**docketqa_run(run, word), "results": None if word == "running" else results}}
+
+    return answer
+
+
+def docketqa_created(*runs: int) -> Json:
+    told: list[Json] = [docketqa_run(run, "running") for run in runs]
+    return {"message": "Test run started", "test_group_run": {"id": 88, "status": "running", "test_runs": told}}
+
+
+DOCKETQA = [
+    Example(
+        rows=[{"id": "checkout", "test_ids": ["101", "102"]}],
+        created=docketqa_created(9001, 9002),
+        passed=docketqa("passed"),
+        failed=docketqa("passed", "failed"),
+        running=docketqa("passed", "running"),
+    ),
+    Example(
+        rows=[
+            {
+                "id": "app",
+                "platform": "android",
+                "target": {"binary": "build/app-release.apk"},
+                "category_ids": ["12"],
+                "options": {"app_id": 7, "set_current": True},
+            }
+        ],
+        created=docketqa_created(9001),
+        made=(
+            {
+                "s3_presigned_url": "https://s3.example.com/k1?sig=1",
+                "s3_key": "apps/7/k1",
+                "content_type": "application/zip",
+            },
+            Reply(status=200, text=""),
+            {"message": "Build created"},
+        ),
+        passed=docketqa("passed"),
+        failed=docketqa("failed"),
+        running=docketqa("running"),
+    ),
+]
+
+
+# --- TesterArmy -------------------------------------------------------------------------------------------------------
+
+GROUP = "22222222-2222-4222-8222-222222222222"
+TEST = "11111111-1111-4111-8111-111111111111"
+RUN = "aaaaaaaa-0000-4000-8000-00000000000"
+
+
+def army(status: str, *results: str | None) -> Callable[[Request], Json]:
+    """The answers about runs that end in 1, 2, …"""
+
+    def answer(request: Request) -> Json:
+        run = request.path.rpartition("/")[2]
+        result = results[int(run[-1]) - 1]
+        output = {"featureName": "Checkout", "result": result, "issues": [], "steps": []} if result else None
+        return {"id": run, "type": "ci", "status": status, "testId": None, "output": output, "error": None}
+
+    return answer
+
+
+TESTERARMY = [
+    Example(
+        rows=[{"id": "smoke", "category_ids": [GROUP]}],
+        created={
+            "status": "queued",
+            "groupId": GROUP,
+            "runIds": [f"{RUN}1", f"{RUN}2"],
+            "queuedRunIds": [f"{RUN}1", f"{RUN}2"],
+            "cancelledRunIds": [],
+            "count": 2,
+        },
+        passed=army("completed", "PASS", "PASS"),
+        failed=army("completed", "PASS", "FAILED"),
+        running=army("running", None, None),
+    ),
+    Example(
+        rows=[{"id": "login", "test_ids": [TEST]}],
+        created={"status": "queued", "runId": f"{RUN}1", "testId": TEST},
+        passed=army("completed", "PASS"),
+        failed=army("completed", "FAILED"),
+        running=army("queued", None),
+    ),
+]
+
+EXAMPLES = {"certyn": CERTYN, "docketqa": DOCKETQA, "doksi": DOKSI, "testerarmy": TESTERARMY}
+
+
+CHECKS = sorted(name for name in vars(Conformance) if name.startswith("test_"))
+
+
+def suite(vendor: str) -> Conformance:
+    found = type("Suite", (Conformance,), {"vendor": registry.get(vendor), "examples": EXAMPLES[vendor]})()
+    assert isinstance(found, Conformance)
+    return found
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("vendor", registry.names_builtin())
+def test_a_built_in_vendor_conforms(vendor: str, check: str) -> None:
+    getattr(suite(vendor), check)()

@@ -1,0 +1,392 @@
+"""The example plugin, built and installed as anybody would, with the real program against a server on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "vendor-plugin"
+PROGRAM = Path(sys.executable).with_name("qarunner")
+KEY = "acme-key-0123456789"
+PATIENCE_S = 60
+
+
+class AcmeServer(ThreadingHTTPServer):
+    """Acme QA: each run is queued once, and done from then on. `words` are results by test; others are `ok`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.words: dict[str, str] = {}
+        self.tests: dict[str, list[str]] = {}
+        self.asked: set[str] = set()
+        self.creates: list[Any] = []
+        self.numbers = itertools.count(1)
+        self.keys: set[str | None] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def status(self, run: str) -> object:
+        if run not in self.asked:
+            self.asked.add(run)
+            return {"id": run, "state": "queued"}
+        results = [{"id": test, "result": self.words.get(test, "ok")} for test in self.tests[run]]
+        return {"id": run, "state": "done", "tests": results}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: AcmeServer
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        run = f"run-{next(self.server.numbers)}"
+        self.server.creates.append(body)
+        self.server.tests[run] = body["tests"]
+        self._answer(201, {"id": run})
+
+    def do_GET(self) -> None:
+        self._answer(200, self.server.status(self.path.rpartition("/")[2]))
+
+    def _answer(self, status: int, data: object) -> None:
+        self.server.keys.add(self.headers["Authorization"])
+        body = json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[AcmeServer]:
+    with AcmeServer() as found:
+        threading.Thread(target=found.serve_forever, args=(0.02,), daemon=True).start()
+        yield found
+        found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that pip installed the example's wheel into, without a network."""
+    source = tmp_path_factory.mktemp("source") / "vendor-plugin"
+    target = tmp_path_factory.mktemp("site")
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*pip, "--target", str(target), str(source)], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+class Ended:
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class User:
+    """Somebody with a folder, a manifest and plugins."""
+
+    def __init__(self, folder: Path, plugins: Path) -> None:
+        self.folder = folder
+        self.site = folder / "site"
+        self.site.mkdir()
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(plugins), str(self.site)]),
+        }
+
+    def run(self, *arguments: str) -> Ended:
+        done = subprocess.run(
+            [str(PROGRAM), *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        return Ended(done)
+
+    def write(self, text: str) -> None:
+        (self.folder / "qa-matrix.yml").write_text(dedent(text), encoding="utf-8")
+
+    def example(self, old: str = "", new: str = "") -> None:
+        """The example's own manifest, with a piece of it changed."""
+        text = (EXAMPLE / "qa-matrix.yml").read_text(encoding="utf-8")
+        assert old in text
+        self.write(text.replace(old, new, 1) if old else text)
+
+    def add_plugin(self, name: str, module: str, *points: str) -> None:
+        """A distribution as an installer leaves it behind."""
+        info = self.site / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
+        lines = "\n".join(f"{point} = {name}:VENDOR" for point in points or (name,))
+        (info / "entry_points.txt").write_text(f"[qarunner.vendors.v1]\n{lines}\n", encoding="utf-8")
+        (self.site / f"{name}.py").write_text(dedent(module), encoding="utf-8")
+
+    def apply(self, server: AcmeServer) -> Ended:
+        self.environ |= {"QARUNNER_ACME_URL": server.url, "ACME_API_KEY": KEY, "BROKEN_URL": server.url}
+        return self.run("apply", "--poll-interval", "20ms", "--run-id", "r1")
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        report = json.loads((self.folder / ".qarunner" / "runs" / "r1" / "report.json").read_text(encoding="utf-8"))
+        return {entry["id"]: entry["verdict"] for entry in report["entries"]}
+
+
+@pytest.fixture
+def user(tmp_path: Path, installed: Path) -> User:
+    return User(tmp_path, installed)
+
+
+# --- the example ------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_one_of_the_vendors(user: User) -> None:
+    table = user.run("vendors")
+    assert table.code == 0, table
+    assert [line.split()[:3] for line in table.out.splitlines() if line.startswith("acme")] == [
+        ["acme", "web", "web_url"]
+    ]
+    detail = user.run("vendors", "acme")
+    assert "Acme QA (acme): https://acme.example/docs" in detail.out
+    assert "options: browsers" in detail.out
+
+
+def test_its_example_is_valid(user: User) -> None:
+    user.example()
+    done = user.run("validate")
+    assert (done.code, done.out) == (0, "qa-matrix.yml: ok, 2 entries\n"), done
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem", "hint"),
+    [
+        ("browsers: 2", "browsers: many", "16:26: error: browsers: expected a whole number, got 'many'", ""),
+        ("browsers: 2", "browsers: 0", "16:26: error: browsers: expected at least 1, got the number 0", ""),
+        ("browsers: 2", "browsers: 5", "16:26: error: browsers: expected at most 4, got the number 5", ""),
+        ("browsers: 2", "browser: 2", "16:16: error: unknown key 'browser'", "did you mean 'browsers'?"),
+        ("team: web", "team: 7", "6:17: error: team: expected a text, got the number 7", ""),
+        ("team: web", "teem: web", "6:11: error: unknown key 'teem'", "did you mean 'team'?"),
+        (
+            "test_ids: [t-3]",
+            "category_ids: [c]",
+            "19:5: error: acme cannot run categories: 'category_ids' is not offered",
+            "acme has no categories",
+        ),
+        ("  vendor: acme", "  vendor: acne", "9:11: error: unknown vendor 'acne'", "did you mean 'acme'?"),
+    ],
+)
+def test_what_it_does_not_take_is_an_error_at_its_line(user: User, old: str, new: str, problem: str, hint: str) -> None:
+    user.example(old, new)
+    done = user.run("validate")
+    assert done.code == 2, done
+    assert f"qa-matrix.yml:{problem}" in done.err
+    assert hint in done.err
+
+
+def test_what_a_template_gives_is_checked_once_it_is_known(user: User) -> None:
+    declared = "name: acme-tour\nenv: { HOW_MANY: { format: integer } }\n"
+    user.example("name: acme-tour\n", declared)
+    text = (user.folder / "qa-matrix.yml").read_text(encoding="utf-8")
+    user.write(text.replace("browsers: 2", 'browsers: "{{ env.HOW_MANY }}"'))
+    assert user.run("validate").code == 0
+    assert user.run("plan", "--var", "HOW_MANY=3").code == 0
+    refused = user.run("plan", "--var", "HOW_MANY=9")
+    assert refused.code == 2, refused
+    assert "qa-matrix.yml:17:26: error: browsers: " in refused.err
+
+
+def test_settings_of_a_plugin_that_no_row_uses_are_checked_too(user: User) -> None:
+    user.write("""
+        version: 1
+        name: shop
+        vendors: { acme: { teem: web } }
+        matrix:
+          - { id: a, vendor: doksi, platform: web, target: { web_url: "https://a.example" }, test_ids: [t] }
+        """)
+    done = user.run("validate")
+    assert done.code == 2, done
+    assert "error: unknown key 'teem'" in done.err
+
+
+def test_the_plan_shows_its_requests(user: User) -> None:
+    user.example()
+    done = user.run("plan", "--format", "json")
+    assert done.code == 0, done
+    url = "https://staging.example.com"
+    assert [job["request"]["body"] for job in json.loads(done.out)["jobs"]] == [
+        {"url": url, "tests": ["t-1", "t-2"], "team": "web", "browsers": 2},
+        {"url": url, "tests": ["t-3"], "team": "web"},
+    ]
+    assert "POST /runs" in user.run("plan").out
+
+
+def test_an_apply_passes(user: User, server: AcmeServer) -> None:
+    user.example()
+    done = user.apply(server)
+    assert done.code == 0, done
+    assert user.verdicts == {"checkout": "passed", "login": "passed"}
+    assert server.keys == {f"Bearer {KEY}"}
+    assert sorted(body["tests"] for body in server.creates) == [["t-1", "t-2"], ["t-3"]]
+
+
+@pytest.mark.parametrize(("word", "code", "verdict"), [("broken", 1, "failed"), ("odd", 8, "unknown")])
+def test_an_apply_that_does_not_pass(user: User, server: AcmeServer, word: str, code: int, verdict: str) -> None:
+    user.example()
+    server.words["t-2"] = word
+    done = user.apply(server)
+    assert done.code == code, done
+    assert user.verdicts == {"checkout": verdict, "login": "passed"}
+
+
+def test_without_an_emulation_there_is_no_rehearsal(user: User) -> None:
+    user.example()
+    done = user.run("apply", "--rehearse")
+    assert done.code == 2, done
+    assert "vendor 'acme' has no emulation" in done.err
+
+
+# --- plugins that are broken ------------------------------------------------------------------------------------------
+
+BROKEN = """
+    from dataclasses import replace
+    from acme_qa import Acme
+
+    class Broken(Acme):
+        info = replace(Acme.info, name="broken", url_env=("BROKEN_URL",))
+
+        def {method}(self, *arguments, **named):
+            raise KeyError("no such thing")
+
+    VENDOR = Broken()
+    """
+BOTH = """
+    version: 1
+    name: both
+    defaults: { platform: web, target: { web_url: "https://a.example" }, test_ids: [t-1] }
+    matrix:
+      - { id: bad, vendor: broken }
+      - { id: good, vendor: acme }
+    """
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("from acme_qa import Acme\nclass VENDOR(Acme):\n    info = None", "has info.name None"),
+        (
+            "import acme_qa as a, dataclasses as d\nclass VENDOR(a.Acme): info = d.replace(a.Acme.info, name='broken')",
+            "is a class and not an adapter",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_hides_no_other(user: User, module: str, reason: str) -> None:
+    user.add_plugin("broken", module)
+    table = user.run("vendors")
+    assert table.code == 2, table
+    assert "vendor 'broken', which the distribution broken 1.2 adds" in table.err
+    assert reason in table.err
+    assert {"acme", "certyn", "doksi"} <= {line.split()[0] for line in table.out.splitlines() if line[:1].strip()}
+    assert "acme" in json.loads(user.run("vendors", "--output", "json").out)
+    user.example()
+    assert user.run("validate").code == 0
+    user.write(BOTH)
+    named = user.run("validate")
+    assert named.code == 2, named
+    assert "error: vendor 'broken', which the distribution broken 1.2 adds" in named.err
+    assert "qa-matrix.yml:6:24" in named.err
+
+
+def test_a_plugin_cannot_stand_in_for_a_vendor_that_qarunner_brings(user: User) -> None:
+    user.add_plugin("thief", "raise RuntimeError('was loaded')", "doksi", "certyn")
+    table = user.run("vendors", "doksi")
+    assert table.code == 0, table
+    assert "Doksi (doksi): https://docs.doksi.ai" in table.out
+
+
+@pytest.mark.parametrize("method", ["read", "poll"])
+def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: AcmeServer, method: str) -> None:
+    user.add_plugin("broken", BROKEN.format(method=method))
+    user.write(BOTH)
+    done = user.apply(server)
+    assert done.code == 9, done
+    assert user.verdicts == {"bad": "error", "good": "passed"}
+    assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
+
+
+def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, server: AcmeServer) -> None:
+    user.add_plugin("broken", BROKEN.format(method="accepted"))
+    user.write(BOTH)
+    done = user.apply(server)
+    assert done.code == 8, done
+    assert user.verdicts == {"bad": "unknown", "good": "passed"}
+    assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
+
+
+@pytest.mark.parametrize("method", ["check", "check_call", "group", "submit", "resources", "notices"])
+def test_a_bug_before_anything_is_sent_names_the_distribution(user: User, server: AcmeServer, method: str) -> None:
+    user.add_plugin("broken", BROKEN.format(method=method))
+    user.write(BOTH)
+    done = user.apply(server)
+    assert done.code == 9, done
+    assert f"vendor 'broken' of the distribution broken 1.2: broken.Broken failed in {method}: KeyError" in done.err
+    assert server.creates == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ("[]", "entry bad is in 0 of its calls"),
+        ("[tuple(entries), tuple(entries)]", "entry bad is in 2 of its calls"),
+        ("[tuple(entries), ()]", "a call has no entry, or one that nobody wrote"),
+    ],
+)
+def test_no_entry_is_lost_and_none_is_paid_twice(user: User, server: AcmeServer, groups: str, words: str) -> None:
+    module = BROKEN.format(method="group").replace(
+        'raise KeyError("no such thing")', f"entries = arguments[0]; return {groups}"
+    )
+    user.add_plugin("broken", module)
+    user.write(BOTH)
+    done = user.apply(server)
+    assert done.code == 9, done
+    assert words in done.err
+    assert server.creates == []
+
+
+def test_a_schema_that_is_none_is_the_plugins_bug(user: User) -> None:
+    module = BROKEN.replace('url_env=("BROKEN_URL",)', 'options={{"a": {{"type": "text"}}}}').format(method="nothing")
+    user.add_plugin("broken", module)
+    user.write(BOTH.replace("vendor: broken }", "vendor: broken, options: { a: 1 } }"))
+    done = user.run("validate")
+    assert done.code == 9, done
+    assert (
+        "vendor 'broken' of the distribution broken 1.2: broken.Broken has options that are no JSON Schema" in done.err
+    )
