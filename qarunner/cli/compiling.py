@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.cli.build import read_build
 from qarunner.cli.builds import measurer
-from qarunner.cli.prepare import checked, settings_of
-from qarunner.errors import NothingSelected
-from qarunner.manifest.template import render
+from qarunner.cli.prepare import examined, settings_of
+from qarunner.diagnostics import in_order
+from qarunner.errors import ManifestError, NothingSelected
+from qarunner.manifest.template import check_templates, render
 from qarunner.manifest.variables import Values
 from qarunner.plan.compile import compile_plan
 from qarunner.plan.model import Plan
 
 if TYPE_CHECKING:
-    from qarunner.manifest.model import Row
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.model import Manifest, Row
     from qarunner.vendors.api import Vendor
 
 
@@ -43,23 +45,23 @@ class Prepared:
 
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, or NothingSelected."""
-    manifest, rows, vendors = checked(path)
-    rows, remarks = _chosen(rows, choice.select)
+    found = examined(path)
+    manifest, rows, vendors = found.manifest, found.rows, found.vendors
     build = read_build(choice.environ, Path.cwd())
-    used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in rows}
-    rendered = render(
-        manifest,
-        rows,
-        Values(
-            env=choice.environ,
-            overrides=choice.overrides,
-            allow_secrets=choice.allow_secrets,
-            credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
-            vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
-            git=build.git,
-            ci=build.ci,
-        ),
+    values = Values(
+        env=choice.environ,
+        overrides=choice.overrides,
+        allow_secrets=choice.allow_secrets,
+        credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
+        vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
+        git=build.git,
+        ci=build.ci,
     )
+    if found.problems:
+        raise ManifestError(in_order([*found.problems, *_also(manifest, rows, values)]))
+    rows, remarks = _chosen(rows, choice.select)
+    used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in rows}
+    rendered = render(manifest, rows, values)
     plan = compile_plan(
         manifest=manifest,
         rows=rendered.rows,
@@ -73,6 +75,19 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         measure=measurer(path),
     )
     return Prepared(plan=plan, secrets=rendered.secrets, remarks=remarks)
+
+
+_MOST_LOOKED_AT = 1000
+
+
+def _also(manifest: Manifest, rows: Sequence[Row], values: Values) -> Sequence[Diagnostic]:
+    """What only values tell, such as a variable that is not set, of a manifest that has problems already."""
+    whole = [row for row in rows[:_MOST_LOOKED_AT] if not check_templates(manifest, (row,))]
+    try:
+        render(manifest, whole, values)
+    except ManifestError as error:
+        return error.diagnostics
+    return ()
 
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:

@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from qarunner.cli.inputs import read_manifest
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError, UserError
-from qarunner.manifest.expand import check_rows, expand, locate
-from qarunner.manifest.load import load
+from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
+from qarunner.manifest.load import examine
+from qarunner.manifest.model import Manifest, Row
 from qarunner.manifest.template import check_templates
 from qarunner.plan import check
 from qarunner.vendors import registry
+from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from qarunner.cursor import Json
-    from qarunner.manifest.model import Manifest, Row
-    from qarunner.vendors.api import Vendor
 
 _UNKNOWN_VENDOR = "E502"
 _DEFAULTS_OF_SETTINGS = {"certyn": {"project": "CERTYN_PROJECT", "environment": "CERTYN_ENVIRONMENT"}}
 """Settings that a vendor's own variables give where the manifest gives none (dev.certyn.io/docs: auth and config)."""
 
 
-def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], dict[str, Vendor]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable."""
+
+    manifest: Manifest
+    rows: tuple[Row, ...]
+    vendors: Mapping[str, Vendor]
+    problems: tuple[Diagnostic, ...]
+
+
+def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]]:
     """A manifest without any problem that can be seen without variables. ManifestError has them all."""
+    found = examined(path)
+    if found.problems:
+        raise ManifestError(found.problems)
+    return found.manifest, found.rows, found.vendors
+
+
+def examined(path: Path) -> Checked:
+    """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest."""
     name, text = read_manifest(path)
-    manifest = load(name, text)
-    rows = expand(manifest)
+    read = examine(name, text)
+    manifest = read.manifest
+    rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     vendors, unknown = _vendors(manifest, rows)
-    found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
+    found = [*read.problems, *check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in found}
     named = {**_with_settings(manifest), **vendors}
     capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, {}))
     found += [problem for problem in capabilities if problem.place not in told]
-    if found:
-        raise ManifestError(in_order(found))
-    return manifest, rows, vendors
+    return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
 
 
 def _vendors(manifest: Manifest, rows: Iterable[Row]) -> tuple[dict[str, Vendor], list[Diagnostic]]:

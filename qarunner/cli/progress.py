@@ -195,6 +195,8 @@ def _state(state: JobState) -> str:
     remote = next(iter(list(state.runs.values())), None)
     if remote is None:
         return str(state.phase)
+    if remote.trouble is not None:
+        return remote.trouble
     return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,23 @@ def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
         name, equals, path = word.partition("=")
         if not equals or not path:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
-        found.append(Wanted(format=checked_format(name, "--report"), path=Path(path)))
+        found.append(Wanted(format=checked_format(name, "--report"), path=_writable(word, Path(path))))
     return tuple(found)
+
+
+def _writable(word: str, path: Path) -> Path:
+    """Found out before anything is paid: the report's folder can be made, and it is no folder itself."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--report {word}: {path.parent}: {error.strerror}") from error
+    if path.is_dir():
+        raise UserError(
+            f"--report {word}: {path} is a folder", hint=f"name a file in it, such as {path / 'report.xml'}"
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"--report {word}: {path}: cannot be written")
+    return path
 
 
 def checked_format(name: str, option: str) -> str:

@@ -107,6 +107,9 @@ def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
             console.style("uncertain", "yellow", "bold")
             + f": {job} may or may not have started a run: {inert(message)}"
         )
+        if job in summary.repeatable:
+            yield f"  qarunner resume {name} asks again with the same idempotency key: nothing is paid twice"
+            continue
         yield f"  look at the vendor, then: qarunner resume {name} --resubmit {job}   (there is none: start it)"
         yield f"                        or: qarunner resume {name} --drop {job}   (there is one: leave it)"
     if summary.unfinished:

@@ -200,7 +200,7 @@ class _Session:
         )
         self._progress = open_progress(self._console, self._run, self.clock.wall)
         try:
-            with _signals(engine.interrupt):
+            with _signals(engine.interrupt, self._run.run_id):
                 engine.drive()
         finally:
             self._progress.close()
@@ -239,13 +239,18 @@ def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode
 
 
 @contextlib.contextmanager
-def _signals(interrupt: Callable[[int], None]) -> Iterator[None]:
+def _signals(interrupt: Callable[[int], None], run_id: str) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the engine to stop; the second leaves at once."""
     seen: list[int] = []
 
     def handle(number: int, _: FrameType | None) -> None:
         if seen:
-            os._exit(128 + number)
+            # Not through a stream: a handler may have interrupted just that.
+            code = 128 + number
+            text = f"qarunner: exit {code}: interrupted twice; what runs on: qarunner resume {run_id}\n"
+            with contextlib.suppress(OSError):
+                os.write(1, text.encode())
+            os._exit(code)
         seen.append(number)
         interrupt(number)
 

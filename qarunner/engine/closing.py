@@ -109,11 +109,12 @@ class Closer:
         late = [entry for entry in self._run.open_entries(state) if entry in self.expired]
         for entry in late:
             limit = self._entries[entry].policy.timeout_s
-            note = task.run.note if task.run else ""
+            run = task.run
+            note = (run.trouble or run.note) if run else ""
             message = (
                 f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
             )
-            late_one = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=note)
+            late_one = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
             self._close(entry, self._known(state, entry, late_one) or late_one)
         if self._run.open_entries(state):
             return False

@@ -37,6 +37,8 @@ class Task:
     sends: int = 0
     polls: int = 0
     best_effort: bool = False
+    maybe: bool = False
+    """Of a create: whether one of its sends may have made a run."""
 
 
 class Lane:

@@ -91,9 +91,6 @@ class Engine:
         for task in self._flying.values():
             if task.kind is Kind.CREATE:
                 self._settler.unanswered(task.job)
-                if self._gives_up_at is not None:
-                    late = Outcome(verdict=Verdict.TIMED_OUT, message="the vendor did not answer the create in time")
-                    self._settler.closer.close_entries(task.job, late)
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
@@ -174,6 +171,9 @@ class Engine:
         self._gives_up_at = now + INTERRUPT_S
         dropped = [task for lane in self._lanes.values() for task in lane.drop(Kind.CREATE, Kind.SETUP, Kind.UPLOAD)]
         waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
+        for task in dropped:
+            if task.maybe:
+                self._settler.uncertain(task.job, task.job.message or "the vendor's answer was lost")
         for state in [*waiting, *(task.job for task in dropped)]:
             why = f": {state.message}" if state.message else ""
             message = f"the apply's time was up before it could begin{why}"
@@ -202,7 +202,9 @@ class Engine:
         self._settler.stop(leave=self._options.detach_on_interrupt)
         self._record(ev.Interrupted(at=self._clock.wall(), signal=self._signal))
         for lane in self._lanes.values():
-            lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD)
+            for task in lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD):
+                if task.maybe:
+                    self._settler.uncertain(task.job, task.job.message or "the vendor's answer was lost")
         if not self._options.detach_on_interrupt:
             for state in self._run.jobs.values():
                 self._settler.end(state, now)

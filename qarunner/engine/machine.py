@@ -9,15 +9,20 @@ import hashlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import msgspec
 
 from qarunner.cursor import UnexpectedData
-from qarunner.vendors.api import Cause, Refusal, RemoteRun, Reply
+from qarunner.vendors.api import Cause, Finished, More, Prepared, Refusal, RemoteRun, Reply, Request, Running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qarunner.vendors.api import Call, Finished, More, Prepared, Request, Resource, Running, Vendor
+    from qarunner.vendors.api import Call, Resource, Vendor
+
+
+T = TypeVar("T")
 
 
 class FaultKind(StrEnum):
@@ -50,13 +55,15 @@ class Made:
 class Again:
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
-    `unreadable`: the vendor answers, but nobody can tell what; patience for that counts answers, not minutes.
+    `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
+    patience for that counts answers, not minutes.
     """
 
     message: str
     wait_s: float | None = None
     held: bool = False
     unreadable: bool = False
+    maybe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,7 @@ def after_create(vendor: Vendor, call: Call, answer: Answer, *, sends: int, now:
         case Fault(kind=FaultKind.NOT_SENT):
             return Again(message=answer.message)
         case Fault():
-            return Again(message=answer.message) if keyed else Lost(message=answer.message)
+            return Again(message=answer.message, maybe=True) if keyed else Lost(message=answer.message)
         case Reply(ok=True):
             return _accepted(vendor, call, answer, keyed=keyed)
         case Reply():
@@ -103,14 +110,16 @@ def after_create(vendor: Vendor, call: Call, answer: Answer, *, sends: int, now:
 def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Again | Never | Lost:
     try:
         runs = vendor.accepted(call, reply)
+        for run in runs:
+            typed(run, RemoteRun)
     except UnexpectedData as error:
         # A vendor may say with 200 that it will do nothing: only its own words can tell.
         refusal = refusal_of(vendor, reply)
         if refusal.cause is Cause.ALLOWANCE:
             return Never(refusal=refusal)
         message = f"HTTP {reply.status}, but {error}"
-        return Again(message=message, unreadable=True) if keyed else Lost(message=message)
-    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+        return Again(message=message, unreadable=True, maybe=True) if keyed else Lost(message=message)
+    except BUGS as error:  # an adapter's bug ends its own job alone
         return Lost(message=_bug(vendor, error))
     return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
 
@@ -123,7 +132,7 @@ def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, sends: int, no
         return Again(message=refusal.message, wait_s=retry_after(reply, now), held=True)
     unclear = reply.status >= SERVER_ERROR or reply.status in {REQUEST_TIMEOUT, SEE_OTHER}
     if unclear and keyed:
-        return Again(message=refusal.message, wait_s=retry_after(reply, now))
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), maybe=True)
     # A conflict on a repetition may be about the run that the first one made.
     if unclear or (reply.status == CONFLICT and sends > 1):
         return Lost(message=refusal.message)
@@ -163,12 +172,12 @@ def _read(
 ) -> Running | More | Finished | Again | Never:
     replies = [answer for answer in answers if isinstance(answer, Reply)]
     try:
-        return vendor.read(call, run, replies, polls=polls)
+        return typed(vendor.read(call, run, replies, polls=polls), Running, More, Finished)
     except UnexpectedData as error:
         if replies[-1].ok:
             return Again(message=str(error), unreadable=True)
         return Again(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
-    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+    except BUGS as error:  # an adapter's bug ends its own job alone
         return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
 
 
@@ -191,8 +200,8 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
             f"check {vendor.info.url_env[0]}"
         )
     try:
-        return vendor.refused(reply)
-    except Exception as error:  # noqa: BLE001  an adapter's bug must not hide the answer
+        return typed(vendor.refused(reply), Refusal)
+    except BUGS as error:  # an adapter's bug must not hide the answer
         return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
 
 
@@ -206,11 +215,12 @@ def after_prepare(
     if answers and not (isinstance(answers[-1], Reply) and answers[-1].ok):
         return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
-        found = vendor.prepare(resource, token, [answer for answer in answers if isinstance(answer, Reply)])
+        replies = [answer for answer in answers if isinstance(answer, Reply)]
+        found = typed(vendor.prepare(resource, token, replies), Request, Prepared, Refusal)
         return Never(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
         return Again(message=str(error), unreadable=True)
-    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own jobs alone
+    except BUGS as error:  # an adapter's bug ends its own jobs alone
         return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
 
 
@@ -230,28 +240,40 @@ def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: fl
 def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:
     """The request that removes a resource, if there is one."""
     try:
-        return vendor.release(resource, prepared)
-    except Exception:  # noqa: BLE001  what cannot be removed stays, and is named
+        return typed(vendor.release(resource, prepared), Request, type(None))
+    except BUGS:  # what cannot be removed stays, and is named
         return None
 
 
 def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
     """The request that asks for a run's status."""
     try:
-        return vendor.poll(call, run)
-    except Exception as error:  # noqa: BLE001  an adapter's bug ends its own job alone
+        return typed(vendor.poll(call, run), Request)
+    except BUGS as error:  # an adapter's bug ends its own job alone
         return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
 
 
 def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
     """The request that stops a run, if the vendor has one."""
     try:
-        return vendor.cancel(call, run)
-    except Exception:  # noqa: BLE001  what cannot be cancelled is named as running on
+        return typed(vendor.cancel(call, run), Request, type(None))
+    except BUGS:  # what cannot be cancelled is named as running on
         return None
 
 
-def _bug(vendor: Vendor, error: Exception) -> str:
+BUGS = (Exception, SystemExit)
+"""What an adapter's bug looks like. One that ended the program would choose its exit code, which may be 0."""
+
+
+def typed(answer: T, *kinds: type) -> T:
+    """An adapter's answer, through and through of the types that its protocol promises; else its bug, as it raises."""
+    if not isinstance(answer, kinds):
+        raise TypeError(f"expected {' or '.join(kind.__name__ for kind in kinds)}, got {type(answer).__name__}")
+    msgspec.convert(msgspec.to_builtins(answer), type(answer))
+    return answer
+
+
+def _bug(vendor: Vendor, error: BaseException) -> str:
     kind = type(vendor)
     return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
 

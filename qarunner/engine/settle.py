@@ -113,7 +113,7 @@ class Settler:
             case Phase.WAITING:
                 self._put_create(state)
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
-                lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1), now)
+                lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1, maybe=True), now)
             case Phase.SUBMITTING:
                 self.unanswered(state)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
@@ -127,10 +127,9 @@ class Settler:
                 assert_never(state.phase)
 
     def unanswered(self, state: JobState) -> None:
-        """A create left, and nobody will read its answer: a key can ask for it again, without one a person decides."""
-        if state.phase is Phase.SUBMITTING and not self._lane(state).vendor.info.idempotency_header:
-            self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=LOST_ANSWER))
-            self.closer.close_job(state)
+        """A create left, and nobody will read its answer: a resume asks with its key, or a person decides."""
+        if state.phase is Phase.SUBMITTING:
+            self.uncertain(state, LOST_ANSWER)
 
     def _follow(self, state: JobState, now: float, *, first_s: float) -> None:
         """Polls the job's runs and watches its entries' time."""
@@ -186,10 +185,9 @@ class Settler:
             case Again():
                 self._create_again(task, meaning)
             case Never():
-                self._give_up_create(state, meaning.refusal.message, meaning.refusal.cause)
+                self._end_create(task, meaning.refusal.message, meaning.refusal.cause)
             case Lost():
-                self._record(ev.Uncertain(at=wall, job=state.job.id, message=meaning.message))
-                self.closer.close_job(state)
+                self.uncertain(state, meaning.message)
             case _:
                 assert_never(meaning)
 
@@ -208,10 +206,10 @@ class Settler:
         state, lane = task.job, self._lane(task.job)
         now, wall = self._clock.now(), self._clock.wall()
         task.trouble.add(again, now)
+        task.maybe = task.maybe or again.maybe
         cause = task.trouble.exhausted(again, now, established=lane.established)
         if cause is not None or self.stopping or self.closer.closing:
-            # With a key, nobody can tell whether there is a run: only the key makes a later try safe.
-            self._give_up_create(state, again.message, Cause.UNAVAILABLE)
+            self._end_create(task, again.message, Cause.UNAVAILABLE)
             return
         wait = task.trouble.backoff(again, self._jitter())
         if again.held and again.wait_s is not None:
@@ -221,6 +219,17 @@ class Settler:
         else:
             self._record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         lane.put(task, now + wait)
+
+    def _end_create(self, task: Task, message: str, cause: Cause) -> None:
+        """Gives a create up. One that may have made a run is uncertain: a new apply would have another key."""
+        if task.maybe:
+            self.uncertain(task.job, message)
+        else:
+            self._give_up_create(task.job, message, cause)
+
+    def uncertain(self, state: JobState, message: str) -> None:
+        self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
+        self.closer.close_job(state)
 
     def _give_up_create(self, state: JobState, message: str, cause: Cause) -> None:
         self._record(ev.NotSubmitted(at=self._clock.wall(), job=state.job.id, message=message, cause=cause))

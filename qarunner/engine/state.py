@@ -30,11 +30,13 @@ class Phase(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class RunState:
-    """One run at a vendor."""
+    """One run at a vendor. `word` is the vendor's own for its state, `trouble` why it could not be asked."""
 
     remote: RemoteRun
     accepted_at: float
     note: str = "accepted"
+    word: str | None = None
+    trouble: str | None = None
     done: int | None = None
     total: int | None = None
     outcomes: Mapping[str, Outcome] | None = None
@@ -168,14 +170,13 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             state = run.jobs[event.job]
             state.phase, state.message = Phase.UNCERTAIN, event.message
         case ev.Polled():
-            remote = run.jobs[event.job].runs[event.run]
-            remote.note, remote.done, remote.total = event.note, event.done, event.total
+            _polled(run.jobs[event.job].runs[event.run], event)
         case ev.Retrying():
             state = run.jobs[event.job]
             if event.run is None:
                 state.message = event.message
             else:
-                state.runs[event.run].note = event.message
+                state.runs[event.run].trouble = event.message
         case ev.RemoteFinished():
             _finished(run.jobs[event.job], event)
         case ev.RunGivenUp():
@@ -223,10 +224,21 @@ def _resumed(run: Run) -> None:
                 remote.given_up = None
         if state.phase is Phase.DONE and not state.runs and state.cause in REOPENED:
             state.phase = Phase.WAITING
+        if state.phase is Phase.UNCERTAIN and state.key is not None:
+            # The key tells the vendor that it is the same create: asking again is how to find out.
+            state.phase = Phase.SUBMITTING
+            for entry in state.job.entries:
+                run.closed.pop(entry, None)
+                run.closed_at.pop(entry, None)
     for resource in run.resources.values():
         # Half made is not made; one that was given up, or removed, is made again if a job still waits for it.
         if resource.phase in {Making.PREPARING, Making.FAILED, Making.RELEASED}:
             resource.phase = Making.WANTED
+
+
+def _polled(remote: RunState, event: ev.Polled) -> None:
+    remote.note = remote.word = event.note
+    remote.done, remote.total, remote.trouble = event.done, event.total, None
 
 
 def _accepted(state: JobState, event: ev.Accepted) -> None:

@@ -11,7 +11,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.model import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Path, Place
     from qarunner.manifest.document import Document
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Placed", "Row", "check_rows", "duplicates", "expand", "locate"]
 
 _DEFAULTS: Path = ("defaults",)
+
+
+def expand_sound(manifest: Manifest, sound: Iterable[int]) -> tuple[Row, ...]:
+    """The rows of some entries alone, of a manifest that has problems elsewhere."""
+    matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
+    return tuple(row for index in sorted(sound) for row in _rows(manifest.defaults, index, matrix[index]))
 
 
 def expand(manifest: Manifest) -> tuple[Row, ...]:

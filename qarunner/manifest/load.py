@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.diagnostics import in_order, problem
+from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.errors import ManifestError
 from qarunner.manifest import document, schema
 from qarunner.manifest.bind import bind, cross_references
 from qarunner.manifest.codes import Code
+from qarunner.manifest.model import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from qarunner.diagnostics import Diagnostic, Path
+    from qarunner.diagnostics import Path
     from qarunner.manifest.document import Document
-    from qarunner.manifest.model import Manifest
+    from qarunner.manifest.faults import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A manifest as far as it can be read, and what is wrong with it.
+
+    `sound` are the indexes of entries that later checks can look at; None: all of them.
+    """
+
+    manifest: Manifest
+    problems: tuple[Diagnostic, ...]
+    sound: frozenset[int] | None
 
 
 def load(name: str, text: bytes | str) -> Manifest:
@@ -23,14 +37,37 @@ def load(name: str, text: bytes | str) -> Manifest:
 
     `name` is the file as the user gave it; it stands in every place.
     """
+    examined = examine(name, text)
+    if examined.problems:
+        raise ManifestError(examined.problems)
+    return examined.manifest
+
+
+def examine(name: str, text: bytes | str) -> Examined:
+    """The same without stopping at problems of single entries. ManifestError where nothing can be read at all."""
     read = document.read(name, text)
-    faults = schema.check(read)
+    faults = schema.faults(read.data)
+    shown = in_order(
+        problem(read, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in faults
+    )
     manifest = bind(read, templated=_may_hold(text, "{{", "{%", "{#"))
-    told = {fault.place for fault in faults}
+    told = {fault.place for fault in shown}
     others = [found for found in (*cross_references(manifest), *_reserved(read, text)) if found.place not in told]
-    if faults or others:
-        raise ManifestError(in_order([*faults, *others]))
-    return manifest
+    if not shown and not others:
+        return Examined(manifest=manifest, problems=(), sound=None)
+    return Examined(manifest=manifest, problems=in_order([*shown, *others]), sound=_sound(read, faults))
+
+
+_LEANED_ON = frozenset({"defaults", "env", "vars"})
+
+
+def _sound(read: Document, faults: Sequence[Fault]) -> frozenset[int]:
+    """The entries without a fault; none where what all of them lean on has one."""
+    matrix = read.data.get("matrix")
+    if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
+        return frozenset()
+    faulty = {fault.path[1] for fault in faults if fault.path[:1] == ("matrix",) and len(fault.path) > 1}
+    return frozenset(index for index in range(len(matrix)) if index not in faulty)
 
 
 def _may_hold(text: bytes | str, *wanted: str) -> bool:

@@ -27,7 +27,7 @@ class Values:
 
     `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
     the names from --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never
-    read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields that `expression.FIELDS` lists.
+    read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of `expression.FIELDS`.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)

@@ -52,7 +52,10 @@ class EntrySummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Times are ISO 8601 in UTC. `running` may still run at the vendor; `uncertain` are jobs a person has to decide."""
+    """Times are ISO 8601 in UTC. `running` may still run at the vendor.
+
+    `uncertain` are jobs that a person has to decide, but for the `repeatable` ones, which a resume finds out about.
+    """
 
     run_id: str
     name: str
@@ -65,6 +68,7 @@ class Summary:
     entries: tuple[EntrySummary, ...]
     running: tuple[RunLink, ...]
     uncertain: Mapping[str, str]
+    repeatable: frozenset[str]
     unfinished: bool
     rehearsal: bool
     git: Mapping[str, str | None]
@@ -104,6 +108,9 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         running=tuple(_link(state, remote) for state, remote in run.live_runs()),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
+        repeatable=frozenset(
+            state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
+        ),
         unfinished=not run.complete,
         rehearsal=run.rehearsal,
         git=run.plan.git,
@@ -147,10 +154,16 @@ def _entry(run: Run, entry: Entry) -> EntrySummary:
 
 
 def _reason(entry: Entry, outcome: Outcome) -> str | None:
-    parts = [mask(outcome.message)] if outcome.message else []
+    message = outcome.message or (None if passes(outcome.verdict) else _told(outcome))
+    parts = [mask(message)] if message else []
     if entry.policy.allow_failure and outcome.verdict not in {Verdict.PASSED, Verdict.FLAKY}:
         parts.append("allowed to fail")
     return "; ".join(parts) or None
+
+
+def _told(outcome: Outcome) -> str | None:
+    """What the first test with the entry's verdict says of itself."""
+    return next((case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message), None)
 
 
 def _duration(run: Run, state: JobState, entry: Entry, outcome: Outcome) -> float | None:

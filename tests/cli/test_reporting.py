@@ -42,16 +42,22 @@ def test_each_format_is_what_it_says() -> None:
     assert ET.fromstring(render(SUMMARY, "junit").encode()).tag == "testsuites"  # noqa: S314  our own text
 
 
+@pytest.mark.parametrize("path", ["file/b.json", "folder"])
+def test_a_report_that_cannot_be_written_is_found_out_before_anything_is_paid(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="--report json="):
+        wanted([f"json={tmp_path / path}"])
+
+
 def test_a_report_that_cannot_be_written_does_not_hinder_the_others(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
-    reports = wanted(
-        [
-            f"json={tmp_path / 'deep' / 'er' / 'a.json'}",
-            f"json={tmp_path / 'file' / 'b.json'}",
-            f"junit={tmp_path / 'folder'}",
-            f"junit={tmp_path / 'c.xml'}",
-        ]
+    reports = (
+        Wanted(format="json", path=tmp_path / "deep" / "er" / "a.json"),
+        Wanted(format="json", path=tmp_path / "file" / "b.json"),
+        Wanted(format="junit", path=tmp_path / "folder"),
+        Wanted(format="junit", path=tmp_path / "c.xml"),
     )
     problems = write(SUMMARY, reports)
     assert [problem.partition(": ")[0] for problem in problems] == [

@@ -430,10 +430,37 @@ def test_a_poll_that_hangs_does_not_hold_an_entry_beyond_its_time(vendor: str) -
     assert story.clock.now() < 27
 
 
-@pytest.mark.parametrize(("vendor", "verdict"), [("plain", "unknown"), ("keyed", "timed_out")])
-def test_a_create_that_hangs_does_not_hold_an_apply_beyond_its_time(vendor: str, verdict: str) -> None:
+@pytest.mark.parametrize("vendor", ["plain", "keyed"])
+def test_a_create_that_hangs_does_not_hold_an_apply_beyond_its_time(vendor: str) -> None:
     story = Story(plan_of(entry("a", vendor)), VENDORS, Backend(), options=Options(timeout_s=10))
     Hanging(story, "POST")
     story.drive()
-    assert verdicts(story) == {"a": verdict}
+    assert verdicts(story) == {"a": "unknown"}
+    assert decide(story.run).exit_code is ExitCode.NO_VERDICT
     assert story.clock.now() < 18
+
+
+@pytest.mark.parametrize("answer", [LOST, AFTER, Reply(status=500, text=""), ok({})])
+@pytest.mark.parametrize("limit", [None, 8.0])
+def test_a_keyed_create_that_is_lost_again_and_again_is_uncertain_and_a_resume_finds_out(
+    answer: Answer, limit: float | None
+) -> None:
+    plan = plan_of(entry("a", "keyed"))
+    backend = Backend(fault=first(999, answer))
+    lost = Story(plan, VENDORS, backend, options=Options(timeout_s=limit)).drive()
+    assert verdicts(lost) == {"a": "unknown"}
+    assert decide(lost.run).exit_code is ExitCode.NO_VERDICT
+    backend.fault = None
+    found = Story(plan, VENDORS, backend, before=lost.events, resumed=True, clock=lost.clock).drive()
+    assert verdicts(found) == {"a": "passed"}
+    assert len(backend.began) == 1
+
+
+def test_a_keyed_create_that_may_have_happened_is_not_called_refused() -> None:
+    answers: list[Answer] = [AFTER, Reply(status=400, text="no")]
+
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return answers.pop(0) if request.path == "/runs" and answers else None
+
+    story = Story(plan_of(entry("a", "keyed")), VENDORS, Backend(fault=fault)).drive()
+    assert story.run.closed["a"].cause is Cause.UNCERTAIN

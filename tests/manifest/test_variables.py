@@ -275,7 +275,7 @@ def test_names_of_secrets_have_to_be_declared_so(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["AUTHOR", "KEYBOARD", "TOKENIZER", "CACHE_KEY", "COMPASS", "SECRETARY", "URL", "AUTHORS_URL", "PASSENGERS"]
+    "name", ["AUTHOR", "KEYBOARD", "TOKENIZER", "COMPASS", "SECRETARY", "URL", "AUTHORS_URL", "PASSENGERS"]
 )
 def test_other_names_do_not(name: str) -> None:
     assert not named_like_secret(name)

@@ -342,6 +342,25 @@ def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: AcmeServer,
     assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("return None", "TypeError: expected Running or More or Finished, got NoneType"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("return api.Finished(outcomes={'bad': None})", "ValidationError: "),
+        ("return api.Running(note=None)", "ValidationError: "),
+    ],
+)
+def test_whatever_reading_gives_other_vendors_go_on(user: User, server: AcmeServer, code: str, words: str) -> None:
+    module = BROKEN.format(method="read").replace('raise KeyError("no such thing")', code)
+    user.add_plugin("broken", module.replace("import Acme", "import Acme, api"))
+    user.write(BOTH)
+    done = user.apply(server)
+    assert done.code == 9, done
+    assert user.verdicts == {"bad": "error", "good": "passed"}
+    assert f"the adapter broken.Broken failed: {words}" in done.out + done.err
+
+
 def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, server: AcmeServer) -> None:
     user.add_plugin("broken", BROKEN.format(method="accepted"))
     user.write(BOTH)
