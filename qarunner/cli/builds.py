@@ -31,7 +31,7 @@ def measurer(manifest: Path) -> Callable[[str], Build | Complaint]:
 
 
 def _measured(folder: Path, root: Path, text: str) -> Build | Complaint:
-    from qarunner.engine.uploads import measure  # noqa: PLC0415  for entries with a local build alone
+    from qarunner.engine.uploads import BASE_APK, measure  # noqa: PLC0415  for entries with a local build alone
 
     # Links are followed first: a manifest must not send a file from outside of the repository by pointing at it.
     try:
@@ -44,6 +44,9 @@ def _measured(folder: Path, root: Path, text: str) -> Build | Complaint:
         return Complaint(
             path=_PATH, message=f"{text}: lies outside of the repository", hint=f"the repository is {root.name}"
         )
+    if not path.is_file() and not (path / BASE_APK).is_file():
+        what = f"a folder of split APKs holds {BASE_APK}, this one does not" if path.is_dir() else "is no file"
+        return Complaint(path=_PATH, message=f"{text}: {what}")
     if path.is_dir() and any(not _inside(each, root) for each in path.iterdir()):
         return Complaint(path=_PATH, message=f"{text}: a file in it lies outside of the repository")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CHUNK = 1024 * 1024
+BASE_APK = "base.apk"
+SPLIT_APK = re.compile(r"base\.apk|split_config\..+\.apk")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a zip, so that two zips of one content are equal byte for byte."""
 
@@ -37,8 +40,8 @@ def measure(path: Path, name: str) -> Build:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or a folder's files in order of their names; folders inside are no part of a build."""
-    return sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    """The file itself, or a folder's split APKs in order of their names: nothing else in it may travel along."""
+    return sorted(each for each in path.iterdir() if SPLIT_APK.fullmatch(each.name)) if path.is_dir() else [path]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -42,14 +42,13 @@ def test_reports_go_where_they_are_wanted_also_into_folders_that_do_not_exist(st
     assert [suite.get("name") for suite in suites] == ["login", "smoke"]
 
 
-def test_a_report_that_cannot_be_written_leaves_the_others_alone_and_is_not_green(stage: Stage) -> None:
+def test_a_report_that_cannot_be_written_is_found_out_before_anything_is_sent(stage: Stage) -> None:
     stage.commit(stage.doksi("login"))
     (stage.folder / "taken").write_text("a file, not a folder")
     ended = stage.apply("--report", "junit=taken/report.xml", "--report", "json=out.json")
     assert ended.code == 2, ended
-    assert ended.last.startswith("qarunner: exit 2: 1 passed")
-    assert "taken/report.xml: cannot be written" in ended.err
-    assert (stage.folder / "out.json").exists()
+    assert "--report junit=taken/report.xml" in ended.err
+    assert stage.sent() == []
 
 
 def test_entries_share_a_doksi_run_and_each_result_goes_to_its_own(begin: Begin) -> None:
