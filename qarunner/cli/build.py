@@ -66,6 +66,7 @@ class Build:
             base_branch=self.base_branch,
             pr_title=self.pr_title,
             pr_description=self.pr_description,
+            ci=self.name,
         )
 
 

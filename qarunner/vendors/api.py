@@ -90,6 +90,8 @@ class Metadata:
     base_branch: str | None = None
     pr_title: str | None = None
     pr_description: str | None = None
+    ci: str | None = None
+    """`github`, `gitlab`, `jenkins`, `circleci`, `azure`, `bitbucket` or `buildkite`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,12 +56,23 @@ def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Itera
         yield from rule(read)
 
 
+_NOT_GITHUB = frozenset({"gitlab", "bitbucket"})
+"""CI systems whose numbers are certainly no pull requests of GitHub."""
+
+
 def of_build(call: Call) -> Iterator[Complaint]:
     """What a call lacks because of the build that it is compiled in; no row can tell."""
     (entry,) = call.entries
     if entry.options.get("pull_request") is not True:
         return
     metadata = call.metadata
+    if metadata.ci in _NOT_GITHUB:
+        yield Complaint(
+            path=("options", "pull_request"),
+            message=f"this build is {metadata.ci}'s, and TesterArmy knows pull requests of GitHub alone",
+            hint="name a group in category_ids instead",
+        )
+        return
     missing = [
         name for name, known in (("number", (metadata.pr_number or 0) > 0), ("commit", metadata.commit)) if not known
     ]
