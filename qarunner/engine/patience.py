@@ -18,6 +18,8 @@ UNREADABLE = 5
 """How many answers in a row may be beyond understanding."""
 BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
+FIRST_BACKOFF_S = 5.0
+"""The longest wait at a first contact, where little patience is to be spent on waiting."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class Trouble:
         elapsed = now - (now if self.since is None else self.since)
         return Cause.UNAVAILABLE if elapsed + (again.wait_s or 0.0) > patience else None
 
-    def backoff(self, again: Again, jitter: float) -> float:
+    def backoff(self, again: Again, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
         """Seconds until the next try: the vendor's word, or full jitter growing to 30 s; `jitter` is uniform in 0…1."""
-        ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0 ** min(self.count, 10))
+        ceiling = min(longest, BACKOFF_S * 2.0 ** min(self.count, 10))
         own = max(0.1, ceiling * jitter)
         return own if again.wait_s is None else again.wait_s + min(own, 1.0)

@@ -21,7 +21,7 @@ from qarunner.engine.machine import (
     poll_request,
 )
 from qarunner.engine.pacing import Kind
-from qarunner.engine.patience import Trouble
+from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Trouble
 from qarunner.engine.resources import Preparer
 from qarunner.engine.state import Phase
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict, fill
@@ -211,7 +211,8 @@ class Settler:
         if cause is not None or self.stopping or self.closer.closing:
             self._end_create(task, again.message, Cause.UNAVAILABLE)
             return
-        wait = task.trouble.backoff(again, self._jitter())
+        longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S
+        wait = task.trouble.backoff(again, self._jitter(), longest=longest)
         if again.held and again.wait_s is not None:
             lane.pacer.hold(now + again.wait_s)
         if lane.vendor.info.idempotency_header:

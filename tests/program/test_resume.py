@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def test_a_run_that_nobody_wrote_down(stage: Stage, at_once: AtOnce) -> None:
 
 
 def test_two_processes_on_one_run(begin: Begin) -> None:
-    stage = begin(doksi={"default": {"duration": "30s"}})
+    stage = begin(doksi={"default": {"outcome": "hang"}})
     stage.commit(stage.doksi("login"))
     first = stage.start_apply()
     stage.until(lambda: stage.events("Accepted"))
@@ -117,7 +118,7 @@ def test_two_processes_on_one_run(begin: Begin) -> None:
     assert second.code == 2, second
     assert "another qarunner is at work on this run" in second.err
     assert stage.run("report", "r1").code == 0
-    assert first.end().code == 0
+    assert first.signal(signal.SIGINT).code == 130
     assert len(stage.creates("doksi")) == 1
 
 
