@@ -104,10 +104,6 @@ class Cursor:
             raise self.fail("an integer")
         return self.value
 
-    def integer_or(self, default: int) -> int:
-        """The integer here, or the default where nothing is; something else than an integer still raises."""
-        return default if self.value is None else self.integer()
-
     def number_or_none(self) -> float | None:
         """A number, if there is one; never negative, infinite or not a number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):

@@ -79,14 +79,8 @@ def plan(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, no_color=no_color)
-    given = planning.Given(
-        file=file,
-        select=tuple(select or ()),
-        var=tuple(var or ()),
-        env_file=tuple(env_file or ()),
-        allow_secret=tuple(allow_secret or ()),
-    )
-    return planning.show_plan(console, os.environ, given, form=form, out=out)
+    given = planning.given(file, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
+    return _guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
 
 
 @app.command()
@@ -115,13 +109,7 @@ def apply(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    given = planning.Given(
-        file=file,
-        select=tuple(select or ()),
-        var=tuple(var or ()),
-        env_file=tuple(env_file or ()),
-        allow_secret=tuple(allow_secret or ()),
-    )
+    given = planning.given(file, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
     order = applying.Order(
         reports=tuple(report or ()),
         timeout=timeout,

@@ -16,7 +16,7 @@ from qarunner.plan.model import to_json
 from qarunner.secret import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.cli.compiling import Prepared
     from qarunner.cli.console import Console
@@ -36,16 +36,34 @@ class Given:
     allow_secret: tuple[str, ...] = ()
 
 
-def prepared(environ: Mapping[str, str], given: Given) -> tuple[Prepared, Mapping[str, str]]:
+def given(
+    file: Path | None,
+    *,
+    select: Sequence[str] | None,
+    var: Sequence[str] | None,
+    env_file: Sequence[Path] | None,
+    allow_secret: Sequence[str] | None,
+) -> Given:
+    """Options as typer hands them over, where one that was not given is None."""
+    return Given(
+        file=file,
+        select=tuple(select or ()),
+        var=tuple(var or ()),
+        env_file=tuple(env_file or ()),
+        allow_secret=tuple(allow_secret or ()),
+    )
+
+
+def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mapping[str, str]]:
     """The plan, and the environment it was made with."""
-    environ = inputs.with_env_files(environ, given.env_file)
+    environ = inputs.with_env_files(environ, words.env_file)
     choice = Choice(
         environ=environ,
-        select=given.select,
-        overrides=inputs.overrides(given.var),
-        allow_secrets=inputs.allowed_secrets(environ, given.allow_secret),
+        select=words.select,
+        overrides=inputs.overrides(words.var),
+        allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
     )
-    return prepare(inputs.find_manifest(given.file), choice), environ
+    return prepare(inputs.find_manifest(words.file), choice), environ
 
 
 def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, form: str, out: Path | None) -> ExitCode:
