@@ -63,11 +63,36 @@ class Authentication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How many runs more an entry may get: after failed tests, and after a failure of the vendor's infrastructure."""
+
+    failed: int = 0
+    infra: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """An entry that does not gate before the day `until` (ISO 8601); from that day on (UTC) it does."""
+
+    reason: str
+    owner: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What holds for an entry's run and verdict. `timeout_s` counts seconds from the create."""
 
     timeout_s: float
     allow_failure: bool = False
+    retries: Retries = Retries()
+    quarantine: Quarantine | None = None
+    """Set only while it holds: whoever compiles the plan knows the day."""
+
+    @property
+    def gating(self) -> bool:
+        """Whether the entry's verdict counts for the build."""
+        return not self.allow_failure and self.quarantine is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +122,7 @@ class Entry:
     selection: Selection | None = None
     artifacts: tuple[Authentication, ...] = ()
     options: Mapping[str, Json] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    """Ids of expanded entries of the same plan that must pass before this one begins."""
+    estimate: int | None = None
+    """How many tests a category or tag is expected to run."""

@@ -99,7 +99,7 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         yield console.style(f"{job.id}", "bold") + f"  {request.method} {mask(request.path)}"
         for entry_id in job.entries:
             entry = entries[entry_id]
-            gate = "" if not entry.policy.allow_failure else "  (does not gate)"
+            gate = "" if entry.policy.gating else "  (does not gate)"
             yield f"  {entry_id}  {entry.origin}{gate}"
         for line in mask(json.dumps(request.body, indent=2, ensure_ascii=False)).splitlines():
             yield console.style(f"    {line}", "dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+
+OnSkipped: TypeAlias = Literal["pass", "fail"]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to hold besides that no gating test failed. A limit that is None is not set."""
+
     min_tests: int = 1
+    on_skipped: OnSkipped | None = None
+    max_quarantined: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

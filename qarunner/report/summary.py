@@ -141,7 +141,7 @@ def _entry(run: Run, entry: Entry) -> EntrySummary:
     return EntrySummary(
         entry=entry,
         verdict=outcome.verdict,
-        gating=not entry.policy.allow_failure,
+        gating=entry.policy.gating,
         reason=_reason(entry, outcome),
         raw_status=outcome.raw_status,
         url=outcome.url or next((link.url for link in links if link.url), None),
