@@ -78,6 +78,9 @@ class Quarantine:
     owner: str
     until: str
 
+    def __str__(self) -> str:
+        return f"in quarantine until {self.until} ({self.owner}: {self.reason})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.engine.machine import Answer
-    from qarunner.plan.model import Rate
+    from qarunner.plan.model import OnSkipped, Rate
     from qarunner.vendors.api import (
         Complaint,
     )
@@ -127,6 +127,7 @@ def plan_of(
     creates: Rate | None = None,
     max_in_flight: int = 100,
     min_tests: int = 1,
+    on_skipped: OnSkipped | None = None,
 ) -> Plan:
     """A plan with one job for each entry; job ids are `keyed-1`, `plain-1`, …"""
     numbers: dict[str, int] = {}
@@ -154,7 +155,7 @@ def plan_of(
             name="story",
             manifest="qa-matrix.yml",
             digest="",
-            gate=Gate(min_tests=min_tests),
+            gate=Gate(min_tests=min_tests, on_skipped=on_skipped),
             metadata=Metadata(),
             secrets=(),
             vendors=vendors,

@@ -56,11 +56,13 @@ def validate(
     files: opt.Manifests = None, output: opt.Output = "text", quiet: opt.Quiet = False, no_color: opt.NoColor = False
 ) -> int:
     """Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set."""
+    from datetime import UTC, datetime
+
     from qarunner.cli import checking
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, no_color=no_color)
-    return checking.validate(console, files or ())
+    return checking.validate(console, files or (), datetime.now(UTC).date())
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.cli import inputs, reporting
 from qarunner.cli.options import DEFAULT_RUNS
-from qarunner.cli.planning import prepared, summary, tests_of
+from qarunner.cli.planning import prepared, summary, tell, tests_of
 from qarunner.diagnostics import choose
 from qarunner.engine.journal import PLAN, newest, read
 from qarunner.engine.loop import Options
@@ -65,8 +65,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     if order.scenario is not None and not order.rehearse:
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
     found, environ = prepared(environ, given)
-    for remark in found.remarks:
-        console.warn(f"qarunner: warning: {remark}")
+    tell(console, found)
     _within(found.plan, order.max_tests)
     plan = found.plan
     with ExitStack() as stack:

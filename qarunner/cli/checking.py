@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
     from pathlib import Path
 
     from qarunner.cli.console import Console
@@ -19,17 +21,24 @@ if TYPE_CHECKING:
 _UNREADABLE = "E503"
 
 
-def validate(console: Console, files: Sequence[Path]) -> ExitCode:
-    """Checks each file, and reports the problems of all of them at once."""
+def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
+    """Checks each file, and reports the problems of all of them at once. Warnings do not change the exit code."""
     from qarunner.cli.inputs import find_manifest  # noqa: PLC0415
-    from qarunner.cli.prepare import checked  # noqa: PLC0415
+    from qarunner.cli.prepare import examined  # noqa: PLC0415
+    from qarunner.manifest.policy import check_quarantines  # noqa: PLC0415
 
     problems: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
     unreadable: list[UserError] = []
     fine: list[tuple[Path, int]] = []
     for file in files or [find_manifest(None)]:
         try:
-            fine.append((file, len(checked(file)[1])))
+            found = examined(file)
+            quarantines = check_quarantines(found.manifest, found.rows, today)
+            if not found.problems and not quarantines.errors:
+                fine.append((file, len(found.rows)))
+            problems += [*found.problems, *quarantines.errors]
+            warnings += quarantines.warnings
         except ManifestError as error:
             problems += error.diagnostics
         except UserError as error:
@@ -40,8 +49,8 @@ def validate(console: Console, files: Sequence[Path]) -> ExitCode:
                 unreadable.append(error)
     for each in unreadable:
         console.failure(each)
-    if problems or console.output == "json":
-        console.problems(problems)
+    if problems or warnings or console.output == "json":
+        console.problems(in_order([*problems, *warnings]) if warnings else problems)
     if console.output != "json" and not console.quiet:
         for file, rows in fine:
             console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,15 @@ from qarunner import __version__
 from qarunner.cli.build import read_build
 from qarunner.cli.builds import measurer
 from qarunner.cli.prepare import examined, settings_of
-from qarunner.diagnostics import in_order
+from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError, NothingSelected
+from qarunner.manifest.policy import check_quarantines
 from qarunner.manifest.template import check_templates, render
 from qarunner.manifest.variables import Values
 from qarunner.plan.compile import compile_plan
 from qarunner.plan.model import Plan
 
 if TYPE_CHECKING:
-    from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest, Row
     from qarunner.vendors.api import Vendor
 
@@ -29,6 +30,7 @@ class Choice:
     """What the command line says about one plan."""
 
     environ: Mapping[str, str]
+    today: date
     select: Sequence[str] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     allow_secrets: frozenset[str] = frozenset()
@@ -41,12 +43,14 @@ class Prepared:
     plan: Plan
     secrets: Mapping[str, str]
     remarks: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, or NothingSelected."""
     found = examined(path)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
+    quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, Path.cwd())
     values = Values(
         env=choice.environ,
@@ -57,8 +61,8 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         git=build.git,
         ci=build.ci,
     )
-    if found.problems:
-        raise ManifestError(in_order([*found.problems, *_also(manifest, rows, values)]))
+    if found.problems or quarantines.errors:
+        raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
     rows, remarks = _chosen(rows, choice.select)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in rows}
     rendered = render(manifest, rows, values)
@@ -73,8 +77,9 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         ci=build.ci,
         tool=__version__,
         measure=measurer(path),
+        today=choice.today,
     )
-    return Prepared(plan=plan, secrets=rendered.secrets, remarks=remarks)
+    return Prepared(plan=plan, secrets=rendered.secrets, remarks=remarks, warnings=quarantines.warnings)
 
 
 _MOST_LOOKED_AT = 1000

@@ -96,6 +96,13 @@ class Console:
         if errors > 1:
             self.warn(f"{errors} errors")
 
+    def warnings(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """What is no error, on stderr: the result stays one document."""
+        for each in diagnostics:
+            if self.output == "github":
+                self.result(annotation(each))
+            self.warn(self._problem(each))
+
     def _problem(self, found: Diagnostic) -> str:
         colour = "red" if found.severity is Severity.ERROR else "yellow"
         severity = self.style(str(found.severity), colour, "bold", err=True)

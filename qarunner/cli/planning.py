@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.cli import inputs
 from qarunner.cli.compiling import Choice, prepare
+from qarunner.cli.console import inert
 from qarunner.diagnostics import choose
 from qarunner.engine.gate import expected_tests
 from qarunner.errors import ExitCode, UserError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from qarunner.cli.compiling import Prepared
     from qarunner.cli.console import Console
+    from qarunner.entry import Policy
     from qarunner.plan.model import Plan
 
 FORMATS = ("text", "json")
@@ -34,6 +37,8 @@ class Given:
     var: tuple[str, ...] = ()
     env_file: tuple[Path, ...] = ()
     allow_secret: tuple[str, ...] = ()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """The day of the plan; quarantines end by it."""
 
 
 def given(
@@ -59,6 +64,7 @@ def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mappin
     environ = inputs.with_env_files(environ, words.env_file)
     choice = Choice(
         environ=environ,
+        today=words.today,
         select=words.select,
         overrides=inputs.overrides(words.var),
         allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
@@ -71,8 +77,7 @@ def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, for
     if form not in FORMATS:
         raise UserError(f"--format: unknown format {form!r}", hint=choose(form, FORMATS))
     found, _ = prepared(environ, given)
-    for remark in found.remarks:
-        console.warn(f"qarunner: warning: {remark}")
+    tell(console, found)
     if out is not None:
         _write(out, to_json(found.plan))
     if form == "json":
@@ -81,6 +86,13 @@ def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, for
         for line in _text(console, found.plan):
             console.result(line)
     return ExitCode.OK
+
+
+def tell(console: Console, found: Prepared) -> None:
+    """What a plan's user should know, besides the plan."""
+    console.warnings(found.warnings)
+    for remark in found.remarks:
+        console.warn(f"qarunner: warning: {remark}")
 
 
 def _write(out: Path, data: bytes) -> None:
@@ -99,8 +111,7 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         yield console.style(f"{job.id}", "bold") + f"  {request.method} {mask(request.path)}"
         for entry_id in job.entries:
             entry = entries[entry_id]
-            gate = "" if entry.policy.gating else "  (does not gate)"
-            yield f"  {entry_id}  {entry.origin}{gate}"
+            yield f"  {entry_id}  {entry.origin}{_free(entry.policy)}"
         for line in mask(json.dumps(request.body, indent=2, ensure_ascii=False)).splitlines():
             yield console.style(f"    {line}", "dim")
         yield ""
@@ -112,6 +123,13 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         yield console.style(resource.id, "bold") + f"  {what}"
     yield from (console.style(f"note: {notice}", "yellow") for notice in plan.notices)
     yield f"plan: {summary(plan)}; nothing was sent"
+
+
+def _free(policy: Policy) -> str:
+    """Why an entry does not gate."""
+    if policy.quarantine is not None:
+        return f"  ({mask(inert(str(policy.quarantine)))})"
+    return "" if policy.gating else "  (does not gate)"
 
 
 def summary(plan: Plan) -> str:

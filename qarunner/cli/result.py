@@ -66,8 +66,16 @@ def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
     tests = sum(row.counts.values())
     good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
     took = clock(row.duration_s) if row.duration_s is not None else "-"
-    result = words(row.verdict) + ("" if row.gating else " (does not gate)")
+    result = words(row.verdict) + _free(row)
     return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, result
+
+
+def _free(row: EntrySummary) -> str:
+    """Why a row does not gate."""
+    quarantine = row.entry.policy.quarantine
+    if quarantine is not None:
+        return f" (in quarantine until {quarantine.until})"
+    return "" if row.gating else " (does not gate)"
 
 
 def _failures(console: Console, summary: Summary) -> Iterator[str]:

@@ -10,10 +10,11 @@ from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from qarunner.engine.state import Run
     from qarunner.entry import Entry
+    from qarunner.plan.model import OnSkipped
 
 _OF_CAUSE = {
     Cause.CREDENTIAL: ExitCode.CREDENTIAL,
@@ -53,6 +54,8 @@ def decide(run: Run) -> Decision:
         counts = tally(outcome, expected_tests(entry))
         finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
         codes.update(_codes(outcome, counts))
+        if _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts):
+            codes.add(ExitCode.FAILED)
     if run.signal is not None:
         codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
@@ -61,7 +64,16 @@ def decide(run: Run) -> Decision:
     return Decision(exit_code=next((code for code in PRECEDENCE if code in codes), ExitCode.OK), finished=finished)
 
 
+def _fails_as_skipped(on_skipped: OnSkipped | None, outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
+    """Whether something skipped is red. What we skipped ourselves is, unless the manifest says otherwise."""
+    if on_skipped is None:
+        return outcome.cause is Cause.NEED
+    return on_skipped == "fail" and Verdict.SKIPPED in counts
+
+
 def _codes(outcome: Outcome, counts: dict[Verdict, int]) -> Iterator[ExitCode]:
+    if outcome.cause is Cause.NEED:
+        return
     if outcome.cause is not None:
         yield _OF_CAUSE[outcome.cause]
     elif outcome.verdict in _OF_VERDICT:

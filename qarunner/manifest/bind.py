@@ -10,7 +10,6 @@ from qarunner.entry import (
     Entry,
     Origin,
     Platform,
-    Policy,
     Selection,
     SelectionKind,
     Strategy,
@@ -18,27 +17,24 @@ from qarunner.entry import (
     TargetKind,
 )
 from qarunner.manifest.declarations import check_declarations, read_declarations
-from qarunner.manifest.durations import seconds
 from qarunner.manifest.expand import duplicates, locate
 from qarunner.manifest.model import Gate, Manifest
+from qarunner.manifest.policy import policy_of
 from qarunner.manifest.variables import check_key_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from qarunner.cursor import Json
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.document import Document
-    from qarunner.manifest.model import Row
-
-TIMEOUT_S = 3600.0
-"""How long an entry may take from create to verdict where the manifest says nothing."""
+    from qarunner.manifest.model import OnSkipped, Row
 
 
 def bind(document: Document, *, templated: bool = True) -> Manifest:
     """The manifest in types. Of a document that did not pass the schema, what has the wrong shape is left out."""
     data = document.data
-    gate = _mapping(data.get("gate"))
     return Manifest(
         document=document,
         name=str(data.get("name") or PurePath(document.name).stem),
@@ -46,8 +42,16 @@ def bind(document: Document, *, templated: bool = True) -> Manifest:
         vars=_mapping(data.get("vars")),
         vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
         defaults=_mapping(data.get("defaults")),
-        gate=Gate(min_tests=cast("int", gate.get("min_tests", 1))),
+        gate=_gate(_mapping(data.get("gate"))),
         templated=templated,
+    )
+
+
+def _gate(data: Mapping[str, object]) -> Gate:
+    return Gate(
+        min_tests=cast("int", data.get("min_tests", 1)),
+        on_skipped=cast("OnSkipped | None", data.get("on_skipped")),
+        max_quarantined=cast("int | None", data.get("max_quarantined")),
     )
 
 
@@ -69,15 +73,18 @@ def _mapping(value: object) -> Mapping[str, object]:
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
-def entry_of(manifest: Manifest, row: Row) -> Entry:
-    """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry."""
+def entry_of(manifest: Manifest, row: Row, *, today: date) -> Entry:
+    """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry.
+
+    From the day on that ends its quarantine the entry has none.
+    """
     data = row.data
     place = locate(manifest, row, ())
     platform = data.get("platform")
     return Entry(
         id=row.id,
         vendor=cast("str", data["vendor"]),
-        policy=_policy(data),
+        policy=policy_of(data, today),
         origin=Origin(file=place.file, line=place.line, column=place.column),
         name=cast("str | None", data.get("name")),
         labels=tuple(map(str, _list(data.get("labels")))),
@@ -86,19 +93,12 @@ def entry_of(manifest: Manifest, row: Row) -> Entry:
         selection=_selection(data),
         artifacts=tuple(_artifact(_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
         options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
+        estimate=cast("int | None", data.get("estimate")),
     )
 
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _policy(data: Mapping[str, object]) -> Policy:
-    timeout = data.get("timeout")
-    return Policy(
-        timeout_s=TIMEOUT_S if timeout is None else seconds(str(timeout)),
-        allow_failure=data.get("allow_failure") is True,
-    )
 
 
 def _target(data: Mapping[str, object]) -> Target | None:

@@ -43,6 +43,9 @@ class Code(StrEnum):
 
     DUPLICATE_ID = "E401"
     NOTHING_TO_RUN = "E402"
+    NO_DAY = "E410"
+    QUARANTINED = "E411"
+    QUARANTINE_ENDS = "W410"
 
 
 MEANINGS: Mapping[str, str] = {
@@ -74,4 +77,7 @@ MEANINGS: Mapping[str, str] = {
     Code.NOT_TEXT: "A template's result is a list or an object where text is needed.",
     Code.DUPLICATE_ID: "Two entries have the same id.",
     Code.NOTHING_TO_RUN: "The matrix is empty.",
+    Code.NO_DAY: "A quarantine ends on a day that the calendar does not have.",
+    Code.QUARANTINED: "More entries are in quarantine than `gate.max_quarantined` allows.",
+    Code.QUARANTINE_ENDS: "A quarantine ends within a week, or has ended: the entry gates again.",
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from qarunner.diagnostics import Path
 from qarunner.manifest.document import Document
+
+OnSkipped: TypeAlias = Literal["pass", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +32,11 @@ class EnvDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What has to hold besides that no test failed."""
+    """What has to hold besides that no test failed. A limit that is None is not set."""
 
     min_tests: int = 1
+    on_skipped: OnSkipped | None = None
+    max_quarantined: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

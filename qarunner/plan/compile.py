@@ -19,6 +19,7 @@ from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
@@ -43,15 +44,16 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     ci: Mapping[str, str | None],
     tool: str,
     measure: Measure,
+    today: date,
 ) -> Plan:
     """The plan for rendered rows. ManifestError with all that the vendors object to.
 
-    `measure` reads a local build, or says why it cannot be sent.
+    `measure` reads a local build, or says why it cannot be sent. `today` decides which quarantines hold.
     """
     found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
         raise ManifestError(found)
-    entries = tuple(entry_of(manifest, row) for row in rows)
+    entries = tuple(entry_of(manifest, row, today=today) for row in rows)
     builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
         name: vendor_plan(vendors[name].info, settings.get(name, {}))
@@ -67,7 +69,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             name=manifest.name,
             manifest=manifest.document.name,
             digest="",
-            gate=Gate(min_tests=manifest.gate.min_tests),
+            gate=_gate(manifest),
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
             vendors=plans,
@@ -79,6 +81,11 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             notices=tuple(dict.fromkeys(resources.notices)),
         )
     )
+
+
+def _gate(manifest: Manifest) -> Gate:
+    gate = manifest.gate
+    return Gate(min_tests=gate.min_tests, on_skipped=gate.on_skipped, max_quarantined=gate.max_quarantined)
 
 
 def _builds(

@@ -11,6 +11,7 @@ from qarunner.vendors.api import Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qarunner.entry import Quarantine
     from qarunner.report.summary import EntrySummary, Summary
     from qarunner.vendors.api import Case, Step
 
@@ -65,6 +66,7 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "platform": entry.platform,
         "verdict": str(row.verdict),
         "gating": row.gating,
+        "quarantine": _quarantine(entry.policy.quarantine),
         "reason": row.reason,
         "raw_status": row.raw_status,
         "file": entry.origin.file,
@@ -75,6 +77,10 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "counts": {str(verdict): number for verdict, number in row.counts.items()},
         "tests": [_test(case, row.attempt) for case in row.cases],
     }
+
+
+def _quarantine(told: Quarantine | None) -> dict[str, str] | None:
+    return None if told is None else {"reason": told.reason, "owner": told.owner, "until": told.until}
 
 
 def _test(case: Case, attempt: int) -> dict[str, object]:

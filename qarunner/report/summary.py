@@ -158,6 +158,8 @@ def _reason(entry: Entry, outcome: Outcome) -> str | None:
     parts = [mask(message)] if message else []
     if entry.policy.allow_failure and outcome.verdict not in {Verdict.PASSED, Verdict.FLAKY}:
         parts.append("allowed to fail")
+    if entry.policy.quarantine is not None:
+        parts.append(mask(str(entry.policy.quarantine)))
     return "; ".join(parts) or None
 
 

@@ -39,6 +39,8 @@ class Cause(StrEnum):
     UNCERTAIN = "uncertain"
     UNAVAILABLE = "unavailable"
     BUG = "bug"
+    NEED = "need"
+    """qarunner skipped the entry: one that it needs did not pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

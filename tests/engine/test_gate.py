@@ -18,6 +18,7 @@ from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
     from qarunner.engine.state import Run
+    from qarunner.plan.model import OnSkipped
 
 
 def one(verdict: Verdict, cause: Cause | None = None) -> Outcome:
@@ -27,10 +28,16 @@ def one(verdict: Verdict, cause: Cause | None = None) -> Outcome:
 PASSED = one(Verdict.PASSED)
 
 
-def run_of(*outcomes: Outcome | None, free: tuple[int, ...] = (), signal: int | None = None, least: int = 1) -> Run:
+def run_of(
+    *outcomes: Outcome | None,
+    free: tuple[int, ...] = (),
+    signal: int | None = None,
+    least: int = 1,
+    on_skipped: OnSkipped | None = None,
+) -> Run:
     """A run with an entry for each outcome; those at `free` do not gate, and None stands for one that is open."""
     entries = [entry(f"e{n}", "plain", allow_failure=n in free) for n in range(len(outcomes))]
-    plan = plan_of(*entries, min_tests=least)
+    plan = plan_of(*entries, min_tests=least, on_skipped=on_skipped)
     closed = [
         ev.EntryClosed(at=EPOCH, entry=each.id, outcome=outcome)
         for each, outcome in zip(entries, outcomes, strict=True)
@@ -132,3 +139,42 @@ def test_a_single_bad_test_in_a_category_decides_whatever_the_run_is_called() ->
     )
     assert code(mixed) == 1
     assert code(Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 5, Verdict.TIMED_OUT: 1})) == 7
+
+
+# --- what was skipped -------------------------------------------------------------------------------------------------
+
+SKIPPED = one(Verdict.SKIPPED)
+IN_PART = Outcome(
+    verdict=Verdict.PASSED,
+    cases=(Case(id="a", verdict=Verdict.PASSED), Case(id="b", verdict=Verdict.SKIPPED)),
+)
+BY_NEED = Outcome(verdict=Verdict.SKIPPED, cause=Cause.NEED, message="needs checkout, which failed")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "on_skipped", "expected"),
+    [
+        ((PASSED, SKIPPED), None, 0),
+        ((PASSED, SKIPPED), "pass", 0),
+        ((PASSED, SKIPPED), "fail", 1),
+        ((SKIPPED,), None, 3),
+        ((SKIPPED,), "pass", 3),
+        ((SKIPPED,), "fail", 1),
+        ((IN_PART,), None, 0),
+        ((IN_PART,), "fail", 1),
+        ((PASSED, BY_NEED), None, 1),
+        ((PASSED, BY_NEED), "fail", 1),
+        ((PASSED, BY_NEED), "pass", 0),
+        ((BY_NEED,), "pass", 3),
+        ((one(Verdict.TIMED_OUT), BY_NEED), "pass", 7),
+    ],
+)
+def test_skipped_tests_fail_the_build_as_the_manifest_says(
+    outcomes: tuple[Outcome, ...], on_skipped: OnSkipped | None, expected: int
+) -> None:
+    assert decide(run_of(*outcomes, on_skipped=on_skipped)).exit_code == expected
+
+
+@pytest.mark.parametrize("outcome", [SKIPPED, BY_NEED, IN_PART])
+def test_skipped_entries_that_do_not_gate_are_no_matter(outcome: Outcome) -> None:
+    assert decide(run_of(PASSED, outcome, free=(1,), on_skipped="fail")).exit_code == 0

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from datetime import date
+
 from qarunner.entry import Authentication, Origin, Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
 from tests.matrices import manifest, only, refusal, rendered
+
+TODAY = date(2026, 6, 1)
 
 
 def test_a_full_row_becomes_an_entry() -> None:
@@ -25,7 +29,7 @@ matrix:
         target: { web_url: "https://example.com" }
         artifacts: [{ type: authentication, strategy: specific, account_id: "{{ vars.account }}" }]
 """)
-    entry = entry_of(subject, rendered(subject).rows[0])
+    entry = entry_of(subject, rendered(subject).rows[0], today=TODAY)
     assert (entry.id, entry.vendor, entry.name, entry.labels) == ("checkout/web", "doksi", "Checkout", ("smoke",))
     assert (entry.policy.timeout_s, entry.policy.allow_failure) == (1200, True)
     assert entry.platform is Platform.WEB
@@ -40,7 +44,7 @@ matrix:
 
 def test_what_a_row_leaves_out_has_its_default() -> None:
     subject = manifest("matrix:\n  - { id: a, vendor: certyn, category_ids: [c] }\n")
-    entry = entry_of(subject, expand(subject)[0])
+    entry = entry_of(subject, expand(subject)[0], today=TODAY)
     assert (entry.name, entry.labels, entry.platform, entry.target, entry.artifacts) == (None, (), None, None, ())
     assert (entry.policy.timeout_s, entry.policy.allow_failure, entry.options) == (3600, False, {})
     assert entry.origin.line == 4

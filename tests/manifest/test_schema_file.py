@@ -30,7 +30,7 @@ WORDS = {"errorMessage", "x-expected", "x-hint", "x-later", "x-missing", "x-inst
 NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
 """Names of definitions that say more of keys which are explained elsewhere."""
 FUTURE = {
-    "entry": {"axes", "exclude", "needs", "if", "paths", "retries", "quarantine", "estimate"},
+    "entry": {"axes", "exclude", "needs", "if", "paths"},
     "": {"include", "profiles", "budget", "reports"},
 }
 
@@ -89,7 +89,7 @@ def test_every_definition_is_used() -> None:
 
 def test_the_comment_lists_the_keywords_for_people() -> None:
     known = {"$schema", "$id", "$defs", "$comment", *Draft202012Validator.VALIDATORS, "then", "else", "title"}
-    known |= {"description", "minContains", "maxContains"}
+    known |= {"description", "examples", "minContains", "maxContains"}
     used: set[str] = set()
     for node in subschemas({**SCHEMA, "$defs": list(DEFINITIONS.values())}):
         used |= {key for key in node if key in WORDS or key.startswith("x-")}
