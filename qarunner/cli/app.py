@@ -185,6 +185,20 @@ def report(
 
 
 @app.command()
+def explain(
+    word: opt.Explained,
+    output: opt.Output = "text",
+    no_color: opt.NoColor = False,
+) -> int:
+    """Explain an error's code, with an example: `qarunner explain E204`. Offline."""
+    from qarunner.cli import explaining
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, output=output, no_color=no_color)
+    return _guarded(console, lambda: explaining.explain_code(console, word))
+
+
+@app.command()
 def schema() -> int:
     """Print the JSON Schema of the manifest, for editors and other tools."""
     from qarunner.manifest.schema import text

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from qarunner.diagnostics import Diagnostic
 
+_MOST_ANNOTATIONS = 10
+"""Of errors, and of warnings, in a step (docs.github.com: Workflow commands, limits of annotations)."""
 OUTPUTS = ("text", "json", "github")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _COMMAND = re.compile(r"^\s*::|##(?=\[|[a-z]+\[)")
@@ -88,8 +90,9 @@ class Console:
         if self.output == "json":
             self.result(json.dumps({"version": 1, "problems": [as_json(each) for each in found]}, indent=2))
             return
+        shown = annotated(found) if self.output == "github" else ()
         for each in found:
-            if self.output == "github":
+            if each in shown:
                 self.result(annotation(each))
             self.warn(self._problem(each))
         errors = sum(each.severity is Severity.ERROR for each in found)
@@ -172,6 +175,12 @@ def as_json(found: Diagnostic) -> dict[str, object]:
             for place, text in found.related
         ],
     }
+
+
+def annotated(found: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+    """The first problems of each severity: GitHub drops what is beyond its bound, in silence."""
+    kinds = [[each for each in found if each.severity is severity] for severity in Severity]
+    return [each for kind in kinds for each in kind[:_MOST_ANNOTATIONS]]
 
 
 def annotation(found: Diagnostic) -> str:

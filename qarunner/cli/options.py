@@ -104,6 +104,9 @@ VendorName: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Argument(metavar="[NAME]", help="One vendor, in detail.", show_default=False),
 ]
+Explained: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CODE", help="The code of an error, such as E204.", show_default=False)
+]
 PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
 ReportForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")]
 DEFAULT_RUNS = Path(".qarunner/runs")

@@ -68,7 +68,7 @@ MEANINGS: Mapping[str, str] = {
     Code.BAD_VALUE: "A variable's value does not fit its declaration.",
     Code.LOOKS_SECRET: "A value that looks like a secret, in a place that is not declared as one.",
     Code.NOT_ALLOWED: "A secret is used without --allow-secret.",
-    Code.UNKNOWN_OVERRIDE: "--var names a variable that `env` does not declare.",
+    Code.UNKNOWN_OVERRIDE: "--var names a variable that the manifest does not declare.",
     Code.FOREIGN_KEY: "`api_key_env` names another vendor's credential.",
     Code.KEY_NOT_ALLOWED: "`api_key_env` names an unrelated variable without --allow-secret.",
     Code.NO_VALUE: "A template needs a value that does not exist in this build.",

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,6 +112,14 @@ def test_problems_mark_their_lines_on_github() -> None:
         "unknown vendor 'doski' (did you mean 'doksi'?)\n"
     )
     assert "qa-matrix.yml:14:13: error:" in written(console)[1]
+
+
+def test_github_gets_no_more_problems_than_it_shows() -> None:
+    console = quiet_streams("github")
+    console.problems(replace(each, place=Place("m.yml", line, 1)) for line in range(1, 30) for each in (FIRST, WARNING))
+    out, err = written(console)
+    assert out.count("::error ") == out.count("::warning ") == 10
+    assert err.count("m.yml:") == 2 * 29
 
 
 def test_nobodys_text_starts_a_command_of_github() -> None:
