@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = pages()
 UNREACHABLE = {fault_codes.OTHER, codes.Code.NOTHING_TO_RUN}
 """Codes that no manifest is known to give."""
-SHOW_PAGE = re.compile(r"^## (E\d{3})\n.*?(?=^## [EW]|\Z)", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^## ([EW]\d{3})\n.*?(?=^## [EW]|\Z)", re.MULTILINE | re.DOTALL)
 HOW = "write a section `## {}` in docs/errors.md, like those beside it, and run `make golden`"
 
 
@@ -88,7 +88,7 @@ def test_a_page_begins_with_what_its_code_means() -> None:
 def test_the_example_has_the_code_and_its_correction_has_not(
     code: str, printed: Callable[[str, bytes], str], request: pytest.FixtureRequest
 ) -> None:
-    section = next(found for found in SHOW_PAGE.finditer(source()) if found[1] == code)[0]
+    section = next(found for found in SECTION.finditer(source()) if found[1] == code)[0]
     example = re.search(r"^```yaml *([^\n]*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     session = re.search(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert example is not None
@@ -104,7 +104,9 @@ def test_the_example_has_the_code_and_its_correction_has_not(
     diff = re.search(r"^```diff\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     if diff is not None:
         right = manifest_bytes(corrected(example[2], diff[1]), example[1])
-        assert "error" not in printed(session[1], right), right.decode()
+        after = printed(session[1], right)
+        assert "error:" not in after, right.decode()
+        assert "warning:" not in after, right.decode()
 
 
 def readable(shown: str) -> str:
