@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from qarunner.cli.console import Console
+    from qarunner.engine.resource_state import Left, ResourceState
     from qarunner.engine.state import JobState, Run
 
 SIGNS = {
@@ -81,7 +82,7 @@ class Lines:
 
 def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case an event
     match event:
-        case ev.Preparing() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
+        case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
             return _resource(event, run)
         case ev.Accepted():
             return f"{_entries(run.jobs[event.job])}: started {' '.join(_named(event, run))}"
@@ -108,19 +109,38 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
             return None
 
 
-def _resource(event: ev.Preparing | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased, run: Run) -> str:
-    resource = run.resources[event.resource].resource
-    build = resource.build
-    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "the " + resource.kind
+def _resource(
+    event: ev.Preparing | ev.ResourceNotMade | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased, run: Run
+) -> str:
+    state = run.resources[event.resource]
+    build = state.resource.build
+    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "the " + state.resource.kind
     match event:
         case ev.Preparing():
-            return f"{event.resource}: {'uploading' if build else 'making'} {what}"
+            told = f"{'uploading' if build else 'making'} {what}"
+        case ev.ResourceNotMade(remains=ev.Remains.NOTHING) | ev.ResourceFailed():
+            told = event.message
+        case ev.ResourceNotMade():
+            told = f"{event.message}; {_maybe_left(state, event)}"
         case ev.ResourceReady():
-            return f"{event.resource}: ready: {' '.join(event.values.values())}"
-        case ev.ResourceFailed():
-            return f"{event.resource}: {event.message}"
-        case ev.ResourceReleased():
-            return f"{event.resource}: " + (f"left at the vendor: {event.message}" if event.message else "removed")
+            told = f"ready: {' '.join(event.values.values())}"
+        case ev.ResourceReleased(message=None):
+            told = "removed"
+        case _:
+            told = "; ".join(f"left at the vendor: {named(left)}: {left.why}" for left in state.left() if left.known)
+    return f"{event.resource}: {told}"
+
+
+def _maybe_left(state: ResourceState, event: ev.ResourceNotMade) -> str:
+    left = [named(each) for each in state.left() if each.why == event.message]
+    sure = event.remains is ev.Remains.TAKEN
+    return f"{'left' if sure else 'it may be left'} at the vendor: {', '.join(left)}"
+
+
+def named(left: Left) -> str:
+    """What stayed at a vendor, by its names there."""
+    number = left.leftover.details.get("id")
+    return left.leftover.what + (f" (id {number})" if number else "")
 
 
 def _entries(state: JobState) -> str:

@@ -109,6 +109,14 @@ def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
         if run.url:
             yield f"  {inert(run.url)}"
     name = folder.name
+    for left in summary.left:
+        yield ""
+        number = left.details.get("id")
+        what = left.what + (f" (id {number})" if number else "")
+        how = "left" if left.certain else "may be left"
+        yield console.style(how, "yellow", "bold") + f" at {left.vendor}: {inert(what)}: {inert(left.why)}"
+        again = f"qarunner resume {name} tries again to remove it; or " if left.removable else ""
+        yield f"  {again}{inert(left.todo)}"
     for job, message in summary.uncertain.items():
         yield ""
         yield (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import cancel_request, refusal_of
+from qarunner.engine.making import ask_again
 from qarunner.engine.outcomes import merge
 from qarunner.engine.pacing import Kind
 from qarunner.engine.state import Phase
@@ -50,6 +52,7 @@ class Closer:
         self._entries: Mapping[str, Entry] = run.plan.entry_map()
         self.expired: set[str] = set()
         self.closing = False
+        self._cancels: Counter[str] = Counter()
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]
@@ -137,7 +140,12 @@ class Closer:
         for run in state.runs.values():
             request = cancel_request(lane.vendor, self._call(state), run.remote) if run.live else None
             if request is not None:
+                self._cancels[state.job.id] += 1
                 lane.put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
+
+    def cancelling(self, state: JobState) -> bool:
+        """Whether the vendor has still to answer a cancel of the job's."""
+        return self._cancels[state.job.id] > 0
 
     def settle_cancel(self, task: Task, answer: Answer) -> None:
         run = task.run
@@ -147,10 +155,13 @@ class Closer:
         else:
             message = answer.message
         over = isinstance(answer, Reply) and answer.status in OVER
-        if message is not None and not over and task.sends < CANCEL_TRIES:
+        if message is not None and not over and ask_again(answer) and task.sends < CANCEL_TRIES:
             self._lane(task.job).put(task, self._clock.now() + 1.0)
             return
         wall = self._clock.wall()
+        self._cancels[task.job.job.id] -= 1
         self._record(ev.RunCancelled(at=wall, job=task.job.job.id, run=run.remote.id, message=message))
         if message is None and not any(other.live for other in task.job.runs.values()):
             self.close_entries(task.job, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
+        elif not self.cancelling(task.job):
+            self._job_over(task.job)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
 
-from qarunner.vendors.api import Cause, Outcome, RemoteRun
+from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun
 
 VERSION = 1
 
@@ -41,11 +42,36 @@ class Preparing(_Event, frozen=True, kw_only=True):
     attempt: int
 
 
+class ResourceAsked(_Event, frozen=True, kw_only=True):
+    """The request that makes an environment is about to leave: from here on, it may be at the vendor."""
+
+    resource: str
+    leftover: Leftover
+
+
+class Remains(StrEnum):
+    """What a request for an environment that failed has left at the vendor."""
+
+    NOTHING = "nothing"
+    MAYBE = "maybe"
+    TAKEN = "taken"
+    """The vendor says that an earlier request made it."""
+
+
+class ResourceNotMade(_Event, frozen=True, kw_only=True):
+    """The request that makes an environment had no good answer. Without this event, it had none at all."""
+
+    resource: str
+    message: str
+    remains: Remains
+
+
 class ResourceReady(_Event, frozen=True, kw_only=True):
-    """A resource exists; creates that wait for it can leave."""
+    """A resource exists; creates that wait for it can leave. `leftover` is how people find an environment."""
 
     resource: str
     values: Mapping[str, str]
+    leftover: Leftover | None = None
 
 
 class ResourceFailed(_Event, frozen=True, kw_only=True):
@@ -57,7 +83,7 @@ class ResourceFailed(_Event, frozen=True, kw_only=True):
 
 
 class ResourceReleased(_Event, frozen=True, kw_only=True):
-    """A resource was removed again; `message` says why it was left where it is."""
+    """A resource was removed again; `message` says why it may still be where it was."""
 
     resource: str
     message: str | None = None
@@ -167,6 +193,8 @@ Event: TypeAlias = (
     RunStarted
     | Resumed
     | Preparing
+    | ResourceAsked
+    | ResourceNotMade
     | ResourceReady
     | ResourceFailed
     | ResourceReleased
@@ -188,6 +216,7 @@ Event: TypeAlias = (
 DURABLE = (
     RunStarted,
     Preparing,
+    ResourceAsked,
     ResourceReady,
     ResourceFailed,
     ResourceReleased,

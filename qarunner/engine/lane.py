@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from qarunner.engine.machine import Answer
 from qarunner.engine.pacing import Kind, Pacer
 from qarunner.engine.patience import Trouble
-from qarunner.engine.state import JobState, ResourceState, RunState
+from qarunner.engine.resource_state import ResourceState
+from qarunner.engine.state import JobState, RunState
 from qarunner.vendors.api import Request
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ class Engine:
         task.sends += 1
         self._flying[self._tokens] = task
         # A kept connection that the vendor closes just now would lose a create's answer for nothing.
-        fresh = task.kind is Kind.CREATE and key is None
+        fresh = (task.kind is Kind.CREATE and key is None) or self._settler.preparer.leaving(task)
         self._pool.start(self._tokens, task.job.job.vendor, task.request, key=key, fresh=fresh)
 
     # --- time ---------------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
-from qarunner.engine.machine import Again, Never, after_prepare, refusal_of, release_request, resource_token
+from qarunner.engine.machine import Again, Never, after_prepare, release_request, retry_after
+from qarunner.engine.making import ask_again, leftover_of, makes, not_removed, remains_of, token_of, unclear
 from qarunner.engine.pacing import Kind
-from qarunner.engine.state import Making, Phase
+from qarunner.engine.resource_state import Making
+from qarunner.engine.state import Phase
 from qarunner.vendors.api import Cause, Prepared, Reply, Request, ResourceKind
 
 if TYPE_CHECKING:
@@ -16,16 +18,20 @@ if TYPE_CHECKING:
 
     from qarunner.engine.lane import Lane
     from qarunner.engine.machine import Answer
-    from qarunner.engine.state import JobState, ResourceState, Run
+    from qarunner.engine.resource_state import ResourceState
+    from qarunner.engine.state import JobState, Run, RunState
     from qarunner.engine.workers import Clock
 
 RELEASE_TRIES = 3
 
 
 class Preparer:
-    """Makes what jobs wait for. `ready` is told of a job whose last resource came, `failed` of one that gets none."""
+    """Makes what jobs wait for. `ready` is told of a job whose last resource came, `failed` of one that gets none.
 
-    def __init__(
+    `ending` says whether a job's runs are being cancelled: what they run on is not taken from under them.
+    """
+
+    def __init__(  # noqa: PLR0913  all by name
         self,
         *,
         run: Run,
@@ -35,6 +41,7 @@ class Preparer:
         jitter: Callable[[], float],
         ready: Callable[[JobState], None],
         failed: Callable[[JobState, str, Cause], None],
+        ending: Callable[[JobState], bool],
     ) -> None:
         self._run = run
         self._lanes = lanes
@@ -43,7 +50,10 @@ class Preparer:
         self._jitter = jitter
         self._ready = ready
         self._failed = failed
+        self._ending = ending
         self._under_way: set[str] = set()
+        self._asking: dict[str, Request] = {}
+        self._kept: dict[str, bool] = {}
         self.stopping = False
         self.leave = False
 
@@ -56,15 +66,28 @@ class Preparer:
 
     def want(self, state: JobState) -> bool:
         """Whether all that the job needs is there; what is not, is begun."""
-        missing = [resource for resource in self.of(state) if resource.phase is not Making.READY]
+        missing = [resource for resource in self.of(state) if not self._usable(resource)]
         for resource in missing:
             if resource.phase is Making.FAILED:
                 self._failed(state, resource.message or "", resource.cause or Cause.REFUSED)
                 return False
-            if resource.resource.id not in self._under_way:
-                self._under_way.add(resource.resource.id)
-                self._begin(Task(kind=Kind.SETUP, job=state, resource=resource, request=_NOTHING), self._clock.now())
+            if resource.resource.id in self._under_way:
+                continue
+            if resource.phase is Making.READY:
+                self._release(state, resource)
+                continue
+            self._under_way.add(resource.resource.id)
+            self._begin(Task(kind=Kind.SETUP, job=state, resource=resource, request=_NOTHING), self._clock.now())
         return not missing
+
+    def _usable(self, resource: ResourceState) -> bool:
+        """Whether creates can refer to it. One that an earlier process tried to remove may be gone: it is tried again.
+
+        If that is refused, it is there, and serves.
+        """
+        if resource.phase is not Making.READY:
+            return False
+        return resource.trouble is None or self._kept.get(resource.resource.id, False)
 
     def _begin(self, task: Task, due: float) -> None:
         """The first request of a resource, again from the start if it is repeated."""
@@ -77,11 +100,10 @@ class Preparer:
     def _next(self, task: Task, due: float) -> None:
         """What the replies so far lead to: one request more, or the end."""
         resource, lane = _of(task), self._lanes[_of(task).resource.vendor]
-        token = resource_token(self._run.run_id, resource.resource.id, resource.attempt)
         meaning = after_prepare(
             lane.vendor,
             resource.resource,
-            token,
+            self._token(resource),
             task.answers,
             presigned=task.kind is Kind.UPLOAD,
             now=self._clock.wall(),
@@ -94,20 +116,64 @@ class Preparer:
             case Prepared():
                 self._made(resource, meaning)
             case Again():
+                self._unmade(task, meaning.message)
                 self._again(task, meaning)
+            case Never() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
+                self._again(task, Again(message=meaning.refusal.message))
             case Never():
                 self._give_up(resource, meaning.refusal.message, meaning.refusal.cause)
 
+    def _token(self, resource: ResourceState) -> str:
+        return token_of(self._run.run_id, resource)
+
+    def leaving(self, task: Task) -> bool:
+        """Writes down that the request that makes an environment leaves; true if this is one."""
+        resource = task.resource
+        if task.kind is not Kind.SETUP or resource is None or not makes(resource.resource, task.request):
+            return False
+        if resource.asked is None:
+            vendor, name = self._lanes[resource.resource.vendor].vendor, resource.resource.id
+            leftover = leftover_of(vendor, resource.resource, self._token(resource), None)
+            self._record(ev.ResourceAsked(at=self._clock.wall(), resource=name, leftover=leftover))
+            self._asking[name] = task.request
+        return True
+
+    def _unmade(self, task: Task, message: str) -> ev.Remains:
+        """Writes down what requests that came to nothing may have left behind."""
+        resource, remains = _of(task), ev.Remains.NOTHING
+        if resource.asked is None:
+            return remains
+        vendor, name = self._lanes[resource.resource.vendor].vendor, resource.resource.id
+        if self._asking.get(name) is task.request:
+            remains = remains_of(vendor, resource, self._token(resource), task.answers[-1])
+        else:  # an earlier request of this attempt went well
+            remains = ev.Remains.MAYBE
+        self._record(ev.ResourceNotMade(at=self._clock.wall(), resource=name, message=message, remains=remains))
+        return remains
+
     def _made(self, resource: ResourceState, prepared: Prepared) -> None:
-        name = resource.resource.id
+        name, kind, lane = resource.resource.id, resource.resource.kind, self._lanes[resource.resource.vendor]
+        leftover = None
+        if kind is ResourceKind.ENVIRONMENT:
+            leftover = leftover_of(lane.vendor, resource.resource, self._token(resource), prepared)
         self._under_way.discard(name)
-        self._record(ev.ResourceReady(at=self._clock.wall(), resource=name, values=prepared.values))
-        waiting = [s for s in self._users(resource) if s.phase is Phase.WAITING and self._run.open_entries(s)]
-        if self.stopping or not waiting:
+        at = self._clock.wall()
+        self._record(ev.ResourceReady(at=at, resource=name, values=prepared.values, leftover=leftover))
+        if self.stopping or not self._go_on(resource):
             self.release_if_over(resource)
-            return
+
+    def _go_on(self, resource: ResourceState) -> bool:
+        """Lets the jobs that wait for a resource look at it again; false if there is none."""
+        waiting = list(self._waiting(resource))
         for state in waiting:
             self._ready(state)
+        return bool(waiting)
+
+    def _waiting(self, resource: ResourceState) -> Iterator[JobState]:
+        """Jobs whose create has not left, or is to be sent again with its key."""
+        for state in self._users(resource):
+            if state.phase in {Phase.WAITING, Phase.SUBMITTING} and self._run.open_entries(state):
+                yield state
 
     def _users(self, resource: ResourceState) -> Iterator[JobState]:
         return (state for state in self._run.jobs.values() if resource.resource.id in state.job.uses.values())
@@ -130,16 +196,14 @@ class Preparer:
             return
         if again.held and again.wait_s is not None:
             lane.pacer.hold(now + again.wait_s)
-        resource.message = again.message
         self._begin(task, now + task.trouble.backoff(again, self._jitter()))
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:
         name = resource.resource.id
         self._under_way.discard(name)
         self._record(ev.ResourceFailed(at=self._clock.wall(), resource=name, message=message, cause=cause))
-        for state in self._users(resource):
-            if state.phase is Phase.WAITING and self._run.open_entries(state):
-                self._failed(state, f"{_what(resource)}: {message}", cause)
+        for state in list(self._waiting(resource)):
+            self._failed(state, f"{_what(resource)}: {message}", cause)
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
 
@@ -149,31 +213,53 @@ class Preparer:
             self.release_if_over(resource)
 
     def release_if_over(self, resource: ResourceState) -> None:
-        if resource.phase is not Making.READY or resource.resource.kind is not ResourceKind.ENVIRONMENT:
+        if not resource.there or resource.resource.kind is not ResourceKind.ENVIRONMENT:
             return
         users = list(self._users(resource))
         if self.leave or (not self.stopping and any(self._run.open_entries(state) for state in users)):
             return
-        if self.stopping and any(run.live for state in users for run in state.runs.values()):
-            # Its cancel is under way; the environment goes after it.
+        if any(self._ending(state) for state in users):
+            # The environment goes after the cancel of its runs.
             return
-        lane = self._lanes[resource.resource.vendor]
+        if self.stopping and any(run.live and self._run.open_entries(state) for state in users for run in _runs(state)):
+            # A run that could not be cancelled goes on, and a resume waits for it.
+            return
+        if resource.resource.id not in self._kept:
+            self._release(users[0], resource)
+
+    def _release(self, state: JobState, resource: ResourceState) -> None:
+        lane, name = self._lanes[resource.resource.vendor], resource.resource.id
         request = release_request(lane.vendor, resource.resource, Prepared(values=resource.values))
-        if request is not None and resource.resource.id not in self._under_way:
-            self._under_way.add(resource.resource.id)
-            lane.put(Task(kind=Kind.RELEASE, job=users[0], resource=resource, request=request), self._clock.now())
+        if request is not None and name not in self._under_way:
+            self._under_way.add(name)
+            lane.put(Task(kind=Kind.RELEASE, job=state, resource=resource, request=request), self._clock.now())
 
     def _settle_release(self, task: Task, answer: Answer) -> None:
-        resource = _of(task)
-        if isinstance(answer, Reply):
-            message = None if answer.ok else refusal_of(self._lanes[resource.resource.vendor].vendor, answer).message
-        else:
-            message = answer.message
-        if message is not None and task.sends < RELEASE_TRIES:
-            self._lanes[resource.resource.vendor].put(task, self._clock.now() + 1.0)
+        resource, lane = _of(task), self._lanes[_of(task).resource.vendor]
+        message, wall, name = not_removed(lane.vendor, answer), self._clock.wall(), resource.resource.id
+        if message is not None and ask_again(answer) and task.sends < RELEASE_TRIES:
+            told = retry_after(answer, wall) if isinstance(answer, Reply) and not self.stopping else None
+            lane.put(task, self._clock.now() + max(1.0, told or 0.0))
             return
-        self._under_way.discard(resource.resource.id)
-        self._record(ev.ResourceReleased(at=self._clock.wall(), resource=resource.resource.id, message=message))
+        self._under_way.discard(name)
+        if message is not None:
+            self._kept[name] = not unclear(answer)
+        self._record(ev.ResourceReleased(at=wall, resource=name, message=message))
+        if self.stopping:
+            return
+        if message is not None and unclear(answer):
+            self._lose(resource, message)
+        else:
+            self._go_on(resource)
+
+    def _lose(self, resource: ResourceState, message: str) -> None:
+        """Ends what waits for a resource of which nobody can tell whether it is there."""
+        if any(True for _ in self._waiting(resource)):
+            self._give_up(resource, f"it may be gone: {message}", Cause.UNAVAILABLE)
+
+
+def _runs(state: JobState) -> list[RunState]:
+    return list(state.runs.values())
 
 
 _NOTHING = Request(method="GET", path="/")

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Call, Request
 
 LOST_ANSWER = "qarunner was stopped before the vendor's answer was written down"
+OTHER_BODY = (
+    "the create may have happened, and cannot be repeated: what it refers to was removed, and could be made again "
+    "under another name alone"
+)
 
 
 class Settler:
@@ -69,7 +73,8 @@ class Settler:
             clock=clock,
             jitter=jitter,
             ready=self._put_create,
-            failed=self._give_up_create,
+            failed=self._no_resource,
+            ending=self.closer.cancelling,
         )
 
     def _job_over(self, state: JobState) -> None:
@@ -113,7 +118,7 @@ class Settler:
             case Phase.WAITING:
                 self._put_create(state)
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
-                lane.put(Task(kind=Kind.CREATE, job=state, request=self._create(state), sends=1, maybe=True), now)
+                self._put_create(state)
             case Phase.SUBMITTING:
                 self.unanswered(state)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
@@ -163,14 +168,28 @@ class Settler:
         return self._run.plan.call(state.job, self._entries)
 
     def _put_create(self, state: JobState) -> None:
-        """The create, once all that it refers to exists; else that is begun first."""
-        if self.preparer.want(state):
-            task = Task(kind=Kind.CREATE, job=state, request=self._create(state))
-            self._lane(state).put(task, self._clock.now())
+        """The create, once all that it refers to exists; else that is begun first. One that left is sent once more."""
+        if not self.preparer.want(state):
+            return
+        again = state.phase is Phase.SUBMITTING
+        request = self._create(state, self.preparer.values(state))
+        if again and request != self._create(state, {key: state.sent[each] for key, each in state.job.uses.items()}):
+            self.uncertain(state, OTHER_BODY)
+            return
+        task = Task(kind=Kind.CREATE, job=state, request=request, sends=int(again), maybe=again)
+        self._lane(state).put(task, self._clock.now())
 
-    def _create(self, state: JobState) -> Request:
+    @staticmethod
+    def _create(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
         request = state.job.request
-        return replace(request, body=fill(request.body, self.preparer.values(state))) if state.job.uses else request
+        return replace(request, body=fill(request.body, values)) if state.job.uses else request
+
+    def _no_resource(self, state: JobState, message: str, cause: Cause) -> None:
+        """A job gets no resource: its create never leaves, or never again."""
+        if state.phase is Phase.SUBMITTING:
+            self.uncertain(state, message)
+        else:
+            self._give_up_create(state, message, cause)
 
     # --- creates ------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
+from qarunner.engine.resource_state import ResourceState
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Cause, Outcome, RemoteRun, Resource
+from qarunner.vendors.api import Cause, Outcome, RemoteRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,28 +60,6 @@ class RunState:
         return self.given_up if self.outcomes is None else self.outcomes.get(entry)
 
 
-class Making(StrEnum):
-    """Where a resource stands."""
-
-    WANTED = "wanted"
-    PREPARING = "preparing"
-    READY = "ready"
-    FAILED = "failed"
-    RELEASED = "released"
-
-
-@dataclass(slots=True, kw_only=True)
-class ResourceState:
-    """Something that creates refer to. `attempt` counts how often it was begun."""
-
-    resource: Resource
-    phase: Making = Making.WANTED
-    attempt: int = 0
-    values: Mapping[str, str] = field(default_factory=dict)
-    message: str | None = None
-    cause: Cause | None = None
-
-
 @dataclass(slots=True, kw_only=True)
 class JobState:
     job: Job
@@ -90,6 +69,8 @@ class JobState:
     runs: dict[str, RunState] = field(default_factory=dict)
     message: str | None = None
     cause: Cause | None = None
+    sent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The values of resources with which its create left, by the resource."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,11 +136,19 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             run.endpoints, run.rehearsal = event.endpoints, event.rehearsal
         case ev.Resumed():
             _resumed(run)
-        case ev.Preparing() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
-            _resource(run.resources[event.resource], event)
+        case (
+            ev.Preparing()
+            | ev.ResourceAsked()
+            | ev.ResourceNotMade()
+            | ev.ResourceReady()
+            | ev.ResourceFailed()
+            | ev.ResourceReleased()
+        ):
+            run.resources[event.resource].advance(event)
         case ev.Submitting():
             state = run.jobs[event.job]
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
+            state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
         case ev.NotSubmitted():
             state = run.jobs[event.job]
             state.message, state.cause = event.message, event.cause
@@ -197,22 +186,6 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             assert_never(event)
 
 
-def _resource(
-    state: ResourceState, event: ev.Preparing | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased
-) -> None:
-    match event:
-        case ev.Preparing():
-            state.phase, state.attempt = Making.PREPARING, event.attempt
-        case ev.ResourceReady():
-            state.phase, state.values, state.message = Making.READY, event.values, None
-        case ev.ResourceFailed():
-            state.phase, state.message, state.cause = Making.FAILED, event.message, event.cause
-        case ev.ResourceReleased():
-            state.phase, state.message = Making.RELEASED, event.message
-        case _:
-            assert_never(event)
-
-
 def _resumed(run: Run) -> None:
     """Opens again what was closed for a reason that may be gone; a job that certainly has no run waits again."""
     run.signal = run.exit_code = None
@@ -231,9 +204,7 @@ def _resumed(run: Run) -> None:
                 run.closed.pop(entry, None)
                 run.closed_at.pop(entry, None)
     for resource in run.resources.values():
-        # Half made is not made; one that was given up, or removed, is made again if a job still waits for it.
-        if resource.phase in {Making.PREPARING, Making.FAILED, Making.RELEASED}:
-            resource.phase = Making.WANTED
+        resource.resumed()
 
 
 def _polled(remote: RunState, event: ev.Polled) -> None:

@@ -41,6 +41,18 @@ def document(summary: Summary) -> dict[str, object]:
             {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
             for run in summary.running
         ],
+        "left": [
+            {
+                "vendor": left.vendor,
+                "kind": left.kind,
+                "what": left.what,
+                "certain": left.certain,
+                "why": left.why,
+                "todo": left.todo,
+                "details": dict(sorted(left.details.items())),
+            }
+            for left in summary.left
+        ],
         "uncertain": dict(summary.uncertain),
         "entries": [_entry(entry) for entry in summary.entries],
     }

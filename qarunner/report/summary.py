@@ -13,7 +13,7 @@ from qarunner.engine.state import Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.secret import mask
-from qarunner.vendors.api import Case, Verdict
+from qarunner.vendors.api import Case, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,25 @@ class EntrySummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOver:
+    """Something that qarunner made at a vendor, and that is there still; not `certain`: that may be there.
+
+    `removable`: a resume tries again to remove it. `details` are its names at the vendor.
+    """
+
+    vendor: str
+    kind: str
+    what: str
+    why: str
+    todo: str
+    certain: bool
+    removable: bool
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Times are ISO 8601 in UTC. `running` may still run at the vendor.
+    """Times are ISO 8601 in UTC. `running` may still run at the vendor, `left` has to be removed there.
 
     `uncertain` are jobs that a person has to decide, but for the `repeatable` ones, which a resume finds out about.
     """
@@ -67,6 +84,7 @@ class Summary:
     totals: Mapping[Verdict, int]
     entries: tuple[EntrySummary, ...]
     running: tuple[RunLink, ...]
+    left: tuple[LeftOver, ...]
     uncertain: Mapping[str, str]
     repeatable: frozenset[str]
     unfinished: bool
@@ -107,6 +125,7 @@ def summarise(run: Run) -> Summary:
         totals=totals,
         entries=entries,
         running=tuple(_link(state, remote) for state, remote in run.live_runs()),
+        left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
             state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
@@ -118,6 +137,23 @@ def summarise(run: Run) -> Summary:
         finished=decision.finished,
         min_tests=run.plan.gate.min_tests,
     )
+
+
+def _left(run: Run) -> Iterator[LeftOver]:
+    for state in run.resources.values():
+        if state.resource.kind is not ResourceKind.ENVIRONMENT:
+            continue
+        for left in state.left():
+            yield LeftOver(
+                vendor=state.resource.vendor,
+                kind=str(state.resource.kind),
+                what=left.leftover.what,
+                why=left.why,
+                todo=left.leftover.todo,
+                certain=left.certain,
+                removable=left.known,
+                details=left.leftover.details,
+            )
 
 
 def timestamp(at: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from qarunner.cursor import Cursor, Json, UnexpectedData
 from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
 from qarunner.vendors.info import Capabilities, Complaint, Pacing, VendorInfo
-from qarunner.vendors.needs import Build, BuildRules, Need, Prepared, Resource, ResourceKind, fill, use
+from qarunner.vendors.needs import Build, BuildRules, Leftover, Need, Prepared, Resource, ResourceKind, fill, use
 from qarunner.vendors.results import (
     FINISHED,
     GOOD,
@@ -49,6 +49,7 @@ __all__ = [
     "FileRef",
     "Finished",
     "Json",
+    "Leftover",
     "Metadata",
     "More",
     "Need",
@@ -131,11 +132,28 @@ class Vendor(Protocol):
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
         """The next request that makes a resource, given the 2xx replies to the ones before; at last, the resource.
 
-        `token` is a short text that no other resource of any run has. Refusal: the replies say that there can be none.
-        UnexpectedData: a reply cannot be used; all is begun again.
+        `token` is a short text that no other resource of any run has. It is the same whenever an environment is begun
+        again, so that the vendor can tell that it has it; a build gets another one. Refusal: the replies say that there
+        can be none. UnexpectedData: a reply cannot be used; all is begun again.
         """
         del resource, token, replies
         raise NotImplementedError
+
+    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:
+        """Whether an error answer of `prepare` says that an environment with this token exists already.
+
+        Asked only where an earlier request may have made it: it is then named as left, and another token is taken.
+        """
+        del resource, token
+        return reply.status == 409  # noqa: PLR2004  conflict
+
+    def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+        """How a person finds an environment that was not removed; `prepared` is None where its making had no answer.
+
+        `what` is the same with and without it.
+        """
+        del prepared
+        return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {self.info.title}, and delete it")
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         """The request that removes a resource when its last job has ended; None: it stays."""

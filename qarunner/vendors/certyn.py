@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Metadata, Need, Prepared, Refusal, Reply, Resource, Status
+    from qarunner.vendors.api import Call, Leftover, Metadata, Need, Prepared, Refusal, Reply, Resource, Status
 
 _RUNS = "/api/ci/runs"
 _NOT_FOUND = 404
@@ -122,6 +122,12 @@ class Certyn(Vendor):
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002
         return certyn_projects.release(prepared)
+
+    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:  # noqa: ARG002
+        return certyn_projects.taken(token, reply)
+
+    def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+        return certyn_projects.leftover(resource, token, prepared)
 
     def notices(self, call: Call) -> Iterable[str]:
         return certyn_projects.notices(call)

@@ -14,7 +14,7 @@ from qarunner.cursor import UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.secret import canonical
 from qarunner.vendors import answers
-from qarunner.vendors.api import Need, Prepared, Request, ResourceKind
+from qarunner.vendors.api import Leftover, Need, Prepared, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +91,26 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request
         body = {"key": key, "label": data["label"], "baseUrl": data["base_url"], "version": data["version"]}
         return Request(method="POST", path=_environments(project), body=body)
     return Prepared(values={KEY: key, "id": answers.path_id(replies[1].json().get("id")), "project_id": project})
+
+
+_TAKEN = frozenset({409})
+_PERHAPS_TAKEN = frozenset({400, 422})
+
+
+def taken(token: str, reply: Reply) -> bool:
+    """assumed: a second environment of one key is refused as a conflict, or in words that name the key."""
+    if reply.status in _TAKEN:
+        return True
+    named = _key(token) in reply.text or re.search(r"\bkey\b", reply.text, re.IGNORECASE) is not None
+    return reply.status in _PERHAPS_TAKEN and named
+
+
+def leftover(resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+    """An environment by its key, which is all that is known of it before Certyn's answer."""
+    key, project = _key(token), str(resource.data.get("project"))
+    known = {} if prepared is None else dict(prepared.values)
+    details = {"project": project, **known, KEY: key}
+    return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
 
 
 def release(prepared: Prepared) -> Request:

@@ -62,6 +62,15 @@ class Prepared:
     values: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """How a person finds a resource at the vendor, and what to do there. `details` are its names: a key, an id."""
+
+    what: str
+    todo: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
 def use(key: str, field_: str) -> str:
     """The text in a create's body that stands for a value of a prepared resource: put in when the create is sent."""
     return f"⟦use:{field_}:{key}⟧"
