@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from qarunner.emulator.timeline import Clock
     from qarunner.emulator.world import World
 
-TOLD = ("/_emulator/requests", "/_emulator/runs", "/_emulator/uploads", "/_emulator/moves")
+TOLD = tuple(f"/_emulator/{what}" for what in ("requests", "runs", "uploads", "moves", "environments"))
 
 
 class Emulator:

@@ -53,7 +53,7 @@ class Certyn:
         self._section = section
         self._processes = Courses(section.processes)
         self._tags = Courses(Known(default=section.processes.default, named=section.tags, only=section.processes.only))
-        self._projects = Projects(section)
+        self._projects = Projects(section, world.ledger)
         self._rates = Rates(section.rates, world.timeline.real)
         self._refusals = 0
         self._runs: dict[str, Run] = {}

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.identifiers import new_uuid, readable, uuid_of
+from qarunner.emulator.ledger import Environment
 from qarunner.emulator.messages import Answer, Refused
 from qarunner.emulator.strict import Fields, text, web_address
 
 if TYPE_CHECKING:
+    from qarunner.emulator.ledger import Ledger
     from qarunner.emulator.messages import Call
     from qarunner.emulator.sections import CertynSection
 
@@ -27,7 +29,8 @@ class Project:
 class Projects:
     """The tenant's projects; without a list in the scenario, a slug becomes one when a run first names it."""
 
-    def __init__(self, section: CertynSection) -> None:
+    def __init__(self, section: CertynSection, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._section = section
         self._by_slug: dict[str, Project] = {}
         for slug in section.projects or ("my-app",):
@@ -84,6 +87,8 @@ class Projects:
             raise Refused(409, f"environment {key!r} exists")
         identifier = new_uuid()
         project.environments[identifier] = key
+        made = Environment(time=self._ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
+        self._ledger.environments.append(made)
         return Answer(status=201, body={"id": identifier})
 
     def delete(self, call: Call) -> Answer:
@@ -93,4 +98,6 @@ class Projects:
         if key is None:
             raise Refused(404, "environment not found")
         project.deleted.add(key)
+        for made in self._ledger.environments:
+            made.deleted = made.deleted or made.id == call.params["id"]
         return Answer(status=204)

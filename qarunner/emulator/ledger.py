@@ -1,4 +1,4 @@
-"""Remembers requests, runs, uploads and moves for whoever looks at `/_emulator/…`; it never keeps a credential."""
+"""Remembers what a vendor was asked and what it made, for whoever looks at `/_emulator/…`; never a credential."""
 
 from __future__ import annotations
 
@@ -64,6 +64,18 @@ class Moved:
     build: int
 
 
+@dataclass(slots=True, kw_only=True)
+class Environment:
+    """An environment that was made in a project, and may be deleted again."""
+
+    time: float
+    vendor: str
+    project: str
+    id: str
+    key: str
+    deleted: bool = False
+
+
 class Ledger:
     """What happened since the start or the last reset; times are seconds of the injected clock since then."""
 
@@ -73,6 +85,7 @@ class Ledger:
         self.runs: list[Made] = []
         self.uploads: list[Upload] = []
         self.moves: list[Moved] = []
+        self.environments: list[Environment] = []
 
     def time(self) -> float:
         """Seconds since the start, for the column of that name."""
@@ -83,6 +96,6 @@ class Ledger:
         self.runs.append(Made(time=self.time(), vendor=vendor, id=run, create=create, tests=tuple(tests)))
 
     def told(self, what: str) -> list[dict[str, object]]:
-        """One of the four lists as plain data."""
-        entries: list[Received] | list[Made] | list[Upload] | list[Moved] = getattr(self, what)
+        """One of the five lists as plain data."""
+        entries: list[Received] | list[Made] | list[Upload] | list[Moved] | list[Environment] = getattr(self, what)
         return [asdict(entry) for entry in entries]

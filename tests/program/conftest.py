@@ -240,6 +240,10 @@ class Stage:
     def creates(self, vendor: str) -> list[Any]:
         return self.sent(vendor, "POST", "/runs")
 
+    def environments(self) -> dict[str, str]:
+        """The keys, by their ids, of the environments that are at Certyn still."""
+        return {each["id"]: each["key"] for each in self.told("environments") if not each["deleted"]}
+
     def paid(self, vendor: str | None = None) -> list[list[str]]:
         """The tests of every run that was made, and has to be paid for."""
         return [run["tests"] for run in self.told("runs") if vendor in {None, run["vendor"]}]
