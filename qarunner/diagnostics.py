@@ -33,8 +33,8 @@ class Locator(Protocol):
         """The place of the value at `path` (or of its key); of the nearest ancestor if it does not exist."""
         ...
 
-    def source_line(self, line: int) -> str | None:
-        """The text of a line (from 1), for the caret."""
+    def source_line(self, place: Place) -> str | None:
+        """The text of the line around a place, for the caret."""
         ...
 
 
@@ -72,7 +72,7 @@ def problem(
     """A diagnostic at `path` of the located document."""
     place = locator.locate(path, key=key)
     return Diagnostic(
-        code=code, message=message, place=place, hint=hint, source=locator.source_line(place.line), severity=severity
+        code=code, message=message, place=place, hint=hint, source=locator.source_line(place), severity=severity
     )
 
 

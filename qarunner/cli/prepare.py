@@ -83,7 +83,7 @@ def _vendors(manifest: Manifest, rows: Iterable[Row]) -> tuple[dict[str, Vendor]
 
 def _unknown(manifest: Manifest, row: Row, error: UserError) -> Diagnostic:
     place = locate(manifest, row, ("vendor",))
-    source = manifest.document.source_line(place.line)
+    source = manifest.document.source_line(place)
     return Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
 
 
@@ -96,7 +96,7 @@ def _unknown_settings(
         error = unknown.get(name) or (None if name in vendors else _missing_vendor(name))
         if error is not None:
             place = manifest.document.locate(("vendors", name), key=True)
-            source = manifest.document.source_line(place.line)
+            source = manifest.document.source_line(place)
             problems.append(
                 Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
             )

@@ -47,6 +47,11 @@ class Code(StrEnum):
     QUARANTINED = "E411"
     QUARANTINE_ENDS = "W410"
 
+    AXIS = "E430"
+    EXCLUDE = "E431"
+    NOTHING_LEFT = "E432"
+    TOO_MANY_ROWS = "E433"
+
 
 MEANINGS: Mapping[str, str] = {
     Code.SYNTAX: "A template that cannot be read.",
@@ -80,4 +85,8 @@ MEANINGS: Mapping[str, str] = {
     Code.NO_DAY: "A quarantine ends on a day that the calendar does not have.",
     Code.QUARANTINED: "More entries are in quarantine than `gate.max_quarantined` allows.",
     Code.QUARANTINE_ENDS: "A quarantine ends within a week, or has ended: the entry gates again.",
+    Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
+    Code.EXCLUDE: "`exclude` names what no row has.",
+    Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",
+    Code.TOO_MANY_ROWS: "The axes make more rows than qarunner takes.",
 }

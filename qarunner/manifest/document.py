@@ -51,9 +51,9 @@ class Document:
         """The place of the value at `path` (or of its key); of the nearest ancestor if it does not exist."""
         return self._source.place(self._positions.find(self.data, path, key=key))
 
-    def source_line(self, line: int) -> str | None:
-        """The text of a line (from 1); None if there is none, or if it is too long to be shown."""
-        return self._source.line(line)
+    def source_line(self, place: Place) -> str | None:
+        """The text of a place's line; None if there is none, or if it is too long to be shown."""
+        return self._source.line(place.line)
 
 
 def read(name: str, text: bytes | str) -> Document:

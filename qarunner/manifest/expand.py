@@ -1,4 +1,4 @@
-"""Manifest → rows: every entry, once for each of its variants, over the defaults."""
+"""Manifest → rows: every entry over the defaults, once for each variant and each point of its axes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, cast
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest import schema
+from qarunner.manifest.axes import points
 from qarunner.manifest.codes import Code
+from qarunner.manifest.merge import WHOLE, overlay_row
 from qarunner.manifest.model import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Path, Place
+    from qarunner.manifest.axes import Axes, Exclusion
     from qarunner.manifest.document import Document
     from qarunner.manifest.model import Manifest
 
 __all__ = ["Placed", "Row", "check_rows", "duplicates", "expand", "locate"]
 
-_DEFAULTS: Path = ("defaults",)
-
 
 def expand_sound(manifest: Manifest, sound: Iterable[int]) -> tuple[Row, ...]:
     """The rows of some entries alone, of a manifest that has problems elsewhere."""
     matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
-    return tuple(row for index in sorted(sound) for row in _rows(manifest.defaults, index, matrix[index]))
+    return tuple(row for index in sorted(sound) for row in _rows(manifest, index, matrix[index]))
 
 
 def expand(manifest: Manifest) -> tuple[Row, ...]:
@@ -34,35 +35,39 @@ def expand(manifest: Manifest) -> tuple[Row, ...]:
     if problems:
         raise ManifestError(problems)
     matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
-    rows = [row for index, entry in enumerate(matrix) for row in _rows(manifest.defaults, index, entry)]
+    rows = [row for index, entry in enumerate(matrix) for row in _rows(manifest, index, entry)]
     if not rows:
         raise ManifestError([_nothing(manifest.document)])
     return tuple(rows)
 
 
-def _rows(defaults: Mapping[str, object], index: int, entry: dict[str, object]) -> Iterator[Row]:
+def _rows(manifest: Manifest, index: int, entry: dict[str, object]) -> Iterator[Row]:
     path: Path = ("matrix", index)
-    entry_id = cast("str", entry["id"])
-    layers = (path, _DEFAULTS) if defaults else (path,)
-    merged = overlay(defaults, entry) if defaults else entry
+    layers = (path, *manifest.default_layers)
+    merged = overlay_row(manifest.defaults, entry) if manifest.defaults else entry
     variants = cast("dict[str, dict[str, object] | None] | None", entry.get("variants"))
     if not variants:
-        yield Row(entry_id, merged, layers, path)
+        yield from _points(merged, cast("str", entry["id"]), layers, path, None)
         return
     common = {key: value for key, value in merged.items() if key != "variants"}
     for name, variant in variants.items():
-        data = overlay(common, variant or {})
-        data["id"] = row_id = f"{entry_id}/{name}"
-        yield Row(row_id, data, ((*path, "variants", name), *layers), path, name)
+        data = overlay_row(common, variant or {})
+        data["id"] = row_id = f"{entry['id']}/{name}"
+        yield from _points(data, row_id, ((*path, "variants", name), *layers), path, name)
 
 
-def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    """One mapping laid over another: mappings merge deeply, everything else replaces."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = overlay(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
-    return merged
+def _points(
+    data: dict[str, object], row_id: str, layers: tuple[Path, ...], path: Path, variant: str | None
+) -> Iterator[Row]:
+    """An entry or a variant, once for each point of its axes."""
+    if "axes" not in data and "exclude" not in data:
+        yield Row(row_id, data, layers, path, variant)
+        return
+    common = {key: value for key, value in data.items() if key not in {"axes", "exclude"}}
+    axes = cast("Axes", data.get("axes") or {})
+    for values, suffix in points(axes, cast("list[Exclusion]", data.get("exclude") or []), variant):
+        own_id = row_id + suffix if values else row_id
+        yield Row(own_id, {**common, "id": own_id}, layers, path, variant, values)
 
 
 def duplicates(document: Document) -> tuple[Diagnostic, ...]:
@@ -87,7 +92,7 @@ def _duplicate(document: Document, entry_id: str, first: int, second: int) -> Di
         message=f"the id {entry_id!r} is already used in line {earlier.line}",
         place=place,
         hint="ids are what reports and --select go by: give each entry its own, or make them variants of one",
-        source=document.source_line(place.line),
+        source=document.source_line(place),
         related=((earlier, f"{entry_id!r} stands here first"),),
     )
 
@@ -99,7 +104,7 @@ def _nothing(document: Document) -> Diagnostic:
         message="the matrix is empty: there is nothing to run",
         place=place,
         hint="add an entry with an id and a selection of tests",
-        source=document.source_line(place.line),
+        source=document.source_line(place),
     )
 
 
@@ -127,7 +132,7 @@ def _layer(data: Mapping[str, object], layers: Sequence[Path], path: Path) -> Pa
         best = found[0][0]
         # Below a mapping that is merged only mappings go on, down to the first layer that replaces everything.
         depth = next((n for n, (_, value) in enumerate(found) if not isinstance(value, dict)), len(found))
-        alive = found[: max(depth, 1)]
+        alive = found[: 1 if path[:1] == (WHOLE,) else max(depth, 1)]
     return best
 
 
@@ -160,8 +165,8 @@ class Placed:
     def locate(self, path: Path, *, key: bool = False) -> Place:
         return locate(self._manifest, self._row, path, key=key)
 
-    def source_line(self, line: int) -> str | None:
-        return self._manifest.document.source_line(line)
+    def source_line(self, place: Place) -> str | None:
+        return self._manifest.document.source_line(place)
 
 
 # --- the rules for a whole row ----------------------------------------------------------------------------------------
@@ -190,5 +195,5 @@ def row_problems(
             message=fault.message,
             place=place,
             hint=fault.hint,
-            source=manifest.document.source_line(place.line),
+            source=manifest.document.source_line(place),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.errors import ManifestError
 from qarunner.manifest import document, schema
+from qarunner.manifest.axis_rules import check_axes
 from qarunner.manifest.bind import bind, cross_references
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import Manifest
@@ -53,9 +54,13 @@ def examine(name: str, text: bytes | str) -> Examined:
     manifest = bind(read, templated=_may_hold(text, "{{", "{%", "{#"))
     told = {fault.place for fault in shown}
     others = [found for found in (*cross_references(manifest), *_reserved(read, text)) if found.place not in told]
-    if not shown and not others:
+    sound = _sound(read, faults)
+    odd = check_axes(read, sound)
+    if not shown and not others and not odd:
         return Examined(manifest=manifest, problems=(), sound=None)
-    return Examined(manifest=manifest, problems=in_order([*shown, *others]), sound=_sound(read, faults))
+    stuck = {fault.entry for fault in odd}
+    problems = in_order([*shown, *others, *(fault.problem for fault in odd)])
+    return Examined(manifest=manifest, problems=problems, sound=frozenset() if None in stuck else sound - stuck)
 
 
 _LEANED_ON = frozenset({"defaults", "env", "vars"})

@@ -33,6 +33,8 @@ _TYPES = {
     "array": "a list",
     "object": "a mapping",
 }
+_ANYTHING: tuple[object, ...] = ({}, {"type": "array", "minItems": 1})
+"""What `not` refuses as a whole: the key, whatever it holds, or unless its list is empty."""
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -221,7 +223,7 @@ def _refused(broken: Broken) -> Iterator[Found]:
         return
     text = broken.words("errorMessage") or "this cannot stand here"
     refused = fault_of_value(broken, text, codes.REFUSED_KEY)
-    if broken.wanted:
+    if broken.wanted not in _ANYTHING:
         yield refused
         return
     whole_key = replace(refused.fault, key=True)

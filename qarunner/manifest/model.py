@@ -53,6 +53,11 @@ class Manifest:
     templated: bool = True
     """False: the file has no template anywhere, so nobody needs to look for one."""
 
+    @property
+    def default_layers(self) -> tuple[Path, ...]:
+        """The paths of the mappings that `defaults` was merged from, highest priority first."""
+        return (("defaults",),) if self.defaults else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -60,6 +65,7 @@ class Row:
 
     `data` may share parts with other rows and with the document: never change it in place.
     `layers` lead to the mappings that it was merged from, highest priority first: variant, entry, defaults.
+    `axes` are the names and values that this row stands for, in the order of its id.
     """
 
     id: str
@@ -67,8 +73,14 @@ class Row:
     layers: tuple[Path, ...]
     path: Path
     variant: str | None = None
+    axes: tuple[tuple[str, str | int | float | bool], ...] = ()
 
     @property
     def entry_id(self) -> str:
-        """The id as it was written: the same for all variants."""
-        return self.id if self.variant is None else self.id.removesuffix(f"/{self.variant}")
+        """The id as it was written: the same for all variants and axes."""
+        return self.id.partition("[")[0].partition("/")[0]
+
+    @property
+    def matrix(self) -> dict[str, object]:
+        """What templates read as `matrix`."""
+        return {"id": self.id, "entry": self.entry_id, "variant": self.variant, **dict(self.axes)}

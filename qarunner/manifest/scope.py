@@ -24,11 +24,15 @@ _PARTS = {IN_VENDORS: "settings of vendors", IN_VARS: "values of vars"}
 
 
 class Scope:
-    """The names of one part of the manifest. Answers are remembered, as most strings of a matrix repeat."""
+    """The names of one part of the manifest. Answers are remembered, as most strings of a matrix repeat.
 
-    def __init__(self, manifest: Manifest, roots: tuple[str, ...]) -> None:
+    `axes` are those of the rows that it is about.
+    """
+
+    def __init__(self, manifest: Manifest, roots: tuple[str, ...], axes: tuple[str, ...] = ()) -> None:
         self._manifest = manifest
         self._roots = roots
+        self._fields = {**FIELDS, "matrix": (*axes, *FIELDS["matrix"])}
         self._secrets = {name for name, declaration in manifest.env.items() if declaration.secret}
         self._secret_vars = self._find_secret_vars() if self._secrets and "vars" in roots else ()
         self._answers: dict[Reference, Flaw | None] = {}
@@ -53,13 +57,19 @@ class Scope:
         if reference.root == "vars":
             return self._undefined(reference.path)
         name, *rest = reference.path
-        names = tuple(self._manifest.env) if reference.root == "env" else FIELDS[reference.root]
+        names = tuple(self._manifest.env) if reference.root == "env" else self._fields[reference.root]
         if name not in names:
-            return self._undeclared(name) if reference.root == "env" else _no_field(reference.root, name)
+            return self._undeclared(name) if reference.root == "env" else self._no_field(reference.root, name)
         if rest:
             message = f"template: {reference.root}.{name} is a single value, it has no {rest[0]!r}"
             return Flaw(Code.UNKNOWN_FIELD, message, "a method is called with parentheses: .lower()")
         return None
+
+    def _no_field(self, root: str, name: str) -> Flaw:
+        hint = choose(name, self._fields[root])
+        if root == "matrix" and len(self._fields[root]) == len(FIELDS[root]):
+            hint += "; axes of the entry would be read like this, too"
+        return Flaw(Code.UNKNOWN_FIELD, f"template: {root} has no {name!r}", hint)
 
     def _undeclared(self, name: str) -> Flaw:
         near = closest(name, self._manifest.env)
@@ -103,10 +113,6 @@ class Scope:
     def _reads_secret(self, scalar: Scalar) -> bool:
         references = (reference for expression in scalar.expressions for reference in expression.references)
         return any(reference.root == "env" and reference.path[0] in self._secrets for reference in references)
-
-
-def _no_field(root: str, name: str) -> Flaw:
-    return Flaw(Code.UNKNOWN_FIELD, f"template: {root} has no {name!r}", choose(name, FIELDS[root]))
 
 
 def _related(path: tuple[str, ...], other: Path) -> bool:

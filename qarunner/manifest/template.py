@@ -86,14 +86,28 @@ _NO_TEMPLATE = Flaw(Code.NO_TEMPLATE_HERE, "declarations are literal: no templat
 
 
 def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
-    scope = Scope(manifest, IN_ROWS)
-    answers: dict[str, tuple[Flaw, ...]] = {}
+    scopes: dict[tuple[str, ...], _Answers] = {}
     for row in rows:
+        axes = tuple(name for name, _ in row.axes)
+        answers = scopes.get(axes)
+        if answers is None:
+            answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes))
         for path, text in templates_in(row.data):
-            if text not in answers:
-                answers[text] = tuple(scope.flaws(parse(text)))
-            for flaw in answers[text]:
+            for flaw in answers.of(text):
                 yield _placed(Placed(manifest, row), path, flaw)
+
+
+class _Answers:
+    """What is wrong with each text; most texts of a matrix repeat."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._known: dict[str, tuple[Flaw, ...]] = {}
+
+    def of(self, text: str) -> tuple[Flaw, ...]:
+        if text not in self._known:
+            self._known[text] = tuple(self._scope.flaws(parse(text)))
+        return self._known[text]
 
 
 def _placed(locator: Locator, path: Path, flaw: Flaw) -> Diagnostic:
@@ -190,10 +204,9 @@ class _Rendering:
         )
 
     def _row(self, row: Row, found: _Found, computing: Computing) -> Row:
-        matrix = {"id": row.id, "entry": row.entry_id, "variant": row.variant}
         before = len(self._problems)
-        data = self._fill(row.data, found, computing, Placed(self._manifest, row), (), matrix)
-        rendered = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant)
+        data = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
+        rendered = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
         if len(self._problems) == before:
             self._problems += _faults(self._manifest, rendered, computing)
         return rendered

@@ -129,7 +129,7 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
         message=f"{name} {'is set but empty' if emptied else 'is not set'}{what}",
         place=place,
         hint=f"export {name}=…, from where the pipeline keeps its secrets" if declaration.secret else how,
-        source=manifest.document.source_line(place.line),
+        source=manifest.document.source_line(place),
         related=((use.locator.locate(use.path), f"{name} is used here"),),
     )
 

@@ -203,7 +203,7 @@ def _is_key(path: tuple[str | int, ...]) -> bool:
 
 
 def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = CAPABILITY) -> Diagnostic:
-    source = manifest.document.source_line(place.line)
+    source = manifest.document.source_line(place)
     return Diagnostic(code=code, message=message, place=place, hint=hint, source=source)
 
 

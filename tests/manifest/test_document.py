@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qarunner.diagnostics import Place
 from qarunner.errors import ExitCode, ManifestError
 from qarunner.manifest import document, source
 
@@ -193,8 +194,8 @@ def test_places(path: Path, key: bool, place: str) -> None:  # noqa: FBT001
 def test_lines_end_as_in_editors(line_end: str) -> None:
     found = read(line_end.join(["a: 1", "b: 'é\u2028\u0085'", "c: 😀", "d: {e: f}", ""]))
     assert str(found.locate(("d", "e"))) == "q.yml:4:8"
-    assert found.source_line(4) == "d: {e: f}"
-    assert [found.source_line(line) for line in (0, -1, 5, 6)] == [None, None, "", None]
+    assert found.source_line(Place("a", 4, 1)) == "d: {e: f}"
+    assert [found.source_line(Place("a", line, 1)) for line in (0, -1, 5, 6)] == [None, None, "", None]
 
 
 def test_a_byte_order_mark_does_not_count() -> None:
@@ -203,7 +204,7 @@ def test_a_byte_order_mark_does_not_count() -> None:
 
 def test_a_line_that_is_too_long_is_not_shown() -> None:
     found = read(json.dumps({"a": "x" * 3000, "b": 1}))
-    assert found.source_line(1) is None
+    assert found.source_line(Place("a", 1, 1)) is None
     assert found.locate(("b",)).line == 1
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from qarunner.manifest.bind import bind
 from qarunner.manifest.codes import Code
 from qarunner.manifest.document import read
-from qarunner.manifest.expand import Row, check_rows, expand, locate, overlay
+from qarunner.manifest.expand import Row, check_rows, expand, locate
+from qarunner.manifest.merge import overlay
 from tests.matrices import manifest, only, refusal
 
 SHOP = """
@@ -99,7 +100,7 @@ def test_the_same_problem_of_several_variants_is_told_once() -> None:
         Row(row.id, {**row.data, "timeout": "soon"}, row.layers, row.path, row.variant) for row in expand(subject)
     ]
     problem = only(check_rows(subject, several))
-    assert subject.document.source_line(problem.place.line) == problem.source
+    assert subject.document.source_line(problem.place) == problem.source
     assert problem.place.column == problem.source.index("30m") + 1 if problem.source else False
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.manifest import document, fault_codes, schema
-from qarunner.manifest.expand import overlay
+from qarunner.manifest.merge import overlay_row as overlay
 from qarunner.plan.check import in_table
 from qarunner.vendors import registry
 

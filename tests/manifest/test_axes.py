@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import time
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.entry import Platform
+from qarunner.manifest.axes import MOST_ROWS
+from qarunner.manifest.bind import entry_of
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import expand, locate
+from qarunner.manifest.load import examine
+from qarunner.manifest.template import check_templates
+from tests.matrices import manifest, only, refusal, rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.manifest.model import Row
+
+DAY = date(2026, 11, 22)
+HEAD = "defaults: { vendor: acme, test_ids: [t] }\nmatrix:\n"
+SHOP = (
+    HEAD
+    + """
+  - id: checkout
+    axes: { locale: [en, de], tier: [free, pro] }
+    exclude: [{ locale: de, tier: free }, { variant: android, tier: pro }]
+    variants:
+      web: { platform: web, axes: { browser: [chrome, safari], tier: [pro] } }
+      android: { platform: android }
+"""
+)
+
+
+def ids(text: str) -> list[str]:
+    return [row.id for row in expand(manifest(HEAD + text))]
+
+
+def by_id(rows: Sequence[Row], row_id: str) -> Row:
+    return next(row for row in rows if row.id == row_id)
+
+
+def test_the_cross_product_stands_in_the_written_order() -> None:
+    assert ids("  - { id: search, axes: { locale: [en, de], tier: [pro, free] } }") == [
+        "search[locale=en,tier=pro]",
+        "search[locale=en,tier=free]",
+        "search[locale=de,tier=pro]",
+        "search[locale=de,tier=free]",
+    ]
+
+
+def test_variants_times_axes_without_what_is_excluded() -> None:
+    assert [row.id for row in expand(manifest(SHOP))] == [
+        "checkout/web[locale=en,tier=pro,browser=chrome]",
+        "checkout/web[locale=en,tier=pro,browser=safari]",
+        "checkout/web[locale=de,tier=pro,browser=chrome]",
+        "checkout/web[locale=de,tier=pro,browser=safari]",
+        "checkout/android[locale=en,tier=free]",
+    ]
+
+
+def test_a_row_knows_its_values_and_where_its_keys_were_written() -> None:
+    subject = manifest(SHOP)
+    row = by_id(expand(subject), "checkout/web[locale=de,tier=pro,browser=chrome]")
+    assert row.axes == (("locale", "de"), ("tier", "pro"), ("browser", "chrome"))
+    assert (row.variant, row.entry_id) == ("web", "checkout")
+    assert not row.data.keys() & {"axes", "exclude", "variants"}
+    assert [str(locate(subject, row, path)) for path in ((), ("platform",), ("vendor",))] == [
+        "qa-matrix.yml:10:7",
+        "qa-matrix.yml:10:24",
+        "qa-matrix.yml:3:21",
+    ]
+
+
+def test_the_exclude_of_a_variant_replaces_that_of_its_entry() -> None:
+    found = ids(
+        "  - id: a\n    axes: { n: [1, 2] }\n    exclude: [{ n: 1 }]\n"
+        "    variants: { x: {}, y: { exclude: [] }, z: { exclude: [{ n: 2 }] } }"
+    )
+    assert found == ["a/x[n=2]", "a/y[n=1]", "a/y[n=2]", "a/z[n=1]"]
+
+
+def test_values_read_in_ids_as_yaml_writes_them() -> None:
+    assert ids("  - { id: a, axes: { v: [true, 1, 2.5, '3.10', iPhone 15, München, 'a/b:c'] } }") == [
+        *("a[v=true]", "a[v=1]", "a[v=2.5]", "a[v=3.10]", "a[v=iPhone 15]", "a[v=München]", "a[v=a/b:c]"),
+    ]
+    assert expand(manifest(HEAD + "  - { id: a, axes: { v: ['a/b'] } }"))[0].entry_id == "a"
+
+
+def test_templates_get_values_with_their_type() -> None:
+    subject = manifest(
+        HEAD
+        + """
+  - id: a
+    axes: { platform: [web, ios], n: [1, 2.5, true], minutes: [5] }
+    platform: "{{ matrix.platform }}"
+    timeout: "{{ matrix.minutes }}m"
+    options: { n: "{{ matrix.n }}", text: "{{ matrix.n }}!", next: "{{ matrix.minutes + 1 }}" }
+"""
+    )
+    rows = rendered(subject).rows
+    found = [(row.data["platform"], row.data["options"]) for row in rows]
+    assert found[0] == ("web", {"n": 1, "text": "1!", "next": 6})
+    assert found[2] == ("web", {"n": True, "text": "true!", "next": 6})
+    assert found[4] == ("ios", {"n": 2.5, "text": "2.5!", "next": 6})
+    assert entry_of(subject, rows[3], today=DAY).platform is Platform.IOS
+    assert entry_of(subject, rows[0], today=DAY).policy.timeout_s == 300
+
+
+def test_a_short_name_can_choose_a_long_text() -> None:
+    subject = manifest(
+        "vars: { urls: { de: 'https://shop.de/?a=b,c' } }\n"
+        + HEAD
+        + "  - { id: a, axes: { shop: [de] }, target: { web_url: '{{ vars.urls[matrix.shop] }}' } }"
+    )
+    assert rendered(subject).rows[0].data["target"] == {"web_url": "https://shop.de/?a=b,c"}
+
+
+def test_a_value_is_no_template() -> None:
+    problem = only(refusal(lambda: manifest(HEAD + "  - { id: a, axes: { x: ['{{ vars.b }}'] } }")))
+    assert "templates are not rendered here" in str(problem.hint)
+
+
+def test_an_axis_that_an_entry_does_not_have_cannot_be_read() -> None:
+    subject = manifest(
+        HEAD
+        + "  - { id: a, axes: { locale: [en] }, name: '{{ matrix.local }}' }\n"
+        + "  - { id: b, name: '{{ matrix.locale }}' }"
+    )
+    first, second = check_templates(subject, expand(subject))
+    assert "did you mean 'locale'? Valid: locale, id, entry, variant" in str(first.hint)
+    assert second.message == "template: matrix has no 'locale'"
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+PROBLEMS: list[tuple[str, str, str]] = [
+    ("axes: { id: [a] }", "cannot be called 'id'", "6:13"),
+    ("axes: { x: [1, '1'] }", "'1' stands here twice", "6:20"),
+    ('axes: { x: [é, "e\\u0301"] }', "stands here twice", "6:20"),
+    ("axes: { x: [3.10] }", "3.10 is the number 3.1", "6:17"),
+    ("axes: { x: [1, 0x1F] }", "0x1F is the number 31", "6:20"),
+    ("axes: { x: [1e3] }", "1e3 is the number 1000.0", "6:17"),
+    ('axes: { x: ["a\\u200Bb"] }', "nobody can see", "6:17"),
+    ("axes: { x: [a] }\n    exclude: [{ y: a }]", "there is no axis 'y'", "7:17"),
+    ("axes: { locale: [en] }\n    exclude: [{ locale: ne }]", "locale has no value 'ne'", "7:25"),
+    ("axes: { x: [a] }\n    exclude: [{ variant: web }]", "the entry has no variants", "7:26"),
+    ("axes: { x: [a] }\n    variants: { web: {} }\n    exclude: [{ variant: wbe }]", "no variant 'wbe'", "8:26"),
+    (
+        "variants: { a: { axes: { x: [1] } }, b: { axes: { y: [1] } } }\n    exclude: [{ x: 1, y: 1 }]",
+        "no row has all of these values",
+        "7:15",
+    ),
+    ("variants: { a: {}, b: { exclude: [{ z: 1 }] } }", "there is no axis 'z'", "6:41"),
+    ("exclude: [{ z: 1 }]", "there is no axis 'z'", "6:17"),
+    ("axes: { x: [a, b] }\n    exclude: [{ x: a }, { x: b }]", "leaves no row of 'e'", "7:5"),
+    ("variants: { a: { exclude: [{ variant: a }] } }", "leaves no row of 'e'", "6:22"),
+]
+
+
+@pytest.mark.parametrize(("text", "said", "place"), PROBLEMS)
+def test_problems(text: str, said: str, place: str) -> None:
+    problem = only(refusal(lambda: manifest(HEAD + f"  - id: e\n    {text}\n")))
+    assert said in problem.message
+    assert str(problem.place) == f"qa-matrix.yml:{place}"
+    assert problem.hint
+
+
+def test_the_closest_match_is_offered() -> None:
+    problem = only(refusal(lambda: manifest(HEAD + "  - { id: e, axes: { locale: [en] }, exclude: [{ locals: en }] }")))
+    assert problem.hint == "did you mean 'locale'? Valid: locale, variant"
+
+
+def test_an_aliased_value_is_taken_as_it_is() -> None:
+    assert ids("  - { id: a, labels: [&v v], axes: { x: [*v], y: [&n 2], z: [*n] } }") == ["a[x=v,y=2,z=2]"]
+
+
+def test_too_many_rows_are_counted_and_not_built() -> None:
+    axes = ", ".join(f"{name}: [{', '.join(map(str, range(100)))}]" for name in "abcdefgh")
+    started = time.monotonic()
+    problem = only(refusal(lambda: manifest(HEAD + f"  - id: a\n  - id: e\n    axes: {{ {axes} }}\n")))
+    assert time.monotonic() - started < 1
+    assert problem.message == (
+        "the matrix would have 10,000,000,000,000,001 rows, 10,000,000,000,000,000 of them from this entry; "
+        "at most 100,000 are taken"
+    )
+    assert str(problem.place) == "qa-matrix.yml:7:5"
+
+
+def test_as_many_rows_as_are_taken() -> None:
+    values = ", ".join(map(str, range(100)))
+    text = HEAD + f"  - {{ id: a, axes: {{ x: [{values}], y: [{values}], z: [{', '.join(map(str, range(10)))}] }} }}"
+    assert len(expand(manifest(text))) == MOST_ROWS
+
+
+def test_a_faulty_entry_hides_no_other() -> None:
+    found = examine(
+        "qa-matrix.yml",
+        "version: 1\nname: a\n" + HEAD + "  - { id: a, axes: { x: [1, 1.0] } }\n  - { id: b, axes: { x: [2, '2'] } }\n"
+        "  - { id: c, axes: { x: [3] } }\n",
+    )
+    assert [problem.code for problem in found.problems] == ["E209", Code.AXIS]
+    assert found.sound == frozenset({2})
+
+
+# --- keys of which there is one ---------------------------------------------------------------------------------------
+
+
+def test_a_layer_that_names_a_target_or_tests_replaces_those_below() -> None:
+    subject = manifest(
+        """
+defaults: { vendor: acme, category_ids: [all], target: { web_url: https://example.com } }
+matrix:
+  - id: a
+    test_ids: [t]
+    variants:
+      app: { target: { binary: a.apk } }
+      tagged: { tags: [smoke] }
+      plain: { name: A }
+  - id: b
+"""
+    )
+    app, tagged, plain, b = expand(subject)
+    assert app.data["target"] == {"binary": "a.apk"}
+    assert [
+        key for row in (app, tagged, plain, b) for key in row.data if key in {"test_ids", "category_ids", "tags"}
+    ] == [
+        *("test_ids", "tags", "test_ids", "category_ids"),
+    ]
+    assert str(locate(subject, app, ("target", "binary"))) == "qa-matrix.yml:9:32"
+    assert str(locate(subject, plain, ("target", "web_url"))) == "qa-matrix.yml:4:67"
+    assert locate(subject, app, ("target", "web_url")).line == 9
