@@ -86,6 +86,26 @@ def plan(
 
 
 @app.command()
+def diff(
+    base: opt.DiffBase = None,
+    file: opt.DiffFile = None,
+    select: opt.Select = None,
+    form: opt.DiffForm = "text",
+    out: opt.ReportOut = None,
+    exit_code: opt.WithExitCode = False,
+    verbose: opt.Verbose = False,
+    no_color: opt.NoColor = False,
+) -> int:
+    """Show what changed in the expanded matrix since another revision, and why. Offline."""
+    from qarunner.cli import diffing
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, verbose=verbose, no_color=no_color)
+    order = diffing.Order(base=base, file=file, select=tuple(select or ()), form=form, exit_code=exit_code, out=out)
+    return _guarded(console, lambda: diffing.diff(console, os.environ, order))
+
+
+@app.command()
 def apply(
     file: opt.Manifest = None,
     select: opt.Select = None,

@@ -109,4 +109,20 @@ Explained: TypeAlias = Annotated[
 ]
 PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
 ReportForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")]
+DiffBase: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(
+        metavar="[BASE]",
+        help="A revision or another file. Default: where this branch left its target or the default branch.",
+        show_default=False,
+    ),
+]
+DiffFile: TypeAlias = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--file", metavar="FILE", help="The manifest. Default: as for the other commands."),
+]
+DiffForm: TypeAlias = Annotated[
+    str, typer.Option("--format", metavar="text|json|markdown", help="markdown fits a pull request's comment.")
+]
+WithExitCode: TypeAlias = Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if there are changes.")]
 DEFAULT_RUNS = Path(".qarunner/runs")

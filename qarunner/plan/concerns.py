@@ -1,0 +1,196 @@
+"""What a reviewer of a changed matrix must not miss: gates that open, secrets that travel, variables to set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from qarunner.manifest.expression import parse
+from qarunner.manifest.scope import templates_in
+from qarunner.plan.causes import shown
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.cursor import Json
+    from qarunner.manifest.model import Manifest
+    from qarunner.plan.diff import Difference, Line, Setting, Side
+    from qarunner.plan.effective import Fields
+
+
+class Kind(StrEnum):
+    """What a notice is about, most important first."""
+
+    SECRET = "secret"  # noqa: S105  a word
+    CREDENTIAL = "credential"
+    GATE = "gate"
+    QUARANTINE = "quarantine"
+    RETRIES = "retries"
+    VARIABLE = "variable"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A sentence, and the rows that it is true of; none where it is about the whole manifest."""
+
+    kind: Kind
+    message: str
+    rows: tuple[str, ...] = ()
+
+
+def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice, ...]:
+    """Everything to look at, most important first; rows of one sentence together."""
+    together: dict[tuple[Kind, str], list[str]] = {}
+    for notice in _all(found, before, after):
+        together.setdefault((notice.kind, notice.message), []).extend(notice.rows)
+    order = list(Kind)
+    return tuple(
+        Notice(kind=kind, message=message, rows=tuple(rows))
+        for (kind, message), rows in sorted(together.items(), key=lambda item: order.index(item[0][0]))
+    )
+
+
+def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
+    old, new = _uses(before), _uses(after)
+    yield from _secrets(old, new, after.manifest)
+    yield from _variables(old, new, before, after)
+    for setting in found.settings:
+        yield from _of_setting(setting, is_new=before is None)
+    for line in found.added:
+        yield from _policy({}, line.fields, line)
+    for line in found.removed:
+        if line.fields.get("quarantine.until") is not None:
+            yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
+    for change in found.changed:
+        yield from _policy(change.before.fields, change.after.fields, change.after)
+
+
+# --- what goes out ----------------------------------------------------------------------------------------------------
+
+
+def _uses(side: Side | None) -> dict[tuple[str, str], list[str]]:
+    """Variables and the vendors that they go to, with the rows that send them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    if side is None:
+        return found
+    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    of_vendors = {name: _names(settings, of_vars) for name, settings in side.manifest.vendors.items()}
+    for row in side.rows:
+        vendor = str(row.data.get("vendor"))
+        for name in _names(row.data, of_vars) | of_vendors.get(vendor, frozenset()):
+            found.setdefault((name, vendor), []).append(row.id)
+    return dict(sorted(found.items()))
+
+
+def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The environment variables that templates in data read, through `vars` as well."""
+    found: set[str] = set()
+    for _, text in templates_in(dict(data)):
+        for expression in parse(text).expressions:
+            for reference in expression.references:
+                if reference.root == "env":
+                    found.update(reference.path[:1])
+                elif reference.root == "vars":
+                    names = reference.path[:1] or tuple(of_vars)
+                    found.update(*(of_vars.get(name, frozenset()) for name in names))
+    return frozenset(found)
+
+
+def _secrets(
+    old: Mapping[tuple[str, str], list[str]], new: Mapping[tuple[str, str], list[str]], manifest: Manifest
+) -> Iterator[Notice]:
+    known = {name for name, _ in old}
+    for (name, vendor), rows in new.items():
+        declaration = manifest.env.get(name)
+        if declaration is None or not declaration.secret or (name, vendor) in old:
+            continue
+        need = "" if name in known else f"; apply needs --allow-secret {name}"
+        yield Notice(kind=Kind.SECRET, message=f"the secret {name} is now sent to {vendor}{need}", rows=tuple(rows))
+
+
+def _variables(
+    old: Mapping[tuple[str, str], list[str]],
+    new: Mapping[tuple[str, str], list[str]],
+    before: Side | None,
+    after: Side,
+) -> Iterator[Notice]:
+    was, now = _required(old, before), _required(new, after)
+    for name in sorted(now - was):
+        rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
+        yield Notice(kind=Kind.VARIABLE, message=f"{name} must be set from now on: it has no default", rows=tuple(rows))
+    for name in sorted(was - now):
+        yield Notice(kind=Kind.VARIABLE, message=f"{name} need not be set any more")
+
+
+def _required(uses: Mapping[tuple[str, str], list[str]], side: Side | None) -> set[str]:
+    declared = side.manifest.env if side is not None else {}
+    return {name for name, _ in uses if name in declared and declared[name].default is None}
+
+
+def _of_setting(setting: Setting, *, is_new: bool) -> Iterator[Notice]:
+    path, change = setting.path, f"{setting.path} {shown(setting.before)} → {shown(setting.after)}"
+    if path.startswith("vendors.") and path.endswith(".api_key_env"):
+        vendor = path.split(".")[1]
+        key = registry.get(vendor).info.key_env if vendor in registry.names_builtin() else None
+        yield Notice(kind=Kind.CREDENTIAL, message=f"{vendor} gets another credential: {_key(setting, key)}")
+    elif path.startswith("gate."):
+        if not is_new:
+            yield Notice(kind=Kind.GATE, message=f"{change}{_weaker(setting)}")
+    elif path.startswith("budget.") and not is_new:
+        yield Notice(kind=Kind.BUDGET, message=change)
+
+
+def _key(setting: Setting, default: str | None) -> str:
+    before = setting.before if setting.before is not None else default
+    after = setting.after if setting.after is not None else default
+    return f"{shown(before)} → {shown(after)}"
+
+
+def _weaker(setting: Setting) -> str:
+    first, second = setting.before, setting.after
+    if setting.path == "gate.min_tests":
+        least, now = (value if isinstance(value, int) else 1 for value in (first, second))
+        return "; fewer tests are enough for a green build" if now < least else ""
+    return ""
+
+
+# --- what a verdict counts --------------------------------------------------------------------------------------------
+
+
+def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
+    """What of a row's policy differs; of a new row, what is not the default."""
+    rows = (line.id,)
+    allowed, allows = before.get("allow_failure") is True, after.get("allow_failure") is True
+    if allows != allowed:
+        message = "does not gate: allow_failure" if allows else "gates again: allow_failure is gone"
+        yield Notice(kind=Kind.GATE, message=message, rows=rows)
+    yield from _quarantine(before, after, rows)
+    failed, fails = _count(before.get("retries.failed")), _count(after.get("retries.failed"))
+    if fails > failed:
+        message = f"failed tests are run again, up to {fails} times: a pass after a failure passes as flaky"
+        yield Notice(kind=Kind.RETRIES, message=message, rows=rows)
+    for key in ("if", "paths", "needs"):
+        if before and key in after and key not in before:
+            message = f"runs less often: `{key}` was added"
+            yield Notice(kind=Kind.GATE, message=message, rows=rows)
+
+
+def _quarantine(before: Fields, after: Fields, rows: tuple[str, ...]) -> Iterator[Notice]:
+    was, until = before.get("quarantine.until"), after.get("quarantine.until")
+    if until is not None and was is None:
+        owner, reason = after.get("quarantine.owner"), after.get("quarantine.reason")
+        message = f"quarantine begins: does not gate until {until} ({shown(owner)}: {shown(reason)})"
+        yield Notice(kind=Kind.QUARANTINE, message=message, rows=rows)
+    elif until is None and was is not None:
+        yield Notice(kind=Kind.QUARANTINE, message="quarantine ends: gates again", rows=rows)
+    elif until != was:
+        longer = "extended" if str(until) > str(was) else "shortened"
+        message = f"quarantine {longer}: until {was} → {until}"
+        yield Notice(kind=Kind.QUARANTINE, message=message, rows=rows)
+
+
+def _count(value: Json) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,283 @@
+"""`diff` in real repositories: where the base is found, and what stands in the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.program.conftest import Ended, Stage
+
+NOBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "n"), ("EMAIL", "n@example.com"))
+}
+
+
+class Repo:
+    """A stage's folder as a repository, without anything that leads to a vendor."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        keep = {"PATH", "HOME"}
+        self.environ = {name: value for name, value in stage.environ.items() if name in keep} | NOBODY
+        stage.environ = dict(self.environ)
+        self.git("init", "-q", "-b", "main")
+
+    @property
+    def folder(self) -> Path:
+        return self.stage.folder
+
+    def git(self, *words: str, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=cwd or self.folder, env=self.environ, capture_output=True, encoding="utf-8", check=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, *entries: str, name: str = "qa-matrix.yml", **top: object) -> str:
+        """Commits everything, with a matrix of these entries."""
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        self.stage.commit(*(self.stage.doksi(entry) for entry in entries), name=name, **top)
+        self.git("add", "-A")
+        self.git("commit", "-qm", " ".join(entries))
+        return self.git("rev-parse", "HEAD")
+
+    def diff(self, *words: str, **variables: str) -> Ended:
+        return self.stage.run("diff", *words, **variables)
+
+    def document(self, *words: str, **variables: str) -> Any:  # noqa: ANN401  JSON
+        ended = self.diff("--format", "json", *words, **variables)
+        assert ended.code == 0, ended
+        return json.loads(ended.out)
+
+
+@pytest.fixture
+def repo(stage: Stage) -> Repo:
+    return Repo(stage)
+
+
+def ids(rows: list[dict[str, object]]) -> list[object]:
+    return [row["id"] for row in rows]
+
+
+def test_a_branch_is_compared_with_where_it_left_the_default_branch(repo: Repo) -> None:
+    base = repo.commit("a", "b")
+    repo.git("checkout", "-qb", "feature")
+    repo.commit("a", "c", "b")
+    repo.git("checkout", "-q", "main")
+    repo.commit("a", "b", "of-main")
+    repo.git("checkout", "-q", "feature")
+    found = repo.document()
+    assert (found["base"], ids(found["added"]), found["removed"]) == (base, ["c"], [])
+    assert found["tests"] == {"before": 2, "after": 3}
+    text = repo.diff()
+    assert text.out.startswith(f"qa-matrix.yml against main (merge base {base[:8]}): 1 added, 2 as before\n")
+    assert "+ entry c added" in text.out
+    assert ids(repo.document("main")["removed"]) == ["of-main"]
+
+
+def test_the_working_tree_is_what_is_now_and_a_detached_head_is_fine(repo: Repo) -> None:
+    base = repo.commit("a")
+    repo.git("checkout", "-q", "--detach")
+    assert repo.diff("--exit-code").code == 0
+    assert "all 1 rows are as before" in repo.diff().out
+    repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("not-committed"))
+    found = repo.document("HEAD")
+    assert (found["base"], ids(found["added"])) == (base, ["not-committed"])
+    assert repo.diff("--exit-code").code == 10
+    assert repo.diff("--exit-code", "--format", "json").code == 10
+
+
+def test_a_clone_knows_its_remotes_default_branch_and_a_build_its_target(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("a")
+    repo.git("branch", "-m", "trunk")
+    repo.git("checkout", "-qb", "release")
+    repo.commit("a", "of-release")
+    repo.git("checkout", "-q", "trunk")
+    clone = tmp_path / "clone"
+    repo.git("clone", "-q", str(repo.folder), str(clone))
+    repo.stage.folder = clone
+    repo.git("checkout", "-qb", "feature", "origin/release")
+    repo.commit("a", "of-release", "mine")
+    assert ids(repo.document()["added"]) == ["of-release", "mine"]
+    pull = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "release", "GITHUB_REF": "refs/pull/7/merge"}
+    assert ids(repo.document(**pull)["added"]) == ["mine"]
+    gone = repo.diff(**{**pull, "GITHUB_BASE_REF": "gone"})
+    assert gone.code == 2, gone
+    assert "looked for origin/gone, gone" in gone.err
+
+
+def test_a_shallow_clone_is_told_to_fetch_more(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("a")
+    repo.git("checkout", "-qb", "feature")
+    repo.commit("a", "b")
+    clone = tmp_path / "clone"
+    repo.git("checkout", "-q", "main")
+    repo.git("clone", "-q", "--depth", "1", "--branch", "feature", repo.folder.as_uri(), str(clone))
+    repo.stage.folder = clone
+    ended = repo.diff()
+    assert ended.code == 2, ended
+    assert "this clone is shallow" in ended.err
+    assert "fetch-depth: 0" in ended.err
+    repo.git("fetch", "-q", "--depth", "1", "origin", "main:refs/remotes/origin/main")
+    apart = repo.diff()
+    assert apart.code == 2, apart
+    assert "HEAD and origin/main have no commit in common that is here" in apart.err
+    assert ids(repo.document("origin/main")["added"]) == ["b"]
+
+
+def test_a_manifest_in_a_folder_of_a_larger_repository(repo: Repo) -> None:
+    repo.commit("a", name="apps/shop/qa-matrix.yml")
+    repo.commit("a", "b", name="apps/shop/qa-matrix.yml")
+    assert ids(repo.document("HEAD~1", "--file", "apps/shop/qa-matrix.yml")["added"]) == ["b"]
+    repo.stage.folder /= "apps/shop"
+    (row,) = repo.document("HEAD~1")["added"]
+    assert (row["id"], row["from"]["file"], row["line"]) == ("b", "qa-matrix.yml", 17)
+
+
+@pytest.mark.parametrize("added", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new"), [("qa-matrix.yml", "qa-matrix.yaml"), ("qa-matrix.yml", "ci/qa.yml"), ("a.yml", "b.yml")]
+)
+def test_a_renamed_manifest_is_compared_with_what_it_was(
+    repo: Repo,
+    old: str,
+    new: str,
+    added: bool,  # noqa: FBT001  a case
+) -> None:
+    if not added and "qa-matrix" not in old:
+        pytest.skip("git sees no rename of a file that it does not know, and nothing else tells")
+    repo.commit("a", "b", "c", name=old)
+    (repo.folder / new).parent.mkdir(exist_ok=True)
+    (repo.folder / old).rename(repo.folder / new)
+    repo.stage.commit(*(repo.stage.doksi(entry) for entry in "abcd"), name=new)
+    if added:
+        repo.git("add", "-A")
+    found = repo.document("HEAD", "--file", new)
+    assert ids(found["added"]) == ["d"]
+    assert found["warnings"] == [f"{new} was {old} then"]
+
+
+def test_a_first_manifest_is_all_new(repo: Repo) -> None:
+    (repo.folder / "readme").write_text("x")
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "x")
+    repo.stage.commit(repo.stage.doksi("a"))
+    found = repo.document()
+    assert ids(found["added"]) == ["a"]
+    assert found["tests"] == {"before": 0, "after": 1}
+    assert found["warnings"] == ["there was no qa-matrix.yml then: every row is new"]
+
+
+def test_a_base_that_was_broken_is_said_and_a_broken_manifest_is_an_error(repo: Repo) -> None:
+    (repo.folder / "qa-matrix.yml").write_text("version: 1\nname: [\n")
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "broken")
+    repo.commit("a", defaults={"timeout": "soon"})
+    repo.commit("a")
+    for base, told in (("HEAD~2", "could not be read then"), ("HEAD~1", "was not valid then")):
+        found = repo.document(base)
+        assert ids(found["added"]) == ["a"]
+        assert told in found["warnings"][0]
+        assert "/qarunner-diff-" not in found["warnings"][0]
+    (repo.folder / "qa-matrix.yml").write_text("version: 1\nname: x\nmatrix: [{ id: a, vendor: doski }]\n")
+    broken = repo.diff("HEAD")
+    assert broken.code == 2, broken
+    assert "qa-matrix.yml:3:" in broken.err
+
+
+def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None:
+    repo.stage.commit(repo.stage.doksi("a"), name="old.yml")
+    repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("b"))
+    found = repo.document("old.yml")
+    assert (found["base"], ids(found["added"])) == ("old.yml", ["b"])
+    shutil.rmtree(repo.folder / ".git")
+    assert ids(repo.document("old.yml")["added"]) == ["b"]
+    outside = repo.diff()
+    assert outside.code == 2, outside
+    assert "not in a git repository" in outside.err
+    assert "qarunner diff OTHER.yml" in outside.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nope"], "nope: neither a revision of this repository nor a file"),
+        (["qa-matrix.yml"], "is the manifest itself"),
+        (["--format", "html"], "unknown format 'html'"),
+        (["--file", "missing.yml"], "missing.yml: cannot be read"),
+    ],
+)
+def test_what_cannot_be_compared(repo: Repo, words: list[str], told: str) -> None:
+    repo.commit("a")
+    ended = repo.diff(*words)
+    assert ended.code == 2, ended
+    assert told in ended.err
+
+
+def test_a_repository_without_a_commit(repo: Repo) -> None:
+    repo.stage.commit(repo.stage.doksi("a"))
+    ended = repo.diff()
+    assert ended.code == 2, ended
+    assert "commit" in ended.err
+
+
+def test_no_option_reaches_git_through_a_name(repo: Repo) -> None:
+    repo.commit("a")
+    ended = repo.diff("--", "--output=stolen")
+    assert ended.code == 2, ended
+    assert not (repo.folder / "stolen").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_nothing_of_the_repository_is_executed(repo: Repo) -> None:
+    repo.commit("a")
+    script = repo.folder / "run.sh"
+    script.write_text(f"#!/bin/sh\ntouch {repo.folder}/executed\ncat\n")
+    script.chmod(0o755)
+    (repo.folder / ".gitattributes").write_text("*.yml diff=evil filter=evil\n")
+    for name in ("diff.evil.command", "diff.evil.textconv", "core.fsmonitor"):
+        repo.git("config", name, str(script))
+    repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("b"), name="new.yml")
+    (repo.folder / "qa-matrix.yml").unlink()
+    assert repo.document("HEAD", "--file", "new.yml")["added"]
+    assert not (repo.folder / "executed").exists()
+
+
+def test_rows_can_be_chosen(repo: Repo) -> None:
+    repo.commit("a", "b")
+    repo.commit("a", "c", "d")
+    found = repo.document("HEAD~1", "--select", "c", "--select", "b", "--select", "x")
+    assert (ids(found["added"]), ids(found["removed"])) == (["c"], ["b"])
+    assert "'x' matches no entry" in found["warnings"][0]
+
+
+def test_variables_need_not_be_set_and_are_not_read(repo: Repo) -> None:
+    entry = repo.stage.doksi("a", url="{{ env.URL }}/{{ env.TOKEN }}")
+    repo.stage.commit(entry, env={"URL": {"format": "uri"}, "TOKEN": {"secret": True}})
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "x")
+    entry = repo.stage.doksi("a", url="{{ env.URL }}/new/{{ env.TOKEN }}")
+    repo.stage.commit(entry, env={"URL": {"format": "uri"}, "TOKEN": {"secret": True}})
+    ended = repo.diff("HEAD", URL="https://inner.example", TOKEN="hunter2hunter2")
+    assert ended.code == 0, ended
+    assert "{{ env.URL }}/new/{{ env.TOKEN }}" in ended.out
+    assert "inner.example" not in ended.out
+    assert "hunter2" not in ended.out
+
+
+def test_a_comment_is_written_to_a_file(repo: Repo) -> None:
+    repo.commit("a")
+    repo.commit("a", "b")
+    ended = repo.diff("HEAD~1", "--format", "markdown", "--out", "build/comment.md")
+    assert (ended.code, ended.out) == (0, "")
+    assert (repo.folder / "build/comment.md").read_text(encoding="utf-8").startswith("### `qa-matrix.yml`: 1 added")
+    assert [path.name for path in (repo.folder / "build").iterdir()] == ["comment.md"]
