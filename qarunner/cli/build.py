@@ -17,8 +17,10 @@ from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from urllib.parse import SplitResult
 
 GIT_S = 10.0
+GITHUB = "github"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +35,14 @@ class Build:
     branch: str | None = None
     tag: str | None = None
     repository: str | None = None
+    host: str | None = None
+    """Who keeps the repository: `github`, or the name of another host."""
+    run_id: str | None = None
     base_branch: str | None = None
     pr_title: str | None = None
     pr_description: str | None = None
+    remark: str | None = None
+    """What is not certain, for the user."""
 
     @property
     def git(self) -> dict[str, str | None]:
@@ -67,6 +74,8 @@ class Build:
             pr_title=self.pr_title,
             pr_description=self.pr_description,
             ci=self.name,
+            host=self.host,
+            run_id=self.run_id,
         )
 
 
@@ -76,7 +85,7 @@ def read_build(environ: Mapping[str, str], folder: Path) -> Build:
     told = {name: value for name, value in environ.items() if value}
     for marker, reader in _SYSTEMS:
         if marker in told:
-            return _completed(reader(told), folder)
+            return _completed(_about_head(reader(told), told, folder), folder)
     return _completed(Build(), folder)
 
 
@@ -99,6 +108,8 @@ def _github(env: Mapping[str, str]) -> Build:
     return Build(
         name="github",
         url=url,
+        run_id=run,
+        host=_server(env),
         event=env.get("GITHUB_EVENT_NAME") or None,
         pr_number=number if isinstance(number, int) else None,
         sha=str(head["sha"]) if head.get("sha") else env.get("GITHUB_SHA") or None,
@@ -109,6 +120,12 @@ def _github(env: Mapping[str, str]) -> Build:
         pr_title=_words(pull.get("title")),
         pr_description=_words(pull.get("body")),
     )
+
+
+def _server(env: Mapping[str, str]) -> str | None:
+    """Whose Actions these are: others run the same workflows, under the same variables and one of their own."""
+    elsewhere = "GITEA_ACTIONS" in env or "FORGEJO_ACTIONS" in env
+    return host_of(env.get("GITHUB_SERVER_URL")) if elsewhere else GITHUB
 
 
 def _words(value: object) -> str | None:
@@ -133,6 +150,7 @@ def _gitlab(env: Mapping[str, str]) -> Build:
         branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_BRANCH"),
         tag=env.get("CI_COMMIT_TAG"),
         repository=env.get("CI_PROJECT_PATH"),
+        host=env.get("CI_SERVER_HOST") or "gitlab",
         base_branch=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
         pr_title=env.get("CI_MERGE_REQUEST_TITLE"),
         pr_description=env.get("CI_MERGE_REQUEST_DESCRIPTION"),
@@ -150,6 +168,7 @@ def _jenkins(env: Mapping[str, str]) -> Build:
         branch=env.get("CHANGE_BRANCH") or (branch.removeprefix("origin/") if branch and not tag else None),
         tag=tag,
         repository=repository_of(env.get("GIT_URL")),
+        host=host_of(env.get("CHANGE_URL")) or host_of(env.get("GIT_URL")),
     )
 
 
@@ -165,16 +184,17 @@ def _circleci(env: Mapping[str, str]) -> Build:
         branch=env.get("CIRCLE_BRANCH"),
         tag=env.get("CIRCLE_TAG"),
         repository=f"{owner}/{name}" if owner and name else None,
+        host=host_of(env.get("CIRCLE_PULL_REQUEST")) or host_of(env.get("CIRCLE_REPOSITORY_URL")),
     )
 
 
 def _azure(env: Mapping[str, str]) -> Build:
     ref = env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH", "")
-    base = f"{env.get('SYSTEM_COLLECTIONURI', '')}{quote(env.get('SYSTEM_TEAMPROJECT', ''))}"
-    build = env.get("BUILD_BUILDID")
+    home, project, build = (env.get(name) for name in ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"))
+    page = f"{home.rstrip('/')}/{quote(project)}/_build/results?buildId={build}" if home and project and build else None
     return Build(
         name="azure",
-        url=f"{base}/_build/results?buildId={build}" if build else None,
+        url=page,
         event=env.get("BUILD_REASON"),
         pr_number=_number(
             env.get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or env.get("SYSTEM_PULLREQUEST_PULLREQUESTID")
@@ -183,6 +203,7 @@ def _azure(env: Mapping[str, str]) -> Build:
         branch=ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None,
         tag=ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None,
         repository=env.get("BUILD_REPOSITORY_NAME"),
+        host=_hosted(env.get("BUILD_REPOSITORY_PROVIDER"), env.get("BUILD_REPOSITORY_URI")),
     )
 
 
@@ -198,6 +219,7 @@ def _bitbucket(env: Mapping[str, str]) -> Build:
         branch=env.get("BITBUCKET_BRANCH"),
         tag=env.get("BITBUCKET_TAG"),
         repository=repository,
+        host=host_of(origin) or "bitbucket.org",
     )
 
 
@@ -212,7 +234,15 @@ def _buildkite(env: Mapping[str, str]) -> Build:
         branch=env.get("BUILDKITE_BRANCH"),
         tag=env.get("BUILDKITE_TAG") or None,
         repository=repository_of(env.get("BUILDKITE_REPO")),
+        host=_hosted(env.get("BUILDKITE_PIPELINE_PROVIDER"), env.get("BUILDKITE_REPO")),
     )
+
+
+def _hosted(provider: str | None, url: str | None) -> str | None:
+    """By the CI's own word (Azure's `GitHubEnterprise`, Buildkite's `github_enterprise`), else by the URL."""
+    if provider and provider.lower().startswith(GITHUB):
+        return GITHUB
+    return host_of(url) or (provider.lower() if provider else None)
 
 
 _SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
@@ -229,19 +259,37 @@ _SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
 # --- the repository itself --------------------------------------------------------------------------------------------
 
 
+def _about_head(build: Build, env: Mapping[str, str], folder: Path) -> Build:
+    """On a pull request whose event told no head: the merge commit's second parent, which is the head."""
+    if build.name != GITHUB or not (build.event or "").startswith("pull_request"):
+        return build
+    if build.sha is None or build.sha != env.get("GITHUB_SHA"):
+        return build
+    merged = (env.get("GITHUB_REF") or "").startswith("refs/pull/")
+    # Not HEAD^2: a shallow clone hides the parents from everything but the commit itself.
+    told = _git(folder, "cat-file", "-p", build.sha) if merged else ""
+    parents = re.findall(r"^parent ([0-9a-f]{40,64})$", told.partition("\n\n")[0], re.MULTILINE)
+    if len(parents) == 2:  # noqa: PLR2004  base and head
+        return replace(build, sha=parents[1])
+    what = "the merge commit" if merged else "GITHUB_SHA"
+    text = f"GITHUB_EVENT_PATH tells no head commit of the pull request; {what} {build.sha} is used instead"
+    return replace(build, remark=text)
+
+
 def _completed(build: Build, folder: Path) -> Build:
     """What the CI did not say, from git; a detached head has no branch."""
-    if build.sha and build.repository and (build.branch or build.tag):
+    if build.sha and build.repository and build.host and (build.branch or build.tag):
         return build
     lines = _git(folder, "rev-parse", "HEAD", "--abbrev-ref", "HEAD").splitlines()
     sha, branch = [*lines, "", ""][:2]
-    repository = build.repository or repository_of(_git(folder, "config", "--get", "remote.origin.url"))
+    remote = _git(folder, "config", "--get", "remote.origin.url")
     at_head = not build.sha or build.sha == sha
     return replace(
         build,
         sha=build.sha or sha or None,
         branch=build.branch or (branch if at_head and branch not in {"", "HEAD"} and not build.tag else None),
-        repository=repository,
+        repository=build.repository or repository_of(remote),
+        host=build.host or host_of(remote),
     )
 
 
@@ -264,11 +312,8 @@ def _git(folder: Path, *words: str) -> str:
 
 def repository_of(url: str | None) -> str | None:
     """`owner/name` of a hosted repository, else its URL; never a user or a password, which remotes may hold."""
-    if not url:
-        return None
-    try:
-        parts = urlsplit(re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url))
-    except ValueError:
+    parts = _parts(url)
+    if parts is None:
         return None
     path = parts.path.strip("/").removesuffix(".git")
     if parts.hostname and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path):
@@ -276,3 +321,19 @@ def repository_of(url: str | None) -> str | None:
     # A password with a slash that nobody quoted ends up in what looks like the path.
     known = parts.hostname and "@" not in parts.path
     return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if known else None
+
+
+def host_of(url: str | None) -> str | None:
+    """`github`, or the name of another host, of a repository's or a pull request's URL."""
+    parts = _parts(url)
+    if parts is None or not parts.hostname or "@" in parts.path:
+        return None
+    ours = parts.hostname in {"github.com", "ssh.github.com"} or parts.hostname.endswith(".ghe.com")
+    return GITHUB if ours else parts.hostname
+
+
+def _parts(url: str | None) -> SplitResult | None:
+    try:
+        return urlsplit(re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url)) if url else None
+    except ValueError:
+        return None

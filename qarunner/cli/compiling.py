@@ -79,7 +79,8 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         measure=measurer(path),
         today=choice.today,
     )
-    return Prepared(plan=plan, secrets=rendered.secrets, remarks=remarks, warnings=quarantines.warnings)
+    doubts = (build.remark,) if build.remark else ()
+    return Prepared(plan=plan, secrets=rendered.secrets, remarks=(*remarks, *doubts), warnings=quarantines.warnings)
 
 
 _MOST_LOOKED_AT = 1000

@@ -93,6 +93,10 @@ class Metadata:
     pr_description: str | None = None
     ci: str | None = None
     """`github`, `gitlab`, `jenkins`, `circleci`, `azure`, `bitbucket` or `buildkite`."""
+    host: str | None = None
+    """Who keeps the repository: `github`, or the name of another host."""
+    run_id: str | None = None
+    """The id of a GitHub Actions run; nothing else has one here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

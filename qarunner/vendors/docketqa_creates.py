@@ -95,8 +95,13 @@ def _addresses(entry: Entry, suite: str) -> dict[str, Json]:
 
 
 def _github_context(metadata: Metadata) -> dict[str, Json]:
-    """What is known of the build. `run_id` is not, and is left out."""
-    known = {"repository": metadata.repository, "commit_sha": metadata.commit, "ref": metadata.ref}
+    """What is known of the build. assumed: `run_id` is that of a GitHub Actions run, as text; no other CI has one."""
+    known = {
+        "repository": metadata.repository,
+        "commit_sha": metadata.commit,
+        "run_id": metadata.run_id,
+        "ref": metadata.ref,
+    }
     return {name: value for name, value in known.items() if value}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors.api import Complaint
 from qarunner.vendors.testerarmy_builds import filename_of, has_known_ending, refused_ending
-from qarunner.vendors.testerarmy_kinds import FITS, Kind, is_open, is_uuid, kind_of
+from qarunner.vendors.testerarmy_kinds import FITS, Kind, is_open, is_uuid, kind_of, on_github
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,20 +56,17 @@ def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Itera
         yield from rule(read)
 
 
-_NOT_GITHUB = frozenset({"gitlab", "bitbucket"})
-"""CI systems whose numbers are certainly no pull requests of GitHub."""
-
-
 def of_build(call: Call) -> Iterator[Complaint]:
     """What a call lacks because of the build that it is compiled in; no row can tell."""
     (entry,) = call.entries
     if entry.options.get("pull_request") is not True:
         return
     metadata = call.metadata
-    if metadata.ci in _NOT_GITHUB:
+    if not on_github(metadata):
+        where = f"at {metadata.host}" if metadata.host else f"not known in this build of {metadata.ci}"
         yield Complaint(
             path=("options", "pull_request"),
-            message=f"this build is {metadata.ci}'s, and TesterArmy knows pull requests of GitHub alone",
+            message=f"the repository is {where}, and TesterArmy knows pull requests of GitHub alone",
             hint="name a group in category_ids instead",
         )
         return

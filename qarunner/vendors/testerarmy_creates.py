@@ -13,7 +13,7 @@ from qarunner.secret import canonical
 from qarunner.vendors import answers
 from qarunner.vendors.api import RemoteRun, Request, use
 from qarunner.vendors.testerarmy_builds import APP_ID, NEED, filename_of
-from qarunner.vendors.testerarmy_kinds import Kind, kind_of
+from qarunner.vendors.testerarmy_kinds import Kind, kind_of, on_github
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ def _group(entry: Entry, metadata: Metadata) -> Json:
             "environment": entry.options.get("environment_label"),
             "mobile": _mobile(entry),
             "commitSha": metadata.commit,
-            "prNumber": metadata.pr_number,
+            "prNumber": metadata.pr_number if on_github(metadata) else None,
         }
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from qarunner.cursor import Json
+    from qarunner.vendors.api import Metadata
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _UUID = re.compile(UUID_PATTERN)
@@ -36,6 +37,14 @@ def kind_of(selections: Container[str], options: Mapping[str, object]) -> Kind |
     if SelectionKind.TEST_IDS in selections:
         return Kind.TEST
     return Kind.GROUP if SelectionKind.CATEGORY_IDS in selections else None
+
+
+def on_github(metadata: Metadata) -> bool:
+    """Whether the build's pull request is one of GitHub's: the only provider that is documented.
+
+    By the repository's host where that is known, else by the CI: most of them build the repositories of any host.
+    """
+    return metadata.host == "github" if metadata.host else metadata.ci in {None, "github"}
 
 
 def is_open(value: object) -> TypeGuard[str]:

@@ -58,6 +58,8 @@ def test_a_push_on_github(tmp_path: Path) -> None:
         sha=HEAD,
         branch="feature/x",
         repository="acme/shop",
+        host="github",
+        run_id="77",
     )
     assert build.git["short_sha"] == HEAD[:7]
     assert build.metadata.ref == "feature/x"
@@ -115,7 +117,13 @@ def test_a_tag_on_github(tmp_path: Path) -> None:
 def test_a_branch_on_gitlab(tmp_path: Path) -> None:
     environ = {**GITLAB, "CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": ""}
     expected = Build(
-        name="gitlab", url="https://gitlab.test/j/1", event="push", sha=HEAD, branch="main", repository="acme/web/shop"
+        name="gitlab",
+        url="https://gitlab.test/j/1",
+        event="push",
+        sha=HEAD,
+        branch="main",
+        repository="acme/web/shop",
+        host="gitlab",
     )
     assert read_build(environ, tmp_path) == expected
 
@@ -147,7 +155,7 @@ SYSTEMS = {
             "GIT_BRANCH": "origin/main",
             "GIT_URL": "git@h:acme/shop.git",
         },
-        Build(name="jenkins", url="https://j.test/1", sha=HEAD, branch="main", repository="acme/shop"),
+        Build(name="jenkins", url="https://j.test/1", sha=HEAD, branch="main", repository="acme/shop", host="h"),
     ),
     "jenkins pull request": (
         {
@@ -157,15 +165,17 @@ SYSTEMS = {
             "GIT_BRANCH": "PR-9",
             "GIT_URL": "https://h/acme/shop",
         },
-        Build(name="jenkins", event="pull_request", pr_number=9, sha=HEAD, branch="fix", repository="acme/shop"),
+        Build(
+            name="jenkins", event="pull_request", pr_number=9, sha=HEAD, branch="fix", repository="acme/shop", host="h"
+        ),
     ),
     "jenkins tag": (
         {"GIT_COMMIT": HEAD, "TAG_NAME": "v1", "GIT_BRANCH": "v1", "GIT_URL": "https://h/acme/shop"},
-        Build(name="jenkins", sha=HEAD, tag="v1", repository="acme/shop"),
+        Build(name="jenkins", sha=HEAD, tag="v1", repository="acme/shop", host="h"),
     ),
     "jenkins multibranch": (
         {"GIT_COMMIT": HEAD, "BRANCH_NAME": "main", "GIT_URL": "https://h/acme/shop"},
-        Build(name="jenkins", sha=HEAD, branch="main", repository="acme/shop"),
+        Build(name="jenkins", sha=HEAD, branch="main", repository="acme/shop", host="h"),
     ),
     "circleci": (
         {
@@ -184,6 +194,7 @@ SYSTEMS = {
             sha=HEAD,
             branch="fix",
             repository="acme/shop",
+            host="github",
         ),
     ),
     "azure pull request": (
@@ -229,6 +240,7 @@ SYSTEMS = {
             sha=HEAD,
             branch="fix",
             repository="acme/shop",
+            host="bitbucket.org",
         ),
     ),
     "buildkite": (
@@ -240,7 +252,7 @@ SYSTEMS = {
             "BUILDKITE_REPO": "git@github.com:acme/shop.git",
             "BUILDKITE_SOURCE": "webhook",
         },
-        Build(name="buildkite", event="webhook", sha=HEAD, branch="main", repository="acme/shop"),
+        Build(name="buildkite", event="webhook", sha=HEAD, branch="main", repository="acme/shop", host="github"),
     ),
 }
 MARKERS = {
@@ -293,7 +305,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 def test_without_a_ci_system_git_is_asked(repository: Repository) -> None:
     repository("remote", "add", "origin", "https://github.com/acme/shop.git")
-    assert read_build({}, repository.folder) == Build(sha=repository.sha, branch="main", repository="acme/shop")
+    assert read_build({}, repository.folder) == Build(
+        sha=repository.sha, branch="main", repository="acme/shop", host="github"
+    )
     deeper = repository.folder / "deeper"
     deeper.mkdir()
     assert read_build({}, deeper).sha == repository.sha
@@ -317,9 +331,80 @@ def test_a_branch_need_not_be_utf_8(repository: Repository) -> None:
 def test_git_completes_what_a_ci_system_leaves_out(repository: Repository) -> None:
     repository("remote", "add", "origin", "ssh://git@github.com:22/acme/shop")
     build = read_build({"CIRCLECI": "1"}, repository.folder)
-    assert build == Build(name="circleci", sha=repository.sha, branch="main", repository="acme/shop")
+    assert build == Build(name="circleci", sha=repository.sha, branch="main", repository="acme/shop", host="github")
     other = read_build({"CIRCLECI": "1", "CIRCLE_SHA1": HEAD}, repository.folder)
     assert (other.sha, other.branch) == (HEAD, None), "the branch that is checked out is not that commit's"
+
+
+@pytest.mark.parametrize(
+    ("environ", "host"),
+    [
+        ({**GITHUB, "GITHUB_SERVER_URL": "https://github.acme.test"}, "github"),
+        ({**GITHUB, "GITEA_ACTIONS": "true", "GITHUB_SERVER_URL": "https://codeberg.org"}, "codeberg.org"),
+        ({**GITLAB, "CI_SERVER_HOST": "gitlab.acme.test"}, "gitlab.acme.test"),
+        (
+            {"JENKINS_URL": "u", "GIT_URL": "git@github.com:a/b", "CHANGE_URL": "https://bitbucket.org/a/b/9"},
+            "bitbucket.org",
+        ),
+        ({"CIRCLECI": "1", "CIRCLE_PULL_REQUEST": "https://bitbucket.org/a/b/pull-requests/9"}, "bitbucket.org"),
+        ({"CIRCLECI": "1", "CIRCLE_REPOSITORY_URL": "git@github.com:a/b.git"}, "github"),
+        (
+            {"TF_BUILD": "1", "BUILD_REPOSITORY_PROVIDER": "TfsGit", "BUILD_REPOSITORY_URI": "https://dev.azure.com/a"},
+            "dev.azure.com",
+        ),
+        ({"TF_BUILD": "1", "BUILD_REPOSITORY_PROVIDER": "TfsGit"}, "tfsgit"),
+        ({"TF_BUILD": "1", "BUILD_REPOSITORY_PROVIDER": "GitHub"}, "github"),
+        (
+            {"BUILDKITE": "1", "BUILDKITE_PIPELINE_PROVIDER": "github_enterprise", "BUILDKITE_REPO": "git@g:a/b"},
+            "github",
+        ),
+        ({"BUILDKITE": "1", "BUILDKITE_PIPELINE_PROVIDER": "bitbucket"}, "bitbucket"),
+        ({"BUILDKITE": "1", "BUILDKITE_REPO": "https://u:hunt@er2/hunter2@github.com/a/b"}, None),
+        ({"JENKINS_URL": "u"}, None),
+    ],
+)
+def test_who_keeps_the_repository(
+    environ: dict[str, str], host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert read_build(environ, tmp_path).metadata.host == host
+
+
+@pytest.mark.parametrize("shallow", [False, True])
+def test_without_the_event_the_head_is_the_merge_commits_second_parent(repository: Repository, shallow: bool) -> None:  # noqa: FBT001  a case
+    repository("checkout", "-q", "-b", "fix")
+    repository("commit", "-q", "--allow-empty", "-m", "head")
+    head = repository("rev-parse", "HEAD")
+    repository("checkout", "-q", "main")
+    repository("commit", "-q", "--allow-empty", "-m", "base\n\nparent " + "c" * 40)
+    repository("merge", "-q", "--no-ff", "-m", "merge", "fix")
+    folder, merge = repository.folder, repository("rev-parse", "HEAD")
+    if shallow:
+        folder = repository.folder / "clone"
+        repository("clone", "-q", "--depth", "1", repository.folder.as_uri(), str(folder))
+    environ = {
+        **GITHUB,
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_SHA": merge,
+        "GITHUB_REF": "refs/pull/12/merge",
+        "GITHUB_EVENT_PATH": "/none",
+    }
+    build = read_build(environ, folder)
+    assert (build.sha, build.remark) == (head, None)
+
+
+@pytest.mark.parametrize(("event", "ref"), [("pull_request", "refs/pull/1/merge"), ("pull_request_target", "main")])
+def test_a_head_that_nobody_tells_is_said(event: str, ref: str, tmp_path: Path) -> None:
+    environ = {**GITHUB, "GITHUB_EVENT_NAME": event, "GITHUB_SHA": MERGE, "GITHUB_REF": ref}
+    build = read_build(environ, tmp_path)
+    assert build.sha == MERGE
+    assert "tells no head commit" in (build.remark or "")
+    assert read_build({**environ, "GITHUB_EVENT_NAME": "push"}, tmp_path).remark is None
+
+
+def test_azure_without_its_address_has_no_page(tmp_path: Path) -> None:
+    environ = {"TF_BUILD": "True", "BUILD_BUILDID": "4", "SYSTEM_TEAMPROJECT": "shop"}
+    assert read_build(environ, tmp_path).url is None
 
 
 def test_a_folder_without_git_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
