@@ -76,5 +76,9 @@ class OverBudget(UserError):  # noqa: N818  a state, not a fault: exit 6
     code = ExitCode.BUDGET
 
 
+class Unwritten(UserError):  # noqa: N818  a state, not a fault: never exit 0
+    """Nobody can read the result: stdout takes it no more."""
+
+
 class RunFolderError(UserError):
     """A run's folder is missing, locked, unreadable or cannot be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -11,7 +12,7 @@ import typer
 
 from qarunner import __version__
 from qarunner.cli import options as opt
-from qarunner.errors import ExitCode, UserError
+from qarunner.errors import ExitCode, Unwritten, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ app = typer.Typer(
 _CommandLineError = cast(
     "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 )
+_FULL = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG})
 _BROKEN_PIPE = 141  # as a shell reports a process that wrote to a closed pipe; above all, not 0
 
 
@@ -143,7 +145,7 @@ def apply(
         rehearse=rehearse,
         scenario=scenario,
     )
-    return _guarded(console, lambda: applying.apply(console, os.environ, given, order))
+    return _guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
 
 
 @app.command()
@@ -187,6 +189,7 @@ def resume(
             resubmit=tuple(resubmit or ()),
             drop=tuple(drop or ()),
         ),
+        concludes=True,
     )
 
 
@@ -221,9 +224,10 @@ def explain(
 @app.command()
 def schema() -> int:
     """Print the JSON Schema of the manifest, for editors and other tools."""
+    from qarunner.cli.console import open_console
     from qarunner.manifest.schema import text
 
-    sys.stdout.write(text())
+    open_console(os.environ).result(text().rstrip("\n"))
     return ExitCode.OK
 
 
@@ -247,13 +251,22 @@ def emulator(context: typer.Context) -> int:
     return run_emulator(context.args)
 
 
-def _guarded(console: Console, body: Callable[[], int]) -> int:
-    """Errors of a command that has a console of its own are shown through it."""
+def _guarded(console: Console, body: Callable[[], int], *, concludes: bool = False) -> int:
+    """Errors of a command that has a console of its own are shown through it, with a last line where it `concludes`."""
     try:
         return int(body())
     except UserError as error:
+        return _failed(console, error, concludes=concludes)
+
+
+def _failed(console: Console, error: UserError, *, concludes: bool) -> int:
+    try:
         console.failure(error)
-        return int(error.code)
+    except Unwritten as also:  # of stdout; what stands on stderr is all there is
+        console.warn(f"qarunner: error: {also.message}")
+    if concludes:
+        console.stopped(error)
+    return int(error.code)
 
 
 def main() -> None:
@@ -263,33 +276,71 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
     """Runs one command line and returns its exit code."""
     try:
-        return _run(arguments)
+        return _written(_run(arguments))
     except UserError as error:
         from qarunner.cli.console import open_console
 
-        open_console(os.environ).failure(error)
-        return int(error.code)
+        return _failed(open_console(os.environ), error, concludes=_concludes(arguments))
+    except SystemExit as error:  # argparse's own end
+        return _written(error.code if isinstance(error.code, int) else int(ExitCode.OK))
     except KeyboardInterrupt:
-        return int(ExitCode.INTERRUPTED)
+        return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except BrokenPipeError:
         # The reader of our output has gone; a second failure at the interpreter's exit would only add noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  the last boundary: everything else is a bug of ours
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            return _unwritten(error)
         from qarunner.cli.crash import report_crash
 
         return report_crash(error, os.environ)
+
+
+def _written(code: int) -> int:
+    """The code, unless stdout is lost and it would be 0. Said now: at its exit, the interpreter would make it 120."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return code or _unwritten(error)
+    return code
+
+
+def _unwritten(error: OSError) -> int:
+    from qarunner.cli.console import open_console, silence, unwritten
+
+    silence(sys.stdout)
+    if isinstance(error, BrokenPipeError):  # whoever closed the pipe wants no word of it either
+        return _BROKEN_PIPE
+    open_console(os.environ).failure(unwritten(error))
+    return int(ExitCode.USAGE)
+
+
+def _concludes(arguments: list[str]) -> bool:
+    return arguments[:1] in (["apply"], ["resume"])
+
+
+def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
+    """The last line of an apply that never came to its own."""
+    if _concludes(arguments):
+        from qarunner.cli.console import open_console
+
+        # The line that was not understood may have asked for data on stdout, where no sentence belongs.
+        as_data = "json" in arguments or "--output=json" in arguments
+        open_console(os.environ, output="json" if as_data else "text").conclude(f"qarunner: exit {int(code)}: {why}")
+    return int(code)
 
 
 def _run(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort:
-        return int(ExitCode.INTERRUPTED)
+        return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except _CommandLineError as error:
         error.show()
-        return int(ExitCode.USAGE)
+        return _stopped(arguments, ExitCode.USAGE, error.format_message())
     return int(result) if isinstance(result, int) else int(ExitCode.OK)

@@ -58,7 +58,7 @@ class Order:
 
 def apply(console: Console, environ: Mapping[str, str], given: Given, order: Order) -> ExitCode:
     """Everything that can be wrong is looked for before the first request leaves."""
-    from qarunner.cli.session import Settings, new_run_id, start  # noqa: PLC0415  requests and threads
+    from qarunner.cli.session import Settings, connect, new_run_id, start  # noqa: PLC0415  requests and threads
 
     options, reports = order.options(), reporting.wanted(order.reports)
     run_id = _checked_id(order.run_id) if order.run_id else new_run_id(time.time())
@@ -77,10 +77,12 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         settings = Settings(
             environ=environ, runs_dir=order.runs_dir, reports=reports, options=options, rehearsal=order.rehearse
         )
+        # Before a run is spoken of: without a credential there is none.
+        transport = connect(plan, environ, found.secrets)
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
         console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
-        return start(plan, found.secrets, settings, console, run_id)
+        return start(plan, transport, settings, console, run_id)
 
 
 def _within(plan: Plan, most: int | None) -> None:
@@ -109,7 +111,7 @@ def resume(
     drop: tuple[str, ...],
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    from qarunner.cli.session import Settings, go_on  # noqa: PLC0415
+    from qarunner.cli.session import Settings, connect, go_on  # noqa: PLC0415
 
     options, reports = order.options(), reporting.wanted(order.reports)
     environ = inputs.with_env_files(environ, env_files)
@@ -125,8 +127,9 @@ def resume(
     decisions = _decisions(run, resubmit, drop)
     settings = Settings(environ=environ, runs_dir=order.runs_dir, reports=reports, options=options)
     secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
+    transport = connect(plan, environ, secrets)
     console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
-    return go_on(folder, plan, secrets, settings, console, lambda _: decisions)
+    return go_on(folder, plan, transport, settings, console, lambda _: decisions)
 
 
 def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from qarunner.diagnostics import Severity
-from qarunner.errors import ManifestError, UserError
+from qarunner.errors import ManifestError, Unwritten, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,8 @@ class Console:
     colour_err: bool = False
     quiet: bool = False
     verbose: bool = False
+    lost: bool = False
+    """Whether stdout has failed, so that what must be read goes to stderr."""
 
     @property
     def live(self) -> bool:
@@ -45,12 +47,37 @@ class Console:
         return self.colour_err and self.err.isatty() and self.output == "text" and not self.quiet
 
     def result(self, text: str) -> None:
-        """A line of the result. Whoever closed the pipe does not want it; the exit code still counts."""
+        """A line of the result. Whoever closed the pipe does not want it; the exit code still counts.
+
+        Unwritten where it fails for another reason, such as a full disk.
+        """
         try:
             self.out.write(text + "\n")
             self.out.flush()
         except BrokenPipeError:
-            _silence(self.out)
+            silence(self.out)
+        except OSError as error:
+            silence(self.out)
+            self.lost = True
+            raise unwritten(error) from error
+
+    def conclude(self, text: str) -> bool:
+        """The last line of an apply: on stdout, unless that holds data alone. False if stdout does not take it."""
+        if self.output != "json" and not self.lost:
+            try:
+                self.result(text)
+            except Unwritten as error:
+                self.warn(f"qarunner: error: {error.message}")
+            else:
+                return True
+        self.warn(text)
+        return not self.lost
+
+    def stopped(self, error: UserError) -> None:
+        """The last line of an apply that an error ended."""
+        found = len(error.diagnostics) if isinstance(error, ManifestError) else 0
+        reason = f"{found} {'problem' if found == 1 else 'problems'} in the manifest" if found else error.message
+        self.conclude(f"qarunner: exit {int(error.code)}: {inert(reason)}")
 
     def note(self, text: str) -> None:
         """Progress: on stderr, in one piece."""
@@ -63,7 +90,7 @@ class Console:
             self.err.write(text + "\n")
             self.err.flush()
         except OSError:
-            _silence(self.err)
+            silence(self.err)
 
     def style(self, text: str, *styles: str, err: bool = False) -> str:
         if not (self.colour_err if err else self.colour_out):
@@ -202,7 +229,11 @@ def inert(text: str) -> str:
     return _COMMAND.sub(lambda match: " ".join(match[0]), line)
 
 
-def _silence(stream: TextIO) -> None:
+def unwritten(error: OSError) -> Unwritten:
+    return Unwritten(f"stdout: cannot be written: {error.strerror or error}")
+
+
+def silence(stream: TextIO) -> None:
     """What is left in the buffer would fail again at the interpreter's exit, and change the exit code."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

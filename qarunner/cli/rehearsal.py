@@ -48,7 +48,7 @@ def run_emulator(arguments: Sequence[str]) -> int:
         from qarunner.emulator.__main__ import main  # noqa: PLC0415  an extra
     except ImportError as error:
         raise _missing(error) from error
-    return main(list(arguments))
+    return main(list(arguments), called="qarunner emulator")
 
 
 def _missing(error: ImportError) -> UserError:

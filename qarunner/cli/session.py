@@ -25,7 +25,7 @@ from qarunner.engine.settle import LOST_ANSWER
 from qarunner.engine.state import Phase, Run, advance, fold
 from qarunner.engine.transport import Transport
 from qarunner.engine.workers import SystemClock, Workers
-from qarunner.errors import ExitCode, RunFolderError, UserError
+from qarunner.errors import ExitCode, RunFolderError, Unwritten, UserError
 from qarunner.plan.model import to_json
 from qarunner.report.summary import summarise
 from qarunner.vendors import registry
@@ -94,9 +94,8 @@ def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, st
     return default, "the vendor's own URL"
 
 
-def start(plan: Plan, values: Mapping[str, str], settings: Settings, console: Console, run_id: str) -> ExitCode:
+def start(plan: Plan, transport: Transport, settings: Settings, console: Console, run_id: str) -> ExitCode:
     """A new run from its plan to its end."""
-    transport = connect(plan, settings.environ, values)
     journal = Journal.create(settings.runs_dir / run_id, to_json(plan))
     with journal:
         run = Run.of(plan)
@@ -118,13 +117,12 @@ def start(plan: Plan, values: Mapping[str, str], settings: Settings, console: Co
 def go_on(
     folder: Path,
     plan: Plan,
-    values: Mapping[str, str],
+    transport: Transport,
     settings: Settings,
     console: Console,
     decisions: Callable[[Run], list[tuple[str, bool]]],
 ) -> ExitCode:
     """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs."""
-    transport = connect(plan, settings.environ, values)
     journal, events = Journal.reopen(folder)
     with journal:
         run = fold(plan, events)
@@ -214,7 +212,10 @@ class _Session:
         self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
         problems = reporting.write(summary, (own, *self._settings.reports))
-        show(self._console, summary, self._journal.folder)
+        try:
+            show(self._console, summary, self._journal.folder)
+        except Unwritten as error:
+            self._console.warn(f"qarunner: error: {error.message}")
         for problem in problems:
             self._console.warn(f"qarunner: error: {problem}")
         return concluded(self._console, summary, unwritten=len(problems))
@@ -226,16 +227,16 @@ def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode
 
     code = summary.exit_code
     text = headline(summary)
-    if unwritten and code is ExitCode.OK:
+    if (unwritten or console.lost) and code is ExitCode.OK:
         code = ExitCode.USAGE
         text = text.replace("exit 0", f"exit {int(code)}", 1)
     if unwritten:
-        text += f"; {unwritten} reports not written"
-    if console.output == "json":
-        console.warn(text)
-    else:
-        console.result(text)
-    return code
+        text += f"; {unwritten} {'report' if unwritten == 1 else 'reports'} not written"
+    if console.lost:
+        text += "; stdout cannot be written"
+    if console.conclude(text) or code is not ExitCode.OK:
+        return code
+    return Unwritten.code
 
 
 @contextlib.contextmanager

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, called: str = "python -m qarunner.emulator") -> int:
     """Runs the program; 0 after a signal, 2 for a scenario or an address that cannot be used."""
-    options = _parser().parse_args(arguments)
+    options = _parser(called).parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m qarunner.emulator",
+        prog=called,
         description="Serve emulations of the vendors' APIs on loopback, and print the environment that leads to them.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")

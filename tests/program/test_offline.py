@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+
+from tests.program.conftest import PROGRAM
 
 if TYPE_CHECKING:
     from tests.program.conftest import Stage
@@ -141,10 +144,59 @@ def test_help_and_version(stage: Stage) -> None:
     assert stage.run("--version").out.startswith("qarunner ")
     ended = stage.run("--help")
     assert ended.code == 0, ended
+    assert "usage: qarunner emulator " in stage.run("emulator", "--help").out
     for command in ("validate", "plan", "apply", "resume", "report", "schema", "vendors", "emulator"):
         assert command in ended.out
     wrong = stage.run("aply")
     assert wrong.code == 2, wrong
+
+
+# --- the last line, and a stdout that takes nothing -------------------------------------------------------------------
+
+
+def test_an_apply_that_never_began_ends_with_its_code_and_why(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), name="good.yml")
+    stage.commit(stage.doksi("login", timeout="soon"), name="bad.yml")
+    for words, code, last in (
+        (("apply", "bad.yml"), 2, "1 problem in the manifest"),
+        (("apply", "good.yml", "--select", "other"), 3, "--select chose none of 1 entries"),
+        (("apply", "good.yml", "--max-tests", "0"), 6, "the plan runs 1 tests, --max-tests allows 0; nothing was sent"),
+        (("apply", "good.yml", "--nope"), 2, "No such option: --nope"),
+        (("apply", "good.yml", "--allow-secret", ""), 2, "--allow-secret '': names no variable"),
+        (("resume", "nobody"), 2, "no run nobody in .qarunner/runs"),
+    ):
+        ended = stage.run(*words)
+        assert ended.code == code, ended
+        assert ended.last == f"qarunner: exit {code}: {last}"
+        as_data = stage.run(*words, "--output", "json")
+        assert as_data.err.splitlines()[-1] == f"qarunner: exit {code}: {last}"
+        assert json.loads(as_data.out or "{}") is not None
+    assert stage.sent() == []
+
+
+def test_without_a_credential_there_is_no_run_to_speak_of(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    ended = stage.run("apply", DOKSI_API_KEY=None)
+    assert ended.code == 2, ended
+    assert ended.last == "qarunner: exit 2: no credential: DOKSI_API_KEY (Doksi) not set"
+    assert "vendor run" not in ended.err
+    assert not (stage.folder / ".qarunner").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_stdout_that_is_full_is_an_error_and_never_green(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    commands = (["--version"], ["--help"], ["validate"], ["plan"], ["schema"], ["vendors"], ["apply"])
+    with Path("/dev/full").open("w") as full:
+        for words in commands:
+            done = subprocess.run(  # noqa: PLW1510  it fails
+                [PROGRAM, *words], cwd=stage.folder, env=stage.environ, stdout=full, stderr=subprocess.PIPE, text=True
+            )
+            assert done.returncode == 2, done
+            assert "stdout: cannot be written: " in done.stderr, done
+            assert "bug" not in done.stderr, done
+            last = done.stderr.splitlines()[-1]
+            assert words != ["apply"] or last == "qarunner: exit 2: 1 passed; stdout cannot be written"
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------

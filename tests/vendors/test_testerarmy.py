@@ -262,12 +262,17 @@ def test_a_build_that_is_no_pull_request_is_said_so_before_anything_is_sent(meta
     assert "pull-request builds alone" in (complaint.hint or "")
 
 
-@pytest.mark.parametrize("ci", ["gitlab", "bitbucket"])
-def test_a_merge_request_of_another_host_is_not_passed_off_as_a_pull_request_of_github(ci: str) -> None:
-    metadata = Metadata(commit="abc", pr_number=44, ci=ci)
+@pytest.mark.parametrize(
+    "where",
+    [{"ci": "gitlab"}, {"ci": "jenkins"}, {"ci": "circleci", "host": "bitbucket.org"}, {"host": "git.acme.test"}],
+)
+def test_a_merge_request_of_another_host_is_not_passed_off_as_a_pull_request_of_github(where: dict[str, str]) -> None:
+    metadata = Metadata(commit="abc", pr_number=44, **where)
     call = Call(entries=(entry(None, options={"pull_request": True}),), settings={"project": "shop"}, metadata=metadata)
     (complaint,) = VENDOR.check_call(call)
     assert "GitHub alone" in complaint.message
+    group = VENDOR.submit(Call(entries=(entry(SelectionKind.CATEGORY_IDS, GROUP),), metadata=metadata)).body
+    assert group == {"platform": "web", "commitSha": "abc"}, "nor is its number"
 
 
 def test_a_pull_request_is_told_in_its_own_words() -> None:
