@@ -98,6 +98,7 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
         case ev.RunCancelled():
             state = run.jobs[event.job]
             how = "cancelled" if event.message is None else f"could not be cancelled: {event.message}"
+            how = "is over" if event.over else how
             return f"{_entries(state)}: {state.job.vendor} run {event.run} {how}"
         case ev.EntryClosed():
             sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
-from qarunner.engine.machine import cancel_request, refusal_of
+from qarunner.engine.machine import cancel_all_request, cancel_request, refusal_of
 from qarunner.engine.making import ask_again
 from qarunner.engine.outcomes import merge
 from qarunner.engine.pacing import Kind
@@ -15,7 +15,7 @@ from qarunner.engine.state import Phase
 from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from qarunner.engine.lane import Lane
     from qarunner.engine.machine import Answer
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 CANCEL_TRIES = 3
 OVER = frozenset({404, 409, 410})
 """Answers to a cancel that say that there is nothing to cancel: asking again would not change it."""
-INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
 
 
 class Closer:
     """Ends what has to end. `job_over` is told of a job of which no entry is open any more.
 
-    `expired` are the entries whose time is up; `closing`: the time of the whole apply is.
+    `look` asks for what a run that is over says. `expired` are the entries whose time is up; `closing`: that of the
+    whole apply is.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class Closer:
         record: Callable[[ev.Event], None],
         clock: Clock,
         job_over: Callable[[JobState], None],
+        look: Callable[[JobState, RunState], None],
     ) -> None:
         self._run = run
         self._lanes = lanes
         self._record = record
         self._clock = clock
         self._job_over = job_over
+        self._look = look
         self._entries: Mapping[str, Entry] = run.plan.entry_map()
         self.expired: set[str] = set()
         self.closing = False
@@ -135,33 +137,62 @@ class Closer:
     # --- cancelling ---------------------------------------------------------------------------------------------------
 
     def put_cancels(self, state: JobState, now: float) -> None:
-        """Asks the vendor to stop the job's runs, where it can be asked."""
-        lane = self._lane(state)
-        for run in state.runs.values():
-            request = cancel_request(lane.vendor, self._call(state), run.remote) if run.live else None
+        """Asks the vendor to stop the job's runs, where it can be asked: all at once, or each by itself."""
+        live = [run for run in state.runs.values() if run.live]
+        remotes = [run.remote for run in live]
+        request = cancel_all_request(self._lane(state).vendor, self._call(state), remotes) if live else None
+        if request is None:
+            self._cancel_each(state, live, now)
+        else:
+            self._put(Task(kind=Kind.CANCEL, job=state, request=request), now)
+
+    def _cancel_each(self, state: JobState, runs: Iterable[RunState], now: float) -> None:
+        for run in runs:
+            request = cancel_request(self._lane(state).vendor, self._call(state), run.remote)
             if request is not None:
-                self._cancels[state.job.id] += 1
-                lane.put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
+                self._put(Task(kind=Kind.CANCEL, job=state, run=run, request=request), now)
+
+    def _put(self, task: Task, due: float) -> None:
+        self._cancels[task.job.job.id] += 1
+        self._lane(task.job).put(task, due)
 
     def cancelling(self, state: JobState) -> bool:
         """Whether the vendor has still to answer a cancel of the job's."""
         return self._cancels[state.job.id] > 0
 
     def settle_cancel(self, task: Task, answer: Answer) -> None:
-        run = task.run
-        assert run is not None  # noqa: S101  a cancel has a run
-        if isinstance(answer, Reply):
-            message = None if answer.ok else refusal_of(self._lane(task.job).vendor, answer).message
-        else:
-            message = answer.message
+        """Takes the answer to a cancel; what it tells of runs is written down once it is the last one."""
+        state, now = task.job, self._clock.now()
+        done = isinstance(answer, Reply) and answer.ok
         over = isinstance(answer, Reply) and answer.status in OVER
-        if message is not None and not over and ask_again(answer) and task.sends < CANCEL_TRIES:
-            self._lane(task.job).put(task, self._clock.now() + 1.0)
+        if not done and not over and ask_again(answer) and task.sends < CANCEL_TRIES:
+            self._lane(state).put(task, now + 1.0)
             return
-        wall = self._clock.wall()
-        self._cancels[task.job.job.id] -= 1
-        self._record(ev.RunCancelled(at=wall, job=task.job.job.id, run=run.remote.id, message=message))
-        if message is None and not any(other.live for other in task.job.runs.values()):
-            self.close_entries(task.job, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
-        elif not self.cancelling(task.job):
-            self._job_over(task.job)
+        self._cancels[state.job.id] -= 1
+        if task.run is not None:
+            message = None if done or over else self._words(state, answer)
+            self._stopped(state, task.run, message=message, over=over)
+        else:
+            live = [run for run in state.runs.values() if run.live]
+            if not done:
+                self._cancel_each(state, live, now)
+                return
+            for run in live:  # some may have been over before
+                self._stopped(state, run, message=None, over=True)
+        self._after_cancel(state)
+
+    def _words(self, state: JobState, answer: Answer) -> str:
+        return refusal_of(self._lane(state).vendor, answer).message if isinstance(answer, Reply) else answer.message
+
+    def _stopped(self, state: JobState, run: RunState, *, message: str | None, over: bool) -> None:
+        at, job, name = self._clock.wall(), state.job.id, run.remote.id
+        self._record(ev.RunCancelled(at=at, job=job, run=name, message=message, over=over))
+        if over and run.followed and self._run.open_entries(state):
+            # What was paid for and is over has a result.
+            self._look(state, run)
+
+    def _after_cancel(self, state: JobState) -> None:
+        if not any(run.followed for run in state.runs.values()):
+            self.close_job(state)
+        elif not self.cancelling(state):
+            self._job_over(state)

@@ -156,11 +156,15 @@ class RunGivenUp(_Event, frozen=True, kw_only=True):
 
 
 class RunCancelled(_Event, frozen=True, kw_only=True):
-    """A run was asked to stop at the vendor; `message` says why the vendor would not."""
+    """A run was asked to stop at the vendor; `message` says why the vendor would not.
+
+    `over`: it has ended, by this or before, and only its status can tell which.
+    """
 
     run: str
     job: str
     message: str | None = None
+    over: bool = False
 
 
 class EntryClosed(_Event, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ class Task:
     sends: int = 0
     polls: int = 0
     best_effort: bool = False
+    last: bool = False
+    """Of a read: the look at a run that is over, which also an interruption waits for."""
     maybe: bool = False
     """Of a create: whether one of its sends may have made a run."""
 

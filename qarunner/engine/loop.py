@@ -104,7 +104,7 @@ class Engine:
             hung = self._gives_up_at is not None and self._clock.now() >= self._gives_up_at
             return hung or not any(self._awaited(task) for task in self._flying.values())
         wanted = any(_matters(task) for task in self._flying.values())
-        wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE) for lane in self._lanes.values())
+        wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE, Kind.READ) for lane in self._lanes.values())
         return not wanted or self._clock.now() >= self._stops_at
 
     def _awaited(self, task: Task) -> bool:
@@ -212,4 +212,4 @@ class Engine:
 
 def _matters(task: Task) -> bool:
     """Whether an interrupted apply waits for an answer: it may tell of something that has to be ended."""
-    return task.kind not in {Kind.READ, Kind.UPLOAD}
+    return task.last or task.kind not in {Kind.READ, Kind.UPLOAD}

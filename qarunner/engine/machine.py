@@ -261,6 +261,14 @@ def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None
         return None
 
 
+def cancel_all_request(vendor: Vendor, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+    """The request that stops all runs of a create at once, if the vendor has one."""
+    try:
+        return typed(vendor.cancel_all(call, runs), Request, type(None))
+    except BUGS:  # each can be stopped by itself
+        return None
+
+
 BUGS = (Exception, SystemExit)
 """What an adapter's bug looks like. One that ended the program would choose its exit code, which may be 0."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
-from qarunner.engine.closing import INTERRUPTED, Closer
+from qarunner.engine.closing import Closer
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import (
     Again,
@@ -23,7 +23,7 @@ from qarunner.engine.machine import (
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Trouble
 from qarunner.engine.resources import Preparer
-from qarunner.engine.state import Phase
+from qarunner.engine.state import INTERRUPTED, Phase
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict, fill
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Settler:
         self.deadlines: list[tuple[float, str]] = []
         self.stopping = False
         self._leave = False
-        self.closer = Closer(run, lanes, record, clock, self._job_over)
+        self.closer = Closer(run, lanes, record, clock, self._job_over, self._look)
         self.preparer = Preparer(
             run=run,
             lanes=lanes,
@@ -156,6 +156,14 @@ class Settler:
             self._refuse(state, run, request)
         else:
             lane.put(Task(kind=Kind.READ, job=state, run=run, request=request, poll=request), due)
+
+    def _look(self, state: JobState, run: RunState) -> None:
+        """Asks once more for a run that is over, also while the apply stops: what it says was paid for."""
+        lane = self._lane(state)
+        request = poll_request(lane.vendor, self._call(state), run.remote)
+        if not isinstance(request, Never):
+            task = Task(kind=Kind.READ, job=state, run=run, request=request, poll=request, last=True)
+            lane.put(task, self._clock.now())
 
     def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
         refusal = never.refusal
@@ -277,7 +285,7 @@ class Settler:
             now=wall,
             best_effort=task.best_effort,
         )
-        if self.stopping and not isinstance(meaning, Finished):
+        if self.stopping and not (isinstance(meaning, Finished) or (task.last and isinstance(meaning, More))):
             return
         match meaning:
             case Running():

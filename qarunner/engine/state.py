@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, assert_never
 from qarunner.engine import events as ev
 from qarunner.engine.resource_state import ResourceState
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Cause, Outcome, RemoteRun
+from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.BUG})
 """What a resume tries again: the reason may be gone, and none of these can have made a second run."""
+
+
+INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
 
 
 class Phase(StrEnum):
@@ -44,20 +47,24 @@ class RunState:
     finished_at: float | None = None
     given_up: Outcome | None = None
     cancelled: bool = False
+    over: bool = False
 
     @property
     def live(self) -> bool:
         """Whether the vendor still works on it, as far as we know."""
-        return self.outcomes is None and not self.cancelled
+        return self.outcomes is None and not self.cancelled and not self.over
 
     @property
     def followed(self) -> bool:
         """Whether it is still asked for."""
-        return self.live and self.given_up is None
+        return self.outcomes is None and not self.cancelled and self.given_up is None
 
     def outcome_of(self, entry: str) -> Outcome | None:
         """What it says of an entry of its job, if it says anything."""
-        return self.given_up if self.outcomes is None else self.outcomes.get(entry)
+        if self.outcomes is not None:
+            return self.outcomes.get(entry)
+        stopped = Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED) if self.cancelled else None
+        return self.given_up or stopped
 
 
 @dataclass(slots=True, kw_only=True)
@@ -171,8 +178,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RunGivenUp():
             run.jobs[event.job].runs[event.run].given_up = event.outcome
         case ev.RunCancelled():
-            if event.message is None:
-                run.jobs[event.job].runs[event.run].cancelled = True
+            _stopped(run.jobs[event.job].runs[event.run], event)
         case ev.EntryClosed():
             run.closed[event.entry] = event.outcome
             run.closed_at[event.entry] = event.at
@@ -210,6 +216,11 @@ def _resumed(run: Run) -> None:
 def _polled(remote: RunState, event: ev.Polled) -> None:
     remote.note = remote.word = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
+
+
+def _stopped(remote: RunState, event: ev.RunCancelled) -> None:
+    remote.over = remote.over or event.over
+    remote.cancelled = remote.cancelled or (event.message is None and not event.over)
 
 
 def _accepted(state: JobState, event: ev.Accepted) -> None:

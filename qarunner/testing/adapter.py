@@ -157,6 +157,11 @@ class Adapter:
         self._expect("cancel", request, Request, type(None))
         return request
 
+    def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+        request: Request | None = self._ask("cancel_all", call, list(runs))
+        self._expect("cancel_all", request, Request, type(None))
+        return request
+
     def refused(self, reply: Reply) -> Refusal:
         refusal: Refusal = self._ask("refused", reply)
         self._expect("refused", refusal, Refusal)

@@ -79,6 +79,10 @@ def check_requests(scene: Scene) -> None:
         assert (cancel is not None) == able.cancel, told
         if cancel is not None:
             _check_request(scene, cancel)
+    for runs in (scene.runs, scene.runs[:1]):
+        if (together := adapter.cancel_all(scene.call, runs)) is not None:
+            _check_request(scene, together)
+            assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
 
 
 def _check_request(scene: Scene, request: Request) -> None:

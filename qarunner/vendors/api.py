@@ -199,6 +199,14 @@ class Vendor(Protocol):
         del call, run
         return None
 
+    def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+        """One request that stops all runs of a create, of which `runs` are not over; None: each is stopped by itself.
+
+        If it fails, each run is stopped by itself after all.
+        """
+        del call, runs
+        return None
+
     def refused(self, reply: Reply) -> Refusal:
         """An error answer in words, from whichever call."""
         ...

@@ -132,6 +132,13 @@ class TesterArmy(Vendor):
             return None
         return Request(method="POST", path=f"/runs/{answers.segment(run.id)}/cancel")
 
+    def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+        """Documented as idempotent; it also stops runs of the batch that the create's answer did not name."""
+        del call
+        batches = {Cursor(run.memo).get("batch").text_or() for run in runs}
+        batch = batches.pop() if len(batches) == 1 else None
+        return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")
+
     def refused(self, reply: Reply) -> Refusal:
         """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests."""
         found = answers.refusal(reply, "error", "message")

@@ -174,11 +174,20 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...]:
     doubt = "; ".join(_doubts(entry, body, len(found), odd))
     test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
     every = body.get("status").value == "cancelled"
+    shared = {**test, **_batch(body)}
     marks = [{"cancelled": True} if every or name in stopped else {} for name in found]
     return tuple(
-        RemoteRun(id=name, memo={**test, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})})
+        RemoteRun(id=name, memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})})
         for index, name in enumerate(found)
     )
+
+
+def _batch(body: Cursor) -> dict[str, str]:
+    """The batch, by which all its runs can be stopped at once; each can be stopped by itself without it."""
+    try:
+        return {"batch": answers.path_id(body.get("batchId"))}
+    except UnexpectedData:
+        return {}
 
 
 def _named(body: Cursor) -> tuple[set[str], list[str], int]:

@@ -90,6 +90,20 @@ def a_run_that_is_accepted_after_the_signal_is_cancelled_too(begin: Begin) -> No
     assert "still running" not in ended.out
 
 
+def a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result(begin: Begin) -> None:
+    group, quick, slow = (f"{number}2222222-2222-4222-8222-222222222222" for number in "123")
+    tests = {quick: {"outcome": "passed", "duration": "0s"}, slow: "hang"}
+    stage = begin(testerarmy={"tests": tests, "groups": {group: [quick, slow]}})
+    stage.commit({"id": "army", "vendor": "testerarmy", "category_ids": [group]})
+    process = stage.start_apply("--poll-interval", "10h")
+    stage.until(lambda: stage.events("Accepted"))
+    ended = process.signal(signal.SIGTERM)
+    assert ended.code == 143, ended
+    assert [request["path"].split("/")[1] for request in stage.sent("testerarmy", "POST", "/cancel")] == ["batches"]
+    assert "still running" not in ended.out
+    assert sorted(test["verdict"] for test in stage.report()["entries"][0]["tests"]) == ["cancelled", "passed"]
+
+
 def stuck(begin: Begin) -> tuple[Stage, Started]:
     """An apply whose vendors have started runs, but do not answer any more."""
     cancel = {"on": "POST /api/ci/runs/{runId}/cancel", "delay": FOR_EVER}
@@ -147,6 +161,7 @@ def test_an_apply_is_interrupted(begin: Begin, at_once: AtOnce) -> None:
         what_was_not_started_yet_is_started_by_a_resume,
         a_run_that_is_accepted_after_the_signal_is_cancelled_too,
         a_second_signal_is_heeded_at_once,
+        a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result,
         a_signal_before_anything_was_sent,
     ]
     at_once(situations, lambda situation: situation(begin))

@@ -89,6 +89,9 @@ def resource(vendor: Vendor, told: dict[str, Any]) -> Resource:
     return Resource(id="resource-1", vendor=vendor.info.name, kind=kind, build=build, data=told.get("data", {}))
 
 
+REQUESTS = {"submit", "poll", "cancel", "cancel_all", "release"}
+
+
 def answered(vendor: Vendor, case: dict[str, Any], got: list[Reply]) -> Any:  # noqa: ANN401
     if "resource" in case:
         return _of_resource(vendor, case, got)
@@ -127,6 +130,8 @@ def _of_run(vendor: Vendor, call: Call, case: dict[str, Any], got: list[Reply]) 
             return plain(vendor.poll(call, run))
         case "cancel":
             return plain(vendor.cancel(call, run))
+        case "cancel_all":
+            return plain(vendor.cancel_all(call, [run, replace(run, id="run-2")]))
         case "accepted":
             return [plain(made) for made in vendor.accepted(call, got[0])]
         case "read":
@@ -146,7 +151,9 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     except UnexpectedData as error:
         result = {"is": "UnexpectedData", "message": str(error)}
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    expected = folder / ("request.json" if case["ask"] in {"submit", "poll", "cancel", "release"} else "result.json")
+    expected = folder / (
+        "request.json" if case["ask"] in {"submit", "poll", "cancel", "cancel_all", "release"} else "result.json"
+    )
     if request.config.getoption("--update-golden", default=False):
         expected.write_text(text, encoding="utf-8")
     assert text == expected.read_text(encoding="utf-8")
