@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.engine.events import Remains
@@ -16,16 +17,29 @@ from qarunner.engine.machine import (
     transient,
     typed,
 )
-from qarunner.vendors.api import Leftover, ResourceKind
+from qarunner.vendors.api import Leftover, ResourceKind, fill
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qarunner.engine.machine import Answer
     from qarunner.engine.resource_state import ResourceState
+    from qarunner.engine.state import JobState
     from qarunner.vendors.api import Prepared, Reply, Request, Resource, Vendor
 
+OTHER_BODY = (
+    "the create may have happened, and cannot be repeated: what it refers to was removed, and could be made again "
+    "under another name alone"
+)
 _READS = frozenset({"GET", "HEAD"})
 _GONE = frozenset({404, 410})
 _REDIRECTS = range(300, 400)
+
+
+def filled(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
+    """A job's create with the values of its resources, by the adapter's keys."""
+    request = state.job.request
+    return replace(request, body=fill(request.body, values)) if state.job.uses else request
 
 
 def makes(resource: Resource, request: Request) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
@@ -20,11 +19,12 @@ from qarunner.engine.machine import (
     idempotency_key,
     poll_request,
 )
+from qarunner.engine.making import OTHER_BODY, filled
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Trouble
 from qarunner.engine.resources import Preparer
 from qarunner.engine.state import INTERRUPTED, Phase
-from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict, fill
+from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,13 +33,9 @@ if TYPE_CHECKING:
     from qarunner.engine.machine import Answer
     from qarunner.engine.state import JobState, Run, RunState
     from qarunner.engine.workers import Clock
-    from qarunner.vendors.api import Call, Request
+    from qarunner.vendors.api import Call
 
 LOST_ANSWER = "qarunner was stopped before the vendor's answer was written down"
-OTHER_BODY = (
-    "the create may have happened, and cannot be repeated: what it refers to was removed, and could be made again "
-    "under another name alone"
-)
 
 
 class Settler:
@@ -179,18 +175,12 @@ class Settler:
         """The create, once all that it refers to exists; else that is begun first. One that left is sent once more."""
         if not self.preparer.want(state):
             return
-        again = state.phase is Phase.SUBMITTING
-        request = self._create(state, self.preparer.values(state))
-        if again and request != self._create(state, {key: state.sent[each] for key, each in state.job.uses.items()}):
+        again, request = state.phase is Phase.SUBMITTING, filled(state, self.preparer.values(state))
+        if again and request != filled(state, {key: state.sent[each] for key, each in state.job.uses.items()}):
             self.uncertain(state, OTHER_BODY)
             return
         task = Task(kind=Kind.CREATE, job=state, request=request, sends=int(again), maybe=again)
         self._lane(state).put(task, self._clock.now())
-
-    @staticmethod
-    def _create(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
-        request = state.job.request
-        return replace(request, body=fill(request.body, values)) if state.job.uses else request
 
     def _no_resource(self, state: JobState, message: str, cause: Cause) -> None:
         """A job gets no resource: its create never leaves, or never again."""
