@@ -45,7 +45,9 @@ AllowSecret: TypeAlias = Annotated[
 ]
 Report: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--report", metavar="FORMAT=PATH", help="Also writes a report: json or junit. Repeatable."),
+    typer.Option(
+        "--report", metavar="FORMAT=PATH", help="Also writes a report: json, junit, ctrf or markdown. Repeatable."
+    ),
 ]
 RunsDir: TypeAlias = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept.")]
 PollInterval: TypeAlias = Annotated[
@@ -108,7 +110,9 @@ Explained: TypeAlias = Annotated[
     str, typer.Argument(metavar="CODE", help="The code of an error, such as E204.", show_default=False)
 ]
 PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
-ReportForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="json|junit", help="The report's format.")]
+ReportForm: TypeAlias = Annotated[
+    str, typer.Option("--format", metavar="json|junit|ctrf|markdown", help="The report's format.")
+]
 DiffBase: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Argument(

@@ -11,11 +11,11 @@ from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from qarunner.report.summary import Summary
 
-FORMATS = ("json", "junit")
+FORMATS = ("json", "junit", "ctrf", "markdown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,29 @@ def checked_format(name: str, option: str) -> str:
 
 def render(summary: Summary, form: str) -> str:
     """A report as text."""
-    from qarunner.report import jsondoc, junit  # noqa: PLC0415  at the end of a run, and for `report`
+    from qarunner.report import ctrf, jsondoc, junit, markdown  # noqa: PLC0415  at the end of a run, and for `report`
 
-    return {"json": jsondoc.render, "junit": junit.render}[form](summary)
+    renderers = {"json": jsondoc.render, "junit": junit.render, "ctrf": ctrf.render, "markdown": markdown.render}
+    return renderers[form](summary)
+
+
+def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None:
+    """On GitHub: appends the Markdown to the step's summary, as long as it fits. Returns what went wrong."""
+    name = environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        return None
+    from qarunner.report import markdown  # noqa: PLC0415
+
+    path = Path(name)
+    try:
+        # Earlier steps' words count as well: a summary that is too long is dropped whole.
+        room = markdown.STEP_SUMMARY - (path.stat().st_size if path.exists() else 0)
+        text = markdown.render(summary, room - 1024)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        return f"GITHUB_STEP_SUMMARY={name}: cannot be written: {error.strerror}"
+    return None
 
 
 def write(summary: Summary, reports: Iterable[Wanted]) -> list[str]:

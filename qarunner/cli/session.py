@@ -212,6 +212,8 @@ class _Session:
         self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
         problems = reporting.write(summary, (own, *self._settings.reports))
+        if (problem := reporting.add_step_summary(self._settings.environ, summary)) is not None:
+            self._console.warn(f"qarunner: warning: {problem}")
         try:
             show(self._console, summary, self._journal.folder)
         except Unwritten as error:

@@ -79,7 +79,9 @@ def _failure(row: EntrySummary) -> Iterator[str]:
         yield f"- {code(row.reason)}"
     for case in row.cases:
         if case.verdict not in GOOD and case.id != row.entry.id:
-            yield f"- {_case(case)}" + (f": {code(case.message)}" if case.message and case.message != row.reason else "")
+            yield f"- {_case(case)}" + (
+                f": {code(case.message)}" if case.message and case.message != row.reason else ""
+            )
             for step in case.steps:
                 if step.verdict not in GOOD and step.verdict is not Verdict.SKIPPED:
                     yield f"  - {words(step.verdict)}: {code(step.title)}" + _shot(step.screenshot_url)

@@ -18,7 +18,7 @@ from qarunner.engine import events as ev
 from qarunner.engine.journal import read
 from qarunner.engine.state import fold
 from qarunner.plan.model import from_json
-from qarunner.report import jsondoc, junit
+from qarunner.report import ctrf, jsondoc, junit, markdown
 from qarunner.report.summary import headline, summarise
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent / "golden" / "report"
 CASES = sorted(path.parent.name for path in ROOT.glob("*/journal.jsonl"))
-FORMATS = {"report.json": jsondoc.render, "junit.xml": junit.render}
+FORMATS = {
+    "report.json": jsondoc.render,
+    "junit.xml": junit.render,
+    "ctrf.json": ctrf.render,
+    "report.md": markdown.render,
+}
 
 
 @pytest.fixture(params=CASES)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.reporting import add_step_summary
+from qarunner.engine.journal import read
+from qarunner.engine.state import fold
+from qarunner.plan.model import from_json
+from qarunner.report import markdown
+from qarunner.report.summary import summarise
+
+if TYPE_CHECKING:
+    from qarunner.report.summary import Summary
+
+ROOT = Path(__file__).resolve().parent.parent / "golden" / "report"
+
+
+def summary_of(case: str) -> Summary:
+    plan = from_json((ROOT / case / "plan.json").read_bytes(), path=ROOT / case)
+    return summarise(fold(plan, read(ROOT / case)[0]))
+
+
+def test_what_does_not_fit_is_counted_and_failures_stay() -> None:
+    text = markdown.render(summary_of("failures-and-blocked"), limit=800)
+    assert len(text.encode()) <= 800
+    assert "`search[locale=en,tier=pro]`: failed" in text
+    assert "<details>" not in text
+    assert re.search(r"_\d parts do not fit here", text)
+
+
+def test_nobodys_words_are_markup() -> None:
+    """Outside of code spans stand our own words and links alone."""
+    text = markdown.render(summary_of("odd-characters"))
+    outside = re.sub(r"`[^`\n]*`", "", text)
+    assert "<b>" not in outside
+    assert "\x1b" not in text
+
+
+def test_a_link_is_one_beyond_doubt() -> None:
+    assert markdown._link("`x`", "https://a.example/r/1?q=2") == "[`x`](https://a.example/r/1?q=2)"
+    for url in ("javascript:alert(1)", "https://a.example/) [click](https://evil.example", "https://a b", None):
+        assert markdown._link("`x`", url) == "`x`"
+
+
+def test_a_step_summary_is_added_to_and_stays_below_what_github_shows(tmp_path: Path) -> None:
+    path = tmp_path / "summary"
+    path.write_text("earlier\n", encoding="utf-8")
+    assert add_step_summary({"GITHUB_STEP_SUMMARY": str(path)}, summary_of("everything-passes")) is None
+    assert path.read_text(encoding="utf-8").startswith("earlier\n### ✅ ")
+    path.write_text("x" * (markdown.STEP_SUMMARY - 1500), encoding="utf-8")
+    add_step_summary({"GITHUB_STEP_SUMMARY": str(path)}, summary_of("failures-and-blocked"))
+    assert path.stat().st_size < markdown.STEP_SUMMARY
+
+
+def test_a_step_summary_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    told = add_step_summary({"GITHUB_STEP_SUMMARY": str(tmp_path)}, summary_of("everything-passes"))
+    assert told is not None
+    assert "cannot be written" in told
+
+
+def test_without_github_nothing_is_written() -> None:
+    assert add_step_summary({}, summary_of("everything-passes")) is None
+
+
+@pytest.mark.parametrize("case", sorted(path.parent.name for path in ROOT.glob("*/journal.jsonl")))
+def test_a_page_has_every_entry(case: str) -> None:
+    summary = summary_of(case)
+    text = markdown.render(summary)
+    for row in summary.entries:
+        assert f"| `{row.entry.id}`" in text
