@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from qarunner.engine.machine import Fault, FaultKind
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.entry import Entry, Origin, Policy, Retries, Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import (
     Call,
@@ -111,13 +111,23 @@ PLAIN = Fictional("plain", keyed=False)
 VENDORS = {"keyed": KEYED, "plain": PLAIN}
 
 
-def entry(entry_id: str, vendor: str, *, timeout_s: float = 3600, allow_failure: bool = False) -> Entry:
+def entry(
+    entry_id: str,
+    vendor: str,
+    *,
+    timeout_s: float = 3600,
+    allow_failure: bool = False,
+    retries: Retries | None = None,
+    needs: tuple[str, ...] = (),
+    selection: Selection | None = None,
+) -> Entry:
     return Entry(
         id=entry_id,
         vendor=vendor,
-        policy=Policy(timeout_s=timeout_s, allow_failure=allow_failure),
+        policy=Policy(timeout_s=timeout_s, allow_failure=allow_failure, retries=retries or Retries()),
         origin=Origin(file="qa-matrix.yml", line=1, column=1),
-        selection=Selection(kind=SelectionKind.TEST_IDS, ids=(entry_id,)),
+        selection=selection or Selection(kind=SelectionKind.TEST_IDS, ids=(entry_id,)),
+        needs=needs,
     )
 
 

@@ -80,7 +80,7 @@ class Lines:
         """Lines stay."""
 
 
-def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case an event
+def _line(event: ev.Event, run: Run) -> str | None:  # noqa: C901, PLR0911  one case an event
     match event:
         case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
             return _resource(event, run)
@@ -100,6 +100,9 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: PLR0911  one case a
             how = "cancelled" if event.message is None else f"could not be cancelled: {event.message}"
             how = "is over" if event.over else how
             return f"{_entries(state)}: {state.job.vendor} run {event.run} {how}"
+        case ev.Reattempted():
+            why = "its tests failed" if ev.Why.FAILED in event.why else "the vendor's infrastructure failed"
+            return f"{_entries(run.jobs[event.job.id])}: attempt {event.attempt}, since {why}"
         case ev.EntryClosed():
             sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
             why = f": {event.outcome.message}" if event.outcome.message else ""

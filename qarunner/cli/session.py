@@ -18,10 +18,10 @@ from qarunner.cli import reporting
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine import events as ev
+from qarunner.engine.creating import LOST_ANSWER
 from qarunner.engine.journal import REPORT, Journal
 from qarunner.engine.loop import Engine, Options
 from qarunner.engine.network import Endpoint, Network, checked_url
-from qarunner.engine.settle import LOST_ANSWER
 from qarunner.engine.state import Phase, Run, advance, fold
 from qarunner.engine.transport import Transport
 from qarunner.engine.workers import SystemClock, Workers

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qarunner.engine import attempts
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import cancel_all_request, cancel_request, refusal_of
@@ -30,10 +32,11 @@ OVER = frozenset({404, 409, 410})
 
 
 class Closer:
-    """Ends what has to end. `job_over` is told of a job of which no entry is open any more.
+    """Ends what has to end. `job_over` is told of a job of which no entry is open any more, `again` of a new attempt.
 
-    `look` asks for what a run that is over says. `expired` are the entries whose time is up; `closing`: that of the
-    whole apply is.
+    `look` asks for what a run that is over says. `expired` are the entries whose time is up; `closing`: the time of the
+    whole apply is; `stopping`: an interruption leaves open what only a new attempt could close. `news` are entries that
+    were closed, for whoever waits for them.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Closer:
         clock: Clock,
         job_over: Callable[[JobState], None],
         look: Callable[[JobState, RunState], None],
+        again: Callable[[JobState], None],
     ) -> None:
         self._run = run
         self._lanes = lanes
@@ -51,25 +55,51 @@ class Closer:
         self._clock = clock
         self._job_over = job_over
         self._look = look
-        self._entries: Mapping[str, Entry] = run.plan.entry_map()
+        self._again = again
         self.expired: set[str] = set()
         self.closing = False
         self._cancels: Counter[str] = Counter()
+        self.stopping = False
+        self.news: deque[str] = deque()
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]
 
     def _call(self, state: JobState) -> Call:
-        return self._run.plan.call(state.job, self._entries)
+        return self._run.call(state)
 
     def close_job(self, state: JobState) -> None:
-        """Closes the open entries of a job that has come to its end, whichever that was."""
+        """Closes the open entries of a job that has come to its end, or gives them a new attempt."""
+        tried_again: dict[tuple[ev.Why, ...], list[Entry]] = {}
         for entry in self._run.open_entries(state):
             outcome = self._final(state, entry)
-            if outcome is not None:
+            found = attempts.again(self._run, state, entry) if outcome is not None and not self.closing else None
+            if found is not None:
+                wanted, why = found
+                tried_again.setdefault(why, []).append(wanted)
+            elif outcome is not None:
                 self._close(entry, outcome)
+        if tried_again and not self.stopping:
+            self._try_again(state, tried_again)
         if not self._run.open_entries(state):
             self._over(state)
+
+    def _try_again(self, state: JobState, wanted: Mapping[tuple[ev.Why, ...], list[Entry]]) -> None:
+        """Writes new attempts down before anything of them leaves; a resume finds them as they are."""
+        for why, entries in wanted.items():
+            jobs = attempts.attempt_jobs(self._run, self._lane(state).vendor, state, entries)
+            if isinstance(jobs, str):
+                for entry in entries:
+                    outcome = self._final(state, entry.id) or merge(())
+                    told = "; ".join(part for part in (outcome.message, f"no new attempt: {jobs}") if part)
+                    self._close(entry.id, replace(outcome, message=told))
+                continue
+            for job, own in jobs:
+                self.expired.difference_update(job.entries)
+                at, attempt = self._clock.wall(), state.attempt + 1
+                event = ev.Reattempted(at=at, of=state.job.id, job=job, entries=own, attempt=attempt, why=why)
+                self._record(event)
+                self._again(self._run.jobs[job.id])
 
     def _over(self, state: JobState) -> None:
         self._lane(state).busy_jobs.discard(state.job.id)
@@ -82,16 +112,11 @@ class Closer:
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 return None
             case Phase.RUNNING | Phase.DONE if state.runs:
-                return self._known(state, entry) or merge(())
+                return attempts.told(state, entry) or merge(())
             case Phase.DONE:
                 return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
             case _:
                 return None
-
-    def _known(self, state: JobState, entry: str, *more: Outcome) -> Outcome | None:
-        """What the job's runs say of an entry so far: a result that was paid for stays in the report."""
-        found = [told for run in state.runs.values() if (told := run.outcome_of(entry)) is not None]
-        return merge([*found, *more]) if found or more else None
 
     def give_up(self, state: JobState, run: RunState, outcome: Outcome) -> None:
         """Stops asking for one run; the job's other runs go on."""
@@ -102,25 +127,27 @@ class Closer:
     def close_entries(self, state: JobState, outcome: Outcome) -> None:
         """Ends all of a job's entries at once, for a reason that is the job's."""
         for entry in self._run.open_entries(state):
-            self._close(entry, self._known(state, entry, outcome) or outcome)
+            self._close(entry, attempts.told(state, entry, outcome) or outcome)
         self._over(state)
 
     def _close(self, entry: str, outcome: Outcome) -> None:
+        outcome = attempts.combine([*attempts.earlier(self._run, entry), outcome])
         self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
+        self.news.append(entry)
 
     def time_is_up(self, task: Task, now: float) -> bool:
         """Closes the entries whose time is up; true if the run is not asked again."""
         state = task.job
         late = [entry for entry in self._run.open_entries(state) if entry in self.expired]
         for entry in late:
-            limit = self._entries[entry].policy.timeout_s
+            limit = state.entries[entry].policy.timeout_s
             run = task.run
             note = (run.trouble or run.note) if run else ""
             message = (
                 f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
             )
             late_one = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
-            self._close(entry, self._known(state, entry, late_one) or late_one)
+            self._close(entry, attempts.told(state, entry, late_one) or late_one)
         if self._run.open_entries(state):
             return False
         if late:

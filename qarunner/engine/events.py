@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from qarunner.entry import Entry
+from qarunner.plan.model import Job
 from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun
 
 VERSION = 1
@@ -174,6 +176,23 @@ class EntryClosed(_Event, frozen=True, kw_only=True):
     outcome: Outcome
 
 
+class Why(StrEnum):
+    """What a new attempt is for; each has a budget of its own in `retries`."""
+
+    FAILED = "failed"
+    INFRA = "infra"
+
+
+class Reattempted(_Event, frozen=True, kw_only=True):
+    """Entries of a job that has ended get a run more: `job` is its create, `entries` what it asks for."""
+
+    of: str
+    job: Job
+    entries: tuple[Entry, ...]
+    attempt: int
+    why: tuple[Why, ...]
+
+
 class Decided(_Event, frozen=True, kw_only=True):
     """A person decided an uncertain create: send it again, or drop it."""
 
@@ -212,6 +231,7 @@ Event: TypeAlias = (
     | RunGivenUp
     | RunCancelled
     | EntryClosed
+    | Reattempted
     | Decided
     | Interrupted
     | RunFinished
@@ -232,6 +252,7 @@ DURABLE = (
     RunGivenUp,
     RunCancelled,
     EntryClosed,
+    Reattempted,
     Decided,
     Interrupted,
     RunFinished,

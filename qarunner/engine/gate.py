@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qarunner.engine.attempts import combine, earlier
 from qarunner.engine.outcomes import tally
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
@@ -22,6 +23,7 @@ _OF_CAUSE = {
     Cause.UNCERTAIN: ExitCode.NO_VERDICT,
     Cause.REFUSED: ExitCode.NO_VERDICT,
     Cause.UNAVAILABLE: ExitCode.UNAVAILABLE,
+    Cause.INFRA: ExitCode.NO_VERDICT,
     Cause.BUG: ExitCode.BUG,
 }
 _OF_VERDICT = {
@@ -90,7 +92,7 @@ def outcome_of(run: Run, entry: Entry) -> Outcome:
         return closed
     state = run.job_of[entry.id]
     message = f"not over when the apply stopped ({state.phase})"
-    return Outcome(verdict=Verdict.CANCELLED, message=message)
+    return combine([*earlier(run, entry.id), Outcome(verdict=Verdict.CANCELLED, message=message)])
 
 
 def expected_tests(entry: Entry) -> int:

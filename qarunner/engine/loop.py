@@ -77,20 +77,23 @@ class Engine:
         now = self._clock.now()
         if self._options.timeout_s is not None:
             self._ends_at = now + self._options.timeout_s
-        for state in self._run.jobs.values():
+        for state in list(self._run.jobs.values()):
             self._settler.begin(state, now)
+        self._settler.order.proceed()
         while not self._over():
             now = self._clock.now()
             self._heed_signal(now)
             self._heed_deadlines(now)
+            self._settler.order.proceed()
             self._dispatch(now)
             if self._over():
                 break
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
                 self._settler.settle(self._flying.pop(token), answer)
+            self._settler.order.proceed()
         for task in self._flying.values():
             if task.kind is Kind.CREATE:
-                self._settler.unanswered(task.job)
+                self._settler.creator.unanswered(task.job)
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
@@ -128,7 +131,7 @@ class Engine:
     def _send(self, lane: Lane, task: Task) -> None:
         key = None
         if task.kind is Kind.CREATE:
-            key = self._settler.submitting(lane, task)
+            key = self._settler.creator.submitting(lane, task)
         self._tokens += 1
         task.sends += 1
         self._flying[self._tokens] = task
@@ -146,8 +149,9 @@ class Engine:
             self._close_down(now)
         due = []
         while self._settler.deadlines and self._settler.deadlines[0][0] <= now:
-            due.append(heapq.heappop(self._settler.deadlines)[1])
-        due = [entry for entry in due if entry not in self._run.closed]
+            _, entry, job = heapq.heappop(self._settler.deadlines)
+            if entry not in self._run.closed and self._run.job_of[entry].job.id == job:
+                due.append(entry)
         expired = self._settler.closer.expired
         looked, first = [e for e in due if e in expired], [e for e in due if e not in expired]
         self._expire(first, now)
@@ -173,7 +177,7 @@ class Engine:
         waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
         for task in dropped:
             if task.maybe:
-                self._settler.uncertain(task.job, task.job.message or "the vendor's answer was lost")
+                self._settler.creator.uncertain(task.job, task.job.message or "the vendor's answer was lost")
         for state in [*waiting, *(task.job for task in dropped)]:
             why = f": {state.message}" if state.message else ""
             message = f"the apply's time was up before it could begin{why}"
@@ -193,7 +197,7 @@ class Engine:
                 if not (held_up and self._settler.closer.time_is_up(task, now)):
                     lane.put(task, now)
         for entry in entries:
-            heapq.heappush(self._settler.deadlines, (now + LAST_LOOK_S, entry))
+            heapq.heappush(self._settler.deadlines, (now + LAST_LOOK_S, entry, self._run.job_of[entry].job.id))
 
     def _heed_signal(self, now: float) -> None:
         if self._signal is None or self._stops_at is not None:
@@ -204,7 +208,7 @@ class Engine:
         for lane in self._lanes.values():
             for task in lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD):
                 if task.maybe:
-                    self._settler.uncertain(task.job, task.job.message or "the vendor's answer was lost")
+                    self._settler.creator.uncertain(task.job, task.job.message or "the vendor's answer was lost")
         if not self._options.detach_on_interrupt:
             for state in self._run.jobs.values():
                 self._settler.end(state, now)

@@ -120,7 +120,7 @@ def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made 
         message = f"HTTP {reply.status}, but {error}"
         return Again(message=message, unreadable=True, maybe=True) if keyed else Lost(message=message)
     except BUGS as error:  # an adapter's bug ends its own job alone
-        return Lost(message=_bug(vendor, error))
+        return Lost(message=bug_of(vendor, error))
     return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
 
 
@@ -178,7 +178,7 @@ def _read(
             return Again(message=str(error), unreadable=True)
         return Again(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
     except BUGS as error:  # an adapter's bug ends its own job alone
-        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
 def _read_refused(vendor: Vendor, reply: Reply, *, now: float) -> Again | Never:
@@ -202,7 +202,7 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
     try:
         return typed(vendor.refused(reply), Refusal)
     except BUGS as error:  # an adapter's bug must not hide the answer
-        return Refusal(message=f"HTTP {reply.status} ({_bug(vendor, error)})", cause=Cause.BUG)
+        return Refusal(message=f"HTTP {reply.status} ({bug_of(vendor, error)})", cause=Cause.BUG)
 
 
 def after_prepare(
@@ -221,7 +221,7 @@ def after_prepare(
     except UnexpectedData as error:
         return Again(message=str(error), unreadable=True)
     except BUGS as error:  # an adapter's bug ends its own jobs alone
-        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
 def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
@@ -250,7 +250,7 @@ def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
     try:
         return typed(vendor.poll(call, run), Request)
     except BUGS as error:  # an adapter's bug ends its own job alone
-        return Never(refusal=Refusal(message=_bug(vendor, error), cause=Cause.BUG))
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
 def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
@@ -281,7 +281,7 @@ def typed(answer: T, *kinds: type) -> T:
     return answer
 
 
-def _bug(vendor: Vendor, error: BaseException) -> str:
+def bug_of(vendor: Vendor, error: BaseException) -> str:
     kind = type(vendor)
     return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
 

@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.engine.closing import Closer
+from qarunner.engine.creating import Creator
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import (
     Again,
     Fault,
-    Lost,
-    Made,
     Never,
-    after_create,
     after_read,
-    idempotency_key,
     poll_request,
 )
-from qarunner.engine.making import OTHER_BODY, filled
+from qarunner.engine.order import Order
 from qarunner.engine.pacing import Kind
-from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Trouble
+from qarunner.engine.patience import Trouble
 from qarunner.engine.resources import Preparer
 from qarunner.engine.state import INTERRUPTED, Phase
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
@@ -35,13 +32,11 @@ if TYPE_CHECKING:
     from qarunner.engine.workers import Clock
     from qarunner.vendors.api import Call
 
-LOST_ANSWER = "qarunner was stopped before the vendor's answer was written down"
-
 
 class Settler:
     """Settles jobs, one answer at a time. It knows no pool: the loop sends what it puts into the lanes.
 
-    `deadlines` are (monotonic time, entry id), a heap that the loop heeds.
+    `deadlines` are (monotonic time, entry id, job id), a heap that the loop heeds: each attempt has a time of its own.
     """
 
     def __init__(
@@ -57,28 +52,32 @@ class Settler:
         self._record = record
         self._clock = clock
         self._jitter = jitter
-        self._entries = run.plan.entry_map()
-        self.deadlines: list[tuple[float, str]] = []
+        self.deadlines: list[tuple[float, str, str]] = []
         self.stopping = False
         self._leave = False
-        self.closer = Closer(run, lanes, record, clock, self._job_over, self._look)
+        self.closer = Closer(run, lanes, record, clock, self._job_over, self._look, self._begin_attempt)
+        self.creator = Creator(
+            run=run, lanes=lanes, record=record, clock=clock, jitter=jitter, closer=self.closer, made=self._made
+        )
+        self.order = Order(run, self.closer, self.creator.put)
         self.preparer = Preparer(
             run=run,
             lanes=lanes,
             record=record,
             clock=clock,
             jitter=jitter,
-            ready=self._put_create,
-            failed=self._no_resource,
+            ready=self._resources_ready,
+            failed=self.creator.no_resource,
             ending=self.closer.cancelling,
         )
+        self.creator.preparer = self.preparer
 
     def _job_over(self, state: JobState) -> None:
         self.preparer.job_over(state)
 
     def stop(self, *, leave: bool) -> None:
         """From here on nothing begins; what is under way is only settled. `leave`: nothing is ended either."""
-        self.stopping = self.preparer.stopping = True
+        self.stopping = self.preparer.stopping = self.closer.stopping = True
         self._leave = self.preparer.leave = leave
 
     def end(self, state: JobState, now: float) -> None:
@@ -91,7 +90,7 @@ class Settler:
             self._lane(task.job).established = True
         match task.kind:
             case Kind.CREATE:
-                self._settle_create(task, answer)
+                self.creator.settle(task, answer)
             case Kind.READ:
                 self._settle_read(task, answer)
             case Kind.CANCEL:
@@ -112,11 +111,11 @@ class Settler:
         lane = self._lane(state)
         match state.phase:
             case Phase.WAITING:
-                self._put_create(state)
+                self.order.admit(state)
             case Phase.SUBMITTING if lane.vendor.info.idempotency_header:
-                self._put_create(state)
+                self.creator.put(state)
             case Phase.SUBMITTING:
-                self.unanswered(state)
+                self.creator.unanswered(state)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 lane.established = True
                 self._follow(state, now, first_s=0.0)
@@ -127,10 +126,12 @@ class Settler:
             case _:
                 assert_never(state.phase)
 
-    def unanswered(self, state: JobState) -> None:
-        """A create left, and nobody will read its answer: a resume asks with its key, or a person decides."""
-        if state.phase is Phase.SUBMITTING:
-            self.uncertain(state, LOST_ANSWER)
+    def _resources_ready(self, state: JobState) -> None:
+        if state.phase is Phase.SUBMITTING or self.order.admitted(state):
+            self.creator.put(state)
+
+    def _begin_attempt(self, state: JobState) -> None:
+        self.begin(state, self._clock.now())
 
     def _follow(self, state: JobState, now: float, *, first_s: float) -> None:
         """Polls the job's runs and watches its entries' time."""
@@ -139,7 +140,7 @@ class Settler:
         accepted_at = max(run.accepted_at for run in state.runs.values())
         age = max(0.0, self._clock.wall() - accepted_at)
         for entry in self._run.open_entries(state):
-            heapq.heappush(self.deadlines, (now + self._entries[entry].policy.timeout_s - age, entry))
+            heapq.heappush(self.deadlines, (now + state.entries[entry].policy.timeout_s - age, entry, state.job.id))
         for run in state.runs.values():
             if run.followed:
                 self._poll(state, run, now + first_s)
@@ -169,44 +170,7 @@ class Settler:
         return self._lanes[state.job.vendor]
 
     def _call(self, state: JobState) -> Call:
-        return self._run.plan.call(state.job, self._entries)
-
-    def _put_create(self, state: JobState) -> None:
-        """The create, once all that it refers to exists; else that is begun first. One that left is sent once more."""
-        if not self.preparer.want(state):
-            return
-        again, request = state.phase is Phase.SUBMITTING, filled(state, self.preparer.values(state))
-        if again and request != filled(state, {key: state.sent[each] for key, each in state.job.uses.items()}):
-            self.uncertain(state, OTHER_BODY)
-            return
-        task = Task(kind=Kind.CREATE, job=state, request=request, sends=int(again), maybe=again)
-        self._lane(state).put(task, self._clock.now())
-
-    def _no_resource(self, state: JobState, message: str, cause: Cause) -> None:
-        """A job gets no resource: its create never leaves, or never again."""
-        if state.phase is Phase.SUBMITTING:
-            self.uncertain(state, message)
-        else:
-            self._give_up_create(state, message, cause)
-
-    # --- creates ------------------------------------------------------------------------------------------------------
-
-    def _settle_create(self, task: Task, answer: Answer) -> None:
-        state, lane = task.job, self._lane(task.job)
-        wall = self._clock.wall()
-        meaning = after_create(lane.vendor, self._call(state), answer, sends=task.sends, now=wall)
-        match meaning:
-            case Made():
-                self._record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
-                self._made(state)
-            case Again():
-                self._create_again(task, meaning)
-            case Never():
-                self._end_create(task, meaning.refusal.message, meaning.refusal.cause)
-            case Lost():
-                self.uncertain(state, meaning.message)
-            case _:
-                assert_never(meaning)
+        return self._run.call(state)
 
     def _made(self, state: JobState) -> None:
         now = self._clock.now()
@@ -218,44 +182,6 @@ class Settler:
             self.closer.expired.update(self._run.open_entries(state))
         first = 0.0 if self.closer.closing else self._lane(state).interval_s(age_s=0.0, hint_s=None)
         self._follow(state, now, first_s=first)
-
-    def _create_again(self, task: Task, again: Again) -> None:
-        state, lane = task.job, self._lane(task.job)
-        now, wall = self._clock.now(), self._clock.wall()
-        task.trouble.add(again, now)
-        task.maybe = task.maybe or again.maybe
-        cause = task.trouble.exhausted(again, now, established=lane.established)
-        if cause is not None or self.stopping or self.closer.closing:
-            self._end_create(task, again.message, Cause.UNAVAILABLE)
-            return
-        longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S
-        wait = task.trouble.backoff(again, self._jitter(), longest=longest)
-        if again.held and again.wait_s is not None:
-            lane.pacer.hold(now + again.wait_s)
-        if lane.vendor.info.idempotency_header:
-            self._record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
-        else:
-            self._record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
-        lane.put(task, now + wait)
-
-    def _end_create(self, task: Task, message: str, cause: Cause) -> None:
-        """Gives a create up. One that may have made a run is uncertain: a new apply would have another key."""
-        if task.maybe:
-            self.uncertain(task.job, message)
-        else:
-            self._give_up_create(task.job, message, cause)
-
-    def uncertain(self, state: JobState, message: str) -> None:
-        self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
-        self.closer.close_job(state)
-
-    def _give_up_create(self, state: JobState, message: str, cause: Cause) -> None:
-        self._record(ev.NotSubmitted(at=self._clock.wall(), job=state.job.id, message=message, cause=cause))
-        self.closer.close_job(state)
-        if cause is Cause.CREDENTIAL:
-            # The same key will not be better for the next create; each of them could cost a lock-out.
-            for task in self._lane(state).drop(Kind.CREATE):
-                self._give_up_create(task.job, message, cause)
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
@@ -343,15 +269,3 @@ class Settler:
             message, at = again.message, self._clock.wall()
             self._record(ev.Retrying(at=at, job=task.job.job.id, run=run.remote.id, message=message, wait_s=wait))
             self._restart_poll(task, now + wait)
-
-    def submitting(self, lane: Lane, task: Task) -> str | None:
-        """Writes down that a create leaves; the key depends on nothing that a resume does not know."""
-        state = task.job
-        attempt = max(1, state.attempt)
-        key = None
-        if lane.vendor.info.idempotency_header:
-            key = idempotency_key(self._run.run_id, state.job.id, attempt)
-        lane.busy_jobs.add(state.job.id)
-        if state.phase is not Phase.SUBMITTING:
-            self._record(ev.Submitting(at=self._clock.wall(), job=state.job.id, attempt=attempt, key=key))
-        return key

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.engine.resource_state import ResourceState
+from qarunner.entry import Entry
 from qarunner.plan.model import Job, Plan
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from qarunner.vendors.api import Call
 
 REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.BUG})
 """What a resume tries again: the reason may be gone, and none of these can have made a second run."""
@@ -69,9 +72,13 @@ class RunState:
 
 @dataclass(slots=True, kw_only=True)
 class JobState:
+    """One create call. `entries` are as this attempt asks for them: a later one may ask for the failed tests alone."""
+
     job: Job
+    entries: Mapping[str, Entry]
+    attempt: int = 1
+    why: tuple[ev.Why, ...] = ()
     phase: Phase = Phase.WAITING
-    attempt: int = 0
     key: str | None = None
     runs: dict[str, RunState] = field(default_factory=dict)
     message: str | None = None
@@ -82,11 +89,15 @@ class JobState:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """An apply: what is known of each job and of each entry. `closed` holds final outcomes and when they came."""
+    """An apply: what is known of each job and of each entry. `closed` holds final outcomes and when they came.
+
+    `attempts` are the jobs that an entry was, or is, in; `job_of` is the last of them.
+    """
 
     plan: Plan
     jobs: dict[str, JobState]
     job_of: dict[str, JobState]
+    attempts: dict[str, list[JobState]]
     resources: dict[str, ResourceState] = field(default_factory=dict)
     run_id: str = ""
     tool: str = ""
@@ -102,11 +113,13 @@ class Run:
     @classmethod
     def of(cls, plan: Plan) -> Run:
         """A run of which nothing has happened yet."""
-        jobs = {job.id: JobState(job=job) for job in plan.jobs}
+        entries = plan.entry_map()
+        jobs = {job.id: JobState(job=job, entries={e: entries[e] for e in job.entries}) for job in plan.jobs}
         return cls(
             plan=plan,
             jobs=jobs,
             job_of={e: state for state in jobs.values() for e in state.job.entries},
+            attempts={e: [state] for state in jobs.values() for e in state.job.entries},
             resources={resource.id: ResourceState(resource=resource) for resource in plan.resources},
         )
 
@@ -117,7 +130,12 @@ class Run:
                     yield state, run
 
     def open_entries(self, state: JobState) -> list[str]:
-        return [entry for entry in state.job.entries if entry not in self.closed]
+        """Entries that wait for this job: neither closed, nor in a later attempt."""
+        return [entry for entry in state.job.entries if entry not in self.closed and self.job_of[entry] is state]
+
+    def call(self, state: JobState) -> Call:
+        """What the adapter is asked with when it reads a job's replies."""
+        return self.plan.call(state.job, state.entries)
 
     @property
     def complete(self) -> bool:
@@ -132,7 +150,7 @@ def fold(plan: Plan, events: Iterable[ev.Event]) -> Run:
     return run
 
 
-def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case an event: the closed union in one place
+def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case an event
     """Applies one event. KeyError if it speaks of a job or run that the plan does not have."""
     if not isinstance(event, (ev.Resumed, ev.RunFinished)):
         # These say when a process came and went, not when the run moved: a report stays the same, whoever renders it.
@@ -152,19 +170,8 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             | ev.ResourceReleased()
         ):
             run.resources[event.resource].advance(event)
-        case ev.Submitting():
-            state = run.jobs[event.job]
-            state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
-            state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
-        case ev.NotSubmitted():
-            state = run.jobs[event.job]
-            state.message, state.cause = event.message, event.cause
-            state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE
-        case ev.Accepted():
-            _accepted(run.jobs[event.job], event)
-        case ev.Uncertain():
-            state = run.jobs[event.job]
-            state.phase, state.message = Phase.UNCERTAIN, event.message
+        case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.Uncertain():
+            _created(run, run.jobs[event.job], event)
         case ev.Polled():
             _polled(run.jobs[event.job].runs[event.run], event)
         case ev.Retrying():
@@ -182,6 +189,8 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.EntryClosed():
             run.closed[event.entry] = event.outcome
             run.closed_at[event.entry] = event.at
+        case ev.Reattempted():
+            _reattempted(run, event)
         case ev.Decided():
             _decided(run, event)
         case ev.Interrupted():
@@ -192,25 +201,74 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             assert_never(event)
 
 
+def _created(run: Run, state: JobState, event: ev.Submitting | ev.NotSubmitted | ev.Accepted | ev.Uncertain) -> None:
+    match event:
+        case ev.Submitting():
+            state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
+            state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
+        case ev.NotSubmitted():
+            state.message, state.cause = event.message, event.cause
+            state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE
+        case ev.Accepted():
+            _accepted(state, event)
+        case ev.Uncertain():
+            state.phase, state.message = Phase.UNCERTAIN, event.message
+        case _:
+            assert_never(event)
+
+
 def _resumed(run: Run) -> None:
     """Opens again what was closed for a reason that may be gone; a job that certainly has no run waits again."""
     run.signal = run.exit_code = None
-    for entry in [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]:
-        del run.closed[entry], run.closed_at[entry]
+    again = [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]
     for state in run.jobs.values():
-        for remote in state.runs.values():
-            if remote.given_up is not None and remote.given_up.cause in REOPENED:
-                remote.given_up = None
-        if state.phase is Phase.DONE and not state.runs and state.cause in REOPENED:
+        given_up = [each for each in state.runs.values() if each.given_up and each.given_up.cause in REOPENED]
+        for remote in given_up:
+            remote.given_up = None
+        never_begun = state.phase is Phase.DONE and not state.runs and state.cause in REOPENED
+        if never_begun:
             state.phase = Phase.WAITING
+        if given_up or never_begun:
+            again += _undecided(run, state)
         if state.phase is Phase.UNCERTAIN and state.key is not None:
             # The key tells the vendor that it is the same create: asking again is how to find out.
             state.phase = Phase.SUBMITTING
-            for entry in state.job.entries:
-                run.closed.pop(entry, None)
-                run.closed_at.pop(entry, None)
+            again += state.job.entries
+    _reopen(run, again)
     for resource in run.resources.values():
         resource.resumed()
+
+
+def _undecided(run: Run, state: JobState) -> list[str]:
+    """A job's entries that were not ended by us, as by a time that was up."""
+    ended = {Verdict.TIMED_OUT, Verdict.CANCELLED}
+    return [
+        entry
+        for entry in state.job.entries
+        if run.job_of[entry] is state and entry in run.closed and run.closed[entry].verdict not in ended
+    ]
+
+
+def _reopen(run: Run, entries: Iterable[str]) -> None:
+    """Opens entries again, and those that were skipped because they need one of them."""
+    needs = {entry.id: entry.needs for entry in run.plan.entries if entry.needs}
+    wanted = list(entries)
+    while wanted:
+        for entry in wanted:
+            run.closed.pop(entry, None)
+            run.closed_at.pop(entry, None)
+        skipped = [entry for entry in needs if entry in run.closed and run.closed[entry].cause is Cause.NEED]
+        wanted = [entry for entry in skipped if any(need not in run.closed for need in needs[entry])]
+
+
+def _reattempted(run: Run, event: ev.Reattempted) -> None:
+    state = JobState(
+        job=event.job, entries={entry.id: entry for entry in event.entries}, attempt=event.attempt, why=event.why
+    )
+    run.jobs[event.job.id] = state
+    for entry in event.job.entries:
+        run.job_of[entry] = state
+        run.attempts[entry].append(state)
 
 
 def _polled(remote: RunState, event: ev.Polled) -> None:
@@ -241,8 +299,6 @@ def _decided(run: Run, event: ev.Decided) -> None:
     state = run.jobs[event.job]
     if event.resubmit:
         state.phase, state.message = Phase.WAITING, None
-        for entry in state.job.entries:
-            run.closed.pop(entry, None)
-            run.closed_at.pop(entry, None)
+        _reopen(run, state.job.entries)
     else:
         state.phase = Phase.DONE

@@ -203,7 +203,8 @@ def _jobs(
         of_vendor[entry.vendor].append(entry)
     for name, own in of_vendor.items():
         vendor = vendors[name]
-        for number, group in enumerate(grouped(vendor, own), 1):
+        groups = [group for alike in _by_needs(own) for group in grouped(vendor, alike)]
+        for number, group in enumerate(groups, 1):
             call = Call(entries=group, settings=plans[name].settings, metadata=metadata)
             with blamed(vendor, "notices"):
                 resources.notices += vendor.notices(call)
@@ -213,3 +214,11 @@ def _jobs(
                 uses = {need.key: resources.of(name, need) for need in vendor.resources(call)}
             ids = tuple(entry.id for entry in group)
             yield Job(id=f"{name}-{number}", vendor=name, entries=ids, request=request, uses=uses)
+
+
+def _by_needs(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
+    """Entries that wait for the same ones: only those may share a create, or one would hold up or skip another."""
+    found: dict[frozenset[str], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(frozenset(entry.needs), []).append(entry)
+    return found.values()

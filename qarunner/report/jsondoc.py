@@ -87,7 +87,7 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "runs": [{"id": run.id, "url": run.url, "attempt": run.attempt} for run in row.runs],
         "duration_s": _seconds(row.duration_s),
         "counts": {str(verdict): number for verdict, number in row.counts.items()},
-        "tests": [_test(case, row.attempt) for case in row.cases],
+        "tests": [_test(case, attempt) for attempt, case in row.tried],
     }
 
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from qarunner.engine.attempts import deciding, superseded, told
 from qarunner.engine.gate import decide, expected_tests, outcome_of, passes
 from qarunner.engine.outcomes import explained, tally
 from qarunner.engine.state import Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.secret import mask
-from qarunner.vendors.api import Case, ResourceKind, Verdict
+from qarunner.vendors.api import Case, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from qarunner.engine.state import JobState, Run, RunState
-    from qarunner.vendors.api import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,10 @@ class RunLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntrySummary:
-    """One entry. `counts` are all its tests by verdict; `cases` those that are known one by one."""
+    """One entry. `counts` are all its tests by verdict; `cases` those that are known one by one.
+
+    `runs` are those of all attempts, `attempt` is the number of the last one.
+    """
 
     entry: Entry
     verdict: Verdict
@@ -48,6 +51,8 @@ class EntrySummary:
     counts: Mapping[Verdict, int]
     cases: tuple[Case, ...]
     attempt: int
+    tried: tuple[tuple[int, Case], ...]
+    """Every result of every attempt with the attempt's number, a test's last one last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +170,7 @@ def _link(state: JobState, remote: RunState) -> RunLink:
         id=remote.remote.id,
         url=remote.remote.url,
         vendor=state.job.vendor,
-        attempt=max(1, state.attempt),
+        attempt=state.attempt,
         entries=state.job.entries,
     )
 
@@ -173,20 +178,37 @@ def _link(state: JobState, remote: RunState) -> RunLink:
 def _entry(run: Run, entry: Entry) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
-    links = tuple(_link(state, remote) for remote in state.runs.values())
+    links = tuple(_link(each, remote) for each in run.attempts[entry.id] for remote in each.runs.values())
+    cases = tuple(_cases(entry, outcome))
     return EntrySummary(
         entry=entry,
         verdict=outcome.verdict,
         gating=entry.policy.gating,
         reason=_reason(entry, outcome),
         raw_status=outcome.raw_status,
-        url=outcome.url or next((link.url for link in links if link.url), None),
+        url=outcome.url or next((link.url for link in reversed(links) if link.url), None),
         runs=links,
-        duration_s=_duration(run, state, entry, outcome),
+        duration_s=_duration(run, entry, outcome),
         counts=tally(outcome, expected_tests(entry)),
-        cases=tuple(_cases(entry, outcome)),
-        attempt=max(1, state.attempt),
+        cases=cases,
+        attempt=state.attempt,
+        tried=tuple(_tried(run, entry, cases)),
     )
+
+
+def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:
+    """The deciding results, each after what earlier attempts said of the same test."""
+    found = [told(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
+    before: dict[str, list[tuple[int, Case]]] = {}
+    for number, case in superseded(found):
+        before.setdefault(case.id, []).append((number, case))
+    decided = {case.id: number for number, case in deciding(found)}
+    for name in sorted(before.keys() - {case.id for case in cases}):
+        yield from before[name]
+    for case in cases:
+        number = decided.get(case.id, len(found))
+        yield from (each for each in before.pop(case.id, []) if each[0] < number)
+        yield number, case
 
 
 def _reason(entry: Entry, outcome: Outcome) -> str | None:
@@ -204,14 +226,13 @@ def _told(outcome: Outcome) -> str | None:
     return next((case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message), None)
 
 
-def _duration(run: Run, state: JobState, entry: Entry, outcome: Outcome) -> float | None:
+def _duration(run: Run, entry: Entry, outcome: Outcome) -> float | None:
     """Seconds: the vendor's own figure, or from the first create's answer to the verdict."""
     if outcome.duration_s is not None:
         return outcome.duration_s
     closed = run.closed_at.get(entry.id)
-    if closed is None or not state.runs:
-        return None
-    return round(closed - min(remote.accepted_at for remote in state.runs.values()), 3)
+    began = [remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values()]
+    return round(closed - min(began), 3) if closed is not None and began else None
 
 
 def _cases(entry: Entry, outcome: Outcome) -> Iterator[Case]:

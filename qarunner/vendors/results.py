@@ -38,6 +38,8 @@ class Cause(StrEnum):
     ALLOWANCE = "allowance"
     UNCERTAIN = "uncertain"
     UNAVAILABLE = "unavailable"
+    INFRA = "infra"
+    """The vendor's page calls this failure its own infrastructure's: worth a new attempt."""
     BUG = "bug"
     NEED = "need"
     """qarunner skipped the entry: one that it needs did not pass."""

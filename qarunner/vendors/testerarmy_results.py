@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.cursor import Cursor
-from qarunner.vendors.api import Case, Outcome, Step, Verdict
+from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
 from qarunner.vendors.testerarmy_creates import same_id
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def _with_doubt(case: Case, run: RemoteRun) -> Outcome:
         message=doubt if verdict is not case.verdict else case.message,
         raw_status=case.raw_status,
         duration_s=case.duration_s,
+        # Documented: such a failure is the vendor's infrastructure, and worth one retry.
+        cause=Cause.INFRA if verdict is Verdict.ERROR else None,
     )
 
 

@@ -170,7 +170,7 @@ def test_a_table_of_many_entries_shows_those_that_are_open() -> None:
 
 def test_a_job_between_two_states_can_be_drawn() -> None:
     """The table is drawn by a thread of its own, which may look between two assignments."""
-    assert _state(JobState(job=PLAN.jobs[0], phase=Phase.RUNNING)) == "running"
+    assert _state(JobState(job=PLAN.jobs[0], entries={}, phase=Phase.RUNNING)) == "running"
 
 
 def test_times_are_short() -> None:
