@@ -70,6 +70,7 @@ def validate(
 @app.command()
 def plan(
     file: opt.Manifest = None,
+    profile: opt.Profile = None,
     select: opt.Select = None,
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
@@ -83,7 +84,7 @@ def plan(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, no_color=no_color)
-    given = planning.given(file, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
+    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
     return _guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
 
 
@@ -110,6 +111,7 @@ def diff(
 @app.command()
 def apply(
     file: opt.Manifest = None,
+    profile: opt.Profile = None,
     select: opt.Select = None,
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
@@ -133,7 +135,7 @@ def apply(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    given = planning.given(file, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
+    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
     order = applying.Order(
         reports=tuple(report or ()),
         timeout=timeout,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.cli.fragments import repository_of
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ _PATH = ("target", "binary")
 
 def measurer(manifest: Path) -> Callable[[str], Build | Complaint]:
     """Reads builds whose paths are relative to the manifest's folder; each content is read once."""
-    folder = manifest.resolve().parent
-    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    folder, root = repository_of(manifest)
     known: dict[str, Build | Complaint] = {}
 
     def measure(text: str) -> Build | Complaint:

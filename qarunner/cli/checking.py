@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.policy import Findings
     from qarunner.vendors.api import Capabilities, TargetKind, Vendor
 
 _UNREADABLE = "E503"
@@ -24,8 +25,6 @@ _UNREADABLE = "E503"
 def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
     """Checks each file, and reports the problems of all of them at once. Warnings do not change the exit code."""
     from qarunner.cli.inputs import find_manifest  # noqa: PLC0415
-    from qarunner.cli.prepare import examined  # noqa: PLC0415
-    from qarunner.manifest.policy import check_quarantines  # noqa: PLC0415
 
     problems: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
@@ -33,12 +32,11 @@ def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
     fine: list[tuple[Path, int]] = []
     for file in files or [find_manifest(None)]:
         try:
-            found = examined(file)
-            quarantines = check_quarantines(found.manifest, found.rows, today)
-            if not found.problems and not quarantines.errors:
-                fine.append((file, len(found.rows)))
-            problems += [*found.problems, *quarantines.errors]
-            warnings += quarantines.warnings
+            rows, found = _looked_at(file, today)
+            if not found.errors:
+                fine.append((file, rows))
+            problems += found.errors
+            warnings += found.warnings
         except ManifestError as error:
             problems += error.diagnostics
         except UserError as error:
@@ -55,6 +53,22 @@ def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
         for file, rows in fine:
             console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
+
+
+def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
+    """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
+    from qarunner.cli.prepare import examined_in_all  # noqa: PLC0415
+    from qarunner.manifest.policy import Findings, check_quarantines  # noqa: PLC0415
+
+    errors: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    whole = examined_in_all(file)
+    for found in whole:
+        quarantines = check_quarantines(found.manifest, found.rows, today)
+        errors += [*found.problems, *quarantines.errors]
+        warnings += quarantines.warnings
+    # What is wrong with every profile is told once.
+    return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
 
 
 def _unreadable(file: Path, error: UserError) -> Diagnostic:

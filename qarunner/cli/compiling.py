@@ -31,6 +31,7 @@ class Choice:
 
     environ: Mapping[str, str]
     today: date
+    profile: str | None = None
     select: Sequence[str] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     allow_secrets: frozenset[str] = frozenset()
@@ -48,7 +49,7 @@ class Prepared:
 
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, or NothingSelected."""
-    found = examined(path)
+    found = examined(path, choice.profile)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, Path.cwd())
@@ -63,7 +64,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     )
     if found.problems or quarantines.errors:
         raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
-    rows, remarks = _chosen(rows, choice.select)
+    rows, remarks = _chosen(_in_profile(manifest, rows), choice.select)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in rows}
     rendered = render(manifest, rows, values)
     plan = compile_plan(
@@ -98,6 +99,15 @@ def _also(manifest: Manifest, rows: Sequence[Row], values: Values) -> Sequence[D
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:
     return (vendor.info.key_env, *vendor.info.credential_environ)
+
+
+def _in_profile(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """What the profile chooses; --select chooses among that. A profile that chooses nothing was a problem before."""
+    if not manifest.select:
+        return rows
+    from qarunner.manifest.select import select  # noqa: PLC0415
+
+    return select(rows, manifest.select)
 
 
 def _chosen(rows: tuple[Row, ...], expressions: Sequence[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:

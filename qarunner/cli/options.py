@@ -23,6 +23,10 @@ RunId: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Argument(metavar="[RUN]", help="A run's id. Default: the newest.", show_default=False),
 ]
+Profile: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--profile", metavar="NAME", help="A profile of the manifest; --select chooses among its entries."),
+]
 Select: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(

@@ -33,6 +33,7 @@ class Given:
     """The words on the command line that choose a plan."""
 
     file: Path | None = None
+    profile: str | None = None
     select: tuple[str, ...] = ()
     var: tuple[str, ...] = ()
     env_file: tuple[Path, ...] = ()
@@ -44,6 +45,7 @@ class Given:
 def given(
     file: Path | None,
     *,
+    profile: str | None,
     select: Sequence[str] | None,
     var: Sequence[str] | None,
     env_file: Sequence[Path] | None,
@@ -52,6 +54,7 @@ def given(
     """Options as typer hands them over, where one that was not given is None."""
     return Given(
         file=file,
+        profile=profile,
         select=tuple(select or ()),
         var=tuple(var or ()),
         env_file=tuple(env_file or ()),
@@ -65,6 +68,7 @@ def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mappin
     choice = Choice(
         environ=environ,
         today=words.today,
+        profile=words.profile,
         select=words.select,
         overrides=inputs.overrides(words.var),
         allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from qarunner.cli.fragments import finder
 from qarunner.cli.inputs import read_manifest
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError, UserError
+from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import examine
 from qarunner.manifest.model import Manifest, Row
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.cursor import Json
+    from qarunner.manifest.load import Examined
 
 _UNKNOWN_VENDOR = "E502"
 _DEFAULTS_OF_SETTINGS = {"certyn": {"project": "CERTYN_PROJECT", "environment": "CERTYN_ENVIRONMENT"}}
@@ -46,16 +49,58 @@ def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]
     return found.manifest, found.rows, found.vendors
 
 
-def examined(path: Path) -> Checked:
+def examined(path: Path, profile: str | None = None) -> Checked:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest."""
+    read = _read(path)
+    manifest = read.manifest if profile is None else _with_profile(read, profile)
+    found = _checked(read, manifest)
+    return replace(found, problems=in_order([*read.problems, *found.problems]))
+
+
+def examined_in_all(path: Path) -> tuple[Checked, ...]:
+    """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
+    read = _read(path)
+    found = _checked(read, read.manifest)
+    whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
+    told = {(problem.place, problem.message) for problem in whole[0].problems}
+    for name in read.profiles:
+        found = _checked(read, _with_profile(read, name))
+        new = [problem for problem in found.problems if (problem.place, problem.message) not in told]
+        told |= {(problem.place, problem.message) for problem in new}
+        whole.append(replace(found, problems=tuple(_with_its_profile(problem, name) for problem in new)))
+    return tuple(whole)
+
+
+def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
+    """A problem that is there with a profile alone says so, unless it stands in it."""
+    return (
+        problem
+        if problem.code == Code.PROFILE
+        else replace(problem, message=f"{problem.message}, with --profile {name}")
+    )
+
+
+def _read(path: Path) -> Examined:
     name, text = read_manifest(path)
-    read = examine(name, text)
-    manifest = read.manifest
+    return examine(name, text, finder(path))
+
+
+def _with_profile(read: Examined, name: str) -> Manifest:
+    from qarunner.manifest.profiles import with_profile  # noqa: PLC0415  for manifests with profiles alone
+
+    return with_profile(read.manifest, name)
+
+
+def _checked(read: Examined, manifest: Manifest) -> Checked:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     vendors, unknown = _vendors(manifest, rows)
-    found = [*read.problems, *check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
+    found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
+    if read.sound is None and manifest.select:
+        from qarunner.manifest.profiles import check_select  # noqa: PLC0415
+
+        found += check_select(manifest, rows)
     known = [row for row in rows if row.data.get("vendor") in vendors]
-    told = {problem.place for problem in found}
+    told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest), **vendors}
     capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, {}))
     found += [problem for problem in capabilities if problem.place not in told]

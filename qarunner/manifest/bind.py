@@ -18,6 +18,7 @@ from qarunner.entry import (
 )
 from qarunner.manifest.declarations import check_declarations, read_declarations
 from qarunner.manifest.expand import duplicates, locate
+from qarunner.manifest.merge import overlay, overlay_row
 from qarunner.manifest.model import Gate, Manifest
 from qarunner.manifest.policy import policy_of
 from qarunner.manifest.variables import check_key_names
@@ -32,19 +33,36 @@ if TYPE_CHECKING:
     from qarunner.manifest.model import OnSkipped, Row
 
 
-def bind(document: Document, *, templated: bool = True) -> Manifest:
-    """The manifest in types. Of a document that did not pass the schema, what has the wrong shape is left out."""
+def bind(document: Document, *, templated: bool = True, profile: str | None = None) -> Manifest:
+    """The manifest in types. Of a document that did not pass the schema, what has the wrong shape is left out.
+
+    With a profile, what it says lies over what is said at the top.
+    """
     data = document.data
+    over = _mapping(_mapping(data.get("profiles")).get(profile or ""))
+    select = over.get("select")
     return Manifest(
         document=document,
         name=str(data.get("name") or PurePath(document.name).stem),
         env=read_declarations(document),
-        vars=_mapping(data.get("vars")),
+        vars=_overlaid("vars", data, over),
         vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
-        defaults=_mapping(data.get("defaults")),
-        gate=_gate(_mapping(data.get("gate"))),
+        defaults=overlay_row(_mapping(data.get("defaults")), _mapping(over.get("defaults"))),
+        gate=_gate(_overlaid("gate", data, over)),
         templated=templated,
+        profile=profile,
+        select=tuple(map(str, select)) if isinstance(select, list) else (),
     )
+
+
+def profile_names(document: Document) -> tuple[str, ...]:
+    """The profiles of a document of any shape."""
+    return tuple(_mapping(document.data.get("profiles")))
+
+
+def _overlaid(section: str, data: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
+    under = _mapping(data.get(section))
+    return overlay(under, _mapping(over[section])) if section in over else under
 
 
 def _gate(data: Mapping[str, object]) -> Gate:

@@ -51,6 +51,9 @@ class Code(StrEnum):
     EXCLUDE = "E431"
     NOTHING_LEFT = "E432"
     TOO_MANY_ROWS = "E433"
+    PROFILE = "E440"
+    INCLUDE = "E450"
+    FRAGMENT = "E451"
 
 
 MEANINGS: Mapping[str, str] = {
@@ -89,4 +92,7 @@ MEANINGS: Mapping[str, str] = {
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",
     Code.TOO_MANY_ROWS: "The axes make more rows than qarunner takes.",
+    Code.PROFILE: "A profile chooses entries that do not exist.",
+    Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
+    Code.FRAGMENT: "A fragment, which holds `matrix` and nothing else, is something else, or is checked alone.",
 }

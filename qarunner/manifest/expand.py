@@ -87,9 +87,10 @@ def duplicates(document: Document) -> tuple[Diagnostic, ...]:
 def _duplicate(document: Document, entry_id: str, first: int, second: int) -> Diagnostic:
     earlier = document.locate(("matrix", first, "id"))
     place = document.locate(("matrix", second, "id"))
+    where = f"line {earlier.line}" if earlier.file == place.file else str(earlier)
     return Diagnostic(
         code=Code.DUPLICATE_ID,
-        message=f"the id {entry_id!r} is already used in line {earlier.line}",
+        message=f"the id {entry_id!r} is already used in {where}",
         place=place,
         hint="ids are what reports and --select go by: give each entry its own, or make them variants of one",
         source=document.source_line(place),
@@ -151,6 +152,23 @@ def _at(data: object, path: Path) -> object:
     for step in path:
         data = _child(data, step)
     return data
+
+
+class Section:
+    """A section at the top as a Locator: its paths are those of the data that was merged from the profile's and it."""
+
+    __slots__ = ("_layers", "_manifest")
+
+    def __init__(self, manifest: Manifest, name: str) -> None:
+        self._manifest = manifest
+        self._layers = manifest.layers(name)
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        document = self._manifest.document
+        return document.locate((*_layer(document.data, self._layers, path), *path), key=key)
+
+    def source_line(self, place: Place) -> str | None:
+        return self._manifest.document.source_line(place)
 
 
 class Placed:

@@ -52,11 +52,20 @@ class Manifest:
     gate: Gate
     templated: bool = True
     """False: the file has no template anywhere, so nobody needs to look for one."""
+    profile: str | None = None
+    """The profile whose vars, defaults and gate lie over those at the top."""
+    select: tuple[str, ...] = ()
+    """The profile's choice of rows: expressions, one of which has to hold; () is all of them."""
 
     @property
     def default_layers(self) -> tuple[Path, ...]:
         """The paths of the mappings that `defaults` was merged from, highest priority first."""
-        return (("defaults",),) if self.defaults else ()
+        return self.layers("defaults") if self.defaults else ()
+
+    def layers(self, section: str) -> tuple[Path, ...]:
+        """Where the parts of a section at the top stand, highest priority first."""
+        own: tuple[Path, ...] = ((section,),)
+        return own if self.profile is None else (("profiles", self.profile, section), *own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ class Row:
     """One row of the expanded matrix, as plain data under the manifest's own keys.
 
     `data` may share parts with other rows and with the document: never change it in place.
-    `layers` lead to the mappings that it was merged from, highest priority first: variant, entry, defaults.
+    `layers` lead to the mappings that it was merged from, highest priority first: variant, entry, the
+    profile's defaults, defaults.
     `axes` are the names and values that this row stands for, in the order of its id.
     """
 

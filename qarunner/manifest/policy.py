@@ -10,7 +10,7 @@ from qarunner.diagnostics import Severity, in_order, problem
 from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.manifest.codes import Code
 from qarunner.manifest.durations import seconds
-from qarunner.manifest.expand import Placed
+from qarunner.manifest.expand import Placed, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +100,8 @@ def _too_many(manifest: Manifest, rows: Sequence[Row], limit: int) -> Diagnostic
     places = [(row, Placed(manifest, row).locate(("quarantine",), key=True)) for row in rows[:_SHOWN]]
     related = tuple((place, f"{row.id} is in quarantine") for row, place in places)
     hint = "put one of them right, or raise max_quarantined"
-    path = ("gate", "max_quarantined")
-    return replace(problem(manifest.document, path, message, code=Code.QUARANTINED, hint=hint), related=related)
+    path = ("max_quarantined",)
+    return replace(problem(Section(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related)
 
 
 def _entries(number: int) -> str:

@@ -44,7 +44,7 @@ def parse(expression: str) -> tuple[Term, ...]:
 def select(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[Row, ...]:
     """The rows that one of the expressions matches, in their order; all rows without any expression.
 
-    An id without its variant selects all variants of the entry.
+    An id without its variant or axes selects all rows of the entry.
     """
     alternatives = [parse(expression) for expression in expressions]
     if not alternatives:
@@ -102,9 +102,8 @@ def _piece(piece: str) -> str:
 def _words(kind: str, row: Row) -> Iterator[str]:
     match kind:
         case "id":
-            yield row.id
-            if row.variant is not None:
-                yield row.entry_id
+            # An id without its variant or its axes names all of them.
+            yield from dict.fromkeys((row.id, row.id.partition("[")[0], row.entry_id))
         case "variant":
             if row.variant is not None:
                 yield row.variant

@@ -16,8 +16,8 @@ from qarunner.errors import ManifestError
 from qarunner.manifest import schema
 from qarunner.manifest.codes import Code
 from qarunner.manifest.computing import Computing
-from qarunner.manifest.expand import Placed, row_problems
-from qarunner.manifest.expression import Flaw, TemplateFault, holds_template, parse
+from qarunner.manifest.expand import Placed, Section, row_problems
+from qarunner.manifest.expression import Flaw, TemplateFault, as_text, holds_template, parse
 from qarunner.manifest.model import Row
 from qarunner.manifest.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in
 from qarunner.manifest.variables import Use, Values, check_key_names, resolve
@@ -51,12 +51,13 @@ def check_templates(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic
 
 
 def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
-    for section, roots in (("vars", IN_VARS), ("vendors", IN_VENDORS)):
+    for section, data, roots in (("vars", manifest.vars, IN_VARS), ("vendors", manifest.vendors, IN_VENDORS)):
         scope = Scope(manifest, roots)
-        for path, text in templates_in(manifest.document.data.get(section)):
-            flaws = (_NO_NAME,) if path[-1] == "api_key_env" else scope.flaws(parse(text))
-            for flaw in flaws:
-                yield _placed(manifest.document, (section, *path), flaw)
+        for path, text in templates_in(data):
+            # A part of vars may be called like this, too.
+            literal = section == "vendors" and path[-1] == "api_key_env"
+            for flaw in (_NO_NAME,) if literal else scope.flaws(parse(text)):
+                yield _placed(Section(manifest, section), path, flaw)
     for path, _ in templates_in(manifest.document.data.get("env")):
         if path[-1] not in {"pattern", "description"}:
             yield _placed(manifest.document, ("env", *path), _NO_TEMPLATE)
@@ -65,7 +66,7 @@ def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
 def _check_keys(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Keys are never rendered. Only `vars` and `options` have keys that the schema does not know anyway."""
     for path in _keys_in(manifest.vars):
-        yield problem(manifest.document, ("vars", *path), _NO_KEY.message, code=_NO_KEY.code, key=True)
+        yield problem(Section(manifest, "vars"), path, _NO_KEY.message, code=_NO_KEY.code, key=True)
     for row in rows:
         for path in _keys_in(row.data.get("options")):
             yield problem(Placed(manifest, row), ("options", *path), _NO_KEY.message, code=_NO_KEY.code, key=True)
@@ -171,7 +172,7 @@ class _Rendering:
             self._note(found, document, ("vendors", vendor), used, names)
         self._vars = {name: self._vars[name] for name in names}
         for name, found in self._vars.items():
-            self._note(found, document, ("vars", name), used, {})
+            self._note(found, Section(self._manifest, "vars"), (name,), used, {})
         return used
 
     def _note(self, found: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]) -> None:
@@ -187,7 +188,7 @@ class _Rendering:
         document = self._manifest.document
         for name, found in self._vars.items():
             own = self._given.get(name, self._manifest.vars[name])
-            computing.vars[name] = self._fill(own, found, computing, document, ("vars", name))
+            computing.vars[name] = self._fill(own, found, computing, Section(self._manifest, "vars"), (name,))
         vendors = {
             name: self._fill(self._manifest.vendors[name], found, computing, document, ("vendors", name))
             for name, found in self._vendors.items()
@@ -224,10 +225,15 @@ class _Rendering:
         results: dict[Path, object] = {}
         for path, text in found:
             try:
-                results[path] = computing.value(text, matrix or {})
+                value = computing.value(text, matrix or {})
+                results[path] = as_text(value) if not above and path[0] in _TEXTS else value
             except TemplateFault as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
         return _replaced(data, results)
+
+
+_TEXTS = frozenset({"name", "description", "labels", "platform", "target", "tags", "artifacts"})
+"""Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
 
 
 def _nothing_in(_: object) -> _Found:

@@ -31,7 +31,7 @@ NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
 """Names of definitions that say more of keys which are explained elsewhere."""
 FUTURE = {
     "entry": {"needs", "if", "paths"},
-    "": {"include", "profiles", "budget", "reports"},
+    "": {"budget", "reports"},
 }
 
 
@@ -84,6 +84,7 @@ def test_every_key_is_explained() -> None:
 
 def test_every_definition_is_used() -> None:
     used = {str(node["$ref"]).removeprefix("#/$defs/") for node in subschemas(SCHEMA) if "$ref" in node}
+    used -= {"#/properties/vars", "#/properties/gate"}  # a profile has them, too
     assert used | {"row"} == set(DEFINITIONS)
 
 
