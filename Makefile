@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/storefront/qa-matrix.yml
 
-.PHONY: demo test check format setup golden clean
+.PHONY: demo test check editor format setup golden clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -15,6 +15,11 @@ check: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The schema in yaml-language-server and ajv themselves; needs node and npm.
+editor: .venv/ready-dev
+	npm install --prefix tests/editor --no-package-lock --no-audit --no-fund
+	$(BIN)/python -m pytest tests/editor -q
 
 format: .venv/ready-dev
 	$(BIN)/ruff check --fix .

@@ -224,12 +224,14 @@ def explain(
 
 
 @app.command()
-def schema() -> int:
+def schema(plain: opt.PlainSchema = False) -> int:
     """Print the JSON Schema of the manifest, for editors and other tools."""
     from qarunner.cli.console import open_console
-    from qarunner.manifest.schema import text
+    from qarunner.manifest import published
 
-    open_console(os.environ).result(text().rstrip("\n"))
+    text = published.plain() if plain else published.for_editors()
+    open_console(os.environ).result(text.rstrip("
+"))
     return ExitCode.OK
 
 

@@ -113,6 +113,9 @@ VendorName: TypeAlias = Annotated[
 Explained: TypeAlias = Annotated[
     str, typer.Argument(metavar="CODE", help="The code of an error, such as E204.", show_default=False)
 ]
+PlainSchema: TypeAlias = Annotated[
+    bool, typer.Option("--plain", help="Only the standard's keywords, for validators that refuse all others.")
+]
 PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
 ReportForm: TypeAlias = Annotated[
     str, typer.Option("--format", metavar="json|junit|ctrf|markdown", help="The report's format.")

@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads(schema.text())
 DEFINITIONS = SCHEMA["$defs"]
 WORDS = {"errorMessage", "x-expected", "x-hint", "x-later", "x-missing", "x-instead", "x-exclusive", "x-code"}
+FOR_EDITORS = {"markdownEnumDescriptions", "defaultSnippets"}
+VALUES = WORDS | FOR_EDITORS | {"examples", "default"}
+"""Keywords whose values hold no schema."""
 NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
 """Names of definitions that say more of keys which are explained elsewhere."""
 FUTURE = {
@@ -40,7 +43,7 @@ def subschemas(node: object) -> Iterator[dict[str, object]]:
     if isinstance(node, dict):
         yield node
         for key, child in node.items():
-            if key not in WORDS:
+            if key not in VALUES:
                 yield from subschemas(child)
     elif isinstance(node, list):
         for child in node:
@@ -80,6 +83,34 @@ def test_every_key_is_explained() -> None:
         for key, value in part.get("properties", {}).items():
             assert described(value) or "not" in value or key == "variants", key
     assert all(described(DEFINITIONS[name]) for name in ("variants", "entry", "variant", "defaults"))
+
+
+def resolved(node: dict[str, object]) -> dict[str, object]:
+    """A key's schema with what its reference adds; its own words win."""
+    reference = node.get("$ref")
+    return node if not isinstance(reference, str) else {**resolved(DEFINITIONS[reference[len("#/$defs/") :]]), **node}
+
+
+def test_every_key_has_an_example_that_is_valid() -> None:
+    parts = {name: each for name, each in DEFINITIONS.items() if not name.endswith((*NO_KEYS, "row"))}
+    for name, part in {"": SCHEMA, **parts}.items():
+        for key, node in part.get("properties", {}).items():
+            found = resolved(node)
+            if "not" in found or not described(node) or key in {"version", "matrix"}:
+                continue
+            examples = cast("list[object]", found.get("examples", []))
+            assert examples, f"{name}.{key} needs an example"
+            validator = Draft202012Validator({**found, "$defs": DEFINITIONS})
+            for value in [*examples, *([found["default"]] if "default" in found else [])]:
+                assert validator.is_valid(value), f"{name}.{key}: {value}"
+
+
+def test_values_of_a_closed_set_are_explained() -> None:
+    for node in subschemas(SCHEMA):
+        told = node.get("markdownEnumDescriptions")
+        assert told is None or len(cast("list[str]", told)) == len(cast("list[str]", node["enum"]))
+    for path in (("vendor", "anyOf", 0), ("platform", "anyOf", 0), ("variable", "properties", "format")):
+        assert "markdownEnumDescriptions" in cast("dict[str, object]", at(*path)), path
 
 
 def test_every_definition_is_used() -> None:
@@ -124,11 +155,15 @@ def test_entries_variants_defaults_and_rows_have_the_same_keys() -> None:
 # --- of one mind with the program -------------------------------------------------------------------------------------
 
 
-def enum(*path: str | int) -> list[str]:
+def at(*path: str | int) -> object:
     node: object = DEFINITIONS
     for step in path:
         node = node[step]  # type: ignore[index]
-    return cast("list[str]", node)
+    return node
+
+
+def enum(*path: str | int) -> list[str]:
+    return cast("list[str]", at(*path))
 
 
 def test_words_are_those_of_the_types() -> None:

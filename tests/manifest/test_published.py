@@ -1,0 +1,75 @@
+"""What `qarunner schema` prints: it says the same of every manifest as the schema that the program checks with."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from qarunner.errors import ManifestError
+from qarunner.manifest import document, published, schema
+from tests.manifest.test_schema import FULL, mangle
+
+if TYPE_CHECKING:
+    import random
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "schema"
+VIEWS = {"editors": json.loads(published.for_editors()), "plain": json.loads(published.plain())}
+VALIDATORS = {name: jsonschema_rs.Draft202012Validator(view) for name, view in VIEWS.items()}
+OF_EDITORS = {
+    "errorMessage",
+    "deprecationMessage",
+    "markdownDescription",
+    "markdownEnumDescriptions",
+    "defaultSnippets",
+}
+
+
+def keywords(node: object) -> set[str]:
+    """Every keyword of a schema, and of none of the values in it."""
+    if not isinstance(node, dict):
+        return set()
+    found = set(node)
+    for key, value in node.items():
+        if key in {"properties", "patternProperties", "$defs"}:
+            found |= {each for child in value.values() for each in keywords(child)}
+        elif isinstance(value, list) and key in {"allOf", "anyOf", "oneOf"}:
+            found |= {each for child in value for each in keywords(child)}
+        elif key not in {"examples", "default", "const", "defaultSnippets"}:
+            found |= keywords(value)
+    return found
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_it_is_a_schema_without_words_of_the_program(view: str) -> None:
+    Draft202012Validator.check_schema(VIEWS[view])
+    standard = {"$schema", "$id", "$ref", "$defs", "$comment", *Draft202012Validator.VALIDATORS, "then", "else"}
+    standard |= {"title", "description", "default", "examples", "minContains", "maxContains"}
+    assert keywords(VIEWS[view]) - standard == (OF_EDITORS if view == "editors" else set())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("case", sorted(path.name for path in GOLDEN.iterdir()))
+def test_it_agrees_on_every_case(view: str, case: str) -> None:
+    try:
+        data = document.read("qa-matrix.yml", (GOLDEN / case / "qa-matrix.yml").read_bytes()).data
+    except ManifestError:
+        return
+    assert VALIDATORS[view].is_valid(data) == (not schema.faults(data))
+
+
+@settings(max_examples=100, deadline=1000)
+@given(st.randoms(use_true_random=False))
+def test_it_agrees_on_mangled_data(chance: random.Random) -> None:
+    data = copy.deepcopy(document.read("qa-matrix.yml", FULL).data)
+    for _ in range(chance.randint(1, 4)):
+        mangle(data, chance)
+    valid = not schema.faults(data)
+    assert {name: each.is_valid(data) for name, each in VALIDATORS.items()} == dict.fromkeys(VALIDATORS, valid)
