@@ -98,7 +98,7 @@ def test_what_a_vendor_does_not_offer_is_said_in_words(server: Server) -> None:
         (f"{ENTRY}    variants:\n      web:\n        time‸out: 5m\n", ["`1h30m`", "Default: `1h`"]),
         (f"{HEAD}ga‸te: {{ min_tests: 1 }}\n", ["#### Gate", "What has to hold"]),
         (f"{HEAD}vendors:\n  cer‸tyn: {{ project: a }}\n", ["Settings of Certyn", "CERTYN_API_KEY"]),
-        (f"{ENTRY}    vendor: testerarmy\n    options: {{ mo‸de: fast }}\n", ["Options of TesterArmy", "`test_ids`"]),
+        (f"{ENTRY}    vendor: testerarmy\n    options: {{ mo‸de: fast }}\n", ["Options of TesterArmy", "* `deep`"]),
         (f"{HEAD}env:\n  LOCALE: {{ for‸mat: uri }}\n", ["* `hostname`: A host name"]),
     ],
 )

@@ -148,6 +148,10 @@ def test_doksi_says_where_options_would_go() -> None:
 # --- options and settings ---------------------------------------------------------------------------------------------
 
 
+TEACHING = {"title", "examples", "default", "markdownEnumDescriptions"}
+"""What the schema adds for people at an editor."""
+
+
 def plain(node: object) -> object:
     """A schema without references, words for people, and the alternative that it may be a template."""
     if isinstance(node, list):
@@ -157,6 +161,7 @@ def plain(node: object) -> object:
     if "$ref" in node:
         node = {**DEFINITIONS[node["$ref"].removeprefix("#/$defs/")], **node}
     rest = {key: plain(value) for key, value in node.items() if not key.startswith(("x-", "errorM", "$", "anyOf"))}
+    rest = {key: value for key, value in rest.items() if key not in TEACHING}
     own = [each for each in node.get("anyOf", ()) if each.get("$ref") not in {"#/$defs/template", "#/$defs/unknown"}]
     for each in own:
         rest |= cast("dict[str, object]", plain(each))
