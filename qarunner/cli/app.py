@@ -230,8 +230,7 @@ def schema(plain: opt.PlainSchema = False) -> int:
     from qarunner.manifest import published
 
     text = published.plain() if plain else published.for_editors()
-    open_console(os.environ).result(text.rstrip("
-"))
+    open_console(os.environ).result(text.removesuffix("\n"))
     return ExitCode.OK
 
 
