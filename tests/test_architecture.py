@@ -33,7 +33,7 @@ HOMES = {
     "yaml": {"manifest/", "emulator/"},
     "jsonschema": {"manifest/", "plan/own_schema.py"},
     "jsonschema_rs": {"manifest/"},
-    "jinja2": {"manifest/"},
+    "jinja2": {"manifest/", "report/html.py"},
     "msgspec": {"plan/", "engine/"},
     "hypothesis": {"testing/"},  # where it is installed; the suite does without it
     "starlette": {"emulator/"},

@@ -75,7 +75,11 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
             plan = as_rehearsal(plan)
         settings = Settings(
-            environ=environ, runs_dir=order.runs_dir, reports=reports, options=options, rehearsal=order.rehearse
+            environ=environ,
+            runs_dir=order.runs_dir,
+            reports=(*reporting.planned(plan), *reports),
+            options=options,
+            rehearsal=order.rehearse,
         )
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets)
@@ -125,7 +129,9 @@ def resume(
     for name, url in run.endpoints.items():
         _note_moved(console, name, url, environ)
     decisions = _decisions(run, resubmit, drop)
-    settings = Settings(environ=environ, runs_dir=order.runs_dir, reports=reports, options=options)
+    settings = Settings(
+        environ=environ, runs_dir=order.runs_dir, reports=(*reporting.planned(plan), *reports), options=options
+    )
     secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
     transport = connect(plan, environ, secrets)
     console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")

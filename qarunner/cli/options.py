@@ -50,7 +50,7 @@ AllowSecret: TypeAlias = Annotated[
 Report: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
-        "--report", metavar="FORMAT=PATH", help="Also writes a report: json, junit, ctrf or markdown. Repeatable."
+        "--report", metavar="FORMAT=PATH", help="Also writes a report: json, junit, ctrf, markdown or html. Repeatable."
     ),
 ]
 RunsDir: TypeAlias = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept.")]
@@ -118,7 +118,7 @@ PlainSchema: TypeAlias = Annotated[
 ]
 PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
 ReportForm: TypeAlias = Annotated[
-    str, typer.Option("--format", metavar="json|junit|ctrf|markdown", help="The report's format.")
+    str, typer.Option("--format", metavar="json|junit|ctrf|markdown|html", help="The report's format.")
 ]
 DiffBase: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from qarunner.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
 
-FORMATS = ("json", "junit", "ctrf", "markdown")
+FORMATS = ("json", "junit", "ctrf", "markdown", "html")
+_MODULES = {"json": "jsondoc"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,18 @@ def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
         if not equals or not path:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
         found.append(Wanted(format=checked_format(name, "--report"), path=_writable(word, Path(path))))
+    return tuple(found)
+
+
+def planned(plan: Plan) -> tuple[Wanted, ...]:
+    """The reports that the manifest asks for. UserError if one would lie elsewhere: a link may lead there."""
+    folder = Path(plan.manifest).parent
+    found = []
+    for number, report in enumerate(plan.reports):
+        path = folder / report.path
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{plan.manifest}: reports[{number}]: {report.path} leads out of the manifest's folder")
+        found.append(Wanted(format=report.format, path=_writable(f"{report.format}={report.path}", path)))
     return tuple(found)
 
 
@@ -60,10 +75,10 @@ def checked_format(name: str, option: str) -> str:
 
 def render(summary: Summary, form: str) -> str:
     """A report as text."""
-    from qarunner.report import ctrf, jsondoc, junit, markdown  # noqa: PLC0415  at the end of a run, and for `report`
-
-    renderers = {"json": jsondoc.render, "junit": junit.render, "ctrf": ctrf.render, "markdown": markdown.render}
-    return renderers[form](summary)
+    # At the end of a run, and for `report`; the page's templates come with a library of their own.
+    module = import_module(f"qarunner.report.{_MODULES.get(form, form)}")
+    rendered: str = module.render(summary)
+    return rendered
 
 
 def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None:

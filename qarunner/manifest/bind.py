@@ -19,7 +19,7 @@ from qarunner.entry import (
 from qarunner.manifest.declarations import check_declarations, read_declarations
 from qarunner.manifest.expand import duplicates, locate
 from qarunner.manifest.merge import overlay, overlay_row
-from qarunner.manifest.model import Gate, Manifest
+from qarunner.manifest.model import Gate, Manifest, Report
 from qarunner.manifest.policy import policy_of
 from qarunner.manifest.variables import check_key_names
 
@@ -49,6 +49,7 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
         vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
         defaults=overlay_row(_mapping(data.get("defaults")), _mapping(over.get("defaults"))),
         gate=_gate(_overlaid("gate", data, over)),
+        reports=_reports(data.get("reports")),
         templated=templated,
         profile=profile,
         select=tuple(map(str, select)) if isinstance(select, list) else (),
@@ -63,6 +64,11 @@ def profile_names(document: Document) -> tuple[str, ...]:
 def _overlaid(section: str, data: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
     under = _mapping(data.get(section))
     return overlay(under, _mapping(over[section])) if section in over else under
+
+
+def _reports(data: object) -> tuple[Report, ...]:
+    rows = [_mapping(row) for row in data] if isinstance(data, list) else []
+    return tuple(Report(format=str(row.get("format")), path=str(row.get("path"))) for row in rows)
 
 
 def _gate(data: Mapping[str, object]) -> Gate:

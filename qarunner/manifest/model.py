@@ -40,6 +40,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
+
+    format: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest that passed the schema. `vars`, `vendors` and `defaults` are plain data and may hold templates."""
 
@@ -50,6 +58,7 @@ class Manifest:
     vendors: Mapping[str, Mapping[str, object]]
     defaults: Mapping[str, object]
     gate: Gate
+    reports: tuple[Report, ...] = ()
     templated: bool = True
     """False: the file has no template anywhere, so nobody needs to look for one."""
     profile: str | None = None

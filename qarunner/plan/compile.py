@@ -14,7 +14,7 @@ from qarunner.manifest.durations import seconds
 from qarunner.manifest.expand import locate
 from qarunner.plan.blame import blamed, grouped
 from qarunner.plan.check import at, check_rows, misfit, own_settings
-from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, VendorPlan, seal
+from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             manifest=manifest.document.name,
             digest="",
             gate=_gate(manifest),
+            reports=tuple(Report(format=report.format, path=report.path) for report in manifest.reports),
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
             vendors=plans,

@@ -59,6 +59,13 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     max_quarantined: int | None = None
 
 
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
+
+    format: str
+    path: str
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs and entries stand in the manifest's order. `secrets` are the names that a sender has to know."""
 
@@ -77,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ci: Mapping[str, str | None] = {}
     resources: tuple[Resource, ...] = ()
     notices: tuple[str, ...] = ()
+    reports: tuple[Report, ...] = ()
     rehearsal: bool = False
 
     def entry_map(self) -> dict[str, Entry]:

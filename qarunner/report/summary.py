@@ -37,7 +37,8 @@ class RunLink:
 class EntrySummary:
     """One entry. `counts` are all its tests by verdict; `cases` those that are known one by one.
 
-    `runs` are those of all attempts, `attempt` is the number of the last one.
+    `runs` are those of all attempts, `attempt` is the number of the last one. `began_s` and `ended_s` are seconds since
+    the run began: from the first create's answer to the verdict.
     """
 
     entry: Entry
@@ -51,6 +52,8 @@ class EntrySummary:
     counts: Mapping[Verdict, int]
     cases: tuple[Case, ...]
     attempt: int
+    began_s: float | None
+    ended_s: float | None
     tried: tuple[tuple[int, Case], ...]
     """Every result of every attempt with the attempt's number, a test's last one last."""
 
@@ -192,8 +195,16 @@ def _entry(run: Run, entry: Entry) -> EntrySummary:
         counts=tally(outcome, expected_tests(entry)),
         cases=cases,
         attempt=state.attempt,
+        began_s=_began(run, entry),
+        ended_s=round(run.closed_at[entry.id] - run.started_at, 3) if entry.id in run.closed_at else None,
         tried=tuple(_tried(run, entry, cases)),
     )
+
+
+def _began(run: Run, entry: Entry) -> float | None:
+    found = (remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values())
+    first = min(found, default=None)
+    return None if first is None else round(first - run.started_at, 3)
 
 
 def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:

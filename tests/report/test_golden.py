@@ -18,7 +18,7 @@ from qarunner.engine import events as ev
 from qarunner.engine.journal import read
 from qarunner.engine.state import fold
 from qarunner.plan.model import from_json
-from qarunner.report import ctrf, jsondoc, junit, markdown
+from qarunner.report import ctrf, html, jsondoc, junit, markdown
 from qarunner.report.summary import headline, summarise
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ FORMATS = {
     "junit.xml": junit.render,
     "ctrf.json": ctrf.render,
     "report.md": markdown.render,
+    "report.html": html.render,
 }
 
 
