@@ -84,8 +84,8 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: C901, PLR0911  one 
     match event:
         case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
             return _resource(event, run)
-        case ev.Accepted():
-            return f"{_entries(run.jobs[event.job])}: started {' '.join(_named(event, run))}"
+        case ev.Accepted() | ev.NothingStarted():
+            return f"{_entries(run.jobs[event.job])}: {_started(event, run)}"
         case ev.NotSubmitted(wait_s=float(wait)):
             return f"{_entries(run.jobs[event.job])}: not started yet: {event.message}; again in {wait:.1f} s"
         case ev.NotSubmitted() | ev.Uncertain():
@@ -150,6 +150,12 @@ def named(left: Left) -> str:
 def _entries(state: JobState) -> str:
     first, *rest = state.job.entries
     return f"{first} (+{len(rest)})" if rest else first
+
+
+def _started(event: ev.Accepted | ev.NothingStarted, run: Run) -> str:
+    if isinstance(event, ev.NothingStarted):
+        return f"{run.jobs[event.job].job.vendor} has no run of it to wait for"
+    return f"started {' '.join(_named(event, run))}"
 
 
 def _named(event: ev.Accepted, run: Run) -> list[str]:

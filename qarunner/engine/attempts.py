@@ -39,7 +39,8 @@ def told(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
 
 
 def _parts(state: JobState, entry: str) -> list[Outcome]:
-    return [part for run in state.runs.values() if (part := run.outcome_of(entry)) is not None]
+    found = [part for run in state.runs.values() if (part := run.outcome_of(entry)) is not None]
+    return found if state.outcomes is None or entry not in state.outcomes else [*found, state.outcomes[entry]]
 
 
 def earlier(run: Run, entry: str) -> list[Outcome]:

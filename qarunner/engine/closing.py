@@ -111,7 +111,7 @@ class Closer:
                 return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 return None
-            case Phase.RUNNING | Phase.DONE if state.runs:
+            case Phase.RUNNING | Phase.DONE if state.runs or state.outcomes is not None:
                 return attempts.told(state, entry) or merge(())
             case Phase.DONE:
                 return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)

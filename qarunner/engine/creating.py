@@ -79,6 +79,9 @@ class Creator:
             case Made():
                 self._record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
                 self._made(state)
+            case Nothing():
+                self._record(ev.NothingStarted(at=wall, job=state.job.id, outcomes=meaning.outcomes))
+                self._closer.close_job(state)
             case Again():
                 self._create_again(task, meaning)
             case Never():

@@ -115,6 +115,13 @@ class Accepted(_Event, frozen=True, kw_only=True):
     runs: tuple[RemoteRun, ...]
 
 
+class NothingStarted(_Event, frozen=True, kw_only=True):
+    """The vendor took a create, and there is no run to ask for: what its entries have of it."""
+
+    job: str
+    outcomes: Mapping[str, Outcome]
+
+
 class Uncertain(_Event, frozen=True, kw_only=True):
     """A create that may or may not have made a run. It is never sent again by itself."""
 
@@ -224,6 +231,7 @@ Event: TypeAlias = (
     | Submitting
     | NotSubmitted
     | Accepted
+    | NothingStarted
     | Uncertain
     | Polled
     | Retrying
@@ -247,6 +255,7 @@ DURABLE = (
     Submitting,
     NotSubmitted,
     Accepted,
+    NothingStarted,
     Uncertain,
     RemoteFinished,
     RunGivenUp,

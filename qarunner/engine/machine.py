@@ -6,6 +6,7 @@ A create is repeated only if it certainly made no run, or if the vendor keeps re
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import msgspec
 
 from qarunner.cursor import UnexpectedData
-from qarunner.vendors.api import Cause, Finished, More, Prepared, Refusal, RemoteRun, Reply, Request, Running
+from qarunner.engine.outcomes import without_run
+from qarunner.vendors.api import Cause, Finished, More, Outcome, Prepared, Refusal, RemoteRun, Reply, Request, Running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +51,13 @@ class Made:
     """The create made these runs."""
 
     runs: tuple[RemoteRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """The create was taken and made no run that could be asked for; `outcomes` are never a pass."""
+
+    outcomes: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +100,9 @@ _CLIENT_ERROR = 400
 _UNAUTHORISED = frozenset({401, 403})
 
 
-def after_create(vendor: Vendor, call: Call, answer: Answer, *, sends: int, now: float) -> Made | Again | Never | Lost:
+def after_create(
+    vendor: Vendor, call: Call, answer: Answer, *, sends: int, now: float
+) -> Made | Nothing | Again | Never | Lost:
     """What the answer to a create means. `sends` counts how often it was sent, `now` is seconds since the epoch."""
     keyed = vendor.info.idempotency_header is not None
     match answer:
@@ -107,11 +118,15 @@ def after_create(vendor: Vendor, call: Call, answer: Answer, *, sends: int, now:
             return _create_refused(vendor, answer, keyed=keyed, sends=sends, now=now)
 
 
-def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Again | Never | Lost:
+def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Nothing | Again | Never | Lost:
     try:
-        runs = vendor.accepted(call, reply)
-        for run in runs:
-            typed(run, RemoteRun)
+        found = vendor.accepted(call, reply)
+        if isinstance(found, Refusal):
+            return Never(refusal=typed(found, Refusal))
+        if isinstance(found, Finished):
+            outcomes = typed(found, Finished).outcomes
+            return Nothing(outcomes={name: without_run(outcome) for name, outcome in outcomes.items()})
+        runs = tuple(typed(run, RemoteRun) for run in found)
     except UnexpectedData as error:
         # A vendor may say with 200 that it will do nothing: only its own words can tell.
         refusal = refusal_of(vendor, reply)

@@ -64,6 +64,16 @@ def distrust(outcome: Outcome) -> Outcome:
     return outcome
 
 
+def without_run(outcome: Outcome) -> Outcome:
+    """An outcome that came without a run: nothing in it has passed, whatever it says."""
+    parts = {outcome.verdict, *(case.verdict for case in outcome.cases)}
+    parts |= {verdict for verdict, number in outcome.counts.items() if number > 0}
+    if not GOOD.intersection(parts):
+        return outcome
+    message = f"reported as {outcome.verdict}, but the vendor started no run"
+    return Outcome(verdict=Verdict.UNKNOWN, message=message, url=outcome.url, raw_status=outcome.raw_status)
+
+
 def _instead(outcome: Outcome, verdict: Verdict, message: str) -> Outcome:
     return Outcome(
         verdict=verdict,

@@ -83,6 +83,8 @@ class JobState:
     runs: dict[str, RunState] = field(default_factory=dict)
     message: str | None = None
     cause: Cause | None = None
+    outcomes: Mapping[str, Outcome] | None = None
+    """What a create came to of which there is no run."""
     sent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """The values of resources with which its create left, by the resource."""
 
@@ -170,7 +172,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             | ev.ResourceReleased()
         ):
             run.resources[event.resource].advance(event)
-        case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.Uncertain():
+        case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.NothingStarted() | ev.Uncertain():
             _created(run, run.jobs[event.job], event)
         case ev.Polled():
             _polled(run.jobs[event.job].runs[event.run], event)
@@ -201,7 +203,11 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             assert_never(event)
 
 
-def _created(run: Run, state: JobState, event: ev.Submitting | ev.NotSubmitted | ev.Accepted | ev.Uncertain) -> None:
+def _created(
+    run: Run,
+    state: JobState,
+    event: ev.Submitting | ev.NotSubmitted | ev.Accepted | ev.NothingStarted | ev.Uncertain,
+) -> None:
     match event:
         case ev.Submitting():
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
@@ -211,6 +217,8 @@ def _created(run: Run, state: JobState, event: ev.Submitting | ev.NotSubmitted |
             state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE
         case ev.Accepted():
             _accepted(state, event)
+        case ev.NothingStarted():
+            state.phase, state.message, state.cause, state.outcomes = Phase.DONE, None, None, event.outcomes
         case ev.Uncertain():
             state.phase, state.message = Phase.UNCERTAIN, event.message
         case _:

@@ -169,7 +169,8 @@ class Transport:
             case str():
                 return reveal(body, self._secrets)
             case dict():
-                return {name: self._revealed(value) for name, value in body.items()}
+                # Sorted, as a plan that was written down: a resume repeats a create byte for byte.
+                return {name: self._revealed(value) for name, value in sorted(body.items())}
             case list() | tuple():
                 return [self._revealed(value) for value in body]
             case _:

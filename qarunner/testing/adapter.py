@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from qarunner.cursor import UnexpectedData
+from qarunner.engine.outcomes import without_run
 from qarunner.errors import UserError
 from qarunner.testing.world import Touched, asking
 from qarunner.vendors.api import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Reply, Resource, Status, Vendor
+    from qarunner.vendors.api import Accepted, Call, Reply, Resource, Status, Vendor
 
 _SHOWN = 1500
 _MAY_REFUSE = {
@@ -126,10 +127,19 @@ class Adapter:
         self._expect("submit", request, Request)
         return request
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
-        """The runs. An answer without any is UnexpectedData, since a create that made nothing is never a success."""
-        runs: tuple[RemoteRun, ...] = self._ask("accepted", call, reply)
-        self._expect("accepted", runs, tuple)
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
+        """The runs, or why there is none to ask for; an answer that says neither is UnexpectedData."""
+        runs: Accepted = self._ask("accepted", call, reply)
+        self._expect("accepted", runs, tuple, Finished, Refusal)
+        if isinstance(runs, Refusal):
+            assert runs.message.strip(), self._said("accepted", (call, reply), "a refusal without words")
+            return runs
+        if isinstance(runs, Finished):
+            strangers = set(runs.outcomes) - {entry.id for entry in call.entries}
+            assert not strangers, self._said("accepted", (call, reply), f"outcomes of other entries: {strangers}")
+            good = [name for name, outcome in runs.outcomes.items() if without_run(outcome) != outcome]
+            assert not good, self._said("accepted", (call, reply), f"without a run, no test passes: {good}")
+            return runs
         for run in runs:
             self._expect("accepted", run, RemoteRun)
             self._expect("accepted", run.id, str)
@@ -138,6 +148,11 @@ class Adapter:
         assert ids, self._said("accepted", (call, reply), "no run: that is UnexpectedData")
         assert len(ids) == len(set(ids)), self._said("accepted", (call, reply), f"runs with the same id: {ids}")
         return runs
+
+    def runs(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
+        """The runs of an answer to a create; none where it says that there is none to ask for."""
+        found = self.accepted(call, reply)
+        return found if isinstance(found, tuple) else ()
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
         request: Request = self._ask("poll", call, run)

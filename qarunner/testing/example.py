@@ -55,7 +55,8 @@ class Example:
     `rows` are entries as a manifest has them, without `vendor`. `created` answers the create; `passed`, `failed` and
     `running` answer what is then asked of each run, in three stories. A body is JSON, or a whole `Reply`. Where `read`
     asks for more, give a tuple of bodies; where answers depend on the run, a function of the request. `made` answers
-    the requests of `prepare`, where the vendor needs uploads or environments.
+    the requests of `prepare`, where the vendor needs uploads or environments. `nothing` answers the create where the
+    vendor takes it, but starts no run.
     """
 
     rows: Sequence[Mapping[str, Json]]
@@ -64,6 +65,7 @@ class Example:
     failed: Told
     running: Told
     made: Told = ()
+    nothing: Body = None
     settings: Mapping[str, Json] = field(default_factory=dict)
     metadata: Metadata = METADATA
 
@@ -149,9 +151,11 @@ class Scene:
     @cached_property
     def runs(self) -> tuple[RemoteRun, ...]:
         try:
-            return self.adapter.accepted(self.call, self.created)
+            runs = self.adapter.accepted(self.call, self.created)
         except UnexpectedData as error:
             raise AssertionError(f"{self.adapter.name}: the example's `created` is not understood: {error}") from error
+        assert isinstance(runs, tuple), f"{self.adapter.name}: the example's `created` starts no run: {runs}"
+        return runs
 
     # --- stories ------------------------------------------------------------------------------------------------------
 
@@ -172,6 +176,8 @@ class Scene:
         """
         try:
             runs = self.adapter.accepted(self.call, created)
+            if not isinstance(runs, tuple):
+                return dict(runs.outcomes) if isinstance(runs, Finished) else None
             finished = [self._finished(run, story.get(run.id, ())) for run in runs]
         except UnexpectedData:
             return None

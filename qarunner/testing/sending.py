@@ -154,7 +154,7 @@ def _check_dots(scene: Scene, run: RemoteRun, dots: str) -> None:
     body = json.loads(scene.created.text)
     created = replaced(body, lambda leaf: dots if str(leaf) == run.id else leaf)
     try:
-        runs = scene.adapter.accepted(scene.call, Reply(status=200, text=json.dumps(created)))
+        runs = scene.adapter.runs(scene.call, Reply(status=200, text=json.dumps(created)))
     except UnexpectedData:
         return
     for made in runs:

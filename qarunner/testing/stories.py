@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from qarunner.entry import SelectionKind
+from qarunner.testing.example import reply_of
 from qarunner.testing.greener import good_tests
 from qarunner.vendors.api import GOOD, Running, Verdict
 
@@ -24,6 +25,8 @@ def check_examples(scene: Scene) -> None:
     _check_passed(scene)
     _check_failed(scene)
     _check_running(scene)
+    if scene.example.nothing is not None:
+        _check_nothing(scene)
 
 
 def _check_runs(scene: Scene) -> None:
@@ -74,6 +77,12 @@ def _check_running(scene: Scene) -> None:
     for status in running:
         assert status.note, f"{name}: running without a word"
         assert status.wait_s is None or status.wait_s >= 0, f"{name}: a hint of {status.wait_s} s"
+
+
+def _check_nothing(scene: Scene) -> None:
+    """An answer that starts no run says so: without runs, and, as always then, without a pass."""
+    found = scene.adapter.accepted(scene.call, reply_of(scene.example.nothing, scene.job.request, 0))
+    assert not isinstance(found, tuple), f"{scene.adapter.name}: the example's `nothing` starts runs: {found}"
 
 
 def _check_shape(name: str, outcome: Outcome) -> None:

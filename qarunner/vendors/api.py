@@ -17,6 +17,7 @@ from qarunner.vendors.needs import Build, BuildRules, Leftover, Need, Prepared, 
 from qarunner.vendors.results import (
     FINISHED,
     GOOD,
+    Accepted,
     Case,
     Cause,
     Finished,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FINISHED",
     "GOOD",
+    "Accepted",
     "Build",
     "BuildRules",
     "Call",
@@ -178,8 +180,12 @@ class Vendor(Protocol):
         """The create. Values of resources stand in it as `use(key, field)`."""
         ...
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
-        """The runs that a 2xx answer to a create tells of. UnexpectedData: it cannot be told whether there is one."""
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
+        """The runs that a 2xx answer to a create tells of.
+
+        Finished: the vendor says that there is no run to ask for, and this is what the entries have of it; it is never
+        a pass. Refusal: it says that it did nothing. UnexpectedData: it cannot be told whether there is a run.
+        """
         ...
 
     def poll(self, call: Call, run: RemoteRun) -> Request:

@@ -117,7 +117,7 @@ class Certyn(Vendor):
     def resources(self, call: Call) -> Iterable[Need]:
         return certyn_projects.needs(call)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
         return certyn_projects.prepare(resource, token, replies)
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002

@@ -43,7 +43,7 @@ def request(settings: Mapping[str, Json], run: RemoteRun, replies: Sequence[Repl
         found = certyn_projects.project_id(replies[0], project) if replies[0].ok else None
     except UnexpectedData:
         return None
-    if found is None:
+    if not isinstance(found, str):
         return None
     # client: the id of a CI run is that of its process run
     return Request(method="GET", path=f"/api/projects/{answers.segment(found)}/process-runs/{answers.segment(run.id)}")

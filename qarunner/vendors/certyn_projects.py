@@ -10,11 +10,10 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from qarunner.cursor import UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.secret import canonical
 from qarunner.vendors import answers
-from qarunner.vendors.api import Leftover, Need, Prepared, Request, ResourceKind
+from qarunner.vendors.api import Leftover, Need, Prepared, Refusal, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,15 +36,18 @@ def overview() -> Request:
     return Request(method="GET", path="/api/projects/overview")
 
 
-def project_id(reply: Reply, slug: str) -> str:
-    """The id of the project with a slug. UnexpectedData if there is none: the default project is another one."""
+def project_id(reply: Reply, slug: str) -> str | Refusal:
+    """The id of the project with a slug. Refusal if there is none: the default project is another one."""
     projects = list(reply.json().get("projects").items())
     for project in projects:
         if canonical(project.get("slug").text_or("") or "") == canonical(slug):
             return answers.path_id(project.get("id"))
     names = [name for project in projects if (name := project.get("slug").text_or())]
     seen = ", ".join(names[:_MOST_NAMED]) or "none"
-    raise UnexpectedData(f"Certyn shows this key no project {slug!r}; it shows {seen}")
+    return Refusal(
+        message=f"Certyn shows this key no project {slug!r}; it shows {seen}. Set vendors.certyn.project, or the "
+        "variable CERTYN_PROJECT, to one of them, or take a key of that project"
+    )
 
 
 def needs(call: Call) -> Iterator[Need]:
@@ -80,12 +82,14 @@ def _label(metadata: Metadata) -> str:
     return f"qarunner preview of {what}" if what else "qarunner preview"
 
 
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
     """The project's id, then the environment."""
     data = resource.data
     if not replies:
         return overview()
     project = project_id(replies[0], str(data["project"]))
+    if isinstance(project, Refusal):
+        return project
     key = _key(token)
     if len(replies) == 1:
         body = {"key": key, "label": data["label"], "baseUrl": data["base_url"], "version": data["version"]}

@@ -32,7 +32,7 @@ def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> 
     verdict, message = next(_findings(state, counters, promised), (Verdict.PASSED, None))
     return Outcome(
         verdict=verdict,
-        counts=counters.by_verdict(),
+        counts=counters.by_verdict(open_ones=Verdict.CANCELLED if state == "cancelled" else Verdict.UNKNOWN),
         message=message,
         url=body.get("appUrl").text_or(url),
         raw_status=body.get("conclusion").text_or(state),
@@ -57,7 +57,8 @@ class _Counters:
         others = self.failed + self.blocked + self.aborted + self.skipped + self.pending
         return others + (self.passed or 0)
 
-    def by_verdict(self) -> Mapping[Verdict, int]:
+    def by_verdict(self, *, open_ones: Verdict) -> Mapping[Verdict, int]:
+        """The tests of each verdict; `open_ones` is that of those without a result."""
         missing = max(0, (self.total or 0) - self.told)
         counts = {
             Verdict.PASSED: self.passed or 0,
@@ -65,8 +66,8 @@ class _Counters:
             Verdict.BLOCKED: self.blocked,
             Verdict.SKIPPED: self.skipped,
             Verdict.CANCELLED: self.aborted,
-            Verdict.UNKNOWN: self.pending + missing,
         }
+        counts[open_ones] = counts.get(open_ones, 0) + self.pending + missing
         return {verdict: number for verdict, number in counts.items() if number}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Complaint, Need, Prepared, RemoteRun, Reply, Resource, Status
+    from qarunner.vendors.api import Accepted, Call, Complaint, Need, Prepared, RemoteRun, Reply, Resource, Status
 
 _CONFLICT = 409
 _UPLOADED = "docketqa runs the current build of an app: upload one with target.binary, or name one in target.target_id"
@@ -88,21 +88,16 @@ class DocketQA(Vendor):
     def submit(self, call: Call) -> Request:
         return docketqa_creates.request(call)
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
         return docketqa_creates.runs(call, reply.json())
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
-        """A test run's status. Of a group nothing can be asked: any documented read does, nothing is read in it."""
         del call
-        if docketqa_creates.is_whole_group(run):
-            return Request(method="GET", path="/test_blueprint/list", query=(("page", "1"), ("per_page", "1")))
         return Request(method="GET", path=f"/test_run/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         del polls
         (entry,) = call.entries
-        if docketqa_creates.is_whole_group(run):
-            return docketqa_results.untold(entry, run)
         body = answers.status_body(replies[0], self.refused(replies[0]))
         return docketqa_results.status(entry, run, body.get("test_run"))
 

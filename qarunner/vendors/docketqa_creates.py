@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.cursor import Cursor, UnexpectedData
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.vendors import answers
-from qarunner.vendors.api import RemoteRun, Request
+from qarunner.vendors.api import Case, Finished, Outcome, RemoteRun, Request, Verdict
 from qarunner.vendors.docketqa_checks import same_number
 
 if TYPE_CHECKING:
@@ -40,12 +40,11 @@ def asked_tests(entry: Entry) -> tuple[str, ...] | None:
 def group_page(run: RemoteRun) -> str | None:
     """Documented: the page of a group run, for people."""
     group = Cursor(run.memo).get("group").text_or()
-    return f"{_PAGES}/grouprun/{answers.segment(group)}" if group else None
+    return _page(group) if group else None
 
 
-def is_whole_group(run: RemoteRun) -> bool:
-    """Whether a run stands for a group of which no test run is known."""
-    return run.memo.get("untold") is True
+def _page(group: str) -> str:
+    return f"{_PAGES}/grouprun/{answers.segment(group)}"
 
 
 # --- the create -------------------------------------------------------------------------------------------------------
@@ -117,7 +116,7 @@ class _Told:
     login: bool
 
 
-def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...]:
+def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
     """A run for each test run. What was asked for and is not among them is written down with the first one."""
     (entry,) = call.entries
     group = body.get("test_group_run")
@@ -126,7 +125,7 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...]:
     told = _each_once(found for found in map(_told, elements) if found is not None)
     shared: dict[str, Json] = {} if number is None else {"group": number}
     if not told:
-        return (_whole_group(group, shared),)
+        return Finished(outcomes={entry.id: _untold(entry, group, number)})
     asked = asked_tests(entry)
     counted = _counted(asked, told)
     first, *others = (_run(found, shared, counted=found in counted) for found in told)
@@ -164,12 +163,17 @@ def _each_once(told: Iterable[_Told]) -> list[_Told]:
     return list(found.values())
 
 
-def _whole_group(group: Cursor, shared: Mapping[str, Json]) -> RemoteRun:
-    """A group whose test runs nobody told: it exists and must not be started again, but it cannot be polled."""
-    if not shared:
+def _untold(entry: Entry, group: Cursor, number: str | None) -> Outcome:
+    """A group whose test runs nobody told: it exists and must not be started again, but nobody can ask for its verdict.
+
+    It is never a pass.
+    """
+    if number is None:
         raise group.get("test_runs").fail("test runs, or the group run's id")
-    whole = RemoteRun(id=f"group-{shared['group']}", memo={**shared, "untold": True})
-    return replace(whole, url=group_page(whole))
+    page = _page(number)
+    message = f"DocketQA started the group run, but names none of its test runs: its results stand on {page} alone"
+    cases = (Case(id=test, verdict=Verdict.UNKNOWN, url=page, message=message) for test in asked_tests(entry) or ())
+    return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
 
 
 def _counted(asked: Sequence[str] | None, told: Sequence[_Told]) -> list[_Told]:

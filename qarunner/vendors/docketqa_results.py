@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.cursor import Cursor
 from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
 from qarunner.vendors.docketqa_checks import same_number
-from qarunner.vendors.docketqa_creates import LOGIN, asked_tests, group_page
+from qarunner.vendors.docketqa_creates import LOGIN, group_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,15 +43,6 @@ def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
         raise word.fail(f"{_RUNNING}, {', '.join(_VERDICTS)}")
     found = _outcome(run, _case(run, told))
     return Finished(outcomes={} if found is None else {entry.id: found})
-
-
-def untold(entry: Entry, run: RemoteRun) -> Finished:
-    """A group run of which no test run is known. Nobody can ask for its verdict, and it is never a pass."""
-    page = group_page(run) or run.id
-    message = f"DocketQA started the group run, but names none of its test runs: its results stand on {page} alone"
-    cases = (Case(id=test, verdict=Verdict.UNKNOWN, url=page, message=message) for test in asked_tests(entry) or ())
-    outcome = Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
-    return Finished(outcomes={entry.id: outcome})
 
 
 def _same(told: Cursor, expected: str) -> None:

@@ -128,3 +128,7 @@ class Refusal:
 
     message: str
     cause: Cause = Cause.REFUSED
+
+
+Accepted: TypeAlias = "tuple[RemoteRun, ...] | Finished | Refusal"
+"""What a 2xx answer to a create comes to: runs to ask for, the end of it at once, or no run at all."""

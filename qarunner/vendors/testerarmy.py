@@ -23,13 +23,13 @@ from qarunner.vendors.api import (
     VendorInfo,
 )
 from qarunner.vendors.testerarmy_kinds import OPTIONS, SETTINGS
-from qarunner.vendors.testerarmy_results import ENDED, IN_PROGRESS, never_seen, nothing_ran, outcome
+from qarunner.vendors.testerarmy_results import ENDED, IN_PROGRESS, never_seen, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cursor import Json
-    from qarunner.vendors.api import Call, Complaint, Need, Prepared, RemoteRun, Reply, Resource, Status
+    from qarunner.vendors.api import Accepted, Call, Complaint, Need, Prepared, RemoteRun, Reply, Resource, Status
 
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -97,22 +97,17 @@ class TesterArmy(Vendor):
     def submit(self, call: Call) -> Request:
         return testerarmy_creates.request(call)
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
         return testerarmy_creates.runs(call, reply.json())
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
-        """A run's status. Where the create started none, any documented read does: nothing is read in its answer."""
         del call
-        if Cursor(run.memo).has("nothing"):
-            return Request(method="GET", path="/runs", query=(("limit", "1"),))
         return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         del polls
         (entry,) = call.entries
         memo, reply = Cursor(run.memo), replies[0]
-        if memo.has("nothing"):
-            return Finished(outcomes={entry.id: nothing_ran(memo.get("nothing").text_or())})
         if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
             return Finished(outcomes={entry.id: never_seen(run)})
         body = answers.status_body(reply, self.refused(reply))
@@ -128,8 +123,6 @@ class TesterArmy(Vendor):
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
         del call
-        if Cursor(run.memo).has("nothing"):
-            return None
         return Request(method="POST", path=f"/runs/{answers.segment(run.id)}/cancel")
 
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:

@@ -11,7 +11,7 @@ from qarunner.cursor import UnexpectedData
 from qarunner.entry import Platform, TargetKind
 from qarunner.secret import canonical
 from qarunner.vendors import answers
-from qarunner.vendors.api import RemoteRun, Request, use
+from qarunner.vendors.api import Finished, Outcome, RemoteRun, Request, Verdict, use
 from qarunner.vendors.testerarmy_builds import APP_ID, NEED, filename_of
 from qarunner.vendors.testerarmy_kinds import Kind, kind_of, on_github
 
@@ -162,7 +162,7 @@ def _mobile(entry: Entry) -> Json:
 # --- what a create's answer says --------------------------------------------------------------------------------------
 
 
-def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...]:
+def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
     """Every run that the answer names, also those that will never execute: each of them ends in the report.
 
     What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
@@ -170,7 +170,7 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...]:
     (entry,) = call.entries
     stopped, found, odd = _named(body)
     if not found:
-        return (_nothing(call, body, odd=odd),)
+        return Finished(outcomes={entry.id: _nothing(body, odd=odd)})
     doubt = "; ".join(_doubts(entry, body, len(found), odd))
     test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
     every = body.get("status").value == "cancelled"
@@ -211,17 +211,17 @@ def _ids(told: Cursor) -> tuple[list[str], int]:
     return found, odd
 
 
-def _nothing(call: Call, body: Cursor, *, odd: int) -> RemoteRun:
-    """An accepted create that started no run: known, and never to be repeated as if it were lost.
+def _nothing(body: Cursor, *, odd: int) -> Outcome:
+    """An accepted create that started no run (quota, duplicates): it must not look as if all was well.
 
     assumed: only an answer that says so (cancelled, or an empty list of runs) means it; any other is not understood.
     """
     says_so = body.get("status").value == "cancelled" or isinstance(body.get("runIds").value, list)
     if odd or not says_so or (answers.count(body.get("count")) or 0) > 0:
         raise body.get("runIds").fail("ids of runs")
-    (entry,) = call.entries
-    batch = body.get("batchId").text_or() or f"none-of-{entry.id}"
-    return RemoteRun(id=batch, memo={"nothing": body.get("status").text_or("without a status")})
+    status = body.get("status").text_or("without a status")
+    message = f"TesterArmy accepted the create but started no run (status {status!r})"
+    return Outcome(verdict=Verdict.CANCELLED, message=message, raw_status=status)
 
 
 def _doubts(entry: Entry, body: Cursor, known: int, odd: int) -> Iterator[str]:

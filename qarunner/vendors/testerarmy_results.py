@@ -14,7 +14,6 @@ from qarunner.vendors.testerarmy_creates import same_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.cursor import Json
     from qarunner.vendors.api import RemoteRun
 
 IN_PROGRESS = frozenset({"queued", "running"})
@@ -35,12 +34,6 @@ HINTS = {
     "STEP_DEADLINE_EXHAUSTED": "the step's time was up: split it into smaller ones",
     "STEP_NO_CONCLUSION": "the agent came to no conclusion: say more exactly what the step must show",
 }
-
-
-def nothing_ran(status: Json) -> Outcome:
-    """An accepted create without a run (quota, duplicates): it must not look as if all was well."""
-    message = f"TesterArmy accepted the create but started no run (status {status!r})"
-    return Outcome(verdict=Verdict.CANCELLED, message=message, raw_status=str(status))
 
 
 def never_seen(run: RemoteRun) -> Outcome:

@@ -294,6 +294,18 @@ def test_a_certificate_for_another_host_gets_no_request(tls: ssl.SSLContext, cer
     assert found.kind is FaultKind.NOT_SENT
 
 
+def test_a_body_is_the_same_bytes_whatever_the_order_of_its_fields() -> None:
+    """A plan that was written down gives its mappings back sorted, and a resume repeats the create with its key."""
+    with serving(says(http("{}"))) as server:
+        for body in (
+            {"b": 1, "a": {"d": 2, "c": [{"f": 3, "e": 4}]}},
+            {"a": {"c": [{"e": 4, "f": 3}], "d": 2}, "b": 1},
+        ):
+            send(server.url, Request(method="POST", path="/runs", body=body), key="k")
+        first, second = (request.partition(b"\r\n\r\n")[2] for request in server.requests)
+    assert first == second == b'{"a": {"c": [{"e": 4, "f": 3}], "d": 2}, "b": 1}'
+
+
 def test_a_body_that_is_no_json_is_not_sent() -> None:
     with serving(says(http("{}"))) as server:
         found = fault(send(server.url, Request(method="POST", path="/runs", body={"n": float("nan")})))

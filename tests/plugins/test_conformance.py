@@ -160,6 +160,7 @@ DOCKETQA = [
     Example(
         rows=[{"id": "checkout", "test_ids": ["101", "102"]}],
         created=docketqa_created(9001, 9002),
+        nothing={"message": "Test run started", "test_group_run": {"id": 88, "status": "running", "test_runs": []}},
         passed=docketqa("passed"),
         failed=docketqa("passed", "failed"),
         running=docketqa("passed", "running"),
@@ -221,6 +222,7 @@ TESTERARMY = [
             "cancelledRunIds": [],
             "count": 2,
         },
+        nothing={"status": "cancelled", "groupId": GROUP, "runIds": [], "count": 0},
         passed=army("completed", "PASS", "PASS"),
         failed=army("completed", "PASS", "FAILED"),
         running=army("running", None, None),

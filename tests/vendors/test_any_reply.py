@@ -16,6 +16,7 @@ from qarunner.cursor import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import answers, registry
 from qarunner.vendors.api import (
+    GOOD,
     Build,
     Call,
     Finished,
@@ -133,7 +134,12 @@ def use(vendor: Vendor, reply: Reply, polls: int) -> None:
     assert vendor.refused(reply).message
     runs = [RemoteRun(id="run-1", memo={"tests": 1})]
     with contextlib.suppress(UnexpectedData):
-        runs += vendor.accepted(call, reply)
+        found = vendor.accepted(call, reply)
+        if isinstance(found, tuple):
+            runs += found
+        elif isinstance(found, Finished):
+            assert set(found.outcomes) == {"a"}
+            assert found.outcomes["a"].verdict not in GOOD
     for run in runs:
         assert vendor.poll(call, run).path.isascii()
         vendor.cancel(call, run)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qarunner.cursor import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Call, Metadata, Prepared, Reply, Request, Resource, fill
+from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, fill
 from qarunner.vendors.certyn import CAPABILITIES, VENDOR
 
 URL = "https://pr-12.example.com"
@@ -95,8 +95,16 @@ def test_a_key_is_a_slug_and_as_unique_as_its_token(token: str, other: str) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], {"projects": [None, {"slug": "my-app"}]}, {"projects": [{"id": "p-1", "slug": "My-App"}]}]
+    "body", [{"projects": []}, {"projects": [None, {"id": "p-3"}]}, {"projects": [{"id": "p-1", "slug": "My-App"}]}]
 )
+def test_a_project_that_the_key_does_not_show_is_refused_in_words(body: object) -> None:
+    refusal = VENDOR.prepare(resource(), "0a1b", [ok(body)])
+    assert isinstance(refusal, Refusal)
+    assert "no project 'my-app'" in refusal.message
+    assert "CERTYN_PROJECT" in refusal.message
+
+
+@pytest.mark.parametrize("body", [{}, [], {"projects": 7}, {"projects": [None, {"slug": "my-app"}]}])
 def test_no_other_project_is_taken_for_the_named_one(body: object) -> None:
     with pytest.raises(UnexpectedData):
         VENDOR.prepare(resource(), "0a1b", [ok(body)])

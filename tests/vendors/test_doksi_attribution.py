@@ -97,7 +97,9 @@ class Served:
     scrub: Scrubber
 
     def read(self) -> dict[str, Outcome]:
-        (run,) = VENDOR.accepted(self.call, self.created)
+        made = VENDOR.accepted(self.call, self.created)
+        assert isinstance(made, tuple)
+        (run,) = made
         text = self.scrub(json.dumps(self.body))
         status = VENDOR.read(self.call, run, [Reply(status=200, text=text)], polls=3)
         assert isinstance(status, Finished)

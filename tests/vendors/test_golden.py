@@ -133,7 +133,8 @@ def _of_run(vendor: Vendor, call: Call, case: dict[str, Any], got: list[Reply]) 
         case "cancel_all":
             return plain(vendor.cancel_all(call, [run, replace(run, id="run-2")]))
         case "accepted":
-            return [plain(made) for made in vendor.accepted(call, got[0])]
+            found = vendor.accepted(call, got[0])
+            return [plain(made) for made in found] if isinstance(found, tuple) else plain(found)
         case "read":
             return plain(vendor.read(call, run, got, polls=case.get("polls", 0)))
         case "refused":

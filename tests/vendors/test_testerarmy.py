@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from qarunner.engine.machine import Again, Made, Never, after_create
+from qarunner.engine.machine import Again, Never, Nothing, after_create
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.plan.check import complaints
-from qarunner.vendors.api import Call, Cause, Metadata, RemoteRun, Reply
+from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
 from qarunner.vendors.testerarmy import INFO, VENDOR
 from qarunner.vendors.testerarmy_builds import RULES
 from qarunner.vendors.testerarmy_kinds import FITS
@@ -299,7 +299,10 @@ def reply(status: int, body: object) -> Reply:
 
 def test_an_accepted_create_without_a_run_is_known_and_not_uncertain() -> None:
     made = after_create(VENDOR, GROUP_CALL, reply(202, {"status": "cancelled", "runIds": []}), sends=1, now=0)
-    assert made == Made(runs=(RemoteRun(id="none-of-smoke", memo={"nothing": "cancelled"}),))
+    message = "TesterArmy accepted the create but started no run (status 'cancelled')"
+    assert made == Nothing(
+        outcomes={"smoke": Outcome(verdict=Verdict.CANCELLED, message=message, raw_status="cancelled")}
+    )
 
 
 @pytest.mark.parametrize(
