@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
-from qarunner.engine.machine import Again, Lost, Made, Never, after_create, idempotency_key
+from qarunner.engine.machine import Again, Lost, Made, Never, Nothing, after_create, idempotency_key
 from qarunner.engine.making import OTHER_BODY, filled
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S

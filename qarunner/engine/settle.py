@@ -72,6 +72,9 @@ class Settler:
         )
         self.creator.preparer = self.preparer
 
+    def _job_over(self, state: JobState) -> None:
+        self.preparer.job_over(state)
+
     def stop(self, *, leave: bool) -> None:
         """From here on nothing begins; what is under way is only settled. `leave`: nothing is ended either."""
         self.stopping = self.preparer.stopping = self.closer.stopping = True
