@@ -76,6 +76,17 @@ class OverBudget(UserError):  # noqa: N818  a state, not a fault: exit 6
     code = ExitCode.BUDGET
 
 
+class StalePlan(UserError):  # noqa: N818  a state, not a fault: exit 5
+    """A saved plan is not what a new one would be; nothing was sent."""
+
+    code = ExitCode.STALE
+
+    def __init__(self, path: str, differences: Sequence[str]) -> None:
+        hint = f"look at the difference, then make it again: qarunner plan --out {path}"
+        super().__init__(f"{path} is stale, nothing was sent: {'; '.join(differences)}", hint=hint)
+        self.differences = tuple(differences)
+
+
 class Unwritten(UserError):  # noqa: N818  a state, not a fault: never exit 0
     """Nobody can read the result: stdout takes it no more."""
 

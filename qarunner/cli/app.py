@@ -92,6 +92,7 @@ def plan(
 def diff(
     base: opt.DiffBase = None,
     file: opt.DiffFile = None,
+    profile: opt.Profile = None,
     select: opt.Select = None,
     form: opt.DiffForm = "text",
     out: opt.ReportOut = None,
@@ -104,7 +105,9 @@ def diff(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, verbose=verbose, no_color=no_color)
-    order = diffing.Order(base=base, file=file, select=tuple(select or ()), form=form, exit_code=exit_code, out=out)
+    order = diffing.Order(
+        base=base, file=file, profile=profile, select=tuple(select or ()), form=form, exit_code=exit_code, out=out
+    )
     return _guarded(console, lambda: diffing.diff(console, os.environ, order))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,20 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from urllib.parse import SplitResult
 
 GIT_S = 10.0
 GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a plan is told of its build: for templates, and for the vendors."""
+
+    git: Mapping[str, str | None]
+    ci: Mapping[str, str | None]
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,10 @@ class Build:
     pr_description: str | None = None
     remark: str | None = None
     """What is not certain, for the user."""
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(git=self.git, ci=self.ci, metadata=self.metadata)
 
     @property
     def git(self) -> dict[str, str | None]:

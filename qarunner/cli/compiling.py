@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner import __version__
-from qarunner.cli.build import read_build
+from qarunner.cli.build import Facts, read_build
 from qarunner.cli.builds import measurer
 from qarunner.cli.prepare import examined, settings_of
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError, NothingSelected
+from qarunner.manifest.expand import locate
 from qarunner.manifest.policy import check_quarantines
 from qarunner.manifest.template import check_templates, render
 from qarunner.manifest.variables import Values
@@ -35,6 +36,8 @@ class Choice:
     select: Sequence[str] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     allow_secrets: frozenset[str] = frozenset()
+    facts: Facts | None = None
+    """What an earlier plan was told of its build, where that holds on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,11 @@ class Prepared:
     secrets: Mapping[str, str]
     remarks: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """The values of the variables that went in, but for secrets."""
+    declared_secrets: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
+    """The manifest and its fragments."""
 
 
 def prepare(path: Path, choice: Choice) -> Prepared:
@@ -53,14 +61,15 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, Path.cwd())
+    facts = choice.facts or build.facts
     values = Values(
         env=choice.environ,
         overrides=choice.overrides,
         allow_secrets=choice.allow_secrets,
         credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
         vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
-        git=build.git,
-        ci=build.ci,
+        git=facts.git,
+        ci=facts.ci,
     )
     if found.problems or quarantines.errors:
         raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
@@ -73,15 +82,24 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         settings=settings_of(rendered.vendors, used, choice.environ),
         vendors=used,
         secrets=rendered.secrets,
-        metadata=build.metadata,
-        git=build.git,
-        ci=build.ci,
+        metadata=facts.metadata,
+        git=facts.git,
+        ci=facts.ci,
         tool=__version__,
         measure=measurer(path),
         today=choice.today,
     )
     doubts = (build.remark,) if build.remark else ()
-    return Prepared(plan=plan, secrets=rendered.secrets, remarks=(*remarks, *doubts), warnings=quarantines.warnings)
+    secrets = frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
+    return Prepared(
+        plan=plan,
+        secrets=rendered.secrets,
+        remarks=(*remarks, *doubts),
+        warnings=quarantines.warnings,
+        variables={name: value for name, value in rendered.env.items() if name not in secrets},
+        declared_secrets=secrets,
+        files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
+    )
 
 
 _MOST_LOOKED_AT = 1000

@@ -33,6 +33,7 @@ class Order:
 
     base: str | None = None
     file: Path | None = None
+    profile: str | None = None
     select: tuple[str, ...] = ()
     form: str = "text"
     exit_code: bool = False
@@ -54,9 +55,9 @@ def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode
     if order.form not in FORMATS:
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
-    after = _side(file, strict=True)
+    after = _side(file, order.profile)
     with ExitStack() as stack:
-        earlier = _earlier(stack, environ, file, order.base)
+        earlier = _earlier(stack, environ, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
         found = compare(before, after)
         review = Review(
@@ -105,15 +106,17 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def _side(path: Path, *, strict: bool) -> Side:
+def _side(path: Path, profile: str | None, copied_to: str = "") -> Side:
     """An expanded matrix. ManifestError if it has problems."""
-    found = examined(path)
-    if strict and found.problems:
+    found = examined(path, profile)
+    if found.problems:
         raise ManifestError(found.problems)
-    return Side(manifest=found.manifest, rows=found.rows, vendors=found.vendors)
+    rows = select(found.rows, found.manifest.select)
+    return Side(manifest=found.manifest, rows=rows, vendors=found.vendors, copied_to=copied_to)
 
 
-def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, base: str | None) -> _Earlier:
+def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Order) -> _Earlier:
+    base = order.base
     repository = Repository(file.resolve().parent)
     other = Path(base) if base is not None else None
     if other is not None and other.is_file() and (_looks_like_path(other) or not _known(repository, str(base))):
@@ -121,7 +124,7 @@ def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, base: str
             raise UserError(
                 f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
             )
-        return _of_file(other)
+        return _of_file(other, order.profile)
     build = read_build(environ, repository.top)
     found = repository.base(base, build.base_branch)
     path = repository.path_of(file)
@@ -131,7 +134,7 @@ def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, base: str
         return _Earlier(base=found.commit, wording=found.wording, side=None, warnings=(warning,))
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
-    side, problem = _at_commit(repository, found.commit, earlier, folder)
+    side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile)
     return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem))
 
 
@@ -146,12 +149,14 @@ def _known(repository: Repository, name: str) -> bool:
         return False
 
 
-def _of_file(path: Path) -> _Earlier:
+def _of_file(path: Path, profile: str | None) -> _Earlier:
     """A file that the user names has to be one; a revision's may be broken, as nobody can put it right any more."""
-    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, strict=True))
+    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, profile))
 
 
-def _at_commit(repository: Repository, commit: str, path: str, folder: Path) -> tuple[Side | None, tuple[str, ...]]:
+def _at_commit(
+    repository: Repository, commit: str, path: str, folder: Path, profile: str | None
+) -> tuple[Side | None, tuple[str, ...]]:
     """The matrix of a commit, read from a copy of its YAML files in a folder of their own."""
     (folder / ".git").mkdir()  # the end of the way up, as in the repository
     manifest = folder / path
@@ -161,16 +166,12 @@ def _at_commit(repository: Repository, commit: str, path: str, folder: Path) -> 
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_bytes(text)
     try:
-        found = examined(manifest)
+        return _side(manifest, profile, f"{folder.as_posix()}/"), ()
     except ManifestError as error:
-        return None, (f"{path} could not be read then ({_first(error, folder)}): every row is shown as new",)
+        told = _first(error, folder)
     except UserError as error:
-        return None, (f"{path} could not be read then ({error.message}): every row is shown as new",)
-    if found.problems:
-        told = _first(ManifestError(found.problems), folder)
-        return None, (f"{path} was not valid then ({told}): every row is shown as new",)
-    name = f"{folder.as_posix()}/"
-    return Side(manifest=found.manifest, rows=found.rows, vendors=found.vendors, copied_to=name), ()
+        told = error.message.replace(f"{folder.as_posix()}/", "")
+    return None, (f"{path} was not valid then ({told}): every row is shown as new",)
 
 
 def _first(error: ManifestError, folder: Path) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner.cli import inputs
+from qarunner.cli import inputs, saved
 from qarunner.cli.compiling import Choice, prepare
 from qarunner.cli.console import inert
 from qarunner.diagnostics import choose
@@ -20,6 +20,7 @@ from qarunner.secret import mask
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from qarunner.cli.build import Facts
     from qarunner.cli.compiling import Prepared
     from qarunner.cli.console import Console
     from qarunner.entry import Policy
@@ -63,8 +64,14 @@ def given(
 
 
 def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mapping[str, str]]:
-    """The plan, and the environment it was made with."""
+    """The plan, and the environment it was made with. StalePlan for a saved one that does not hold any more."""
     environ = inputs.with_env_files(environ, words.env_file)
+    if words.file is not None and saved.is_saved(words.file):
+        return saved.reopened(words.file, words, environ, _made), environ
+    return _made(inputs.find_manifest(words.file), words, environ, None), environ
+
+
+def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None) -> Prepared:
     choice = Choice(
         environ=environ,
         today=words.today,
@@ -72,8 +79,9 @@ def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mappin
         select=words.select,
         overrides=inputs.overrides(words.var),
         allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
+        facts=facts,
     )
-    return prepare(inputs.find_manifest(words.file), choice), environ
+    return saved.with_sources(prepare(path, choice), path, words, environ)
 
 
 def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, form: str, out: Path | None) -> ExitCode:

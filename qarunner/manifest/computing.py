@@ -22,6 +22,7 @@ class Computing:
 
     def __init__(self, resolved: Resolved, values: Values) -> None:
         self.secrets = resolved.secrets
+        self.env: Mapping[str, object] = resolved.env
         self.vars: dict[str, object] = {}
         self._context: dict[str, Mapping[str, object]] = {
             "env": resolved.env,

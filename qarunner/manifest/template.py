@@ -122,12 +122,14 @@ def _placed(locator: Locator, path: Path, flaw: Flaw) -> Diagnostic:
 class Rendered:
     """Rows and vendor settings without templates; secrets stand in them as placeholders.
 
-    `secrets` has the text of those that are used. Settings of vendors that no row uses are left out.
+    `secrets` has the text of those that are used, `env` the values of all used variables, with placeholders for
+    secrets. Settings of vendors that no row uses are left out.
     """
 
     rows: tuple[Row, ...]
     vendors: Mapping[str, Mapping[str, object]]
     secrets: Mapping[str, str]
+    env: Mapping[str, object]
 
 
 def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
@@ -202,6 +204,7 @@ class _Rendering:
             rows=tuple(rows),
             vendors=cast("dict[str, Mapping[str, object]]", vendors),
             secrets=computing.secrets,
+            env=computing.env,
         )
 
     def _row(self, row: Row, found: _Found, computing: Computing) -> Row:

@@ -109,7 +109,9 @@ class Fields:
         old, new = _layer(self._old, self._before, path), _layer(self._new, self._after, path)
         change = f"{path} {shown(before)} → {shown(after)}"
         where = _where(self._after, new or old or ())
-        return (f"{where}: {change}", where) if where is not None else (f"defaults.{change}", None)
+        if where is not None:
+            return f"{where}: {change}", where
+        return ".".join((*map(str, new or old or ("defaults",)), change)), None
 
     def of_values(self, template: str) -> str | None:
         """What a text reads from `vars` that is not the same any more."""
@@ -129,8 +131,8 @@ class Fields:
 
 
 def _where(line: Line, layer: Path) -> str | None:
-    """The entry or its variant; None for the defaults."""
-    if layer[:1] == ("defaults",):
+    """The entry or its variant; None for the defaults, or those of a profile."""
+    if layer[-1:] == ("defaults",):
         return None
     return f"{line.entry}, variant {line.variant}" if "variants" in layer else line.entry
 

@@ -66,6 +66,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan was made from, besides what stands in it, so that an apply can tell whether it still holds.
+
+    Paths begin at the repository's root. `files` and `variables` are digests; secrets are left out, as a digest of a
+    short one would tell it. `choices` are the words of the command line that chose the rows.
+    """
+
+    manifest: str
+    files: Mapping[str, str]
+    variables: Mapping[str, str]
+    endpoints: Mapping[str, str]
+    choices: Mapping[str, Json] = {}
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs and entries stand in the manifest's order. `secrets` are the names that a sender has to know."""
 
@@ -86,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     reports: tuple[Report, ...] = ()
     rehearsal: bool = False
+    sources: Sources | None = None
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}
@@ -115,9 +130,25 @@ def as_rehearsal(plan: Plan) -> Plan:
     return seal(msgspec.structs.replace(plan, rehearsal=True))
 
 
+def made_from(plan: Plan, sources: Sources) -> Plan:
+    """The plan, with what it was made from."""
+    return seal(msgspec.structs.replace(plan, sources=sources))
+
+
 def to_json(plan: Plan) -> bytes:
     """The same plan gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2) + b"\n"
+
+
+def checked_json(data: bytes, *, path: Path) -> dict[str, object]:
+    """A plan of any version as plain data. UserError if it is torn, or altered."""
+    try:
+        read = msgspec.json.decode(data, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path}: not a plan of qarunner: {error}") from error
+    if _digest(read) != read.get("digest"):
+        raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
+    return read
 
 
 def from_json(data: bytes, *, path: Path) -> Plan:

@@ -183,7 +183,7 @@ def test_a_base_that_was_broken_is_said_and_a_broken_manifest_is_an_error(repo: 
     repo.git("commit", "-qm", "broken")
     repo.commit("a", defaults={"timeout": "soon"})
     repo.commit("a")
-    for base, told in (("HEAD~2", "could not be read then"), ("HEAD~1", "was not valid then")):
+    for base, told in (("HEAD~2", "was not valid then (qa-matrix.yml:"), ("HEAD~1", "was not valid then (qa-matrix")):
         found = repo.document(base)
         assert ids(found["added"]) == ["a"]
         assert told in found["warnings"][0]
@@ -281,3 +281,33 @@ def test_a_comment_is_written_to_a_file(repo: Repo) -> None:
     assert (ended.code, ended.out) == (0, "")
     assert (repo.folder / "build/comment.md").read_text(encoding="utf-8").startswith("### `qa-matrix.yml`: 1 added")
     assert [path.name for path in (repo.folder / "build").iterdir()] == ["comment.md"]
+
+
+def test_fragments_are_read_as_they_were(repo: Repo) -> None:
+    def write(*ids: str, name: str = "qa/one.yml") -> None:
+        path = repo.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"matrix": [repo.stage.doksi(entry) for entry in ids]}))
+
+    write("b")
+    write("gone", name="qa/two.yml")
+    base = repo.commit("a", include=["qa/*.yml"])
+    write("b", "c")
+    (repo.folder / "qa/two.yml").unlink()
+    found = repo.document("HEAD")
+    assert (found["base"], ids(found["added"]), ids(found["removed"])) == (base, ["c"], ["gone"])
+    assert found["added"][0]["from"]["file"] == "qa/one.yml"
+    assert found["removed"][0]["from"]["file"] == "qa/two.yml"
+    assert found["warnings"] == found["changed"] == []
+
+
+def test_a_profile_is_laid_over_both(repo: Repo) -> None:
+    profiles = {"nightly": {"select": ["b"], "defaults": {"timeout": "60m"}}}
+    repo.commit("a", "b", profiles=profiles)
+    profiles["nightly"]["defaults"] = {"timeout": "90m"}
+    repo.stage.commit(*(repo.stage.doksi(entry) for entry in "abc"), profiles=profiles)
+    found = repo.document("HEAD", "--profile", "nightly")
+    assert found["added"] == []
+    (change,) = found["changed"]
+    assert change["id"] == "b"
+    assert change["fields"][0]["cause"] == "profiles.nightly.defaults.timeout 60m → 90m"
