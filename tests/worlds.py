@@ -13,6 +13,7 @@ from qarunner.engine.state import advance, fold
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from qarunner.engine.habits import Habits
     from qarunner.engine.machine import Answer
     from qarunner.engine.state import Run
     from qarunner.plan.model import Plan
@@ -101,9 +102,11 @@ class Story:
         resumed: bool = False,
         clock: VirtualClock | None = None,
         jitter: float = 0.5,
+        habits: Habits | None = None,
+        latency: float = 0.05,
     ) -> None:
         self.clock = clock or VirtualClock()
-        self.pool = VirtualPool(self.clock, world)
+        self.pool = VirtualPool(self.clock, world, latency=latency)
         self.events: list[ev.Event] = list(before)
         self.run: Run = fold(plan, self.events)
         if not self.events:
@@ -118,6 +121,7 @@ class Story:
             clock=self.clock,
             options=options or Options(),
             jitter=lambda: jitter,
+            habits=habits,
         )
 
     def record(self, event: ev.Event) -> None:

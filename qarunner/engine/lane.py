@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qarunner.engine.machine import Answer
-from qarunner.engine.pacing import Kind, Pacer
+from qarunner.engine.pacing import Kind, Pacer, Watch
 from qarunner.engine.patience import Trouble
+from qarunner.engine.queues import FIRST, Queue
 from qarunner.engine.resource_state import ResourceState
 from qarunner.engine.state import JobState, RunState
 from qarunner.vendors.api import Request
@@ -40,12 +39,35 @@ class Task:
     best_effort: bool = False
     last: bool = False
     """Of a read: the look at a run that is over, which also an interruption waits for."""
+    asked_at: float | None = None
+    """When its newest poll left, and below when the newest that found the run going on did."""
+    known_at: float | None = None
+    watch: Watch | None = None
+    urgency: float | None = None
+    """Of tasks that are due, the lowest goes first; None: by when it became due."""
     maybe: bool = False
     """Of a create: whether one of its sends may have made a run."""
 
+    @classmethod
+    def poll_of(cls, state: JobState, run: RunState, request: Request, *, last: bool = False) -> Task:
+        urgency = FIRST if last else None
+        return cls(kind=Kind.READ, job=state, run=run, request=request, poll=request, last=last, urgency=urgency)
+
+    def late_s(self, now: float) -> float:
+        """For how long its answer has been wanted, as far as can be told."""
+        if self.watch is not None:
+            return self.watch.late_s(now)
+        return 0.0 if self.urgency is None else now - self.urgency
+
+
+_ENDING = (Kind.CANCEL, Kind.RELEASE)
+
 
 class Lane:
-    """The queues of one vendor: what ends something goes before what begins something."""
+    """The queues of one vendor: what ends something goes before what begins something.
+
+    All other kinds take turns, so that none of them waits for ever where they share a rate.
+    """
 
     def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm) -> None:
         self.vendor = vendor
@@ -54,55 +76,63 @@ class Lane:
         self.established = False
         self.busy_jobs: set[str] = set()
         self._max_in_flight = plan.max_in_flight
-        self._queues: dict[Kind, list[tuple[float, int, Task]]] = {kind: [] for kind in Kind}
-        self._order = itertools.count()
+        self._queues = {kind: Queue() for kind in Kind}
+        self._turns = [kind for kind in Kind if kind not in _ENDING]
 
     def put(self, task: Task, due: float) -> None:
-        heapq.heappush(self._queues[task.kind], (due, next(self._order), task))
+        if task.kind is Kind.CREATE and task.job.job.id in self.busy_jobs:
+            # It holds its place among those in flight already: behind one that waits for a place, both would wait.
+            task.urgency = FIRST
+        self._queues[task.kind].put(task, due)
 
     def drop(self, *kinds: Kind) -> list[Task]:
         """Empties queues and returns what was in them."""
-        dropped = [task for kind in kinds for _, _, task in sorted(self._queues[kind], key=lambda item: item[:2])]
-        for kind in kinds:
-            self._queues[kind].clear()
-        return dropped
+        return [task for kind in kinds for task in self._queues[kind].clear()]
 
     def pending(self, *kinds: Kind) -> bool:
         return any(self._queues[kind] for kind in kinds or Kind)
 
     def reads_of(self, job: JobState) -> list[Task]:
-        return [task for _, _, task in self._queues[Kind.READ] if task.job is job]
+        return self._queues[Kind.READ].of(job.job.id)
 
     def due_at(self, now: float) -> float | None:
         """The earliest time at which something may leave; None if only an answer can bring more."""
-        times = [max(due, self.pacer.ready_at(kind, now)) for kind, due in self._heads()]
+        times = [
+            max(now, due, self.pacer.ready_at(kind, now))
+            for kind, queue in self._queues.items()
+            if queue and (due := self._opens_at(kind, queue, now)) is not None
+        ]
         return min(times, default=None)
 
-    def _heads(self) -> list[tuple[Kind, float]]:
-        return [
-            (kind, queue[0][0])
-            for kind in Kind
-            if (queue := self._queues[kind]) and not (kind is Kind.CREATE and self._full(queue[0][2]))
-        ]
+    def _opens_at(self, kind: Kind, queue: Queue, now: float) -> float | None:
+        first = queue.first(now)
+        return queue.next_due_at() if first is None or self._full(kind, first) else now
 
-    def _full(self, task: Task) -> bool:
-        return task.job.job.id not in self.busy_jobs and len(self.busy_jobs) >= self._max_in_flight
+    def _full(self, kind: Kind, task: Task) -> bool:
+        if kind is not Kind.CREATE or len(self.busy_jobs) < self._max_in_flight:
+            return False
+        return task.job.job.id not in self.busy_jobs
 
     def take(self, now: float) -> Task | None:
         """The next task that may leave now, accounted for."""
-        for kind, due in self._heads():
-            if due <= now and self.pacer.ready_at(kind, now) <= now:
-                _, _, task = heapq.heappop(self._queues[kind])
-                self.pacer.sent(kind, now)
+        for kind in (*_ENDING, *self._turns):
+            queue = self._queues[kind]
+            if not queue or self.pacer.ready_at(kind, now) > now:
+                continue
+            task = queue.most_late(now) if kind is Kind.READ else queue.first(now)
+            if task is not None and not self._full(kind, task):
+                queue.remove(task)
+                self._account(kind, task, now)
                 return task
         return None
 
-    def remove(self, task: Task) -> None:
-        queue = self._queues[task.kind]
-        queue[:] = [item for item in queue if item[2] is not task]
-        heapq.heapify(queue)
+    def _account(self, kind: Kind, task: Task, now: float) -> None:
+        self.pacer.sent(kind, now)
+        if kind is Kind.READ and not task.answers:
+            task.asked_at = now
+        if kind in self._turns:
+            self._turns.remove(kind)
+            self._turns.append(kind)
 
-    def interval_s(self, *, age_s: float, hint_s: float | None) -> float:
-        """Seconds until a run is asked again, with all the others that wait to be asked."""
-        spread = self.pacer.spread_s(len(self._queues[Kind.READ]) + 1)
-        return self.rhythm.interval_s(age_s=age_s, hint_s=hint_s, spread_s=spread)
+    def remove(self, task: Task) -> None:
+        self._queues[task.kind].remove(task)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
+from qarunner.engine.habits import Habits
 from qarunner.engine.lane import Lane
 from qarunner.engine.pacing import Kind, Rhythm
+from qarunner.engine.queues import FIRST
 from qarunner.engine.settle import Settler
 from qarunner.engine.state import Phase
 from qarunner.vendors.api import Outcome, Verdict
@@ -42,7 +44,7 @@ class Options:
 class Engine:
     """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one engine, by name
         self,
         *,
         run: Run,
@@ -52,6 +54,7 @@ class Engine:
         clock: Clock,
         options: Options,
         jitter: Callable[[], float],
+        habits: Habits | None = None,
     ) -> None:
         self._run = run
         self._record = record
@@ -62,7 +65,7 @@ class Engine:
             name: Lane(vendors[name], plan, Rhythm.of(plan, vendors[name].info.pacing, options.poll_interval_s))
             for name, plan in run.plan.vendors.items()
         }
-        self._settler = Settler(run, self._lanes, record, clock, jitter)
+        self._settler = Settler(run, self._lanes, record, clock, jitter, habits or Habits(run.plan, {}))
         self._flying: dict[int, Task] = {}
         self._tokens = 0
         self._ends_at: float | None = None
@@ -194,6 +197,7 @@ class Engine:
             held_up = lane.pacer.ready_at(Kind.READ, now) > now + LAST_LOOK_S
             for task in lane.reads_of(state):
                 lane.remove(task)
+                task.urgency = FIRST
                 if not (held_up and self._settler.closer.time_is_up(task, now)):
                     lane.put(task, now)
         for entry in entries:

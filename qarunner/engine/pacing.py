@@ -11,18 +11,30 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qarunner.engine.expectation import Expected
     from qarunner.plan.model import Rate, VendorPlan
     from qarunner.vendors.api import Pacing
 
 MARGIN = 1.02
 """A window is taken this much longer than documented: a request's way to the vendor is not always equally long."""
 
-GROWTH = 0.1
-"""Polls of a run are this share of its age apart, within the vendor's bounds."""
+FIRST_LOOK_S = 120.0
+"""However long a run is expected to take, it is looked at after this long: it may have broken at once."""
+URGENT_S = 1.0
+"""Where reads have to queue, the run goes first that was the first to be late by this much, as far as can be told."""
+
+
+PRICE_S = 0.1
+PRICE_PER_AGE = 1 / 3000
+"""What a read is worth, in seconds of a run's end not being known: more for a run that is already old."""
+LATEST_S = 86_400.0
+_IMPROBABLE = 1e-9
+"""A run that lives longer than so few do follows no distribution, and rounding would eat the difference."""
+_STEPS = 18
 
 
 class Kind(StrEnum):
-    """What a request is for; in the order in which they go first."""
+    """What a request is for."""
 
     CANCEL = "cancel"
     RELEASE = "release"
@@ -32,26 +44,86 @@ class Kind(StrEnum):
     CREATE = "create"
 
 
+class Watch:
+    """A run between two polls: how late it would probably be to ask now whether it has ended.
+
+    `born` is when it was made, `known` when it was last asked and went on.
+    """
+
+    __slots__ = ("_age", "_alive", "_born", "_expected", "_lived")
+
+    def __init__(self, expected: Expected, *, born: float, known: float) -> None:
+        self._expected = expected
+        self._born = born
+        self._age = max(0.0, known - born)
+        self._alive = expected.alive(self._age)
+        self._lived = expected.lived(self._age)
+
+    def late_s(self, now: float) -> float:
+        """The expected seconds since the run's end, where it has ended."""
+        age = now - self._born
+        if self._alive < _IMPROBABLE:
+            return (age - self._age) / 2
+        return (age - self._age) - (self._expected.lived(age) - self._lived) / self._alive
+
+    def late_by(self, price_s: float) -> float:
+        """When so many seconds will have been lost."""
+        low = self._born + self._age
+        high = low + max(1.0, price_s)
+        while self.late_s(high) < price_s and high < low + LATEST_S:
+            high += high - low
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            if self.late_s(middle) < price_s:
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def price_s(self) -> float:
+        return max(PRICE_S, self._age * PRICE_PER_AGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """When a run is asked again, and what puts it before others that are due by then: the earlier, the more urgent."""
+
+    due: float
+    urgency: float
+    watch: Watch
+
+
 class Window:
     """At most `count` requests in any window, however the windows are laid."""
 
-    __slots__ = ("_rate", "_sent")
+    __slots__ = ("_length", "_rate", "_sent")
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
+        self._length = rate.per_s * MARGIN
         self._sent: deque[float] = deque(maxlen=rate.count)
 
     def ready_at(self, now: float) -> float:
+        self._forget(now)
         if len(self._sent) < self._rate.count:
             return now
-        return max(now, self._sent[0] + self._rate.per_s * MARGIN)
+        return max(now, self._sent[0] + self._length)
 
     def sent(self, now: float) -> None:
         self._sent.append(now)
 
-    def spread_s(self, runs: int) -> float:
-        """The interval at which so many runs can be asked evenly."""
-        return runs * self._rate.per_s * MARGIN / self._rate.count
+    def even_at(self, now: float) -> float:
+        """When the next one would leave if half of the window is for bursts, and the rest lasts until more is free."""
+        self._forget(now)
+        free = self._rate.count - len(self._sent)
+        if free <= 0 or len(self._sent) < max(1, self._rate.count // 2):
+            return now
+        last = self._sent[-1]
+        return max(now, last + (self._sent[0] + self._length - last) / (free + 1))
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0] + self._length <= now:
+            self._sent.popleft()
 
 
 class Pacer:
@@ -73,7 +145,12 @@ class Pacer:
 
     def ready_at(self, kind: Kind, now: float) -> float:
         """The earliest time, now or later, at which a request of this kind may leave."""
-        return max([now, self._held_until, *(window.ready_at(now) for window in self._windows(kind))])
+        times = [window.ready_at(now) for window in self._windows(kind)]
+        reads = self._of[Kind.READ]
+        if kind is Kind.READ and reads is not None:
+            # All at once, and then none for most of a minute, would be late for whatever ends in between.
+            times.append(reads.even_at(now))
+        return max([now, self._held_until, *times])
 
     def sent(self, kind: Kind, now: float) -> None:
         for window in self._windows(kind):
@@ -82,10 +159,6 @@ class Pacer:
     def hold(self, until: float) -> None:
         """The vendor asked for silence."""
         self._held_until = max(self._held_until, until)
-
-    def spread_s(self, runs: int) -> float:
-        """The interval between two polls of one run that the rates allow for so many runs."""
-        return max([0.0, *(window.spread_s(runs) for window in self._windows(Kind.READ))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +174,24 @@ class Rhythm:
     def of(cls, plan: VendorPlan, documented: Pacing, override_s: float | None) -> Rhythm:
         return cls(every_s=plan.every_s, max_s=plan.max_s, hint_s=documented.hint_s, override_s=override_s)
 
-    def interval_s(self, *, age_s: float, hint_s: float | None, spread_s: float) -> float:
-        """Seconds until a run is asked again: the vendor's hint before ours, never faster than the rates allow."""
+    @property
+    def shortest_s(self) -> float:
+        """Between two polls of one run."""
+        return self.every_s if self.override_s is None else self.override_s
+
+    def turn(
+        self, expected: Expected, *, born: float, known_at: float | None, now: float, hint_s: float | None = None
+    ) -> Turn:
+        """When a run is asked next that was last known to go on when it was asked at `known_at`, or else was made."""
+        known = born if known_at is None else known_at
+        watch = Watch(expected, born=born, known=known)
+        price = watch.price_s()
+        urgency = watch.late_by(max(URGENT_S, price))
         if self.override_s is not None:
-            return max(self.override_s, spread_s)
+            return Turn(due=now + self.override_s, urgency=urgency, watch=watch)
+        earliest = max(now, known + self.every_s)
         if hint_s is not None:
             low, high = self.hint_s or (self.every_s, self.max_s)
-            return max(min(max(hint_s, low), high), spread_s)
-        return max(self.every_s, min(age_s * GROWTH, self.max_s), spread_s)
+            earliest = max(earliest, now + min(max(hint_s, low), high))
+        latest = known + (max(self.max_s, FIRST_LOOK_S) if known_at is None else self.max_s)
+        return Turn(due=max(earliest, min(watch.late_by(price), latest)), urgency=urgency, watch=watch)

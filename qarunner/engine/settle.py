@@ -19,13 +19,16 @@ from qarunner.engine.machine import (
 from qarunner.engine.order import Order
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import Trouble
+from qarunner.engine.queues import FIRST
 from qarunner.engine.resources import Preparer
+from qarunner.engine.rounds import Rounds
 from qarunner.engine.state import INTERRUPTED, Phase
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from qarunner.engine.habits import Habits
     from qarunner.engine.lane import Lane
     from qarunner.engine.machine import Answer
     from qarunner.engine.state import JobState, Run, RunState
@@ -46,7 +49,9 @@ class Settler:
         record: Callable[[ev.Event], None],
         clock: Clock,
         jitter: Callable[[], float],
+        habits: Habits,
     ) -> None:
+        self._rounds = Rounds(lanes, habits, clock)
         self._run = run
         self._lanes = lanes
         self._record = record
@@ -118,7 +123,7 @@ class Settler:
                 self.creator.unanswered(state)
             case Phase.RUNNING if any(run.followed for run in state.runs.values()):
                 lane.established = True
-                self._follow(state, now, first_s=0.0)
+                self._follow(state, now, at_once=True)
             case Phase.RUNNING if any(run.cancelled for run in state.runs.values()):
                 self.closer.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
             case Phase.RUNNING | Phase.UNCERTAIN | Phase.DONE:
@@ -133,7 +138,7 @@ class Settler:
     def _begin_attempt(self, state: JobState) -> None:
         self.begin(state, self._clock.now())
 
-    def _follow(self, state: JobState, now: float, *, first_s: float) -> None:
+    def _follow(self, state: JobState, now: float, *, at_once: bool) -> None:
         """Polls the job's runs and watches its entries' time."""
         lane = self._lane(state)
         lane.busy_jobs.add(state.job.id)
@@ -143,24 +148,24 @@ class Settler:
             heapq.heappush(self.deadlines, (now + state.entries[entry].policy.timeout_s - age, entry, state.job.id))
         for run in state.runs.values():
             if run.followed:
-                self._poll(state, run, now + first_s)
+                self._poll(state, run, now, at_once=at_once)
 
-    def _poll(self, state: JobState, run: RunState, due: float) -> None:
+    def _poll(self, state: JobState, run: RunState, now: float, *, at_once: bool) -> None:
         """Puts a run's first poll into its lane; an adapter that cannot say how ends its own job alone."""
         lane = self._lane(state)
         request = poll_request(lane.vendor, self._call(state), run.remote)
         if isinstance(request, Never):
             self._refuse(state, run, request)
         else:
-            lane.put(Task(kind=Kind.READ, job=state, run=run, request=request, poll=request), due)
+            task = Task.poll_of(state, run, request)
+            due = self._rounds.due_at(task, now)
+            lane.put(task, now if at_once else due)
 
     def _look(self, state: JobState, run: RunState) -> None:
         """Asks once more for a run that is over, also while the apply stops: what it says was paid for."""
-        lane = self._lane(state)
-        request = poll_request(lane.vendor, self._call(state), run.remote)
+        request = poll_request(self._lane(state).vendor, self._call(state), run.remote)
         if not isinstance(request, Never):
-            task = Task(kind=Kind.READ, job=state, run=run, request=request, poll=request, last=True)
-            lane.put(task, self._clock.now())
+            self._lane(state).put(Task.poll_of(state, run, request, last=True), self._clock.now())
 
     def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
         refusal = never.refusal
@@ -180,8 +185,7 @@ class Settler:
             return
         if self.closer.closing:
             self.closer.expired.update(self._run.open_entries(state))
-        first = 0.0 if self.closer.closing else self._lane(state).interval_s(age_s=0.0, hint_s=None)
-        self._follow(state, now, first_s=first)
+        self._follow(state, now, at_once=self.closer.closing)
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
@@ -208,9 +212,11 @@ class Settler:
                 self._still_running(task, meaning)
             case More():
                 task.answers, task.request, task.best_effort = answers, meaning.request, meaning.best_effort
+                task.urgency = FIRST
                 lane.put(task, self._clock.now())
             case Finished():
                 job = task.job.job.id
+                self._rounds.ended(task)
                 self._record(ev.RemoteFinished(at=wall, job=job, run=run.remote.id, outcomes=meaning.outcomes))
                 self.closer.close_job(task.job)
             case Again():
@@ -235,15 +241,11 @@ class Settler:
                 )
             )
         task.polls += 1
+        task.known_at = task.asked_at
         task.trouble = Trouble()
-        self._poll_later(task, hint_s=status.wait_s)
-
-    def _poll_later(self, task: Task, *, hint_s: float | None) -> None:
-        lane, now = self._lane(task.job), self._clock.now()
-        if self.closer.time_is_up(task, now) or not self._run.open_entries(task.job):
-            return
-        age = self._clock.wall() - (task.run.accepted_at if task.run else 0.0)
-        self._restart_poll(task, now + lane.interval_s(age_s=age, hint_s=hint_s))
+        now = self._clock.now()
+        if not self.closer.time_is_up(task, now) and self._run.open_entries(task.job):
+            self._restart_poll(task, self._rounds.due_at(task, now, hint_s=status.wait_s))
 
     def _restart_poll(self, task: Task, due: float) -> None:
         task.request, task.answers, task.best_effort = task.poll or task.request, [], False
@@ -252,8 +254,9 @@ class Settler:
     def _read_again(self, task: Task, again: Again) -> None:
         now, lane, run = self._clock.now(), self._lane(task.job), task.run
         task.trouble.add(again, now)
-        if again.held and again.wait_s is not None:
-            lane.pacer.hold(now + again.wait_s)
+        wait = task.trouble.backoff(again, self._jitter())
+        if again.held:
+            lane.pacer.hold(now + wait)
         if self.closer.time_is_up(task, now) or run is None:
             return
         cause = task.trouble.exhausted(again, now, established=True)
@@ -262,10 +265,9 @@ class Settler:
         elif cause is not None:
             self.closer.give_up(task.job, run, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:
-            wait = task.trouble.backoff(again, self._jitter())
             if again.unreadable:
                 # Not a vendor in need of rest but an answer to be looked at again: at the pace of polls.
-                wait = max(wait, lane.interval_s(age_s=0.0, hint_s=None))
+                wait = max(wait, lane.rhythm.shortest_s)
             message, at = again.message, self._clock.wall()
             self._record(ev.Retrying(at=at, job=task.job.job.id, run=run.remote.id, message=message, wait_s=wait))
             self._restart_poll(task, now + wait)

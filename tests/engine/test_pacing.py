@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.pacing import MARGIN, Kind, Pacer, Rhythm, Window
+from qarunner.engine.expectation import UNKNOWN, Expected
+from qarunner.engine.pacing import MARGIN, Kind, Pacer, Rhythm, Watch, Window
 from qarunner.plan.model import Rate, VendorPlan
 
 RATES = st.builds(Rate, count=st.integers(1, 12), per_s=st.floats(0.5, 120))
@@ -66,7 +68,6 @@ def test_a_vendor_without_rates_is_asked_at_once() -> None:
     for _ in range(1000):
         assert pacer.ready_at(Kind.READ, 5.0) == 5.0
         pacer.sent(Kind.READ, 5.0)
-    assert pacer.spread_s(1000) == 0.0
 
 
 @given(SECONDS, SECONDS, SECONDS, st.sampled_from(Kind))
@@ -79,43 +80,75 @@ def test_a_vendor_that_asks_for_silence_gets_it_for_every_kind(
     assert pacer.ready_at(kind, now) == max(now, first, second)
 
 
+MINUTES = Expected(median_s=240.0, spread=0.25)
+HABITS = st.builds(Expected, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))
+
+
 def rhythm(override: float | None = None, hint: tuple[float, float] | None = (2.0, 15.0)) -> Rhythm:
     return Rhythm(every_s=10, max_s=30, hint_s=hint, override_s=override)
 
 
-@given(SECONDS, st.floats(0, 1e9), st.floats(0, 100))
-def test_a_hint_is_followed_within_its_bounds_and_never_beyond_the_rates(
-    age: float, hint: float, spread: float
+@given(HABITS, st.floats(0, 7200), st.none() | st.floats(0, 600), st.none() | st.floats(0, 1e9))
+def test_a_run_is_asked_neither_too_often_nor_too_rarely(
+    expected: Expected, age: float, ago: float | None, hint: float | None
 ) -> None:
-    interval = rhythm().interval_s(age_s=age, hint_s=hint, spread_s=spread)
-    assert interval >= spread
-    assert 2.0 <= interval <= max(15.0, spread)
-    if 2.0 <= hint <= 15.0:
-        assert interval == max(hint, spread)
+    now = 10_000.0
+    born = now - age
+    known = None if ago is None else max(born, now - ago)
+    due = rhythm().turn(expected, born=born, known_at=known, now=now, hint_s=hint).due
+    last = born if known is None else known
+    lowest = max(now, last + 10.0, 0.0 if hint is None else now + min(max(hint, 2.0), 15.0))
+    assert lowest <= due <= max(lowest, last + (120.0 if known is None else 30.0))
 
 
-def test_a_hint_of_a_vendor_that_documents_no_bounds_stays_within_ours() -> None:
-    for hint, expected in ((0.0, 10.0), (12.0, 12.0), (500.0, 30.0)):
-        assert rhythm(hint=None).interval_s(age_s=0, hint_s=hint, spread_s=0) == expected
+def test_a_hint_is_the_earliest_time_within_the_vendors_bounds_or_else_within_ours() -> None:
+    def wait(hint: float, bounds: tuple[float, float] | None) -> float:
+        likely = 240.0
+        return rhythm(hint=bounds).turn(MINUTES, born=0, known_at=likely, now=likely, hint_s=hint).due - likely
+
+    assert [wait(hint, (12.0, 25.0)) for hint in (0.0, 20.0, 500.0)] == [12.0, 20.0, 25.0]
+    assert [wait(hint, None) for hint in (0.0, 12.0, 500.0)] == [10.0, 12.0, 30.0]
 
 
-@given(SECONDS, st.none() | st.floats(0, 1e9), st.floats(0, 100), st.floats(0.1, 100))
-def test_the_users_interval_beats_hints_but_not_the_rates(
-    age: float, hint: float | None, spread: float, override: float
+@given(HABITS, st.floats(0, 7200), st.none() | st.floats(0, 1e9), st.floats(0.02, 100))
+def test_the_users_interval_beats_hints_and_habits(
+    expected: Expected, age: float, hint: float | None, override: float
 ) -> None:
-    assert rhythm(override).interval_s(age_s=age, hint_s=hint, spread_s=spread) == max(override, spread)
+    turn = rhythm(override).turn(expected, born=0.0, known_at=None, now=age, hint_s=hint)
+    assert turn.due == age + override
 
 
-@given(SECONDS, SECONDS, st.floats(0, 100))
-def test_without_a_hint_polls_grow_apart_within_their_bounds(age: float, older: float, spread: float) -> None:
-    young, old = sorted((age, older))
-    intervals = [rhythm().interval_s(age_s=each, hint_s=None, spread_s=spread) for each in (young, old)]
-    assert intervals == sorted(intervals)
-    for interval in intervals:
-        assert max(10.0, spread) <= interval <= max(30.0, spread)
+def test_a_run_is_asked_rarely_before_it_can_have_ended_and_often_when_it_is_likely_to() -> None:
+    due = rhythm(hint=None).turn(MINUTES, born=0, known_at=None, now=0).due
+    assert 90 < due <= 120
+    gaps = [rhythm(hint=None).turn(MINUTES, born=0, known_at=at, now=at).due - at for at in (30, 130, 240)]
+    assert gaps == [30, pytest.approx(14, abs=4), 10]
 
 
-@given(st.integers(1, 500), RATES)
-def test_runs_that_are_asked_evenly_keep_the_rate(runs: int, rate: Rate) -> None:
-    spread = Pacer(vendor(reads=rate)).spread_s(runs)
-    assert runs / spread <= rate.count / rate.per_s
+def test_a_run_without_any_habit_is_asked_as_often_as_the_vendor_wishes() -> None:
+    at, gaps = 0.0, []
+    while at < 300:
+        turn = rhythm(hint=None).turn(UNKNOWN, born=0, known_at=at or None, now=at)
+        gaps.append(turn.due - at)
+        at = turn.due
+    assert gaps[0] < 20
+    assert set(gaps[1:]) == {10.0}
+
+
+@given(HABITS, st.floats(0, 5000), st.floats(0, 2000), st.floats(0, 2000))
+def test_a_run_is_the_later_the_longer_nobody_asked(expected: Expected, known: float, one: float, two: float) -> None:
+    watch = Watch(expected, born=0.0, known=known)
+    sooner, later = sorted((known + one, known + two))
+    assert -0.01 <= watch.late_s(sooner) <= watch.late_s(later) + 0.01
+    assert watch.late_s(later) <= later - known + 0.01
+
+
+def test_reads_leave_half_a_window_for_bursts_and_spend_the_rest_evenly() -> None:
+    pacer, now, times = Pacer(vendor(reads=Rate(count=60))), 0.0, list[float]()
+    for _ in range(120):
+        now = pacer.ready_at(Kind.READ, now)
+        pacer.sent(Kind.READ, now)
+        times.append(now)
+    assert times[29] == 0.0
+    assert max(after - before for before, after in itertools.pairwise(times)) < 2.1
+    assert times[-1] < 125

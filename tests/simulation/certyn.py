@@ -1,0 +1,302 @@
+"""A simulated Certyn that keeps its documented limits in every window, and many runs of it under the real engine.
+
+Whoever sends too much is refused with 429, and counted. The peer is the vendor's documented shell loop, one a run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import math
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from qarunner.engine import events as ev
+from qarunner.engine.habits import Habits, names_of
+from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.plan.compile import vendor_plan
+from qarunner.plan.model import VERSION, Gate, Job, Plan, seal
+from qarunner.vendors.api import Call, Metadata, Reply
+from qarunner.vendors.certyn import Certyn
+from tests.worlds import EPOCH, Story
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.cursor import Json
+    from qarunner.engine.machine import Answer
+    from qarunner.vendors.api import Request
+
+BETWEEN, WITHIN = 0.3, 0.18
+"""Standard deviations of the logarithm of durations: from entry to entry, and from run to run. Together: 0.35."""
+LATENCY_S = 0.2
+EARLIER_RUNS = 6
+MANY = 1_000_000
+WINDOW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Requests in any minute; the defaults are Certyn's."""
+
+    reads: int = 60
+    creates: int = 20
+    all: int = 100
+
+
+READS_ALONE = Limits(creates=MANY, all=MANY)
+"""What many runs meet that were all started before, by a detached apply or by other means."""
+
+
+class Meter:
+    """Whether a request more fits into the last minute."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken: deque[float] = deque()
+
+    def fits(self, now: float) -> bool:
+        while self._taken and self._taken[0] <= now - WINDOW_S:
+            self._taken.popleft()
+        return len(self._taken) < self._limit
+
+    def take(self, now: float) -> None:
+        self._taken.append(now)
+
+
+class SimulatedCertyn:
+    """Answers as Certyn does. `durations` are seconds by the entry's process; `outages` are (from, to) in seconds."""
+
+    def __init__(
+        self,
+        durations: dict[str, float],
+        limits: Limits,
+        *,
+        hint_s: float | None = 10.0,
+        outages: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        self.durations = durations
+        self.hint_s = hint_s
+        self.outages = outages
+        self.made: dict[str, float] = {}
+        self.process: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
+        self.asked: dict[str, list[float]] = {}
+        self.reads = self.refused = 0
+        self._meters = {"reads": Meter(limits.reads), "creates": Meter(limits.creates), "all": Meter(limits.all)}
+
+    def __call__(self, vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        del vendor
+        kind = "reads" if request.method == "GET" else "creates"
+        self.reads += kind == "reads"
+        mine = (self._meters[kind], self._meters["all"])
+        if not all(meter.fits(now) for meter in mine):
+            self.refused += 1
+            return Reply(status=429, text="slow down")
+        for meter in mine:
+            meter.take(now)
+        if any(begin <= now < end for begin, end in self.outages):
+            return Reply(status=503, text="down for maintenance")
+        return self._status(request.path.rsplit("/", 1)[1], now) if kind == "reads" else self._create(request, key, now)
+
+    def _create(self, request: Request, key: str | None, now: float) -> Reply:
+        body = request.body
+        assert isinstance(body, dict)
+        process = str(body["processSlug"])
+        run = self.keys.setdefault(str(key), f"run-{len(self.made) + 1}")
+        self.made.setdefault(run, now)
+        self.process[run] = process
+        self.asked.setdefault(run, [now])
+        return Reply(status=201, text=json.dumps({"runId": run, "testCaseCount": 1}))
+
+    def ends(self, run: str) -> float:
+        return self.made[run] + self.durations[self.process[run]]
+
+    def _status(self, run: str, now: float) -> Reply:
+        self.asked[run].append(now)
+        if now >= self.ends(run):
+            return Reply(status=200, text='{"state": "completed", "total": 1, "passed": 1, "failed": 0, "blocked": 0}')
+        body = {"state": "in_progress", "total": 1, "pending": 1, "failed": 0, "blocked": 0}
+        return Reply(status=200, text=json.dumps(body | ({"retryAfterSeconds": self.hint_s} if self.hint_s else {})))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Durations, and those of earlier runs of the same entries; the same for the same seed."""
+
+    medians: tuple[float, ...]
+    durations: tuple[float, ...]
+    earlier: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, runs: int, *, seed: int = 1, typical_s: float = 240.0, longest_s: float = math.inf) -> Workload:
+        chance = random.Random(seed)  # noqa: S311  a simulation
+        middle = tuple(typical_s * math.exp(chance.gauss(0.0, BETWEEN)) for _ in range(runs))
+
+        def one(median: float) -> float:
+            return min(median * math.exp(chance.gauss(0.0, WITHIN)), longest_s)
+
+        return cls(
+            medians=middle,
+            durations=tuple(one(median) for median in middle),
+            earlier=tuple(tuple(one(median) for _ in range(EARLIER_RUNS)) for median in middle),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a simulation reports. `lags` are seconds from a run's end to its verdict; `unasked_s` the longest gap."""
+
+    lags: tuple[float, ...]
+    reads: float
+    refused: int
+    unasked_s: float
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.lags)
+
+    @property
+    def p95(self) -> float:
+        return sorted(self.lags)[math.ceil(0.95 * len(self.lags)) - 1]
+
+    def __str__(self) -> str:
+        return (
+            f"lag {self.mean:6.1f} / {self.p95:6.1f} s, {self.reads:5.1f} reads a run, {self.refused:6} refused, "
+            f"longest gap {self.unasked_s:4.0f} s"
+        )
+
+
+@dataclass
+class Simulation:
+    """Many runs under the engine. `history`: whether it knows how long earlier runs of the same entries took."""
+
+    work: Workload
+    limits: Limits = field(default_factory=Limits)
+    history: bool = True
+    hint_s: float | None = 10.0
+    outages: tuple[tuple[float, float], ...] = ()
+
+    def run(self) -> Told:
+        entries = tuple(entry(number) for number in range(len(self.work.durations)))
+        names = [one(each) for each in entries]
+        self.vendor = SimulatedCertyn(
+            dict(zip(names, self.work.durations, strict=True)), self.limits, hint_s=self.hint_s, outages=self.outages
+        )
+        plan = plan_of(entries, self.limits)
+        earlier = {names_of(each)[0]: known for each, known in zip(entries, self.work.earlier, strict=True)}
+        habits = Habits(plan, earlier if self.history else {})
+        self.story = Story(plan, {"certyn": Certyn()}, self.vendor, habits=habits, latency=LATENCY_S).drive()
+        return self._told()
+
+    def _told(self) -> Told:
+        found = {event.run: event.at - EPOCH for event in self.story.events if isinstance(event, ev.RemoteFinished)}
+        gaps = (b - a for asked in self.vendor.asked.values() for a, b in itertools.pairwise(asked))
+        return Told(
+            lags=tuple(at - self.vendor.ends(run) for run, at in found.items()),
+            reads=self.vendor.reads / len(self.work.durations),
+            refused=self.vendor.refused,
+            unasked_s=max(gaps),
+            seconds=self.story.clock.seconds,
+        )
+
+
+def entry(number: int) -> Entry:
+    return Entry(
+        id=f"entry-{number}",
+        vendor="certyn",
+        policy=Policy(timeout_s=86_400),
+        origin=Origin(file="qa-matrix.yml", line=number + 1, column=1),
+        selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=(f"process-{number}",)),
+    )
+
+
+def one(each: Entry) -> str:
+    assert each.selection is not None
+    return each.selection.ids[0]
+
+
+def plan_of(entries: tuple[Entry, ...], limits: Limits) -> Plan:
+    adapter = Certyn()
+    rate: dict[str, Json] = {
+        "reads": f"{limits.reads}/min",
+        "creates": f"{limits.creates}/min",
+        "all": f"{limits.all}/min",
+    }
+    own: dict[str, Json] = {"project": "shop", "details": False, "rate": rate, "max_in_flight": MANY}
+    vendor = vendor_plan(adapter.info, own)
+    jobs = (
+        Job(
+            id=f"certyn-{number}",
+            vendor="certyn",
+            entries=(each.id,),
+            request=adapter.submit(Call(entries=(each,), settings=vendor.settings)),
+        )
+        for number, each in enumerate(entries, 1)
+    )
+    return seal(
+        Plan(
+            version=VERSION,
+            tool="test",
+            name="simulation",
+            manifest="qa-matrix.yml",
+            digest="",
+            gate=Gate(),
+            metadata=Metadata(),
+            secrets=(),
+            vendors={"certyn": vendor},
+            jobs=tuple(jobs),
+            entries=entries,
+        )
+    )
+
+
+def starts(runs: int, limits: Limits) -> list[float]:
+    """When the runs begin if creates are paced by the limit."""
+    return [number // limits.creates * WINDOW_S for number in range(runs)]
+
+
+def loops(work: Workload, limits: Limits | None = None) -> Told:
+    """The documented shell loop, one for each run: sleep ten seconds, ask, and again, whatever came."""
+    limits = limits or Limits()
+    every_s, chance = 10.0, random.Random(1)  # noqa: S311  a simulation
+    begins = [start + chance.uniform(0, 0.5) for start in starts(len(work.durations), limits)]
+    ends = [begin + duration for begin, duration in zip(begins, work.durations, strict=True)]
+    turns = [(begin + every_s, run) for run, begin in enumerate(begins)]
+    heapq.heapify(turns)
+    meter, lags, reads, refused, now = Meter(limits.reads), list[float](), 0, 0, 0.0
+    answered, gap = list(begins), 0.0
+    while turns:
+        now, run = heapq.heappop(turns)
+        reads += 1
+        again = True
+        if meter.fits(now):
+            meter.take(now)
+            gap, answered[run] = max(gap, now - answered[run]), now
+            again = now < ends[run]
+            if not again:
+                lags.append(now + LATENCY_S - ends[run])
+        else:
+            refused += 1
+        if again:
+            heapq.heappush(turns, (now + LATENCY_S + every_s, run))
+    return Told(lags=tuple(lags), reads=reads / len(ends), refused=refused, unasked_s=gap, seconds=now)
+
+
+def clairvoyant(work: Workload, limits: Limits | None = None) -> Told:
+    """Who knows every end asks each run once, as soon as the limit lets him."""
+    limits = limits or Limits()
+    begins = starts(len(work.durations), limits)
+    ends = sorted(begin + duration for begin, duration in zip(begins, work.durations, strict=True))
+    taken: deque[float] = deque(maxlen=limits.reads)
+    lags, now = [], 0.0
+    for end in ends:
+        now = max(now, end, taken[0] + WINDOW_S if len(taken) == limits.reads else 0.0)
+        taken.append(now)
+        lags.append(now + LATENCY_S - end)
+    return Told(lags=tuple(lags), reads=1.0, refused=0, unasked_s=0.0, seconds=now)
