@@ -254,12 +254,11 @@ class Settler:
     def _read_again(self, task: Task, again: Again) -> None:
         now, lane, run = self._clock.now(), self._lane(task.job), task.run
         task.trouble.add(again, now)
-        wait = task.trouble.backoff(again, self._jitter())
-        if again.held:
+        wait, cause = task.trouble.backoff(again, self._jitter()), task.trouble.exhausted(again, now, established=True)
+        if again.held and cause is None:
             lane.pacer.hold(now + wait)
         if self.closer.time_is_up(task, now) or run is None:
             return
-        cause = task.trouble.exhausted(again, now, established=True)
         if cause is Cause.UNAVAILABLE:
             self.closer.give_up(task.job, run, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
         elif cause is not None:
