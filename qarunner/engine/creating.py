@@ -102,8 +102,8 @@ class Creator:
             return
         longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S
         wait = task.trouble.backoff(again, self._jitter(), longest=longest)
-        if again.held and again.wait_s is not None:
-            lane.pacer.hold(now + again.wait_s)
+        if again.held:
+            lane.pacer.hold(now + wait)
         if lane.vendor.info.idempotency_header:
             self._record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         else:

@@ -194,9 +194,10 @@ class Preparer:
         if cause is not None or self.stopping:
             self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
             return
-        if again.held and again.wait_s is not None:
-            lane.pacer.hold(now + again.wait_s)
-        self._begin(task, now + task.trouble.backoff(again, self._jitter()))
+        wait = task.trouble.backoff(again, self._jitter())
+        if again.held:
+            lane.pacer.hold(now + wait)
+        self._begin(task, now + wait)
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:
         name = resource.resource.id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,5 +71,5 @@ def test_a_run_for_several_entries_ends_with_its_slowest() -> None:
     pair = [entry("a", "plain"), entry("b", "plain")]
     plan = plan_of(*pair)
     habits = Habits(plan, {names_of(pair[0])[0]: [50.0], names_of(pair[1])[0]: [400.0]})
-    both = JobState(job=msgspec.structs.replace(plan.jobs[0], entries=("a", "b")))
+    both = JobState(job=plan.jobs[0], entries={each.id: each for each in pair})
     assert habits.expected(both).median_s == pytest.approx(400)
