@@ -175,7 +175,7 @@ def test_each_attempt_has_the_entrys_time_for_itself() -> None:
     assert verdicts(story) == {"a": "flaky"}
     assert story.clock.now() > 100
     hangs = World(lasts=35, t1=("failed",))
-    story = Story(plan, TELLING, hangs)
+    story = Story(plan, TELLING, hangs, options=Options(poll_interval_s=10))
     story.pool.at.append((60.0, lambda: setattr(hangs, "lasts", 1e9)))
     story.drive()
     outcome = story.run.closed["a"]
@@ -245,7 +245,7 @@ def test_the_applys_time_leaves_no_attempt_open() -> None:
     plan = telling_plan(entry("a", "keyed", retries=TWICE, selection=asks("t1", "t2")))
     for limit in (26.0, 29.0, 30.06, 31.0, 60.05, 70.0):
         world = World(t1=("failed",))
-        story = play(plan, world, options=Options(timeout_s=limit))
+        story = play(plan, world, options=Options(timeout_s=limit, poll_interval_s=10))
         assert story.run.complete, limit
         assert story.run.closed["a"].verdict is Verdict.FAILED
         assert story.clock.now() < limit + 7
