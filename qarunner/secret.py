@@ -21,6 +21,11 @@ MASK = "***"
 _SHORTEST = 4
 """Shorter values are not looked for in free text: they would mask half of every message."""
 
+_STRONG = 8
+"""Shorter forms are not looked for where chance would find them: within base64, and over the ends of lines."""
+_BREAK = re.compile(r"(?:\r\n|\n|\r|\\r\\n|\\n|\\r)[ \t]*")
+"""The end of a line, with the indentation of the next; also as JSON writes it."""
+
 _FORMS: Mapping[str, Callable[[str], str]] = {
     "urlencode": lambda value: quote(value.encode("utf-8", "surrogateescape"), safe=""),
     "b64encode": lambda value: base64.b64encode(value.encode("utf-8", "surrogateescape")).decode(),
@@ -80,7 +85,27 @@ class Scrubber:
     def __call__(self, text: str) -> str:
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda match: self._forms[match[0]], text)
+        return self._split(self._pattern.sub(lambda match: self._forms[match[0]], text))
+
+    def _split(self, text: str) -> str:
+        """Forms that were wrapped: mail and certificates break lines after 64 or 76 characters."""
+        whole = _BREAK.sub("", text)
+        if len(whole) == len(text):
+            return text
+        for form, name in self._forms.items():
+            if len(form) >= _STRONG and form in whole:
+                text = re.sub(rf"(?:{_BREAK.pattern})?".join(map(re.escape, form)), name, text)
+        return text
+
+
+def _inside(value: bytes) -> Iterable[str]:
+    """What is certain of a value's base64 where other bytes stand before and behind it, such as `user:` in a header."""
+    for shift, uncertain in enumerate((0, 2, 3)):
+        text = base64.b64encode(b"\0" * shift + value).decode().rstrip("=")
+        core = text[uncertain : len(text) - bool((shift + len(value)) % 3)]
+        if len(core) >= _STRONG:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
 
 
 def _appearances(value: str) -> Iterable[str]:
@@ -97,6 +122,7 @@ def _appearances(value: str) -> Iterable[str]:
         base64.urlsafe_b64encode(encoded).decode().rstrip("="),
         escaped.replace("/", "\\/"),
     )
+    yield from _inside(encoded)
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from lines

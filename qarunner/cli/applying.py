@@ -17,6 +17,7 @@ from qarunner.engine.journal import PLAN, newest, read
 from qarunner.engine.loop import Options
 from qarunner.engine.state import Phase, fold
 from qarunner.errors import ExitCode, OverBudget, UserError
+from qarunner.manifest.permissions import Permissions, refusal
 from qarunner.plan.model import Plan, as_rehearsal, from_json
 
 if TYPE_CHECKING:
@@ -153,10 +154,14 @@ def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) ->
     missing = [name for name in plan.secrets if not environ.get(name)]
     if missing:
         raise UserError(f"not set: {', '.join(missing)}", hint="the run's requests need the secrets it began with")
-    refused = [name for name in plan.secrets if name not in allowed]
+    permissions = Permissions(allowed)
+    refused = [name for name in plan.secrets if not permissions.allows(name)]
     if refused:
         words = " ".join(f"--allow-secret {name}" for name in refused)
         raise UserError(f"nobody allowed the secrets {', '.join(refused)}", hint=f"add {words}")
+    for _, name, where in permissions.misdirected(plan.material()):
+        message, hint = refusal(permissions, name, where)
+        raise UserError(message, hint=hint)
     return {name: environ[name] for name in plan.secrets}
 
 

@@ -78,13 +78,15 @@ def overrides(words: Iterable[str]) -> dict[str, str]:
 
 
 def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozenset[str]:
-    """The names that --allow-secret and QARUNNER_ALLOW_SECRETS give, commas allowed in both."""
+    """The words that --allow-secret and QARUNNER_ALLOW_SECRETS give, commas allowed in both: NAME or NAME@HOST."""
+    from qarunner.manifest.permissions import checked_word  # noqa: PLC0415
+
     given = tuple(words)
     for word in given:
         if not word.strip(" ,"):
             raise UserError(f"--allow-secret {word!r}: names no variable", hint="such as --allow-secret PREVIEW_TOKEN")
     listed = ",".join([environ.get("QARUNNER_ALLOW_SECRETS", ""), *given])
-    return frozenset(name.strip() for name in listed.split(",") if name.strip())
+    return frozenset(checked_word(word.strip()) for word in listed.split(",") if word.strip())
 
 
 def duration(option: str, text: str | None) -> float | None:

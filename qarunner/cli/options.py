@@ -45,7 +45,11 @@ EnvFile: TypeAlias = Annotated[
 ]
 AllowSecret: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--allow-secret", metavar="NAME", help="Lets templates use this secret variable."),
+    typer.Option(
+        "--allow-secret",
+        metavar="NAME[@HOST]",
+        help="Lets templates use this secret variable; with a host, in target URLs of that host alone.",
+    ),
 ]
 Report: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045

@@ -35,6 +35,7 @@ class Code(StrEnum):
     UNKNOWN_OVERRIDE = "E329"
     FOREIGN_KEY = "E330"
     KEY_NOT_ALLOWED = "E331"
+    ELSEWHERE = "E332"
 
     NO_VALUE = "E340"
     FAILED = "E341"
@@ -79,6 +80,7 @@ MEANINGS: Mapping[str, str] = {
     Code.UNKNOWN_OVERRIDE: "--var names a variable that the manifest does not declare.",
     Code.FOREIGN_KEY: "`api_key_env` names another vendor's credential.",
     Code.KEY_NOT_ALLOWED: "`api_key_env` names an unrelated variable without --allow-secret.",
+    Code.ELSEWHERE: "A secret would be sent elsewhere than to the host that it is allowed for.",
     Code.NO_VALUE: "A template needs a value that does not exist in this build.",
     Code.FAILED: "A template cannot be computed.",
     Code.TOO_MUCH: "A template exceeds a bound of size or of time.",

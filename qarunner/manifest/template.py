@@ -19,6 +19,7 @@ from qarunner.manifest.computing import Computing
 from qarunner.manifest.expand import Placed, Section, row_problems
 from qarunner.manifest.expression import Flaw, TemplateFault, as_text, holds_template, parse
 from qarunner.manifest.model import Row
+from qarunner.manifest.permissions import Permissions, refusal
 from qarunner.manifest.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in
 from qarunner.manifest.variables import Use, Values, check_key_names, resolve
 
@@ -138,7 +139,7 @@ def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
     Only what these rows use has to be set and allowed: a variable that none of them reads is not looked at.
     """
     early = [*check_templates(manifest, rows), *check_key_names(manifest, values.vendor_keys, values.allow_secrets)]
-    job = _Rendering(manifest, rows, values.overrides)
+    job = _Rendering(manifest, rows, values)
     resolved = resolve(manifest, {} if early else job.used_variables(), values)
     _stop_at([*early, *resolved.problems])
     return job.run(Computing(resolved, values))
@@ -153,14 +154,15 @@ def _stop_at(problems: Iterable[Diagnostic]) -> None:
 class _Rendering:
     """One pass over everything that the rows use, collecting problems."""
 
-    def __init__(self, manifest: Manifest, rows: Sequence[Row], overrides: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, rows: Sequence[Row], values: Values) -> None:
         look = templates_in if manifest.templated else _nothing_in
         self._manifest = manifest
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        self._given = {name: text for name, text in overrides.items() if name in manifest.vars}
+        self._given = {name: text for name, text in values.overrides.items() if name in manifest.vars}
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
+        self._permissions = Permissions(values.allow_secrets)
         self._problems: list[Diagnostic] = []
 
     def used_variables(self) -> dict[str, Use]:
@@ -199,6 +201,8 @@ class _Rendering:
             self._problems += _settings_faults(document, vendors)
         _stop_at(self._problems)
         rows = [self._row(row, found, computing) if found else row for row, found in self._rows]
+        if computing.secrets:
+            self._problems += self._misdirected(rows, vendors)
         _stop_at(self._problems)
         return Rendered(
             rows=tuple(rows),
@@ -206,6 +210,14 @@ class _Rendering:
             secrets=computing.secrets,
             env=computing.env,
         )
+
+    def _misdirected(self, rows: Sequence[Row], vendors: Mapping[str, object]) -> Iterator[Diagnostic]:
+        """Secrets on their way to somewhere else than the pipeline allows."""
+        places: list[tuple[Locator, object]] = [(Placed(self._manifest, row), row.data) for row in rows]
+        for locator, data in (*places, (self._manifest.document, {"vendors": vendors})):
+            for path, name, where in self._permissions.misdirected(data):
+                message, hint = refusal(self._permissions, name, where)
+                yield problem(locator, path, message, code=Code.ELSEWHERE, hint=hint)
 
     def _row(self, row: Row, found: _Found, computing: Computing) -> Row:
         before = len(self._problems)

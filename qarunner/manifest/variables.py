@@ -11,6 +11,7 @@ from qarunner.diagnostics import Diagnostic, Locator, Path, choose, problem
 from qarunner.manifest.codes import Code
 from qarunner.manifest.declarations import CREDENTIALS, KEY_OF, credential, key_names, misfit, shaped_like_secret, typed
 from qarunner.manifest.expression import LONGEST_TEXT
+from qarunner.manifest.permissions import Permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,9 @@ class Values:
     """Everything from outside that templates can depend on.
 
     `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
-    the names from --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that templates can never
-    read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of `expression.FIELDS`.
+    the words of --allow-secret and QARUNNER_ALLOW_SECRETS (see `permissions`). `credentials` names the variables that
+    templates can never read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of
+    `expression.FIELDS`.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +89,7 @@ def _problems(
 ) -> Iterator[Diagnostic]:
     """What speaks against a variable's value; none of it quotes a value that may be secret."""
     name = declaration.name
-    if declaration.secret and name not in values.allow_secrets:
+    if declaration.secret and not Permissions(values.allow_secrets).allows(name):
         yield _at(
             manifest,
             declaration,

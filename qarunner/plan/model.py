@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -104,6 +105,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}
+
+    def material(self) -> dict[str, object]:
+        """What the requests are made of, under the keys of rows: a target's URL is known as one."""
+        targets: dict[str, list[str]] = {}
+        for entry in self.entries:
+            if entry.target is not None:
+                targets.setdefault(entry.target.kind.value, []).append(entry.target.value)
+        bare = [dataclasses.replace(entry, target=None) for entry in self.entries]
+        return {"target": targets, "matrix": msgspec.to_builtins(bare), "vendors": msgspec.to_builtins(self.vendors)}
 
     def call(self, job: Job, entries: Mapping[str, Entry]) -> Call:
         """What the adapter is asked with when it reads this job's replies."""

@@ -135,3 +135,27 @@ def test_a_resume_that_still_has_to_send_the_secret_needs_its_permission_again(b
     ended = stage.resume("--resubmit", "login", *ALLOWED)
     assert ended.code == 0, ended
     kept(stage, ended)
+
+
+BOUND = ("--allow-secret", "PREVIEW_TOKEN@shop.example")
+
+
+def test_a_secret_that_is_bound_to_a_host_is_not_sent_to_another(begin: Begin) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "drop": "before"}]})
+    private(stage, url="https://elsewhere.example/?token={{ env.PREVIEW_TOKEN | urlencode }}")
+    ended = stage.apply(*BOUND)
+    assert ended.code == 2, ended
+    assert "would be sent to elsewhere.example" in ended.err
+    assert stage.sent() == []
+    kept(stage, ended)
+    private(stage)
+    assert stage.apply(*BOUND).code == 8
+    other = stage.resume("--resubmit", "login", "--allow-secret", "PREVIEW_TOKEN@elsewhere.example")
+    assert other.code == 2, other
+    assert "would be sent to shop.example" in other.err
+    assert stage.paid() == []
+    ended = stage.resume(
+        "--resubmit", "login", QARUNNER_ALLOW_SECRETS="PREVIEW_TOKEN@*.example.com,PREVIEW_TOKEN@shop.example"
+    )
+    assert ended.code == 0, ended
+    kept(stage, ended)

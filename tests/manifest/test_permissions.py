@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+
+from qarunner.errors import UserError
+from qarunner.manifest.codes import Code
+from qarunner.manifest.permissions import Permissions, checked_word
+from qarunner.manifest.template import Values
+from tests.matrices import manifest, only, refusal, rendered
+
+HEAD = """
+env: { TOKEN: { secret: true }, OTHER: { secret: true }, BASE: {} }
+vars: { t: "{{ env.TOKEN }}" }
+matrix:
+  - id: a
+    vendor: doksi
+    platform: web
+    test_ids: [t]
+"""
+ENV = {"TOKEN": "s3cr3t-value", "OTHER": "evil.example/", "BASE": "https://shop.example.com"}
+BOUND = frozenset({"TOKEN@shop.example.com", "OTHER@shop.example.com"})
+
+
+def render(url: str, allow: frozenset[str] = BOUND, **env: str) -> object:
+    subject = manifest(HEAD + f"    target: {{ web_url: '{url}' }}\n")
+    return rendered(subject, Values(env={**ENV, **env}, allow_secrets=allow)).rows[0].data["target"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example.com/?t={{ env.TOKEN }}",
+        "https://shop.example.com?t={{ env.TOKEN | urlencode }}",
+        "https://shop.example.com/#{{ env.TOKEN }}",
+        "https://shop.example.com/{{ vars.t }}/x@y",
+        "HTTPS://Shop.Example.com:443/{{ env.TOKEN }}",
+        "https://user:{{ env.TOKEN | urlencode }}@shop.example.com/",
+        "https://user@shop.example.com/{{ env.TOKEN }}",
+        "{{ env.BASE }}/?t={{ env.TOKEN }}",
+    ],
+)
+def test_a_bound_secret_goes_to_its_host(url: str) -> None:
+    assert "⟦secret:TOKEN" in str(render(url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/?t={{ env.TOKEN }}",
+        "https://evil.example/?shop.example.com&t={{ env.TOKEN }}",
+        "https://shop.example.com.evil.example/{{ env.TOKEN }}",
+        "https://shop.example.comevil/{{ env.TOKEN }}",
+        "https://evil.example#shop.example.com/{{ env.TOKEN }}",
+        "https://shop.example.com@evil.example/{{ env.TOKEN }}",
+        "https://shop.example.com:x@evil.example/{{ env.TOKEN }}",
+        "https://evil.example\\@shop.example.com/{{ env.TOKEN }}",
+        "https://shop.example.com\\.evil.example/{{ env.TOKEN }}",
+        "https://shop.example.com%2eevil.example/{{ env.TOKEN }}",
+        "https://shop.example.com:8443/{{ env.TOKEN }}",
+        "https://shop.example.com:@evil.example/{{ env.TOKEN }}",
+        "https://shop.example.com./{{ env.TOKEN }}",
+        "https://\uff53hop.example.com/{{ env.TOKEN }}",
+        "http://shop.example.com/{{ env.TOKEN }}",
+        "https://{{ env.TOKEN }}",
+        "https://{{ env.TOKEN }}.shop.example.com/",
+        "https://shop.example.com{{ env.TOKEN }}/",
+        "https://shop.example.com:{{ env.TOKEN }}/",
+        "https://user:{{ env.TOKEN }}@shop.example.com/",
+        "https://user:{{ env.TOKEN | b64encode }}@shop.example.com/",
+        "https://{{ env.OTHER }}shop.example.com/?t={{ env.TOKEN }}",
+        "{{ env.TOKEN }}",
+        "{{ env.BASE }}.evil.example/?t={{ env.TOKEN }}",
+        "{{ env.BASE }}@evil.example/?t={{ env.TOKEN }}",
+    ],
+)
+def test_a_bound_secret_goes_nowhere_else(url: str) -> None:
+    found = refusal(lambda: render(url))
+    assert {problem.code for problem in found} == {Code.ELSEWHERE}
+    assert {problem.place.line for problem in found} == {11}
+    assert not any(value in str(problem) for problem in found for value in ("s3cr3t", "evil.example/"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name: '{{ env.TOKEN }}'",
+        "labels: ['{{ env.TOKEN }}']",
+        "options: { instruction: 'open https://shop.example.com/{{ env.TOKEN }}' }",
+        "artifacts: [{ type: authentication, strategy: specific, account_id: '{{ env.TOKEN }}' }]",
+        "target: { target_id: 'https://shop.example.com/{{ env.TOKEN }}' }",
+    ],
+)
+def test_a_bound_secret_stands_in_urls_of_targets_alone(line: str) -> None:
+    subject = manifest(HEAD.replace("doksi", "acme") + f"    {line}\n")
+    found = refusal(lambda: rendered(subject, Values(env=ENV, allow_secrets=BOUND)))
+    assert Code.ELSEWHERE in {problem.code for problem in found}
+
+
+def test_nor_in_settings_of_vendors() -> None:
+    subject = manifest("vendors: { acme: { project: '{{ env.TOKEN }}' } }\n" + HEAD.replace("doksi", "acme"))
+    problem = only(refusal(lambda: rendered(subject, Values(env=ENV, allow_secrets=BOUND))))
+    assert (problem.code, problem.place.line) == (Code.ELSEWHERE, 3)
+
+
+def test_a_name_alone_allows_it_everywhere_as_before() -> None:
+    assert render("https://evil.example/{{ env.TOKEN }}", frozenset({"TOKEN"}))
+    assert render("https://evil.example/{{ env.TOKEN }}", frozenset({"TOKEN", "TOKEN@shop.example.com"}))
+
+
+def test_a_whole_secret_url_needs_the_name_alone() -> None:
+    assert render("{{ env.OTHER }}", frozenset({"OTHER"}), OTHER="https://shop.example.com/x")
+
+
+@pytest.mark.parametrize(
+    ("host", "fine", "refused"),
+    [
+        ("*.preview.example.com", ["a.preview.example.com", "a.b.preview.example.com"], ["preview.example.com"]),
+        (
+            "shop-*.example.com",
+            ["shop-1.example.com", "shop-.example.com"],
+            ["shop-1.x.example.com", "shop.example.com"],
+        ),
+        ("shop.example.com:8443", ["shop.example.com:8443"], ["shop.example.com", "shop.example.com:8444"]),
+        ("*.example.com:8443", ["a.example.com:8443"], ["a.example.com"]),
+    ],
+)
+def test_hosts(host: str, fine: list[str], refused: list[str]) -> None:
+    permissions = Permissions(frozenset({f"TOKEN@{host}"}))
+    urls = {each: {"target": {"web_url": f"https://{each}/?t=⟦secret:TOKEN⟧"}} for each in (*fine, *refused)}
+    assert [each for each in urls if not list(permissions.misdirected(urls[each]))] == fine
+
+
+def test_loopback_needs_no_https() -> None:
+    assert render("http://localhost:3000/{{ env.TOKEN }}", frozenset({"TOKEN@localhost:3000"}))
+
+
+@pytest.mark.parametrize("word", ["TOKEN", "_t@a.b", "TOKEN@shop.example.com", "T@*.a.example", "T@a-*.b.c:1", "T@h"])
+def test_words(word: str) -> None:
+    assert checked_word(word) == word
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["TOKEN@", "@a.b", "TO-KEN", "T@*", "T@*.com", "T@a.*.com", "T@https://a.b", "T@a.b/c", "T@a b", "T@**.*.b.c"],
+)
+def test_words_that_are_none(word: str) -> None:
+    with pytest.raises(UserError, match="--allow-secret"):
+        checked_word(word)
