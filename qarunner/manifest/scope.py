@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose, closest
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expression import FIELDS, Flaw, holds_template, parse
+from qarunner.manifest.expression import FIELDS, ROOTS, Flaw, TemplateFault, as_text, holds_template, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qarunner.diagnostics import Path
-    from qarunner.manifest.expression import Reference, Scalar
+    from qarunner.manifest.expression import Expression, Reference, Scalar
     from qarunner.manifest.model import Manifest
 
 IN_ROWS = ("env", "vars", "matrix", "git", "ci")
@@ -41,6 +41,8 @@ class Scope:
         """Everything wrong with a string, whatever the values are."""
         for expression in scalar.expressions:
             yield from expression.flaws
+            if not expression.flaws and not expression.references and (flaw := _constant(expression)):
+                yield flaw
             for reference in expression.references:
                 if flaw := self._flaw(reference):
                     yield flaw
@@ -113,6 +115,15 @@ class Scope:
     def _reads_secret(self, scalar: Scalar) -> bool:
         references = (reference for expression in scalar.expressions for reference in expression.references)
         return any(reference.root == "env" and reference.path[0] in self._secrets for reference in references)
+
+
+def _constant(expression: Expression) -> Flaw | None:
+    """Why an expression that reads nothing can never be rendered."""
+    try:
+        as_text(expression.compute({root: {} for root in ROOTS}))
+    except TemplateFault as fault:
+        return fault.flaw
+    return None
 
 
 def _related(path: tuple[str, ...], other: Path) -> bool:

@@ -247,7 +247,9 @@ class _Rendering:
         return _replaced(data, results)
 
 
-_TEXTS = frozenset({"name", "description", "labels", "platform", "target", "tags", "artifacts"})
+_TEXTS = frozenset(
+    {"name", "description", "labels", "platform", "target", "test_ids", "category_ids", "tags", "artifacts"}
+)
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
 
 

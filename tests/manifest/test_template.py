@@ -303,3 +303,24 @@ def test_a_file_without_templates_is_not_searched_for_them() -> None:
     subject = load("qa-matrix.yml", b"version: 1\nname: shop\nmatrix: [{ id: a, vendor: doksi, test_ids: [x] }]\n")
     assert not subject.templated
     assert rendered(subject).rows == expand(subject)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ 1/0 }}", "{{ 'x'.y }}", "{{ [1] }}", "x {{ 'abc' | int }}", "{{ 'a' * 10**9 }}"]
+)
+def test_what_reads_nothing_is_computed_before_any_value_is_known(template: str) -> None:
+    assert only(checked(template)).code in {Code.FAILED, Code.NO_VALUE, Code.NOT_TEXT, Code.TOO_MUCH}
+
+
+def test_what_reads_something_is_not() -> None:
+    assert checked("{{ 1 / (vars.n - 1) }}", "vars: { n: 1 }") == ()
+
+
+def test_numbers_are_text_where_only_text_can_stand() -> None:
+    subject = manifest(
+        "vars: { n: 3 }\nmatrix:\n  - { id: a, vendor: acme, test_ids: ['{{ vars.n }}'], name: '{{ vars.n }}', "
+        "labels: ['{{ vars.n }}'], target: { target_id: '{{ vars.n }}' }, options: { n: '{{ vars.n }}' } }\n"
+    )
+    data = rendered(subject).rows[0].data
+    assert (data["name"], data["labels"], data["target"]) == ("3", ["3"], {"target_id": "3"})
+    assert (data["options"], data["test_ids"]) == ({"n": 3}, ["3"])
