@@ -16,6 +16,8 @@ from qarunner.engine.gate import expected_tests
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.model import to_json
 from qarunner.secret import mask
+from qarunner.vendors.api import ResourceKind
+from qarunner.vendors.needs import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from qarunner.cli.compiling import Prepared
     from qarunner.cli.console import Console
     from qarunner.entry import Policy
-    from qarunner.plan.model import Plan
+    from qarunner.plan.model import Job, Plan
 
 FORMATS = ("text", "json")
 
@@ -116,6 +118,12 @@ def _write(out: Path, data: bytes) -> None:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
+def _called(plan: Plan, job: Job) -> dict[str, str]:
+    """What people call the resources that a job's create refers to, by the adapter's keys."""
+    kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
+    return {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
+
+
 def _text(console: Console, plan: Plan) -> Iterator[str]:
     entries = plan.entry_map()
     for job in plan.jobs:
@@ -124,7 +132,9 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         for entry_id in job.entries:
             entry = entries[entry_id]
             yield f"  {entry_id}  {entry.origin}{_free(entry.policy)}"
-        for line in mask(json.dumps(request.body, indent=2, ensure_ascii=False)).splitlines():
+        for line in mask(
+            json.dumps(described(request.body, _called(plan, job)), indent=2, ensure_ascii=False)
+        ).splitlines():
             yield console.style(f"    {line}", "dim")
         yield ""
     for resource in plan.resources:

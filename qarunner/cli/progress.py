@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qarunner.cli.console import inert
 from qarunner.engine import events as ev
+from qarunner.engine.resource_state import Making
 from qarunner.engine.state import Phase
 from qarunner.secret import mask
 from qarunner.vendors.api import Verdict
@@ -29,12 +30,17 @@ SIGNS = {
 OTHER_SIGN = ("!", "yellow")
 _MOST_ROWS = 30
 _QUIET_S = 30.0
+_UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
 
 
 class Progress(Protocol):
     """Is told of every event after it was written down."""
 
     def saw(self, event: ev.Event, run: Run) -> None: ...
+
+    def uploading(self, path: str, sent: int, size: int) -> None:
+        """Is told of each piece of a build that left, in bytes, by the thread that sends it."""
+        ...
 
     def close(self) -> None: ...
 
@@ -43,11 +49,14 @@ def open_progress(console: Console, run: Run, now: Callable[[], float]) -> Progr
     """What fits the console: nothing, lines, or a live table. `now` gives seconds since the epoch."""
     if console.quiet:
         return Silent()
-    return Table_(console, run, now) if console.live else Lines(console)
+    return Table_(console, run, now) if console.live else Lines(console, run.started_at, now)
 
 
 class Silent:
     def saw(self, event: ev.Event, run: Run) -> None:
+        """Nothing is shown."""
+
+    def uploading(self, path: str, sent: int, size: int) -> None:
         """Nothing is shown."""
 
     def close(self) -> None:
@@ -57,9 +66,12 @@ class Silent:
 class Lines:
     """One line a step, for logs; times count from the start of the apply."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, began: float, now: Callable[[], float]) -> None:
         self._console = console
+        self._began = began
+        self._now = now
         self._told: dict[str, tuple[float, str]] = {}
+        self._uploads: dict[str, tuple[float, int]] = {}
 
     def saw(self, event: ev.Event, run: Run) -> None:
         if isinstance(event, ev.Polled) and not self._console.verbose and not self._is_news(event):
@@ -76,8 +88,26 @@ class Lines:
         self._told[event.run] = (event.at, event.note)
         return True
 
+    def uploading(self, path: str, sent: int, size: int) -> None:
+        """A line each 10 % that took a second, or each 10 s: a small build needs none, a large one is no flood."""
+        now, percent = self._now(), 100 * sent // max(1, size)
+        at, before = self._uploads.get(path, (now, 0))
+        step = 1 if self._console.verbose else _UPLOAD_STEP
+        if percent < before:  # it begins again
+            at, before = now, 0
+        if sent < size and now - at >= (1.0 if percent - before >= step else _UPLOAD_QUIET_S):
+            told = f"{inert(path)}: uploaded {amount(sent, size)}"
+            self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {told}")
+            at, before = now, percent
+        self._uploads[path] = (at, before)
+
     def close(self) -> None:
         """Lines stay."""
+
+
+def amount(sent: int, size: int) -> str:
+    """`40 % (410 of 1024 MiB)`."""
+    return f"{100 * sent // max(1, size)} % ({sent / 2**20:.0f} of {size / 2**20:.0f} MiB)"
 
 
 def _line(event: ev.Event, run: Run) -> str | None:  # noqa: C901, PLR0911  one case an event
@@ -176,6 +206,7 @@ class Table_:  # noqa: N801  `Table` is rich's
         self._run = run
         self._now = now
         self._note = ""
+        self._uploads: dict[str, tuple[int, int]] = {}
         terminal = Terminal(file=console.err, no_color=not console.colour_err, highlight=False)
         self._live = Live(get_renderable=self._table, console=terminal, refresh_per_second=4, transient=True)
         self._live.start()
@@ -183,6 +214,9 @@ class Table_:  # noqa: N801  `Table` is rich's
     def saw(self, event: ev.Event, run: Run) -> None:
         if isinstance(event, (ev.Retrying, ev.NotSubmitted)):
             self._note = f"{_entries(run.jobs[event.job])}: {mask(event.message)}"
+
+    def uploading(self, path: str, sent: int, size: int) -> None:
+        self._uploads[path] = (sent, size)
 
     def close(self) -> None:
         self._live.stop()
@@ -216,7 +250,16 @@ class Table_:  # noqa: N801  `Table` is rich's
         if outcome is not None:
             sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
             return sign, colour, str(outcome.verdict).replace("_", " "), seconds
-        return "·", "cyan", _state(state), seconds
+        return "·", "cyan", self._uploading(state) or _state(state), seconds
+
+    def _uploading(self, state: JobState) -> str | None:
+        """How far the build is that a job waits for."""
+        for name in state.job.uses.values():
+            resource = self._run.resources[name]
+            build = resource.resource.build
+            if build is not None and resource.phase is Making.PREPARING and build.path in self._uploads:
+                return f"uploading {amount(*self._uploads[build.path])}"
+        return None
 
 
 def _state(state: JobState) -> str:

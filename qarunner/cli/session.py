@@ -197,6 +197,7 @@ class _Session:
             jitter=random.random,
         )
         self._progress = open_progress(self._console, self._run, self.clock.wall)
+        self._transport.watch = self._progress.uploading
         try:
             with _signals(engine.interrupt, self._run.run_id):
                 engine.drive()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -221,17 +222,26 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
 
 
 def after_prepare(
-    vendor: Vendor, resource: Resource, token: str, answers: Sequence[Answer], *, presigned: bool, now: float
-) -> Request | Prepared | Again | Never:
+    vendor: Vendor,
+    resource: Resource,
+    token: str,
+    answers: Sequence[Answer],
+    *,
+    presigned: bool,
+    now: float,
+    best_effort: bool = False,
+) -> Request | More | Prepared | Again | Never:
     """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.
 
     `presigned`: the last one was to a store of files, whose refusals say nothing about the vendor's credential.
+    `best_effort`: the adapter judges its answer, unless it says that nothing was done.
     """
-    if answers and not (isinstance(answers[-1], Reply) and answers[-1].ok):
+    failed = bool(answers) and not (isinstance(answers[-1], Reply) and answers[-1].ok)
+    if failed and not (best_effort and _may_be_done(answers[-1])):
         return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
-        replies = [answer for answer in answers if isinstance(answer, Reply)]
-        found = typed(vendor.prepare(resource, token, replies), Request, Prepared, Refusal)
+        replies = [a if isinstance(a, Reply) else Reply(status=0, text=a.message) for a in answers]
+        found = typed(vendor.prepare(resource, token, replies), Request, More, Prepared, Refusal)
         return Never(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
         return Again(message=str(error), unreadable=True)
@@ -239,10 +249,20 @@ def after_prepare(
         return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
+def _may_be_done(answer: Answer) -> bool:
+    if isinstance(answer, Fault):
+        return answer.kind is FaultKind.LOST
+    return answer.status != TOO_MANY
+
+
 def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
     if isinstance(answer, Fault):
         forbidden = answer.kind is FaultKind.FORBIDDEN
         return Never(refusal=Refusal(message=answer.message)) if forbidden else Again(message=answer.message)
+    if presigned and _REDIRECT <= answer.status < _CLIENT_ERROR:
+        where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        message = f"HTTP {answer.status}: the upload was redirected to {where}; it goes to the signed address alone"
+        return Never(refusal=Refusal(message=message))
     refusal = refusal_of(vendor, answer)
     if transient(answer) and refusal.cause is not Cause.ALLOWANCE:
         return Again(message=refusal.message, wait_s=retry_after(answer, now), held=answer.status == TOO_MANY)

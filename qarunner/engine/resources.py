@@ -11,7 +11,7 @@ from qarunner.engine.making import ask_again, leftover_of, makes, not_removed, r
 from qarunner.engine.pacing import Kind
 from qarunner.engine.resource_state import Making
 from qarunner.engine.state import Phase
-from qarunner.vendors.api import Cause, Prepared, Reply, Request, ResourceKind
+from qarunner.vendors.api import Cause, More, Prepared, Reply, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +94,7 @@ class Preparer:
         resource = _of(task)
         attempt = resource.attempt + 1
         self._record(ev.Preparing(at=self._clock.wall(), resource=resource.resource.id, attempt=attempt))
-        task.answers = []
+        task.answers, task.best_effort = [], False
         self._next(task, due)
 
     def _next(self, task: Task, due: float) -> None:
@@ -107,10 +107,14 @@ class Preparer:
             task.answers,
             presigned=task.kind is Kind.UPLOAD,
             now=self._clock.wall(),
+            best_effort=task.best_effort,
         )
         match meaning:
+            case More():
+                task.request, task.kind, task.best_effort = meaning.request, Kind.SETUP, meaning.best_effort
+                lane.put(task, due)
             case Request():
-                task.request = meaning
+                task.request, task.best_effort = meaning, False
                 task.kind = Kind.UPLOAD if meaning.file is not None else Kind.SETUP
                 lane.put(task, due)
             case Prepared():

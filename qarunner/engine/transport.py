@@ -57,6 +57,8 @@ class Transport:
         self._builds = {build.path: build for build in builds}
         self.uploaded: dict[str, tuple[int, int]] = {}
         """Bytes sent and bytes in all of each upload, for whoever shows progress."""
+        self.watch: Callable[[str, int, int], None] = _unwatched
+        """Is told the same by the thread that uploads, at each piece that leaves."""
         hidden = {f"{name}_key": end.key for name, end in endpoints.items()} | network.passwords() | dict(secrets)
         self.scrub = Scrubber(hidden)
         self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
@@ -146,7 +148,11 @@ class Transport:
         except OSError as error:
             raise ChangedBuild(f"{path}: {error.strerror or error}") from error
         with opened as body:
-            yield Counted(body, lambda sent, size: self.uploaded.__setitem__(path, (sent, size)))
+            yield Counted(body, lambda sent, size: self._sent(path, sent, size))
+
+    def _sent(self, path: str, sent: int, size: int) -> None:
+        self.uploaded[path] = (sent, size)
+        self.watch(path, sent, size)
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "qarunner"}
@@ -213,6 +219,10 @@ class Transport:
                 return [self._without_secrets(inner) for inner in value]
             case _:
                 return value
+
+
+def _unwatched(path: str, sent: int, size: int) -> None:
+    """Nobody shows progress."""
 
 
 _HANDSHAKE = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "HTTP_REQUEST"})

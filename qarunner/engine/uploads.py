@@ -25,11 +25,17 @@ class ChangedBuild(OSError):  # noqa: N818  it says what happened
     """A build is another one than when the plan was made."""
 
 
+def sized(path: Path, name: str) -> Build:
+    """A build as its folder's listing tells it: with its size, and without a hash. OSError if it cannot be read."""
+    size = sum(file.stat().st_size for file in files_of(path))
+    return Build(path=name, filename=path.name, size=size, sha256="", folder=path.is_dir())
+
+
 def measure(path: Path, name: str) -> Build:
     """A build's size and hash. OSError if it cannot be read. `name` is the path that messages and plans show."""
     digest = hashlib.sha256()
     size = 0
-    for file in _files(path):
+    for file in files_of(path):
         if path.is_dir():
             # Names belong to a folder's content; a single file may be renamed and stays the same build.
             digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
@@ -39,7 +45,7 @@ def measure(path: Path, name: str) -> Build:
     return Build(path=name, filename=path.name, size=size, sha256=digest.hexdigest(), folder=path.is_dir())
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """The file itself, or a folder's split APKs in order of their names: nothing else in it may travel along."""
     return sorted(each for each in path.iterdir() if SPLIT_APK.fullmatch(each.name)) if path.is_dir() else [path]
 
@@ -62,7 +68,7 @@ def _zip(path: Path) -> IO[bytes]:
     """A zip in a temporary file. Stored, not deflated: an APK is compressed already."""
     body = tempfile.TemporaryFile()  # noqa: SIM115  the sender closes it
     with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED) as archive:
-        for file in _files(path):
+        for file in files_of(path):
             entry = zipfile.ZipInfo(file.name, _EPOCH)
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=False) as inside:

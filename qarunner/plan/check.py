@@ -9,6 +9,7 @@ from qarunner.entry import Platform, SelectionKind
 from qarunner.manifest.expand import locate
 from qarunner.plan.blame import blamed
 from qarunner.plan.own_schema import faults_of_options, faults_of_settings
+from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env"})
 """What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
 CAPABILITY = "E501"
+_BINARY = ("target", "binary")
+_PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", ".apk", ".zip")
+"""Endings of apps in files: where folders are taken, any other name may be one."""
 
 
 def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> list[Complaint]:
@@ -33,7 +37,9 @@ def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str,
     if found:
         return found
     with blamed(vendor, "check"):
-        return list(vendor.check(row, settings))
+        told = list(vendor.check(row, settings))
+    # The adapter's own words about a file know what to do instead.
+    return told if any(each.path == _BINARY for each in told) else [*told, *_ending(vendor.info, row)]
 
 
 def in_table(info: VendorInfo, row: Mapping[str, object]) -> list[Complaint]:
@@ -42,6 +48,25 @@ def in_table(info: VendorInfo, row: Mapping[str, object]) -> list[Complaint]:
     if row.get("artifacts") and not info.capabilities.artifacts:
         found.append(_cannot(info, ("artifacts",), "artifacts", "sign in with an account"))
     return found
+
+
+def _ending(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    """A local build's file name, as far as it is known; the file itself need not exist yet."""
+    target = row.get("target")
+    name = cast("Mapping[str, object]", target).get("binary") if isinstance(target, dict) else None
+    platform = {str(each): each for each in Platform}.get(str(row.get("platform")))
+    rules = info.capabilities.builds.get(platform) if platform is not None else None
+    if rules is None or not isinstance(name, str) or is_template(name) or OPEN in name:
+        return
+    if name.lower().endswith(rules.endings) or (rules.folders and not name.lower().endswith(_PACKAGES)):
+        return
+    yield _not_taken(name, rules)
+
+
+def _not_taken(name: str, rules: BuildRules) -> Complaint:
+    folders = ", or a folder of split APKs" if rules.folders else ""
+    message = f"{name}: not a build that this vendor takes"
+    return Complaint(path=_BINARY, message=message, hint=f"it takes {', '.join(rules.endings)}{folders}")
 
 
 def _cannot(info: VendorInfo, path: tuple[str | int, ...], word: str, what: str) -> Complaint:
@@ -120,17 +145,13 @@ def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
     folder = not build.filename.lower().endswith(rules.endings) and build.folder
     if folder and rules.folders:
         return None
-    path = ("target", "binary")
     if not build.filename.lower().endswith(rules.endings):
-        endings = ", ".join(rules.endings)
-        return Complaint(
-            path=path, message=f"{build.path}: not a build that this vendor takes", hint=f"it takes {endings}"
-        )
+        return _not_taken(build.path, rules)
     if rules.max_bytes is not None and build.size > rules.max_bytes:
-        most = rules.max_bytes / 2**20
-        return Complaint(
-            path=path, message=f"{build.path}: {build.size / 2**20:.0f} MiB, at most {most:.0f} MiB are taken"
-        )
+        size, most = (f"{number / 2**20:.0f} MiB" for number in (build.size, rules.max_bytes))
+        if size == most:  # rounded, they would contradict the sentence
+            size, most = f"{build.size} bytes", f"{rules.max_bytes} bytes"
+        return Complaint(path=_BINARY, message=f"{build.path}: {size}, at most {most} are taken")
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.diagnostics import in_order
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qarunner.cursor import Json
+    from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.vendors.api import Metadata, Need, Vendor, VendorInfo
+    from qarunner.vendors.api import BuildRules, Clash, Metadata, Need, Vendor, VendorInfo
 
-Measure: TypeAlias = "Callable[[str], Build | Complaint]"
+Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"
 
 _RATE = re.compile(r"([0-9]+)\s*/\s*(s|min|h)")
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -48,7 +50,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
 ) -> Plan:
     """The plan for rendered rows. ManifestError with all that the vendors object to.
 
-    `measure` reads a local build, or says why it cannot be sent. `today` decides which quarantines hold.
+    `measure` reads a local build, or says why the vendor does not take it. `today` decides which quarantines hold.
     """
     found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
@@ -60,7 +62,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
         for name in dict.fromkeys(entry.vendor for entry in entries)
     }
     resources = Resources(builds)
-    _check_calls(manifest, rows, entries, plans, vendors, metadata)
+    _check_calls(manifest, rows, entries, plans, vendors, metadata, builds)
     jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
     return seal(
         Plan(
@@ -102,8 +104,8 @@ def _builds(
     for row, entry in zip(rows, entries, strict=True):
         if entry.target is None or entry.target.kind is not TargetKind.BINARY:
             continue
-        found = measure(entry.target.value)
         rules = vendors[entry.vendor].info.capabilities.builds.get(entry.platform) if entry.platform else None
+        found = measure(entry.target.value, rules)
         wrong = found if isinstance(found, Complaint) else misfit(found, rules)
         if isinstance(found, Build):
             builds[entry.target.value] = found
@@ -177,18 +179,32 @@ def _check_calls(
     plans: Mapping[str, VendorPlan],
     vendors: Mapping[str, Vendor],
     metadata: Metadata,
+    builds: Mapping[str, Build],
 ) -> None:
-    """What a vendor cannot do in this very build. ManifestError has all of it."""
+    """What a vendor cannot do in this very build, or not for all entries at once. ManifestError has all of it."""
     problems = []
+    calls: dict[str, list[Call]] = {name: [] for name in plans}
     for row, entry in zip(rows, entries, strict=True):
         call = Call(entries=(entry,), settings=plans[entry.vendor].settings, metadata=metadata)
+        calls[entry.vendor].append(call)
         with blamed(vendors[entry.vendor], "check_call"):
             found = list(vendors[entry.vendor].check_call(call))
         for complaint in found:
             place = locate(manifest, row, complaint.path)
             problems.append(at(manifest, place, complaint.message, complaint.hint))
+    row_of = {entry.id: row for row, entry in zip(rows, entries, strict=True)}
+    for name, own in calls.items():
+        with blamed(vendors[name], "check_all"):
+            problems += [_clashed(manifest, row_of, clash) for clash in vendors[name].check_all(own, builds)]
     if problems:
         raise ManifestError(in_order(problems))
+
+
+def _clashed(manifest: Manifest, row_of: Mapping[str, Row], clash: Clash) -> Diagnostic:
+    first, *others = clash.entries
+    found = at(manifest, locate(manifest, row_of[first], clash.path), clash.message, clash.hint)
+    related = tuple((locate(manifest, row_of[other], clash.path), f"as {other} has it") for other in others)
+    return replace(found, related=related)
 
 
 def _jobs(

@@ -13,6 +13,7 @@ from qarunner.errors import UserError
 from qarunner.testing.world import Touched, asking
 from qarunner.vendors.api import (
     Cause,
+    Clash,
     Complaint,
     Finished,
     More,
@@ -25,11 +26,11 @@ from qarunner.vendors.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Accepted, Call, Reply, Resource, Status, Vendor
+    from qarunner.vendors.api import Accepted, Build, Call, Reply, Resource, Status, Vendor
 
 _SHOWN = 1500
 _MAY_REFUSE = {
@@ -112,9 +113,18 @@ class Adapter:
         found: list[Complaint] = self._ask("check_call", call, lists=True)
         return found
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
-        step: Request | Prepared | Refusal = self._ask("prepare", resource, token, list(replies))
-        self._expect("prepare", step, Request, Prepared, Refusal)
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Clash]:
+        found: list[Clash] = self._ask("check_all", calls, builds, lists=True)
+        known = {entry.id for call in calls for entry in call.entries}
+        for each in found:
+            self._expect("check_all", each, Clash)
+            assert each.entries, f"{self.name}: check_all: a clash of nobody"
+            assert set(each.entries) <= known, f"{self.name}: check_all: entries that are not there: {each!r}"
+        return found
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+        step: Request | More | Prepared | Refusal = self._ask("prepare", resource, token, list(replies))
+        self._expect("prepare", step, Request, More, Prepared, Refusal)
         return step
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:

@@ -14,7 +14,7 @@ from qarunner.cursor import UnexpectedData
 from qarunner.errors import UserError
 from qarunner.testing.changes import replaced
 from qarunner.testing.example import MOST_REPLIES, reply_of
-from qarunner.vendors.api import Refusal, Reply, Request, fill
+from qarunner.vendors.api import More, Refusal, Reply, Request, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -208,7 +208,7 @@ def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> Request
     except UnexpectedData as error:
         raise AssertionError(f"{scene.adapter.name}: the example's `made` is not understood: {error}") from error
     assert not isinstance(step, Refusal), f"{scene.adapter.name}: the example's `made` is refused: {step}"
-    return step
+    return step.request if isinstance(step, More) else step
 
 
 def _check_upload(scene: Scene, request: Request, resource: Resource) -> None:

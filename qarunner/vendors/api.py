@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qarunner.cursor import Cursor, Json, UnexpectedData
 from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
-from qarunner.vendors.info import Capabilities, Complaint, Pacing, VendorInfo
+from qarunner.vendors.info import Capabilities, Clash, Complaint, Pacing, VendorInfo
 from qarunner.vendors.needs import Build, BuildRules, Leftover, Need, Prepared, Resource, ResourceKind, fill, use
 from qarunner.vendors.results import (
     FINISHED,
@@ -45,6 +45,7 @@ __all__ = [
     "Capabilities",
     "Case",
     "Cause",
+    "Clash",
     "Complaint",
     "Cursor",
     "Entry",
@@ -135,12 +136,13 @@ class Vendor(Protocol):
         del call
         return ()
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
         """The next request that makes a resource, given the 2xx replies to the ones before; at last, the resource.
 
         `token` is a short text that no other resource of any run has. It is the same whenever an environment is begun
         again, so that the vendor can tell that it has it; a build gets another one. Refusal: the replies say that there
-        can be none. UnexpectedData: a reply cannot be used; all is begun again.
+        can be none. UnexpectedData: a reply cannot be used; all is begun again, and so it is where a Request fails.
+        What must not be sent twice is a More with `best_effort`: whatever comes of it is handed over as one reply more.
         """
         del resource, token, replies
         raise NotImplementedError
@@ -169,6 +171,11 @@ class Vendor(Protocol):
     def check_call(self, call: Call) -> Iterable[Complaint]:
         """What cannot be said of a row alone: whether this build can make the call. Paths lead from its first entry."""
         del call
+        return ()
+
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterable[Clash]:
+        """What cannot stand together in one plan, given a call for each entry and the local builds by their paths."""
+        del calls, builds
         return ()
 
     def notices(self, call: Call) -> Iterable[str]:

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Accepted, Call, Complaint, Need, Prepared, RemoteRun, Reply, Resource, Status
+    from qarunner.vendors.api import (
+        Accepted,
+        Build,
+        Call,
+        Clash,
+        Complaint,
+        More,
+        Need,
+        Prepared,
+        RemoteRun,
+        Reply,
+        Resource,
+        Status,
+    )
 
 _CONFLICT = 409
 _UPLOADED = "docketqa runs the current build of an app: upload one with target.binary, or name one in target.target_id"
@@ -72,13 +85,22 @@ class DocketQA(Vendor):
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         """A create for each entry: sharing one saves nothing, and each group run has its own page."""
-        docketqa_builds.refuse_races(entries)
         return [(entry,) for entry in entries]
 
     def resources(self, call: Call) -> Iterable[Need]:
         return docketqa_builds.needs(call)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+        return docketqa_builds.races(calls, builds)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+        if (
+            replies
+            and not replies[-1].ok
+            and not answers.is_unclear(replies[-1])
+            and len(replies) == docketqa_builds.MADE
+        ):
+            return self.refused(replies[-1])
         return docketqa_builds.prepare(resource, token, replies)
 
     def notices(self, call: Call) -> Iterator[str]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.cursor import Cursor, UnexpectedData
 from qarunner.entry import Platform, TargetKind
-from qarunner.errors import UserError
 from qarunner.vendors import answers
-from qarunner.vendors.api import BuildRules, FileRef, Need, Prepared, Request, ResourceKind
+from qarunner.vendors.api import BuildRules, Cause, Clash, FileRef, More, Need, Prepared, Refusal, Request, ResourceKind
 from qarunner.vendors.docketqa_checks import same_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cursor import Json
     from qarunner.entry import Entry, Target
@@ -36,20 +35,31 @@ def _target(entry: Entry) -> Target | None:
     return entry.target if pins else None
 
 
-def refuse_races(entries: Sequence[Entry]) -> None:
-    """UserError where two entries want different builds of one app: each could be tested with the other's."""
-    first: dict[object, Entry] = {}
-    for entry in entries:
-        target = _target(entry)
-        if target is None:
-            continue
-        other = first.setdefault(entry.options.get("app_id"), entry)
-        if other.target != target:
-            raise UserError(
-                f"{entry.origin}: {entry.id} and {other.id} pin different builds of DocketQA's app "
-                f"{entry.options.get('app_id')}, which has one current build at a time",
-                hint="select one of them for each apply, one after the other",
-            )
+def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+    """Entries that want different builds of one app: each could be tested with another's. One content is one build."""
+    first: dict[str, tuple[Entry, str]] = {}
+    for call in calls:
+        for entry in call.entries:
+            target = _target(entry)
+            if target is None:
+                continue
+            app = same_number(str(entry.options.get("app_id")))
+            other, content = first.setdefault(app, (entry, _content(target, builds)))
+            if content != _content(target, builds):
+                yield Clash(
+                    entries=(entry.id, other.id),
+                    path=("target",),
+                    message=f"{entry.id} and {other.id} pin different builds of DocketQA's app {app}, "
+                    "which has one current build at a time",
+                    hint="select one of them for each apply, one after the other",
+                )
+
+
+def _content(target: Target, builds: Mapping[str, Build]) -> str:
+    if target.kind is TargetKind.TARGET_ID:
+        return f"build {same_number(target.value)}"
+    build = builds.get(target.value)
+    return target.value if build is None else build.sha256
 
 
 def needs(call: Call) -> Iterator[Need]:
@@ -79,7 +89,11 @@ def notices(call: Call) -> Iterable[str]:
             )
 
 
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+MADE = 3
+"""So many replies there are once the build's create was answered."""
+
+
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
     """Documented steps: the upload's address, the bytes, the build made of them and made current at once.
 
     No create refers to what this makes, since tests run whatever is current: its value is for people.
@@ -88,7 +102,8 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request
     build = resource.build
     if build is None:
         return _pin(app, _id(resource, "build_id"), replies)
-    name = str(resource.data.get("build_name") or _name(build, token))
+    given = resource.data.get("build_name")
+    name = str(given or _name(build, token))
     if not replies:
         body: Json = {
             "filename": build.filename,
@@ -100,9 +115,52 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request
     key = granted.get("s3_key").text()
     if len(replies) == 1:
         return _put(build, granted)
-    if len(replies) == 2:  # noqa: PLR2004  the upload's own answer says nothing but that it was taken
-        return Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
-    return Prepared(values={_KEY: name})
+    if len(replies) < MADE:
+        create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
+        return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
+    if replies[MADE - 1].ok:
+        return Prepared(values={_KEY: name})
+    return _found_out(app, name, replies[MADE - 1 :], ours=not given)
+
+
+def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> Request | More | Prepared | Refusal:
+    """After a create without an answer. A name of the manifest's own may be an older build's, ours is nobody else's.
+
+    assumed: what GET /apps/{id} answers is not shown, so that it is searched for an object of that name with an id.
+    """
+    lost, *after = replies
+    if ours and not after:
+        return More(request=Request(method="GET", path=f"/apps/{app}"), best_effort=True)
+    found = _named(after[0], name) if after and after[0].ok else None
+    if found is not None:
+        if len(after) == 1:
+            pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(found)}/set-current")
+            return More(request=pin, best_effort=True)
+        if after[1].ok:
+            return Prepared(values={_KEY: name})
+    return Refusal(
+        message=f"the create of build {name!r} of DocketQA's app {app} had no answer ({answers.error_text(lost)}): the "
+        "build may exist, and may be the app's current one for everybody; look at the app before you apply again",
+        cause=Cause.UNCERTAIN,
+    )
+
+
+def _named(reply: Reply, name: str) -> str | None:
+    """The id of the one object of a name, wherever it stands."""
+    try:
+        waiting: list[object] = [reply.json().value]
+    except UnexpectedData:
+        return None
+    found = set()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+            if each.get("name") == name and isinstance(each.get("id"), int) and not isinstance(each["id"], bool):
+                found.add(str(each["id"]))
+        elif isinstance(each, list):
+            waiting += each
+    return found.pop() if len(found) == 1 else None
 
 
 def _id(resource: Resource, name: str) -> str:

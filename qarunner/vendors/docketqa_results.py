@@ -5,7 +5,7 @@ Source: docs.docketqa.com/api-reference/get-test-run.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qarunner.cursor import Cursor
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.vendors.api import RemoteRun
 
-_RUNNING = "running"
 _VERDICTS = {
     "passed": Verdict.PASSED,
     "failed": Verdict.FAILED,
@@ -32,15 +31,17 @@ _NEVER_REACHED = "Step not completed"
 
 
 def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
-    """A test run's status. An unknown word is read again a few times, then unknown."""
+    """A test run's status.
+
+    assumed: a word that no page knows is a queued state or the like, of which none is documented. It is waited for
+    until the entry's time is up: it never passes, and a run that was paid for is not given up.
+    """
     _same(told.get("id"), run.id)
     word, test = told.get("status"), Cursor(run.memo).get("test").text_or()
     if test is not None:
         _same(told.get("test_blueprint_id"), test)
-    if word.text() == _RUNNING:
-        return Running(note=_RUNNING)
-    if word.value not in _VERDICTS:
-        raise word.fail(f"{_RUNNING}, {', '.join(_VERDICTS)}")
+    if word.text() not in _VERDICTS:
+        return Running(note=word.text())
     found = _outcome(run, _case(run, told))
     return Finished(outcomes={} if found is None else {entry.id: found})
 
@@ -110,8 +111,8 @@ def _case(run: RemoteRun, told: Cursor) -> Case:
     results = list(told.get("results").items_or_none())
     steps = tuple(map(_step, results))
     word = told.get("status").text()
-    retries = len(list(told.get("additional_attempts").items_or_none()))
-    verdict, message = _verdict(word, steps, retries)
+    attempts = [_attempt(each) for each in told.get("additional_attempts").items_or_none()]
+    verdict, message = _verdict(word, steps, attempts)
     return Case(
         id=_test(run, told),
         verdict=verdict,
@@ -120,8 +121,24 @@ def _case(run: RemoteRun, told: Cursor) -> Case:
         duration_s=_duration(results),
         url=run.url,
         message=message if verdict is Verdict.PASSED else _with_video(message, told),
-        steps=steps,
+        steps=(*steps, *(_numbered(step, number) for number, each in enumerate(attempts, 1) for step in each.steps)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One of the vendor's own retries. assumed: it is told as a test run is; what it does not tell is left out."""
+
+    word: str | None
+    steps: tuple[Step, ...]
+
+
+def _attempt(told: Cursor) -> _Attempt:
+    return _Attempt(word=told.get("status").text_or(), steps=tuple(map(_step, told.get("results").items_or_none())))
+
+
+def _numbered(step: Step, number: int) -> Step:
+    return replace(step, title=f"attempt {number}: {step.title}")
 
 
 def _duration(results: Sequence[Cursor]) -> float | None:
@@ -144,26 +161,34 @@ def _with_video(message: str | None, told: Cursor) -> str | None:
     return "\n".join(filter(None, (message, f"video: {video}" if video else None))) or None
 
 
-def _verdict(word: str, steps: Sequence[Step], retries: int) -> tuple[Verdict, str | None]:
+def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
     verdict = _VERDICTS[word]
     if verdict is Verdict.PASSED:
-        return _passed(steps, retries)
-    again = f" (with {_attempts(retries)})" if retries else ""
+        return _passed(steps, attempts)
+    again = f" (with {_told(attempts)})" if attempts else ""
     return verdict, f"{_reason(word, steps)}{again}"
 
 
-def _passed(steps: Sequence[Step], retries: int) -> tuple[Verdict, str | None]:
+def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
     """assumed: the steps may be those of an attempt that failed, so that retries explain one that did not pass."""
-    if retries:
-        return Verdict.FLAKY, f"passed with {_attempts(retries)}"
+    if attempts:
+        return Verdict.FLAKY, f"passed with {_told(attempts)}"
     bad = next((step for step in steps if step.verdict in {Verdict.FAILED, Verdict.SKIPPED}), None)
     if bad is not None:
         return Verdict.UNKNOWN, f"DocketQA reports the test as passed, but not its step {bad.title!r}"
     return Verdict.PASSED, None
 
 
-def _attempts(retries: int) -> str:
-    return f"{retries} more attempt{'' if retries == 1 else 's'} of DocketQA's own"
+def _told(attempts: Sequence[_Attempt]) -> str:
+    """How many, and the words of those that have one: `2 more attempts of DocketQA's own: failed: Pay; passed`."""
+    number = f"{len(attempts)} more attempt{'' if len(attempts) == 1 else 's'} of DocketQA's own"
+    words = "; ".join(_worded(each.word, each.steps) for each in attempts if each.word is not None)
+    return f"{number}: {words}" if words else number
+
+
+def _worded(word: str, steps: Sequence[Step]) -> str:
+    failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
+    return ": ".join(filter(None, (word, failed.title, failed.message))) if failed is not None else word
 
 
 def _reason(word: str, steps: Sequence[Step]) -> str:

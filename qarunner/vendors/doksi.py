@@ -45,7 +45,7 @@ CAPABILITIES = Capabilities(
     artifacts=True,
     # Documented: a zip of one .apk, or of base.apk with split_config.*.apk, which a folder holds here; a bare .apk is
     # zipped first. No size limit is documented.
-    builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True)},
+    builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True, zips_of_apks=True)},
     instead={
         "ios": "doksi tests web and android",
         "tags": _NAMES,

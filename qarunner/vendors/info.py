@@ -67,6 +67,16 @@ class VendorInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """Entries that cannot stand in one plan: `path` leads to the place in the first, where the problem is shown."""
+
+    entries: tuple[str, ...]
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
     """Something in an entry that this vendor cannot do. `path` leads from the entry to the place."""
 

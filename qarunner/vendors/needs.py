@@ -92,6 +92,19 @@ def fill(body: Json, values: Mapping[str, Mapping[str, str]]) -> Json:
             return body
 
 
+def described(body: Json, names: Mapping[str, str]) -> Json:
+    """For people: a body with words in place of `use(key, field)`; `names` is what each key is called."""
+    match body:
+        case str():
+            return _USE.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", body)
+        case dict():
+            return {name: described(value, names) for name, value in body.items()}
+        case list() | tuple():
+            return [described(value, names) for value in body]
+        case _:
+            return body
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRules:
     """What a vendor takes as `target.binary`: endings of file names, and how many bytes at most (None: not known)."""
@@ -100,3 +113,5 @@ class BuildRules:
     max_bytes: int | None = None
     folders: bool = False
     """Whether a folder of split APKs is taken as well."""
+    zips_of_apks: bool = False
+    """Whether a .zip holds one .apk, or base.apk with split_config.*.apk, and nothing else."""

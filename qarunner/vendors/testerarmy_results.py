@@ -111,8 +111,10 @@ def _judged(run: RemoteRun, body: Cursor) -> _Judged:
             return _Judged(Verdict.ERROR, _infrastructure(body))
         case "cancelled":
             return _Judged(Verdict.CANCELLED, _cancelled(body))
-        case _:
+        case "completed":
             return _completed(run, body)
+        case word:
+            return _Judged(Verdict.UNKNOWN, f"the run has ended with the word {word[:60]!r}, which no page explains")
 
 
 def _infrastructure(body: Cursor) -> str:

@@ -36,7 +36,7 @@ def lines(*events: Event, verbose: bool = False) -> list[str]:
     err = io.StringIO()
     console = open_console({}, out=io.StringIO(), err=err, verbose=verbose)
     run = Run.of(PLAN)
-    progress = Lines(console)
+    progress = Lines(console, EPOCH, lambda: EPOCH)
     for event in (STARTED, ACCEPTED, *events):
         advance(run, event)
         progress.saw(event, run)
@@ -48,10 +48,32 @@ def polled(at: float, note: str = "running", done: int | None = None, total: int
     return ev.Polled(at=EPOCH + at, job="plain-1", run="r1", note=note, done=done, total=total)
 
 
+def test_a_large_upload_is_told_of_and_a_small_one_is_not() -> None:
+    err, clock_ = io.StringIO(), [EPOCH]
+    progress = Lines(open_console({}, out=io.StringIO(), err=err), EPOCH, lambda: clock_[0])
+    for at, sent in ((0, 1), (0.1, 50), (0.2, 100)):
+        clock_[0] = EPOCH + at
+        progress.uploading("small.apk", sent << 20, 100 << 20)
+    for second in range(60):
+        for part in range(10):
+            clock_[0] = EPOCH + second + part / 10
+            progress.uploading("app.apk", (second * 10 + part) << 20, 600 << 20)
+    told = err.getvalue().splitlines()
+    assert len(told) == 9, told
+    assert told[0] == "[    6.0s] app.apk: uploaded 10 % (60 of 600 MiB)"
+    progress.uploading("app.apk", 1 << 20, 600 << 20)
+    assert len(err.getvalue().splitlines()) == 9, "one that begins again has only begun"
+    for second in range(61, 90):
+        clock_[0] = EPOCH + second
+        progress.uploading("app.apk", 2 << 20, 600 << 20)
+    slow = err.getvalue().splitlines()[9:]
+    assert len(slow) == 2, slow
+
+
 def test_a_whole_story_is_told_line_by_line() -> None:
     err = io.StringIO()
     story = Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive()
-    run, progress = Run.of(story.run.plan), Lines(open_console({}, out=io.StringIO(), err=err))
+    run, progress = Run.of(story.run.plan), Lines(open_console({}, out=io.StringIO(), err=err), EPOCH, lambda: EPOCH)
     for event in story.events:
         advance(run, event)
         progress.saw(event, run)

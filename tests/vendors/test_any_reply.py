@@ -118,6 +118,7 @@ def made(vendor: Vendor, resource: Resource, reply: Reply) -> None:
         if isinstance(step, Refusal):
             assert step.message
             return
+        step = step.request if isinstance(step, More) else step
         step.path.encode()
         assert step.file is None or step.path.startswith(("https://", "http://", "/"))
         got.append(reply)
@@ -171,8 +172,7 @@ def test_an_arbitrary_end_is_never_green_without_a_result(name: str, text: str) 
         status = followed(vendor, call, RemoteRun(id="run-1"), reply, 1)
     except UnexpectedData:
         return
-    assert status is not None
-    assert status.outcomes["a"].verdict is Verdict.UNKNOWN
+    assert status is None or status.outcomes["a"].verdict is Verdict.UNKNOWN, "a word that is nobody's is no end"
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,26 @@ import jsonschema
 import pytest
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.errors import UserError
 from qarunner.plan.check import complaints
-from qarunner.vendors.api import Build, Call, Prepared, Reply, Request, Resource, ResourceKind
+from qarunner.vendors.api import (
+    Build,
+    Call,
+    Cause,
+    More,
+    Prepared,
+    Refusal,
+    Reply,
+    Request,
+    Resource,
+    ResourceKind,
+)
 from qarunner.vendors.docketqa import INFO, VENDOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.cursor import Json
+    from qarunner.vendors.api import Clash
 
 BUILD: dict[str, Any] = {"app_id": 7, "set_current": True}
 NAMED: dict[str, Any] = {**BUILD, "build_name": "1.4"}
@@ -101,13 +112,19 @@ def test_what_docketqa_can_do(row: dict[str, Any]) -> None:
             ["target.binary"],
         ),
         (
-            {"test_ids": [1], "platform": "ios", "target": {"binary": "a"}, "options": {**BUILD, "set_current": False}},
+            {
+                "test_ids": [1],
+                "platform": "ios",
+                "target": {"binary": "a.zip"},
+                "options": {**BUILD, "set_current": False},
+            },
             ["options.set_current"],
         ),
         (
-            {"test_ids": [1], "platform": "ios", "target": {"binary": "a"}, "options": {**BUILD, "app_id": "7"}},
+            {"test_ids": [1], "platform": "ios", "target": {"binary": "a.zip"}, "options": {**BUILD, "app_id": "7"}},
             ["options.app_id"],
         ),
+        ({"test_ids": [1], "platform": "ios", "target": {"binary": "a.ipa"}, "options": BUILD}, ["target.binary"]),
         ({"test_ids": [1], "target": {"target_id": "b-33"}, "options": BUILD}, ["target.target_id"]),
         (
             {"test_ids": [1], "target": {"target_id": "33"}, "options": NAMED},
@@ -171,12 +188,82 @@ def test_an_entry_is_a_create_of_its_own() -> None:
     assert list(VENDOR.group(entries)) == [(each,) for each in entries]
 
 
+def races(*entries: Entry, **content: str) -> list[Clash]:
+    builds = {f"{n}.apk": Build(path=f"{n}.apk", filename=n, size=1, sha256=sha) for n, sha in content.items()}
+    return list(VENDOR.check_all([Call(entries=(each,)) for each in entries], builds))
+
+
 @pytest.mark.parametrize("other", [binary("b.apk"), Target(kind=TargetKind.TARGET_ID, value="33")])
 def test_two_builds_of_one_app_cannot_both_be_current(other: Target) -> None:
-    with pytest.raises(UserError, match="b and a pin different builds of DocketQA's app 7") as caught:
-        VENDOR.group([entry("a", binary("a.apk"), BUILD), entry("b", other, BUILD)])
-    assert "one after the other" in (caught.value.hint or "")
-    VENDOR.group([entry("a", binary("a.apk"), BUILD), entry("b", other, {**BUILD, "app_id": 8})])
+    first = entry("a", binary("a.apk"), BUILD)
+    (clash,) = races(first, entry("b", other, BUILD), a="1", b="2")
+    assert clash.message.startswith("b and a pin different builds of DocketQA's app 7")
+    assert (clash.entries, clash.path) == (("b", "a"), ("target",))
+    assert "one after the other" in (clash.hint or "")
+    assert not races(first, entry("b", other, {**BUILD, "app_id": 8}), a="1", b="2")
+
+
+def test_one_content_under_two_paths_is_one_build() -> None:
+    assert not races(entry("a", binary("a.apk"), BUILD), entry("b", binary("b.apk"), BUILD), a="1", b="1")
+    pinned = [entry(n, Target(kind=TargetKind.TARGET_ID, value=v), BUILD) for n, v in (("a", "33"), ("b", "033"))]
+    assert not races(*pinned)
+
+
+LOST = Reply(status=0, text="the connection to 127.0.0.1 was lost")
+
+
+def making(*after: Reply, name: str | None = None) -> Request | More | Prepared | Refusal:
+    """What follows the answers to the create of a build, and to what finds out about it."""
+    build = Build(path="app.apk", filename="app.apk", size=3, sha256="ab" * 32)
+    data: dict[str, Json] = {"app_id": 7, "platform": "android", **({"build_name": name} if name else {})}
+    resource = Resource(id="r", vendor="docketqa", kind=ResourceKind.BUILD, build=build, data=data)
+    granted = {"s3_presigned_url": "http://127.0.0.1:9/put?s=1", "s3_key": "k", "content_type": "a/b", "filename": "f"}
+    return VENDOR.prepare(
+        resource, "t", [Reply(status=200, text=json.dumps(granted)), Reply(status=200, text=""), *after]
+    )
+
+
+def test_a_build_is_not_made_twice() -> None:
+    create = making()
+    assert isinstance(create, More)
+    assert (create.request.path, create.best_effort) == ("/apps/7/builds", True)
+    asked = making(LOST)
+    assert asked == More(request=Request(method="GET", path="/apps/7"), best_effort=True)
+    shown = Reply(status=200, text=json.dumps({"app": {"builds": [{"id": 5, "name": "app.apk abababab t"}]}}))
+    pin = making(LOST, shown)
+    assert pin == More(request=Request(method="PUT", path="/apps/7/builds/5/set-current"), best_effort=True)
+    assert isinstance(making(LOST, shown, Reply(status=204, text="")), Prepared)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [Reply(status=200, text="{}")],
+        [Reply(status=404, text="")],
+        [Reply(status=200, text="<html>")],
+        [LOST],
+        [Reply(status=200, text='[{"id": 5, "name": "app.apk abababab t"}, {"id": 6, "name": "app.apk abababab t"}]')],
+        [Reply(status=200, text='{"id": 5, "name": "app.apk abababab t"}'), Reply(status=500, text="")],
+    ],
+)
+def test_a_build_that_may_have_been_made_ends_in_words(after: list[Reply]) -> None:
+    refusal = making(LOST, *after)
+    assert isinstance(refusal, Refusal)
+    assert refusal.cause is Cause.UNCERTAIN
+    assert "'app.apk abababab t' of DocketQA's app 7 had no answer" in refusal.message
+    assert "was lost" in refusal.message
+
+
+def test_a_name_of_the_manifests_own_may_be_an_older_builds() -> None:
+    refusal = making(Reply(status=502, text=""), name="nightly")
+    assert isinstance(refusal, Refusal)
+    assert refusal.cause is Cause.UNCERTAIN
+    taken = making(Reply(status=409, text='{"message": "name is taken"}'), name="nightly")
+    assert isinstance(taken, Refusal)
+    assert (taken.cause, "options.build_name" in taken.message) == (Cause.REFUSED, True)
+    forbidden = making(Reply(status=403, text='{"message": "no"}'))
+    assert isinstance(forbidden, Refusal)
+    assert forbidden.cause is Cause.CREDENTIAL
 
 
 def test_equal_builds_of_several_entries_are_one_need() -> None:
@@ -195,7 +282,8 @@ def test_a_build_is_uploaded_without_the_key_and_named_anew_each_time() -> None:
     assert isinstance(put, Request)
     assert (put.path, put.headers) == ("http://127.0.0.1:9/put?s=1", (("Content-Type", "a/b"),))
     bodies = [VENDOR.prepare(resource, token, replies) for token in ("t1", "t2")]
-    names = [made.body["name"] for made in bodies if isinstance(made, Request) and isinstance(made.body, dict)]
+    creates = [made.request.body for made in bodies if isinstance(made, More)]
+    names = [body["name"] for body in creates if isinstance(body, dict)]
     assert names == ["app.apk abababab t1", "app.apk abababab t2"]
     assert VENDOR.prepare(resource, "t1", [*replies, Reply(status=204, text="")]) == Prepared(
         values={"build": "app.apk abababab t1"}
