@@ -144,7 +144,9 @@ class Closer:
             run = task.run
             note = (run.trouble or run.note) if run else ""
             message = (
-                f"still {note!r} when the apply's time was up" if self.closing else f"no verdict within {limit:g} s"
+                f"still {note!r} when the apply's time was up"
+                if self.closing
+                else f"no verdict within {limit:g} s" + (f", still {note!r}" if note else "")
             )
             late_one = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
             self._close(entry, attempts.told(state, entry, late_one) or late_one)

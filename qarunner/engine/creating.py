@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
-from qarunner.engine.machine import Again, Lost, Made, Never, Nothing, after_create, idempotency_key
+from qarunner.engine.machine import Again, Lost, Made, Never, Nothing, after_create, asked_with, idempotency_key
 from qarunner.engine.making import OTHER_BODY, filled
 from qarunner.engine.pacing import Kind
 from qarunner.engine.patience import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
@@ -85,7 +85,7 @@ class Creator:
             case Again():
                 self._create_again(task, meaning)
             case Never():
-                self._end_create(task, meaning.refusal.message, meaning.refusal.cause)
+                self._end_create(task, asked_with(meaning.refusal, lane.key_env), meaning.refusal.cause)
             case Lost():
                 self.uncertain(state, meaning.message)
             case _:

@@ -71,6 +71,7 @@ class Lane:
 
     def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm) -> None:
         self.vendor = vendor
+        self.key_env = plan.key_env
         self.rhythm = rhythm
         self.pacer = Pacer(plan)
         self.established = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -216,7 +216,10 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
             f"check {vendor.info.url_env[0]}"
         )
     try:
-        return typed(vendor.refused(reply), Refusal)
+        found = typed(vendor.refused(reply), Refusal)
+        # Its two numbers say all of an allowance; other words are the vendor's, and mostly leave the status out.
+        told = found.cause is Cause.ALLOWANCE or str(reply.status) in found.message
+        return found if told else replace(found, message=f"HTTP {reply.status}: {found.message}")
     except BUGS as error:  # an adapter's bug must not hide the answer
         return Refusal(message=f"HTTP {reply.status} ({bug_of(vendor, error)})", cause=Cause.BUG)
 
@@ -270,6 +273,11 @@ def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: fl
         # The URL has expired, or its signature was misread: another one may do.
         return Again(message=f"the upload was refused: {refusal.message}", unreadable=True)
     return Never(refusal=refusal)
+
+
+def asked_with(refusal: Refusal, variable: str) -> str:
+    """A refusal's words, and whose credential it was that the vendor did not like."""
+    return f"{refusal.message} (with the key of {variable})" if refusal.cause is Cause.CREDENTIAL else refusal.message
 
 
 def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:

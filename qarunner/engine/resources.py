@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
 from qarunner.engine.lane import Task
-from qarunner.engine.machine import Again, Never, after_prepare, release_request, retry_after
+from qarunner.engine.machine import Again, Never, after_prepare, asked_with, release_request, retry_after
 from qarunner.engine.making import ask_again, leftover_of, makes, not_removed, remains_of, token_of, unclear
 from qarunner.engine.pacing import Kind
 from qarunner.engine.resource_state import Making
@@ -125,7 +125,7 @@ class Preparer:
             case Never() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
                 self._again(task, Again(message=meaning.refusal.message))
             case Never():
-                self._give_up(resource, meaning.refusal.message, meaning.refusal.cause)
+                self._give_up(resource, asked_with(meaning.refusal, lane.key_env), meaning.refusal.cause)
 
     def _token(self, resource: ResourceState) -> str:
         return token_of(self._run.run_id, resource)

@@ -14,6 +14,7 @@ from qarunner.engine.machine import (
     Fault,
     Never,
     after_read,
+    asked_with,
     poll_request,
 )
 from qarunner.engine.order import Order
@@ -169,7 +170,8 @@ class Settler:
 
     def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
         refusal = never.refusal
-        self.closer.give_up(state, run, Outcome(verdict=Verdict.ERROR, message=refusal.message, cause=refusal.cause))
+        message = asked_with(refusal, self._lane(state).key_env)
+        self.closer.give_up(state, run, Outcome(verdict=Verdict.ERROR, message=message, cause=refusal.cause))
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]

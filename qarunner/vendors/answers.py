@@ -84,6 +84,8 @@ def error_text(reply: Reply, *keys: str) -> str:
     except UnexpectedData:
         pass  # proxies and gateways answer in HTML, or not at all
     text = " ".join(reply.text.split())[:_SHOWN]
+    if not reply.status and text:  # no answer, but the words of whoever waited for it
+        return text
     return f"HTTP {reply.status}: {text}" if text else f"HTTP {reply.status} with an empty body"
 
 

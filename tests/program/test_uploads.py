@@ -1,0 +1,111 @@
+"""Local builds, from the manifest to the vendor: sent once, looked into before, and not made twice."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.program.conftest import Begin, Stage
+
+BUILDS = "POST /apps/{id}/builds"
+SHOP = {"apps": {5: {"name": "Shop", "platform": "android", "builds": [31]}}}
+
+
+def apk(path: Path, content: str = "content") -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("AndroidManifest.xml"), content)
+
+
+def app(name: str, vendor: str, file: str = "app.apk", **options: object) -> dict[str, object]:
+    """An entry of one test on a local build."""
+    entry: dict[str, object] = {"id": name, "vendor": vendor, "platform": "android", "target": {"binary": file}}
+    if vendor == "docketqa":
+        entry["options"] = {"app_id": 5, "set_current": True, **options}
+    return {**entry, "test_ids": ["12"]}
+
+
+def test_one_content_is_sent_once_to_each_vendor(begin: Begin) -> None:
+    stage = begin(docketqa=SHOP)
+    for name in ("app.apk", "copy.apk"):
+        apk(stage.folder / name)
+    entries = [
+        app(f"{vendor}-{n}", vendor, file)
+        for vendor in ("doksi", "docketqa")
+        for n, file in enumerate(("app.apk", "copy.apk"))
+    ]
+    stage.commit(*entries)
+    planned = stage.run("plan")
+    assert '"target_id": "<target_id of upload doksi-build-1>"' in planned.out, planned
+    assert "\u27e6" not in planned.out
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    assert sorted(upload["vendor"] for upload in stage.told("uploads")) == ["docketqa", "doksi"]
+    assert len(stage.told("moves")) == 1
+
+
+def test_a_build_whose_create_had_no_answer_is_not_made_again_and_nothing_runs_on_it(begin: Begin) -> None:
+    for options in ({}, {"build_name": "nightly"}):
+        stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
+        apk(stage.folder / "app.apk")
+        stage.commit(app("shop", "docketqa", **options))
+        ended = stage.apply()
+        assert ended.code == 8, ended
+        assert "of DocketQA's app 5 had no answer" in stage.reason("shop")
+        assert len(stage.sent("docketqa", "POST", "/builds")) == 1
+        assert len(stage.told("moves")) == 1
+        assert stage.paid() == []
+        again = stage.resume()
+        assert again.code == 8, again
+        assert len(stage.sent("docketqa", "POST", "/builds")) == 1, "nor does a resume"
+
+
+def test_an_older_build_is_not_taken_for_the_one_that_had_no_answer(begin: Begin) -> None:
+    found = {"on": "GET /apps/{id}", "merge": {"builds": [{"id": 31, "name": "nobody knows"}]}}
+    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "status": 503}, found]})
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa"))
+    ended = stage.apply()
+    assert ended.code == 8, ended
+    assert "HTTP 503" in stage.reason("shop")
+    assert len(stage.sent("docketqa", "GET", "/apps/5")) == 1, "what is at the vendor was looked at"
+    assert stage.told("moves") == [], "an older build is not taken for it"
+
+
+def test_builds_that_exclude_each_other_are_an_error_at_their_lines(begin: Begin) -> None:
+    stage = begin(docketqa=SHOP)
+    apk(stage.folder / "a.apk", "a")
+    apk(stage.folder / "b.apk", "b")
+    stage.commit(app("one", "docketqa", "a.apk"), app("two", "docketqa", "b.apk"))
+    ended = stage.run("plan")
+    assert ended.code == 2, ended
+    assert "two and one pin different builds of DocketQA's app 5" in ended.err
+    assert "qa-matrix.yml:" in ended.err.splitlines()[0]
+    assert "^" in ended.err
+    assert "as one has it" in ended.err
+
+
+def test_a_file_of_a_wrong_kind_is_refused_before_it_exists(stage: Stage) -> None:
+    stage.commit(app("a", "doksi", "build/app.aab"), app("b", "doksi", "build/splits"), app("c", "docketqa", "app.ipa"))
+    ended = stage.run("validate")
+    assert ended.code == 2, ended
+    assert "build/app.aab: not a build that this vendor takes" in ended.err
+    assert "app.ipa: not a build" in ended.err
+    assert "2 errors" in ended.err
+
+
+def test_the_reason_of_a_refusal_has_its_status_and_the_keys_variable(begin: Begin) -> None:
+    stage = begin(
+        docketqa={**SHOP, "faults": [{"on": "POST /apps/upload-url", "status": 403}]},
+        doksi={"faults": [{"on": "POST /runs", "status": 401}]},
+    )
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa"), stage.doksi("login"))
+    ended = stage.apply()
+    assert ended.code == 4, ended
+    assert "HTTP 403: " in stage.reason("shop")
+    assert "(with the key of DOCKET_API_KEY)" in stage.reason("shop")
+    assert "HTTP 401: " in stage.reason("login")
+    assert "(with the key of DOKSI_API_KEY)" in stage.reason("login")
