@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,8 @@ def choice(profile: str | None = None) -> Choice:
 
 def test_a_plan_names_each_file_and_reads_builds_from_the_manifests_folder(repository: Path) -> None:
     build = repository / "e2e" / "app.apk"
-    build.write_bytes(b"PK\x03\x04build")
+    with zipfile.ZipFile(build, "w") as archive:
+        archive.writestr("AndroidManifest.xml", "")
     fragment(repository / "e2e" / "qa" / "deep" / "a.yml", "app", platform="android", target="{ binary: app.apk }")
     plan = prepare(including(repository, "qa/**/*.yml"), choice()).plan
     assert plan.manifest == "e2e/qa-matrix.yml"
