@@ -75,6 +75,7 @@ def plan(
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
+    max_tests: opt.MaxTests = None,
     out: opt.PlanOut = None,
     form: opt.PlanForm = "text",
     no_color: opt.NoColor = False,
@@ -84,7 +85,9 @@ def plan(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, no_color=no_color)
-    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
+    given = planning.given(
+        file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
+    )
     return _guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
 
 
@@ -138,7 +141,9 @@ def apply(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret)
+    given = planning.given(
+        file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
+    )
     order = applying.Order(
         reports=tuple(report or ()),
         timeout=timeout,
@@ -146,7 +151,6 @@ def apply(
         on_interrupt=on_interrupt,
         run_id=run_id,
         runs_dir=runs_dir,
-        max_tests=max_tests,
         rehearse=rehearse,
         scenario=scenario,
     )

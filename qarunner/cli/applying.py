@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.cli import inputs, reporting
 from qarunner.cli.options import DEFAULT_RUNS
-from qarunner.cli.planning import prepared, summary, tell, tests_of
+from qarunner.cli.planning import not_planned, prepared, summary, tell
 from qarunner.diagnostics import choose
 from qarunner.engine.journal import PLAN, newest, read
 from qarunner.engine.loop import Options
 from qarunner.engine.state import Phase, fold
-from qarunner.errors import ExitCode, OverBudget, UserError
+from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.permissions import Permissions, refusal
 from qarunner.plan.model import Plan, as_rehearsal, from_json
 
@@ -42,7 +42,6 @@ class Order:
     on_interrupt: str = "cancel"
     run_id: str | None = None
     runs_dir: Path = DEFAULT_RUNS
-    max_tests: int | None = None
     rehearse: bool = False
     scenario: Path | None = None
 
@@ -67,7 +66,6 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
     found, environ = prepared(environ, given)
     tell(console, found)
-    _within(found.plan, order.max_tests)
     plan = found.plan
     with ExitStack() as stack:
         if order.rehearse:
@@ -84,19 +82,12 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         )
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets)
+        for line in not_planned(plan):
+            console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
         console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
         return start(plan, transport, settings, console, run_id)
-
-
-def _within(plan: Plan, most: int | None) -> None:
-    tests = tests_of(plan)
-    if most is not None and tests > most:
-        raise OverBudget(
-            f"the plan runs {tests} tests, --max-tests allows {most}; nothing was sent",
-            hint="choose fewer entries with --select, or raise the number",
-        )
 
 
 def _checked_id(run_id: str) -> str:

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.cli.build import Facts, read_build
 from qarunner.cli.builds import measurer
+from qarunner.cli.choosing import Wanted, choose_rows
 from qarunner.cli.prepare import examined, settings_of
 from qarunner.diagnostics import Diagnostic, in_order
-from qarunner.errors import ManifestError, NothingSelected
+from qarunner.entry import Origin
+from qarunner.errors import ManifestError
 from qarunner.manifest.expand import locate
 from qarunner.manifest.policy import check_quarantines
 from qarunner.manifest.template import check_templates, render
 from qarunner.manifest.variables import Values
+from qarunner.plan.budget import check_budget
 from qarunner.plan.compile import compile_plan
-from qarunner.plan.model import Plan
+from qarunner.plan.model import NotPlanned, Plan
 
 if TYPE_CHECKING:
+    from qarunner.cli.choosing import LeftOut
     from qarunner.manifest.model import Manifest, Row
     from qarunner.vendors.api import Vendor
 
@@ -38,6 +42,7 @@ class Choice:
     allow_secrets: frozenset[str] = frozenset()
     facts: Facts | None = None
     """What an earlier plan was told of its build, where that holds on."""
+    max_tests: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ class Prepared:
 
 
 def prepare(path: Path, choice: Choice) -> Prepared:
-    """A plan of the chosen entries. ManifestError, or NothingSelected."""
+    """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
     found = examined(path, choice.profile)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
@@ -73,9 +78,9 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     )
     if found.problems or quarantines.errors:
         raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
-    rows, remarks = _chosen(_in_profile(manifest, rows), choice.select)
-    used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in rows}
-    rendered = render(manifest, rows, values)
+    chosen = choose_rows(manifest, rows, Wanted(select=choice.select), values)
+    used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
+    rendered = render(manifest, chosen.rows, values)
     plan = compile_plan(
         manifest=manifest,
         rows=rendered.rows,
@@ -88,17 +93,27 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         tool=__version__,
         measure=measurer(path),
         today=choice.today,
+        needs=chosen.needs,
+        not_planned=[_not_planned(each) for each in chosen.left_out],
     )
+    check_budget(plan.entries, manifest.budget, choice.max_tests)
     doubts = (build.remark,) if build.remark else ()
     secrets = frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
     return Prepared(
         plan=plan,
         secrets=rendered.secrets,
-        remarks=(*remarks, *doubts),
+        remarks=(*chosen.remarks, *doubts),
         warnings=quarantines.warnings,
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
+    )
+
+
+def _not_planned(row: LeftOut) -> NotPlanned:
+    place = row.place
+    return NotPlanned(
+        id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
     )
 
 
@@ -117,24 +132,3 @@ def _also(manifest: Manifest, rows: Sequence[Row], values: Values) -> Sequence[D
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:
     return (vendor.info.key_env, *vendor.info.credential_environ)
-
-
-def _in_profile(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """What the profile chooses; --select chooses among that. A profile that chooses nothing was a problem before."""
-    if not manifest.select:
-        return rows
-    from qarunner.manifest.select import select  # noqa: PLC0415
-
-    return select(rows, manifest.select)
-
-
-def _chosen(rows: tuple[Row, ...], expressions: Sequence[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """The selected rows, and a remark for each term that names nothing."""
-    from qarunner.manifest.select import select, suggestion, unmatched  # noqa: PLC0415  for --select alone
-
-    chosen = select(rows, expressions)
-    missing = [(term, suggestion(rows, term)) for term in unmatched(rows, expressions)]
-    if not chosen:
-        hint = "; ".join(f"{term!r}: {help_}" for term, help_ in missing) or None
-        raise NothingSelected(f"--select chose none of {len(rows)} entries", hint=hint)
-    return chosen, tuple(f"--select: {term!r} matches no entry; {help_}" for term, help_ in missing)

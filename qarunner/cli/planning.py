@@ -12,7 +12,6 @@ from qarunner.cli import inputs, saved
 from qarunner.cli.compiling import Choice, prepare
 from qarunner.cli.console import inert
 from qarunner.diagnostics import choose
-from qarunner.engine.gate import expected_tests
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.model import to_json
 from qarunner.secret import mask
@@ -41,6 +40,7 @@ class Given:
     var: tuple[str, ...] = ()
     env_file: tuple[Path, ...] = ()
     allow_secret: tuple[str, ...] = ()
+    max_tests: int | None = None
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day of the plan; quarantines end by it."""
 
@@ -53,6 +53,7 @@ def given(
     var: Sequence[str] | None,
     env_file: Sequence[Path] | None,
     allow_secret: Sequence[str] | None,
+    max_tests: int | None = None,
 ) -> Given:
     """Options as typer hands them over, where one that was not given is None."""
     return Given(
@@ -62,6 +63,7 @@ def given(
         var=tuple(var or ()),
         env_file=tuple(env_file or ()),
         allow_secret=tuple(allow_secret or ()),
+        max_tests=max_tests,
     )
 
 
@@ -82,6 +84,7 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         overrides=inputs.overrides(words.var),
         allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
         facts=facts,
+        max_tests=words.max_tests,
     )
     return saved.with_sources(prepare(path, choice), path, words, environ)
 
@@ -131,7 +134,8 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
         yield console.style(f"{job.id}", "bold") + f"  {request.method} {mask(request.path)}"
         for entry_id in job.entries:
             entry = entries[entry_id]
-            yield f"  {entry_id}  {entry.origin}{_free(entry.policy)}"
+            needs = f"  needs: {', '.join(entry.needs)}" if entry.needs else ""
+            yield f"  {entry_id}  {entry.origin}{_free(entry.policy)}{needs}"
         for line in mask(
             json.dumps(described(request.body, _called(plan, job)), indent=2, ensure_ascii=False)
         ).splitlines():
@@ -144,7 +148,13 @@ def _text(console: Console, plan: Plan) -> Iterator[str]:
             what = f"upload {build.path} ({build.size / 2**20:.1f} MiB, sha256 {build.sha256[:12]})"
         yield console.style(resource.id, "bold") + f"  {what}"
     yield from (console.style(f"note: {notice}", "yellow") for notice in plan.notices)
+    yield from (console.style(line, "dim") for line in not_planned(plan))
     yield f"plan: {summary(plan)}; nothing was sent"
+
+
+def not_planned(plan: Plan) -> Iterator[str]:
+    for row in plan.not_planned:
+        yield f"not planned: {row.id}  {mask(inert(row.reason))}  {row.origin}"
 
 
 def _free(policy: Policy) -> str:
@@ -162,8 +172,3 @@ def summary(plan: Plan) -> str:
     each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
     entries = f"{len(plan.entries)} {'entry' if len(plan.entries) == 1 else 'entries'}"
     return f"{entries} in {len(plan.jobs)} vendor {'run' if len(plan.jobs) == 1 else 'runs'}: {each}"
-
-
-def tests_of(plan: Plan) -> int:
-    """How many tests the plan names; a category or tag counts as one."""
-    return sum(expected_tests(entry) for entry in plan.entries)

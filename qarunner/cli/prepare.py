@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 from qarunner.cli.fragments import finder
 from qarunner.cli.inputs import read_manifest
-from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
+from qarunner.manifest.conditions import check_conditions
 from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import examine
 from qarunner.manifest.model import Manifest, Row
+from qarunner.manifest.needs import check_needs
 from qarunner.manifest.template import check_templates
 from qarunner.plan import check
 from qarunner.vendors import registry
@@ -95,6 +97,7 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     vendors, unknown = _vendors(manifest, rows)
     found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
+    found += [*check_conditions(manifest, rows), *check_needs(manifest, rows, _without_rows(manifest, rows))]
     if read.sound is None and manifest.select:
         from qarunner.manifest.profiles import check_select  # noqa: PLC0415
 
@@ -103,8 +106,18 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest), **vendors}
     capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, {}))
-    found += [problem for problem in capabilities if problem.place not in told]
+    others = (*capabilities, *_unknown_in_budget(manifest, vendors))
+    found += [other for other in others if other.place not in told]
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
+
+
+def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
+    """The ids of entries that were not expanded, since something is wrong with them."""
+    matrix = manifest.document.data.get("matrix")
+    written = (
+        {str(entry.get("id")) for entry in matrix if isinstance(entry, dict)} if isinstance(matrix, list) else set()
+    )
+    return written - {row.entry_id for row in rows}
 
 
 def _vendors(manifest: Manifest, rows: Iterable[Row]) -> tuple[dict[str, Vendor], list[Diagnostic]]:
@@ -146,6 +159,18 @@ def _unknown_settings(
                 Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
             )
     return problems
+
+
+def _unknown_in_budget(manifest: Manifest, vendors: Mapping[str, Vendor]) -> list[Diagnostic]:
+    """A limit for a vendor that does not exist would limit nothing, in silence."""
+    document = manifest.document
+    path = ("budget", "per_vendor")
+    errors = {name: _missing_vendor(name) for name in manifest.budget.per_vendor if name not in vendors}
+    return [
+        problem(document, (*path, name), error.message, code=_UNKNOWN_VENDOR, hint=error.hint, key=True)
+        for name, error in errors.items()
+        if error is not None
+    ]
 
 
 def _with_settings(manifest: Manifest) -> dict[str, Vendor]:

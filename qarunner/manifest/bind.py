@@ -19,7 +19,7 @@ from qarunner.entry import (
 from qarunner.manifest.declarations import check_declarations, read_declarations
 from qarunner.manifest.expand import duplicates, locate
 from qarunner.manifest.merge import overlay, overlay_row
-from qarunner.manifest.model import Gate, Manifest, Report
+from qarunner.manifest.model import Budget, Gate, Manifest, Report
 from qarunner.manifest.policy import policy_of
 from qarunner.manifest.variables import check_key_names
 
@@ -50,6 +50,7 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
         defaults=overlay_row(_mapping(data.get("defaults")), _mapping(over.get("defaults"))),
         gate=_gate(_overlaid("gate", data, over)),
         reports=_reports(data.get("reports")),
+        budget=_budget(_mapping(data.get("budget"))),
         templated=templated,
         profile=profile,
         select=tuple(map(str, select)) if isinstance(select, list) else (),
@@ -79,6 +80,13 @@ def _gate(data: Mapping[str, object]) -> Gate:
     )
 
 
+def _budget(data: Mapping[str, object]) -> Budget:
+    return Budget(
+        max_tests=cast("int | None", data.get("max_tests")),
+        per_vendor=cast("Mapping[str, int]", _mapping(data.get("per_vendor"))),
+    )
+
+
 def cross_references(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """What no schema can say, and no variable needs to be set for."""
     document = manifest.document
@@ -97,7 +105,7 @@ def _mapping(value: object) -> Mapping[str, object]:
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
-def entry_of(manifest: Manifest, row: Row, *, today: date) -> Entry:
+def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...] = ()) -> Entry:
     """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry.
 
     From the day on that ends its quarantine the entry has none.
@@ -117,6 +125,7 @@ def entry_of(manifest: Manifest, row: Row, *, today: date) -> Entry:
         selection=_selection(data),
         artifacts=tuple(_artifact(_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
         options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
+        needs=needs,
         estimate=cast("int | None", data.get("estimate")),
     )
 

@@ -47,6 +47,9 @@ class Code(StrEnum):
     NO_DAY = "E410"
     QUARANTINED = "E411"
     QUARANTINE_ENDS = "W410"
+    UNKNOWN_NEED = "E420"
+    NEEDS_CYCLE = "E421"
+    NO_CONDITION = "E422"
 
     AXIS = "E430"
     EXCLUDE = "E431"
@@ -90,6 +93,9 @@ MEANINGS: Mapping[str, str] = {
     Code.NO_DAY: "A quarantine ends on a day that the calendar does not have.",
     Code.QUARANTINED: "More entries are in quarantine than `gate.max_quarantined` allows.",
     Code.QUARANTINE_ENDS: "A quarantine ends within a week, or has ended: the entry gates again.",
+    Code.UNKNOWN_NEED: "`needs` names an entry that the matrix does not have.",
+    Code.NEEDS_CYCLE: "Entries need each other in a circle, so that none could begin.",
+    Code.NO_CONDITION: "`if` is neither true nor false.",
     Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",

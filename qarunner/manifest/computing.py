@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qarunner import secret
 from qarunner.manifest.codes import Code
 from qarunner.manifest.declarations import shaped_like_secret
-from qarunner.manifest.expression import LONGEST_TEXT, Expression, TemplateFault, as_text, parse
+from qarunner.manifest.expression import LONGEST_TEXT, Expression, Facts, TemplateFault, as_text, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +18,21 @@ _WHOLE = "a secret can be inserted whole, or through urlencode or b64encode"
 
 
 class Computing:
-    """Strings with templates → their values. `vars` gets its own once they are rendered."""
+    """Strings with templates → their values. `vars` gets its own once they are rendered.
 
-    def __init__(self, resolved: Resolved, values: Values) -> None:
+    `asking`: conditions are computed, which may ask for facts that this build does not have.
+    """
+
+    def __init__(self, resolved: Resolved, values: Values, *, asking: bool = False) -> None:
+        self._asking = asking
         self.secrets = resolved.secrets
         self.env: Mapping[str, object] = resolved.env
         self.vars: dict[str, object] = {}
         self._context: dict[str, Mapping[str, object]] = {
             "env": resolved.env,
             "vars": self.vars,
-            "git": values.git,
-            "ci": values.ci,
+            "git": Facts(values.git) if asking else values.git,
+            "ci": Facts(values.ci) if asking else values.ci,
             "matrix": {},
         }
         self._known: dict[Expression, object] = {}
@@ -54,7 +58,7 @@ class Computing:
         if expression in self._known:
             return self._known[expression]
         self._check_build(expression)
-        self._context["matrix"] = matrix
+        self._context["matrix"] = Facts(matrix) if self._asking else matrix
         value = expression.compute(self._context)
         if not expression.varies:
             self._known[expression] = value

@@ -26,6 +26,11 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 Context: TypeAlias = "Mapping[str, Mapping[str, object]]"
 """The five roots. What has no value in this build is absent or None."""
 
+
+class Facts(dict[str, object]):
+    """A root of which a condition may ask for what has no value here, such as the branch of a tag's build."""
+
+
 LONGEST_SOURCE = 8 * 1024
 LONGEST_TEXT = 64 * 1024
 """Characters of a template and of any text that it makes on the way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from qarunner.diagnostics import Path
@@ -48,6 +48,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many tests a plan may run, in all and at a vendor. A limit that is None is not set."""
+
+    max_tests: int | None = None
+    per_vendor: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest that passed the schema. `vars`, `vendors` and `defaults` are plain data and may hold templates."""
 
@@ -59,6 +67,7 @@ class Manifest:
     defaults: Mapping[str, object]
     gate: Gate
     reports: tuple[Report, ...] = ()
+    budget: Budget = Budget()
     templated: bool = True
     """False: the file has no template anywhere, so nobody needs to look for one."""
     profile: str | None = None

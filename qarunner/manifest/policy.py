@@ -15,7 +15,7 @@ from qarunner.manifest.expand import Placed, Section
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
+    from qarunner.diagnostics import Diagnostic, Path
     from qarunner.manifest.model import Manifest, Row
 
 TIMEOUT_S = 3600.0
@@ -102,6 +102,14 @@ def _too_many(manifest: Manifest, rows: Sequence[Row], limit: int) -> Diagnostic
     hint = "put one of them right, or raise max_quarantined"
     path = ("max_quarantined",)
     return replace(problem(Section(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related)
+
+
+def _limit(manifest: Manifest) -> Path:
+    """Where the limit stands: in the profile that was chosen, or at the top."""
+    profiles = _mapping(manifest.document.data.get("profiles"))
+    own = _mapping(_mapping(profiles.get(manifest.profile or "")).get("gate"))
+    above = ("profiles", manifest.profile or "") if "max_quarantined" in own else ()
+    return (*above, "gate", "max_quarantined")
 
 
 def _entries(number: int) -> str:

@@ -15,7 +15,7 @@ from jinja2.tests import TESTS
 
 from qarunner.manifest import filters, grammar
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expression import Expression, Flaw, TemplateFault, as_text, no_value
+from qarunner.manifest.expression import Expression, Facts, Flaw, TemplateFault, as_text, no_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +50,30 @@ _BITS = 256
 
 
 class Group(dict[str, object]):
-    """One of the roots, with its name for messages."""
+    """One of the roots, with its name for messages. `facts`: one can ask for what it does not have."""
 
-    __slots__ = ("name",)
+    __slots__ = ("facts", "name")
 
     def __init__(self, name: str, values: Mapping[str, object]) -> None:
         super().__init__(values)
         self.name = name
+        self.facts = isinstance(values, Facts)
+
+
+class _Absent(jinja2.StrictUndefined):
+    """A fact that this build does not have: equal to nothing, and false. Whatever else is done with it is an error."""
+
+    __slots__ = ()
+    __hash__ = jinja2.Undefined.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return isinstance(other, _Absent)
+
+    def __ne__(self, other: object) -> bool:  # type: ignore[override]
+        return not isinstance(other, _Absent)
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        return False
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -76,8 +93,10 @@ class _Environment(ImmutableSandboxedEnvironment):
             value = None
         if value is not None:
             return value
-        name = f"{obj.name}.{argument}" if isinstance(obj, Group) else str(argument)
-        return self.undefined(hint=f"{name} has no value here")
+        if isinstance(obj, Group):
+            kind = _Absent if obj.facts else self.undefined
+            return kind(hint=f"{obj.name}.{argument} has no value here")
+        return self.undefined(hint=f"{argument} has no value here")
 
     def is_safe_callable(self, obj: object) -> bool:
         if not isinstance(obj, types.BuiltinMethodType):

@@ -91,6 +91,13 @@ class Scope:
             value = value[step]
         return None
 
+    def secrets(self, scalar: Scalar) -> Iterator[str]:
+        """The secrets that a string reads, whatever it does with them."""
+        for expression in scalar.expressions:
+            for reference in expression.references:
+                if self._unknown(reference) is None and self._is_secret(reference):
+                    yield ".".join((reference.root, *reference.path))
+
     # --- secrets ------------------------------------------------------------------------------------------------------
 
     def _changed(self, reference: Reference) -> Flaw | None:

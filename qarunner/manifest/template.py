@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.expression import Reference
     from qarunner.manifest.model import Manifest
 
-__all__ = ["Rendered", "Values", "check_templates", "render"]
+__all__ = ["Rendered", "Values", "answers", "check_templates", "render"]
 
 _Found: TypeAlias = "list[tuple[Path, str]]"
 """Strings with templates, and their paths in what was searched."""
@@ -145,6 +145,19 @@ def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
     return job.run(Computing(resolved, values))
 
 
+def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -> dict[str, object]:
+    """By id, the value of a condition, in rows that hold no other key: nothing else has to be set.
+
+    What a build does not have, such as a tag, can be asked for here: it equals nothing.
+    """
+    if not rows:
+        return {}
+    job = _Rendering(manifest, rows, values, whole=False)
+    resolved = resolve(manifest, job.used_variables(), values)
+    _stop_at(resolved.problems)
+    return {row.id: row.data[key] for row in job.run(Computing(resolved, values, asking=True)).rows}
+
+
 def _stop_at(problems: Iterable[Diagnostic]) -> None:
     found = in_order(problems)
     if found:
@@ -154,8 +167,9 @@ def _stop_at(problems: Iterable[Diagnostic]) -> None:
 class _Rendering:
     """One pass over everything that the rows use, collecting problems."""
 
-    def __init__(self, manifest: Manifest, rows: Sequence[Row], values: Values) -> None:
+    def __init__(self, manifest: Manifest, rows: Sequence[Row], values: Values, *, whole: bool = True) -> None:
         look = templates_in if manifest.templated else _nothing_in
+        self._whole = whole
         self._manifest = manifest
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
@@ -223,7 +237,7 @@ class _Rendering:
         before = len(self._problems)
         data = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
         rendered = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
-        if len(self._problems) == before:
+        if self._whole and len(self._problems) == before:
             self._problems += _faults(self._manifest, rendered, computing)
         return rendered
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
+    from qarunner.plan.model import NotPlanned
     from qarunner.vendors.api import BuildRules, Clash, Metadata, Need, Vendor, VendorInfo
 
 Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"
@@ -47,15 +48,18 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     tool: str,
     measure: Measure,
     today: date,
+    needs: Mapping[str, tuple[str, ...]] | None = None,
+    not_planned: Sequence[NotPlanned] = (),
 ) -> Plan:
     """The plan for rendered rows. ManifestError with all that the vendors object to.
 
-    `measure` reads a local build, or says why the vendor does not take it. `today` decides which quarantines hold.
+    `measure` reads a local build, or says why the vendor does not take it. `today` decides which quarantines hold;
+    `needs` are ids of rows of this plan.
     """
     found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
         raise ManifestError(found)
-    entries = tuple(entry_of(manifest, row, today=today) for row in rows)
+    entries = tuple(entry_of(manifest, row, today=today, needs=(needs or {}).get(row.id, ())) for row in rows)
     builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
         name: vendor_plan(vendors[name].info, settings.get(name, {}))
@@ -82,6 +86,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             ci=ci,
             resources=resources.all(),
             notices=tuple(dict.fromkeys(resources.notices)),
+            not_planned=tuple(not_planned),
         )
     )
 

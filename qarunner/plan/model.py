@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from qarunner.cursor import Json
-from qarunner.entry import Entry
+from qarunner.entry import Entry, Origin
 from qarunner.errors import UserError
 from qarunner.vendors.api import Call, Metadata, Request, Resource
 
@@ -81,6 +81,14 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     choices: Mapping[str, Json] = {}
 
 
+class NotPlanned(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the manifest that was chosen and does not run."""
+
+    id: str
+    reason: str
+    origin: Origin
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs and entries stand in the manifest's order. `secrets` are the names that a sender has to know."""
 
@@ -102,6 +110,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     reports: tuple[Report, ...] = ()
     rehearsal: bool = False
     sources: Sources | None = None
+    not_planned: tuple[NotPlanned, ...] = ()
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}

@@ -54,6 +54,10 @@ def document(summary: Summary) -> dict[str, object]:
             for left in summary.left
         ],
         "uncertain": dict(summary.uncertain),
+        "not_planned": [
+            {"id": row.id, "reason": row.reason, "file": row.origin.file, "line": row.origin.line}
+            for row in summary.not_planned
+        ],
         "entries": [_entry(entry) for entry in summary.entries],
     }
 

@@ -13,6 +13,7 @@ from qarunner.engine.outcomes import explained, tally
 from qarunner.engine.state import Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
+from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
 from qarunner.vendors.api import Case, Outcome, ResourceKind, Verdict
 
@@ -91,6 +92,7 @@ class Summary:
     wall_s: float
     totals: Mapping[Verdict, int]
     entries: tuple[EntrySummary, ...]
+    not_planned: tuple[NotPlanned, ...]
     running: tuple[RunLink, ...]
     left: tuple[LeftOver, ...]
     uncertain: Mapping[str, str]
@@ -132,6 +134,7 @@ def summarise(run: Run) -> Summary:
         wall_s=round(run.last_at - run.started_at, 3),
         totals=totals,
         entries=entries,
+        not_planned=run.plan.not_planned,
         running=tuple(_link(state, remote) for state, remote in run.live_runs()),
         left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},

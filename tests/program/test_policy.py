@@ -60,3 +60,46 @@ def test_too_many_quarantines_send_nothing(stage: Stage) -> None:
         assert ended.code == 2, ended
         assert "2 entries are in quarantine, at most 1 may be: login, cart" in ended.err
     assert stage.sent() == []
+
+
+# --- the budget -------------------------------------------------------------------------------------------------------
+
+
+def test_over_budget_nothing_is_sent_and_the_costly_rows_are_named(stage: Stage) -> None:
+    stage.commit(
+        stage.doksi("search", category_ids=["c1"], estimate=40),
+        stage.doksi("cart", "t1", "t2"),
+        stage.doksi("other", category_ids=["c1", "c2"]),
+        stage.certyn("smoke"),
+        budget={"max_tests": 44, "per_vendor": {"doksi": 43, "certyn": 1}},
+    )
+    for command in (["plan", "--out", "plan.json"], ["apply"]):
+        ended = stage.run(*command)
+        assert ended.code == 6, ended
+        assert "the plan runs 45 tests, budget.max_tests allows 44; doksi runs 44 tests, budget.per_vendor" in ended.err
+        rows = [line.split("  ")[2:4] for line in ended.err.splitlines() if line.startswith("    ")]
+        assert rows == [["search", "doksi"], ["cart", "doksi"], ["other", "doksi"], ["smoke", "certyn"]]
+        assert "search  doksi  40 tests  qa-matrix.yml:" in ended.err
+        assert "smoke  certyn  1 test (no estimate: a category counts as 1)  qa-matrix.yml:" in ended.err
+    assert stage.sent() == []
+    assert not (stage.folder / "plan.json").exists()
+    assert stage.run("plan", "--select", "!cart").code == 0
+
+
+def test_max_tests_only_lowers_the_budget(stage: Stage) -> None:
+    stage.commit(*(stage.doksi(f"e{n}") for n in range(12)), budget={"max_tests": 11})
+    ended = stage.run("plan", "--max-tests", "100")
+    assert ended.code == 6, ended
+    assert "--max-tests" not in ended.err
+    assert sum(line.startswith("    e") for line in ended.err.splitlines()) == 10
+    assert "… and 2 more" in ended.err
+    assert "--max-tests allows 3" in stage.run("plan", "--max-tests", "3").err
+
+
+def test_a_budget_for_an_unknown_vendor_limits_nothing_and_is_an_error(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), budget={"per_vendor": {"doski": 1, "certyn": 1}})
+    ended = stage.run("validate")
+    assert ended.code == 2, ended
+    assert "unknown vendor 'doski'" in ended.err
+    assert "did you mean 'doksi'?" in ended.err
+    assert "certyn'" not in ended.err.split("Valid")[0]
