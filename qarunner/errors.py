@@ -46,14 +46,18 @@ PRECEDENCE = (
 
 
 class UserError(Exception):
-    """Something the user can put right: printed as one line plus a hint, never as a traceback."""
+    """Something the user can put right: printed as one line plus a hint, never as a traceback.
+
+    `details` are lines more, such as the rows that it is about.
+    """
 
     code = ExitCode.USAGE
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
 
 class ManifestError(UserError):

@@ -140,9 +140,9 @@ def _selected(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[tuple[Ro
 
 
 def _nothing(reasons: Mapping[str, str]) -> NothingSelected:
-    lines = _some([f"    {row}: {reason}" for row, reason in reasons.items()])
+    lines = _some([f"{row}: {reason}" for row, reason in reasons.items()])
     number = "the one chosen entry is" if len(reasons) == 1 else f"all {len(reasons)} chosen entries are"
-    return NothingSelected("\n".join([f"nothing to run: {number} left out", *lines]))
+    return NothingSelected(f"nothing to run: {number} left out", details=lines)
 
 
 def _some(lines: Sequence[str]) -> list[str]:

@@ -103,11 +103,14 @@ class Console:
             self.problems(error.diagnostics)
             return
         if self.output == "json":
-            self.result(json.dumps({"version": 1, "error": {"message": error.message, "hint": error.hint}}))
+            told = {"message": error.message, "hint": error.hint, "details": list(error.details)}
+            self.result(json.dumps({"version": 1, "error": told}))
             return
         if self.output == "github":
             self.result(f"::error::{escaped(error.message)}")
         self.warn(f"qarunner: {self.style('error', 'red', 'bold', err=True)}: {error.message}")
+        for line in error.details:
+            self.warn(f"    {line}")
         if error.hint:
             self.warn(f"  {self.style('hint', 'cyan', err=True)}: {error.hint}")
 

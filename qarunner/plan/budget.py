@@ -42,8 +42,8 @@ def check_budget(entries: Sequence[Entry], budget: Budget, most: int | None) -> 
     costly = sorted(guilty.values(), key=lambda entry: (-tests_of(entry), entry.id))
     lines = [_line(entry) for entry in costly[:_SHOWN]]
     if len(costly) > _SHOWN:
-        lines.append(f"    … and {len(costly) - _SHOWN} more")
-    raise OverBudget("\n".join([f"{exceeded}; nothing was sent", *lines]), hint=_hint(costly))
+        lines.append(f"… and {len(costly) - _SHOWN} more")
+    raise OverBudget(f"{exceeded}; nothing was sent", hint=_hint(costly), details=lines)
 
 
 def _exceeded(entries: Sequence[Entry], budget: Budget, most: int | None) -> Iterator[tuple[str, Sequence[Entry]]]:
@@ -62,7 +62,7 @@ def _exceeded(entries: Sequence[Entry], budget: Budget, most: int | None) -> Ite
 
 def _line(entry: Entry) -> str:
     guess = " (no estimate: a category counts as 1)" if is_guess(entry) else ""
-    return f"    {entry.id}  {entry.vendor}  {_tests(tests_of(entry))}{guess}  {entry.origin.file}:{entry.origin.line}"
+    return f"{entry.id}  {entry.vendor}  {_tests(tests_of(entry))}{guess}  {entry.origin.file}:{entry.origin.line}"
 
 
 def _hint(entries: Sequence[Entry]) -> str:

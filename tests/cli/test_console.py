@@ -100,7 +100,7 @@ def test_other_errors_are_json_too() -> None:
     console.failure(RunFolderError("no run", hint="look elsewhere"))
     assert json.loads(written(console)[0]) == {
         "version": 1,
-        "error": {"message": "no run", "hint": "look elsewhere"},
+        "error": {"message": "no run", "hint": "look elsewhere", "details": []},
     }
 
 

@@ -160,7 +160,7 @@ def test_an_apply_that_never_began_ends_with_its_code_and_why(stage: Stage) -> N
     for words, code, last in (
         (("apply", "bad.yml"), 2, "1 problem in the manifest"),
         (("apply", "good.yml", "--select", "other"), 3, "--select chose none of 1 entries"),
-        (("apply", "good.yml", "--max-tests", "0"), 6, "the plan runs 1 tests, --max-tests allows 0; nothing was sent"),
+        (("apply", "good.yml", "--max-tests", "0"), 6, "the plan runs 1 test, --max-tests allows 0; nothing was sent"),
         (("apply", "good.yml", "--nope"), 2, "No such option: --nope"),
         (("apply", "good.yml", "--allow-secret", ""), 2, "--allow-secret '': names no variable"),
         (("resume", "nobody"), 2, "no run nobody in .qarunner/runs"),
