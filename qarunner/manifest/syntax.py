@@ -68,7 +68,11 @@ _TABLE = (
         "unknown escape in a double-quoted text",
         "write a backslash twice, or use single quotes",
     ),
-    _words(r"hexdecimal|hexadecimal|invalid Unicode character", "invalid escape in a double-quoted text"),
+    _words(
+        r"hexdecimal|hexadecimal|invalid Unicode character",
+        "invalid escape in a double-quoted text",
+        r"\u takes 4 hexadecimal digits and \U 8; instead of a pair such as \ud83d\ude00, write the character itself",
+    ),
     _words(
         r"block (mapping|collection|sequence): ",
         "this line does not fit the indentation around it",

@@ -156,8 +156,8 @@ def vendor_plan(info: VendorInfo, settings: Mapping[str, Json]) -> VendorPlan:
     in_flight = settings.get("max_in_flight")
     return VendorPlan(
         key_env=str(settings.get("api_key_env", info.key_env)),
-        every_s=every,
-        max_s=max(every, longest),
+        every_s=float(every),  # as JSON gives it back: the same plan, the same bytes
+        max_s=float(max(every, longest)),
         max_in_flight=int(str(in_flight)) if in_flight is not None else pacing.max_in_flight,
         reads=_rate(rate.get("reads"), pacing.reads),
         creates=_rate(rate.get("creates"), pacing.creates),

@@ -1,0 +1,143 @@
+"""Any valid manifest becomes the same plan every time; any other is refused quickly, in words, and never by a crash."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qarunner.cli.compiling import Choice, prepare
+from qarunner.cli.prepare import examined
+from qarunner.errors import ManifestError, UserError
+from qarunner.manifest import document
+from qarunner.plan.model import from_json, to_json
+from tests.manifest.strategies import DAY, texts
+from tests.manifest.test_schema import TOKENS, assert_both_validators_agree, mangle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.diagnostics import Diagnostic
+
+ENVIRON = {
+    "STAGING_URL": "https://staging.example.com",
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567",
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_REPOSITORY": "example/shop",
+}
+LONGEST_S = 1.0
+
+
+def examples(number: int) -> settings:
+    """So many examples where the profile has 100, and more where it looks for new ones."""
+    usual = settings.default.max_examples if settings.default else 100
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(deadline=None, suppress_health_check=checks, max_examples=number * usual // 100)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("any")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield Path("qa-matrix.yml")
+
+
+def choice(profile: str | None = None) -> Choice:
+    return Choice(environ=ENVIRON, today=date.fromisoformat(DAY), profile=profile)
+
+
+def told(problems: tuple[Diagnostic, ...]) -> list[str]:
+    return [f"{each} [{each.code}]" for each in problems]
+
+
+@examples(50)
+@given(text=texts())
+def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    assert told(examined(path).problems) == []
+    for profile in [None, "nightly"] if "nightly" in text else [None]:
+        try:
+            first = prepare(path, choice(profile)).plan
+        except ManifestError as error:
+            raise AssertionError(told(error.diagnostics)) from error
+        assert first.jobs
+        written = to_json(first)
+        assert from_json(written, path=path) == first
+        assert to_json(from_json(written, path=path)) == written
+        assert to_json(prepare(path, choice(profile)).plan) == written
+
+
+def refused_or_planned(path: Path, raw: bytes) -> None:
+    """Whatever is written: problems with places, or a plan; within a second."""
+    path.write_bytes(raw)
+    start = time.process_time()
+    problems: tuple[Diagnostic, ...] = ()
+    try:
+        problems = examined(path).problems
+        prepare(path, choice())
+    except ManifestError as error:
+        problems = (*problems, *error.diagnostics)
+    except UserError:
+        pass  # such as nothing that is left to run
+    assert all(each.message and each.place.line >= 1 for each in problems)
+    assert time.process_time() - start < LONGEST_S
+
+
+@examples(60)
+@given(text=texts(), seed=st.integers(0, 2**32))
+def test_a_mangled_manifest_is_refused_in_words(path: Path, text: str, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  not for secrets
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randrange(len(text))
+        text = text[:start] + chance.choice(DAMAGES)(text[start:], chance)
+    refused_or_planned(path, text.encode("utf-8", "surrogatepass"))
+
+
+def _deleted(rest: str, chance: random.Random) -> str:
+    return rest[chance.choice((1, 2, 5, 30)) :]
+
+
+def _put_in(rest: str, chance: random.Random) -> str:
+    return chance.choice(TOKENS) + rest
+
+
+def _line_twice(rest: str, chance: random.Random) -> str:
+    lines = rest.splitlines(keepends=True) or [""]
+    return "".join([lines[0], *lines[1:2] * chance.randint(2, 3), *lines[2:]])
+
+
+def _nested(rest: str, chance: random.Random) -> str:
+    return chance.choice("[{") * chance.choice((3, 70, 5000)) + rest
+
+
+def _garbage(rest: str, chance: random.Random) -> str:
+    return "".join(chr(chance.randrange(0x110000)) for _ in range(5)) + rest
+
+
+DAMAGES = (_deleted, _put_in, _line_twice, _nested, _garbage)
+
+
+@examples(50)
+@given(text=texts(), seed=st.integers(0, 2**32))
+def test_data_of_the_wrong_kinds_is_refused_and_both_validators_agree(path: Path, text: str, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    data = document.read("qa-matrix.yml", text).data
+    for _ in range(chance.randint(1, 3)):
+        mangle(data, chance)
+    assert_both_validators_agree(data, "manifest", templates=True)
+    refused_or_planned(path, json.dumps(data).encode())
+
+
+@examples(60)
+@given(raw=st.binary(max_size=200))
+def test_any_bytes_are_refused(path: Path, raw: bytes) -> None:
+    refused_or_planned(path, raw)

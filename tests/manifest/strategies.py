@@ -1,0 +1,212 @@
+"""Manifests at random, over the whole language: every key, all four vendors, variants, axes, profiles, templates."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeAlias
+
+import yaml
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+Data: TypeAlias = "dict[str, object]"
+
+WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6)
+NAMES = st.text(
+    st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="{}⟦⟧"), min_size=1, max_size=9
+)
+NUMBERS = st.integers(1, 10**6)
+UUIDS = st.uuids().map(str)
+DURATIONS = st.sampled_from(["30s", "10m", "1h30m", "45m", "{{ vars.patience }}"])
+URLS = st.sampled_from(
+    [
+        "https://staging.example.com",
+        "{{ env.STAGING_URL }}",
+        "{{ env.STAGING_URL }}/{{ matrix.entry | urlencode }}",
+        "https://{{ vars.host }}/?l={{ env.LOCALE }}&id={{ matrix.id | urlencode }}",
+        "https://staging.example.com/{% if env.LOCALE == 'en' %}en{% else %}de{% endif %}",
+    ]
+)
+DAY = "2030-01-01"
+"""Plans are made on this day, so that quarantines hold or have ended."""
+
+
+def some(keys: dict[str, SearchStrategy[object]]) -> SearchStrategy[Data]:
+    """A mapping with any of these keys."""
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+def lists(each: SearchStrategy[object], most: int = 3) -> SearchStrategy[list[object]]:
+    return st.lists(each, min_size=1, max_size=most, unique_by=repr)
+
+
+# --- what every entry can have ----------------------------------------------------------------------------------------
+
+QUARANTINES = st.fixed_dictionaries(
+    {"reason": NAMES, "owner": NAMES, "until": st.sampled_from(["2029-12-31", DAY, "2030-01-05", "2099-01-01"])}
+)
+POLICIES = some(
+    {
+        "name": st.one_of(NAMES, st.just("{{ matrix.id }} in {{ env.LOCALE | upper }}")),
+        "description": NAMES,
+        "labels": lists(WORDS),
+        "timeout": DURATIONS,
+        "allow_failure": st.booleans(),
+        "retries": some({"failed": st.integers(0, 5), "infra": st.integers(0, 5)}),
+        "quarantine": QUARANTINES,
+    }
+)
+
+
+# --- vendors ----------------------------------------------------------------------------------------------------------
+
+
+def _by(*selections: Data) -> SearchStrategy[Data]:
+    return st.sampled_from(selections)
+
+
+@st.composite
+def doksi(draw: DrawFn) -> Data:
+    kind = draw(st.sampled_from(["test_ids", "category_ids"]))
+    entry: Data = {"vendor": "doksi", kind: draw(lists(st.one_of(WORDS, st.just("{{ vars.test }}"))))}
+    if draw(st.booleans()):
+        entry |= {"platform": "web", "target": {"web_url": draw(URLS)}}
+    else:
+        target = draw(st.sampled_from([{"binary_url": "https://example.com/a.apk"}, {"target_id": "tgt_1"}]))
+        entry |= {"platform": "android", "target": target}
+    strategy = draw(st.sampled_from(["none", "generated", "specific", None]))
+    if strategy is not None:
+        account = {"account_id": draw(WORDS)} if strategy == "specific" else {}
+        entry["artifacts"] = [{"type": "authentication", "strategy": strategy, **account}]
+    return entry
+
+
+@st.composite
+def docketqa(draw: DrawFn) -> Data:
+    if draw(st.booleans()):
+        return {"vendor": "docketqa", "test_ids": draw(lists(st.one_of(NUMBERS, NUMBERS.map(str))))}
+    entry: Data = {"vendor": "docketqa", "category_ids": [draw(NUMBERS)]}
+    if draw(st.booleans()):
+        entry |= {"platform": "web", "target": {"web_url": draw(URLS)}}
+        entry["options"] = draw(
+            some({"login_url": URLS, "test_urls": st.dictionaries(NUMBERS.map(str), URLS, min_size=1)})
+        )
+    return entry
+
+
+@st.composite
+def testerarmy(draw: DrawFn) -> Data:
+    if draw(st.booleans()):
+        entry: Data = {"vendor": "testerarmy", "test_ids": [draw(UUIDS)]}
+        entry["options"] = draw(some({"mode": st.sampled_from(["fast", "deep"])}))
+        return entry
+    entry = {"vendor": "testerarmy", "category_ids": [draw(UUIDS)]}
+    if draw(st.booleans()):
+        entry |= {
+            "platform": "web",
+            "target": draw(st.one_of(URLS.map(lambda url: {"web_url": url}), UUIDS.map(_saved))),
+        }
+    return entry
+
+
+def _saved(name: str) -> dict[str, str]:
+    return {"environment": name}
+
+
+@st.composite
+def certyn(draw: DrawFn) -> Data:
+    by = st.one_of(
+        WORDS.map(lambda word: {"category_ids": [word]}),
+        lists(WORDS).map(lambda words: {"tags": words}),
+        NAMES.map(lambda text: {"options": {"instruction": text}}),
+    )
+    target = st.sampled_from([{}, {"target": {"environment": "staging"}}, {"platform": "web"}])
+    return {"vendor": "certyn", **draw(by), **draw(target)}
+
+
+VENDORS: tuple[Callable[[], SearchStrategy[Data]], ...] = (doksi, docketqa, testerarmy, certyn)
+
+
+# --- a manifest -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def entries(draw: DrawFn, number: int) -> Data:
+    entry: Data = {"id": f"e{number}", **draw(draw(st.sampled_from(VENDORS))()), **draw(POLICIES)}
+    if "category_ids" in entry or "tags" in entry:
+        entry |= draw(some({"estimate": st.integers(1, 50)}))
+    if draw(st.integers(0, 3)) == 0:
+        axes = draw(st.dictionaries(WORDS.map(lambda word: f"a_{word}"), lists(AXIS), min_size=1, max_size=2))
+        entry["axes"] = axes
+        if draw(st.booleans()):
+            entry |= _excluding(axes)
+        entry["name"] = "{{ matrix." + next(iter(axes)) + " }}!"
+    if draw(st.integers(0, 3)) == 0:
+        entry["variants"] = draw(st.dictionaries(WORDS, st.one_of(st.none(), POLICIES), min_size=1, max_size=3))
+    return entry
+
+
+AXIS = st.one_of(WORDS, st.integers(-5, 99), st.booleans())
+
+
+def _excluding(axes: dict[str, list[object]]) -> Data:
+    """Leaves out the first point of the axes, where another one is left."""
+    if all(len(values) == 1 for values in axes.values()):
+        return {}
+    return {"exclude": [{name: values[0] for name, values in axes.items()}]}
+
+
+SETTINGS = some(
+    {
+        "poll": some({"every": st.sampled_from(["5s", "10s"]), "max": st.sampled_from(["30s", "1m"])}),
+        "rate": some(dict.fromkeys(("reads", "creates", "all"), st.sampled_from(["60/min", "2/s", "100/h"]))),
+        "max_in_flight": st.integers(1, 20),
+    }
+)
+
+
+@st.composite
+def manifests(draw: DrawFn) -> Data:
+    """A manifest that is valid, as plain data."""
+    matrix = [draw(entries(number)) for number in range(draw(st.integers(1, 4)))]
+    settings = draw(
+        st.fixed_dictionaries({"certyn": SETTINGS}, optional=dict.fromkeys(("doksi", "docketqa"), SETTINGS))
+    )
+    certyn_settings = {**settings["certyn"], "project": "shop"}
+    found: Data = {
+        "version": 1,
+        "name": draw(NAMES),
+        "env": {"STAGING_URL": {"format": "uri"}, "LOCALE": {"default": "en", "enum": ["en", "de"]}},
+        "vars": {"patience": "5m", "host": "example.com", "test": "t-{{ env.LOCALE }}"},
+        "vendors": {**settings, "certyn": certyn_settings},
+        "matrix": matrix,
+        **draw(
+            some(
+                {
+                    "defaults": some({"timeout": DURATIONS, "labels": lists(WORDS), "allow_failure": st.booleans()}),
+                    "gate": some({"min_tests": st.integers(0, 5), "on_skipped": st.sampled_from(["pass", "fail"])}),
+                    "x-notes": st.recursive(st.one_of(st.none(), NAMES, st.integers()), lists),
+                }
+            )
+        ),
+    }
+    if draw(st.booleans()):
+        found["profiles"] = {"nightly": draw(some({"vars": st.just({"host": "n.example"}), "defaults": POLICIES}))}
+    return found
+
+
+@st.composite
+def texts(draw: DrawFn) -> str:
+    """A valid manifest as somebody could have written it: JSON, flow style or block style."""
+    data = draw(manifests())
+    match draw(st.integers(0, 2)):
+        case 0:
+            return json.dumps(data, ensure_ascii=False, indent=draw(st.sampled_from([None, 2])))
+        case 1:
+            return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=10**6, allow_unicode=True)
+        case _:
+            return yaml.safe_dump(data, sort_keys=draw(st.booleans()), width=10**6, allow_unicode=draw(st.booleans()))
