@@ -119,12 +119,12 @@ def _saved(name: str) -> dict[str, str]:
 
 @st.composite
 def certyn(draw: DrawFn) -> Data:
-    by = st.one_of(
+    by: SearchStrategy[Data] = st.one_of(
         WORDS.map(lambda word: {"category_ids": [word]}),
         lists(WORDS).map(lambda words: {"tags": words}),
         NAMES.map(lambda text: {"options": {"instruction": text}}),
     )
-    target = st.sampled_from([{}, {"target": {"environment": "staging"}}, {"platform": "web"}])
+    target: SearchStrategy[Data] = st.sampled_from([{}, {"target": {"environment": "staging"}}, {"platform": "web"}])
     return {"vendor": "certyn", **draw(by), **draw(target)}
 
 
