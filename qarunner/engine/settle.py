@@ -207,7 +207,9 @@ class Settler:
             now=wall,
             best_effort=task.best_effort,
         )
-        if self.stopping and not (isinstance(meaning, Finished) or (task.last and isinstance(meaning, More))):
+        if self.stopping and not (
+            isinstance(meaning, Finished) or (task.last and isinstance(meaning, (More, Running)))
+        ):
             return
         match meaning:
             case Running():
@@ -231,7 +233,7 @@ class Settler:
     def _still_running(self, task: Task, status: Running) -> None:
         run = task.run
         assert run is not None  # noqa: S101  a read has a run
-        if (status.note, status.done, status.total) != (run.note, run.done, run.total):
+        if run.over or (status.note, status.done, status.total) != (run.note, run.done, run.total):
             self._record(
                 ev.Polled(
                     at=self._clock.wall(),
@@ -242,6 +244,8 @@ class Settler:
                     total=status.total,
                 )
             )
+        if self.stopping:
+            return
         task.polls += 1
         task.known_at = task.asked_at
         task.trouble = Trouble()

@@ -282,6 +282,7 @@ def _reattempted(run: Run, event: ev.Reattempted) -> None:
 def _polled(remote: RunState, event: ev.Polled) -> None:
     remote.note = remote.word = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
+    remote.over = False  # whatever the answer to its cancel said: its status is the later word
 
 
 def _stopped(remote: RunState, event: ev.RunCancelled) -> None:

@@ -191,3 +191,11 @@ def test_the_journal_of_a_cancel_tells_the_same() -> None:
     again = fold(story.run.plan, [ev.from_line(ev.to_line(event)) for event in story.events])
     assert again == story.run
     assert all(json.loads(ev.to_line(e))["over"] for e in story.events if isinstance(e, ev.RunCancelled))
+
+
+def test_a_run_that_says_that_it_runs_is_not_over_whatever_its_cancel_said() -> None:
+    over = Reply(status=409, text="over")
+    camp = Camp(RUNNING, lambda _vendor, request, _n: over if request.path.endswith("z/cancel") else None)
+    story = interrupted(Alone("keyed", keyed=True), camp)
+    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1z"]
+    assert "a" not in story.run.closed
