@@ -57,7 +57,10 @@ class Fictional(Vendor):
             key_env=f"{name.upper()}_API_KEY",
             auth=("Authorization", "Bearer {key}"),
             capabilities=Capabilities(
-                targets={None: frozenset()}, target_required=False, selections=frozenset({SelectionKind.TEST_IDS})
+                targets={None: frozenset()},
+                target_required=False,
+                selections=frozenset({SelectionKind.TEST_IDS}),
+                cancel=keyed,
             ),
             pacing=Pacing(every_s=10, max_s=30),
             idempotency_header="Idempotency-Key" if keyed else None,

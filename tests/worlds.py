@@ -104,13 +104,14 @@ class Story:
         jitter: float = 0.5,
         habits: Habits | None = None,
         latency: float = 0.05,
+        fail_fast: bool = False,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.pool = VirtualPool(self.clock, world, latency=latency)
         self.events: list[ev.Event] = list(before)
         self.run: Run = fold(plan, self.events)
         if not self.events:
-            self.record(started(self.clock.wall(), plan))
+            self.record(started(self.clock.wall(), plan, fail_fast=fail_fast))
         if resumed:
             self.record(ev.Resumed(at=self.clock.wall()))
         self.engine = Engine(
@@ -136,7 +137,7 @@ class Story:
         return [sent for sent in self.pool.sent if sent[2].method == "POST" and not sent[2].path.endswith("/cancel")]
 
 
-def started(at: float, plan: Plan) -> ev.RunStarted:
+def started(at: float, plan: Plan, *, fail_fast: bool = False) -> ev.RunStarted:
     return ev.RunStarted(
         at=at,
         version=ev.VERSION,
@@ -144,4 +145,5 @@ def started(at: float, plan: Plan) -> ev.RunStarted:
         digest=plan.digest,
         tool="test",
         endpoints=dict.fromkeys(plan.vendors, ""),
+        fail_fast=fail_fast,
     )

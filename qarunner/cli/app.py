@@ -6,18 +6,15 @@ import errno
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
 from qarunner import __version__
 from qarunner.cli import options as opt
-from qarunner.errors import ExitCode, Unwritten, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from qarunner.cli.console import Console
+from qarunner.cli import run_commands
+from qarunner.cli.guard import failed, guarded
+from qarunner.errors import ExitCode, UserError
 
 app = typer.Typer(
     name="qarunner",
@@ -88,7 +85,7 @@ def plan(
     given = planning.given(
         file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
     )
-    return _guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
+    return guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
 
 
 @app.command()
@@ -111,7 +108,7 @@ def diff(
     order = diffing.Order(
         base=base, file=file, profile=profile, select=tuple(select or ()), form=form, exit_code=exit_code, out=out
     )
-    return _guarded(console, lambda: diffing.diff(console, os.environ, order))
+    return guarded(console, lambda: diffing.diff(console, os.environ, order))
 
 
 @app.command()
@@ -126,6 +123,8 @@ def apply(
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     max_tests: opt.MaxTests = None,
+    fail_fast: opt.FailFast = False,
+    detach: opt.Detach = False,
     on_interrupt: opt.OnInterrupt = "cancel",
     run_id: opt.NewRunId = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
@@ -151,10 +150,12 @@ def apply(
         on_interrupt=on_interrupt,
         run_id=run_id,
         runs_dir=runs_dir,
+        fail_fast=fail_fast,
+        detach=detach,
         rehearse=rehearse,
         scenario=scenario,
     )
-    return _guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
+    return guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
 
 
 @app.command()
@@ -174,7 +175,7 @@ def resume(
     verbose: opt.Verbose = False,
     no_color: opt.NoColor = False,
 ) -> int:
-    """Go on with an interrupted apply, from its folder. No entry is started twice."""
+    """Go on with an interrupted or detached apply, from its folder. No entry is started twice."""
     from qarunner.cli import applying
     from qarunner.cli.console import open_console
 
@@ -187,7 +188,7 @@ def resume(
         run_id=run,
         runs_dir=runs_dir,
     )
-    return _guarded(
+    return guarded(
         console,
         lambda: applying.resume(
             console,
@@ -227,7 +228,7 @@ def explain(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
-    return _guarded(console, lambda: explaining.explain_code(console, word))
+    return guarded(console, lambda: explaining.explain_code(console, word))
 
 
 @app.command()
@@ -261,22 +262,7 @@ def emulator(context: typer.Context) -> int:
     return run_emulator(context.args)
 
 
-def _guarded(console: Console, body: Callable[[], int], *, concludes: bool = False) -> int:
-    """Errors of a command that has a console of its own are shown through it, with a last line where it `concludes`."""
-    try:
-        return int(body())
-    except UserError as error:
-        return _failed(console, error, concludes=concludes)
-
-
-def _failed(console: Console, error: UserError, *, concludes: bool) -> int:
-    try:
-        console.failure(error)
-    except Unwritten as also:  # of stdout; what stands on stderr is all there is
-        console.warn(f"qarunner: error: {also.message}")
-    if concludes:
-        console.stopped(error)
-    return int(error.code)
+run_commands.register(app)
 
 
 def main() -> None:
@@ -293,7 +279,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
     except UserError as error:
         from qarunner.cli.console import open_console
 
-        return _failed(open_console(os.environ), error, concludes=_concludes(arguments))
+        return failed(open_console(os.environ), error, concludes=_concludes(arguments))
     except SystemExit as error:  # argparse's own end
         return _written(error.code if isinstance(error.code, int) else int(ExitCode.OK))
     except KeyboardInterrupt:
@@ -331,7 +317,7 @@ def _unwritten(error: OSError) -> int:
 
 
 def _concludes(arguments: list[str]) -> bool:
-    return arguments[:1] in (["apply"], ["resume"])
+    return arguments[:1] in (["apply"], ["resume"], ["cancel"])
 
 
 def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:

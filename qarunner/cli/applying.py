@@ -13,9 +13,11 @@ from qarunner.cli import inputs, reporting
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.planning import not_planned, prepared, summary, tell
 from qarunner.diagnostics import choose
+from qarunner.engine import events as ev
 from qarunner.engine.journal import PLAN, newest, read
 from qarunner.engine.loop import Options
-from qarunner.engine.state import Phase, fold
+from qarunner.engine.remaining import to_resume
+from qarunner.engine.state import Phase, advance, fold
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.permissions import Permissions, refusal
 from qarunner.plan.model import Plan, as_rehearsal, from_json
@@ -44,6 +46,8 @@ class Order:
     runs_dir: Path = DEFAULT_RUNS
     rehearse: bool = False
     scenario: Path | None = None
+    fail_fast: bool = False
+    detach: bool = False
 
     def options(self) -> Options:
         if self.on_interrupt not in _ON_INTERRUPT:
@@ -53,6 +57,7 @@ class Order:
             poll_interval_s=inputs.duration("--poll-interval", self.poll_interval),
             timeout_s=inputs.duration("--timeout", self.timeout),
             detach_on_interrupt=self.on_interrupt == "detach",
+            detach=self.detach,
         )
 
 
@@ -64,6 +69,8 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     run_id = _checked_id(order.run_id) if order.run_id else new_run_id(time.time())
     if order.scenario is not None and not order.rehearse:
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
+    if order.detach and order.rehearse:
+        raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
     found, environ = prepared(environ, given)
     tell(console, found)
     plan = found.plan
@@ -79,6 +86,9 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             reports=(*reporting.planned(plan), *reports),
             options=options,
             rehearsal=order.rehearse,
+            fail_fast=order.fail_fast,
+            env_files=given.env_file,
+            allow=given.allow_secret,
         )
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets)
@@ -107,27 +117,47 @@ def resume(
     drop: tuple[str, ...],
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    from qarunner.cli.session import Settings, connect, go_on  # noqa: PLC0415
+    from qarunner.cli.session import Settings, adapters, connect, go_on  # noqa: PLC0415
 
     options, reports = order.options(), reporting.wanted(order.reports)
     environ = inputs.with_env_files(environ, env_files)
-    folder = find_run(order.runs_dir, order.run_id)
+    folder, plan, events = find_real(order.runs_dir, order.run_id)
+    run = fold(plan, events)
+    decisions = _decisions(run, resubmit, drop)
+    advance(run, ev.Resumed(at=run.last_at))
+    vendors = to_resume(run, adapters(plan)) | {run.jobs[job].job.vendor for job, again in decisions if again}
+    settings = Settings(
+        environ=environ,
+        runs_dir=order.runs_dir,
+        reports=(*reporting.planned(plan), *reports),
+        options=options,
+        env_files=env_files,
+        allow=allow,
+    )
+    transport = None
+    if vendors:
+        note_moved(console, {name: url for name, url in run.endpoints.items() if name in vendors}, environ)
+        secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
+        transport = connect(plan, environ, secrets, only=vendors)
+    console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
+    return go_on(folder, plan, transport, settings, console, lambda _: decisions)
+
+
+def find_real(runs_dir: Path, run_id: str | None) -> tuple[Path, Plan, list[ev.Event]]:
+    """A run of real vendors. UserError for a rehearsal, of which nothing is left to talk to."""
+    folder = find_run(runs_dir, run_id)
     plan = read_plan(folder)
-    run = fold(plan, read(folder)[0])
-    if plan.rehearsal or run.rehearsal:
+    events = read(folder)[0]
+    if plan.rehearsal or (events and isinstance(events[0], ev.RunStarted) and events[0].rehearsal):
         raise UserError(
             f"run {folder.name} was a rehearsal: its emulated vendors are gone", hint="qarunner apply --rehearse again"
         )
-    for name, url in run.endpoints.items():
+    return folder, plan, events
+
+
+def note_moved(console: Console, urls: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    for name, url in urls.items():
         _note_moved(console, name, url, environ)
-    decisions = _decisions(run, resubmit, drop)
-    settings = Settings(
-        environ=environ, runs_dir=order.runs_dir, reports=(*reporting.planned(plan), *reports), options=options
-    )
-    secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
-    transport = connect(plan, environ, secrets)
-    console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
-    return go_on(folder, plan, transport, settings, console, lambda _: decisions)
 
 
 def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str]) -> None:
@@ -158,6 +188,8 @@ def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) ->
 
 def _decisions(run: Run, resubmit: tuple[str, ...], drop: tuple[str, ...]) -> list[tuple[str, bool]]:
     """What a person decided of each uncertain job. UserError for one that is decided both ways."""
+    if resubmit and run.ended is not None and run.ended.reason is ev.Reason.CANCELLED:
+        raise UserError("--resubmit: the run was cancelled", hint="qarunner apply starts another one")
     again, left = (_uncertain(run, words, option) for words, option in ((resubmit, "--resubmit"), (drop, "--drop")))
     for job in again:
         if job in left:

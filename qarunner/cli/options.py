@@ -70,6 +70,12 @@ Timeout: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--timeout", metavar="DURATION", help="For all of it, such as 45m."),
 ]
+FailFast: TypeAlias = Annotated[
+    bool, typer.Option("--fail-fast", help="After the first failure that gates, begin nothing and cancel what runs.")
+]
+Detach: TypeAlias = Annotated[
+    bool, typer.Option("--detach", help="Return when every run is started; `qarunner resume` waits for them.")
+]
 OnInterrupt: TypeAlias = Annotated[
     str, typer.Option("--on-interrupt", metavar="cancel|detach", help="What a signal does to runs at the vendors.")
 ]

@@ -250,7 +250,7 @@ class Table_:  # noqa: N801  `Table` is rich's
         if outcome is not None:
             sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
             return sign, colour, str(outcome.verdict).replace("_", " "), seconds
-        return "·", "cyan", self._uploading(state) or _state(state), seconds
+        return "·", "cyan", self._uploading(state) or state_words(state), seconds
 
     def _uploading(self, state: JobState) -> str | None:
         """How far the build is that a job waits for."""
@@ -262,7 +262,7 @@ class Table_:  # noqa: N801  `Table` is rich's
         return None
 
 
-def _state(state: JobState) -> str:
+def state_words(state: JobState) -> str:
     if state.phase is not Phase.RUNNING:
         return f"{state.phase}: {state.message}" if state.message else str(state.phase)
     remote = next(iter(list(state.runs.values())), None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.cli.console import escaped, inert
+from qarunner.cli.follow import Follow
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
+from qarunner.engine.gate import so_far
+from qarunner.engine.state import Phase
 from qarunner.report.summary import words
 from qarunner.secret import mask
 from qarunner.vendors.api import GOOD
@@ -15,14 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.cli.console import Console
+    from qarunner.engine.state import Run
+    from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, Summary
 
 ANNOTATIONS = 10
 """GitHub shows no more than ten a step."""
 
 
-def show(console: Console, summary: Summary, folder: Path) -> None:
-    """The result on stdout; only what failed where the user wants it quiet."""
+def show(console: Console, summary: Summary, folder: Path, follow: Follow | None = None) -> None:
+    """The result on stdout; only what failed where the user wants it quiet. `follow` knows how to go on."""
     if console.output == "json":
         from qarunner.report import jsondoc  # noqa: PLC0415
 
@@ -31,15 +37,15 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
         for line in annotate(summary):
             console.result(line)
     if console.output != "json":
-        for line in _text(console, summary, folder):
+        for line in _text(console, summary, folder, follow or Follow(run_id=folder.name, runs_dir=folder.parent)):
             console.result(mask(line))
 
 
-def _text(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
+def _text(console: Console, summary: Summary, folder: Path, follow: Follow) -> Iterator[str]:
     if not console.quiet:
         yield from _table(console, summary.entries)
     yield from _failures(console, summary)
-    yield from _left(console, summary, folder)
+    yield from left(console, summary, follow)
     if not console.quiet:
         yield f"report: {(folder / 'report.json').as_posix()}"
     if summary.rehearsal:
@@ -100,7 +106,7 @@ def _failures(console: Console, summary: Summary) -> Iterator[str]:
             yield f"  {inert(row.url)}"
 
 
-def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
+def left(console: Console, summary: Summary, follow: Follow) -> Iterator[str]:
     """What goes on without us, and what a person has to decide."""
     for run in summary.running:
         yield ""
@@ -108,15 +114,14 @@ def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
         yield console.style("still running", "yellow", "bold") + f" at {run.vendor}: run {inert(run.id)} of {entries}"
         if run.url:
             yield f"  {inert(run.url)}"
-    name = folder.name
-    for left in summary.left:
+    for found in summary.left:
         yield ""
-        number = left.details.get("id")
-        what = left.what + (f" (id {number})" if number else "")
-        how = "left" if left.certain else "may be left"
-        yield console.style(how, "yellow", "bold") + f" at {left.vendor}: {inert(what)}: {inert(left.why)}"
-        again = f"qarunner resume {name} tries again to remove it; or " if left.removable else ""
-        yield f"  {again}{inert(left.todo)}"
+        number = found.details.get("id")
+        what = found.what + (f" (id {number})" if number else "")
+        how = "left" if found.certain else "may be left"
+        yield console.style(how, "yellow", "bold") + f" at {found.vendor}: {inert(what)}: {inert(found.why)}"
+        again = f"{follow.resume()} tries again to remove it; or " if found.removable else ""
+        yield f"  {again}{inert(found.todo)}"
     for job, message in summary.uncertain.items():
         yield ""
         yield (
@@ -124,13 +129,42 @@ def _left(console: Console, summary: Summary, folder: Path) -> Iterator[str]:
             + f": {job} may or may not have started a run: {inert(message)}"
         )
         if job in summary.repeatable:
-            yield f"  qarunner resume {name} asks again with the same idempotency key: nothing is paid twice"
+            yield f"  {follow.resume()} asks again with the same idempotency key: nothing is paid twice"
             continue
-        yield f"  look at the vendor, then: qarunner resume {name} --resubmit {job}   (there is none: start it)"
-        yield f"                        or: qarunner resume {name} --drop {job}   (there is one: leave it)"
+        yield f"  look at the vendor, then: {follow.resume('--resubmit', job)}   (there is none: start it)"
+        yield f"                        or: {follow.resume('--drop', job)}   (there is one: leave it)"
     if summary.unfinished:
         yield ""
-        yield f"to go on: qarunner resume {name}"
+        yield f"to go on: {follow.resume()}"
+
+
+def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) -> ExitCode:
+    """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
+    code = so_far(run)
+    if console.output == "json":
+        from qarunner.report import jsondoc  # noqa: PLC0415
+
+        console.result(jsondoc.render(summary).rstrip())
+    else:
+        closed = [row for row in summary.entries if row.entry.id in run.closed]
+        for line in (*_failures(console, replace(summary, entries=tuple(closed))), *left(console, summary, follow)):
+            console.result(mask(line))
+    waiting = [state for state in run.jobs.values() if state.phase is Phase.WAITING and run.open_entries(state)]
+    parts = [f"{counted(len(summary.running), 'run')} {'goes' if len(summary.running) == 1 else 'go'} on"]
+    if waiting:
+        number = sum(len(run.open_entries(state)) for state in waiting)
+        waits = "entry waits for what it needs" if number == 1 else "entries wait for what they need"
+        parts.append(f"{number} {waits}, and the resume begins {'it' if number == 1 else 'them'}")
+    bad = [row for row in summary.entries if row.entry.id in run.closed and row.verdict not in GOOD]
+    parts += [f"{counted(len(bad), 'entry', 'entries')} could not be started"] if bad else []
+    console.conclude(
+        f"qarunner: exit {int(code)}: detached, which is no verdict: {'; '.join(parts)}; to wait: {follow.resume()}"
+    )
+    return code
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def annotate(summary: Summary) -> Iterator[str]:

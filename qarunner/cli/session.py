@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.cli import reporting
+from qarunner.cli.cancelling import cancelled
+from qarunner.cli.follow import Follow
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine import events as ev
@@ -32,13 +34,15 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from types import FrameType
 
     from qarunner.cli.console import Console
     from qarunner.cli.progress import Progress
+    from qarunner.engine.machine import Answer
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
+    from qarunner.vendors.api import Vendor
 
 WORKERS = 12
 
@@ -52,6 +56,13 @@ class Settings:
     reports: tuple[reporting.Wanted, ...] = ()
     options: Options = field(default_factory=Options)
     rehearsal: bool = False
+    fail_fast: bool = False
+    env_files: tuple[Path, ...] = ()
+    allow: tuple[str, ...] = ()
+
+    def follow(self, run_id: str) -> Follow:
+        """The commands that go on with a run."""
+        return Follow(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
 
 
 class Unrecorded(UserError):  # noqa: N818  a state, not a fault: exit 8
@@ -60,9 +71,18 @@ class Unrecorded(UserError):  # noqa: N818  a state, not a fault: exit 8
     code = ExitCode.NO_VERDICT
 
 
-def connect(plan: Plan, environ: Mapping[str, str], values: Mapping[str, str]) -> Transport:
-    """The way to the plan's vendors. UserError names every credential that is missing, before anything is sent."""
-    infos = {name: registry.get(name).info for name in plan.vendors}
+def adapters(plan: Plan) -> dict[str, Vendor]:
+    return {name: registry.get(name) for name in plan.vendors}
+
+
+def connect(
+    plan: Plan, environ: Mapping[str, str], values: Mapping[str, str], *, only: Container[str] | None = None
+) -> Transport:
+    """The way to the plan's vendors, or to some of them.
+
+    UserError names every credential that is missing, before anything is sent.
+    """
+    infos = {name: vendor.info for name, vendor in adapters(plan).items() if only is None or name in only}
     missing = []
     endpoints = {}
     for name, info in infos.items():
@@ -109,6 +129,7 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
                 tool=__version__,
                 endpoints=transport.base_urls,
                 rehearsal=settings.rehearsal,
+                fail_fast=settings.fail_fast,
             )
         )
         return session.finish()
@@ -117,18 +138,21 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
 def go_on(
     folder: Path,
     plan: Plan,
-    transport: Transport,
+    transport: Transport | None,
     settings: Settings,
     console: Console,
     decisions: Callable[[Run], list[tuple[str, bool]]],
 ) -> ExitCode:
-    """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs."""
+    """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs.
+
+    Without a transport nothing is left to do but to report.
+    """
     journal, events = Journal.reopen(folder)
     with journal:
         run = fold(plan, events)
         session = _Session(run, journal, transport, settings, console)
         now = session.clock.wall()
-        if not events:
+        if not events and transport is not None:
             # Killed before its first line: nothing was sent, so the run begins now.
             session.record(
                 ev.RunStarted(
@@ -146,16 +170,26 @@ def go_on(
         return session.finish()
 
 
+def end(folder: Path, plan: Plan, transport: Transport | None, settings: Settings, console: Console) -> ExitCode:
+    """Cancels a run from its folder."""
+    journal, events = Journal.reopen(folder)
+    with journal:
+        return _Session(fold(plan, events), journal, transport, settings, console).cancel()
+
+
 class _Session:
     """One process at work on one run."""
 
-    def __init__(self, run: Run, journal: Journal, transport: Transport, settings: Settings, console: Console) -> None:
+    def __init__(
+        self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, console: Console
+    ) -> None:
         self.clock = SystemClock()
         self._run = run
         self._journal = journal
         self._settings = settings
         self._console = console
         self._transport = transport
+        self._follow = settings.follow(journal.folder.name)
         self._progress: Progress | None = None
 
     def record(self, event: ev.Event) -> None:
@@ -178,18 +212,39 @@ class _Session:
 
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports. Unrecorded if the journal cannot be written any more."""
-        try:
-            self._drive()
+        with self._recorded():
+            if self._transport is not None:
+                self._drive(self._transport)
+            left = self._settings.options.detach and self._run.signal is None and self._run.ended is None
+            if left and not self._run.complete:
+                return self._detach()
             return self._report()
+
+    def cancel(self) -> ExitCode:
+        """Ends the run for good, as far as the vendors let it be ended."""
+        with self._recorded():
+            before = self._run.cancelled_runs()
+            if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
+                self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED))
+            refused = self._drive(self._transport) if self._transport is not None else {}
+            summary = self._finished(())
+            stopped = self._run.cancelled_runs() - before
+            return cancelled(self._console, self._run, summary, stopped=stopped, refused=refused)
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        try:
+            yield
         except RunFolderError as error:
-            hint = f"make room, then go on: qarunner resume {self._journal.folder.name}"
+            hint = f"make room, then go on: {self._follow.resume()}"
             raise Unrecorded(error.message, hint=hint) from error
 
-    def _drive(self) -> None:
-        pool = Workers(self._transport, WORKERS)
+    def _drive(self, transport: Transport) -> Mapping[str, Answer]:
+        """Returns the answers to cancels that were refused."""
+        pool = Workers(transport, WORKERS)
         engine = Engine(
             run=self._run,
-            vendors={name: registry.get(name) for name in self._run.plan.vendors},
+            vendors=adapters(self._run.plan),
             record=self.record,
             pool=pool,
             clock=self.clock,
@@ -197,31 +252,49 @@ class _Session:
             jitter=random.random,
         )
         self._progress = open_progress(self._console, self._run, self.clock.wall)
-        self._transport.watch = self._progress.uploading
+        transport.watch = self._progress.uploading
         try:
-            with _signals(engine.interrupt, self._run.run_id):
+            with _signals(engine.interrupt, self._follow.resume()):
                 engine.drive()
         finally:
             self._progress.close()
             self._progress = None
             pool.close()
+        return engine.uncancelled
+
+    def _detach(self) -> ExitCode:
+        """Leaves the runs to a resume; no report is written, since there is no verdict yet."""
+        from qarunner.cli.result import show_detached  # noqa: PLC0415
+
+        self.record(ev.Detached(at=self.clock.wall()))
+        if self._settings.reports:
+            self._console.warn("qarunner: note: there is nothing to report yet; the resume reports")
+        return show_detached(self._console, self._run, summarise(self._run), self._follow)
 
     def _report(self) -> ExitCode:
+        unwritten: list[str] = []
+        summary = self._finished(self._settings.reports, unwritten)
+        return concluded(self._console, summary, unwritten=len(unwritten))
+
+    def _finished(self, reports: Iterable[reporting.Wanted], unwritten: list[str] | None = None) -> Summary:
+        """Writes the last line and the reports, and shows the result. `unwritten` gets what went wrong."""
         from qarunner.cli.result import show  # noqa: PLC0415
 
         summary = summarise(self._run)
         self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
-        problems = reporting.write(summary, (own, *self._settings.reports))
+        problems = reporting.write(summary, (own, *reports))
         if (problem := reporting.add_step_summary(self._settings.environ, summary)) is not None:
             self._console.warn(f"qarunner: warning: {problem}")
         try:
-            show(self._console, summary, self._journal.folder)
+            show(self._console, summary, self._journal.folder, self._follow)
         except Unwritten as error:
             self._console.warn(f"qarunner: error: {error.message}")
         for problem in problems:
             self._console.warn(f"qarunner: error: {problem}")
-        return concluded(self._console, summary, unwritten=len(problems))
+        if unwritten is not None:
+            unwritten += problems
+        return summary
 
 
 def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode:
@@ -243,7 +316,7 @@ def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode
 
 
 @contextlib.contextmanager
-def _signals(interrupt: Callable[[int], None], run_id: str) -> Iterator[None]:
+def _signals(interrupt: Callable[[int], None], resume: str) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the engine to stop; the second leaves at once."""
     seen: list[int] = []
 
@@ -251,7 +324,7 @@ def _signals(interrupt: Callable[[int], None], run_id: str) -> Iterator[None]:
         if seen:
             # Not through a stream: a handler may have interrupted just that.
             code = 128 + number
-            text = f"qarunner: exit {code}: interrupted twice; what runs on: qarunner resume {run_id}\n"
+            text = f"qarunner: exit {code}: interrupted twice; what runs on: {resume}\n"
             with contextlib.suppress(OSError):
                 os.write(1, text.encode())
             os._exit(code)

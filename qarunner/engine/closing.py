@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Call
 
 CANCEL_TRIES = 3
+_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 OVER = frozenset({404, 409, 410})
 """Answers to a cancel that say that there is nothing to cancel: asking again would not change it."""
 
@@ -36,7 +37,8 @@ class Closer:
 
     `look` asks for what a run that is over says. `expired` are the entries whose time is up; `closing`: the time of the
     whole apply is; `stopping`: an interruption leaves open what only a new attempt could close. `news` are entries that
-    were closed, for whoever waits for them.
+    were closed, for whoever waits for them. `ended` is why everything ends; `failure` the entry that --fail-fast waits
+    for, and `refused` are answers to cancels that were none.
     """
 
     def __init__(
@@ -60,7 +62,20 @@ class Closer:
         self.closing = False
         self._cancels: Counter[str] = Counter()
         self.stopping = False
+        self.ended: str | None = None
+        self.failure: str | None = next(filter(self._fails, run.closed), None)
+        self.refused: dict[str, Answer] = {}
         self.news: deque[str] = deque()
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing begins any more, not even a new attempt."""
+        return self.closing or self.ended is not None
+
+    def _fails(self, entry: str) -> bool:
+        """Whether an entry's end is one that --fail-fast waits for."""
+        policy = self._run.job_of[entry].entries[entry].policy
+        return self._run.fail_fast and policy.gating and self._run.closed[entry].verdict in _FAILURES
 
     def _lane(self, state: JobState) -> Lane:
         return self._lanes[state.job.vendor]
@@ -73,7 +88,7 @@ class Closer:
         tried_again: dict[tuple[ev.Why, ...], list[Entry]] = {}
         for entry in self._run.open_entries(state):
             outcome = self._final(state, entry)
-            found = attempts.again(self._run, state, entry) if outcome is not None and not self.closing else None
+            found = attempts.again(self._run, state, entry) if outcome is not None and not self.final else None
             if found is not None:
                 wanted, why = found
                 tried_again.setdefault(why, []).append(wanted)
@@ -124,6 +139,10 @@ class Closer:
         self._record(ev.RunGivenUp(at=self._clock.wall(), job=job, run=name, outcome=outcome))
         self.close_job(state)
 
+    def leave(self, state: JobState, run: RunState, why: str) -> None:
+        """Stops asking for a run that goes on although everything was to end."""
+        self.give_up(state, run, Outcome(verdict=Verdict.CANCELLED, message=f"{self.ended}; {why}"))
+
     def close_entries(self, state: JobState, outcome: Outcome) -> None:
         """Ends all of a job's entries at once, for a reason that is the job's."""
         for entry in self._run.open_entries(state):
@@ -134,6 +153,8 @@ class Closer:
         outcome = attempts.combine([*attempts.earlier(self._run, entry), outcome])
         self._record(ev.EntryClosed(at=self._clock.wall(), entry=entry, outcome=outcome))
         self.news.append(entry)
+        if self.failure is None and self._fails(entry):
+            self.failure = entry
 
     def time_is_up(self, task: Task, now: float) -> bool:
         """Closes the entries whose time is up; true if the run is not asked again."""
@@ -200,6 +221,8 @@ class Closer:
         self._cancels[state.job.id] -= 1
         if task.run is not None:
             message = None if done or over else self._words(state, answer)
+            if message is not None:
+                self.refused[task.run.remote.id] = answer
             self._stopped(state, task.run, message=message, over=over)
         else:
             live = [run for run in state.runs.values() if run.live]
@@ -224,4 +247,14 @@ class Closer:
         if not any(run.followed for run in state.runs.values()):
             self.close_job(state)
         elif not self.cancelling(state):
+            self._leave_refused(state)
             self._job_over(state)
+
+    def _leave_refused(self, state: JobState) -> None:
+        """When everything is to end: a vendor that will not cancel a run, or has no call for it, is not asked again."""
+        if self.ended is None or self.stopping:
+            return
+        for run in [run for run in state.runs.values() if run.followed and not run.over]:
+            answer = self.refused.get(run.remote.id)
+            words = "it cannot be cancelled" if answer is None else f"it could not be: {self._words(state, answer)}"
+            self.leave(state, run, f"{words}; it runs on")

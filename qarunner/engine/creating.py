@@ -97,7 +97,8 @@ class Creator:
         task.trouble.add(again, now)
         task.maybe = task.maybe or again.maybe
         cause = task.trouble.exhausted(again, now, established=lane.established)
-        if cause is not None or self._closer.stopping or self._closer.closing:
+        unwanted = self._closer.ended is not None and not task.maybe
+        if cause is not None or unwanted or self._closer.stopping or self._closer.closing:
             self._end_create(task, again.message, Cause.UNAVAILABLE)
             return
         longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S

@@ -31,6 +31,7 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     tool: str
     endpoints: Mapping[str, str]
     rehearsal: bool = False
+    fail_fast: bool = False
 
 
 class Resumed(_Event, frozen=True, kw_only=True):
@@ -207,6 +208,24 @@ class Decided(_Event, frozen=True, kw_only=True):
     resubmit: bool
 
 
+class Reason(StrEnum):
+    """Why a run ended before its own end."""
+
+    FAIL_FAST = "fail_fast"
+    CANCELLED = "cancelled"
+
+
+class Ended(_Event, frozen=True, kw_only=True):
+    """From here on nothing begins, and what runs is cancelled: since `entry` failed, or at a person's word."""
+
+    reason: Reason
+    entry: str | None = None
+
+
+class Detached(_Event, frozen=True, kw_only=True):
+    """Every create is on disk, and nobody waits for the runs: a resume does."""
+
+
 class Interrupted(_Event, frozen=True, kw_only=True):
     """A signal ended the apply before its runs were over."""
 
@@ -241,6 +260,8 @@ Event: TypeAlias = (
     | EntryClosed
     | Reattempted
     | Decided
+    | Ended
+    | Detached
     | Interrupted
     | RunFinished
 )
@@ -263,6 +284,8 @@ DURABLE = (
     EntryClosed,
     Reattempted,
     Decided,
+    Ended,
+    Detached,
     Interrupted,
     RunFinished,
 )

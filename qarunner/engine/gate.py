@@ -66,6 +66,16 @@ def decide(run: Run) -> Decision:
     return Decision(exit_code=next((code for code in PRECEDENCE if code in codes), ExitCode.OK), finished=finished)
 
 
+def so_far(run: Run) -> ExitCode:
+    """What has gone wrong with the entries that are closed, of a run that others wait for."""
+    codes: set[ExitCode] = set()
+    for entry in run.plan.entries:
+        if entry.policy.gating and entry.id in run.closed:
+            outcome = run.closed[entry.id]
+            codes.update(_codes(outcome, tally(outcome, expected_tests(entry))))
+    return next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
+
+
 def _fails_as_skipped(on_skipped: OnSkipped | None, outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
     """Whether something skipped is red. What we skipped ourselves is, unless the manifest says otherwise."""
     if on_skipped is None:
@@ -91,8 +101,12 @@ def outcome_of(run: Run, entry: Entry) -> Outcome:
     if closed is not None:
         return closed
     state = run.job_of[entry.id]
-    message = f"not over when the apply stopped ({state.phase})"
-    return combine([*earlier(run, entry.id), Outcome(verdict=Verdict.CANCELLED, message=message)])
+    if run.detached:
+        open_one = Outcome(verdict=Verdict.UNKNOWN, message=f"not over yet ({state.phase}): the apply was detached")
+    else:
+        message = f"not over when the apply stopped ({state.phase})"
+        open_one = Outcome(verdict=Verdict.CANCELLED, message=message)
+    return combine([*earlier(run, entry.id), open_one])
 
 
 def expected_tests(entry: Entry) -> int:

@@ -205,3 +205,16 @@ def newest(runs: Path) -> Path | None:
     except OSError:
         return None
     return max(folders, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name), default=None)
+
+
+def folders(runs: Path) -> list[Path]:
+    """Every folder that may hold a run, in no order."""
+    try:
+        return [folder for folder in runs.iterdir() if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
+    except OSError:
+        return []
+
+
+def is_driven(folder: Path) -> bool:
+    """Whether a process is at work on a run."""
+    return Lock.is_held(folder / LOCK)

@@ -32,6 +32,21 @@ class Lock:
             raise
         return cls(fd)
 
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether a process has the lock. Looks without taking it for itself; a file that is not there has none."""
+        try:
+            fd = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            _look(fd)
+        except OSError as error:
+            return error.errno in _TAKEN
+        finally:
+            os.close(fd)
+        return False
+
     def release(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
@@ -44,8 +59,13 @@ if sys.platform == "win32":
     def _lock(fd: int) -> None:
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
+    _look = _lock
+
 else:
     import fcntl
 
     def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _look(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

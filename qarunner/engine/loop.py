@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qarunner.engine import events as ev
+from qarunner.engine.ending import Ending
 from qarunner.engine.habits import Habits
 from qarunner.engine.lane import Lane
 from qarunner.engine.pacing import Kind, Rhythm
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qarunner.engine.lane import Task
+    from qarunner.engine.machine import Answer
     from qarunner.engine.state import Run
     from qarunner.engine.workers import Clock, Pool
     from qarunner.vendors.api import Vendor
@@ -39,6 +41,8 @@ class Options:
     poll_interval_s: float | None = None
     timeout_s: float | None = None
     detach_on_interrupt: bool = False
+    detach: bool = False
+    """Stop when every create is on disk."""
 
 
 class Engine:
@@ -66,6 +70,7 @@ class Engine:
             for name, plan in run.plan.vendors.items()
         }
         self._settler = Settler(run, self._lanes, record, clock, jitter, habits or Habits(run.plan, {}))
+        self._ending = Ending(run, self._lanes, self._settler, record, clock)
         self._flying: dict[int, Task] = {}
         self._tokens = 0
         self._ends_at: float | None = None
@@ -80,30 +85,46 @@ class Engine:
         now = self._clock.now()
         if self._options.timeout_s is not None:
             self._ends_at = now + self._options.timeout_s
-        for state in list(self._run.jobs.values()):
-            self._settler.begin(state, now)
-        self._settler.order.proceed()
+        if self._run.ended is not None:
+            self._ending.resume()
+        else:
+            for state in list(self._run.jobs.values()):
+                self._settler.begin(state, now)
+        self._proceed()
         while not self._over():
             now = self._clock.now()
             self._heed_signal(now)
             self._heed_deadlines(now)
-            self._settler.order.proceed()
+            self._proceed()
             self._dispatch(now)
             if self._over():
                 break
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
                 self._settler.settle(self._flying.pop(token), answer)
-            self._settler.order.proceed()
+            self._proceed()
         for task in self._flying.values():
             if task.kind is Kind.CREATE:
                 self._settler.creator.unanswered(task.job)
+        self._ending.sweep()
+
+    def _proceed(self) -> None:
+        """What follows from entries that were closed."""
+        self._ending.heed()
+        self._settler.order.proceed()
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
         self._signal = signal
         self._pool.wake()
 
+    @property
+    def uncancelled(self) -> Mapping[str, Answer]:
+        """The answers to cancels that were refused, by the run's id at the vendor."""
+        return self._settler.closer.refused
+
     def _over(self) -> bool:
+        if self._detached():
+            return True
         if self._stops_at is None:
             if any(lane.pending() for lane in self._lanes.values()):
                 return False
@@ -112,6 +133,13 @@ class Engine:
         wanted = any(_matters(task) for task in self._flying.values())
         wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE, Kind.READ) for lane in self._lanes.values())
         return not wanted or self._clock.now() >= self._stops_at
+
+    def _detached(self) -> bool:
+        """Whether nothing is left to do but to wait for runs, and nobody wants to."""
+        if not self._options.detach or self._stops_at is not None or self._settler.closer.final:
+            return False
+        pending = any(lane.pending(*_NOT_READ) for lane in self._lanes.values())
+        return not pending and all(task.kind is Kind.READ for task in self._flying.values())
 
     def _awaited(self, task: Task) -> bool:
         """Whether an answer can still change anything: a read of a run that nobody follows any more cannot."""
@@ -216,6 +244,9 @@ class Engine:
         if not self._options.detach_on_interrupt:
             for state in self._run.jobs.values():
                 self._settler.end(state, now)
+
+
+_NOT_READ = tuple(kind for kind in Kind if kind is not Kind.READ)
 
 
 def _matters(task: Task) -> bool:

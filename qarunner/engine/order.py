@@ -80,5 +80,5 @@ class Order:
         while closer.news:
             for state in self._dependents.get(closer.news.popleft(), ()):
                 waits = state.phase is Phase.WAITING and self._run.open_entries(state)
-                if waits and not closer.stopping and not closer.closing:
+                if waits and not closer.stopping and not closer.final:
                     self.admit(state)

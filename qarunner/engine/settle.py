@@ -18,7 +18,7 @@ from qarunner.engine.machine import (
     poll_request,
 )
 from qarunner.engine.order import Order
-from qarunner.engine.pacing import Kind
+from qarunner.engine.pacing import MARGIN, Kind
 from qarunner.engine.patience import Trouble
 from qarunner.engine.queues import FIRST
 from qarunner.engine.resources import Preparer
@@ -36,12 +36,18 @@ if TYPE_CHECKING:
     from qarunner.engine.workers import Clock
     from qarunner.vendors.api import Call
 
+ASK_ONCE_S = 5.0
+"""What an answer may take beyond the rates, of a run that is asked for again after a while."""
+
 
 class Settler:
     """Settles jobs, one answer at a time. It knows no pool: the loop sends what it puts into the lanes.
 
-    `deadlines` are (monotonic time, entry id, job id), a heap that the loop heeds: each attempt has a time of its own.
+    `end_made` ends a job whose create was answered after the end of the run. `deadlines` are (monotonic time, entry id,
+    job id), a heap that the loop heeds: each attempt has a time of its own.
     """
+
+    end_made: Callable[[JobState, float], None]
 
     def __init__(
         self,
@@ -145,11 +151,22 @@ class Settler:
         lane.busy_jobs.add(state.job.id)
         accepted_at = max(run.accepted_at for run in state.runs.values())
         age = max(0.0, self._clock.wall() - accepted_at)
+        # Of a run that nobody has asked for a while, something may be known: each is asked once before its time is up.
+        once = self._once_s(state.job.vendor) if at_once and not self.closer.closing else 0.0
         for entry in self._run.open_entries(state):
-            heapq.heappush(self.deadlines, (now + state.entries[entry].policy.timeout_s - age, entry, state.job.id))
+            left = state.entries[entry].policy.timeout_s - age
+            heapq.heappush(self.deadlines, (now + max(left, once), entry, state.job.id))
         for run in state.runs.values():
             if run.followed:
                 self._poll(state, run, now, at_once=at_once)
+
+    def _once_s(self, vendor: str) -> float:
+        """How long the rates make it take to ask for every run of a vendor once."""
+        plan = self._run.plan.vendors[vendor]
+        states = [state for state in self._run.jobs.values() if state.job.vendor == vendor]
+        runs = sum(run.followed for state in states for run in state.runs.values())
+        rates = [rate for rate in (plan.reads, plan.all) if rate is not None]
+        return ASK_ONCE_S + max((MARGIN * runs * rate.per_s / rate.count for rate in rates), default=0.0)
 
     def _poll(self, state: JobState, run: RunState, now: float, *, at_once: bool) -> None:
         """Puts a run's first poll into its lane; an adapter that cannot say how ends its own job alone."""
@@ -185,6 +202,9 @@ class Settler:
             if not self._leave:
                 self.closer.put_cancels(state, now)
             return
+        if self.closer.ended is not None:
+            self.end_made(state, now)
+            return
         if self.closer.closing:
             self.closer.expired.update(self._run.open_entries(state))
         self._follow(state, now, at_once=self.closer.closing)
@@ -207,9 +227,8 @@ class Settler:
             now=wall,
             best_effort=task.best_effort,
         )
-        if self.stopping and not (
-            isinstance(meaning, Finished) or (task.last and isinstance(meaning, (More, Running)))
-        ):
+        quiet = self.stopping or self.closer.ended is not None
+        if quiet and not (isinstance(meaning, Finished) or (task.last and isinstance(meaning, (More, Running)))):
             return
         match meaning:
             case Running():
@@ -244,7 +263,9 @@ class Settler:
                     total=status.total,
                 )
             )
-        if self.stopping:
+        if self.closer.ended is not None:
+            self.closer.leave(task.job, run, f"its cancel was no good: it is {status.note!r}")
+        if self.stopping or self.closer.ended is not None:
             return
         task.polls += 1
         task.known_at = task.asked_at

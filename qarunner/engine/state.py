@@ -51,6 +51,7 @@ class RunState:
     given_up: Outcome | None = None
     cancelled: bool = False
     over: bool = False
+    why_cancelled: str = INTERRUPTED
 
     @property
     def live(self) -> bool:
@@ -66,7 +67,7 @@ class RunState:
         """What it says of an entry of its job, if it says anything."""
         if self.outcomes is not None:
             return self.outcomes.get(entry)
-        stopped = Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED) if self.cancelled else None
+        stopped = Outcome(verdict=Verdict.CANCELLED, message=self.why_cancelled) if self.cancelled else None
         return self.given_up or stopped
 
 
@@ -111,6 +112,9 @@ class Run:
     last_at: float = 0.0
     signal: int | None = None
     exit_code: int | None = None
+    fail_fast: bool = False
+    ended: ev.Ended | None = None
+    detached: bool = False
 
     @classmethod
     def of(cls, plan: Plan) -> Run:
@@ -130,6 +134,9 @@ class Run:
             for run in state.runs.values():
                 if run.live:
                     yield state, run
+
+    def cancelled_runs(self) -> int:
+        return sum(remote.cancelled for state in self.jobs.values() for remote in state.runs.values())
 
     def open_entries(self, state: JobState) -> list[str]:
         """Entries that wait for this job: neither closed, nor in a later attempt."""
@@ -160,7 +167,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
     match event:
         case ev.RunStarted():
             run.run_id, run.tool, run.started_at = event.run_id, event.tool, event.at
-            run.endpoints, run.rehearsal = event.endpoints, event.rehearsal
+            run.endpoints, run.rehearsal, run.fail_fast = event.endpoints, event.rehearsal, event.fail_fast
         case ev.Resumed():
             _resumed(run)
         case (
@@ -187,7 +194,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RunGivenUp():
             run.jobs[event.job].runs[event.run].given_up = event.outcome
         case ev.RunCancelled():
-            _stopped(run.jobs[event.job].runs[event.run], event)
+            _stopped(run, run.jobs[event.job].runs[event.run], event)
         case ev.EntryClosed():
             run.closed[event.entry] = event.outcome
             run.closed_at[event.entry] = event.at
@@ -195,6 +202,10 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             _reattempted(run, event)
         case ev.Decided():
             _decided(run, event)
+        case ev.Ended():
+            _ended(run, event)
+        case ev.Detached():
+            run.detached = True
         case ev.Interrupted():
             run.signal = event.signal
         case ev.RunFinished():
@@ -228,6 +239,7 @@ def _created(
 def _resumed(run: Run) -> None:
     """Opens again what was closed for a reason that may be gone; a job that certainly has no run waits again."""
     run.signal = run.exit_code = None
+    run.detached = False
     again = [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]
     for state in run.jobs.values():
         given_up = [each for each in state.runs.values() if each.given_up and each.given_up.cause in REOPENED]
@@ -238,13 +250,37 @@ def _resumed(run: Run) -> None:
             state.phase = Phase.WAITING
         if given_up or never_begun:
             again += _undecided(run, state)
-        if state.phase is Phase.UNCERTAIN and state.key is not None:
-            # The key tells the vendor that it is the same create: asking again is how to find out.
-            state.phase = Phase.SUBMITTING
-            again += state.job.entries
+        again += _asked_again(state)
     _reopen(run, again)
     for resource in run.resources.values():
         resource.resumed()
+
+
+def _asked_again(state: JobState) -> tuple[str, ...]:
+    """The entries of an uncertain create with a key, which tells the vendor that it is the same one."""
+    if state.phase is not Phase.UNCERTAIN or state.key is None:
+        return ()
+    state.phase = Phase.SUBMITTING
+    return state.job.entries
+
+
+def _ended(run: Run, event: ev.Ended) -> None:
+    """At a person's word, whatever ended an earlier process is no news any more."""
+    run.ended, run.detached = event, False
+    if event.reason is ev.Reason.CANCELLED:
+        run.signal = run.exit_code = None
+        _reopen(run, [entry for state in run.jobs.values() for entry in _asked_again(state)])
+        for resource in run.resources.values():
+            resource.resumed()
+
+
+def reason_of(run: Run) -> str:
+    """Why a run ended before its own end, in words."""
+    if run.ended is None or run.ended.entry is None:
+        return "cancelled with qarunner cancel"
+    outcome = run.closed.get(run.ended.entry)
+    which = "was blocked" if outcome is not None and outcome.verdict is Verdict.BLOCKED else "failed"
+    return f"cancelled by --fail-fast, since {run.ended.entry} {which}"
 
 
 def _undecided(run: Run, state: JobState) -> list[str]:
@@ -285,7 +321,9 @@ def _polled(remote: RunState, event: ev.Polled) -> None:
     remote.over = False  # whatever the answer to its cancel said: its status is the later word
 
 
-def _stopped(remote: RunState, event: ev.RunCancelled) -> None:
+def _stopped(run: Run, remote: RunState, event: ev.RunCancelled) -> None:
+    if run.ended is not None:
+        remote.why_cancelled = reason_of(run)
     remote.over = remote.over or event.over
     remote.cancelled = remote.cancelled or (event.message is None and not event.over)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Lines, Silent, Table_, _state, clock, open_progress
+from qarunner.cli.progress import Lines, Silent, Table_, clock, open_progress, state_words
 from qarunner.engine import events as ev
 from qarunner.engine.state import JobState, Phase, Run, advance
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
@@ -192,7 +192,7 @@ def test_a_table_of_many_entries_shows_those_that_are_open() -> None:
 
 def test_a_job_between_two_states_can_be_drawn() -> None:
     """The table is drawn by a thread of its own, which may look between two assignments."""
-    assert _state(JobState(job=PLAN.jobs[0], entries={}, phase=Phase.RUNNING)) == "running"
+    assert state_words(JobState(job=PLAN.jobs[0], entries={}, phase=Phase.RUNNING)) == "running"
 
 
 def test_times_are_short() -> None:

@@ -165,7 +165,7 @@ def test_the_manifest_may_change_before_a_resume(begin: Begin) -> None:
 def test_a_vendor_that_moved_is_said(begin: Begin) -> None:
     stage = in_doubt(begin, UNANSWERED)
     moved = stage.environ["QARUNNER_DOKSI_URL"].replace("127.0.0.1", "localhost")
-    ended = stage.resume(QARUNNER_DOKSI_URL=moved)
+    ended = stage.resume("--resubmit", "login", QARUNNER_DOKSI_URL=moved)
     assert "doksi's runs were started at" in ended.err
 
 
