@@ -130,6 +130,7 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
                 endpoints=transport.base_urls,
                 rehearsal=settings.rehearsal,
                 fail_fast=settings.fail_fast,
+                seed=secrets.token_hex(8),
             )
         )
         return session.finish()
@@ -162,6 +163,7 @@ def go_on(
                     digest=plan.digest,
                     tool=__version__,
                     endpoints=transport.base_urls,
+                    seed=secrets.token_hex(8),
                 )
             )
         session.record(ev.Resumed(at=now))

@@ -140,7 +140,7 @@ class Creator:
         state = task.job
         key = None
         if lane.vendor.info.idempotency_header:
-            key = idempotency_key(self._run.run_id, state.job.id, state.attempt)
+            key = idempotency_key(self._run.identity, state.job.id, state.attempt)
         lane.busy_jobs.add(state.job.id)
         if state.phase is not Phase.SUBMITTING:
             self._record(ev.Submitting(at=self._clock.wall(), job=state.job.id, attempt=state.attempt, key=key))

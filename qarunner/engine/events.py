@@ -23,7 +23,10 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="eve
 
 
 class RunStarted(_Event, frozen=True, kw_only=True):
-    """The first line. `endpoints` are the base URLs that the vendors' runs live at."""
+    """The first line. `endpoints` are the base URLs that the vendors' runs live at.
+
+    `seed` is by chance: a run's id may be given, and given again on another machine, where it is another run.
+    """
 
     version: int
     run_id: str
@@ -32,6 +35,7 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     endpoints: Mapping[str, str]
     rehearsal: bool = False
     fail_fast: bool = False
+    seed: str = ""
 
 
 class Resumed(_Event, frozen=True, kw_only=True):

@@ -340,12 +340,12 @@ def retry_after(reply: Reply, now: float) -> float | None:
         return None
 
 
-def resource_token(run_id: str, resource: str, attempt: int) -> str:
+def resource_token(run: str, resource: str, attempt: int) -> str:
     """A short text for names at a vendor; another one for each attempt, since the last may have left something."""
-    return hashlib.sha256(f"{run_id}\n{resource}\n{attempt}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{run}\n{resource}\n{attempt}".encode()).hexdigest()[:12]
 
 
-def idempotency_key(run_id: str, job: str, attempt: int) -> str:
+def idempotency_key(run: str, job: str, attempt: int) -> str:
     """Different for every run that is wanted, the same for every repetition of its create."""
-    digest = hashlib.sha256(f"{run_id}\n{job}\n{attempt}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{run}\n{job}\n{attempt}".encode()).hexdigest()
     return f"qarunner-{digest[:40]}"

@@ -47,10 +47,10 @@ def makes(resource: Resource, request: Request) -> bool:
     return resource.kind is ResourceKind.ENVIRONMENT and request.method not in _READS
 
 
-def token_of(run_id: str, state: ResourceState) -> str:
+def token_of(run: str, state: ResourceState) -> str:
     """An environment keeps its token until the vendor says that it is taken; each upload has one of its own."""
     environment = state.resource.kind is ResourceKind.ENVIRONMENT
-    return resource_token(run_id, state.resource.id, state.taken + 1 if environment else state.attempt)
+    return resource_token(run, state.resource.id, state.taken + 1 if environment else state.attempt)
 
 
 def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:

@@ -128,7 +128,7 @@ class Preparer:
                 self._give_up(resource, asked_with(meaning.refusal, lane.key_env), meaning.refusal.cause)
 
     def _token(self, resource: ResourceState) -> str:
-        return token_of(self._run.run_id, resource)
+        return token_of(self._run.identity, resource)
 
     def leaving(self, task: Task) -> bool:
         """Writes down that the request that makes an environment leaves; true if this is one."""

@@ -103,6 +103,7 @@ class Run:
     attempts: dict[str, list[JobState]]
     resources: dict[str, ResourceState] = field(default_factory=dict)
     run_id: str = ""
+    seed: str = ""
     tool: str = ""
     rehearsal: bool = False
     endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +116,11 @@ class Run:
     fail_fast: bool = False
     ended: ev.Ended | None = None
     detached: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What keys and names at a vendor are made from: no other run has it, on whichever machine."""
+        return f"{self.run_id}\n{self.seed}" if self.seed else self.run_id
 
     @classmethod
     def of(cls, plan: Plan) -> Run:
@@ -166,7 +172,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         run.last_at = event.at
     match event:
         case ev.RunStarted():
-            run.run_id, run.tool, run.started_at = event.run_id, event.tool, event.at
+            run.run_id, run.seed, run.tool, run.started_at = event.run_id, event.seed, event.tool, event.at
             run.endpoints, run.rehearsal, run.fail_fast = event.endpoints, event.rehearsal, event.fail_fast
         case ev.Resumed():
             _resumed(run)

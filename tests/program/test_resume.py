@@ -188,3 +188,17 @@ def test_a_disk_that_is_full_stops_the_apply_and_a_resume_goes_on(stage: Stage) 
     resumed = stage.resume()
     assert resumed.code == 0, resumed
     assert len(stage.paid()) == 3
+
+
+def test_a_run_of_the_same_name_elsewhere_is_another_run(begin: Begin) -> None:
+    """A pipeline may give the id, and give it again: a key of the first run would only bring back its result."""
+    stage = begin()
+    stage.commit(stage.certyn("smoke"))
+    assert stage.apply().code == 0
+    (stage.folder / ".qarunner").rename(stage.folder / "elsewhere")
+    assert stage.apply().code == 0
+    assert len(stage.paid()) == 2
+    keys = [event["key"] for event in stage.events("Submitting")]
+    earlier = (stage.folder / "elsewhere" / "runs" / "r1" / "journal.jsonl").read_text(encoding="utf-8")
+    assert keys
+    assert not any(key in earlier for key in keys)
