@@ -62,7 +62,7 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
     """Looks up the used variables. A variable that is set but empty counts as not set: its default applies."""
     env: dict[str, object] = {}
     secrets: dict[str, str] = {}
-    problems = [*_unknown_overrides(manifest, values), *_declared_credentials(manifest, values)]
+    problems = [*_check_overrides(manifest, values), *_declared_credentials(manifest, values)]
     keys = _credential_values(manifest, values)
     for name, use in used.items():
         declaration = manifest.env[name]
@@ -101,10 +101,12 @@ def _problems(
         return
     if text is None:
         return
-    if not declaration.secret and (shaped_like_secret(text) or _is_credential(text, keys)):
-        what = "holds a vendor's credential" if _is_credential(text, keys) else "looks like a secret"
-        hint = f"declare it as {name}: {{ secret: true }}" if what.startswith("looks") else "templates never read those"
-        yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} {what}", hint)
+    if _is_credential(text, keys):  # also where it was declared as a secret: it is its vendor's alone
+        message = f"the value of {name} holds a vendor's credential"
+        yield _at(manifest, declaration, Code.LOOKS_SECRET, message, "templates never read those")
+    elif not declaration.secret and shaped_like_secret(text):
+        hint = f"declare it as {name}: {{ secret: true }}"
+        yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} looks like a secret", hint)
     elif reason := misfit(declaration, text):
         shown = "" if declaration.secret else f" ({text[:60]!r})"
         yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}")
@@ -136,10 +138,16 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
     )
 
 
-def _unknown_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
-    for name in values.overrides:
-        known = (*manifest.env, *manifest.vars)
-        if "⟦" in values.overrides[name] or "⟧" in values.overrides[name]:
+def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
+    """What no --var can bring. Those of `env` are looked at again where they are used."""
+    known, keys = (*manifest.env, *manifest.vars), _credential_values(manifest, values)
+    for name, text in values.overrides.items():
+        if name in manifest.vars and (_is_credential(text, keys) or shaped_like_secret(text)):
+            what = "holds a vendor's credential" if _is_credential(text, keys) else "looks like a secret"
+            hint = "a secret comes from an environment variable that env declares with secret: true"
+            message = f"--var {name}: the value {what}"
+            yield problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
+        if "⟦" in text or "⟧" in text:
             message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
             yield problem(manifest.document, (), message, code=Code.RESERVED)
         if name not in known:

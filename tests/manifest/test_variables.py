@@ -422,3 +422,22 @@ def test_a_var_option_replaces_an_entry_of_vars_and_is_no_template() -> None:
     subject = named("{{ vars.host }}", "vars: { host: 'staging of {{ env.A }}', other: x }\nenv: { A: }")
     found = rendered(subject, Values(overrides={"host": "{{ 7*7 }}"}))
     assert found.rows[0].data["name"] == "{{ 7*7 }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "env", "overrides"),
+    [
+        ("{{ env.A }}", {"A": "k3y-of-doksi-123"}, {}),
+        ("{{ env.B }}", {"B": "x k3y-of-doksi-123"}, {}),
+        ("{{ env.B }}", {}, {"B": "k3y-of-doksi-123"}),
+        ("{{ vars.v }}", {}, {"v": "k3y-of-doksi-123"}),
+        ("{{ vars.v }}", {}, {"v": "ghp_0123456789abcdef0123"}),
+    ],
+)
+def test_a_credential_comes_in_by_no_way(template: str, env: dict[str, str], overrides: dict[str, str]) -> None:
+    top = "env: { A: { secret: true }, B: {} }\nvars: { v: x }\nvendors: { doksi: { api_key_env: DOKSI_CI_KEY } }"
+    env = {"DOKSI_CI_KEY": "k3y-of-doksi-123", **env}
+    values = Values(env=env, overrides=overrides, allow_secrets=frozenset({"A"}))
+    problem = only(refusal(lambda: rendered(named(template, top), values)))
+    assert problem.code == Code.LOOKS_SECRET
+    assert "k3y-of-doksi" not in problem.message
