@@ -83,8 +83,8 @@ class _Grid:
         """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
         found = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
         yield from found or self._of_exclusions()
-        if not found and self.size() <= MOST_ROWS and not any(map(_first, self._variants)):
-            yield self._nothing_left()
+        if not found and self.size() <= MOST_ROWS:
+            yield from self._nothing_left()
 
     def _axes(self) -> Iterator[tuple[Path, Axes]]:
         """Axes as they were written, in the entry and in its variants."""
@@ -147,12 +147,15 @@ class _Grid:
             message = "exclude: no row has all of these values"
             yield problem(self._document, path, message, code=Code.EXCLUDE, hint="remove it, or change a value")
 
-    def _nothing_left(self) -> Diagnostic:
-        own = next((each for each in self._variants if each.own_exclude), None)
-        where = ("exclude",) if own is None or "exclude" in self._entry else ("variants", str(own.name), "exclude")
-        message = f"exclude leaves no row of {self._entry['id']!r}"
-        hint = "exclude less, or remove the entry"
-        return problem(self._document, (*self._path, *where), message, code=Code.NOTHING_LEFT, hint=hint, key=True)
+    def _nothing_left(self) -> Iterator[Diagnostic]:
+        """An entry, or a variant by an `exclude` of its own, of which no row is left."""
+        empty = [each for each in self._variants if not _first(each)]
+        own = [(("variants", str(each.name)), f"variant {each.name!r}") for each in empty if each.own_exclude]
+        whole = len(empty) == len(self._variants) and "exclude" in self._entry
+        for path, what in [((), repr(self._entry["id"]))] if whole else own:
+            message, hint = f"exclude leaves no row of {what}", "exclude less, or remove it"
+            where = (*self._path, *path, "exclude")
+            yield problem(self._document, where, message, code=Code.NOTHING_LEFT, hint=hint, key=True)
 
 
 def _variant(entry: Mapping[str, object], name: str | None, body: Mapping[str, object] | None) -> _Variant:

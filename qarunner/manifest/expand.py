@@ -122,6 +122,11 @@ def locate(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Pl
     return manifest.document.locate((*_layer(manifest.document.data, row.layers, path), *path), key=key)
 
 
+def deciding_layer(manifest: Manifest, row: Row, path: Path) -> Path:
+    """Which of the row's layers a value of it comes from: that of its variant, its entry, a profile or the defaults."""
+    return _layer(manifest.document.data, row.layers, path)
+
+
 def _layer(data: Mapping[str, object], layers: Sequence[Path], path: Path) -> Path:
     """The layer that decides a path; for one that does not exist, the layer with the longest part of it."""
     alive = [(layer, _at(data, layer)) for layer in layers]

@@ -125,6 +125,11 @@ _TOP = ("version", "name", "env", "vars", "vendors", "defaults", "gate", "includ
 
 def _misplaced(main: Document, fragment: Document) -> Iterator[Diagnostic]:
     """What a fragment has besides a list of entries."""
+    if "version" in fragment.data:
+        message = f"this is a manifest of its own, and {main.name} includes it as a fragment"
+        hint = "a fragment holds matrix and nothing else: narrow the glob, or move what stands at the top"
+        yield problem(fragment, ("version",), message, code=Code.FRAGMENT, hint=hint, key=True)
+        return
     for key in fragment.data:
         if key == "matrix" or key.startswith("x-"):
             continue

@@ -10,7 +10,7 @@ from qarunner.entry import Platform
 from qarunner.manifest.axes import MOST_ROWS
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import expand, locate
+from qarunner.manifest.expand import deciding_layer, expand, locate
 from qarunner.manifest.load import examine
 from qarunner.manifest.template import check_templates
 from tests.matrices import manifest, only, refusal, rendered
@@ -157,7 +157,12 @@ PROBLEMS: list[tuple[str, str, str]] = [
     ("variants: { a: {}, b: { exclude: [{ z: 1 }] } }", "there is no axis 'z'", "6:41"),
     ("exclude: [{ z: 1 }]", "there is no axis 'z'", "6:17"),
     ("axes: { x: [a, b] }\n    exclude: [{ x: a }, { x: b }]", "leaves no row of 'e'", "7:5"),
-    ("variants: { a: { exclude: [{ variant: a }] } }", "leaves no row of 'e'", "6:22"),
+    ("variants: { a: { exclude: [{ variant: a }] } }", "leaves no row of variant 'a'", "6:22"),
+    (
+        "axes: { x: [1] }\n    exclude: []\n    variants: { a: {}, b: { exclude: [{ x: 1 }] } }",
+        "leaves no row of variant 'b'",
+        "8:29",
+    ),
 ]
 
 
@@ -233,3 +238,10 @@ matrix:
     assert str(locate(subject, app, ("target", "binary"))) == "qa-matrix.yml:9:32"
     assert str(locate(subject, plain, ("target", "web_url"))) == "qa-matrix.yml:4:67"
     assert locate(subject, app, ("target", "web_url")).line == 9
+
+
+def test_a_row_tells_which_layer_decides() -> None:
+    subject = manifest(SHOP)
+    row = by_id(expand(subject), "checkout/android[locale=en,tier=free]")
+    layers = [deciding_layer(subject, row, path) for path in (("platform",), ("id",), ("vendor",))]
+    assert layers == [("matrix", 0, "variants", "android"), ("matrix", 0), ("defaults",)]

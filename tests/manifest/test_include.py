@@ -113,7 +113,7 @@ def test_problems_of_all_files_are_told_at_once() -> None:
         ("matrix: []\n", "expected a list of entries", "1:9"),
         ("matrix: { id: a }\n", "expected a list of entries", "1:9"),
         ("x-a: 1\n", "holds nothing", "1:1"),
-        ("version: 1\nmatrix: [{ id: a }]\n", "'version' cannot stand in a fragment", "1:1"),
+        ("version: 1\nname: b\nmatrix: [{ id: a }]\n", "a manifest of its own", "1:1"),
         ("- id: a\n", "the top level is a list", "1:1"),
         ("", "the file is empty", "1:1"),
         ('matrix: [{ id: a, name: "⟦secret:A⟧" }]\n', "are reserved", "1:25"),
