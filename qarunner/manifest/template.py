@@ -60,7 +60,7 @@ def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
             for flaw in (_NO_NAME,) if literal else scope.flaws(parse(text)):
                 yield _placed(Section(manifest, section), path, flaw)
     for path, _ in templates_in(manifest.document.data.get("env")):
-        if path[-1] not in {"pattern", "description"}:
+        if path and path[-1] not in {"pattern", "description"}:
             yield _placed(manifest.document, ("env", *path), _NO_TEMPLATE)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
-from qarunner.manifest.load import load
+from qarunner.manifest.load import examine, load
 from qarunner.manifest.template import Values, check_templates
 from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
 
@@ -324,3 +324,10 @@ def test_numbers_are_text_where_only_text_can_stand() -> None:
     data = rendered(subject).rows[0].data
     assert (data["name"], data["labels"], data["target"]) == ("3", ["3"], {"target_id": "3"})
     assert (data["options"], data["test_ids"]) == ({"n": 3}, ["3"])
+
+
+def test_a_section_that_is_a_template_is_a_problem_and_no_crash() -> None:
+    for section in ("env", "vars", "vendors", "defaults", "profiles", "gate"):
+        found = examine("qa-matrix.yml", f"version: 1\nname: a\n{section}: '{{{{ x }}}}'\nmatrix: [{{ id: a }}]\n")
+        assert {problem.place.line for problem in found.problems} == {3}
+        assert all(problem.place.line == 3 for problem in check_templates(found.manifest, ()))
