@@ -220,15 +220,21 @@ def report(
 @app.command()
 def explain(
     word: opt.Explained,
+    file: opt.Manifest = None,
+    profile: opt.Profile = None,
+    select: opt.Select = None,
+    var: opt.Var = None,
+    env_file: opt.EnvFile = None,
     output: opt.Output = "text",
     no_color: opt.NoColor = False,
 ) -> int:
-    """Explain an error's code, with an example: `qarunner explain E204`. Offline."""
-    from qarunner.cli import explaining
+    """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
+    from qarunner.cli import explaining, planning
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
-    return guarded(console, lambda: explaining.explain_code(console, word))
+    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=None)
+    return guarded(console, lambda: explaining.explain(console, os.environ, word, given))
 
 
 @app.command()

@@ -121,7 +121,10 @@ VendorName: TypeAlias = Annotated[
     typer.Argument(metavar="[NAME]", help="One vendor, in detail.", show_default=False),
 ]
 Explained: TypeAlias = Annotated[
-    str, typer.Argument(metavar="CODE", help="The code of an error, such as E204.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ENTRY", help="An entry's id, a glob of ids, or the code of an error, such as E204.", show_default=False
+    ),
 ]
 PlainSchema: TypeAlias = Annotated[
     bool, typer.Option("--plain", help="Only the standard's keywords, for validators that refuse all others.")

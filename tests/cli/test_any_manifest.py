@@ -14,10 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qarunner.cli.compiling import Choice, prepare
+from qarunner.cli.explained import Explaining
 from qarunner.cli.prepare import examined
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import document
+from qarunner.manifest.variables import Values
 from qarunner.plan.model import from_json, to_json
+from qarunner.vendors.api import Metadata
 from tests.manifest.strategies import DAY, texts
 from tests.manifest.test_schema import TOKENS, assert_both_validators_agree, mangle
 
@@ -74,6 +77,25 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
         assert from_json(written, path=path) == first
         assert to_json(from_json(written, path=path)) == written
         assert to_json(prepare(path, choice(profile)).plan) == written
+
+
+@examples(30)
+@given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
+def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
+    path.write_text(text, encoding="utf-8")
+    found = examined(path)
+    environ = {} if url is None else {"STAGING_URL": url}
+    explaining = Explaining(
+        found, Values(env=environ), selection=(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
+    )
+    for row in found.rows:
+        told = explaining.row(row)
+        assert told.reason
+        assert told.values
+        assert (told.sent is None) == (told.unsent is not None)
+        if url is not None:
+            assert told.sent is not None, told.unsent
+            assert told.missing == ()
 
 
 def refused_or_planned(path: Path, raw: bytes) -> None:

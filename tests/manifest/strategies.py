@@ -150,6 +150,7 @@ def entries(draw: DrawFn, number: int) -> Data:
     return entry
 
 
+CONDITIONS = (True, False, "{{ git.branch == 'main' }}", "{{ env.LOCALE != 'en' }}", "{{ matrix.id == 'e1' }}")
 AXIS = st.one_of(WORDS, st.integers(-5, 99), st.booleans())
 
 
@@ -173,6 +174,11 @@ SETTINGS = some(
 def manifests(draw: DrawFn) -> Data:
     """A manifest that is valid, as plain data."""
     matrix = [draw(entries(number)) for number in range(draw(st.integers(1, 4)))]
+    for number, entry in enumerate(matrix[1:], 1):
+        if draw(st.integers(0, 3)) == 0:
+            entry["needs"] = [f"e{draw(st.integers(0, number - 1))}"]
+        if draw(st.integers(0, 3)) == 0:
+            entry["if"] = draw(st.sampled_from(CONDITIONS))
     settings = draw(
         st.fixed_dictionaries({"certyn": SETTINGS}, optional=dict.fromkeys(("doksi", "docketqa"), SETTINGS))
     )
@@ -189,6 +195,8 @@ def manifests(draw: DrawFn) -> Data:
                 {
                     "defaults": some({"timeout": DURATIONS, "labels": lists(WORDS), "allow_failure": st.booleans()}),
                     "gate": some({"min_tests": st.integers(0, 5), "on_skipped": st.sampled_from(["pass", "fail"])}),
+                    "budget": st.just({"max_tests": 10**6, "per_vendor": {"doksi": 10**6}}),
+                    "reports": st.just([{"format": "junit", "path": "qa.xml"}]),
                     "x-notes": st.recursive(st.one_of(st.none(), NAMES, st.integers()), lists),
                 }
             )
@@ -199,6 +207,31 @@ def manifests(draw: DrawFn) -> Data:
     return found
 
 
+class Dumper(yaml.SafeDumper):
+    """Writes YAML 1.1, in which fewer texts look like numbers than in 1.2: all but plain words are quoted."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = text.isascii() and text.replace("_", "a").isalpha()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+Dumper.add_representer(str, _text)
+
+
+def _dumped(data: Data, *, flow: bool | None, ascii_only: bool) -> str:
+    return str(
+        yaml.dump(
+            data,
+            Dumper=Dumper,
+            sort_keys=False,
+            default_flow_style=flow,
+            width=10**6,
+            allow_unicode=not ascii_only,
+        )
+    )
+
+
 @st.composite
 def texts(draw: DrawFn) -> str:
     """A valid manifest as somebody could have written it: JSON, flow style or block style."""
@@ -207,6 +240,6 @@ def texts(draw: DrawFn) -> str:
         case 0:
             return json.dumps(data, ensure_ascii=False, indent=draw(st.sampled_from([None, 2])))
         case 1:
-            return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=10**6, allow_unicode=True)
+            return _dumped(data, flow=None, ascii_only=draw(st.booleans()))
         case _:
-            return yaml.safe_dump(data, sort_keys=draw(st.booleans()), width=10**6, allow_unicode=draw(st.booleans()))
+            return _dumped(data, flow=False, ascii_only=draw(st.booleans()))

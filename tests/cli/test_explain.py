@@ -1,0 +1,146 @@
+"""`explain`: an entry from the lines of its values to its request, without a variable that needs to be set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.app import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "explain"
+
+
+@pytest.fixture
+def explain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `explain` beside the golden manifest, in no build of any CI."""
+    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "URL", "LOCALE", "PREVIEW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(GOLDEN / "qa-matrix.yml", tmp_path)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = run(["explain", *words])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def entries(shown: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(shown)["entries"]
+    return found
+
+
+@pytest.mark.parametrize("word", ["checkout", "search[locale=en]", "slow"])
+def test_golden(word: str, explain: Callable[..., tuple[int, str, str]], golden: Callable[[Path, str], None]) -> None:
+    code, out, err = explain(word)
+    assert (code, err) == (0, "")
+    golden(GOLDEN / f"{word.partition('[')[0]}.txt", out)
+
+
+def test_each_value_stands_where_it_was_written(explain: Callable[..., tuple[int, str, str]]) -> None:
+    lines = (GOLDEN / "qa-matrix.yml").read_text(encoding="utf-8").splitlines()
+    _, out, _ = explain("*", "--profile", "nightly", "--output", "json")
+    found = entries(out)
+    assert [entry["id"] for entry in found] == [
+        *("checkout/web", "checkout/android", "search[locale=en]", "search[locale=de]", "slow")
+    ]
+    sources = set()
+    for entry in found:
+        for value in entry["values"]:  # type: ignore[attr-defined]
+            written = value["written"]
+            begin = lines[value["line"] - 1][value["column"] - 1 :]
+            wanted = written if isinstance(written, str) else json.dumps(written).replace('"', "")
+            assert begin.lstrip("\"'").startswith(wanted), value
+            sources.add(value["from"])
+    assert sources == {"axis", "defaults", "entry", "profile nightly", "variant android", "variant web"}
+
+
+def test_the_choosing_options_decide_as_for_apply(explain: Callable[..., tuple[int, str, str]]) -> None:
+    def told(*words: str) -> tuple[object, object]:
+        (entry,) = entries(explain(*words, "--output", "json")[1])
+        return entry["runs"], entry["reason"]
+
+    url = ("--var", "URL=https://x.example")
+    assert told("checkout/web") == (True, "nothing leaves it out")
+    assert told("checkout/web", "--select", "checkout") == (True, "--select checkout")
+    assert told("checkout/web", "--select", "slow") == (False, "--select slow does not name it")
+    assert told("checkout/web", "--select", "search", *url) == (True, "search[locale=en] needs it")
+    assert told("checkout/web", "--profile", "nightly") == (False, "profile nightly chooses label:n alone")
+    assert told("slow") == (False, "skipped by if: {{ git.branch == 'nowhere' }}")
+    assert told("search[locale=de]", *url) == (True, "nothing leaves it out")
+    assert told("search[locale=de]") == (None, "a condition decides, and URL is not set")
+    assert told("search[locale=de]", "--var", "URL=x:x") == (True, "nothing leaves it out")
+
+
+def test_what_is_set_is_put_in_and_a_secret_never_is(
+    explain: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREVIEW_TOKEN", "hunter2hunter2")
+    monkeypatch.setenv("QARUNNER_ALLOW_SECRETS", "PREVIEW_TOKEN")
+    code, out, err = explain("checkout/web", "--var", "URL=https://x.example")
+    assert (code, err) == (0, "")
+    assert "hunter2" not in out
+    assert "not set, and shown as templates: PREVIEW_TOKEN" in out
+    _, out, _ = explain("search", "--var", "URL=https://x.example", "--output", "json")
+    assert all(entry["missing"] == [] for entry in entries(out))
+
+
+def test_an_unknown_entry_has_a_closest_match(explain: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = explain("chekout")
+    assert (code, out) == (2, "")
+    assert "no entry is called 'chekout'" in err
+    assert "did you mean 'checkout'?" in err
+
+
+def test_a_broken_manifest_is_told_of(explain: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    (tmp_path / "qa-matrix.yml").write_text("version: 1\nname: a\nmatrix: [{ id: a, vendor: doski, test_ids: [a] }]\n")
+    code, _, err = explain("a")
+    assert code == 2
+    assert "[E502]" in err
+
+
+def test_an_entry_goes_before_a_code(explain: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    assert explain("e204")[1].startswith("E204: A required key is missing.")
+    text = "version: 1\nname: a\nmatrix: [{ id: e204, vendor: docketqa, test_ids: [1] }]\n"
+    (tmp_path / "qa-matrix.yml").write_text(text)
+    assert explain("e204")[1].startswith("e204  qa-matrix.yml:3:10\n")
+    assert explain("E204")[1].startswith("E204: A required key is missing.")
+    (tmp_path / "qa-matrix.yml").unlink()
+    assert explain("e204")[1].startswith("E204: A required key is missing.")
+
+
+def test_what_cannot_be_known_yet_is_said(explain: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    text = """version: 1
+name: a
+env: { P: {}, N: { format: integer }, T: {} }
+matrix:
+  - id: a
+    vendor: doksi
+    platform: "{{ env.P }}"
+    category_ids: [c]
+    target: { web_url: https://x }
+    estimate: "{{ env.N }}"
+    timeout: "{{ env.T }}"
+    retries: { failed: "{{ env.N }}" }
+"""
+    (tmp_path / "qa-matrix.yml").write_text(text)
+    code, out, err = explain("a")
+    assert (code, err) == (0, "")
+    assert "request: a variable that is not set decides what is sent" in out
+    assert "cost: unknown tests" in out
+    code, out, _ = explain("a", "--var", "P=web", "--var", "N=2")
+    assert code == 0
+    assert "cost: 2 tests; 1 run, and at most 2 after failed tests" in out
+    assert "at most 1h each" in out
+    code, out, err = explain("a", "--var", "T=soon")
+    assert (code, out) == (2, "")
+    assert "timeout: expected a duration such as 30s, 10m or 1h30m, got 'soon' [E207]" in err
