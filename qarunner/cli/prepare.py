@@ -96,8 +96,11 @@ def _with_profile(read: Examined, name: str) -> Manifest:
 def _checked(read: Examined, manifest: Manifest) -> Checked:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     vendors, unknown = _vendors(manifest, rows)
-    found = [*check_rows(manifest, rows), *check_templates(manifest, rows), *unknown]
-    found += [*check_conditions(manifest, rows), *check_needs(manifest, rows, _without_rows(manifest, rows))]
+    decided = check_conditions(manifest, rows)
+    asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
+    found = [*check_rows(manifest, rows), *decided, *unknown]
+    found += [problem for problem in check_templates(manifest, rows) if problem.place not in asked]
+    found += check_needs(manifest, rows, _without_rows(manifest, rows))
     if read.sound is None and manifest.select:
         from qarunner.manifest.profiles import check_select  # noqa: PLC0415
 

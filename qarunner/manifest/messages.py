@@ -13,6 +13,7 @@ from qarunner.diagnostics import choose, closest
 from qarunner.manifest import fault_codes as codes
 from qarunner.manifest.broken import Broken, fault_of_value, got, label, listed, short, written
 from qarunner.manifest.faults import KEY, VALUE, Fault, Found
+from qarunner.manifest.meant import meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,11 +70,15 @@ def _type_hint(broken: Broken, types: Sequence[str]) -> str | None:
     if value is None:
         return broken.words("x-hint") or "give it a value, or remove the key"
     if "array" in types and isinstance(value, str) and path and isinstance(path[-1], str):
-        return f"write `{path[-1]}: [{short(written(value))}]`"
+        items = ", ".join(written(short(each.strip())) for each in value.split(",") if each.strip())
+        return f"write `{path[-1]}: [{items or written(value)}]`"
     if "boolean" in types and isinstance(value, str) and value.lower() in _SWITCHES:
         return f"write {_SWITCHES[value.lower()]}"
     if "integer" in types and isinstance(value, str) and value.isdecimal():
         return "remove the quotes"
+    duration = meant(broken.words("x-expected") or "", value)
+    if duration:
+        return duration
     # The number itself is not repeated: 012 and 0x1F were written otherwise than their value is.
     quotable = "string" in types and isinstance(value, (bool, int, float)) and not broken.words("x-hint")
     return "put it in quotes" if quotable else None
@@ -99,12 +104,13 @@ def _form(broken: Broken) -> Iterator[Found]:
     expected = broken.words("x-expected") or "another form"
     if "propertyNames" not in broken.steps:
         text = f"{label(broken.path)}expected {expected}, got {got(broken.value)}"
-        yield fault_of_value(broken, text, codes.WRONG_FORM, _literal(broken))
+        yield fault_of_value(broken, text, codes.WRONG_FORM, _literal(broken) or meant(expected, broken.value))
         return
     name = str(broken.value)
     path = (*broken.path, name)
     text = f"{short(name)!r} cannot be a name here: expected {expected}"
-    yield Found(Fault(path, text, broken.words("x-hint"), codes.BAD_NAME, key=True), (*path, ""), VALUE)
+    hint = broken.words("x-hint") or _literal(broken) or meant(expected, name)
+    yield Found(Fault(path, text, hint, codes.BAD_NAME, key=True), (*path, ""), VALUE)
 
 
 def _literal(broken: Broken) -> str | None:
@@ -115,7 +121,9 @@ def _literal(broken: Broken) -> str | None:
 
 def _too_short(broken: Broken) -> Iterator[Found]:
     expected = broken.words("x-expected")
-    text = f"{label(broken.path)}expected {expected}, got nothing" if expected else f"{label(broken.path)}is empty"
+    nothing = "an empty list" if isinstance(broken.value, list) else "an empty text"
+    empty = "an empty mapping" if isinstance(broken.value, dict) else nothing
+    text = f"{label(broken.path)}expected {expected}, got {empty}" if expected else f"{label(broken.path)}is empty"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 

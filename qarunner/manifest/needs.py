@@ -94,7 +94,8 @@ def _cycles(manifest: Manifest, rows: Sequence[Row], named: Mapping[str, list[st
         shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
         alone = row.id == need
         told = f"{row.id} needs itself" if alone else "these wait for each other"
-        hint = "name its other rows one by one" if alone else "remove one of these needs"
+        several = alone and references(row)[index] != row.id
+        hint = "name its other rows one by one" if several else "remove it" if alone else "remove one of these needs"
         message = f"needs: {told}: {shown}"
         yield problem(Placed(manifest, row), ("needs", index), message, code=Code.NEEDS_CYCLE, hint=hint)
 

@@ -92,7 +92,8 @@ _INDENT = re.compile(r"[ ]*\t")
 
 def explain(source: Source, complaint: Complaint) -> Diagnostic:
     """The one problem that a parser stopped at."""
-    return _tab(source, complaint) or _template(source, complaint) or _named(source, complaint)
+    known = _tab(source, complaint) or _template(source, complaint) or _cut_off(source, complaint)
+    return known or _named(source, complaint)
 
 
 def unquoted_template(source: Source, offset: int) -> Diagnostic:
@@ -130,6 +131,19 @@ def _template(source: Source, complaint: Complaint) -> Diagnostic | None:
         found = _TEMPLATE.search(bare)
         if found:
             return unquoted_template(source, line + found.start())
+    return None
+
+
+def _cut_off(source: Source, complaint: Complaint) -> Diagnostic | None:
+    """A template whose own quotes end the text that it stands in."""
+    begin = source.line_begin(complaint.offset)
+    before = source.text[begin : complaint.offset]
+    for quote, other in ("\"'", "'\""):
+        if re.search(rf"{quote}[^{quote}]*\{{\{{(?:(?!\}}\}})[^{quote}])*{quote}$", before.rstrip()):
+            message = f"this {quote} ends the text in the middle of its template"
+            example = f"{{{{ git.branch | default({other}main{other}) }}}}"
+            hint = f"inside of {quote}…{quote}, a template quotes with {other}: {example}"
+            return source.problem(begin + len(before.rstrip()) - 1, message, code=codes.SYNTAX, hint=hint)
     return None
 
 

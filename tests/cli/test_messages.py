@@ -1,0 +1,52 @@
+"""Every folder of tests/golden/messages is a manifest that somebody could have written, and what `validate` says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.app import run
+from qarunner.cli.pages import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1] / "golden" / "messages"
+CASES = sorted(path.name for path in ROOT.iterdir())
+FIRST_LINE = re.compile(
+    r"^(?P<file>\S+):(?P<line>\d+):(?P<column>\d+): (?:error|warning): (?P<text>.*) \[(?P<code>\w+)\]$"
+)
+NOT_FOR_USERS = re.compile(
+    r"JSON Schema|jsonschema|does not match|is not of type|is not valid under|Traceback|Error:|None\b"
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden(
+    case: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    golden: Callable[[Path, str], None],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / case / "qa-matrix.yml", tmp_path)
+    assert run(["validate"]) == 2
+    out, err = capsys.readouterr()
+    golden(ROOT / case / "errors.txt", err)
+    assert out == ""
+    told = [match for match in map(FIRST_LINE.match, err.splitlines()) if match]
+    assert told
+    assert [each["code"] for each in told if each["code"] not in pages()] == []
+    assert [each["text"] for each in told if NOT_FOR_USERS.search(each["text"])] == []
+    places = [(each["file"], int(each["line"]), int(each["column"])) for each in told]
+    assert places == sorted(places)
+    assert len({(*place, each["text"]) for place, each in zip(places, told, strict=True)}) == len(told)
+
+
+def test_there_are_many() -> None:
+    assert len(CASES) >= 60
