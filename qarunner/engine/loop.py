@@ -147,9 +147,12 @@ class Engine:
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""
-        times = [self._settler.deadlines[0][0]] if self._settler.deadlines else []
-        times += [at for at in (self._ends_at, self._stops_at) if at is not None]
-        times += [self._gives_up_at] if self._gives_up_at is not None and self._gives_up_at > now else []
+        if self._stops_at is not None:  # no other time is heeded any more
+            times = [self._stops_at]
+        else:
+            times = [self._settler.deadlines[0][0]] if self._settler.deadlines else []
+            times += [self._ends_at] if self._ends_at is not None else []
+            times += [self._gives_up_at] if self._gives_up_at is not None and self._gives_up_at > now else []
         if self._pool.free() > 0:
             times += [at for lane in self._lanes.values() if (at := lane.due_at(now)) is not None]
         return max(0.0, min(times) - now) if times else None

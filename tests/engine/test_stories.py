@@ -240,6 +240,17 @@ def test_a_hanging_vendor_does_not_hold_an_interruption() -> None:
     assert story.clock.now() == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize("limit", [None, 30.5])
+def test_a_time_that_is_up_while_an_interruption_waits_is_no_reason_to_hurry(limit: float | None) -> None:
+    """Nobody heeds it any more, so that a loop which wakes up for it would turn without an end."""
+    plan = plan_of(entry("a", "keyed", timeout_s=31.0), entry("b", "plain", timeout_s=30.9))
+    fault = first(999, UNREACHED, path="/runs/keyed-run-1/cancel")
+    story = Story(plan, VENDORS, Backend(lasts=1e9, fault=fault), options=Options(timeout_s=limit))
+    story.pool.at.append((30.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert 31 < story.clock.now() < 38
+
+
 def test_no_more_runs_are_under_way_than_allowed() -> None:
     plan = plan_of(*(entry(f"e{n}", "plain") for n in range(9)), max_in_flight=3)
     story = Story(plan, VENDORS, Backend()).drive()

@@ -69,6 +69,19 @@ def a_detached_apply_tells_what_was_not_started(begin: Begin) -> None:
     assert stage.resume().code == 4
 
 
+def what_needs_another_entry_waits_for_the_resume(begin: Begin) -> None:
+    stage = begin(doksi=SLOW)
+    stage.commit(stage.certyn("smoke", needs=["login"]), stage.doksi("login"))
+    ended = stage.apply("--detach")
+    assert ended.code == 0, ended
+    assert "1 run goes on; 1 entry waits for what it needs, and the resume begins it" in ended.last
+    assert "smoke  certyn  waits for login" in stage.run("status").out
+    assert len(stage.paid()) == 1
+    resumed = stage.resume()
+    assert resumed.code == 0, resumed
+    assert len(stage.paid()) == 2
+
+
 def what_is_detached_is_cancelled_from_a_copy_of_its_folder(begin: Begin) -> None:
     stage = both(begin, doksi=HANG, certyn=HANG)
     assert stage.apply("--detach").code == 0
@@ -192,6 +205,7 @@ def test_runs_without_a_process(begin: Begin, at_once: AtOnce) -> None:
     situations = [
         a_detached_apply_is_no_verdict_and_a_resume_waits,
         a_detached_apply_tells_what_was_not_started,
+        what_needs_another_entry_waits_for_the_resume,
         what_is_detached_is_cancelled_from_a_copy_of_its_folder,
         a_cancel_that_fails_says_how,
         a_cancel_starts_nothing_that_waited,
