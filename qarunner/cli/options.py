@@ -27,6 +27,17 @@ Profile: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--profile", metavar="NAME", help="A profile of the manifest; --select chooses among its entries."),
 ]
+RunIds: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Argument(
+        metavar="[RUN]...",
+        help="A run's id; with --merge, ids, or folders that runs are in. Default: the newest.",
+        show_default=False,
+    ),
+]
+Merge: TypeAlias = Annotated[
+    bool, typer.Option("--merge", help="Join the runs of several jobs into one report, and one exit code.")
+]
 Select: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(

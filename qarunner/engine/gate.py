@@ -61,7 +61,7 @@ def decide(run: Run) -> Decision:
     if run.signal is not None:
         codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
-    if finished < run.plan.gate.min_tests:
+    if finished < run.plan.min_tests:
         codes.add(ExitCode.NOTHING)
     return Decision(exit_code=next((code for code in PRECEDENCE if code in codes), ExitCode.OK), finished=finished)
 

@@ -112,6 +112,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sources | None = None
     not_planned: tuple[NotPlanned, ...] = ()
 
+    @property
+    def shard(self) -> str | None:
+        """`1/4` for the first of four parts of the matrix."""
+        shard = self.sources.choices.get("shard") if self.sources is not None else None
+        return shard if isinstance(shard, str) else None
+
+    @property
+    def min_tests(self) -> int:
+        """The gate's, over all shards: one of them alone has to finish a test at least."""
+        return self.gate.min_tests if self.shard is None else min(1, self.gate.min_tests)
+
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}
 

@@ -146,7 +146,7 @@ def summarise(run: Run) -> Summary:
         git=run.plan.git,
         ci=run.plan.ci,
         finished=decision.finished,
-        min_tests=run.plan.gate.min_tests,
+        min_tests=run.plan.min_tests,
     )
 
 
