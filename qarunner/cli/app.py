@@ -75,17 +75,21 @@ def plan(
     max_tests: opt.MaxTests = None,
     out: opt.PlanOut = None,
     form: opt.PlanForm = "text",
+    shards: opt.Shards = None,
+    exit_code: opt.PlanExitCode = False,
+    verbose: opt.Verbose = False,
     no_color: opt.NoColor = False,
 ) -> int:
     """Show every request that apply would send, secrets masked. Nothing is sent."""
     from qarunner.cli import planning
     from qarunner.cli.console import open_console
 
-    console = open_console(os.environ, no_color=no_color)
+    console = open_console(os.environ, verbose=verbose, no_color=no_color)
     given = planning.given(
         file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
     )
-    return guarded(console, lambda: planning.show_plan(console, os.environ, given, form=form, out=out))
+    showing = planning.Showing(form=form, out=out, shards=shards, exit_code=exit_code)
+    return guarded(console, lambda: planning.show_plan(console, os.environ, given, showing))
 
 
 @app.command()

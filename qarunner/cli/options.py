@@ -140,7 +140,17 @@ Explained: TypeAlias = Annotated[
 PlainSchema: TypeAlias = Annotated[
     bool, typer.Option("--plain", help="Only the standard's keywords, for validators that refuse all others.")
 ]
-PlanForm: TypeAlias = Annotated[str, typer.Option("--format", metavar="text|json", help="How the plan is printed.")]
+PlanForm: TypeAlias = Annotated[
+    str,
+    typer.Option("--format", metavar="text|json|markdown|github-matrix|gitlab-ci", help="How the plan is printed."),
+]
+Shards: TypeAlias = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--shards", metavar="N", min=1, help="Jobs to share the plan; at most one for each entry."),
+]
+PlanExitCode: TypeAlias = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 10 if an apply would send anything.")
+]
 ReportForm: TypeAlias = Annotated[
     str, typer.Option("--format", metavar="json|junit|ctrf|markdown|html", help="The report's format.")
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from qarunner.cli import inputs, saved
 from qarunner.cli.compiling import Choice, prepare
 from qarunner.cli.console import inert
+from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.model import to_json
 from qarunner.secret import mask
-from qarunner.vendors.api import ResourceKind
-from qarunner.vendors.needs import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +23,30 @@ if TYPE_CHECKING:
     from qarunner.cli.build import Facts
     from qarunner.cli.compiling import Prepared
     from qarunner.cli.console import Console
-    from qarunner.entry import Policy
-    from qarunner.plan.model import Job, Plan
+    from qarunner.plan.model import Plan
 
-FORMATS = ("text", "json")
+OF_SHARDS = ("github-matrix", "gitlab-ci")
+FORMATS = ("text", "json", "markdown", *OF_SHARDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How a plan is shown."""
+
+    form: str = "text"
+    out: Path | None = None
+    shards: int | None = None
+    exit_code: bool = False
+
+    def check(self, given: Given) -> None:
+        """UserError for words that make no sense together."""
+        if self.form not in FORMATS:
+            raise UserError(f"--format: unknown format {self.form!r}", hint=choose(self.form, FORMATS))
+        if (self.shards is None) is (self.form in OF_SHARDS):
+            hint = "such as: qarunner plan --shards 4 --format github-matrix"
+            raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
+        if self.shards is not None and saved.is_saved(given.file):
+            raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +108,47 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
     return saved.with_sources(prepare(path, choice), path, words, environ)
 
 
-def show_plan(console: Console, environ: Mapping[str, str], given: Given, *, form: str, out: Path | None) -> ExitCode:
-    """Prints the plan, and writes it where it is wanted."""
-    if form not in FORMATS:
-        raise UserError(f"--format: unknown format {form!r}", hint=choose(form, FORMATS))
+def show_plan(console: Console, environ: Mapping[str, str], given: Given, showing: Showing) -> ExitCode:
+    """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
+    showing.check(given)
     found, _ = prepared(environ, given)
     tell(console, found)
-    if out is not None:
-        _write(out, to_json(found.plan))
-    if form == "json":
-        console.result(to_json(found.plan).decode().rstrip())
-    else:
-        for line in _text(console, found.plan):
-            console.result(line)
-    return ExitCode.OK
+    if showing.out is not None:
+        _write(showing.out, to_json(found.plan))
+    for line in _shown(console, found.plan, given, showing):
+        console.result(line)
+    return ExitCode.CHANGES if showing.exit_code and found.plan.jobs else ExitCode.OK
+
+
+def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iterator[str]:
+    from qarunner.report import planned  # noqa: PLC0415  apply shows no plan
+
+    last = f"{summary(plan)}; nothing was sent"
+    shards = min(showing.shards or 1, len(plan.entries))
+    match showing.form:
+        case "json":
+            yield to_json(plan).decode().rstrip()
+        case "markdown":
+            yield planned.markdown(plan, {}, last).rstrip()
+        case "github-matrix":
+            yield planned.github_matrix(shards)
+        case "gitlab-ci":
+            yield planned.gitlab_pipeline(shards, _words(given), DEFAULT_RUNS.as_posix()).rstrip()
+        case _:
+            for text, style in planned.text(plan, {}, every_body=console.verbose):
+                yield console.style(inert(text), style) if style else inert(text)
+            yield from (console.style(line, "dim") for line in not_planned(plan))
+            yield f"plan: {last}"
+
+
+def _words(given: Given) -> str:
+    """The words that chose this plan, for the apply of a shard; how secrets get there is the pipeline's matter."""
+    words = [given.file.as_posix()] if given.file is not None else []
+    words += ["--profile", given.profile] if given.profile is not None else []
+    for option, values in (("--select", given.select), ("--var", given.var), ("--allow-secret", given.allow_secret)):
+        for value in values:
+            words += [option, value]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def tell(console: Console, found: Prepared) -> None:
@@ -121,47 +167,9 @@ def _write(out: Path, data: bytes) -> None:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
-def _called(plan: Plan, job: Job) -> dict[str, str]:
-    """What people call the resources that a job's create refers to, by the adapter's keys."""
-    kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
-    return {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
-
-
-def _text(console: Console, plan: Plan) -> Iterator[str]:
-    entries = plan.entry_map()
-    for job in plan.jobs:
-        request = job.request
-        yield console.style(f"{job.id}", "bold") + f"  {request.method} {mask(request.path)}"
-        for entry_id in job.entries:
-            entry = entries[entry_id]
-            needs = f"  needs: {', '.join(entry.needs)}" if entry.needs else ""
-            yield f"  {entry_id}  {entry.origin}{_free(entry.policy)}{needs}"
-        for line in mask(
-            json.dumps(described(request.body, _called(plan, job)), indent=2, ensure_ascii=False)
-        ).splitlines():
-            yield console.style(f"    {line}", "dim")
-        yield ""
-    for resource in plan.resources:
-        build = resource.build
-        what = "an environment, deleted afterwards"
-        if build is not None:
-            what = f"upload {build.path} ({build.size / 2**20:.1f} MiB, sha256 {build.sha256[:12]})"
-        yield console.style(resource.id, "bold") + f"  {what}"
-    yield from (console.style(f"note: {notice}", "yellow") for notice in plan.notices)
-    yield from (console.style(line, "dim") for line in not_planned(plan))
-    yield f"plan: {summary(plan)}; nothing was sent"
-
-
 def not_planned(plan: Plan) -> Iterator[str]:
     for row in plan.not_planned:
         yield f"not planned: {row.id}  {mask(inert(row.reason))}  {row.origin}"
-
-
-def _free(policy: Policy) -> str:
-    """Why an entry does not gate."""
-    if policy.quarantine is not None:
-        return f"  ({mask(inert(str(policy.quarantine)))})"
-    return "" if policy.gating else "  (does not gate)"
 
 
 def summary(plan: Plan) -> str:

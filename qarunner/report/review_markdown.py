@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COMMENT = 65_536
 """GitHub's limit of a comment, in characters; GitLab's is 1,000,000."""
-_ROOM = 1_536
+ROOM = 1_536
 """For whoever posts the comment: a hidden marker, a heading."""
 _LONGEST = 400
 """Characters of one value: a comment of a single long one would say nothing else."""
@@ -26,18 +26,18 @@ _FOLDED = 6
 _WORDS = {"+": "Added", "-": "Removed", "~": "Changed"}
 
 
-def render(review: Review, limit: int = COMMENT - _ROOM) -> str:
+def render(review: Review, limit: int = COMMENT - ROOM) -> str:
     """The comment. `limit` is in bytes of UTF-8, so that it holds whatever a site counts."""
-    page = _Page(limit)
+    page = Page(limit)
     for block, rows in _blocks(review):
         page.add(block, rows)
-    return page.text()
+    return page.text("qarunner diff")
 
 
-class _Page:
+class Page:
     """Blocks until the page is full; then it counts what it left out."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int = COMMENT - ROOM) -> None:
         self._left = limit - 200  # the sentence that says what was left out
         self._blocks: list[str] = []
         self._cut = 0
@@ -52,13 +52,12 @@ class _Page:
         self._left -= size
         self._blocks.append(block)
 
-    def text(self) -> str:
+    def text(self, command: str) -> str:
+        """The page; `command` shows what was left out."""
         blocks = list(self._blocks)
         if self._cut:
             rows = f" with {self._cut_rows} rows" if self._cut_rows else ""
-            blocks.append(
-                f"_{self._cut} smaller parts{rows} do not fit into a comment: `qarunner diff` shows all of it._"
-            )
+            blocks.append(f"_{self._cut} smaller parts{rows} do not fit into a comment: `{command}` shows all of it._")
         return "\n\n".join(blocks) + "\n"
 
 
