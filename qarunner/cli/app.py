@@ -216,18 +216,10 @@ def report(
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
 ) -> int:
     """Render a report again from a run's journal, or one of several runs. Offline."""
+    from qarunner.cli import merging
     from qarunner.cli.console import open_console
 
-    console = open_console(os.environ)
-    if merge:
-        from qarunner.cli import merging
-
-        return merging.merge(console, runs_dir, runs or (), form=form, out=out)
-    from qarunner.cli import applying
-
-    if runs is not None and len(runs) > 1:
-        raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
-    return applying.report(console, runs_dir, runs[0] if runs else None, form=form, out=out)
+    return merging.report(open_console(os.environ), runs_dir, runs or (), merge=merge, form=form, out=out)
 
 
 @app.command()

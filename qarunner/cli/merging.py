@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner.cli import reporting
+from qarunner.cli import applying, reporting
 from qarunner.cli.applying import read_plan
 from qarunner.cli.console import inert
 from qarunner.engine.journal import JOURNAL, PLAN, read
 from qarunner.engine.merge import merged
 from qarunner.engine.state import Run, fold
 from qarunner.errors import UserError
+from qarunner.report.planned import counted
 from qarunner.report.summary import headline, summarise
 
 if TYPE_CHECKING:
@@ -32,7 +33,18 @@ class Part:
     shard: tuple[int, int] | None
 
 
-def merge(console: Console, runs_dir: Path, words: Sequence[str], *, form: str, out: Path | None) -> ExitCode:
+def report(
+    console: Console, runs_dir: Path, words: Sequence[str], *, merge: bool, form: str, out: Path | None
+) -> ExitCode:
+    """A report of one run, which is the newest where none is named, or one of all."""
+    if merge:
+        return joined(console, runs_dir, words, form=form, out=out)
+    if len(words) > 1:
+        raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
+    return applying.report(console, runs_dir, words[0] if words else None, form=form, out=out)
+
+
+def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str, out: Path | None) -> ExitCode:
     """Renders one report of all runs, and returns what their gate says."""
     reporting.checked_format(form, "--format")
     if not words:
@@ -49,7 +61,7 @@ def merge(console: Console, runs_dir: Path, words: Sequence[str], *, form: str, 
         problems = reporting.write(summary, (reporting.Wanted(format=form, path=out),))
         if problems:
             raise UserError(problems[0])
-    console.warn(f"{headline(summary)}; {len(parts)} runs joined")
+    console.warn(f"{headline(summary)}; {counted(len(parts), 'run')} joined")
     return summary.exit_code
 
 
