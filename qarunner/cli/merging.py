@@ -51,6 +51,10 @@ def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str,
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
     parts = _newest(console, [_part(folder) for folder in _folders(runs_dir, words)])
     _check(parts)
+    for part in parts:
+        if not part.run.complete:
+            name = inert(part.run.run_id)
+            console.warn(f"qarunner: warning: run {name} is not finished; to go on: qarunner resume {name}")
     missing = _missing(parts)
     for index, total in missing:
         console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")

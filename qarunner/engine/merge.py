@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from qarunner.engine.gate import outcome_of
 from qarunner.engine.state import Run
 from qarunner.entry import Entry, Origin, Policy
 from qarunner.plan.model import Job, seal
@@ -26,6 +27,8 @@ def merged(parts: Sequence[Run], missing: Sequence[tuple[int, int]]) -> Run:
     whole = [*parts, *(_missing(parts[0].plan, index, total) for index, total in missing)]
     for part in whole:
         _named(part)
+        # Whether it was detached or interrupted is a part's own matter: what that makes of an entry is settled here.
+        part.closed |= {entry.id: outcome_of(part, entry) for entry in part.plan.entries}
     plan = _plan([part.plan for part in whole])
     run = Run.of(plan)
     for field in fields(Run):

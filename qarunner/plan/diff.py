@@ -170,11 +170,14 @@ def _line(side: Side, row: Row) -> Line:
 
 def tests_of(row: Row) -> tuple[int, bool]:
     """How many tests a row stands for, and whether it names each of them."""
-    named = row.data.get("test_ids")
-    if isinstance(named, list):
-        return len(named), True
-    estimate = row.data.get("estimate")
-    return (estimate if isinstance(estimate, int) else 1), False
+    estimate, named = row.data.get("estimate"), row.data.get("test_ids")
+    if isinstance(estimate, int):
+        return estimate, isinstance(named, list)
+    for key in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
+        ids = row.data.get(key)
+        if isinstance(ids, list):
+            return len(ids), key is SelectionKind.TEST_IDS
+    return 1, False
 
 
 # --- renamed rows -----------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from qarunner.engine.gate import expected_tests
 from qarunner.engine.habits import Habits
 from qarunner.engine.state import Run
+from qarunner.plan.budget import tests_of
 from qarunner.plan.model import Job
 from qarunner.report.review import visible
 from qarunner.report.review_markdown import Page, code
@@ -58,7 +58,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
                 vendor=vendor,
                 jobs=own,
                 entries=len(rows),
-                tests=sum(entry.estimate or expected_tests(entry) for entry in rows),
+                tests=sum(tests_of(entry) for entry in rows),
                 uploads=uploads,
                 environments=len(resources) - uploads,
                 expected_s=_slowest(expected),
@@ -157,6 +157,9 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     for share in parts:
         rows = [f"- {code(row(entries[entry]))}" for job in share.jobs for entry in job.entries]
         page.add(_folded(f"{share.vendor}: entries", rows), len(rows))
+    if plan.not_planned:
+        rows = [f"- {code(f'{each.id}  {mask(each.reason)}  {each.origin}')}" for each in plan.not_planned]
+        page.add(_folded("not planned", rows), len(rows))
     for share in parts:
         for job in share.jobs:
             page.add(_folded(f"{job.id}: request", [_fenced(plan, job)]), 0)

@@ -111,8 +111,9 @@ def test_a_run_that_did_not_end_counts_as_what_it_is(shards: Stage) -> None:
     journal = shards.run_folder("r2") / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:3]))
-    code, report, _ = merged(shards, "r1", "r2")
+    code, report, err = merged(shards, "r1", "r2")
     assert code == 8
+    assert "run r2 is not finished; to go on: qarunner resume r2" in err
     assert {entry["id"]: entry["verdict"] for entry in report["entries"]}["b"] == "cancelled"
     journal.unlink()
     assert merged(shards, "r1", "r2")[0] == 8

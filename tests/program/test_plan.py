@@ -21,7 +21,7 @@ def test_a_plan_is_grouped_by_vendor_with_what_it_costs(stage: Stage) -> None:
     assert lines[0] == "doksi: 2 entries, 3 tests in 1 run; 1 create; expected duration unknown"
     assert "certyn: 1 entry, 12 tests in 1 run; 1 create; expected duration unknown" in lines
     assert [line.split()[0] for line in lines if "qa-matrix.yml:" in line] == ["a", "b", "c"]
-    assert "  certyn-1  POST /api/ci/projects/shop/runs" in lines
+    assert any(line.startswith("  certyn-1  POST ") for line in lines)
     assert ended.last == "plan: 3 entries in 2 vendor runs: doksi 1, certyn 1; nothing was sent"
 
 

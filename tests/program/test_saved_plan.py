@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,11 @@ def git(stage: Stage, *words: str) -> None:
     subprocess.run(["git", *words], cwd=stage.folder, env=stage.environ | GIT, check=True, capture_output=True)
 
 
+def apk(stage: Stage, content: str) -> None:
+    with zipfile.ZipFile(stage.folder / "build/app.apk", "w") as archive:
+        archive.writestr(zipfile.ZipInfo("AndroidManifest.xml"), content)
+
+
 def matrix(stage: Stage, *more: dict[str, object], timeout: str = "30m", **top: dict[str, object]) -> None:
     env = {"STAGING_URL": {"format": "uri"}, "LOCALE": {"default": "en"}, "TOKEN": {"secret": True}}
     login = stage.doksi("login", url="{{ env.STAGING_URL }}/{{ env.LOCALE }}", timeout=timeout)
@@ -41,7 +47,7 @@ def saved(stage: Stage) -> Stage:
     """A repository with a plan of everything that a plan can depend on."""
     stage.environ |= {"STAGING_URL": "https://staging.example", "TOKEN": SECRET, "QARUNNER_ALLOW_SECRETS": "TOKEN"}
     (stage.folder / "build").mkdir()
-    (stage.folder / "build/app.apk").write_bytes(b"PK\3\4 one")
+    apk(stage, "one")
     matrix(stage)
     git(stage, "init", "-q", "-b", "main")
     git(stage, "add", "-A")
@@ -106,7 +112,7 @@ def other_branch(stage: Stage) -> None:
         (None, {"STAGING_URL": "https://other.example"}, "STAGING_URL differs"),
         (None, {"LOCALE": "de"}, "LOCALE differs"),
         (None, {"STAGING_URL": None}, "STAGING_URL is not set"),
-        (edit("build/app.apk", lambda _: "PK two"), {}, "build/app.apk has other content"),
+        (lambda stage: apk(stage, "two"), {}, "build/app.apk has other content"),
         (lambda stage: (stage.folder / "build/app.apk").unlink(), {}, "build/app.apk: no such file"),
         (lambda stage: matrix(stage, timeout="45m"), {}, "qa-matrix.yml changed: 1 row changed (login)"),
         (
@@ -139,7 +145,7 @@ def test_what_differs_is_named_and_nothing_is_sent(
 
 
 def test_every_difference_is_named_at_once(saved: Stage) -> None:
-    (saved.folder / "build/app.apk").write_bytes(b"PK two")
+    apk(saved, "two")
     told = stale(saved.apply("plan.json", STAGING_URL="https://other.example"))
     assert "STAGING_URL differs" in told
     assert "build/app.apk has other content" in told
