@@ -51,6 +51,18 @@ def _root(
 
 
 @app.command()
+def init(vendor: opt.Starters = None, quiet: opt.Quiet = False, no_color: opt.NoColor = False) -> int:
+    """Write a first qa-matrix.yml for the chosen vendors, with its schema for editors."""
+    from pathlib import Path
+
+    from qarunner.cli import starting
+    from qarunner.cli.console import open_console
+
+    console = open_console(os.environ, quiet=quiet, no_color=no_color)
+    return guarded(console, lambda: starting.init(console, Path(), vendor or ()))
+
+
+@app.command()
 def validate(
     files: opt.Manifests = None, output: opt.Output = "text", quiet: opt.Quiet = False, no_color: opt.NoColor = False
 ) -> int:

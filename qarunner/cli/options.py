@@ -137,6 +137,10 @@ Explained: TypeAlias = Annotated[
         metavar="ENTRY", help="An entry's id, a glob of ids, or the code of an error, such as E204.", show_default=False
     ),
 ]
+Starters: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--vendor", metavar="NAME", help="A vendor to begin with; repeatable."),
+]
 PlainSchema: TypeAlias = Annotated[
     bool, typer.Option("--plain", help="Only the standard's keywords, for validators that refuse all others.")
 ]

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -140,7 +140,14 @@ def entries(draw: DrawFn, number: int) -> Data:
     if "category_ids" in entry or "tags" in entry:
         entry |= draw(some({"estimate": st.integers(1, 50)}))
     if draw(st.integers(0, 3)) == 0:
-        axes = draw(st.dictionaries(WORDS.map(lambda word: f"a_{word}"), lists(AXIS), min_size=1, max_size=2))
+        axes = draw(
+            st.dictionaries(
+                WORDS.map(lambda word: f"a_{word}"),
+                st.lists(AXIS, min_size=1, max_size=3, unique_by=lambda value: str(value).lower()),
+                min_size=1,
+                max_size=2,
+            )
+        )
         entry["axes"] = axes
         if draw(st.booleans()):
             entry |= _excluding(axes)
@@ -154,7 +161,7 @@ CONDITIONS = (True, False, "{{ git.branch == 'main' }}", "{{ env.LOCALE != 'en' 
 AXIS = st.one_of(WORDS, st.integers(-5, 99), st.booleans())
 
 
-def _excluding(axes: dict[str, list[object]]) -> Data:
+def _excluding(axes: Mapping[str, Sequence[object]]) -> Data:
     """Leaves out the first point of the axes, where another one is left."""
     if all(len(values) == 1 for values in axes.values()):
         return {}
