@@ -12,7 +12,7 @@ import typer
 
 from qarunner import __version__
 from qarunner.cli import options as opt
-from qarunner.cli import run_commands
+from qarunner.cli import run_commands, writing_commands
 from qarunner.cli.guard import failed, guarded
 from qarunner.errors import ExitCode, UserError
 
@@ -48,18 +48,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def init(vendor: opt.Starters = None, quiet: opt.Quiet = False, no_color: opt.NoColor = False) -> int:
-    """Write a first qa-matrix.yml for the chosen vendors, with its schema for editors."""
-    from pathlib import Path
-
-    from qarunner.cli import starting
-    from qarunner.cli.console import open_console
-
-    console = open_console(os.environ, quiet=quiet, no_color=no_color)
-    return guarded(console, lambda: starting.init(console, Path(), vendor or ()))
 
 
 @app.command()
@@ -234,49 +222,6 @@ def report(
     return merging.report(open_console(os.environ), runs_dir, runs or (), merge=merge, form=form, out=out)
 
 
-@app.command()
-def explain(
-    word: opt.Explained,
-    file: opt.Manifest = None,
-    profile: opt.Profile = None,
-    select: opt.Select = None,
-    var: opt.Var = None,
-    env_file: opt.EnvFile = None,
-    output: opt.Output = "text",
-    no_color: opt.NoColor = False,
-) -> int:
-    """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
-    from qarunner.cli import explaining, planning
-    from qarunner.cli.console import open_console
-
-    console = open_console(os.environ, output=output, no_color=no_color)
-    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=None)
-    return guarded(console, lambda: explaining.explain(console, os.environ, word, given))
-
-
-@app.command()
-def schema(plain: opt.PlainSchema = False) -> int:
-    """Print the JSON Schema of the manifest, for editors and other tools."""
-    from qarunner.cli.console import open_console
-    from qarunner.manifest import published
-
-    text = published.plain() if plain else published.for_editors()
-    open_console(os.environ).result(text.removesuffix("\n"))
-    return ExitCode.OK
-
-
-@app.command()
-def vendors(
-    name: opt.VendorName = None,
-    output: opt.Output = "text",
-) -> int:
-    """Show what each vendor can do: the table that the check uses."""
-    from qarunner.cli import checking
-    from qarunner.cli.console import open_console
-
-    return checking.vendors(open_console(os.environ, output=output), name)
-
-
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def emulator(context: typer.Context) -> int:
     """Serve the emulated vendor APIs on loopback, with a fault script. See `emulator --help`."""
@@ -285,6 +230,7 @@ def emulator(context: typer.Context) -> int:
     return run_emulator(context.args)
 
 
+writing_commands.register(app)
 run_commands.register(app)
 
 
