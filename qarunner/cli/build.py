@@ -238,13 +238,13 @@ def _bitbucket(env: Mapping[str, str]) -> Build:
 
 
 def _buildkite(env: Mapping[str, str]) -> Build:
-    pull = env.get("BUILDKITE_PULL_REQUEST")
+    pull, commit = env.get("BUILDKITE_PULL_REQUEST"), env.get("BUILDKITE_COMMIT")
     return Build(
         name="buildkite",
         url=env.get("BUILDKITE_BUILD_URL"),
         event=env.get("BUILDKITE_SOURCE"),
         pr_number=_number(pull),
-        sha=env.get("BUILDKITE_COMMIT"),
+        sha=commit if commit != "HEAD" else None,  # the newest of the branch, when it was made by hand or by API
         branch=env.get("BUILDKITE_BRANCH"),
         tag=env.get("BUILDKITE_TAG") or None,
         repository=repository_of(env.get("BUILDKITE_REPO")),

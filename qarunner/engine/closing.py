@@ -223,24 +223,24 @@ class Closer:
             message = None if done or over else self._words(state, answer)
             if message is not None:
                 self.refused[task.run.remote.id] = answer
-            self._stopped(state, task.run, message=message, over=over)
+            self._stopped(state, task.run, message=message, over=over, sure=False)
         else:
             live = [run for run in state.runs.values() if run.live]
             if not done:
                 self._cancel_each(state, live, now)
                 return
             for run in live:  # some may have been over before
-                self._stopped(state, run, message=None, over=True)
+                self._stopped(state, run, message=None, over=True, sure=True)
         self._after_cancel(state)
 
     def _words(self, state: JobState, answer: Answer) -> str:
         return refusal_of(self._lane(state).vendor, answer).message if isinstance(answer, Reply) else answer.message
 
-    def _stopped(self, state: JobState, run: RunState, *, message: str | None, over: bool) -> None:
+    def _stopped(self, state: JobState, run: RunState, *, message: str | None, over: bool, sure: bool) -> None:
         at, job, name = self._clock.wall(), state.job.id, run.remote.id
         self._record(ev.RunCancelled(at=at, job=job, run=name, message=message, over=over))
-        if over and run.followed and self._run.open_entries(state):
-            # What was paid for and is over has a result.
+        if over and run.followed and (self._run.open_entries(state) or not sure):
+            # What was paid for and is over has a result; what is only said to be over may say itself that it runs.
             self._look(state, run)
 
     def _after_cancel(self, state: JobState) -> None:

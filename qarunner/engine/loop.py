@@ -143,7 +143,7 @@ class Engine:
 
     def _awaited(self, task: Task) -> bool:
         """Whether an answer can still change anything: a read of a run that nobody follows any more cannot."""
-        return task.kind is not Kind.READ or bool(self._run.open_entries(task.job))
+        return task.kind is not Kind.READ or task.last or bool(self._run.open_entries(task.job))
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""

@@ -313,6 +313,13 @@ def test_without_a_ci_system_git_is_asked(repository: Repository) -> None:
     assert read_build({}, deeper).sha == repository.sha
 
 
+def test_a_commit_that_buildkite_does_not_know_yet_is_that_of_git(repository: Repository) -> None:
+    """`HEAD` stands there for the newest commit of a branch; no vendor could find anything by it."""
+    told = {"BUILDKITE": "true", "BUILDKITE_COMMIT": "HEAD", "BUILDKITE_BRANCH": "fix"}
+    build = read_build(told, repository.folder)
+    assert (build.sha, build.branch) == (repository.sha, "fix")
+
+
 def test_a_detached_head_has_no_branch(repository: Repository) -> None:
     repository("checkout", "-q", "--detach")
     assert read_build({}, repository.folder) == Build(sha=repository.sha)

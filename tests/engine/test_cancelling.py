@@ -169,13 +169,29 @@ def test_after_a_resume_what_was_cancelled_before_is_no_pass() -> None:
 
 @pytest.mark.parametrize("vendor", [Army, Alone])
 def test_a_timed_out_entry_stays_timed_out_and_its_run_is_not_called_running(vendor: type[Fictional]) -> None:
-    camp = Camp(
-        RUNNING, lambda _vendor, request, _n: Reply(status=409, text="over") if "z/cancel" in request.path else None
-    )
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        if "z/cancel" not in request.path:
+            return None
+        camp.says["z"] = "failed"
+        return Reply(status=409, text="over")
+
+    camp = Camp(RUNNING, fault)
     story = Story(plan_of(entry("a", "keyed", timeout_s=30)), {**VENDORS, "keyed": vendor("keyed", keyed=True)}, camp)
     story.drive()
     assert str(story.run.closed["a"].verdict) == "timed_out"
     assert not list(story.run.live_runs())
+
+
+@pytest.mark.parametrize("status", [404, 409, 410])
+def test_a_timed_out_run_whose_cancel_finds_nothing_is_named_while_it_says_that_it_runs(status: int) -> None:
+    """Its entry is closed and stays so, but somebody pays for the run."""
+    gone = Reply(status=status, text="no such run")
+    camp = Camp(RUNNING, lambda _vendor, request, _n: gone if request.path.endswith("z/cancel") else None)
+    plan = plan_of(entry("a", "keyed", timeout_s=30))
+    story = Story(plan, {**VENDORS, "keyed": Alone("keyed", keyed=True)}, camp).drive()
+    assert str(story.run.closed["a"].verdict) == "timed_out"
+    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1z"]
+    assert fold(plan, [ev.from_line(ev.to_line(event)) for event in story.events]) == story.run
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
