@@ -241,6 +241,7 @@ class Engine:
         self._settler.stop(leave=self._options.detach_on_interrupt)
         self._record(ev.Interrupted(at=self._clock.wall(), signal=self._signal))
         for lane in self._lanes.values():
+            lane.pacer.end_by(self._stops_at)
             for task in lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD):
                 if task.maybe:
                     self._settler.creator.uncertain(task.job, task.job.message or "the vendor's answer was lost")

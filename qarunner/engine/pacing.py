@@ -136,6 +136,7 @@ class Pacer:
             Kind.READ: Window(plan.reads) if plan.reads else None,
         }
         self._held_until = float("-inf")
+        self._ends_at = float("inf")
 
     def _windows(self, kind: Kind) -> list[Window]:
         if kind is Kind.UPLOAD:
@@ -150,7 +151,8 @@ class Pacer:
         if kind is Kind.READ and reads is not None:
             # All at once, and then none for most of a minute, would be late for whatever ends in between.
             times.append(reads.even_at(now))
-        return max([now, self._held_until, *times])
+        held_until = self._held_until if self._held_until < self._ends_at else now
+        return max([now, held_until, *times])
 
     def sent(self, kind: Kind, now: float) -> None:
         for window in self._windows(kind):
@@ -159,6 +161,10 @@ class Pacer:
     def hold(self, until: float) -> None:
         """The vendor asked for silence."""
         self._held_until = max(self._held_until, until)
+
+    def end_by(self, at: float) -> None:
+        """Nothing leaves after that: a longer silence is broken, since what is not cancelled by then runs on."""
+        self._ends_at = at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

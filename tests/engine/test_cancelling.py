@@ -202,6 +202,20 @@ def test_a_cancel_that_is_refused_is_not_repeated(status: int) -> None:
     assert len(list(story.run.live_runs())) == 3
 
 
+@pytest.mark.parametrize("silence_s", [5, 60])
+def test_a_silence_is_kept_unless_it_outlasts_the_interruption(silence_s: int) -> None:
+    """What is not cancelled by then runs on, and is paid for."""
+    slow = Reply(status=429, headers={"retry-after": str(silence_s)}, text="slow down")
+    camp = Camp(RUNNING, lambda _vendor, request, _n: slow if request.method == "GET" else None)
+    story = Story(plan_of(entry("a", "keyed")), {**VENDORS, "keyed": Army("keyed", keyed=True)}, camp)
+    story.pool.at.append((17.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert sorted(camp.cancelled) == ["x", "y", "z"]
+    asked = max(at for at, _, request, _ in story.pool.sent if request.method == "GET" and at < 17)
+    told = next(at for at, _, request, _ in story.pool.sent if request.path.endswith("/cancel"))
+    assert told == 17 if silence_s == 60 else asked + silence_s <= told < 24
+
+
 def test_the_journal_of_a_cancel_tells_the_same() -> None:
     story = interrupted(Army("keyed", keyed=True), Camp(RUNNING), {"x": "passed"})
     again = fold(story.run.plan, [ev.from_line(ev.to_line(event)) for event in story.events])
