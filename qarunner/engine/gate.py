@@ -39,16 +39,21 @@ _SIGINT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The gate's word. `finished` counts the gating tests that ran to an end."""
+    """The gate's word. `finished` counts the gating tests that ran to an end.
+
+    `skips_fail`: the build fails for what was skipped, and for nothing else that failed.
+    """
 
     exit_code: ExitCode
     finished: int
+    skips_fail: bool = False
 
 
 def decide(run: Run) -> Decision:
     """The exit code of a run as it stands now."""
     codes: set[ExitCode] = set()
     finished = 0
+    skips = False
     for entry in run.plan.entries:
         if not entry.policy.gating:
             continue
@@ -57,13 +62,17 @@ def decide(run: Run) -> Decision:
         finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
         codes.update(_codes(outcome, counts))
         if _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts):
-            codes.add(ExitCode.FAILED)
+            skips = True
+    skips_fail = skips and ExitCode.FAILED not in codes
+    if skips:
+        codes.add(ExitCode.FAILED)
     if run.signal is not None:
         codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
     if finished < run.plan.min_tests:
         codes.add(ExitCode.NOTHING)
-    return Decision(exit_code=next((code for code in PRECEDENCE if code in codes), ExitCode.OK), finished=finished)
+    code = next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
+    return Decision(exit_code=code, finished=finished, skips_fail=skips_fail and code is ExitCode.FAILED)
 
 
 def so_far(run: Run) -> ExitCode:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from qarunner.engine.workers import Clock
 
 RELEASE_TRIES = 3
+UPLOADS = 5
+"""How often a build is sent at most."""
 
 
 class Preparer:
@@ -195,6 +197,9 @@ class Preparer:
         lane = self._lanes[resource.resource.vendor]
         task.trouble.add(again, now)
         cause = task.trouble.exhausted(again, now, established=lane.established)
+        if resource.resource.kind is ResourceKind.BUILD and task.trouble.count >= UPLOADS and not again.held:
+            # Each try sends the whole build: a quarter of an hour of them helps nobody.
+            cause = cause or Cause.UNAVAILABLE
         if cause is not None or self.stopping:
             self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
             return

@@ -103,6 +103,8 @@ class Summary:
     ci: Mapping[str, str | None]
     finished: int
     min_tests: int
+    skips_fail: bool = False
+    """Whether the build fails for what was skipped alone."""
 
 
 _VERDICT = {
@@ -147,6 +149,7 @@ def summarise(run: Run) -> Summary:
         ci=run.plan.ci,
         finished=decision.finished,
         min_tests=run.plan.min_tests,
+        skips_fail=decision.skips_fail,
     )
 
 
@@ -290,6 +293,8 @@ def headline(summary: Summary) -> str:
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or 'no tests'}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
+    if summary.skips_fail:
+        text += "; a skipped test fails the build"
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from qarunner.cli.result import annotate, show
 from qarunner.engine import events as ev
 from qarunner.engine.journal import read
 from qarunner.engine.state import fold
+from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
 from qarunner.report.summary import headline, summarise
 from qarunner.vendors.api import Case, Cause, Outcome, Verdict
@@ -87,6 +89,11 @@ def test_what_does_not_gate_says_so() -> None:
     summary = summary_of("allowed-to-fail")
     assert "failed (does not gate)" in shown(summary)
     assert headline(summary) == "qarunner: exit 0: 1 failed (does not gate), 1 error (does not gate), 2 passed"
+
+
+def test_a_build_that_fails_for_what_was_skipped_says_so() -> None:
+    summary = dataclasses.replace(ended(Outcome(verdict=Verdict.SKIPPED)), skips_fail=True, exit_code=ExitCode.FAILED)
+    assert headline(summary) == "qarunner: exit 1: 1 skipped; a skipped test fails the build"
 
 
 def test_too_few_tests_are_explained() -> None:

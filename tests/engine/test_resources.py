@@ -132,6 +132,17 @@ def test_an_upload_that_breaks_off_is_begun_again(answer: Answer, at: str) -> No
     assert sum(isinstance(event, ev.Preparing) for event in story.events) == 2
 
 
+def test_a_store_that_takes_nothing_does_not_get_the_build_for_a_quarter_of_an_hour() -> None:
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return Reply(status=500, text="no") if request.path == PUT else None
+
+    store = Store(fault=fault)
+    story = Story(builds(), VENDOR, store).drive()
+    assert decide(story.run).exit_code is ExitCode.UNAVAILABLE
+    assert sum(isinstance(event, ev.Preparing) for event in story.events) == 5
+    assert not store.bodies
+
+
 def test_a_refused_upload_ends_its_entries_and_no_create_leaves() -> None:
     def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
         return Reply(status=413, text="too large") if request.path == PUT else None
