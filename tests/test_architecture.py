@@ -44,7 +44,7 @@ HOMES = {
 AMBIENT = {
     "threading": {"engine/workers.py", "engine/transport.py"},
     "time": {"engine/workers.py", "cli/"},
-    "os": {"engine/journal.py", "engine/lock.py", "cli/"},
+    "os": {"engine/journal.py", "engine/lock.py", "engine/budget.py", "cli/"},
     "subprocess": {"cli/"},
 }
 

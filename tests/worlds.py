@@ -101,7 +101,7 @@ class Story:
         before: Iterable[ev.Event] = (),
         resumed: bool = False,
         clock: VirtualClock | None = None,
-        jitter: float = 0.5,
+        jitter: float | Callable[[], float] = 0.5,
         habits: Habits | None = None,
         latency: float = 0.05,
         fail_fast: bool = False,
@@ -121,7 +121,7 @@ class Story:
             pool=self.pool,
             clock=self.clock,
             options=options or Options(),
-            jitter=lambda: jitter,
+            jitter=jitter if callable(jitter) else lambda: jitter,
             habits=habits,
         )
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.cli import reporting
+from qarunner.cli.budgets import shared_budgets
 from qarunner.cli.cancelling import cancelled
 from qarunner.cli.follow import Follow
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine import events as ev
+from qarunner.engine import history
 from qarunner.engine.creating import LOST_ANSWER
+from qarunner.engine.habits import Habits
 from qarunner.engine.journal import REPORT, Journal
 from qarunner.engine.loop import Engine, Options
 from qarunner.engine.network import Endpoint, Network, checked_url
@@ -244,6 +247,8 @@ class _Session:
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""
         pool = Workers(transport, WORKERS)
+        runs = self._journal.folder.parent
+        habits = Habits(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         engine = Engine(
             run=self._run,
             vendors=adapters(self._run.plan),
@@ -252,6 +257,8 @@ class _Session:
             clock=self.clock,
             options=self._settings.options,
             jitter=random.random,
+            habits=habits,
+            shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
         )
         self._progress = open_progress(self._console, self._run, self.clock.wall)
         transport.watch = self._progress.uploading
@@ -262,6 +269,9 @@ class _Session:
             self._progress.close()
             self._progress = None
             pool.close()
+            # What is lost here makes the next apply's polls less clever, and nothing else.
+            with contextlib.suppress(OSError):
+                history.keep(self._journal.folder, habits.took, rehearsal=self._run.rehearsal)
         return engine.uncancelled
 
     def _detach(self) -> ExitCode:

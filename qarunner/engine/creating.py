@@ -104,7 +104,7 @@ class Creator:
         longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S
         wait = task.trouble.backoff(again, self._jitter(), longest=longest)
         if again.held:
-            lane.pacer.hold(now + wait)
+            wait = lane.pacer.hold(wait, now, named=again.wait_s is not None)
         if lane.vendor.info.idempotency_header:
             self._record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from qarunner.engine.state import JobState, RunState
 from qarunner.vendors.api import Request
 
 if TYPE_CHECKING:
-    from qarunner.engine.pacing import Rhythm
+    from qarunner.engine.pacing import Rhythm, Shared
     from qarunner.plan.model import VendorPlan
     from qarunner.vendors.api import Vendor
 
@@ -69,11 +70,11 @@ class Lane:
     All other kinds take turns, so that none of them waits for ever where they share a rate.
     """
 
-    def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm) -> None:
+    def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm, shared: Shared | None = None) -> None:
         self.vendor = vendor
         self.key_env = plan.key_env
         self.rhythm = rhythm
-        self.pacer = Pacer(plan)
+        self.pacer = Pacer(plan, shared)
         self.established = False
         self.busy_jobs: set[str] = set()
         self._max_in_flight = plan.max_in_flight
@@ -103,7 +104,7 @@ class Lane:
             for kind, queue in self._queues.items()
             if queue and (due := self._opens_at(kind, queue, now)) is not None
         ]
-        return min(times, default=None)
+        return min((at for at in times if at < math.inf), default=None)
 
     def _opens_at(self, kind: Kind, queue: Queue, now: float) -> float | None:
         first = queue.first(now)
@@ -121,14 +122,13 @@ class Lane:
             if not queue or self.pacer.ready_at(kind, now) > now:
                 continue
             task = queue.most_late(now) if kind is Kind.READ else queue.first(now)
-            if task is not None and not self._full(kind, task):
+            if task is not None and not self._full(kind, task) and self.pacer.claim(kind, now):
                 queue.remove(task)
                 self._account(kind, task, now)
                 return task
         return None
 
     def _account(self, kind: Kind, task: Task, now: float) -> None:
-        self.pacer.sent(kind, now)
         if kind is Kind.READ and not task.answers:
             task.asked_at = now
         if kind in self._turns:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -53,13 +55,43 @@ class Lock:
             self._fd = None
 
 
+def open_shared(path: Path) -> int:
+    """Opens a file that several processes read and write, each while it holds it. OSError if that cannot be done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+
+
+@contextlib.contextmanager
+def held_once(fd: int) -> Iterator[bool]:
+    """Holds an open file for a moment; false if another process does just now. Never waits."""
+    try:
+        _lock(fd)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _unlock(fd)
+
+
 if sys.platform == "win32":
     import msvcrt
 
+    _FAR = 1 << 30
+    """Windows locks bytes against reading, too: one that no file of ours reaches."""
+
     def _lock(fd: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
     _look = _lock
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
@@ -69,3 +101,6 @@ else:
 
     def _look(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)

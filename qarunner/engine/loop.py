@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.lane import Task
     from qarunner.engine.machine import Answer
+    from qarunner.engine.pacing import Shared
     from qarunner.engine.state import Run
     from qarunner.engine.workers import Clock, Pool
     from qarunner.vendors.api import Vendor
@@ -59,6 +60,7 @@ class Engine:
         options: Options,
         jitter: Callable[[], float],
         habits: Habits | None = None,
+        shared: Mapping[str, Shared] | None = None,
     ) -> None:
         self._run = run
         self._record = record
@@ -66,7 +68,12 @@ class Engine:
         self._clock = clock
         self._options = options
         self._lanes = {
-            name: Lane(vendors[name], plan, Rhythm.of(plan, vendors[name].info.pacing, options.poll_interval_s))
+            name: Lane(
+                vendors[name],
+                plan,
+                Rhythm.of(plan, vendors[name].info.pacing, options.poll_interval_s),
+                (shared or {}).get(name),
+            )
             for name, plan in run.plan.vendors.items()
         }
         self._settler = Settler(run, self._lanes, record, clock, jitter, habits or Habits(run.plan, {}))

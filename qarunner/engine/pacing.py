@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from qarunner.engine.expectation import Expected
@@ -28,6 +28,8 @@ PRICE_S = 0.1
 PRICE_PER_AGE = 1 / 3000
 """What a read is worth, in seconds of a run's end not being known: more for a run that is already old."""
 LATEST_S = 86_400.0
+LONGEST_SILENCE_S = 30.0
+"""How long a vendor that names no time is left alone before it is asked once more."""
 _IMPROBABLE = 1e-9
 """A run that lives longer than so few do follows no distribution, and rounding would eat the difference."""
 _STEPS = 18
@@ -126,41 +128,100 @@ class Window:
             self._sent.popleft()
 
 
-class Pacer:
-    """The budget of one vendor's credential."""
+def rates_of(plan: VendorPlan) -> dict[str, Rate]:
+    """The vendor's rates by what they are about."""
+    rates = {"reads": plan.reads, "creates": plan.creates, "all": plan.all}
+    return {name: rate for name, rate in rates.items() if rate is not None}
 
-    def __init__(self, plan: VendorPlan) -> None:
-        self._all = Window(plan.all) if plan.all else None
-        self._of = {
-            Kind.CREATE: Window(plan.creates) if plan.creates else None,
-            Kind.READ: Window(plan.reads) if plan.reads else None,
-        }
+
+def counted_as(kind: Kind) -> tuple[str, ...]:
+    """The rates that a request counts in."""
+    match kind:
+        case Kind.READ:
+            return ("reads", "all")
+        case Kind.CREATE:
+            return ("creates", "all")
+        case Kind.UPLOAD:
+            # A presigned upload goes to a store of files, not to the vendor's API.
+            return ()
+        case _:
+            return ("all",)
+
+
+class Shared(Protocol):
+    """What others that use the same credential have sent."""
+
+    def claim(self, kind: Kind, now: float, *, silent: bool = True) -> float:
+        """Counts a request that leaves now and returns `now`; else a later time at which to ask again.
+
+        `silent`: whether a silence that the vendor asked for is kept.
+        """
+        ...
+
+    def hold(self, seconds: float) -> None: ...
+
+
+class Pacer:
+    """The budget of one vendor's credential, shared with others if there are any."""
+
+    def __init__(self, plan: VendorPlan, shared: Shared | None = None) -> None:
+        self._of = {name: Window(rate) for name, rate in rates_of(plan).items()}
+        self._shared = shared
+        self._others: dict[Kind, float] = {}
         self._held_until = float("-inf")
         self._ends_at = float("inf")
+        self._silences = 0
+        self._asking = False
+
+    @property
+    def _ending(self) -> bool:
+        return self._ends_at < float("inf")
 
     def _windows(self, kind: Kind) -> list[Window]:
-        if kind is Kind.UPLOAD:
-            # A presigned upload goes to a store of files, not to the vendor's API.
-            return []
-        return [window for window in (self._of.get(kind), self._all) if window is not None]
+        return [self._of[name] for name in counted_as(kind) if name in self._of]
 
     def ready_at(self, kind: Kind, now: float) -> float:
-        """The earliest time, now or later, at which a request of this kind may leave."""
+        """The earliest time, now or later, at which a request of this kind may leave; infinite if an answer decides."""
+        if self._asking and not self._ending:
+            return float("inf")
         times = [window.ready_at(now) for window in self._windows(kind)]
-        reads = self._of[Kind.READ]
-        if kind is Kind.READ and reads is not None:
+        if kind is Kind.READ and "reads" in self._of:
             # All at once, and then none for most of a minute, would be late for whatever ends in between.
-            times.append(reads.even_at(now))
+            times.append(self._of["reads"].even_at(now))
         held_until = self._held_until if self._held_until < self._ends_at else now
-        return max([now, held_until, *times])
+        return max([now, held_until, self._others.get(kind, now), *times])
 
-    def sent(self, kind: Kind, now: float) -> None:
-        for window in self._windows(kind):
+    def claim(self, kind: Kind, now: float) -> bool:
+        """Counts a request that leaves now; false if others have just used up what was left."""
+        windows = self._windows(kind)
+        if self._shared is not None and windows:
+            self._others[kind] = ready = self._shared.claim(kind, now, silent=not self._ending)
+            if ready > now:
+                return False
+        for window in windows:
             window.sent(now)
+        self._asking = self._silences > 0 and kind is not Kind.UPLOAD
+        return True
 
-    def hold(self, until: float) -> None:
-        """The vendor asked for silence."""
-        self._held_until = max(self._held_until, until)
+    def heard(self, *, refused: bool) -> None:
+        """An answer came; `refused`: it asks for silence."""
+        self._asking = False
+        if not refused:
+            self._silences = 0
+
+    def hold(self, wait_s: float, now: float, *, named: bool) -> float:
+        """The vendor asked for silence. Then one request finds out whether it is over, and the others wait for that.
+
+        Returns the seconds until then; they grow where the vendor has not `named` any.
+        """
+        if now >= self._held_until:
+            self._silences += 1
+        if not named:
+            wait_s = max(wait_s, min(LONGEST_SILENCE_S, 2.0 ** min(self._silences, 10) / 2))
+        self._held_until = max(self._held_until, now + wait_s)
+        if self._shared is not None:
+            self._shared.hold(wait_s)
+        return self._held_until - now
 
     def end_by(self, at: float) -> None:
         """Nothing leaves after that: a longer silence is broken, since what is not cancelled by then runs on."""

@@ -205,7 +205,7 @@ class Preparer:
             return
         wait = task.trouble.backoff(again, self._jitter())
         if again.held:
-            lane.pacer.hold(now + wait)
+            wait = lane.pacer.hold(wait, now, named=again.wait_s is not None)
         self._begin(task, now + wait)
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:

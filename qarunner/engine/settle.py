@@ -10,6 +10,7 @@ from qarunner.engine.closing import Closer
 from qarunner.engine.creating import Creator
 from qarunner.engine.lane import Task
 from qarunner.engine.machine import (
+    TOO_MANY,
     Again,
     Fault,
     Never,
@@ -98,8 +99,10 @@ class Settler:
         self.preparer.job_over(state)
 
     def settle(self, task: Task, answer: Answer) -> None:
-        if isinstance(answer, Reply) and answer.ok:
-            self._lane(task.job).established = True
+        lane = self._lane(task.job)
+        if task.kind is not Kind.UPLOAD:
+            lane.pacer.heard(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
+        lane.established = lane.established or (isinstance(answer, Reply) and answer.ok)
         match task.kind:
             case Kind.CREATE:
                 self.creator.settle(task, answer)
@@ -283,7 +286,7 @@ class Settler:
         task.trouble.add(again, now)
         wait, cause = task.trouble.backoff(again, self._jitter()), task.trouble.exhausted(again, now, established=True)
         if again.held and cause is None:
-            lane.pacer.hold(now + wait)
+            wait = lane.pacer.hold(wait, now, named=again.wait_s is not None)
         if self.closer.time_is_up(task, now) or run is None:
             return
         if cause is Cause.UNAVAILABLE:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
 import ssl
 import threading
@@ -66,6 +68,11 @@ class Transport:
         self._proxies = {url: network.proxies_for(url) for url in self.base_urls.values()}
         self._asking = threading.Lock()
         self._local = threading.local()
+
+    def pseudonym(self, vendor: str, salt: bytes) -> str:
+        """A short name of a vendor's credential: the same for the same salt, and of no use to whoever reads it."""
+        endpoint = self._endpoints[vendor]
+        return hmac.new(salt, f"{endpoint.base_url}\n{endpoint.key}".encode(), hashlib.sha256).hexdigest()[:16]
 
     def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer:
         """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again."""

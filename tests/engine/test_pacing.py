@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_each_kind_keeps_its_own_rate_and_all_keep_theirs(
     times: dict[Kind, list[float]] = {kind: [] for kind in Kind}
     for gap, kind in wanted:
         now = pacer.ready_at(kind, now + gap)
-        pacer.sent(kind, now)
+        pacer.claim(kind, now)
         times[kind].append(now)
     assert most_in_a_window(times[Kind.READ], reads.per_s) <= reads.count
     assert most_in_a_window(times[Kind.CREATE], creates.per_s) <= creates.count
@@ -67,17 +68,31 @@ def test_a_vendor_without_rates_is_asked_at_once() -> None:
     pacer = Pacer(vendor())
     for _ in range(1000):
         assert pacer.ready_at(Kind.READ, 5.0) == 5.0
-        pacer.sent(Kind.READ, 5.0)
+        pacer.claim(Kind.READ, 5.0)
 
 
-@given(SECONDS, SECONDS, SECONDS, st.sampled_from(Kind))
+@given(SECONDS, st.floats(1, 1e6), st.floats(1, 1e6), st.sampled_from(Kind))
 def test_a_vendor_that_asks_for_silence_gets_it_for_every_kind(
     now: float, first: float, second: float, kind: Kind
 ) -> None:
     pacer = Pacer(vendor())
-    pacer.hold(first)
-    pacer.hold(second)
-    assert pacer.ready_at(kind, now) == max(now, first, second)
+    pacer.hold(first, now, named=True)
+    pacer.hold(second, now, named=True)
+    assert pacer.ready_at(kind, now) == now + max(first, second)
+
+
+def test_after_a_silence_one_request_finds_out_whether_it_is_over() -> None:
+    pacer, now, waits = Pacer(vendor()), 0.0, list[float]()
+    for _ in range(8):
+        pacer.heard(refused=True)
+        pacer.hold(0.1, now, named=False)
+        waits.append(pacer.ready_at(Kind.READ, now) - now)
+        now += waits[-1]
+        assert pacer.claim(Kind.READ, now)
+        assert pacer.ready_at(Kind.READ, now) == math.inf
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    pacer.heard(refused=False)
+    assert all(pacer.claim(Kind.READ, now) for _ in range(9))
 
 
 MINUTES = Expected(median_s=240.0, spread=0.25)
@@ -147,7 +162,7 @@ def test_reads_leave_half_a_window_for_bursts_and_spend_the_rest_evenly() -> Non
     pacer, now, times = Pacer(vendor(reads=Rate(count=60))), 0.0, list[float]()
     for _ in range(120):
         now = pacer.ready_at(Kind.READ, now)
-        pacer.sent(Kind.READ, now)
+        pacer.claim(Kind.READ, now)
         times.append(now)
     assert times[29] == 0.0
     assert max(after - before for before, after in itertools.pairwise(times)) < 2.1

@@ -19,7 +19,8 @@ def test_two_vendors_pass(stage: Stage) -> None:
     assert sorted(stage.paid()) == [["smoke"], ["t1", "t2"]]
     assert {request["status"] for request in stage.sent()} == {200, 201}
     assert stage.creates("certyn")[0]["idempotency_key"].startswith("qarunner-")
-    assert {path.name for path in stage.run_folder().iterdir()} == {"plan.json", "journal.jsonl", "report.json", "lock"}
+    kept = {"plan.json", "journal.jsonl", "report.json", "durations.json", "lock"}
+    assert {path.name for path in stage.run_folder().iterdir()} == kept
     kinds = [event["event"] for event in stage.journal()]
     assert kinds[0] == "RunStarted"
     assert kinds[-1] == "RunFinished"

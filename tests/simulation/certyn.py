@@ -11,24 +11,24 @@ import json
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.engine import events as ev
 from qarunner.engine.habits import Habits, names_of
+from qarunner.engine.machine import Answer
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.plan.compile import vendor_plan
 from qarunner.plan.model import VERSION, Gate, Job, Plan, seal
 from qarunner.vendors.api import Call, Metadata, Reply
 from qarunner.vendors.certyn import Certyn
+from tests.fictional import LOST
 from tests.worlds import EPOCH, Story
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qarunner.cursor import Json
-    from qarunner.engine.machine import Answer
     from qarunner.vendors.api import Request
 
 BETWEEN, WITHIN = 0.3, 0.18
@@ -37,6 +37,10 @@ LATENCY_S = 0.2
 EARLIER_RUNS = 6
 MANY = 1_000_000
 WINDOW_S = 60.0
+
+
+Fault: TypeAlias = Callable[[str, float], Answer | None]
+"""What comes instead of an answer, if anything does: by `reads` or `creates`, and the time."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,10 @@ class Meter:
 
 
 class SimulatedCertyn:
-    """Answers as Certyn does. `durations` are seconds by the entry's process; `outages` are (from, to) in seconds."""
+    """Answers as Certyn does. `durations` are seconds by the entry's process; `fault` may answer in its place.
+
+    A `LOST` of a fault is an answer that got lost: what was asked for is done.
+    """
 
     def __init__(
         self,
@@ -77,11 +84,11 @@ class SimulatedCertyn:
         limits: Limits,
         *,
         hint_s: float | None = 10.0,
-        outages: Sequence[tuple[float, float]] = (),
+        fault: Fault | None = None,
     ) -> None:
         self.durations = durations
         self.hint_s = hint_s
-        self.outages = outages
+        self.fault = fault
         self.made: dict[str, float] = {}
         self.process: dict[str, str] = {}
         self.keys: dict[str, str] = {}
@@ -99,9 +106,14 @@ class SimulatedCertyn:
             return Reply(status=429, text="slow down")
         for meter in mine:
             meter.take(now)
-        if any(begin <= now < end for begin, end in self.outages):
-            return Reply(status=503, text="down for maintenance")
-        return self._status(request.path.rsplit("/", 1)[1], now) if kind == "reads" else self._create(request, key, now)
+        wrong = self.fault(kind, now) if self.fault is not None else None
+        if wrong is not None and wrong is not LOST:
+            return wrong
+        if kind == "reads":
+            answer = self._status(request.path.rsplit("/", 1)[1], now)
+        else:
+            answer = self._create(request, key, now)
+        return wrong or answer
 
     def _create(self, request: Request, key: str | None, now: float) -> Reply:
         body = request.body
@@ -180,18 +192,21 @@ class Simulation:
     limits: Limits = field(default_factory=Limits)
     history: bool = True
     hint_s: float | None = 10.0
-    outages: tuple[tuple[float, float], ...] = ()
+    fault: Fault | None = None
+    jitter: Callable[[], float] = lambda: 0.5
 
     def run(self) -> Told:
         entries = tuple(entry(number) for number in range(len(self.work.durations)))
         names = [one(each) for each in entries]
         self.vendor = SimulatedCertyn(
-            dict(zip(names, self.work.durations, strict=True)), self.limits, hint_s=self.hint_s, outages=self.outages
+            dict(zip(names, self.work.durations, strict=True)), self.limits, hint_s=self.hint_s, fault=self.fault
         )
         plan = plan_of(entries, self.limits)
         earlier = {names_of(each)[0]: known for each, known in zip(entries, self.work.earlier, strict=True)}
         habits = Habits(plan, earlier if self.history else {})
-        self.story = Story(plan, {"certyn": Certyn()}, self.vendor, habits=habits, latency=LATENCY_S).drive()
+        self.story = Story(
+            plan, {"certyn": Certyn()}, self.vendor, habits=habits, latency=LATENCY_S, jitter=self.jitter
+        ).drive()
         return self._told()
 
     def _told(self) -> Told:

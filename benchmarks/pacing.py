@@ -1,0 +1,63 @@
+"""How late an end is noticed, and for how many reads: the engine in virtual time, shell loops, and a clairvoyant.
+
+python benchmarks/pacing.py [RUNS …]      the table for so many runs
+python benchmarks/pacing.py --hour 10000  so many runs of up to an hour under Certyn's limits, in virtual time
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.simulation.certyn import READS_ALONE, Limits, Simulation, Workload, clairvoyant, loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.certyn import Told
+
+RUNS = (1, 10, 25, 50, 100, 200, 500)
+CASES = {"all runs were started before: 60 reads a minute": READS_ALONE, "Certyn's limits, creates included": Limits()}
+
+
+def mean(works: list[Workload], simulate: Callable[[Workload], Told]) -> str:
+    tolds = [simulate(work) for work in works]
+    refused = fmean(told.refused for told in tolds)
+    lag, late = fmean(told.mean for told in tolds), fmean(told.p95 for told in tolds)
+    return f"{lag:.1f} / {late:.0f} / {fmean(told.reads for told in tolds):.1f} / {refused:,.0f}"
+
+
+def table(limits: Limits, sizes: list[int]) -> None:
+    print("| runs | shell loops, 10 s | qarunner | qarunner without history | a clairvoyant |\n|---|---|---|---|---|")
+    for runs in sizes:
+        works = [Workload.of(runs, seed=seed) for seed in range(max(2, 400 // runs))]
+        cells = (
+            mean(works, lambda work: loops(work, limits)),
+            mean(works, lambda work: Simulation(work, limits).run()),
+            mean(works, lambda work: Simulation(work, limits, history=False).run()),
+            mean(works, lambda work: clairvoyant(work, limits)),
+        )
+        print(f"| {runs} | {' | '.join(cells)} |", flush=True)
+
+
+def hour(runs: int) -> None:
+    work = Workload.of(runs, typical_s=900.0, longest_s=3600.0)
+    began = time.process_time()
+    told = Simulation(work).run()
+    spent = time.process_time() - began
+    print(f"{runs:,} runs of up to {max(work.durations):,.0f} s, {told.seconds / 3600:.1f} h of virtual time: {told}")
+    print(f"longest lag {max(told.lags):.0f} s; {spent:.1f} s of CPU")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--hour"]:
+        hour(int(sys.argv[2]))
+    else:
+        for title, limits in CASES.items():
+            print(f"\n{title}: mean lag s / p95 lag s / reads a run / refused\n")
+            table(limits, [int(runs) for runs in sys.argv[1:]] or list(RUNS))
