@@ -69,10 +69,14 @@ def plan(
     file: opt.Manifest = None,
     profile: opt.Profile = None,
     select: opt.Select = None,
+    changed_since: opt.ChangedSince = None,
+    shard: opt.ShardOf = None,
+    rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     max_tests: opt.MaxTests = None,
+    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     out: opt.PlanOut = None,
     form: opt.PlanForm = "text",
     shards: opt.Shards = None,
@@ -86,7 +90,17 @@ def plan(
 
     console = open_console(os.environ, verbose=verbose, no_color=no_color)
     given = planning.given(
-        file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
+        file,
+        profile=profile,
+        select=select,
+        var=var,
+        env_file=env_file,
+        allow_secret=allow_secret,
+        max_tests=max_tests,
+        changed_since=changed_since,
+        shard=shard,
+        rerun_failed=rerun_failed,
+        runs_dir=runs_dir,
     )
     showing = planning.Showing(form=form, out=out, shards=shards, exit_code=exit_code)
     return guarded(console, lambda: planning.show_plan(console, os.environ, given, showing))
@@ -120,6 +134,9 @@ def apply(
     file: opt.Manifest = None,
     profile: opt.Profile = None,
     select: opt.Select = None,
+    changed_since: opt.ChangedSince = None,
+    shard: opt.ShardOf = None,
+    rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
@@ -145,7 +162,18 @@ def apply(
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
     given = planning.given(
-        file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=allow_secret, max_tests=max_tests
+        file,
+        profile=profile,
+        select=select,
+        var=var,
+        env_file=env_file,
+        allow_secret=allow_secret,
+        max_tests=max_tests,
+        changed_since=changed_since,
+        shard=shard,
+        rerun_failed=rerun_failed,
+        runs_dir=runs_dir,
+        rehearse=rehearse,
     )
     order = applying.Order(
         reports=tuple(report or ()),

@@ -57,7 +57,7 @@ def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
 
 def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
-    from qarunner.cli.prepare import examined_in_all  # noqa: PLC0415
+    from qarunner.cli.prepare import examined_in_all, path_warnings  # noqa: PLC0415
     from qarunner.manifest.policy import Findings, check_quarantines  # noqa: PLC0415
 
     errors: list[Diagnostic] = []
@@ -66,7 +66,7 @@ def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
-        warnings += quarantines.warnings
+        warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows)]
     # What is wrong with every profile is told once.
     return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
 

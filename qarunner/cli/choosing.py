@@ -33,11 +33,22 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A run that is over, or was given up: which of its rows passed, and which have to run again."""
+
+    run_id: str
+    failed: tuple[str, ...]
+    passed: frozenset[str]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the command line asks for. `changed` tells of a row why no change concerns it, or None."""
+    """What the command line asks for. `untouched` tells of a row why no change concerns it, or None."""
 
     select: Sequence[str] = ()
     untouched: Callable[[Row], str | None] | None = None
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +64,12 @@ class Chosen:
 def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: Wanted, values: Values) -> Chosen:
     """NothingSelected if nothing is left, with the reasons; ManifestError for a condition that cannot be computed."""
     selected, remarks = _selected(_in_profile(manifest, rows), wanted.select)
-    choosing = _Choosing(manifest, rows, resolve(rows))
+    needs = resolve(rows)
+    if wanted.earlier is not None:
+        selected = _again(selected, wanted.earlier)
+        remarks = (*remarks, *wanted.earlier.remarks, *_gone(rows, wanted.earlier))
+        needs = {row: tuple(need for need in all_ if need not in wanted.earlier.passed) for row, all_ in needs.items()}
+    choosing = _Choosing(manifest, rows, needs)
     choosing.leave_untouched(selected, wanted)
     chosen = [row.id for row in selected if row.id not in choosing.reasons]
     planned = choosing.plan(chosen, values)
@@ -137,6 +153,23 @@ def _selected(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[tuple[Ro
         hint = "; ".join(f"{term!r}: {help_}" for term, help_ in missing) or None
         raise NothingSelected(f"--select chose none of {len(rows)} entries", hint=hint)
     return chosen, tuple(f"--select: {term!r} matches no entry; {help_}" for term, help_ in missing)
+
+
+def _again(rows: tuple[Row, ...], earlier: Earlier) -> tuple[Row, ...]:
+    """Of the selected rows, those that did not pass in an earlier run."""
+    if not earlier.failed:
+        raise NothingSelected(f"every entry of run {earlier.run_id} passed: there is nothing to run again")
+    chosen = tuple(row for row in rows if row.id in earlier.failed)
+    if not chosen:
+        told = ", ".join(_some(earlier.failed))
+        raise NothingSelected(f"no chosen entry failed in run {earlier.run_id}", hint=f"these did not pass: {told}")
+    return chosen
+
+
+def _gone(rows: Sequence[Row], earlier: Earlier) -> list[str]:
+    known = {row.id for row in rows}
+    gone = [row for row in earlier.failed if row not in known]
+    return _some([f"{row} did not pass in run {earlier.run_id}, and is not in the matrix any more" for row in gone])
 
 
 def _nothing(reasons: Mapping[str, str]) -> NothingSelected:

@@ -62,6 +62,22 @@ AllowSecret: TypeAlias = Annotated[
         help="Lets templates use this secret variable; with a host, in target URLs of that host alone.",
     ),
 ]
+ChangedSince: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--changed-since",
+        metavar="REF",
+        help="Leaves out entries with paths of which nothing changed since the merge base with REF.",
+    ),
+]
+ShardOf: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--shard", metavar="I/N", help="Only the Ith of N parts of equal weight, for parallel jobs."),
+]
+RerunFailed: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--rerun-failed", metavar="RUN", help="Only the entries that did not pass in an earlier run."),
+]
 Report: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(

@@ -14,6 +14,7 @@ from qarunner.cli.console import inert
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
+from qarunner.manifest.shards import parse_shard
 from qarunner.plan.model import to_json
 from qarunner.secret import mask
 
@@ -60,11 +61,16 @@ class Given:
     env_file: tuple[Path, ...] = ()
     allow_secret: tuple[str, ...] = ()
     max_tests: int | None = None
+    changed_since: str | None = None
+    shard: str | None = None
+    rerun_failed: str | None = None
+    runs_dir: Path = DEFAULT_RUNS
+    rehearse: bool = False
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day of the plan; quarantines end by it."""
 
 
-def given(
+def given(  # noqa: PLR0913  one an option
     file: Path | None,
     *,
     profile: str | None,
@@ -73,6 +79,11 @@ def given(
     env_file: Sequence[Path] | None,
     allow_secret: Sequence[str] | None,
     max_tests: int | None = None,
+    changed_since: str | None = None,
+    shard: str | None = None,
+    rerun_failed: str | None = None,
+    runs_dir: Path = DEFAULT_RUNS,
+    rehearse: bool = False,
 ) -> Given:
     """Options as typer hands them over, where one that was not given is None."""
     return Given(
@@ -83,6 +94,11 @@ def given(
         env_file=tuple(env_file or ()),
         allow_secret=tuple(allow_secret or ()),
         max_tests=max_tests,
+        changed_since=changed_since,
+        shard=shard,
+        rerun_failed=rerun_failed,
+        runs_dir=runs_dir,
+        rehearse=rehearse,
     )
 
 
@@ -104,6 +120,11 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
         facts=facts,
         max_tests=words.max_tests,
+        changed_since=words.changed_since,
+        shard=parse_shard(words.shard) if words.shard is not None else None,
+        rerun_failed=words.rerun_failed,
+        runs_dir=words.runs_dir,
+        rehearse=words.rehearse,
     )
     return saved.with_sources(prepare(path, choice), path, words, environ)
 
@@ -179,4 +200,8 @@ def summary(plan: Plan) -> str:
         runs[job.vendor] = runs.get(job.vendor, 0) + 1
     each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
     entries = f"{len(plan.entries)} {'entry' if len(plan.entries) == 1 else 'entries'}"
+    if not plan.entries:
+        return f"no entries: shard {plan.shard} is empty"
+    if plan.shard:
+        entries = f"shard {plan.shard}: {entries}"
     return f"{entries} in {len(plan.jobs)} vendor {'run' if len(plan.jobs) == 1 else 'runs'}: {each}"

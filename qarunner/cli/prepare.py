@@ -22,7 +22,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from qarunner.cursor import Json
@@ -112,6 +112,15 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     others = (*capabilities, *_unknown_in_budget(manifest, vendors))
     found += [other for other in others if other.place not in told]
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
+
+
+def path_warnings(path: Path, manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+    """What git tells of globs in `paths`; it is only asked where there are some."""
+    if not any("paths" in row.data for row in rows):
+        return ()
+    from qarunner.cli.changes import unmatched_paths  # noqa: PLC0415
+
+    return unmatched_paths(path, manifest, rows)
 
 
 def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _LENGTH = 16
 """Hexadecimal digits of a variable's digest: enough to see that it differs."""
-_RECORDED = ("profile", "select", "var", "shard", "changed_since")
+_RECORDED = ("profile", "select", "var", "changed_since", "shard", "rerun_failed")
 """The words of the command line that choose the rows, and hold for the apply as well."""
 
 
@@ -145,7 +145,7 @@ def _again(path: Path, saved: Plan, words: Given) -> Given:
     assert saved.sources is not None  # noqa: S101  asked before
     choices = saved.sources.choices
     others = [word for word in words.var if word.partition("=")[0] not in saved.secrets]
-    wrong = [f"--{name}" for name in _RECORDED if (others if name == "var" else getattr(words, name, None))]
+    wrong = [f"--{name.replace('_', '-')}" for name in _RECORDED if (others if name == "var" else getattr(words, name))]
     if wrong:
         raise UserError(
             f"{path}: the plan is made; {', '.join(wrong)} cannot change it",

@@ -50,6 +50,7 @@ class Code(StrEnum):
     UNKNOWN_NEED = "E420"
     NEEDS_CYCLE = "E421"
     NO_CONDITION = "E422"
+    NO_FILE = "W420"
 
     AXIS = "E430"
     EXCLUDE = "E431"
@@ -96,6 +97,7 @@ MEANINGS: Mapping[str, str] = {
     Code.UNKNOWN_NEED: "`needs` names an entry that the matrix does not have.",
     Code.NEEDS_CYCLE: "Entries need each other in a circle, so that none could begin.",
     Code.NO_CONDITION: "`if` is neither true nor false.",
+    Code.NO_FILE: "A glob in `paths` matches no file of the repository.",
     Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",

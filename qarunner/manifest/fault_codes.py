@@ -28,7 +28,6 @@ TOO_MUCH_ALIASING = "E117"
 
 # E2xx: the data is not a manifest.
 UNKNOWN_KEY = "E201"
-LATER_KEY = "E202"
 REFUSED_KEY = "E203"
 MISSING_KEY = "E204"
 WRONG_TYPE = "E205"
@@ -60,7 +59,6 @@ MEANINGS: Mapping[str, str] = {
     TOO_DEEP: "Lists and mappings are nested too deeply.",
     TOO_MUCH_ALIASING: "Aliases expand to far more than was written.",
     UNKNOWN_KEY: "A key that is not known here.",
-    LATER_KEY: "A key that this version of qarunner does not support yet.",
     REFUSED_KEY: "A key that is known, but does not belong here.",
     MISSING_KEY: "A required key is missing.",
     WRONG_TYPE: "A value of the wrong type, such as a string where a list belongs.",

@@ -156,6 +156,8 @@ def _repeated(broken: Broken) -> Iterator[Found]:
 
 
 def _contains(broken: Broken) -> Iterator[Found]:
+    if not broken.items:
+        return  # said already: it is empty
     path = (*broken.path, len(broken.items) - 1)
     text = broken.words("errorMessage") or "too many of a kind"
     yield Found(Fault(path, text, None, codes.EXCLUSIVE), (*path, ""), VALUE)
@@ -175,9 +177,6 @@ def _unknown_keys(broken: Broken) -> Iterator[Found]:
 def _unknown_key(broken: Broken, key: str, known: Sequence[str]) -> Found:
     path = (*broken.path, key)
     reasons = broken.texts("x-instead")
-    if key in broken.names("x-later"):
-        text = f"this version of qarunner does not support {key!r} yet"
-        return Found(Fault(path, text, "remove it", codes.LATER_KEY, key=True), path, KEY)
     if key in reasons:
         text = f"{key!r} cannot stand here: {reasons[key]}"
         return Found(Fault(path, text, None, codes.REFUSED_KEY, key=True), path, KEY)
@@ -283,6 +282,7 @@ _HANDLERS: Mapping[str, _Handler] = {
     "maximum": _too_large,
     "uniqueItems": _repeated,
     "maxContains": _contains,
+    "contains": _contains,
     "additionalProperties": _unknown_keys,
     "required": _missing_keys,
     "minProperties": _number_of_keys,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.plan.model import NotPlanned
+    from qarunner.plan.model import NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Clash, Metadata, Need, Vendor, VendorInfo
 
 Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"
@@ -50,6 +50,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     today: date,
     needs: Mapping[str, tuple[str, ...]] | None = None,
     not_planned: Sequence[NotPlanned] = (),
+    sharding: Sharding | None = None,
 ) -> Plan:
     """The plan for rendered rows. ManifestError with all that the vendors object to.
 
@@ -62,7 +63,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     entries = tuple(entry_of(manifest, row, today=today, needs=(needs or {}).get(row.id, ())) for row in rows)
     builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
-        name: vendor_plan(vendors[name].info, settings.get(name, {}))
+        name: vendor_plan(vendors[name].info, settings.get(name, {}), share=sharding.count if sharding else 1)
         for name in dict.fromkeys(entry.vendor for entry in entries)
     }
     resources = Resources(builds)
@@ -75,7 +76,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             name=manifest.name,
             manifest=manifest.document.name,
             digest="",
-            gate=_gate(manifest),
+            gate=_gate(manifest, sharding),
             reports=tuple(Report(format=report.format, path=report.path) for report in manifest.reports),
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
@@ -87,13 +88,20 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             resources=resources.all(),
             notices=tuple(dict.fromkeys(resources.notices)),
             not_planned=tuple(not_planned),
+            shard=sharding.shard if sharding else None,
+            partition=sharding.partition if sharding else None,
         )
     )
 
 
-def _gate(manifest: Manifest) -> Gate:
+def _gate(manifest: Manifest, sharding: Sharding | None) -> Gate:
     gate = manifest.gate
-    return Gate(min_tests=gate.min_tests, on_skipped=gate.on_skipped, max_quarantined=gate.max_quarantined)
+    return Gate(
+        min_tests=sharding.min_tests if sharding else gate.min_tests,
+        on_skipped=gate.on_skipped,
+        max_quarantined=gate.max_quarantined,
+        min_tests_of_all=gate.min_tests if sharding else None,
+    )
 
 
 def _builds(
@@ -146,8 +154,11 @@ class Resources:
         return tuple(self._found.values())
 
 
-def vendor_plan(info: VendorInfo, settings: Mapping[str, Json]) -> VendorPlan:
-    """The manifest's settings over the vendor's documented pacing."""
+def vendor_plan(info: VendorInfo, settings: Mapping[str, Json], *, share: int = 1) -> VendorPlan:
+    """The manifest's settings over the vendor's documented pacing.
+
+    Rates hold for a credential, which as many jobs `share` as know nothing of each other: each gets its part.
+    """
     poll = _mapping(settings.get("poll"))
     rate = _mapping(settings.get("rate"))
     pacing = info.pacing
@@ -159,9 +170,9 @@ def vendor_plan(info: VendorInfo, settings: Mapping[str, Json]) -> VendorPlan:
         every_s=float(every),  # as JSON gives it back: the same plan, the same bytes
         max_s=float(max(every, longest)),
         max_in_flight=int(str(in_flight)) if in_flight is not None else pacing.max_in_flight,
-        reads=_rate(rate.get("reads"), pacing.reads),
-        creates=_rate(rate.get("creates"), pacing.creates),
-        all=_rate(rate.get("all"), pacing.all),
+        reads=_rate(rate.get("reads"), pacing.reads, share),
+        creates=_rate(rate.get("creates"), pacing.creates, share),
+        all=_rate(rate.get("all"), pacing.all, share),
         settings=own_settings(settings),
     )
 
@@ -170,11 +181,18 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _rate(text: object, documented: int | None) -> Rate | None:
+def _rate(text: object, documented: int | None, share: int) -> Rate | None:
     match = _RATE.fullmatch(str(text)) if text is not None else None
     if match:
-        return Rate(count=max(1, int(match[1])), per_s=_PER_S[match[2]])
-    return Rate(count=documented) if documented is not None else None
+        return _part(Rate(count=max(1, int(match[1])), per_s=_PER_S[match[2]]), share)
+    return _part(Rate(count=documented), share) if documented is not None else None
+
+
+def _part(rate: Rate, share: int) -> Rate:
+    """A part of a rate. Of less than one request, one in a longer time: all parts together stay within the whole."""
+    if share <= rate.count:
+        return Rate(count=rate.count // share, per_s=rate.per_s)
+    return Rate(count=1, per_s=rate.per_s * share / rate.count)
 
 
 def _check_calls(

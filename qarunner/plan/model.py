@@ -53,11 +53,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to hold besides that no gating test failed. A limit that is None is not set."""
+    """What has to hold besides that no gating test failed. A limit that is None is not set.
+
+    `min_tests_of_all`: in a shard, what has to finish in all shards together.
+    """
 
     min_tests: int = 1
     on_skipped: OnSkipped | None = None
     max_quarantined: int | None = None
+    min_tests_of_all: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +83,18 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str]
     endpoints: Mapping[str, str]
     choices: Mapping[str, Json] = {}
+
+
+class Sharding(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a matrix a plan is: `1/4`. Parts of one whole have the same `partition`.
+
+    `min_tests` have to finish in this part; the manifest's are asked of all parts together.
+    """
+
+    shard: str
+    count: int
+    partition: str
+    min_tests: int
 
 
 class NotPlanned(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +127,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rehearsal: bool = False
     sources: Sources | None = None
     not_planned: tuple[NotPlanned, ...] = ()
+    shard: str | None = None
+    partition: str | None = None
 
     @property
     def shard(self) -> str | None:

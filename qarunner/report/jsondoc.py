@@ -34,6 +34,7 @@ def document(summary: Summary) -> dict[str, object]:
         "started_at": summary.started_at,
         "finished_at": summary.finished_at,
         "rehearsal": summary.rehearsal,
+        "shard": summary.shard,
         "git": _known(summary.git),
         "ci": _known(summary.ci),
         "totals": {"tests": sum(tests.values()), **tests},

@@ -93,6 +93,7 @@ class Summary:
     totals: Mapping[Verdict, int]
     entries: tuple[EntrySummary, ...]
     not_planned: tuple[NotPlanned, ...]
+    shard: str | None
     running: tuple[RunLink, ...]
     left: tuple[LeftOver, ...]
     uncertain: Mapping[str, str]
@@ -137,6 +138,7 @@ def summarise(run: Run) -> Summary:
         totals=totals,
         entries=entries,
         not_planned=run.plan.not_planned,
+        shard=run.plan.shard,
         running=tuple(_link(state, remote) for state, remote in run.live_runs()),
         left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
@@ -290,12 +292,16 @@ def headline(summary: Summary) -> str:
         Verdict.PASSED,
     )
     classes = [_counted(summary, verdict) for verdict in order if summary.totals[verdict]]
-    text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or 'no tests'}"
+    text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
     if summary.skips_fail:
         text += "; a skipped test fails the build"
     return text
+
+
+def _no_tests(summary: Summary) -> str:
+    return f"no tests: shard {summary.shard} is empty" if summary.shard and not summary.entries else "no tests"
 
 
 def _counted(summary: Summary, verdict: Verdict) -> str:

@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads(schema.text())
 DEFINITIONS = SCHEMA["$defs"]
-WORDS = {"errorMessage", "x-expected", "x-hint", "x-later", "x-missing", "x-instead", "x-exclusive", "x-code"}
+WORDS = {"errorMessage", "x-expected", "x-hint", "x-missing", "x-instead", "x-exclusive", "x-code"}
 FOR_EDITORS = {"markdownEnumDescriptions", "defaultSnippets"}
 VALUES = WORDS | FOR_EDITORS | {"examples", "default"}
 """Keywords whose values hold no schema."""
 NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
 """Names of definitions that say more of keys which are explained elsewhere."""
-FUTURE = {
-    "entry": {"paths"},
-    "": set(),
-}
 
 
 def subschemas(node: object) -> Iterator[dict[str, object]]:
@@ -139,14 +135,6 @@ def test_no_pattern_means_different_things_in_different_languages() -> None:
         pattern = node.get("pattern")
         if isinstance(pattern, str):
             assert not re.search(r"\\[dwsbDWSB]|\(\?[^:]|\\[pP]", pattern), pattern
-
-
-def test_keys_of_later_versions_are_known_as_such() -> None:
-    assert set(SCHEMA.get("x-later", ())) == FUTURE[""]
-    assert set(DEFINITIONS["entry"]["x-later"]) == FUTURE["entry"]
-    for part in ("variant", "defaults"):
-        refused = {*DEFINITIONS[part]["x-later"], *DEFINITIONS[part]["x-instead"]}
-        assert refused >= FUTURE["entry"] | {"id", "variants"}
 
 
 def test_entries_variants_defaults_and_rows_have_the_same_keys() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.program.conftest import Stage
+    from pathlib import Path
+
+    from tests.program.conftest import Begin, Stage
 
 
 def planned(stage: Stage, *arguments: str, **variables: str | None) -> Any:  # noqa: ANN401  JSON
@@ -120,3 +123,205 @@ def test_the_condition_of_a_row_that_is_not_chosen_needs_no_variable(stage: Stag
     gated(stage)
     assert ids(planned(stage, "--select", "login")) == ["login"]
     assert "BRANCH is not set" in stage.run("plan").err
+
+
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+def git(stage: Stage, *words: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *who, *words], cwd=stage.folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def committed(stage: Stage, *files: str) -> None:
+    for file in files:
+        path = stage.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file, encoding="utf-8")
+    git(stage, "add", "-A")
+    git(stage, "commit", "-qm", "more")
+
+
+def repository(stage: Stage) -> None:
+    stage.commit(
+        stage.doksi("cart", paths=["src/cart/**", "!**/*.md"]),
+        stage.doksi("search", paths=["src/search"], needs=["login"]),
+        stage.doksi("login", paths=["src/login/**"]),
+        stage.doksi("always"),
+    )
+    git(stage, "init", "-q", "-b", "main")
+    committed(stage, "src/cart/a.py", "src/cart/notes.md", "src/search/s.py", "src/login/l.py")
+    git(stage, "checkout", "-qb", "topic")
+
+
+def test_without_the_option_paths_change_nothing(stage: Stage) -> None:
+    repository(stage)
+    assert ids(planned(stage)) == ["cart", "search", "login", "always"]
+
+
+def test_entries_run_if_one_of_their_files_changed_since_the_merge_base(stage: Stage) -> None:
+    repository(stage)
+    assert ids(planned(stage, "--changed-since", "main")) == ["always"]
+    committed(stage, "src/cart/b.py")
+    plan = planned(stage, "--changed-since", "main")
+    assert ids(plan) == ["cart", "always"]
+    reason = "nothing in its paths changed since main"
+    assert [(row["id"], row["reason"]) for row in plan["not_planned"]] == [("search", reason), ("login", reason)]
+    git(stage, "checkout", "-q", "main")
+    committed(stage, "src/login/elsewhere.py")
+    git(stage, "checkout", "-q", "topic")
+    assert ids(planned(stage, "--changed-since", "main")) == ["cart", "always"]
+
+
+def test_the_working_tree_counts_as_well(stage: Stage) -> None:
+    repository(stage)
+    (stage.folder / "src/cart/notes.md").write_text("more", encoding="utf-8")
+    assert ids(planned(stage, "--changed-since", "HEAD")) == ["always"]
+    (stage.folder / "src/cart/new file.py").write_text("new", encoding="utf-8")
+    assert ids(planned(stage, "--changed-since", "HEAD")) == ["cart", "always"]
+    (stage.folder / "src/search/s.py").rename(stage.folder / "elsewhere.py")
+    plan = planned(stage, "--changed-since", "HEAD")
+    assert ids(plan) == ["cart", "search", "login", "always"]
+    assert plan["not_planned"] == []
+
+
+def test_a_ref_that_git_does_not_know_is_told_with_the_way_out(stage: Stage, tmp_path: Path) -> None:
+    repository(stage)
+    ended = stage.run("plan", "--changed-since", "develop")
+    assert ended.code == 2, ended
+    assert "--changed-since develop: git knows no such commit" in ended.err
+    assert "origin/develop" in ended.err
+    assert stage.run("plan", "--changed-since", "--output").code == 2
+    committed(stage, "x")
+    git(stage, "clone", "-q", "--depth", "1", f"file://{stage.folder}", str(tmp_path / "shallow"))
+    stage.folder = tmp_path / "shallow"
+    shallow = stage.run("plan", "--changed-since", "origin/main")
+    assert shallow.code == 2, shallow
+    assert "this clone is shallow" in shallow.err
+    assert "fetch-depth: 0" in shallow.err
+
+
+def test_without_a_repository_or_without_git_it_is_an_error(stage: Stage) -> None:
+    stage.commit(stage.doksi("cart", paths=["src/**"]))
+    ended = stage.run("plan", "--changed-since", "main", GIT_CEILING_DIRECTORIES=str(stage.folder.parent))
+    assert ended.code == 2, ended
+    assert "is in no git repository" in ended.err
+    ended = stage.run("plan", "--changed-since", "main", PATH="")
+    assert ended.code == 2, ended
+    assert "needs git, which is not installed" in ended.err
+    assert stage.run("validate", PATH="").err == ""
+
+
+def test_a_glob_that_matches_nothing_is_a_warning(stage: Stage) -> None:
+    stage.commit(stage.doksi("cart", paths=["scr/**", "qa-matrix.yml"]))
+    git(stage, "init", "-q")
+    ended = stage.run("validate")
+    assert ended.code == 0, ended
+    assert "warning: paths: 'scr/**' matches no file of the repository [W420]" in ended.err
+    assert ended.err.count("warning") == 1
+
+
+# --- shards -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_is_in_exactly_one_shard(stage: Stage) -> None:
+    stage.commit(
+        *(stage.doksi(f"e{n}") for n in range(7)),
+        stage.certyn("smoke", needs=["e3"], estimate=5),
+        gate={"min_tests": 4},
+    )
+    plans = [planned(stage, "--shard", f"{n}/3") for n in (1, 2, 3)]
+    rows = [ids(plan) for plan in plans]
+    assert sorted(row for part in rows for row in part) == sorted([f"e{n}" for n in range(7)] + ["smoke"])
+    assert sorted(map(len, rows)) == [2, 3, 3]
+    assert any({"smoke", "e3"} <= set(part) for part in rows)
+    assert [plan["shard"] for plan in plans] == ["1/3", "2/3", "3/3"]
+    assert len({plan["partition"] for plan in plans}) == 1
+    assert all((plan["gate"]["min_tests"], plan["gate"]["min_tests_of_all"]) == (1, 4) for plan in plans)
+    whole = planned(stage)
+    assert (whole["shard"], whole["gate"]["min_tests"], whole["gate"]["min_tests_of_all"]) == (None, 4, None)
+
+
+def test_a_shard_gets_its_part_of_a_rate(stage: Stage) -> None:
+    stage.commit(
+        *(stage.certyn(f"e{n}") for n in range(40)),
+        vendors={"certyn": {"project": "shop", "rate": {"reads": "60/min", "creates": "3/min"}}},
+    )
+    rates = planned(stage, "--shard", "1/4")["vendors"]["certyn"]
+    assert (rates["reads"], rates["creates"]) == ({"count": 15, "per_s": 60.0}, {"count": 1, "per_s": 80.0})
+
+
+def test_an_empty_shard_of_a_full_matrix_is_green_and_says_so(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), stage.doksi("cart"))
+    ended = stage.apply("--shard", "3/3")
+    assert ended.code == 0, ended
+    assert ended.last == "qarunner: exit 0: no tests: shard 3/3 is empty"
+    assert "warning: shard 3/3 is empty: 2 chosen entries in 3 shards" in ended.err
+    assert (stage.report()["shard"], stage.report()["entries"]) == ("3/3", [])
+    assert stage.sent() == []
+    assert stage.run("apply", "--shard", "3/3", "--select", "nothing").code == 3
+
+
+def test_a_shard_in_which_nothing_gates_leaves_the_gate_to_the_others(stage: Stage) -> None:
+    stage.commit(stage.doksi("free", allow_failure=True), stage.doksi("gating"))
+    codes = {tuple(ids(planned(stage, "--shard", f"{n}/2"))): stage.run("apply", "--shard", f"{n}/2") for n in (1, 2)}
+    assert {rows: ended.code for rows, ended in codes.items()} == {("free",): 0, ("gating",): 0}
+    stage.commit(stage.doksi("free", allow_failure=True), stage.doksi("other", allow_failure=True))
+    assert stage.run("apply", "--shard", "1/2").code == 3
+
+
+def test_bad_shards_and_budgets_of_all_shards(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), stage.doksi("cart"), budget={"max_tests": 1})
+    for shard in ("0/2", "3/2", "half"):
+        ended = stage.run("plan", "--shard", shard)
+        assert ended.code == 2, ended
+        assert f"--shard {shard}: " in ended.err
+    assert stage.run("plan", "--shard", "1/2").code == 6
+
+
+# --- running again ----------------------------------------------------------------------------------------------------
+
+
+def test_only_what_did_not_pass_runs_again(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"cart": ["failed", "passed"], "gone": "failed"}})
+    entries = [
+        stage.doksi("login"),
+        stage.doksi("cart", needs=["login"]),
+        stage.certyn("after", needs=["cart", "login"]),
+    ]
+    stage.commit(*entries, stage.doksi("gone"))
+    assert stage.apply().code == 1
+    assert stage.verdicts() == {"login": "passed", "cart": "failed", "after": "skipped", "gone": "failed"}
+    stage.commit(*entries)
+    ended = stage.run("apply", "--rerun-failed", "r1", "--run-id", "r2", "--poll-interval", "20ms")
+    assert ended.code == 0, ended
+    assert "warning: gone did not pass in run r1, and is not in the matrix any more" in ended.err
+    assert stage.verdicts("r2") == {"cart": "passed", "after": "passed"}
+    assert [test for run in stage.paid("doksi") for test in run] == ["login", "gone", "cart", "cart"]
+    again = stage.run("plan", "--rerun-failed", "r2")
+    assert again.code == 3, again
+    assert "every entry of run r2 passed: there is nothing to run again" in again.err
+    assert stage.run("plan", "--rerun-failed", "r1", "--select", "login").code == 3
+
+
+def test_a_run_that_nobody_wrote_down_cannot_be_run_again(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    ended = stage.run("apply", "--rerun-failed", "r9")
+    assert ended.code == 2, ended
+    assert "no run r9" in ended.err
+    assert stage.sent() == []
+
+
+def test_a_rehearsal_satisfies_nothing_real(begin: Begin) -> None:
+    stage = begin()
+    stage.commit(stage.doksi("login"), stage.doksi("cart", needs=["login"]))
+    scenario = stage.folder / "scenario.yml"
+    scenario.write_text(json.dumps({"speed": 50, "doksi": {"tests": {"cart": "failed"}}}), encoding="utf-8")
+    assert stage.apply("--rehearse", "--scenario", str(scenario)).code == 1
+    refused = stage.run("apply", "--rerun-failed", "r1")
+    assert refused.code == 2, refused
+    assert "was a rehearsal" in refused.err
+    again = stage.run("apply", "--rerun-failed", "r1", "--rehearse", "--poll-interval", "20ms", "--run-id", "r2")
+    assert again.code == 0, again
+    assert stage.sent() == []

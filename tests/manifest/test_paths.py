@@ -1,0 +1,95 @@
+"""Globs over file names: what they mean, and which of them mean nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from qarunner.diagnostics import Severity
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import check_rows, expand
+from qarunner.manifest.paths import check_paths, concerns, patterns_of
+from tests.matrices import manifest, only, refusal
+
+FILES = (
+    "README.md",
+    "src/shop/cart.py",
+    "src/shop/deep/er/pay.py",
+    "src/app/[locale]/page.tsx",
+    "docs/a.md",
+    "!odd",
+    "a.b",
+)
+
+
+def matching(*patterns: str) -> list[str]:
+    return [file for file in FILES if concerns(patterns, [file]) is not None]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["README.md"], ["README.md"]),
+        (["./README.md"], ["README.md"]),
+        (["/README.md"], ["README.md"]),
+        (["*.md"], ["README.md"]),
+        (["**/*.md"], ["README.md", "docs/a.md"]),
+        (["**.md"], ["README.md", "docs/a.md"]),
+        (["src/*"], []),
+        (["src/*/cart.py"], ["src/shop/cart.py"]),
+        (["src/**/pay.py"], ["src/shop/deep/er/pay.py"]),
+        (["src/**/cart.py"], ["src/shop/cart.py"]),
+        (["**/shop/**/*.py"], ["src/shop/cart.py", "src/shop/deep/er/pay.py"]),
+        (["src/shop"], ["src/shop/cart.py", "src/shop/deep/er/pay.py"]),
+        (["src/shop/"], ["src/shop/cart.py", "src/shop/deep/er/pay.py"]),
+        (["src/shop/**"], ["src/shop/cart.py", "src/shop/deep/er/pay.py"]),
+        (["src/sho"], []),
+        (["src/app/[locale]/**"], ["src/app/[locale]/page.tsx"]),
+        (["**"], list(FILES)),
+        (["**/**"], list(FILES)),
+        (["d?cs/a.md"], ["docs/a.md"]),
+        (["a?b"], ["a.b"]),
+        (["src?shop"], []),
+        (["SRC/**"], []),
+        (["src/**", "!src/shop/**"], ["src/app/[locale]/page.tsx"]),
+        (["src/**", "!src/shop/**", "src/shop/cart.py"], ["src/shop/cart.py", "src/app/[locale]/page.tsx"]),
+        (["!src/**"], []),
+        (["\\!odd"], ["!odd"]),
+        (["\\*"], []),
+    ],
+)
+def test_globs(patterns: list[str], expected: list[str]) -> None:
+    assert matching(*patterns) == expected
+
+
+def test_a_hostile_glob_takes_no_time() -> None:
+    assert concerns(["*a" * 12 + "b", "**/" * 30 + "x", "**a" * 8 + "b"], ["a" * 60, "a/" * 60 + "y"]) is None
+
+
+def rows_of(paths: str) -> str:
+    return f"matrix:\n  - {{ id: a, vendor: certyn, category_ids: [c], paths: {paths} }}\n"
+
+
+def test_a_glob_that_means_no_file_is_a_warning_at_its_place() -> None:
+    subject = manifest(rows_of('["src/**", "scr/**", "!docs/b.md"]'))
+    rows = expand(subject)
+    assert check_rows(subject, rows) == ()
+    assert patterns_of(rows[0]) == ("src/**", "scr/**", "!docs/b.md")
+    found = check_paths(subject, rows, FILES)
+    assert [(each.severity, each.code, str(each.place)) for each in found] == [
+        (Severity.WARNING, Code.NO_FILE, "qa-matrix.yml:4:67"),
+        (Severity.WARNING, Code.NO_FILE, "qa-matrix.yml:4:77"),
+    ]
+    assert found[0].message == "paths: 'scr/**' matches no file of the repository"
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ("src/**", "paths: expected a list of globs, got 'src/**'"),
+        ("[]", "paths: expected a list of globs, got nothing"),
+        ("['!docs/**']", "paths has only globs that take files out: nothing could ever match"),
+        ("['{{ env.DIR }}/**']", "paths: templates are not rendered here"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(paths: str, message: str) -> None:
+    assert only(refusal(lambda: manifest("env: { DIR: {} }\n" + rows_of(paths)))).message == message
