@@ -155,6 +155,8 @@ def _different(first: Part, part: Part) -> Iterator[str]:
         yield "one of them was a rehearsal"
     if (first.shard or (0, 0))[1] != (part.shard or (0, 0))[1]:
         yield f"{_words(first)}, {_words(part)}"
+    elif one.partition != two.partition:
+        yield "the rows were split differently"
     if one.name != two.name:
         yield f"the matrix is {one.name}, and {two.name}"
     yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))

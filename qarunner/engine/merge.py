@@ -63,6 +63,9 @@ def _plan(plans: Sequence[Plan]) -> Plan:
         msgspec.structs.replace(
             plans[0],
             sources=_whole(plans[0].sources),
+            shard=None,
+            partition=None,
+            shard_min_tests=None,
             entries=tuple(entries),
             jobs=tuple(job for plan in plans for job in plan.jobs),
             resources=(),

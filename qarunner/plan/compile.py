@@ -76,7 +76,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             name=manifest.name,
             manifest=manifest.document.name,
             digest="",
-            gate=_gate(manifest, sharding),
+            gate=_gate(manifest),
             reports=tuple(Report(format=report.format, path=report.path) for report in manifest.reports),
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
@@ -90,18 +90,14 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             not_planned=tuple(not_planned),
             shard=sharding.shard if sharding else None,
             partition=sharding.partition if sharding else None,
+            shard_min_tests=sharding.min_tests if sharding else None,
         )
     )
 
 
-def _gate(manifest: Manifest, sharding: Sharding | None) -> Gate:
+def _gate(manifest: Manifest) -> Gate:
     gate = manifest.gate
-    return Gate(
-        min_tests=sharding.min_tests if sharding else gate.min_tests,
-        on_skipped=gate.on_skipped,
-        max_quarantined=gate.max_quarantined,
-        min_tests_of_all=gate.min_tests if sharding else None,
-    )
+    return Gate(min_tests=gate.min_tests, on_skipped=gate.on_skipped, max_quarantined=gate.max_quarantined)
 
 
 def _builds(

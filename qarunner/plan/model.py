@@ -53,15 +53,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to hold besides that no gating test failed. A limit that is None is not set.
-
-    `min_tests_of_all`: in a shard, what has to finish in all shards together.
-    """
+    """What has to hold besides that no gating test failed. A limit that is None is not set."""
 
     min_tests: int = 1
     on_skipped: OnSkipped | None = None
     max_quarantined: int | None = None
-    min_tests_of_all: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,18 +124,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sources | None = None
     not_planned: tuple[NotPlanned, ...] = ()
     shard: str | None = None
+    """`1/4` for the first of four parts of the matrix."""
     partition: str | None = None
-
-    @property
-    def shard(self) -> str | None:
-        """`1/4` for the first of four parts of the matrix."""
-        shard = self.sources.choices.get("shard") if self.sources is not None else None
-        return shard if isinstance(shard, str) else None
+    """The same in all shards that split the matrix in the same way."""
+    shard_min_tests: int | None = None
+    """How many tests have to finish in this shard alone; the gate's are asked of all together."""
 
     @property
     def min_tests(self) -> int:
-        """The gate's, over all shards: one of them alone has to finish a test at least."""
-        return self.gate.min_tests if self.shard is None else min(1, self.gate.min_tests)
+        """The gate's, or in a shard what one alone has to finish."""
+        return self.gate.min_tests if self.shard_min_tests is None else self.shard_min_tests
 
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}

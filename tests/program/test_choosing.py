@@ -238,9 +238,9 @@ def test_every_row_is_in_exactly_one_shard(stage: Stage) -> None:
     assert any({"smoke", "e3"} <= set(part) for part in rows)
     assert [plan["shard"] for plan in plans] == ["1/3", "2/3", "3/3"]
     assert len({plan["partition"] for plan in plans}) == 1
-    assert all((plan["gate"]["min_tests"], plan["gate"]["min_tests_of_all"]) == (1, 4) for plan in plans)
+    assert all((plan["shard_min_tests"], plan["gate"]["min_tests"]) == (1, 4) for plan in plans)
     whole = planned(stage)
-    assert (whole["shard"], whole["gate"]["min_tests"], whole["gate"]["min_tests_of_all"]) == (None, 4, None)
+    assert (whole["shard"], whole["shard_min_tests"], whole["gate"]["min_tests"]) == (None, None, 4)
 
 
 def test_a_shard_gets_its_part_of_a_rate(stage: Stage) -> None:
@@ -278,6 +278,22 @@ def test_bad_shards_and_budgets_of_all_shards(stage: Stage) -> None:
         assert ended.code == 2, ended
         assert f"--shard {shard}: " in ended.err
     assert stage.run("plan", "--shard", "1/2").code == 6
+
+
+def test_shards_are_joined_into_one_gate(stage: Stage) -> None:
+    stage.commit(*(stage.doksi(f"e{n}") for n in range(5)), gate={"min_tests": 5})
+    for number in (1, 2):
+        ended = stage.run("apply", "--shard", f"{number}/2", "--run-id", f"s{number}", "--poll-interval", "20ms")
+        assert ended.code == 0, ended
+        assert "gate.min_tests of 5 is for all 2 shards together" in ended.err
+    joined = stage.run("report", "--merge", "s1", "s2")
+    assert joined.code == 0, joined
+    assert [entry["id"] for entry in json.loads(joined.out)["entries"]] == [f"e{n}" for n in range(5)]
+    assert stage.run("report", "--merge", "s1").code == 8
+    stage.commit(*(stage.doksi(f"e{n}") for n in range(5)), gate={"min_tests": 6})
+    for number in (1, 2):
+        stage.run("apply", "--shard", f"{number}/2", "--run-id", f"t{number}", "--poll-interval", "20ms")
+    assert stage.run("report", "--merge", "t1", "t2").code == 3
 
 
 # --- running again ----------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def shard(stage: Stage, run: str, word: str, *select: str) -> Ended:
     path = stage.run_folder(run) / "plan.json"
     plan = from_json(path.read_bytes(), path=path)
     assert plan.sources is not None
-    path.write_bytes(to_json(made_from(plan, replace(plan.sources, choices={"shard": word}))))
+    part = replace(plan, shard=word, shard_min_tests=min(1, plan.gate.min_tests))
+    path.write_bytes(to_json(made_from(part, replace(plan.sources, choices={"shard": word}))))
     return ended
 
 
