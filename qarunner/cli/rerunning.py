@@ -29,7 +29,7 @@ def earlier_run(runs_dir: Path, run_id: str, *, sha: str | None, rehearse: bool)
     if (plan.rehearsal or run.rehearsal) and not rehearse:
         raise UserError(
             f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
-            hint="add --rehearse, or name a real run",
+            hint="name a real run; only apply --rehearse takes up a rehearsal",
         )
     outcomes = {entry.id: _again(run, entry) for entry in plan.entries}
     return Earlier(
