@@ -165,7 +165,13 @@ def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iter
 def _words(given: Given) -> str:
     """The words that chose this plan, for the apply of a shard; how secrets get there is the pipeline's matter."""
     words = [given.file.as_posix()] if given.file is not None else []
-    words += ["--profile", given.profile] if given.profile is not None else []
+    single = (
+        ("--profile", given.profile),
+        ("--changed-since", given.changed_since),
+        ("--rerun-failed", given.rerun_failed),
+        ("--max-tests", given.max_tests),
+    )
+    words += [part for option, value in single if value is not None for part in (option, str(value))]
     for option, values in (("--select", given.select), ("--var", given.var), ("--allow-secret", given.allow_secret)):
         for value in values:
             words += [option, value]

@@ -86,7 +86,7 @@ def test_a_glob_that_means_no_file_is_a_warning_at_its_place() -> None:
     ("paths", "message"),
     [
         ("src/**", "paths: expected a list of globs, got 'src/**'"),
-        ("[]", "paths: expected a list of globs, got nothing"),
+        ("[]", "paths: expected a list of globs, got an empty list"),
         ("['!docs/**']", "paths has only globs that take files out: nothing could ever match"),
         ("['{{ env.DIR }}/**']", "paths: templates are not rendered here"),
     ],
