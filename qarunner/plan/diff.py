@@ -15,7 +15,7 @@ from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Manifest, Row
 from qarunner.plan import causes
 from qarunner.plan.blame import grouped
-from qarunner.plan.effective import Fields, fields_of, flat, written_fields
+from qarunner.plan.effective import Fields, fields_of, filled, flat, written_fields
 from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
@@ -292,6 +292,6 @@ def _sketch(manifest: Manifest, row: Row) -> Entry | None:
     """The entry as far as it decides which create it goes into; None where only a variable tells."""
     data = {key: value for key, value in row.data.items() if key in _IN_CREATES}
     try:
-        return entry_of(manifest, replace(row, data=data), today=date.min)
+        return entry_of(manifest, replace(row, data=filled(manifest, row, data)), today=date.min)
     except (ValueError, KeyError, TypeError):
         return None

@@ -22,9 +22,13 @@ _PLAIN = re.compile(r"\{\{\s*(vars|matrix)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*\}\}
 
 def fields_of(manifest: Manifest, row: Row) -> Fields:
     """Every field of a row, with names from `vars` and `matrix` put in where they stand alone in their braces."""
+    return dict(flat(filled(manifest, row, {key: value for key, value in row.data.items() if key not in EXPANDED})))
+
+
+def filled(manifest: Manifest, row: Row, data: Mapping[str, object]) -> dict[str, object]:
+    """Data of a row, with names from `vars` and `matrix` put in where they stand alone in their braces."""
     context = {"vars": manifest.vars, "matrix": row.matrix}
-    data = {key: value for key, value in row.data.items() if key not in EXPANDED}
-    return dict(flat(_filled(data, context)))
+    return {key: _filled(value, context) for key, value in data.items()}
 
 
 def written_fields(row: Row) -> Fields:
