@@ -1,0 +1,84 @@
+"""An action's inputs become the program's arguments; an input that would do nothing is an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.diagnostics import choose
+from qarunner.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import click
+
+COMMANDS = ("apply", "plan", "validate", "diff", "resume", "cancel")
+_POSITIONAL = frozenset({"files", "file", "run", "run_id", "base"})
+
+
+def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
+    """The command line for a command. `inputs` are the options' texts by their names without dashes.
+
+    An input of several lines is an option given several times; `args` is one further argument a line. UserError names
+    every input that the command does not take.
+    """
+    if command not in COMMANDS:
+        raise UserError(f"command: unknown command {command!r}", hint=choose(command, COMMANDS))
+    given = {name: text.strip() for name, text in inputs.items() if text.strip()}
+    positional, further = given.pop("file", None), given.pop("args", "")
+    known = _options(command)
+    stray = sorted(name for name in given if name not in known and not _is_off(given[name]))
+    if stray:
+        raise UserError(
+            f"{command} takes no input {', '.join(map(repr, stray))}",
+            hint="leave it out, or see `qarunner " + command + " --help`",
+        )
+    found = [command]
+    for name, text in given.items():
+        if name in known:
+            found += _option(known[name], name, text)
+    found += _lines(further)
+    return [*found, *(["--", positional] if positional else [])]
+
+
+def _options(command: str) -> dict[str, click.Option]:
+    """The options of a command by their long names without dashes: the program's own, so that no list can lag."""
+    import typer.main  # noqa: PLC0415
+
+    from qarunner.cli.app import app  # noqa: PLC0415
+
+    group: object = typer.main.get_command(app)
+    commands: Mapping[str, click.Command] = getattr(group, "commands", {})
+    if command not in commands:
+        raise UserError(f"command: this version of qarunner has no {command!r}")
+    return {
+        option.removeprefix("--"): parameter
+        for parameter in commands[command].params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+
+
+def _option(parameter: click.Option, name: str, text: str) -> Iterator[str]:
+    if getattr(parameter, "is_flag", False):
+        if _is_on(name, text):
+            yield f"--{name}"
+    elif getattr(parameter, "multiple", False):
+        for line in _lines(text):
+            yield f"--{name}={line}"
+    else:
+        yield f"--{name}={text}"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _is_off(text: str) -> bool:
+    return text.lower() == "false"
+
+
+def _is_on(name: str, text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise UserError(f"{name}: expected true or false, got {text!r}")
+    return not _is_off(text)

@@ -1,0 +1,221 @@
+"""One note on a pull or merge request that is found again and rewritten, by its hidden marker and its author."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from qarunner.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TIMEOUT_S = 20.0
+READ_TRIES = 3
+MOST_PAGES = 50
+PAGE = 100
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class NoteError(UserError):
+    """The note could not be written. `status` is the answer's, 0 without one."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Notes(Protocol):
+    """The notes of one pull or merge request. `limit` is how many characters one can hold."""
+
+    limit: int
+
+    def mine(self, marker: str) -> str | None:
+        """The id of the note that this account wrote with this marker."""
+        ...
+
+    def create(self, body: str) -> None: ...
+
+    def update(self, note: str, body: str) -> None: ...
+
+
+def put(notes: Notes, key: str, body: str, *, anew: bool = True) -> str:
+    """Writes the note, or rewrites it; without `anew`, one that is not there yet is left out. Says what was done."""
+    marker = marker_of(key)
+    text = _cut(f"{marker}\n{body}", notes.limit)
+    note = notes.mine(marker)
+    if note is not None:
+        notes.update(note, text)
+        return "updated"
+    if not anew:
+        return "not needed"
+    notes.create(text)
+    return "created"
+
+
+def marker_of(key: str) -> str:
+    """Invisible in a rendered note; the key cannot end the comment that it stands in."""
+    safe = "".join(sign if sign.isalnum() or sign in "._/" else "_" for sign in key)
+    return f"<!-- qarunner:{safe} -->"
+
+
+def _cut(text: str, limit: int) -> str:
+    tail = "\n\n…cut: too long for a note."
+    return text if len(text) <= limit else text[: limit - len(tail)] + tail
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token along to wherever it leads."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A host's API: https, or http on loopback."""
+
+    base: str
+    headers: Mapping[str, str] = field(repr=False)
+
+    def get(self, path: str) -> object:
+        for left in reversed(range(READ_TRIES)):
+            try:
+                return self._send("GET", path, None)
+            except NoteError as error:
+                if left == 0 or 0 < error.status < 500:  # noqa: PLR2004  the host's own trouble may pass
+                    raise
+        raise AssertionError
+
+    def send(self, method: str, path: str, body: Mapping[str, str]) -> None:
+        self._send(method, path, json.dumps(body).encode())
+
+    def pages(self, path: str) -> Iterator[Mapping[str, object]]:
+        """Every item of a list."""
+        for number in range(1, MOST_PAGES + 1):
+            found = self.get(f"{path}?per_page={PAGE}&page={number}")
+            items = found if isinstance(found, list) else []
+            yield from (item for item in items if isinstance(item, dict))
+            if len(items) < PAGE:
+                return
+
+    def _send(self, method: str, path: str, data: bytes | None) -> object:
+        url = self.base.rstrip("/") + path
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise NoteError(f"{self.base}: only https is used for an API that gets a token")
+        request = urllib.request.Request(url, data=data, method=method)  # noqa: S310  https, as checked above
+        for name, value in {**self.headers, "Content-Type": "application/json", "User-Agent": "qarunner"}.items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
+                text = answer.read()
+            return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            with error:
+                raise NoteError(f"{method} {path}: HTTP {error.code}: {_told(error)}", status=error.code) from None
+        except (OSError, ValueError) as error:
+            raise NoteError(f"{method} {path}: {error}") from error
+
+
+def _told(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.loads(error.read(10_000))
+    except (OSError, ValueError):
+        return str(error.reason)
+    return str(found.get("message", error.reason)) if isinstance(found, dict) else str(error.reason)
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubNotes:
+    """Comments of a pull request (docs.github.com: REST API, issue comments)."""
+
+    api: Api
+    repository: str
+    number: int
+    limit: int = 65_536
+
+    @classmethod
+    def of(cls, base: str, token: str, repository: str, number: int) -> GitHubNotes:
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        return cls(api=Api(base=base, headers=headers), repository=repository, number=number)
+
+    def mine(self, marker: str) -> str | None:
+        found = [
+            each
+            for each in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments")
+            if str(each.get("body", "")).startswith(marker)
+        ]
+        own = self._login() if any(not _is_bot(each) for each in found) else None
+        # Anybody may write the marker into a comment, and change that comment later: only our own is ours.
+        mine = (each for each in found if _is_bot(each) or (own is not None and _author(each).get("login") == own))
+        return next((str(each["id"]) for each in mine), None)
+
+    def _login(self) -> str | None:
+        try:
+            user = self.api.get("/user")
+        except NoteError:  # the token of an app has no user
+            return None
+        return str(user["login"]) if isinstance(user, dict) and user.get("login") else None
+
+    def create(self, body: str) -> None:
+        self.api.send("POST", f"/repos/{self.repository}/issues/{self.number}/comments", {"body": body})
+
+    def update(self, note: str, body: str) -> None:
+        self.api.send("PATCH", f"/repos/{self.repository}/issues/comments/{note}", {"body": body})
+
+
+def _author(comment: Mapping[str, object]) -> Mapping[str, object]:
+    user = comment.get("user")
+    return user if isinstance(user, dict) else {}
+
+
+def _is_bot(comment: Mapping[str, object]) -> bool:
+    return _author(comment).get("type") == "Bot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitLabNotes:
+    """Notes of a merge request (docs.gitlab.com: Notes API). A project's own token has a user of its own."""
+
+    api: Api
+    project: str
+    number: int
+    limit: int = 1_000_000
+
+    @classmethod
+    def of(cls, base: str, token: str, project: str, number: int) -> GitLabNotes:
+        return cls(api=Api(base=base, headers={"PRIVATE-TOKEN": token}), project=project, number=number)
+
+    @property
+    def _path(self) -> str:
+        return f"/projects/{self.project}/merge_requests/{self.number}/notes"
+
+    def mine(self, marker: str) -> str | None:
+        user = self.api.get("/user")
+        own = user.get("id") if isinstance(user, dict) else None
+        for each in self.api.pages(self._path):
+            author = each.get("author")
+            if str(each.get("body", "")).startswith(marker) and isinstance(author, dict) and author.get("id") == own:
+                return str(each["id"])
+        return None
+
+    def create(self, body: str) -> None:
+        self.api.send("POST", self._path, {"body": body})
+
+    def update(self, note: str, body: str) -> None:
+        self.api.send("PUT", f"{self._path}/{note}", {"body": body})

@@ -1,0 +1,142 @@
+"""A repository with a pull request, and a job on a runner that has it checked out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.pipelines.composite import Job
+from tests.pipelines.hosts import Host, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+MANIFEST = """\
+version: 1
+name: shop
+matrix:
+  - id: checkout
+    vendor: doksi
+    platform: web
+    test_ids: [abc]
+    target: { web_url: "https://shop.example.com" }
+"""
+MORE = MANIFEST + MANIFEST[MANIFEST.index("  - id") :].replace("checkout", "search")
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, encoding="utf-8")
+    return done.stdout.strip()
+
+
+@dataclass
+class Checkout:
+    """What actions/checkout leaves of a pull request: one merge commit, without history."""
+
+    folder: Path
+    base: str
+    head: str
+    merge: str
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    for words in (("init", "-q", "-b", "main"), ("config", "user.name", "a"), ("config", "user.email", "a@b.c")):
+        git(origin, *words)
+    git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
+    (origin / "qa-matrix.yml").write_text(MANIFEST, encoding="utf-8")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "one")
+    base = git(origin, "rev-parse", "HEAD")
+    git(origin, "checkout", "-qb", "feature")
+    (origin / "qa-matrix.yml").write_text(MORE, encoding="utf-8")
+    git(origin, "commit", "-qam", "two")
+    head = git(origin, "rev-parse", "HEAD")
+    git(origin, "checkout", "-q", "main")
+    git(origin, "merge", "-q", "--no-ff", "-m", "merge", "feature")
+    merge = git(origin, "rev-parse", "HEAD")
+    git(origin, "update-ref", "refs/pull/7/merge", merge)
+    git(origin, "reset", "-q", "--hard", base)
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "-q", "--depth=1", origin.as_uri(), str(work))
+    git(work, "fetch", "-q", "--depth=1", "origin", "refs/pull/7/merge")
+    git(work, "checkout", "-q", "FETCH_HEAD")
+    return Checkout(work, base, head, merge)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with serving() as found:
+        yield found
+
+
+def payload(checkout: Checkout, *, fork: bool = False) -> dict[str, Any]:
+    """The part of a pull_request event that matters here."""
+    return {
+        "pull_request": {
+            "number": 7,
+            "title": "More tests",
+            "body": None,
+            "head": {"sha": checkout.head, "ref": "feature", "repo": {"fork": fork}},
+            "base": {"sha": checkout.base, "ref": "main"},
+        }
+    }
+
+
+def job(
+    tmp_path: Path, checkout: Checkout, host: Host, event: str, data: Mapping[str, Any], environ: Mapping[str, str] = {}  # noqa: B006  never changed
+) -> Job:
+    """A job that an event began, with the variables of GitHub's runner."""
+    folder = tmp_path / "runner"
+    folder.mkdir()
+    event_path = folder / "event.json"
+    event_path.write_text(json.dumps(data), encoding="utf-8")
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": host.url,
+        "GITHUB_EVENT_NAME": event,
+        "GITHUB_EVENT_PATH": str(event_path),
+        "GITHUB_JOB": "qa",
+        "GITHUB_REF": "refs/pull/7/merge" if event == "pull_request" else "refs/heads/main",
+        "GITHUB_REF_NAME": "7/merge" if event == "pull_request" else "main",
+        "GITHUB_REF_TYPE": "branch",
+        "GITHUB_REPOSITORY": "acme/shop",
+        "GITHUB_RUN_ATTEMPT": "1",
+        "GITHUB_RUN_ID": "4711",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_SHA": checkout.merge,
+        **environ,
+    }
+    github = {
+        "token": host.token,
+        "workflow": "QA",
+        "job": "qa",
+        "run_id": "4711",
+        "run_attempt": "1",
+        "event_name": event,
+        "event": data,
+    }
+    kept: dict[str, str] = {}
+
+    def save(given: Mapping[str, str]) -> dict[str, str]:
+        kept[given["key"]] = given["path"]
+        return {}
+
+    uses = {
+        "actions/setup-python": lambda _: {"python-path": sys.executable},
+        "actions/cache/restore": lambda _: {},
+        "actions/cache/save": save,
+    }
+    return Job(folder=folder, work=checkout.folder, environ=variables, github=github, uses=uses)

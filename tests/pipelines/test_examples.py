@@ -1,0 +1,98 @@
+"""The files for CI systems against their public schemas and linters, and their commands against the program."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qarunner.cli.pipelines.arguments import arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPELINES = ROOT / "examples" / "pipelines"
+WORKFLOWS = sorted((PIPELINES / "github").glob("*.yml"))
+SCHEMAS = [
+    ("github-actions", ROOT / "action.yml", ()),
+    *(("github-workflows", path, ()) for path in WORKFLOWS),
+    ("gitlab-ci", PIPELINES / "gitlab" / ".gitlab-ci.yml", ("--data-transform", "gitlab-ci")),
+    ("circle-ci", PIPELINES / "circleci" / "config.yml", ()),
+    ("azure-pipelines", PIPELINES / "azure" / "azure-pipelines.yml", ("--data-transform", "azure-pipelines")),
+    ("buildkite", PIPELINES / "buildkite" / "pipeline.yml", ()),
+    ("bitbucket-pipelines", PIPELINES / "bitbucket" / "bitbucket-pipelines.yml", ()),
+]
+FILES = [ROOT / "templates" / "qarunner.yml", *(path for path in sorted(PIPELINES.rglob("*")) if path.is_file())]
+
+
+def tool(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def relative(value: object) -> str:
+    return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else str(value)
+
+
+@pytest.mark.parametrize(("schema", "path", "more"), SCHEMAS, ids=relative)
+def test_it_fits_the_systems_public_schema(schema: str, path: Path, more: tuple[str, ...]) -> None:
+    words = [tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", "--regex-variant", "python", *more]
+    done = subprocess.run([*words, str(path)], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_in_the_action_and_the_workflows_is_unsafe(tmp_path: Path) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    for path in WORKFLOWS:
+        shutil.copy(path, folder)
+    shutil.copy(ROOT / "action.yml", tmp_path)
+    words = [tool("zizmor"), "--offline", "--no-progress", str(folder), str(tmp_path / "action.yml")]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
+    """Options that a file names exist; what they do is tested where they are."""
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"\bqarunner ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
+    for command in found:
+        name = command.split()[0]
+        done = subprocess.run(
+            [sys.executable, "-m", "qarunner", name, "--help"], capture_output=True, encoding="utf-8", check=True
+        )
+        for option in re.findall(r"--[a-z-]+", command):
+            assert option in done.stdout, f"{path.name}: qarunner {name} has no {option}"
+    assert found or path.parent.name == "github", path
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
+def test_a_workflow_gives_the_action_inputs_that_it_has(path: Path) -> None:
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    given = [step.get("with", {}) for job in jobs.values() for step in job["steps"] if "/qarunner@" in step.get("uses", "")]
+    assert given
+    for each in given:
+        assert set(each) <= set(inputs)
+
+
+def test_every_input_is_an_option_of_the_program() -> None:
+    data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    step = next(step for step in data["runs"]["steps"] if step.get("id") == "run")
+    passed = {name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")}
+    assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python"}
+    own = passed - {"command", "file", "args", "fail-fast", "detach"}
+    words = arguments("apply", {**dict.fromkeys(own, "1"), "fail-fast": "true", "detach": "true"})
+    assert len(words) == len(own) + 3
+
+
+def test_the_hook_is_a_valid_one() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    (hook,) = hooks
+    assert hook["entry"].split()[0] == "qarunner"
+    for name in ("qa-matrix.yml", "web/qa-matrix.yaml"):
+        assert re.search(hook["files"], name)
+    assert not re.search(hook["files"], "other-qa-matrix.yml")
