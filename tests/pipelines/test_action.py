@@ -33,9 +33,8 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="composite 
 
 @pytest.fixture
 def vendors() -> Iterator[Running]:
-    running = serve(speed=50)
-    yield running
-    running.stop()
+    with serve(speed=50) as running:
+        yield running
 
 
 def run(started: Job, inputs: Mapping[str, str]) -> int:

@@ -1,0 +1,94 @@
+"""The image, as far as it can be tried without an engine: what it copies, who it runs as, and process 1's signals."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+UNSHARE = shutil.which("unshare")
+
+
+def may_unshare() -> bool:
+    """Whether this machine lets us begin a process tree of our own."""
+    if UNSHARE is None:
+        return False
+    done = subprocess.run([UNSHARE, "--pid", "--fork", "true"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def test_what_the_package_is_built_from_is_in_the_context() -> None:
+    kept = re.findall(r"^!(.+)$", (ROOT / ".containerignore").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert all((ROOT / name).exists() for name in kept)
+    assert {"qarunner", "qa-matrix.schema.json", "pyproject.toml", "constraints.txt", "README.md"} <= set(kept)
+    assert (ROOT / ".dockerignore").read_bytes() == (ROOT / ".containerignore").read_bytes()
+
+
+def test_it_runs_as_nobody_in_particular_and_the_program_is_process_1() -> None:
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^USER (.+)$", text, flags=re.MULTILINE) == ["10001"]
+    assert 'ENTRYPOINT ["qarunner"]' in text, "a shell as process 1 passes no signal on"
+    assert re.search(r"python:\d+\.\d+\.\d+-slim-\w+$", text, flags=re.MULTILINE)
+
+
+def test_every_dependency_has_its_version() -> None:
+    """What the constraints leave open could change from one build of the image to the next."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {re.split("==", line)[0].lower().replace("_", "-") for line in lines if "==" in line}
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    declared = set(re.findall(r'^  "([a-z0-9-]+)[<>=]', text.partition("[dependency-groups]")[0], flags=re.MULTILINE))
+    assert declared
+    assert declared <= pinned
+
+
+@pytest.mark.skipif(not may_unshare(), reason="needs a process namespace of its own: unshare --pid")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_process_1_heeds_signals(tmp_path: Path, number: signal.Signals) -> None:
+    """The kernel ignores a signal to process 1 that it has no handler for: then a stopped container orphans its runs."""
+    manifest = {
+        "version": 1,
+        "name": "a",
+        "matrix": [
+            {
+                "id": "a",
+                "vendor": "doksi",
+                "platform": "web",
+                "test_ids": ["abc"],
+                "target": {"web_url": "https://a.example"},
+            }
+        ],
+    }
+    (tmp_path / "qa-matrix.yml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    (tmp_path / "long.yml").write_text("doksi: { tests: { abc: { duration: 10m } } }\n", encoding="utf-8")
+    program = [sys.executable, "-m", "qarunner", "apply", "--rehearse", "--scenario", "long.yml", "--run-id", "r1"]
+    assert UNSHARE is not None
+    outer = subprocess.Popen(
+        [UNSHARE, "--pid", "--fork", *program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    try:
+        journal = tmp_path / ".qarunner/runs/r1/journal.jsonl"
+        deadline = time.monotonic() + 30
+        while not (journal.exists() and "Accepted" in journal.read_text(encoding="utf-8")):
+            assert time.monotonic() < deadline
+            assert outer.poll() is None, outer.communicate()[0]
+            time.sleep(0.05)
+        inner = subprocess.run(["pgrep", "-P", str(outer.pid)], capture_output=True, encoding="utf-8", check=True)
+        subprocess.run(["kill", f"-{int(number)}", inner.stdout.strip()], check=True)
+        out, _ = outer.communicate(timeout=30)
+    finally:
+        outer.kill()
+        outer.wait()
+    assert f"qarunner: exit {128 + number}" in out
+    assert outer.returncode == 128 + number
