@@ -11,12 +11,10 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import yaml
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Uses = Callable[[Mapping[str, str]], Mapping[str, str]]
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<op>==|!=|&&|\|\||[!()])|(?P<name>[A-Za-z_][\w.-]*))")
@@ -37,7 +35,7 @@ class Job:
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     summary: str = ""
 
-    def run(self, action: Path, inputs: Mapping[str, str], *, instead: Mapping[str, Mapping[str, str]] = {}) -> int:  # noqa: B006  never changed
+    def run(self, action: Path, inputs: Mapping[str, str], *, instead: Mapping[str, Mapping[str, str]] = {}) -> int:
         """Runs an action's steps; the first exit code that is not 0. `instead` are outputs of steps to leave out."""
         data = yaml.safe_load((action / "action.yml").read_text(encoding="utf-8"))
         context = self._context(action, data, inputs)

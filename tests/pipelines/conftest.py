@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.pipelines.composite import Job
-from tests.pipelines.hosts import Host, serving
+from tests.pipelines.hosts import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from tests.pipelines.hosts import Host
 
 MANIFEST = """\
 version: 1
@@ -93,7 +95,12 @@ def payload(checkout: Checkout, *, fork: bool = False) -> dict[str, Any]:
 
 
 def job(
-    tmp_path: Path, checkout: Checkout, host: Host, event: str, data: Mapping[str, Any], environ: Mapping[str, str] = {}  # noqa: B006  never changed
+    tmp_path: Path,
+    checkout: Checkout,
+    host: Host,
+    event: str,
+    data: Mapping[str, Any],
+    environ: Mapping[str, str] = {},
 ) -> Job:
     """A job that an event began, with the variables of GitHub's runner."""
     folder = tmp_path / "runner"

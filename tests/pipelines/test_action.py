@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,13 +14,15 @@ import pytest
 import yaml
 
 from qarunner.emulator import serve
-from tests.pipelines.conftest import Checkout, job, payload
+from tests.pipelines.conftest import job, payload
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping
 
     from qarunner.emulator import Running
     from tests.pipelines.composite import Job
+    from tests.pipelines.conftest import Checkout
     from tests.pipelines.hosts import Host
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -73,7 +73,9 @@ def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
 def test_a_workflow_gives_the_action_inputs_that_it_has(path: Path) -> None:
     inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
     jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
-    given = [step.get("with", {}) for job in jobs.values() for step in job["steps"] if "/qarunner@" in step.get("uses", "")]
+    given = [
+        step.get("with", {}) for job in jobs.values() for step in job["steps"] if "/qarunner@" in step.get("uses", "")
+    ]
     assert given
     for each in given:
         assert set(each) <= set(inputs)
@@ -82,7 +84,9 @@ def test_a_workflow_gives_the_action_inputs_that_it_has(path: Path) -> None:
 def test_every_input_is_an_option_of_the_program() -> None:
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     step = next(step for step in data["runs"]["steps"] if step.get("id") == "run")
-    passed = {name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")}
+    passed = {
+        name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")
+    }
     assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python"}
     own = passed - {"command", "file", "args", "fail-fast", "detach"}
     words = arguments("apply", {**dict.fromkeys(own, "1"), "fail-fast": "true", "detach": "true"})
@@ -96,3 +100,52 @@ def test_the_hook_is_a_valid_one() -> None:
     for name in ("qa-matrix.yml", "web/qa-matrix.yaml"):
         assert re.search(hook["files"], name)
     assert not re.search(hook["files"], "other-qa-matrix.yml")
+
+
+# --- the component and the page ---------------------------------------------------------------------------------------
+
+
+def component(inputs: dict[str, str]) -> str:
+    """The component's second document with its inputs filled in, as GitLab does before it reads it."""
+    text = (ROOT / "templates" / "qarunner.yml").read_text(encoding="utf-8")
+    header, _, body = text.partition("\n---\n")
+    spec = yaml.safe_load(header)["spec"]["inputs"]
+    assert set(inputs) <= set(spec)
+    values = {name: str(inputs.get(name, each["default"])) for name, each in spec.items()}
+    assert all(each["description"] for each in spec.values())
+    return re.sub(r"\$\[\[ inputs\.([a-z]+) \]\]", lambda found: values[found[1]], body)
+
+
+@pytest.mark.parametrize("inputs", [{}, {"shards": "4", "file": "qa/matrix.yml", "install": "true"}])
+def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> None:
+    path = tmp_path / ".gitlab-ci.yml"
+    path.write_text(component(inputs), encoding="utf-8")
+    words = [
+        tool("check-jsonschema"),
+        "--builtin-schema",
+        "vendor.gitlab-ci",
+        "--data-transform",
+        "gitlab-ci",
+        str(path),
+    ]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout
+    assert "$[[" not in path.read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_input_and_output(request: pytest.FixtureRequest) -> None:
+    page = ROOT / "docs" / "pipelines.md"
+    data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    for section in ("inputs", "outputs"):
+        head = f"| {section.removesuffix('s')} | |\n|---|---|\n"
+        rows = head + "".join(f"| `{name}` | {each['description']} |\n" for name, each in data[section].items())
+        text = re.sub(
+            rf"<!-- {section} -->\n.*?<!-- /{section} -->",
+            lambda _, rows=rows, section=section: f"<!-- {section} -->\n{rows}<!-- /{section} -->",
+            text,
+            flags=re.DOTALL,
+        )
+    if request.config.getoption("--update-golden"):
+        page.write_text(text, encoding="utf-8")
+    assert text == page.read_text(encoding="utf-8")

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.cli.pipelines.notes import GitHubNotes, GitLabNotes, NoteError, marker_of, put
-from tests.pipelines.hosts import OWN, Host, serving
+from tests.pipelines.hosts import OWN, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.pipelines.hosts import Host
 
 KEY = "qa/qa-matrix.yml"
 STRANGER = {"login": "mallory", "type": "User", "id": 666}

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 
     import click
 
-COMMANDS = ("apply", "plan", "validate", "diff", "resume", "cancel")
-_POSITIONAL = frozenset({"files", "file", "run", "run_id", "base"})
+POSITIONAL = {
+    "apply": "file",
+    "plan": "file",
+    "validate": "file",
+    "diff": "base",
+    "resume": "run-id",
+    "cancel": "run-id",
+}
+"""The commands that an action can give, each with the input that stands without a dash."""
 
 
 def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
@@ -22,10 +29,10 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
     An input of several lines is an option given several times; `args` is one further argument a line. UserError names
     every input that the command does not take.
     """
-    if command not in COMMANDS:
-        raise UserError(f"command: unknown command {command!r}", hint=choose(command, COMMANDS))
+    if command not in POSITIONAL:
+        raise UserError(f"command: unknown command {command!r}", hint=choose(command, POSITIONAL))
     given = {name: text.strip() for name, text in inputs.items() if text.strip()}
-    positional, further = given.pop("file", None), given.pop("args", "")
+    positional, further = given.pop(POSITIONAL[command], None), given.pop("args", "")
     known = _options(command)
     stray = sorted(name for name in given if name not in known and not _is_off(given[name]))
     if stray:

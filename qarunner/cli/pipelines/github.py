@@ -52,7 +52,10 @@ def run(environ: MutableMapping[str, str]) -> int:
         run_id = options.setdefault("run-id", _run_id(environ))
         _output(environ, "run-id", run_id)
     elif command in {"resume", "cancel"}:
-        options["file"] = run_id = options.pop("run-id", "")
+        run_id = options.get("run-id")
+    elif command == "diff" and (pull := _pull_request(environ)) is not None:
+        options["base"] = pull[1]
+        _fetch(pull[1])
     words = arguments(command, options)
     # What the manifest declares is read from the environment: the action's own inputs are none of its business.
     for name in [name for name in environ if name.startswith(PREFIX)]:
