@@ -34,7 +34,7 @@ class Host:
         self.comments.append(comment)
         return comment
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:  # noqa: ANN401
+    def answer(self, method: str, target: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:  # noqa: ANN401, PLR0911  an answer each
         parts = urlsplit(target)
         query = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
         self.requests.append((method, parts.path))

@@ -52,7 +52,7 @@ def test_every_dependency_has_its_version() -> None:
 @pytest.mark.skipif(not may_unshare(), reason="needs a process namespace of its own: unshare --pid")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_process_1_heeds_signals(tmp_path: Path, number: signal.Signals) -> None:
-    """The kernel ignores a signal to process 1 that it has no handler for: then a stopped container orphans its runs."""
+    """The kernel drops a signal that process 1 has no handler for: a stopped container would orphan its runs."""
     manifest = {
         "version": 1,
         "name": "a",

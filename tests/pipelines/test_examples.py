@@ -142,7 +142,7 @@ def test_the_page_has_every_input_and_output(request: pytest.FixtureRequest) -> 
         rows = head + "".join(f"| `{name}` | {each['description']} |\n" for name, each in data[section].items())
         text = re.sub(
             rf"<!-- {section} -->\n.*?<!-- /{section} -->",
-            lambda _, rows=rows, section=section: f"<!-- {section} -->\n{rows}<!-- /{section} -->",
+            f"<!-- {section} -->\n{rows}<!-- /{section} -->",
             text,
             flags=re.DOTALL,
         )

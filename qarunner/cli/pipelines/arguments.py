@@ -30,7 +30,7 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
     every input that the command does not take.
     """
     if command not in POSITIONAL:
-        raise UserError(f"command: unknown command {command!r}", hint=choose(command, POSITIONAL))
+        raise UserError(f"command: unknown command {command!r}", hint=choose(command, tuple(POSITIONAL)))
     given = {name: text.strip() for name, text in inputs.items() if text.strip()}
     positional, further = given.pop(POSITIONAL[command], None), given.pop("args", "")
     known = _options(command)
@@ -48,7 +48,7 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
     return [*found, *(["--", positional] if positional else [])]
 
 
-def _options(command: str) -> dict[str, click.Option]:
+def _options(command: str) -> dict[str, click.Parameter]:
     """The options of a command by their long names without dashes: the program's own, so that no list can lag."""
     import typer.main  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def _options(command: str) -> dict[str, click.Option]:
     }
 
 
-def _option(parameter: click.Option, name: str, text: str) -> Iterator[str]:
+def _option(parameter: click.Parameter, name: str, text: str) -> Iterator[str]:
     if getattr(parameter, "is_flag", False):
         if _is_on(name, text):
             yield f"--{name}"

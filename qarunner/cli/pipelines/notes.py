@@ -33,7 +33,8 @@ class NoteError(UserError):
 class Notes(Protocol):
     """The notes of one pull or merge request. `limit` is how many characters one can hold."""
 
-    limit: int
+    @property
+    def limit(self) -> int: ...
 
     def mine(self, marker: str) -> str | None:
         """The id of the note that this account wrote with this marker."""
