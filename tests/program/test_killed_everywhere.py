@@ -1,0 +1,29 @@
+"""One process lost at each kind of point of an apply over all four vendors; `benchmarks/survival.py` tries them all."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.program.killing import POINTS, killed_at, undisturbed
+
+if TYPE_CHECKING:
+    from tests.program.conftest import AtOnce, Begin
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
+
+EACH = 6
+"""How many kills of each kind: more is a benchmark, not a test."""
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_nothing_is_paid_twice_and_nothing_is_lost(begin: Begin, at_once: AtOnce, point: str) -> None:
+    whole = undisturbed(begin)
+    most = whole.points[point]
+    outcomes = []
+    numbers = sorted({1 + round(step * (most - 1) / (EACH - 1)) for step in range(EACH)})
+    at_once(numbers, lambda number: outcomes.append(killed_at(begin, whole, point, number)))
+    assert len(outcomes) == len(numbers)
+    assert outcomes.count("not reached") <= 2
