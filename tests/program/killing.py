@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.program.conftest import Begin, Ended, Stage
 
 POINTS = ("before", "torn", "after", "request", "answer")
-"""Before a line of the journal, in the middle of it, after it; before a request leaves, and when its answer is there."""
+"""Before a line of the journal, in the middle of it, after it; before a request, and when its answer is there."""
 
 _TRAP = """
 import itertools, os, signal

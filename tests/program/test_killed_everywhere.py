@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 
-EACH = 6
+EACH = 4
 """How many kills of each kind: more is a benchmark, not a test."""
 
 
