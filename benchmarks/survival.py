@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -34,9 +35,7 @@ def main() -> None:
         began = time.monotonic()
         for point in points:
             with ThreadPoolExecutor(4) as pool:
-                found = list(
-                    pool.map(lambda number: one(begin, whole, point, number), range(1, whole.points[point] + 1))
-                )
+                found = list(pool.map(partial(one, begin, whole, point), range(1, whole.points[point] + 1)))
             reached = [each for each in found if each != "not reached"]
             lost = [each for each in reached if each not in {"survived", "decided"}]
             print(

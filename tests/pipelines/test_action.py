@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,3 +169,23 @@ def test_the_runners_signal_arrives_at_the_program(
     out, _ = process.communicate(timeout=30)
     assert started.finish("run", process.returncode, out) == 128 + number, out
     assert started.outputs["run"]["exit-code"] == str(128 + number)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process as the runner does")
+def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, checkout: Checkout, host: Host) -> None:
+    test = "22222222-2222-4222-8222-222222222201"
+    manifest = f"version: 1\nname: shop\nmatrix: [{{ id: a, vendor: testerarmy, test_ids: ['{test}'] }}]\n"
+    (checkout.folder / "qa-matrix.yml").write_text(manifest, encoding="utf-8")
+    with serve({"testerarmy": {"tests": {test: {"duration": "10m"}}}}) as vendors:
+        started = job(tmp_path, checkout, host, "push", {}, vendors.environ)
+        process, _ = begun(started, {"poll-interval": "200ms"})
+        os.killpg(process.pid, signal.SIGKILL)
+        out, _ = process.communicate(timeout=30)
+        started.finish("run", process.returncode, out)
+        run_id = started.outputs["run"]["run-id"]
+        started.cancelled = True
+        left = {**INSTALLED, "run": {"run-id": run_id}}
+        assert started.run(ROOT, {}, instead=left) == 0, started.said()
+        assert "cancelled" in started.said()
+        requests = urllib.request.urlopen(f"{vendors.url}/_emulator/requests").read().decode()  # noqa: S310  loopback
+    assert "/cancel" in requests
