@@ -133,6 +133,20 @@ def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> 
     assert "$[[" not in path.read_text(encoding="utf-8")
 
 
+def test_the_child_pipeline_that_the_component_runs_is_one(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "qarunner", "plan", "examples/storefront/qa-matrix.yml", "--shards", "3"]
+    made = subprocess.run(
+        [*words, "--format", "gitlab-ci"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    path = tmp_path / ".gitlab-ci.yml"
+    path.write_text(made.stdout, encoding="utf-8")
+    checker = [tool("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    done = subprocess.run([*checker, str(path)], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout
+    jobs = yaml.safe_load(made.stdout)
+    assert "qarunner apply examples/storefront/qa-matrix.yml --shard 1/3" in str(jobs["qarunner 1/3"]["script"])
+
+
 def test_the_page_has_every_input_and_output(request: pytest.FixtureRequest) -> None:
     page = ROOT / "docs" / "pipelines.md"
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
