@@ -61,7 +61,7 @@ def decide(run: Run) -> Decision:
         counts = tally(outcome, expected_tests(entry))
         finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
         codes.update(_codes(outcome, counts))
-        if _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts):
+        if _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts) and not _answered_for(run, entry):
             skips = True
     skips_fail = skips and ExitCode.FAILED not in codes
     if skips:
@@ -90,6 +90,18 @@ def _fails_as_skipped(on_skipped: OnSkipped | None, outcome: Outcome, counts: Ma
     if on_skipped is None:
         return outcome.cause is Cause.NEED
     return on_skipped == "fail" and Verdict.SKIPPED in counts
+
+
+def _answered_for(run: Run, entry: Entry) -> bool:
+    """Whether what an entry was skipped for gates, and has a code of its own: a time-out stays one."""
+    if run.plan.gate.on_skipped == "fail":
+        return False
+    for each in run.plan.entries:
+        if each.id in entry.needs and each.policy.gating:
+            outcome = outcome_of(run, each)
+            if set(_codes(outcome, tally(outcome, expected_tests(each)))) or _answered_for(run, each):
+                return True
+    return False
 
 
 def _codes(outcome: Outcome, counts: dict[Verdict, int]) -> Iterator[ExitCode]:

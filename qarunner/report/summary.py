@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.attempts import deciding, superseded, told
 from qarunner.engine.gate import decide, expected_tests, outcome_of, passes
 from qarunner.engine.outcomes import explained, tally
-from qarunner.engine.state import Phase
+from qarunner.engine.state import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
@@ -145,7 +145,7 @@ def summarise(run: Run) -> Summary:
         repeatable=frozenset(
             state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
         ),
-        unfinished=not run.complete,
+        unfinished=_unfinished(run),
         rehearsal=run.rehearsal,
         git=run.plan.git,
         ci=run.plan.ci,
@@ -174,6 +174,12 @@ def _left(run: Run) -> Iterator[LeftOver]:
 
 def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _unfinished(run: Run) -> bool:
+    """Whether a resume finds out more: of what is open, or of a run that goes on at a vendor that was away."""
+    given_up = [remote.given_up.cause for _, remote in run.live_runs() if remote.given_up]
+    return not run.complete or any(cause in REOPENED for cause in given_up)
 
 
 def _link(state: JobState, remote: RunState) -> RunLink:

@@ -93,6 +93,28 @@ def test_what_needs_an_entry_that_did_not_pass_is_skipped_and_never_sent(answer:
     assert decide(relaxed.run).exit_code is ExitCode.OK
 
 
+@pytest.mark.parametrize(
+    ("answer", "free", "code"),
+    [
+        (LOST, False, ExitCode.NO_VERDICT),
+        (UNREACHED, False, ExitCode.UNAVAILABLE),
+        (None, False, ExitCode.FAILED),
+        (LOST, True, ExitCode.FAILED),
+    ],
+)
+def test_what_was_skipped_hides_no_code_of_the_entry_that_it_needs(
+    answer: Answer | None, *, free: bool, code: ExitCode
+) -> None:
+    a, b = entry("a", "plain", allow_failure=free), entry("b", "keyed", needs=("a",))
+    plan = plan_of(a, b, entry("c", "keyed", needs=("b",)), entry("d", "keyed"))
+    backend = Backend(fault=made("a", answer)) if answer else Backend()
+    story = Story(plan, VENDORS, lambda vendor, *rest: ended(backend, vendor, *rest, failed="plain")).drive()
+    assert [story.run.closed[name].cause for name in "bc"] == [Cause.NEED, Cause.NEED]
+    assert decide(story.run).exit_code is code
+    strict = Story(gated(plan, "fail"), VENDORS, lambda *rest: ended(backend, *rest, failed="plain")).drive()
+    assert decide(strict.run).exit_code is ExitCode.FAILED
+
+
 def ended(backend: Backend, vendor: str, request: Request, key: str | None, now: float, *, failed: str) -> Answer:
     """As the backend says, but for one vendor whose runs all fail."""
     backend.ends = "failed" if vendor == failed else "passed"

@@ -124,6 +124,20 @@ def test_a_wait_beyond_all_patience_is_not_waited_for(begin: Begin) -> None:
     assert stage.paid() == [["login"]]
 
 
+def test_a_run_that_goes_on_while_its_vendor_asks_for_too_much_patience_is_named_with_its_resume(begin: Begin) -> None:
+    stage = begin(certyn={"faults": [{"on": CERTYN_READ, "call": 1, "status": 429, "retry_after": 86_400}]})
+    stage.hasty()
+    stage.commit(stage.certyn("smoke"))
+    ended = stage.apply()
+    assert ended.code == 75, ended
+    assert "still running at certyn" in ended.out
+    assert "to go on: qarunner resume r1" in ended.out
+    resumed = stage.resume()
+    assert resumed.code == 0, resumed
+    assert "to go on" not in resumed.out
+    assert stage.paid() == [["smoke"]]
+
+
 def test_nothing_listens(stage: Stage) -> None:
     stage.hasty()
     one_of_each(stage)
