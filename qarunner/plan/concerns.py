@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from qarunner.manifest.expression import parse
 from qarunner.manifest.scope import templates_in
 from qarunner.plan.causes import shown
+from qarunner.plan.effective import fields_of, written_fields
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from qarunner.manifest.model import Manifest
     from qarunner.plan.diff import Difference, Line, Setting, Side
     from qarunner.plan.effective import Fields
+
+_HOST = re.compile(r"(?:[a-z]+://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
+"""What a URL begins with, up to its path; a template in it stays as it is written."""
 
 
 class Kind(StrEnum):
@@ -56,6 +61,8 @@ def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice
 def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
     old, new = _uses(before), _uses(after)
     yield from _secrets(old, new, after.manifest)
+    yield from _places(before, after)
+    yield from _published(new, before, after)
     yield from _variables(old, new, before, after)
     for setting in found.settings:
         yield from _of_setting(setting, is_new=before is None)
@@ -109,6 +116,44 @@ def _secrets(
             continue
         need = "" if name in known else f"; apply needs --allow-secret {name}"
         yield Notice(kind=Kind.SECRET, message=f"the secret {name} is now sent to {vendor}{need}", rows=tuple(rows))
+
+
+def _places(before: Side | None, after: Side) -> Iterator[Notice]:
+    """Secrets of before that stand in URLs of another host now: whoever owns it reads them."""
+    if before is None:
+        return
+    known = {name for name, _ in _uses(before)}
+    old = set(_in_urls(before))
+    for (name, host), rows in _in_urls(after).items():
+        declaration = after.manifest.env.get(name)
+        if name in known and (name, host) not in old and declaration is not None and declaration.secret:
+            yield Notice(kind=Kind.SECRET, message=f"the secret {name} now goes to {host} in a URL", rows=tuple(rows))
+
+
+def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
+    """Variables in target URLs and the hosts, as they are written, that get them, with the rows."""
+    found: dict[tuple[str, str], list[str]] = {}
+    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    for row in side.rows:
+        written, filled = written_fields(row), fields_of(side.manifest, row)
+        for path in ("target.web_url", "target.binary_url"):
+            begins = _HOST.match(str(filled.get(path, "")))
+            if begins is None:
+                continue
+            host = begins[1] if "{{" in begins[1] else begins[1].lower()
+            for name in _names({"": written.get(path)}, of_vars):
+                found.setdefault((name, host), []).append(row.id)
+    return dict(sorted(found.items()))
+
+
+def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, after: Side) -> Iterator[Notice]:
+    """Variables that were secret and are no more: from now on the manifest alone decides where they go."""
+    was = before.manifest.env if before is not None else {}
+    for name, declaration in after.manifest.env.items():
+        if name in was and was[name].secret and not declaration.secret:
+            rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
+            message = f"{name} is no secret any more: it is masked nowhere, and needs no --allow-secret"
+            yield Notice(kind=Kind.SECRET, message=message, rows=tuple(rows))
 
 
 def _variables(

@@ -311,3 +311,27 @@ def test_a_profile_is_laid_over_both(repo: Repo) -> None:
     (change,) = found["changed"]
     assert change["id"] == "b"
     assert change["fields"][0]["cause"] == "profiles.nightly.defaults.timeout 60m → 90m"
+
+
+def test_a_secret_that_gets_another_host_or_is_none_any_more_stands_first(repo: Repo) -> None:
+    def matrix(url: str, *, host: str, declared: dict[str, object]) -> None:
+        entry = {**repo.stage.doksi("login"), "target": {"web_url": url}}
+        variables = {"CODE": declared, "SITE": {"default": "https://a.example"}}
+        repo.stage.commit(entry, env=variables, vars={"site": host})
+
+    def told() -> list[tuple[str, str]]:
+        return [(notice["kind"], notice["message"]) for notice in repo.document("HEAD")["notices"]]
+
+    secret: dict[str, object] = {"secret": True}
+    matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="one.example", declared=secret)
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "secret")
+
+    matrix("https://{{ vars.site }}/other?code={{ env.CODE }}", host="One.example", declared=secret)
+    assert told() == []
+    matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="two.example", declared=secret)
+    assert told() == [("secret", "the secret CODE now goes to two.example in a URL")]
+    matrix("{{ env.SITE }}/?c={{ env.CODE }}", host="one.example", declared=secret)
+    assert told() == [("secret", "the secret CODE now goes to {{ env.SITE }} in a URL")]
+    matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="one.example", declared={"default": "x"})
+    assert ("secret", "CODE is no secret any more: it is masked nowhere, and needs no --allow-secret") in told()
