@@ -67,6 +67,8 @@ def imports(path: Path) -> set[str]:
 
 def room(dotted: str) -> str:
     parts = dotted.split(".")
+    if parts[1:] == ["__main__"]:
+        return "cli"
     if len(parts) == 1 or parts[1] in GROUND or parts[1].startswith("__"):
         return "ground"
     return parts[1]
