@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _UNKNOWN_VENDOR = "E502"
 _DEFAULTS_OF_SETTINGS = {"certyn": {"project": "CERTYN_PROJECT", "environment": "CERTYN_ENVIRONMENT"}}
 """Settings that a vendor's own variables give where the manifest gives none (dev.certyn.io/docs: auth and config)."""
+_AS_IF_SET = {name: name for names in _DEFAULTS_OF_SETTINGS.values() for name in names.values()}
+"""No variable needs to be set for a manifest to be valid: whether one is, is asked where something is to be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest), **vendors}
-    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, {}))
+    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, _AS_IF_SET))
     others = (*capabilities, *_unknown_in_budget(manifest, vendors))
     found += [other for other in others if other.place not in told]
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
