@@ -88,7 +88,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     )
     if found.problems or quarantines.errors:
         raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
-    chosen = choose_rows(manifest, rows, _wanted(path, choice, build.sha), values)
+    chosen = choose_rows(manifest, rows, wanted(path, choice, build.sha), values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
     rendered = render(manifest, chosen.rows, values)
     entries = [entry_of(manifest, row, today=choice.today, needs=chosen.needs.get(row.id, ())) for row in rendered.rows]
@@ -123,7 +123,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     )
 
 
-def _wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
+def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
     """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
     about_changes = about_runs = None
     if choice.changed_since is not None:

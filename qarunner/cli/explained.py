@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.cli.choosing import Chosen, Wanted, choose_rows
+from qarunner.cli.choosing import Chosen, choose_rows
 from qarunner.cli.prepare import settings_of
 from qarunner.diagnostics import Place, in_order
 from qarunner.entry import Entry, Policy
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
+    from qarunner.cli.choosing import Wanted
     from qarunner.cli.prepare import Checked
     from qarunner.diagnostics import Path
     from qarunner.manifest.variables import Values
@@ -81,7 +82,7 @@ class Explaining:
         found: Checked,
         values: Values,
         *,
-        selection: Sequence[str],
+        wanted: Wanted,
         environ: Mapping[str, str],
         metadata: Metadata,
         today: date,
@@ -89,14 +90,15 @@ class Explaining:
         self._found = found
         self._manifest = found.manifest
         self._values = values
-        self._selection = selection
+        self._wanted = wanted
+        self._selection = wanted.select
         self._environ = environ
         self._metadata = metadata
         self._today = today
         self._partly = Partly(found.manifest, values)
         self._needs = resolve(found.rows)
-        self._selected = select(found.rows, selection)
-        self._chosen = self._choose(found.rows, selection)
+        self._selected = select(found.rows, wanted.select)
+        self._chosen = self._choose(found.rows, wanted.select)
 
     def row(self, row: Row) -> Explained:
         """ManifestError where what is set does not fit."""
@@ -166,16 +168,16 @@ class Explaining:
                 if row.id in {each.id for each in chosen.rows}:
                     return True, self._why(chosen, row) if not named else self._asked()
                 reason = next((each.reason for each in chosen.left_out if each.row == row.id), None)
-                return False, reason or self._unasked()
+                return False, reason or self._unasked(row)
             case NothingSelected(details=details):
                 own = next((line for line in details if line.startswith(f"{row.id}: ")), None)
-                return False, own.partition(": ")[2] if own else self._unasked()
+                return False, own.partition(": ")[2] if own else self._unasked(row)
             case _:
-                return self._alone(row) if named else (False, self._unasked())
+                return self._alone(row) if named else (False, self._unasked(row))
 
     def _choose(self, rows: Sequence[Row], expressions: Sequence[str]) -> Chosen | UserError:
         try:
-            return choose_rows(self._manifest, rows, Wanted(select=expressions), self._values)
+            return choose_rows(self._manifest, rows, replace(self._wanted, select=expressions), self._values)
         except (NothingSelected, ManifestError) as error:
             return error
 
@@ -199,7 +201,10 @@ class Explaining:
     def _asked(self) -> str:
         return f"--select {' or '.join(self._selection)}" if self._selection else "nothing leaves it out"
 
-    def _unasked(self) -> str:
+    def _unasked(self, row: Row) -> str:
+        earlier = self._wanted.earlier
+        if earlier is not None and row.id not in earlier.failed:
+            return f"it passed in run {earlier.run_id}" if row.id in earlier.passed else f"not in run {earlier.run_id}"
         return f"--select {' or '.join(self._selection)} does not name it"
 
     # --- what it sends ------------------------------------------------------------------------------------------------

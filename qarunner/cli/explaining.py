@@ -77,19 +77,30 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
 def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.cli import inputs  # noqa: PLC0415
     from qarunner.cli.build import read_build  # noqa: PLC0415
+    from qarunner.cli.compiling import Choice, wanted  # noqa: PLC0415
     from qarunner.cli.explained import Explaining  # noqa: PLC0415
     from qarunner.cli.prepare import examined  # noqa: PLC0415
     from qarunner.manifest.variables import Values  # noqa: PLC0415
 
-    found = examined(inputs.find_manifest(words.file), words.profile)
+    path = inputs.find_manifest(words.file)
+    found = examined(path, words.profile)
     if found.problems:
         raise ManifestError(found.problems)
     environ = inputs.with_env_files(environ, words.env_file)
-    facts = read_build(environ, Path.cwd()).facts
+    build = read_build(environ, Path.cwd())
+    facts = build.facts
+    choice = Choice(
+        environ=environ,
+        today=words.today,
+        select=words.select,
+        changed_since=words.changed_since,
+        rerun_failed=words.rerun_failed,
+        runs_dir=words.runs_dir,
+    )
     explaining = Explaining(
         found,
         Values(env=environ, overrides=inputs.overrides(words.var), git=facts.git, ci=facts.ci),
-        selection=words.select,
+        wanted=wanted(path, choice, build.sha),
         environ=environ,
         metadata=facts.metadata,
         today=words.today,

@@ -37,6 +37,9 @@ def explain(
     file: opt.Manifest = None,
     profile: opt.Profile = None,
     select: opt.Select = None,
+    changed_since: opt.ChangedSince = None,
+    rerun_failed: opt.RerunFailed = None,
+    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     var: opt.Var = None,
     env_file: opt.EnvFile = None,
     output: opt.Output = "text",
@@ -47,7 +50,17 @@ def explain(
     from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
-    given = planning.given(file, profile=profile, select=select, var=var, env_file=env_file, allow_secret=None)
+    given = planning.given(
+        file,
+        profile=profile,
+        select=select,
+        var=var,
+        env_file=env_file,
+        allow_secret=None,
+        changed_since=changed_since,
+        rerun_failed=rerun_failed,
+        runs_dir=runs_dir,
+    )
     return guarded(console, lambda: explaining.explain(console, os.environ, word, given))
 
 

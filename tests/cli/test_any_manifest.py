@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qarunner.cli.choosing import Wanted
 from qarunner.cli.compiling import Choice, prepare
 from qarunner.cli.explained import Explaining
 from qarunner.cli.prepare import examined
@@ -86,7 +87,7 @@ def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: 
     found = examined(path)
     environ = {} if url is None else {"STAGING_URL": url}
     explaining = Explaining(
-        found, Values(env=environ), selection=(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
+        found, Values(env=environ), wanted=Wanted(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
     )
     for row in found.rows:
         told = explaining.row(row)
