@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qarunner.engine import events as ev
     from qarunner.engine.machine import Answer
     from qarunner.entry import Entry
-    from qarunner.vendors.api import RemoteRun, Reply, Vendor
+    from qarunner.vendors.api import More, RemoteRun, Reply, Vendor
 
 _WORST = ("failed", "blocked", "infra", "unknown", "passed")
 
@@ -40,7 +40,7 @@ class Telling(Fictional):
         tests = {each.id: list(each.selection.ids) for each in call.entries if each.selection}
         return Request(method="POST", path="/runs", body={"tests": tests})
 
-    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Running | Finished:
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Running | More | Finished:
         del run, polls
         body = replies[-1].json()
         if body.has("status"):

@@ -44,7 +44,7 @@ class VirtualPool:
         world: Callable[[str, Request, str | None, float], Answer],
         *,
         workers: int = 12,
-        latency: float = 0.05,
+        latency: float | Callable[[str, Request], float] = 0.05,
     ) -> None:
         self._clock = clock
         self._world = world
@@ -63,7 +63,8 @@ class VirtualPool:
         now = self._clock.now()
         self.sent.append((now, vendor, request, key))
         answer = self._world(vendor, request, key, now)
-        heapq.heappush(self._flying, (now + self._latency, next(self._order), token, answer))
+        latency = self._latency(vendor, request) if callable(self._latency) else self._latency
+        heapq.heappush(self._flying, (now + latency, next(self._order), token, answer))
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         now = self._clock.now()
@@ -103,7 +104,7 @@ class Story:
         clock: VirtualClock | None = None,
         jitter: float | Callable[[], float] = 0.5,
         habits: Habits | None = None,
-        latency: float = 0.05,
+        latency: float | Callable[[str, Request], float] = 0.05,
         fail_fast: bool = False,
     ) -> None:
         self.clock = clock or VirtualClock()

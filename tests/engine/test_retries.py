@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.machine import Answer
     from qarunner.plan.model import Plan
-    from qarunner.vendors.api import Call, Finished, Request, Running
+    from qarunner.vendors.api import Call, Finished, More, Request, Running
 
 ONCE = Retries(failed=1)
 TWICE = Retries(failed=2)
@@ -144,7 +144,7 @@ class Split(Telling):
     def poll(self, call: Call, run: RemoteRun) -> Request:
         return super().poll(call, RemoteRun(id=str(run.memo["run"])))
 
-    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Running | Finished:
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Running | More | Finished:
         body = json.loads(replies[-1].text)
         if "tests" in body:
             (only,) = call.entries
