@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.engine import events as ev
-from qarunner.engine.gate import Decision, decide
+from qarunner.engine.gate import Decision, decide, so_far
 from qarunner.engine.state import fold
 from qarunner.errors import ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
@@ -178,3 +178,25 @@ def test_skipped_tests_fail_the_build_as_the_manifest_says(
 @pytest.mark.parametrize("outcome", [SKIPPED, BY_NEED, IN_PART])
 def test_skipped_entries_that_do_not_gate_are_no_matter(outcome: Outcome) -> None:
     assert decide(run_of(PASSED, outcome, free=(1,), on_skipped="fail")).exit_code == 0
+
+
+# --- a run that goes on without its apply -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, reason in REASONS.items() if reason.outcome is not PASSED])
+def test_a_detached_run_fails_for_what_gates_and_is_closed(name: str) -> None:
+    reason = REASONS[name]
+    assert so_far(run_of(None, reason.outcome)) == reason.code
+    assert so_far(run_of(None, reason.outcome, free=(1,))) == 0
+    assert so_far(run_of(reason.outcome, one(Verdict.FAILED), free=(0,))) == 1
+
+
+def test_a_detached_run_has_failed_for_nothing_that_is_open_or_that_only_resume_counts() -> None:
+    assert so_far(run_of(None, None, least=5)) == 0
+    assert so_far(run_of(PASSED, None, signal=2)) == 0
+    assert so_far(run_of(one(Verdict.SKIPPED), BY_NEED, on_skipped="fail")) == 0
+
+
+def test_of_several_reasons_a_detached_run_has_the_worst() -> None:
+    assert so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN), one(Verdict.BLOCKED))) == 1
+    assert so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN))) == 8

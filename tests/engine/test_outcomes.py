@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -65,6 +69,44 @@ def test_a_merge_passes_only_if_each_part_may(outcomes: list[Outcome]) -> None:
     assert merged.cases == tuple(case for outcome in outcomes for case in outcome.cases)
     told = [outcome.duration_s for outcome in outcomes if outcome.duration_s is not None]
     assert merged.duration_s == max(told, default=None)
+
+
+FAILED = Outcome(
+    verdict=Verdict.FAILED,
+    counts={Verdict.FAILED: 1},
+    message="2 tests failed",
+    url="https://vendor.test/failed",
+    raw_status="red",
+)
+NO_DEVICE = Outcome(
+    verdict=Verdict.ERROR, message="no device", url="https://vendor.test/error", raw_status="infra", cause=Cause.INFRA
+)
+GREEN = Outcome(
+    verdict=Verdict.PASSED,
+    counts={Verdict.PASSED: 1},
+    message="all fine",
+    url="https://vendor.test/passed",
+    raw_status="green",
+)
+
+
+@pytest.mark.parametrize("runs", [*itertools.permutations([FAILED, NO_DEVICE, GREEN])])
+def test_the_words_about_several_runs_are_those_of_the_worst(runs: tuple[Outcome, ...]) -> None:
+    merged = merge(runs)
+    assert (merged.verdict, merged.message, merged.cause) == (Verdict.FAILED, "2 tests failed", None)
+    assert (merged.url, merged.raw_status) == ("https://vendor.test/failed", "red")
+
+
+@pytest.mark.parametrize("runs", [*itertools.permutations([NO_DEVICE, GREEN])])
+def test_the_cause_of_several_runs_is_that_of_the_worst(runs: tuple[Outcome, ...]) -> None:
+    merged = merge(runs)
+    assert (merged.verdict, merged.message, merged.cause) == (Verdict.ERROR, "no device", Cause.INFRA)
+    assert (merged.url, merged.raw_status) == ("https://vendor.test/error", "infra")
+
+
+def test_of_equally_bad_runs_the_first_one_speaks() -> None:
+    assert merge([FAILED, replace(FAILED, message="another")]).message == "2 tests failed"
+    assert merge([replace(FAILED, message="another"), FAILED]).message == "another"
 
 
 @given(st.lists(OUTCOMES, max_size=4))

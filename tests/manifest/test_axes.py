@@ -10,7 +10,7 @@ from qarunner.entry import Platform
 from qarunner.manifest.axes import MOST_ROWS
 from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import deciding_layer, expand, locate
+from qarunner.manifest.expand import check_rows, deciding_layer, expand, locate
 from qarunner.manifest.load import examine
 from qarunner.manifest.template import check_templates
 from tests.matrices import manifest, only, refusal, rendered
@@ -81,6 +81,20 @@ def test_the_exclude_of_a_variant_replaces_that_of_its_entry() -> None:
         "    variants: { x: {}, y: { exclude: [] }, z: { exclude: [{ n: 2 }] } }"
     )
     assert found == ["a/x[n=2]", "a/y[n=1]", "a/y[n=2]", "a/z[n=1]"]
+
+
+def test_an_exclude_without_axes_takes_variants_out() -> None:
+    text = "  - id: a\n    exclude: [{ variant: y }]\n    variants: { x: {}, y: {}, z: {} }\n  - { id: b, exclude: [] }"
+    rows = expand(manifest(HEAD + text))
+    assert [row.id for row in rows] == ["a/x", "a/z", "b"]
+    assert [row.axes for row in rows] == [(), (), ()]
+    assert all("exclude" not in row.data for row in rows)
+    assert not check_rows(manifest(HEAD + text), rows)
+
+
+def test_a_variant_without_axes_keeps_to_the_exclude_of_its_entry() -> None:
+    text = "  - { id: a, exclude: [{ n: 1 }], variants: { x: {}, y: { axes: { n: [1, 2] } } } }"
+    assert ids(text) == ["a/x", "a/y[n=2]"]
 
 
 def test_values_read_in_ids_as_yaml_writes_them() -> None:
