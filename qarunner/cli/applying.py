@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from qarunner.cli.console import Console
     from qarunner.cli.planning import Given
+    from qarunner.cli.session import Surroundings
     from qarunner.engine.state import Run
     from qarunner.plan.model import Plan
 
@@ -106,7 +107,7 @@ def _checked_id(run_id: str) -> str:
     return run_id
 
 
-def resume(
+def resume(  # noqa: PLR0913  a command and its options, by name
     console: Console,
     environ: Mapping[str, str],
     order: Order,
@@ -115,9 +116,10 @@ def resume(
     allow: tuple[str, ...],
     resubmit: tuple[str, ...],
     drop: tuple[str, ...],
+    surroundings: Surroundings | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    from qarunner.cli.session import Settings, adapters, connect, go_on  # noqa: PLC0415
+    from qarunner.cli.session import Settings, Surroundings, adapters, connect, go_on  # noqa: PLC0415
 
     options, reports = order.options(), reporting.wanted(order.reports)
     environ = inputs.with_env_files(environ, env_files)
@@ -133,6 +135,7 @@ def resume(
         options=options,
         env_files=env_files,
         allow=allow,
+        surroundings=surroundings or Surroundings(),
     )
     transport = None
     if vendors:

@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from qarunner.engine.loop import Engine, Options
 from qarunner.engine.network import Endpoint, Network, checked_url
 from qarunner.engine.state import Phase, Run, advance, fold
 from qarunner.engine.transport import Transport
-from qarunner.engine.workers import SystemClock, Workers
+from qarunner.engine.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.errors import ExitCode, RunFolderError, Unwritten, UserError
 from qarunner.plan.model import to_json
 from qarunner.report.summary import summarise
@@ -37,7 +37,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
     from types import FrameType
 
     from qarunner.cli.console import Console
@@ -48,6 +48,19 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Vendor
 
 WORKERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a session meets of the world besides disk and network; a simulation has its own.
+
+    `jitter` is uniform in 0…1, `token` makes a text of so many random bytes.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    pool: Callable[[Sender], Pool] = field(default_factory=lambda: lambda sender: Workers(sender, WORKERS))
+    jitter: Callable[[], float] = random.random
+    token: Callable[[int], str] = secrets.token_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,7 @@ class Settings:
     fail_fast: bool = False
     env_files: tuple[Path, ...] = ()
     allow: tuple[str, ...] = ()
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def follow(self, run_id: str) -> Follow:
         """The commands that go on with a run."""
@@ -133,7 +147,7 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
                 endpoints=transport.base_urls,
                 rehearsal=settings.rehearsal,
                 fail_fast=settings.fail_fast,
-                seed=secrets.token_hex(8),
+                seed=settings.surroundings.token(8),
             )
         )
         return session.finish()
@@ -166,7 +180,7 @@ def go_on(
                     digest=plan.digest,
                     tool=__version__,
                     endpoints=transport.base_urls,
-                    seed=secrets.token_hex(8),
+                    seed=settings.surroundings.token(8),
                 )
             )
         session.record(ev.Resumed(at=now))
@@ -188,7 +202,7 @@ class _Session:
     def __init__(
         self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, console: Console
     ) -> None:
-        self.clock = SystemClock()
+        self.clock = settings.surroundings.clock
         self._run = run
         self._journal = journal
         self._settings = settings
@@ -246,7 +260,7 @@ class _Session:
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""
-        pool = Workers(transport, WORKERS)
+        pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
         habits = Habits(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         engine = Engine(
@@ -256,7 +270,7 @@ class _Session:
             pool=pool,
             clock=self.clock,
             options=self._settings.options,
-            jitter=random.random,
+            jitter=self._settings.surroundings.jitter,
             habits=habits,
             shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
         )
