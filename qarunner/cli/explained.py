@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qarunner.cli.choosing import Wanted
     from qarunner.cli.prepare import Checked
-    from qarunner.diagnostics import Path
+    from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.variables import Values
     from qarunner.vendors.api import Metadata
 
@@ -126,7 +126,7 @@ class Explaining:
 
     def _told(self, row: Row, rendered: Row) -> Iterator[Value]:
         for name, value in row.axes:
-            path: Path = ("axes", name)
+            path: Trail = ("axes", name)
             layer = deciding_layer(self._manifest, row, path)
             place = self._manifest.document.locate((*layer, *path, self._position((*layer, *path), value)))
             yield Value(path=f"matrix.{name}", written=value, value=value, source="axis", place=place)
@@ -139,12 +139,12 @@ class Explaining:
                 place=locate(self._manifest, row, path),
             )
 
-    def _position(self, path: Path, value: object) -> int:
+    def _position(self, path: Trail, value: object) -> int:
         listed = _at(self._manifest.document.data, path)
         values = listed if isinstance(listed, list) else []
         return next((n for n, each in enumerate(values) if type(each) is type(value) and each == value), 0)
 
-    def _source(self, layer: Path) -> str:
+    def _source(self, layer: Trail) -> str:
         match layer:
             case ("profiles", name, *_):
                 return f"profile {name}"
@@ -252,7 +252,7 @@ class Explaining:
         return alike and self._choice(other)[0] is not False and self._choice(row)[0] is not False
 
 
-def _leaves(data: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:
+def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Trail, object]]:
     for key, value in data.items():
         path = (*above, key)
         if path[0] in _UNTOLD or path[0] in {"axes", "exclude", "variants"}:
@@ -263,11 +263,11 @@ def _leaves(data: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path
             yield path, value
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: Trail) -> str:
     return ".".join(map(str, path))
 
 
-def _at(data: object, path: Path) -> object:
+def _at(data: object, path: Trail) -> object:
     """The value at a path; None where it leads nowhere."""
     for step in path:
         if isinstance(data, dict):
