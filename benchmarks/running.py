@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from qarunner.emulator import serve
-from qarunner.engine import events as ev
-from qarunner.engine.journal import Journal
+from qarunner.engine.io.journal import Journal
+from qarunner.engine.state import events as ev
 from qarunner.vendors.api import RemoteRun
 
 PROGRAM = Path(sys.executable).with_name("qarunner")

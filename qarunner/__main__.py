@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qarunner.cli.app import main
+from qarunner.cli.main import main
 
 if __name__ == "__main__":
     main()

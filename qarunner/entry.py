@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from qarunner.cursor import Json
+from qarunner.decode import Json
 
 
 class Platform(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qarunner.engine.machine import Fault, FaultKind
+from qarunner.engine.decide.interpret import Fault, FaultKind
 from qarunner.entry import Entry, Origin, Policy, Retries, Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import (
@@ -31,8 +31,8 @@ from qarunner.vendors.api import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from qarunner.cursor import Json
-    from qarunner.engine.machine import Answer
+    from qarunner.decode import Json
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import OnSkipped, Rate
     from qarunner.vendors.api import (
         Complaint,

@@ -10,14 +10,15 @@ import pytest
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
-from qarunner.manifest.template import Values, check_templates, render
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import check_templates, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest
-    from qarunner.manifest.template import Rendered
+    from qarunner.manifest.templates.evaluate import Rendered
 
 ENTRY = "matrix:\n  - { id: a, vendor: doksi, test_ids: [t1], name: %s }\n"
 

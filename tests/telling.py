@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.engine.state import advance
+from qarunner.engine.state.run import advance
 from qarunner.entry import Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import Call, Case, Cause, Finished, Metadata, Outcome, Request, Running, Verdict
@@ -16,8 +16,8 @@ from tests.worlds import Story
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.engine import events as ev
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.state import events as ev
     from qarunner.entry import Entry
     from qarunner.vendors.api import More, RemoteRun, Reply, Vendor
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.app import run
-from qarunner.cli.pages import pages, plain, source
-from qarunner.manifest import codes, fault_codes, schema
+from qarunner.cli.commands.authoring import pages, plain, source
+from qarunner.cli.main import run
+from qarunner.manifest import codes
+from qarunner.manifest import codes as fault_codes
+from qarunner.manifest.schema import validate as schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +85,7 @@ def test_every_code_has_a_page() -> None:
 
 
 def test_a_page_begins_with_what_its_code_means() -> None:
-    meanings = {**fault_codes.MEANINGS, **{str(code): text for code, text in codes.MEANINGS.items()}}
+    meanings = {**fault_codes.FAULT_MEANINGS, **{str(code): text for code, text in codes.MEANINGS.items()}}
     assert {code: PAGES[code].title for code in meanings} == meanings
 
 

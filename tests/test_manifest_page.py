@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from qarunner.cli.app import run
-from qarunner.manifest.axes import MOST_ROWS
-from qarunner.manifest.expression import FIELDS, LONGEST_SOURCE, LONGEST_TEXT
-from qarunner.manifest.grammar import FILTERS
+from qarunner.cli.main import run
+from qarunner.manifest.expand import MOST_ROWS
+from qarunner.manifest.templates.jinja import ALLOWED_FILTERS as FILTERS
+from qarunner.manifest.templates.parse import FIELDS, LONGEST_SOURCE, LONGEST_TEXT
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from qarunner.cli.app import app
-from qarunner.cli.checking import markdown
-from qarunner.cli.prepare import checked
+from qarunner.app.planning import checked
+from qarunner.cli.commands.validate import markdown
+from qarunner.cli.main import app
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors import registry
 

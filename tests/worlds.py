@@ -6,16 +6,16 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
-from qarunner.engine import events as ev
-from qarunner.engine.loop import Engine, Options
-from qarunner.engine.state import advance, fold
+from qarunner.engine.flow.driver import Engine, Options
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import advance, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from qarunner.engine.habits import Habits
-    from qarunner.engine.machine import Answer
-    from qarunner.engine.state import Run
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.schedule.timing import Habits
+    from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Request, Vendor
 

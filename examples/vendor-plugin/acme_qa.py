@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from qarunner.vendors import answers, api
+from qarunner.vendors import api
+from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Platform, SelectionKind, TargetKind, Verdict
 
 _VERDICTS = {"ok": Verdict.PASSED, "broken": Verdict.FAILED}  # every other word is no result

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from qarunner.cli.console import inert
-from qarunner.engine import events as ev
-from qarunner.engine.resource_state import Making
-from qarunner.engine.state import Phase
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Making, Phase
 from qarunner.secret import mask
 from qarunner.vendors.api import Verdict
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from qarunner.cli.console import Console
-    from qarunner.engine.resource_state import Left, ResourceState
-    from qarunner.engine.state import JobState, Run
+    from qarunner.engine.state.run import JobState, Left, ResourceState, Run
 
 SIGNS = {
     Verdict.PASSED: ("✓", "green"),
@@ -200,8 +198,8 @@ class Table_:  # noqa: N801  `Table` is rich's
     """
 
     def __init__(self, console: Console, run: Run, now: Callable[[], float]) -> None:
-        from rich.console import Console as Terminal  # noqa: PLC0415  30 ms, for a terminal alone
-        from rich.live import Live  # noqa: PLC0415
+        from rich.console import Console as Terminal
+        from rich.live import Live
 
         self._run = run
         self._now = now
@@ -222,8 +220,8 @@ class Table_:  # noqa: N801  `Table` is rich's
         self._live.stop()
 
     def _table(self) -> Table:
-        from rich.markup import escape  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
+        from rich.markup import escape
+        from rich.table import Table
 
         run = self._run
         done = len(run.closed)

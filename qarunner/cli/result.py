@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qarunner.app.options import Follow
 from qarunner.cli.console import escaped, inert
-from qarunner.cli.follow import Follow
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
-from qarunner.engine.gate import so_far
-from qarunner.engine.state import Phase
+from qarunner.engine.decide.gate import so_far
+from qarunner.engine.state.run import Phase
 from qarunner.report.summary import words
 from qarunner.secret import mask
 from qarunner.vendors.api import GOOD
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.cli.console import Console
-    from qarunner.engine.state import Run
+    from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, Summary
 
@@ -30,7 +30,7 @@ ANNOTATIONS = 10
 def show(console: Console, summary: Summary, folder: Path, follow: Follow | None = None) -> None:
     """The result on stdout; only what failed where the user wants it quiet. `follow` knows how to go on."""
     if console.output == "json":
-        from qarunner.report import jsondoc  # noqa: PLC0415
+        from qarunner.report import json as jsondoc
 
         console.result(jsondoc.render(summary).rstrip())
     elif console.output == "github":
@@ -142,7 +142,7 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) 
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
     code = so_far(run)
     if console.output == "json":
-        from qarunner.report import jsondoc  # noqa: PLC0415
+        from qarunner.report import json as jsondoc
 
         console.result(jsondoc.render(summary).rstrip())
     else:

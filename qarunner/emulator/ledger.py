@@ -2,14 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+import re
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qarunner.emulator.timeline import Timeline
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Makes ids of the shapes that vendors use, and names for people.
+
+
+T = TypeVar("T")
+
+
+def short_id(length: int = 12) -> str:
+    """Letters and digits, such as `k3n2mPq9Rxyz`."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+
+
+def lower_id(prefix: str, length: int = 6) -> str:
+    """A prefix with lower-case letters and digits, such as `bin_abc123`."""
+    return prefix + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
+
+
+def new_uuid() -> str:
+    """A fresh UUID."""
+    return str(uuid4())
+
+
+def uuid_of(*parts: object) -> str:
+    """The same UUID for the same parts, every time."""
+    return str(uuid5(NAMESPACE_URL, "qarunner-emulator:" + "/".join(map(str, parts))))
+
+
+def readable(identifier: str) -> str:
+    """A plausible name for an id: `checkout-flow` becomes `Checkout Flow`, a UUID `Test 1b4e28ba`."""
+    try:
+        return f"Test {str(UUID(identifier))[:8]}"
+    except ValueError:
+        words = re.split(r"[\s_.\-/]+", identifier)
+        return " ".join(word[:1].upper() + word[1:] for word in words if word) or identifier
+
+
+def shuffled(items: Sequence[T], salt: str) -> list[T]:
+    """The items in another order, the same one every time; two or more are never in their own order."""
+    indexes = list(range(len(items)))
+    Random(f"{salt}{len(items)}").shuffle(indexes)  # noqa: S311 (an order, not a secret)
+    if indexes == sorted(indexes):
+        indexes.reverse()
+    return [items[index] for index in indexes]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Says how far a run has come, from nothing but the injected clock.
+
+
+Clock = Callable[[], float]
+"""Seconds that only ever grow, such as `time.monotonic`."""
+
+
+HANG = "hang"
+"""The outcome of a run that never ends by itself."""
+
+
+class Phase(StrEnum):
+    """How far a run has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How one run of one test goes; times are seconds of the emulation, from its creation."""
+
+    outcome: str = "passed"
+    duration: float = 3.0
+    queued: float = 0.5
+    name: str | None = None
+    word: str | None = None
+    message: str | None = None
+
+    def ending(self, outcome: str) -> Course:
+        """The same course with another outcome."""
+        return replace(self, outcome=outcome)
+
+    def lasted(self, elapsed: float) -> float:
+        """The seconds that the run has taken so far, or took in all."""
+        return min(self.duration, elapsed) if self.phase(elapsed) is Phase.OVER else elapsed
+
+    def phase(self, elapsed: float) -> Phase:
+        """The phase at a time since the creation."""
+        if elapsed < min(self.queued, self.duration):
+            return Phase.QUEUED
+        return Phase.RUNNING if self.outcome == HANG or elapsed < self.duration else Phase.OVER
+
+
+class Timeline:
+    """The emulation's time: the injected clock, `speed` times as fast."""
+
+    def __init__(self, clock: Clock, speed: float) -> None:
+        self._clock = clock
+        self._origin = clock()
+        self._began = datetime.now(UTC)
+        self.speed = speed
+
+    def real(self) -> float:
+        """Seconds of the injected clock since the start; rate limits count these."""
+        return self._clock() - self._origin
+
+    def now(self) -> float:
+        """Seconds of the emulation since the start; runs advance by these."""
+        return self.real() * self.speed
+
+    def stamp(self, moment: float) -> str:
+        """A moment of the emulation as an ISO 8601 text in UTC."""
+        at = self._began + timedelta(seconds=moment)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True, kw_only=True)

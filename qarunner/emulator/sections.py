@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from qarunner.emulator.faults import Fault, read_fault
+from qarunner.emulator.ledger import HANG, Course
 from qarunner.emulator.strict import (
     Fields,
     Wrong,
@@ -20,7 +21,6 @@ from qarunner.emulator.strict import (
     uuid_text,
     whole,
 )
-from qarunner.emulator.timeline import HANG, Course
 
 if TYPE_CHECKING:
     from qarunner.emulator.strict import Reader

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.identifiers import short_id
-from qarunner.emulator.ledger import Upload
+from qarunner.emulator.ledger import Upload, short_id
 from qarunner.emulator.messages import Answer, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
 
-    from qarunner.emulator.ledger import Ledger
-    from qarunner.emulator.timeline import Timeline
+    from qarunner.emulator.ledger import Ledger, Timeline
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 IN_MEMORY = 8 << 20

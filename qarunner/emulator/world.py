@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import Ledger
+from qarunner.emulator.ledger import Ledger, Timeline
 from qarunner.emulator.storage import Storage
-from qarunner.emulator.timeline import Timeline
 
 if TYPE_CHECKING:
-    from qarunner.emulator.timeline import Clock
+    from qarunner.emulator.ledger import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

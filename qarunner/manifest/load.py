@@ -2,25 +2,360 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from qarunner.diagnostics import Diagnostic, in_order, problem
-from qarunner.errors import ManifestError
-from qarunner.manifest import document, schema
-from qarunner.manifest.axis_rules import check_axes
-from qarunner.manifest.bind import bind, cross_references, profile_names
+from qarunner.diagnostics import Diagnostic, choose, closest, in_order, problem
+from qarunner.entry import (
+    Authentication,
+    Entry,
+    Origin,
+    Platform,
+    Selection,
+    SelectionKind,
+    Strategy,
+    Target,
+    TargetKind,
+)
+from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.include import join, lone_fragment
-from qarunner.manifest.model import Manifest
+from qarunner.manifest.expand import duplicates, locate, overlay, overlay_row
+from qarunner.manifest.model import Budget, Gate, Manifest, Report
+from qarunner.manifest.rules import check_axes, policy_of
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.select import parse, select, suggestion, unmatched
+from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations
+from qarunner.manifest.yaml import reader as document
+from qarunner.manifest.yaml.reader import Document, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
+    from datetime import date
 
-    from qarunner.diagnostics import Path
-    from qarunner.manifest.document import Document
-    from qarunner.manifest.faults import Fault
-    from qarunner.manifest.include import Finder
+    from qarunner.decode import Json
+    from qarunner.diagnostics import Path, Place
+    from qarunner.manifest.model import OnSkipped, Row
+    from qarunner.manifest.schema.explain import Fault
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Profiles: a manifest with what one of them changes, and whether its choice is a choice of anything.
+
+
+def with_profile(manifest: Manifest, name: str) -> Manifest:
+    """The manifest with a profile over it. UserError if it has none of that name."""
+    known = profile_names(manifest.document)
+    if name not in known:
+        hint = (
+            choose(name, known) if known else "write it: profiles: { " + name + ": { select: [label:" + name + "] } }"
+        )
+        raise UserError(f"--profile {name}: {manifest.document.name} has no such profile", hint=hint)
+    return bind(manifest.document, templated=manifest.templated, profile=name)
+
+
+def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Expressions of the manifest's profile that cannot be read, or that name what no row has."""
+    path: Path = ("profiles", str(manifest.profile), "select")
+    sound = True
+    for index, expression in enumerate(manifest.select):
+        for message, hint in _flaws(expression, rows):
+            sound = False
+            yield problem(manifest.document, (*path, index), message, code=Code.PROFILE, hint=hint)
+    if sound and manifest.select and not select(rows, manifest.select):
+        message = f"select chooses none of {len(rows)} entries"
+        yield problem(manifest.document, path, message, code=Code.PROFILE, hint="choose one at least")
+
+
+def _flaws(expression: str, rows: Sequence[Row]) -> Iterator[tuple[str, str | None]]:
+    try:
+        terms = parse(expression)
+        missing = unmatched(rows, (expression,))
+    except UserError as error:
+        yield error.message.removeprefix("--"), error.hint
+        return
+    for term in terms:
+        # What is left out may have gone already; what is chosen has to be there.
+        if term.text in missing and not term.negated:
+            yield f"select: {term.text!r} matches no entry", suggestion(rows, term.text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Fragments: files that `include` names, whose entries stand behind those of the manifest.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file that a glob names: its text, or why it cannot be taken. `key` is one for all names of the same file."""
+
+    name: str
+    key: str
+    text: bytes = b""
+    refusal: str | None = None
+
+
+class BadGlob(ValueError):  # noqa: N818  it says what was found
+    """A glob that cannot be followed, and why."""
+
+
+Finder: TypeAlias = Callable[[str], Sequence[Found]]
+"""The files that a glob names, in their order. BadGlob if there is no telling."""
+
+
+class Joined(Document):
+    """A manifest with its fragments, as one document: its `matrix` has the entries of all of them."""
+
+    __slots__ = ("_fragments", "_main")
+
+    def __init__(self, main: Document, fragments: Sequence[Document]) -> None:
+        self.name = main.name
+        self._main = main
+        self._fragments: list[tuple[int, Document]] = []
+        own = main.data.get("matrix")
+        entries: list[object] = list(own) if isinstance(own, list) else []
+        for fragment in fragments:
+            more = fragment.data.get("matrix")
+            self._fragments.append((len(entries), fragment))
+            entries += more if isinstance(more, list) else []
+        self.data = {**main.data, "matrix": entries} if entries else main.data
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        if len(path) > 1 and path[0] == "matrix" and isinstance(path[1], int):
+            for first, fragment in reversed(self._fragments):
+                if path[1] >= first:
+                    return fragment.locate(("matrix", path[1] - first, *path[2:]), key=key)
+        return self._main.locate(path, key=key)
+
+    def source_line(self, place: Place) -> str | None:
+        documents = {fragment.name: fragment for _, fragment in self._fragments}
+        return documents.get(place.file, self._main).source_line(place)
+
+
+class Included(NamedTuple):
+    """A document with its fragments, the texts of these, and what is wrong with them."""
+
+    document: Document
+    texts: tuple[bytes, ...]
+    problems: tuple[Diagnostic, ...]
+
+
+def join(main: Document, find: Finder | None) -> Included:
+    """Follows the globs of a document of any shape: what the schema would refuse is left out."""
+    globs = main.data.get("include")
+    if not isinstance(globs, list) or not isinstance(main.data.get("matrix", []), list):
+        return Included(main, (), ())
+    fragments: dict[str, tuple[Document, bytes] | None] = {}
+    problems: list[Diagnostic] = []
+    for index, glob in enumerate(globs):
+        for found in _found(main, index, glob, find, problems) if isinstance(glob, str) else ():
+            if found.key not in fragments:
+                fragments[found.key] = _fragment(main, found, problems)
+    taken = [each for each in fragments.values() if each is not None]
+    whole = Joined(main, [document for document, _ in taken]) if taken else main
+    return Included(whole, tuple(text for _, text in taken), tuple(problems))
+
+
+def _found(main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]) -> Iterator[Found]:
+    """The files of one glob that can be taken."""
+    path: Path = ("include", index)
+    try:
+        files = find(glob) if find is not None else ()
+    except BadGlob as bad:
+        problems.append(problem(main, path, f"include: {glob!r} {bad}", code=Code.INCLUDE, hint=_HINT))
+        return
+    if not files:
+        message = f"include: no file matches {glob!r}"
+        problems.append(problem(main, path, message, code=Code.INCLUDE, hint=_HINT))
+    for file in files:
+        if file.refusal is None:
+            yield file
+        else:
+            message = f"include: {file.name} {file.refusal}"
+            problems.append(problem(main, path, message, code=Code.INCLUDE, hint=_HINT))
+
+
+_HINT = "globs such as qa/**/*.yml begin at the manifest's folder and stay inside of the repository"
+
+
+def _fragment(main: Document, file: Found, problems: list[Diagnostic]) -> tuple[Document, bytes] | None:
+    try:
+        fragment = read(file.name, file.text)
+    except ManifestError as error:
+        problems += error.diagnostics
+        return None
+    problems += _misplaced(main, fragment)
+    return fragment, file.text
+
+
+_TOP = ("version", "name", "env", "vars", "vendors", "defaults", "gate", "include", "profiles", "budget", "reports")
+
+
+def _misplaced(main: Document, fragment: Document) -> Iterator[Diagnostic]:
+    """What a fragment has besides a list of entries."""
+    if "version" in fragment.data:
+        message = f"this is a manifest of its own, and {main.name} includes it as a fragment"
+        hint = "a fragment holds matrix and nothing else: narrow the glob, or move what stands at the top"
+        yield problem(fragment, ("version",), message, code=Code.FRAGMENT, hint=hint, key=True)
+        return
+    for key in fragment.data:
+        if key == "matrix" or key.startswith("x-"):
+            continue
+        if key in _TOP:
+            message = f"{key!r} cannot stand in a fragment: it belongs into {main.name}, which includes this file"
+            hint = "a fragment holds matrix and nothing else"
+        else:
+            message = f"unknown key {key!r}"
+            meant = "did you mean 'matrix'? " if closest(key, ["matrix"]) else ""
+            hint = f"{meant}A fragment holds matrix and nothing else"
+        yield problem(fragment, (key,), message, code=Code.FRAGMENT, hint=hint, key=True)
+    matrix = fragment.data.get("matrix")
+    if "matrix" not in fragment.data and closest("matrix", fragment.data):
+        return  # it is misspelt, which was told
+    if not isinstance(matrix, list) or not matrix:
+        has = "matrix" in fragment.data
+        message = "matrix: expected a list of entries" if has else "a fragment without matrix holds nothing"
+        hint = "begin each entry with `- id: …`" if has else "write matrix, with a list of entries"
+        yield problem(fragment, ("matrix",), message, code=Code.FRAGMENT, hint=hint)
+
+
+def lone_fragment(document: Document) -> Diagnostic | None:
+    """What to say of a file that holds entries and nothing else: most likely the manifest that includes it is meant."""
+    keys = {key for key in document.data if not key.startswith("x-")}
+    if keys != {"matrix"}:
+        return None
+    message = "this is a fragment, which holds matrix alone: it is checked with the manifest that includes it"
+    hint = "name that manifest; a file that is a manifest itself begins with `version: 1` and a name"
+    return problem(document, (), message, code=Code.FRAGMENT, hint=hint)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Checked data → types: the manifest as a whole, and a rendered row as an Entry.
+
+
+def bind(document: Document, *, templated: bool = True, profile: str | None = None) -> Manifest:
+    """The manifest in types. Of a document that did not pass the schema, what has the wrong shape is left out.
+
+    With a profile, what it says lies over what is said at the top.
+    """
+    data = document.data
+    over = _mapping(_mapping(data.get("profiles")).get(profile or ""))
+    select = over.get("select")
+    return Manifest(
+        document=document,
+        name=str(data.get("name") or PurePath(document.name).stem),
+        env=read_declarations(document),
+        vars=_overlaid("vars", data, over),
+        vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
+        defaults=overlay_row(_mapping(data.get("defaults")), _mapping(over.get("defaults"))),
+        gate=_gate(_overlaid("gate", data, over)),
+        reports=_reports(data.get("reports")),
+        budget=_budget(_mapping(data.get("budget"))),
+        templated=templated,
+        profile=profile,
+        select=tuple(map(str, select)) if isinstance(select, list) else (),
+    )
+
+
+def profile_names(document: Document) -> tuple[str, ...]:
+    """The profiles of a document of any shape."""
+    return tuple(_mapping(document.data.get("profiles")))
+
+
+def _overlaid(section: str, data: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
+    under = _mapping(data.get(section))
+    return overlay(under, _mapping(over[section])) if section in over else under
+
+
+def _reports(data: object) -> tuple[Report, ...]:
+    rows = [_mapping(row) for row in data] if isinstance(data, list) else []
+    return tuple(Report(format=str(row.get("format")), path=str(row.get("path"))) for row in rows)
+
+
+def _gate(data: Mapping[str, object]) -> Gate:
+    return Gate(
+        min_tests=cast("int", data.get("min_tests", 1)),
+        on_skipped=cast("OnSkipped | None", data.get("on_skipped")),
+        max_quarantined=cast("int | None", data.get("max_quarantined")),
+    )
+
+
+def _budget(data: Mapping[str, object]) -> Budget:
+    return Budget(
+        max_tests=cast("int | None", data.get("max_tests")),
+        per_vendor=cast("Mapping[str, int]", _mapping(data.get("per_vendor"))),
+    )
+
+
+def cross_references(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """What no schema can say, and no variable needs to be set for."""
+    document = manifest.document
+    return (
+        *check_declarations(document, manifest.env),
+        *duplicates(document),
+        *check_key_names(manifest, vendor_keys={}),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    """A section, or an empty one where the file leaves it out."""
+    return value if isinstance(value, dict) else {}
+
+
+# --- a row ------------------------------------------------------------------------------------------------------------
+
+
+def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...] = ()) -> Entry:
+    """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry.
+
+    From the day on that ends its quarantine the entry has none.
+    """
+    data = row.data
+    place = locate(manifest, row, ())
+    platform = data.get("platform")
+    return Entry(
+        id=row.id,
+        vendor=cast("str", data["vendor"]),
+        policy=policy_of(data, today),
+        origin=Origin(file=place.file, line=place.line, column=place.column),
+        name=cast("str | None", data.get("name")),
+        labels=tuple(map(str, _list(data.get("labels")))),
+        platform=None if platform is None else Platform(str(platform)),
+        target=_target(_mapping(data.get("target"))),
+        selection=_selection(data),
+        artifacts=tuple(_artifact(_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
+        options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
+        needs=needs,
+        estimate=cast("int | None", data.get("estimate")),
+    )
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _target(data: Mapping[str, object]) -> Target | None:
+    found = (Target(kind=kind, value=str(data[kind])) for kind in TargetKind if data.get(kind) is not None)
+    return next(found, None)
+
+
+def _selection(data: Mapping[str, object]) -> Selection | None:
+    found = (
+        Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
+        for kind in SelectionKind
+        if data.get(kind) is not None
+    )
+    return next(found, None)
+
+
+def _artifact(data: Mapping[str, object]) -> Authentication:
+    account = data.get("account_id")
+    return Authentication(
+        strategy=Strategy(str(data["strategy"])), account_id=None if account is None else str(account)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

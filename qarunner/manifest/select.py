@@ -1,21 +1,36 @@
-"""Which rows to run: `--select` expressions, several as alternatives, commas inside one as conditions that all hold."""
+"""`paths`: which files concern an entry. Globs begin at the repository's root, and the last that matches decides."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
-from qarunner.diagnostics import choose
+from qarunner.diagnostics import Severity, choose, in_order, problem
 from qarunner.errors import UserError
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import Placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.manifest.model import Row
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.model import Manifest, Row
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Which rows to run: `--select` expressions, several as alternatives, commas inside one as conditions that all hold.
+
 
 KINDS = ("id", "label", "vendor", "platform", "variant")
+
+
 _TERM = re.compile(r"(?:([A-Za-z_]+)\s*:)?(.*)", re.DOTALL)
+
+
 _HINT = "terms are an id, label:x, vendor:x, platform:x or variant:x; * and ? match anything, a leading ! negates"
 
 
@@ -114,3 +129,196 @@ def _words(kind: str, row: Row) -> Iterator[str]:
             value = row.data.get(kind)
             if isinstance(value, str):
                 yield value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Rows split over CI jobs: each in exactly one, wherever it stands in the file, with those that it needs.
+
+
+_FORM = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `index`th of `count` parts, counted from 1."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """UserError for what is not I/N with 1 ≤ I ≤ N."""
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f"--shard {text}: not of the form I/N", hint="the first of four jobs is --shard 1/4")
+    shard = Shard(int(match[1]), int(match[2]))
+    if not 1 <= shard.index <= shard.count:
+        raise UserError(f"--shard {text}: there are shards 1 to {shard.count}", hint="I counts from 1 to N in I/N")
+    return shard
+
+
+def weights(tests: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, float]:
+    """How long each row is expected to take: as it did before, else as its tests would at the others' pace.
+
+    Every job has to know the same `seconds`, or they would split the rows differently.
+    """
+    known = {row: took for row in tests if (took := seconds.get(row, 0.0)) > 0}
+    pace = sum(known.values()) / max(1, sum(tests[row] for row in known)) if known else 1.0
+    return {row: known.get(row, max(1, number) * pace) for row, number in tests.items()}
+
+
+def split(weight: Mapping[str, float], needs: Mapping[str, Iterable[str]], count: int) -> dict[str, int]:
+    """Each row's shard, from 1: the heaviest first, each to the shard that has least so far.
+
+    Rows that need each other stay together. Where a row stands in the file does not matter.
+    """
+    loads = [0.0] * count
+    found: dict[str, int] = {}
+    for group in sorted(_together(weight, needs), key=lambda rows: (-sum(weight[row] for row in rows), rows)):
+        shard = min(range(count), key=loads.__getitem__)
+        loads[shard] += sum(weight[row] for row in group)
+        found |= dict.fromkeys(group, shard + 1)
+    return found
+
+
+def fingerprint(shards: Mapping[str, int]) -> str:
+    """The same in every job that splits the rows in the same way: what puts shards together again can compare it."""
+    text = "\n".join(f"{row} {shard}" for row, shard in sorted(shards.items()))
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _together(rows: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Rows in groups that no need leads out of, each group sorted."""
+    leader = {row: row for row in rows}
+
+    def first(row: str) -> str:
+        while leader[row] != row:
+            leader[row] = leader[leader[row]]
+            row = leader[row]
+        return row
+
+    for row in leader:
+        for need in needs.get(row, ()):
+            if need in leader:
+                leader[first(need)] = first(row)
+    groups: dict[str, list[str]] = {}
+    for row in sorted(leader):
+        groups.setdefault(first(row), []).append(row)
+    return list(groups.values())
+
+
+KEY = "paths"
+
+
+_PIECE = re.compile(r"(\*+)|(\?)|\\(.)|([^*?])", re.DOTALL)
+
+
+_WILD = re.compile(r"(?<!\\)[*?]")
+
+
+_Step: TypeAlias = "re.Pattern[str] | None"
+"""What one name on the way to a file has to look like; None stands for any folders, or none."""
+
+
+def patterns_of(row: Row) -> tuple[str, ...]:
+    """A row's globs as they were written; () if any change concerns it."""
+    told = row.data.get(KEY)
+    return tuple(map(str, told)) if isinstance(told, list) else ()
+
+
+def concerns(patterns: Sequence[str], files: Iterable[str]) -> str | None:
+    """The first of these files that the globs mean; a `!` takes out what an earlier glob meant.
+
+    `*` and `?` stay inside of a name, `**` goes through folders, and a folder's name means all that is in it. Brackets
+    are text, as in the names of routes: `app/[locale]/**`.
+    """
+    globs = [(not pattern.startswith("!"), _path_glob(pattern.removeprefix("!"))) for pattern in patterns]
+    for file in files:
+        if next((means for means, glob in reversed(globs) if glob.means(file)), False):
+            return file
+    return None
+
+
+class _Glob:
+    """One glob. The time that it takes is bounded by the lengths, whatever was written."""
+
+    def __init__(self, pattern: str) -> None:
+        steps = pattern.removeprefix("./").strip("/").split("/")
+        self._steps: list[_Step] = []
+        for step in steps:
+            self._add(step)
+        if steps[-1] == "**":
+            self._steps.insert(-1, _step("*"))  # something is in the folder
+        elif not _WILD.search(steps[-1]):
+            self._steps.append(None)
+
+    def _add(self, step: str) -> None:
+        if step.startswith("**"):
+            self._steps.append(None)
+        if step != "**":
+            self._steps.append(_step(step))
+
+    def means(self, file: str) -> bool:
+        steps, names = self._steps, file.split("/")
+        at = name = 0
+        free: tuple[int, int] | None = None  # the last place where any folders can stand, and what they end before
+        while name < len(names):
+            step = steps[at] if at < len(steps) else _NOTHING
+            if step is None:
+                at, free = at + 1, (at + 1, name)
+            elif step.fullmatch(names[name]):
+                at, name = at + 1, name + 1
+            elif free is not None:
+                free = (free[0], free[1] + 1)
+                at, name = free
+            else:
+                return False
+        return all(step is None for step in steps[at:])
+
+
+_NOTHING = re.compile(r"(?!)")
+
+
+_path_glob = lru_cache(maxsize=4096)(_Glob)
+
+
+def _step(text: str) -> re.Pattern[str]:
+    """Between two stars the first place that fits is as good as any: nothing is tried twice."""
+    parts: list[str] = [""]
+    for match in _PIECE.finditer(text):
+        stars, question, escaped, plain = match.groups()
+        if stars:
+            parts.append("")
+        else:
+            parts[-1] += "." if question else re.escape(escaped or plain)
+    first, *rest = parts
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
+
+
+# --- globs that match nothing -----------------------------------------------------------------------------------------
+
+
+def check_paths(manifest: Manifest, rows: Sequence[Row], files: Sequence[str]) -> tuple[Diagnostic, ...]:
+    """A warning at each glob that means none of the repository's files: most likely a spelling mistake."""
+    known: dict[str, bool] = {}
+    return in_order(found for row in rows for found in _unmatched(manifest, row, files, known))
+
+
+def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[str, bool]) -> Iterator[Diagnostic]:
+    for index, pattern in enumerate(patterns_of(row)):
+        bare = pattern.removeprefix("!")
+        if bare not in known:
+            known[bare] = concerns((bare,), files) is not None
+        if not known[bare]:
+            message = f"paths: {pattern!r} matches no file of the repository"
+            hint = "globs begin at the repository's root: src/**, or **/checkout/**"
+            yield problem(
+                Placed(manifest, row), (KEY, index), message, code=Code.NO_FILE, hint=hint, severity=Severity.WARNING
+            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from qarunner.cursor import Json
+from qarunner.decode import Json
 from qarunner.entry import Entry, Origin
 from qarunner.errors import UserError
 from qarunner.vendors.api import Call, Metadata, Request, Resource

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qarunner.report.review_markdown import code
 from qarunner.report.summary import headline, words
+from qarunner.review.markdown import code
 from qarunner.secret import mask
 from qarunner.vendors.api import GOOD, Verdict
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qarunner.engine.attempts import deciding, superseded, told
-from qarunner.engine.gate import decide, expected_tests, outcome_of, passes
-from qarunner.engine.outcomes import explained, tally
-from qarunner.engine.state import REOPENED, Phase
+from qarunner.engine.decide.attempts import deciding, superseded, told
+from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes
+from qarunner.engine.decide.outcomes import explained, tally
+from qarunner.engine.state.run import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
@@ -20,7 +20,7 @@ from qarunner.vendors.api import Case, Outcome, ResourceKind, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.engine.state import JobState, Run, RunState
+    from qarunner.engine.state.run import JobState, Run, RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

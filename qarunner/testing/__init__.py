@@ -9,20 +9,23 @@
 pytest collects the class; nothing here imports pytest.
 """
 
-# ruff: noqa: S101  a conformance suite asserts
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from qarunner.testing.adapter import Adapter
-from qarunner.testing.example import Example, Scene
-from qarunner.testing.garbage import check_refusals, check_replies
-from qarunner.testing.greener import check_failure_stays, check_no_inventions, check_unknown_words
-from qarunner.testing.info import check_info
-from qarunner.testing.sending import check_groups, check_ids, check_requests, check_resources, check_templates
-from qarunner.testing.stories import check_examples
-from qarunner.testing.world import closed_world
+from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
+from qarunner.testing.mutations import check_failure_stays, check_no_inventions, check_unknown_words
+from qarunner.testing.suite import (
+    check_examples,
+    check_groups,
+    check_ids,
+    check_info,
+    check_refusals,
+    check_replies,
+    check_requests,
+    check_resources,
+    check_templates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

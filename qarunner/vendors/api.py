@@ -10,27 +10,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from qarunner.cursor import Cursor, Json, UnexpectedData
+from qarunner.decode import Cursor, Json, UnexpectedData
 from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
-from qarunner.vendors.info import Capabilities, Clash, Complaint, Pacing, VendorInfo
-from qarunner.vendors.needs import Build, BuildRules, Leftover, Need, Prepared, Resource, ResourceKind, fill, use
-from qarunner.vendors.results import (
+from qarunner.vendors.types import (
     FINISHED,
     GOOD,
     Accepted,
+    Build,
+    BuildRules,
+    Capabilities,
     Case,
     Cause,
+    Clash,
+    Complaint,
+    FileRef,
     Finished,
+    Leftover,
     More,
+    Need,
     Outcome,
+    Pacing,
+    Prepared,
     Refusal,
     RemoteRun,
+    Reply,
+    Request,
+    Resource,
+    ResourceKind,
     Running,
     Status,
     Step,
+    VendorInfo,
     Verdict,
+    fill,
+    use,
 )
-from qarunner.vendors.wire import FileRef, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,10 +18,10 @@ GROUP = "qarunner.vendors.v1"
 """The group of entry points through which a distribution adds a vendor."""
 
 _BUILTIN = {
-    "certyn": "qarunner.vendors.certyn:VENDOR",
-    "docketqa": "qarunner.vendors.docketqa:VENDOR",
-    "doksi": "qarunner.vendors.doksi:VENDOR",
-    "testerarmy": "qarunner.vendors.testerarmy:VENDOR",
+    "certyn": "qarunner.vendors.certyn.adapter:VENDOR",
+    "docketqa": "qarunner.vendors.docketqa.adapter:VENDOR",
+    "doksi": "qarunner.vendors.doksi.adapter:VENDOR",
+    "testerarmy": "qarunner.vendors.testerarmy.adapter:VENDOR",
 }
 
 

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qarunner.cli.choosing import Wanted
-from qarunner.cli.compiling import Choice, prepare
-from qarunner.cli.explained import Explaining
-from qarunner.cli.prepare import examined
+from qarunner.app.choosing import Wanted
+from qarunner.app.planning import Choice, examined, prepare
+from qarunner.cli.commands.authoring import Explaining
 from qarunner.errors import ManifestError, UserError
-from qarunner.manifest import document
-from qarunner.manifest.variables import Values
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
 from tests.manifest.strategies import DAY, texts

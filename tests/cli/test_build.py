@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.build import Build, read_build, repository_of
+from qarunner.app.ci import Build, read_build, repository_of
 
 if TYPE_CHECKING:
     from pathlib import Path

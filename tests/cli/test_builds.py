@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.builds import measurer
-from qarunner.engine.uploads import ChangedBuild, open_body
+from qarunner.app.files import measurer
+from qarunner.engine.io.uploads import ChangedBuild, open_body
 from qarunner.vendors.api import Build, BuildRules, Complaint
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_zip_for_doksi_holds_an_app_and_nothing_else(repository: Path, members
 def test_a_build_that_is_too_large_is_refused_before_it_is_read(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qarunner.engine.uploads.measure", None)
+    monkeypatch.setattr("qarunner.engine.io.uploads.measure", None)
     with (repository / "app.zip").open("wb") as file:
         file.truncate(2**30 + 1)  # sparse
     most = BuildRules(endings=(".zip",), max_bytes=2**30)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from qarunner.cli.crash import report_crash
+from qarunner.cli.main import report_crash
 
 SECRET = "p?ss w/rd-é"
 ENVIRON = {
@@ -113,7 +113,7 @@ def test_without_any_file_the_details_are_on_the_screen(
 
 
 def test_a_program_without_a_stderr_still_exits_with_9() -> None:
-    code = "import sys\nfrom qarunner.cli.crash import report_crash\nsys.exit(report_crash(ValueError(1), {}))"
+    code = "import sys\nfrom qarunner.cli.main import report_crash\nsys.exit(report_crash(ValueError(1), {}))"
     for closed in ("2>&-", "2>/dev/full"):
         done = subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}" {closed}'], check=False)
         assert done.returncode == 9

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.app import run
+from qarunner.cli.main import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

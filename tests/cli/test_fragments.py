@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.compiling import Choice, prepare
-from qarunner.cli.prepare import examined, examined_in_all
+from qarunner.app.planning import Choice, examined, examined_in_all, prepare
 from qarunner.entry import TargetKind
 from tests.matrices import only
 

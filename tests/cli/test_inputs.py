@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qarunner.cli.inputs import allowed_secrets, duration, find_manifest, overrides, read_manifest, with_env_files
+from qarunner.app.files import allowed_secrets, duration, find_manifest, overrides, read_manifest, with_env_files
 from qarunner.errors import UserError
 
 

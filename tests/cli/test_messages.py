@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.app import run
-from qarunner.cli.pages import pages
+from qarunner.cli.commands.authoring import pages
+from qarunner.cli.main import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

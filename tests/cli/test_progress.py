@@ -11,14 +11,14 @@ import pytest
 
 from qarunner.cli.console import open_console
 from qarunner.cli.progress import Lines, Silent, Table_, clock, open_progress, state_words
-from qarunner.engine import events as ev
-from qarunner.engine.state import JobState, Phase, Run, advance
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import EPOCH, Story, started
 
 if TYPE_CHECKING:
-    from qarunner.engine.events import Event
+    from qarunner.engine.state.events import Event
     from qarunner.plan.model import Plan
 
 PLAN = plan_of(entry("a", "plain"), entry("search[locale=en]", "keyed"))

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qarunner.cli.reporting import Wanted, render, wanted, write
+from qarunner.app.files import Wanted, render, wanted, write
 from qarunner.errors import UserError
 from qarunner.report.summary import summarise
 from tests.fictional import VENDORS, Backend, entry, plan_of

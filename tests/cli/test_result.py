@@ -12,9 +12,9 @@ import pytest
 
 from qarunner.cli.console import open_console
 from qarunner.cli.result import annotate, show
-from qarunner.engine import events as ev
-from qarunner.engine.journal import read
-from qarunner.engine.state import fold
+from qarunner.engine.io.journal import read
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
 from qarunner.report.summary import headline, summarise

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qarunner.cli.app import run
-from qarunner.cli.prepare import checked
-from qarunner.cli.starting import starter
-from qarunner.manifest import published
+from qarunner.app.planning import checked
+from qarunner.cli.commands.authoring import starter
+from qarunner.cli.main import run
+from qarunner.manifest.schema import validate as published
 from qarunner.vendors import registry
 
 NAMES = registry.names_builtin()

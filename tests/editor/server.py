@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
 
     Message = dict[str, Json]
 

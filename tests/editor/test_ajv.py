@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qarunner.manifest import document, published
+from qarunner.manifest.schema import validate as published
+from qarunner.manifest.yaml import reader as document
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

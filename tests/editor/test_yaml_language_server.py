@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.manifest import document, fault_codes, published, schema
+from qarunner.manifest import codes as fault_codes
+from qarunner.manifest.schema import validate as published
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.yaml import reader as document
 from tests.editor.server import started
 
 if TYPE_CHECKING:

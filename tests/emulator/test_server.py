@@ -170,7 +170,7 @@ def test_the_program_says_what_is_wrong_with_its_arguments(tmp_path: Path, argum
 
 
 def test_the_emulator_knows_nothing_else_of_the_program() -> None:
-    for file in Path(qarunner.emulator.__file__).parent.glob("*.py"):
+    for file in Path(qarunner.emulator.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

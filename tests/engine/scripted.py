@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
-from qarunner.engine.state import Phase
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Phase
 from qarunner.entry import Retries, Selection, SelectionKind
 from qarunner.plan.model import Gate, OnSkipped, Rate, seal
 from qarunner.report.summary import summarise
@@ -46,8 +46,8 @@ from tests.worlds import EPOCH, Story, VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from qarunner.engine.machine import Answer
-    from qarunner.engine.state import Run
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import RemoteRun, Vendor

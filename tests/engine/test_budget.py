@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine.budget import STUCK_S, SharedBudget, salt_of
-from qarunner.engine.lock import held_once, open_shared
-from qarunner.engine.pacing import MARGIN, Kind
-from qarunner.engine.workers import SystemClock
+from qarunner.engine.io.journal import held_once, open_shared
+from qarunner.engine.io.shared_rates import STUCK_S, SharedBudget, salt_of
+from qarunner.engine.io.workers import SystemClock
+from qarunner.engine.schedule.rate_limits import MARGIN, Kind
 from qarunner.plan.model import Rate, VendorPlan
 from tests.worlds import VirtualClock
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.state import fold
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.vendors.api import RemoteRun, Reply, Request
 from tests.fictional import LOST, VENDORS, Backend, Fictional, entry, ok, plan_of
@@ -18,7 +18,7 @@ from tests.worlds import Story
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.vendors.api import Call, Vendor
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.loop import Options
-from qarunner.engine.state import Phase
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Phase
 from qarunner.entry import Retries
-from qarunner.report import jsondoc, junit
+from qarunner.report import json as jsondoc
+from qarunner.report import junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import GOOD, Reply
 from tests.fictional import LOST, UNREACHED
@@ -21,8 +22,8 @@ from tests.telling import TELLING, World, asks, entry, telling_plan
 from tests.worlds import Story, VirtualClock
 
 if TYPE_CHECKING:
-    from qarunner.engine.machine import Answer
-    from qarunner.engine.state import Run
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
     from qarunner.vendors.api import Request
 

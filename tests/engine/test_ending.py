@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide, so_far
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide, so_far
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.entry import Retries
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Rate, seal
@@ -20,7 +20,7 @@ from tests.telling import TELLING, Watched, World, asks, telling_plan
 from tests.worlds import EPOCH, Story, VirtualClock, started
 
 if TYPE_CHECKING:
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.vendors.api import Request
 
 DETACH = Options(detach=True)

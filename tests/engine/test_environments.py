@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
-from qarunner.report import jsondoc
+from qarunner.report import json as jsondoc
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Leftover, Prepared, Reply, Request
 from tests.engine.test_resources import ENVIRONMENT, using
@@ -21,7 +21,7 @@ from tests.worlds import Story, VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Resource
 

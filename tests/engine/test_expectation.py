@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.expectation import UNKNOWN, Expected, Tally
-from qarunner.engine.habits import Habits, names_of
-from qarunner.engine.state import JobState, Run
+from qarunner.engine.schedule.timing import UNKNOWN, Expected, Habits, Tally, names_of
+from qarunner.engine.state.run import JobState, Run
 from tests.fictional import entry, plan_of
 
 HABITS = st.builds(Expected, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import Decision, decide, so_far
-from qarunner.engine.state import fold
+from qarunner.engine.decide.gate import Decision, decide, so_far
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
-    from qarunner.engine.state import Run
+    from qarunner.engine.state.run import Run
     from qarunner.plan.model import OnSkipped
 
 

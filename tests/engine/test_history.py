@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import history
+from qarunner.history import durations as history
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine import lock as locks
-from qarunner.engine.journal import JOURNAL, LOCK, PLAN, Journal, newest, read, write_whole
+from qarunner.engine.io import journal as locks
+from qarunner.engine.io.journal import JOURNAL, LOCK, PLAN, Journal, newest, read, write_whole
+from qarunner.engine.state import events as ev
 from qarunner.errors import RunFolderError
 from qarunner.plan.model import to_json
 from tests.fictional import VENDORS, Backend, entry, plan_of
@@ -136,7 +136,7 @@ def test_a_run_id_is_taken_once(folder: Path) -> None:
 def test_a_folder_that_another_process_holds_is_left_alone(folder: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from qarunner.engine.journal import Journal\n"
+        "from qarunner.engine.io.journal import Journal\n"
         "journal, _ = Journal.reopen(pathlib.Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"
@@ -319,9 +319,7 @@ def test_a_link_is_written_through_and_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_report_can_go_to_standard_output(tmp_path: Path) -> None:
-    code = (
-        "from pathlib import Path; from qarunner.engine.journal import write_whole as w; w(Path('/dev/stdout'), b'hi')"
-    )
+    code = "import pathlib, qarunner.engine.io.journal as j; j.write_whole(pathlib.Path('/dev/stdout'), b'hi')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=tmp_path)
     assert done.stdout == b"hi"
     with contextlib.suppress(FileNotFoundError):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.lane import Lane, Task
-from qarunner.engine.pacing import Kind, Rhythm
-from qarunner.engine.queues import FIRST, Queue
-from qarunner.engine.state import Run
+from qarunner.engine.schedule.queue import FIRST, Lane, Queue, Task
+from qarunner.engine.schedule.rate_limits import Kind
+from qarunner.engine.schedule.timing import Rhythm
+from qarunner.engine.state.run import Run
 from qarunner.plan.model import Rate, VendorPlan
 from qarunner.vendors.api import Request
 from tests.fictional import PLAIN, entry, plan_of
 
 if TYPE_CHECKING:
-    from qarunner.engine.state import JobState
+    from qarunner.engine.state.run import JobState
 
 ASK = Request(method="GET", path="/")
 

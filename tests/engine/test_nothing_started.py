@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.outcomes import without_run
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.decide.outcomes import without_run
+from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
-from qarunner.report import jsondoc
+from qarunner.report import json as jsondoc
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Case, Cause, Finished, Outcome, Refusal, Verdict
 from tests.fictional import VENDORS, Backend, Fictional, entry, plan_of

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.entry import Retries
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
@@ -20,7 +20,7 @@ from tests.worlds import Story
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import OnSkipped, Plan
     from qarunner.vendors.api import Request
 

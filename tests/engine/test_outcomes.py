@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qarunner.engine.outcomes import distrust, merge, tally, worst
+from qarunner.engine.decide.outcomes import distrust, merge, tally, worst
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
 
 VERDICTS = st.sampled_from(Verdict)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.expectation import UNKNOWN, Expected
-from qarunner.engine.pacing import MARGIN, Kind, Pacer, Rhythm, Watch, Window
+from qarunner.engine.schedule.rate_limits import MARGIN, Kind, Pacer, Window
+from qarunner.engine.schedule.timing import UNKNOWN, Expected, Rhythm, Watch
 from qarunner.plan.model import Rate, VendorPlan
 
 RATES = st.builds(Rate, count=st.integers(1, 12), per_s=st.floats(0.5, 120))

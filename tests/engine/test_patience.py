@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.machine import Again
-from qarunner.engine.patience import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE, Trouble
+from qarunner.engine.decide.interpret import Again
+from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE, Trouble
 from qarunner.vendors.api import Cause
 
 DOWN = Again(message="no connection")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
 from qarunner.vendors.api import Build, FileRef, Prepared, Reply, Request, Resource, ResourceKind, use
@@ -19,7 +19,7 @@ from tests.worlds import Story, VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import Plan
 
 PUT = "https://files.test/upload"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.entry import Retries, SelectionKind
 from qarunner.errors import ExitCode
-from qarunner.report import jsondoc, junit
+from qarunner.report import json as jsondoc
+from qarunner.report import junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Cause, RemoteRun, Reply, Verdict
 from tests.fictional import LOST, UNREACHED, ok
@@ -22,7 +23,7 @@ from tests.worlds import Story, VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Call, Finished, More, Request, Running
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
-from qarunner.engine.state import Phase, advance, fold
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Phase, advance, fold
 from qarunner.plan.model import Plan, to_json
-from qarunner.report import jsondoc, junit
+from qarunner.report import json as jsondoc
+from qarunner.report import junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Case, Outcome, RemoteRun, Reply, Step, Verdict
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, entry, ok, plan_of
@@ -21,8 +22,8 @@ from tests.worlds import EPOCH, Story
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qarunner.cursor import Json
-    from qarunner.engine.machine import Answer
+    from qarunner.decode import Json
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.vendors.api import Request
 
 PLAN = plan_of(entry("a", "plain", timeout_s=100), entry("b", "keyed", timeout_s=100), entry("c", "keyed"))

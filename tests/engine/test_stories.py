@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.gate import decide
-from qarunner.engine.loop import Options
+from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Rate
 from qarunner.vendors.api import Cause, RemoteRun, Reply, Verdict
@@ -19,7 +19,7 @@ from tests.worlds import Story, VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.vendors.api import Call, Request, Vendor
 
 

@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 import pytest
 
-from qarunner.engine import network, transport
-from qarunner.engine.machine import Fault, FaultKind
-from qarunner.engine.network import Endpoint, Network, checked_url
-from qarunner.engine.transport import Transport
+from qarunner.engine.decide.interpret import Fault, FaultKind
+from qarunner.engine.io import connection as network
+from qarunner.engine.io import transport
+from qarunner.engine.io.connection import Endpoint, Network, checked_url
+from qarunner.engine.io.transport import Transport
 from qarunner.errors import UserError
 from qarunner.vendors.api import Reply, Request
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
 
 KEY = "the-key-of-the-vendor"
 SECRET = 's3cr&t/"é<>'

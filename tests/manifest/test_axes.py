@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.entry import Platform
-from qarunner.manifest.axes import MOST_ROWS
-from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, deciding_layer, expand, locate
-from qarunner.manifest.load import examine
-from qarunner.manifest.template import check_templates
+from qarunner.manifest.expand import MOST_ROWS, check_rows, deciding_layer, expand, locate
+from qarunner.manifest.load import entry_of, examine
+from qarunner.manifest.templates.evaluate import check_templates
 from tests.matrices import manifest, only, refusal, rendered
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import date
 
 from qarunner.entry import Authentication, Origin, Platform, SelectionKind, Strategy, TargetKind
-from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
+from qarunner.manifest.load import entry_of
 from tests.matrices import manifest, only, refusal, rendered
 
 TODAY = date(2026, 6, 1)

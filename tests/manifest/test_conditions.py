@@ -7,9 +7,10 @@ import json
 import pytest
 
 from qarunner.manifest.codes import Code
-from qarunner.manifest.conditions import check_conditions, conditions
 from qarunner.manifest.expand import check_rows, expand
-from qarunner.manifest.template import Values, check_templates
+from qarunner.manifest.rules import check_conditions, conditions
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import check_templates
 from tests.matrices import manifest, only, refusal
 
 TOP = """env:

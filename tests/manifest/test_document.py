@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from qarunner.diagnostics import Place
 from qarunner.errors import ExitCode, ManifestError
-from qarunner.manifest import document, source
+from qarunner.manifest.yaml import reader as document
+from qarunner.manifest.yaml import reader as source
 
 if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic, Path
-    from qarunner.manifest.document import Document
+    from qarunner.manifest.yaml.reader import Document
 
 
 def read(text: str | bytes) -> Document:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qarunner.manifest.durations import seconds
+from qarunner.manifest.model import seconds
 
 
 @pytest.mark.parametrize(

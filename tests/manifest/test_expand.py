@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from qarunner.manifest.bind import bind
 from qarunner.manifest.codes import Code
-from qarunner.manifest.document import read
-from qarunner.manifest.expand import Row, check_rows, expand, locate
-from qarunner.manifest.merge import overlay
+from qarunner.manifest.expand import check_rows, expand, locate, overlay
+from qarunner.manifest.load import bind
+from qarunner.manifest.model import Row
+from qarunner.manifest.yaml.reader import read
 from tests.matrices import manifest, only, refusal
 
 SHOP = """

@@ -6,13 +6,12 @@ import pytest
 
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand, locate
-from qarunner.manifest.include import BadGlob, Found
-from qarunner.manifest.load import examine, load
+from qarunner.manifest.load import BadGlob, Found, examine, load
 from tests.matrices import only, refusal, rendered
 
 if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
-    from qarunner.manifest.include import Finder
+    from qarunner.manifest.load import Finder
 
 MAIN = """version: 1
 name: shop

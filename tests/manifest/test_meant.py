@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.manifest import schema
-from qarunner.manifest.meant import meant
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.schema.explain import meant
 
 DURATION = "a duration such as 30s, 10m or 1h30m"
 URL = "a URL that begins with https:// or http://"

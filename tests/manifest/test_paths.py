@@ -7,7 +7,7 @@ import pytest
 from qarunner.diagnostics import Severity
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand
-from qarunner.manifest.paths import check_paths, concerns, patterns_of
+from qarunner.manifest.select import check_paths, concerns, patterns_of
 from tests.matrices import manifest, only, refusal
 
 FILES = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qarunner.manifest.patterns import Refused, compile_pattern
+from qarunner.manifest.templates.filters import Refused, compile_pattern
 
 
 @pytest.mark.parametrize(

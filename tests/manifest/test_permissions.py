@@ -4,8 +4,8 @@ import pytest
 
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.permissions import Permissions, checked_word
-from qarunner.manifest.template import Values
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.secret_access import Permissions, checked_word
 from tests.matrices import manifest, only, refusal, rendered
 
 HEAD = """

@@ -8,10 +8,10 @@ import pytest
 
 from qarunner.diagnostics import Severity
 from qarunner.entry import Quarantine, Retries
-from qarunner.manifest.bind import entry_of
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand
-from qarunner.manifest.policy import Findings, check_quarantines
+from qarunner.manifest.load import entry_of
+from qarunner.manifest.rules import Findings, check_quarantines
 from tests.matrices import manifest, only, rendered
 
 TODAY = date(2026, 6, 10)

@@ -5,8 +5,9 @@ import pytest
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand, locate
-from qarunner.manifest.profiles import check_select, with_profile
-from qarunner.manifest.template import Values, check_templates
+from qarunner.manifest.load import check_select, with_profile
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import check_templates
 from tests.matrices import manifest, only, refusal, rendered
 
 SHOP = """

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from qarunner.errors import ManifestError
-from qarunner.manifest import document, published, schema
+from qarunner.manifest.schema import validate as published
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.yaml import reader as document
 from tests.manifest.test_schema import FULL, mangle
 
 if TYPE_CHECKING:

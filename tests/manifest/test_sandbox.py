@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.computing import Computing
-from qarunner.manifest.expression import LONGEST_TEXT, TemplateFault, parse
-from qarunner.manifest.variables import Resolved, Values
+from qarunner.manifest.templates.env import Resolved, Values
+from qarunner.manifest.templates.evaluate import Computing
+from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, parse
 from qarunner.secret import placeholder
 from tests.matrices import checked, name_of, only, refusal
 

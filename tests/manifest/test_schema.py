@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qarunner.errors import ManifestError
-from qarunner.manifest import document, fault_codes, schema
+from qarunner.manifest import codes as fault_codes
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.yaml import reader as document
 
 if TYPE_CHECKING:
     import random
@@ -52,12 +54,12 @@ def test_golden(case: str, golden: Callable[[Path, str], None]) -> None:
     found = problems((ROOT / case / "qa-matrix.yml").read_bytes())
     golden(ROOT / case / "errors.txt", "\n".join(map(shown, found)))
     assert case.startswith("valid-") == (not found)
-    assert not {each.code for each in found} - set(fault_codes.MEANINGS)
+    assert not {each.code for each in found} - set(fault_codes.FAULT_MEANINGS)
 
 
 def test_every_code_has_a_case() -> None:
     told = {each.code for case in CASES for each in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
-    assert set(fault_codes.MEANINGS) - told == {fault_codes.TOO_LARGE, fault_codes.OTHER}
+    assert set(fault_codes.FAULT_MEANINGS) - told == {fault_codes.TOO_LARGE, fault_codes.OTHER}
 
 
 def test_every_refusal_has_a_case() -> None:
@@ -158,9 +160,15 @@ def test_one_problem_among_many_entries_costs_little() -> None:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import qarunner.manifest.document", {"jsonschema", "jsonschema_rs", "jinja2"}),
-        ("from qarunner.manifest import schema; schema.text()", {"yaml", "jsonschema", "jsonschema_rs"}),
-        ("from qarunner.manifest import schema; schema.faults({}, part='defaults')", {"yaml", "jsonschema"}),
+        ("import qarunner.manifest.yaml.reader", {"jsonschema", "jsonschema_rs", "jinja2"}),
+        (
+            "from qarunner.manifest.schema import validate as schema; schema.text()",
+            {"yaml", "jsonschema", "jsonschema_rs"},
+        ),
+        (
+            "from qarunner.manifest.schema import validate as schema; schema.faults({}, part='defaults')",
+            {"yaml", "jsonschema"},
+        ),
     ],
 )
 def test_libraries_are_imported_where_they_are_needed(code: str, absent: set[str]) -> None:

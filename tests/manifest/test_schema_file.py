@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
-from qarunner.manifest import schema
-from qarunner.manifest.declarations import FORMATS
-from qarunner.manifest.durations import seconds
+from qarunner.manifest.model import seconds
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.templates.env import FORMATS
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "qarunner", tmp_path / "qarunner", ignore=shutil.ignore_patterns("__pycache__"))
     inside = tmp_path / "qarunner" / "manifest" / "qa-matrix.schema.json"
     inside.write_text('{"shipped": true}', encoding="utf-8")
-    code = "from qarunner.manifest import schema; print(schema.text())"
+    code = "from qarunner.manifest.schema import validate as schema; print(schema.text())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout) == {"shipped": True}
     force_include = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

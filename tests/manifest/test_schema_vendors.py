@@ -14,16 +14,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.manifest import document, fault_codes, schema
-from qarunner.manifest.merge import overlay_row as overlay
-from qarunner.plan.check import in_table
+from qarunner.manifest import codes as fault_codes
+from qarunner.manifest.expand import overlay_row as overlay
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.yaml import reader as document
+from qarunner.plan.capabilities import in_table
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.diagnostics import Path as Route
-    from qarunner.manifest.faults import Fault
+    from qarunner.manifest.schema.explain import Fault
     from qarunner.vendors.api import Complaint
 
 SCHEMA = json.loads(schema.text())

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from qarunner.errors import UserError
-from qarunner.manifest.expand import Row, expand
+from qarunner.manifest.expand import expand
+from qarunner.manifest.model import Row
 from qarunner.manifest.select import parse, select, suggestion, unmatched
 from tests.matrices import manifest
 

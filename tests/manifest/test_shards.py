@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.errors import UserError
-from qarunner.manifest.shards import Shard, fingerprint, parse_shard, split, weights
+from qarunner.manifest.select import Shard, fingerprint, parse_shard, split, weights
 
 if TYPE_CHECKING:
     import random

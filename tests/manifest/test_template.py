@@ -9,7 +9,8 @@ import pytest
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import examine, load
-from qarunner.manifest.template import Values, check_templates
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import check_templates
 from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 HERE = Path(__file__).parent

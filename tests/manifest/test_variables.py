@@ -6,10 +6,9 @@ import pytest
 
 from qarunner.diagnostics import Severity
 from qarunner.manifest.codes import MEANINGS, Code
-from qarunner.manifest.declarations import named_like_secret, shaped_like_secret
 from qarunner.manifest.expand import expand
-from qarunner.manifest.template import Values, render
-from qarunner.manifest.variables import check_key_names
+from qarunner.manifest.templates.env import Values, check_key_names, named_like_secret, shaped_like_secret
+from qarunner.manifest.templates.evaluate import render
 from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
 
 KEYS = {"doksi": "DOKSI_API_KEY", "docketqa": "DOCKET_API_KEY", "certyn": "CERTYN_API_KEY"}

@@ -27,7 +27,7 @@ from tests.matrices import manifest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.plan.model import NotPlanned, Plan, Sharding
     from qarunner.vendors.api import Accepted, Call, Refusal, RemoteRun, Reply, Status

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.plan.model import Plan
 
 HEAD = "defaults: { vendor: acme, test_ids: [t] }\nmatrix:\n"

@@ -13,7 +13,7 @@ from qarunner.vendors.api import Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.vendors.api import Request
 
 SITE = "https://staging.example.com"

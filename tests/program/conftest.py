@@ -34,7 +34,7 @@ SPEED = 50
 
 FAST = {"reads": 100_000, "creates": 100_000, "all": 100_000}
 HASTY = """
-from qarunner.engine import patience
+from qarunner.engine.schedule import timing as patience
 patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
 """
 """Makes failed requests follow each other quickly: waiting for them is what virtual time is for, in tests/engine."""

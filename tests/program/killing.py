@@ -19,7 +19,9 @@ POINTS = ("before", "torn", "after", "request", "answer")
 
 _TRAP = """
 import itertools, os, signal
-from qarunner.engine import events, journal, patience, transport
+from qarunner.engine.io import journal, transport
+from qarunner.engine.schedule import timing as patience
+from qarunner.engine.state import events
 patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
 point, _, number = os.environ.get("KILL_AT", ":0").partition(":")
 seen = itertools.count(1)

@@ -14,11 +14,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qarunner.engine import events as ev
-from qarunner.engine.journal import read
-from qarunner.engine.state import fold
+from qarunner.engine.io.journal import read
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
 from qarunner.plan.model import from_json
-from qarunner.report import ctrf, html, jsondoc, junit, markdown
+from qarunner.report import ctrf, html, junit, markdown
+from qarunner.report import json as jsondoc
 from qarunner.report.summary import headline, summarise
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine import events as ev
-from qarunner.engine.state import fold
-from qarunner.report import jsondoc, junit
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
+from qarunner.report import json as jsondoc
+from qarunner.report import junit
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Case, Outcome, Verdict
 from tests.fictional import entry, plan_of

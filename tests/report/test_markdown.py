@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.reporting import add_step_summary
-from qarunner.engine.journal import read
-from qarunner.engine.state import fold
+from qarunner.app.files import add_step_summary
+from qarunner.engine.io.journal import read
+from qarunner.engine.state.run import fold
 from qarunner.plan.model import from_json
 from qarunner.report import markdown
 from qarunner.report.summary import summarise

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.cli.prepare import checked
-from qarunner.plan.concerns import notices
-from qarunner.plan.diff import Side, compare
-from qarunner.report import review_json, review_markdown, review_text
-from qarunner.report.review import Review, visible
+from qarunner.app.planning import checked
+from qarunner.review import json as review_json
+from qarunner.review import markdown as review_markdown
+from qarunner.review import text as review_text
+from qarunner.review.compare import Side, compare
+from qarunner.review.reasons import notices
+from qarunner.review.view import Review, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

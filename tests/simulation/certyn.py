@@ -16,19 +16,19 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
-from qarunner.engine import events as ev
-from qarunner.engine.habits import Habits, names_of
-from qarunner.engine.machine import Answer
+from qarunner.engine.decide.interpret import Answer
+from qarunner.engine.schedule.timing import Habits, names_of
+from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.plan.compile import vendor_plan
 from qarunner.plan.model import VERSION, Gate, Job, Plan, seal
 from qarunner.vendors.api import Call, Metadata, Reply
-from qarunner.vendors.certyn import Certyn
+from qarunner.vendors.certyn.adapter import Certyn
 from tests.fictional import LOST
 from tests.worlds import EPOCH, Story
 
 if TYPE_CHECKING:
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.vendors.api import Request
 
 BETWEEN, WITHIN = 0.3, 0.18

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine import events as ev
+from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Reply
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, entry, plan_of
 from tests.simulation.certyn import Limits, Simulation, Workload
@@ -19,7 +19,7 @@ from tests.worlds import EPOCH, Story
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qarunner.engine.machine import Answer
+    from qarunner.engine.decide.interpret import Answer
     from qarunner.vendors.api import Request
     from tests.simulation.certyn import Fault
 

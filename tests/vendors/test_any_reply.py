@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qarunner.cursor import UnexpectedData
+from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors import answers, registry
+from qarunner.vendors import registry
+from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     GOOD,
     Build,

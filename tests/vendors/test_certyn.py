@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qarunner.cursor import UnexpectedData
+from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
-from qarunner.vendors.certyn import VENDOR
+from qarunner.vendors.certyn.adapter import VENDOR
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Outcome

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qarunner.engine.outcomes import distrust, tally
+from qarunner.engine.decide.outcomes import distrust, tally
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import FINISHED, Call, Finished, More, RemoteRun, Reply, Verdict
-from qarunner.vendors.certyn import INFO, VENDOR
+from qarunner.vendors.certyn.adapter import INFO, VENDOR
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Outcome

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.plan.check import complaints
+from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import (
     Build,
     Call,
@@ -20,12 +20,12 @@ from qarunner.vendors.api import (
     Resource,
     ResourceKind,
 )
-from qarunner.vendors.docketqa import INFO, VENDOR
+from qarunner.vendors.docketqa.adapter import INFO, VENDOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.vendors.api import Clash
 
 BUILD: dict[str, Any] = {"app_id": 7, "set_current": True}

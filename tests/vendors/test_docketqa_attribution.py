@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qarunner.cursor import UnexpectedData
-from qarunner.engine.outcomes import merge
+from qarunner.decode import UnexpectedData
+from qarunner.engine.decide.outcomes import merge
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import (
     GOOD,
@@ -26,12 +26,12 @@ from qarunner.vendors.api import (
     Running,
     Verdict,
 )
-from qarunner.vendors.docketqa import VENDOR
+from qarunner.vendors.docketqa.adapter import VENDOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
     from qarunner.vendors.api import Outcome
 
 WORDS = st.sampled_from(["passed", "passed", "passed", "failed", "stopped", "error"])

@@ -9,13 +9,13 @@ import pytest
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
-from qarunner.vendors.doksi import INFO, VENDOR
-from qarunner.vendors.doksi_groups import address, alike
+from qarunner.vendors.doksi.adapter import INFO, VENDOR
+from qarunner.vendors.doksi.grouping import address, alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
 
 URL = "https://staging.example.com"
 

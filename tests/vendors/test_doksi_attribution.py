@@ -25,7 +25,7 @@ from qarunner.entry import (
 )
 from qarunner.secret import Scrubber, reveal
 from qarunner.vendors.api import Call, Finished, Reply, Verdict
-from qarunner.vendors.doksi import VENDOR
+from qarunner.vendors.doksi.adapter import VENDOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.cursor import UnexpectedData
+from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Build, Call, Metadata, Prepared, Reply, Request, Resource, ResourceKind, fill
-from qarunner.vendors.doksi import CAPABILITIES, VENDOR
+from qarunner.vendors.doksi.adapter import CAPABILITIES, VENDOR
 
 
 def android(name: str, path: str, test: str = "t1") -> Entry:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.cursor import UnexpectedData
+from qarunner.decode import UnexpectedData
 from qarunner.entry import (
     Authentication,
     Entry,

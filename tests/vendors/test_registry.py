@@ -61,7 +61,7 @@ def test_every_word_of_the_manifest_is_either_offered_or_explained(name: str) ->
 def test_only_the_named_vendor_is_loaded_and_no_distribution_is_looked_at() -> None:
     program = (
         "import sys; from qarunner.vendors import registry; registry.get('certyn'); registry.names_builtin();"
-        "print([name in sys.modules for name in ('qarunner.vendors.certyn', 'qarunner.vendors.doksi',"
+        "print([name in sys.modules for name in ('qarunner.vendors.certyn.adapter', 'qarunner.vendors.doksi.adapter',"
         " 'importlib.metadata')])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -82,8 +82,8 @@ def test_a_plugin_is_listed_and_loaded(folder: Path) -> None:
 
 def test_a_plugin_cannot_take_a_built_in_name(folder: Path) -> None:
     install(folder, "plugin_thief", "doksi = plugin_thief:VENDOR\ndocketqa = plugin_thief:VENDOR", "raise SystemError")
-    assert type(registry.get("doksi")).__module__ == "qarunner.vendors.doksi"
-    assert type(registry.get("docketqa")).__module__ == "qarunner.vendors.docketqa"
+    assert type(registry.get("doksi")).__module__ == "qarunner.vendors.doksi.adapter"
+    assert type(registry.get("docketqa")).__module__ == "qarunner.vendors.docketqa.adapter"
     assert registry.names() == registry.names_builtin()
 
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from qarunner.engine.machine import Again, Never, Nothing, after_create
+from qarunner.engine.decide.interpret import Again, Never, Nothing, after_create
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.plan.check import complaints
+from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
-from qarunner.vendors.testerarmy import INFO, VENDOR
-from qarunner.vendors.testerarmy_builds import RULES
-from qarunner.vendors.testerarmy_kinds import FITS
+from qarunner.vendors.testerarmy.adapter import INFO, VENDOR
+from qarunner.vendors.testerarmy.options import FITS
+from qarunner.vendors.testerarmy.requests import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.cursor import Json
+    from qarunner.decode import Json
 
 TEST = "11111111-1111-4111-8111-111111111111"
 GROUP = "22222222-2222-4222-8222-222222222222"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qarunner.cursor import UnexpectedData
-from qarunner.engine.outcomes import merge
+from qarunner.decode import UnexpectedData
+from qarunner.engine.decide.outcomes import merge
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import (
     GOOD,
@@ -26,7 +26,7 @@ from qarunner.vendors.api import (
     Running,
     Verdict,
 )
-from qarunner.vendors.testerarmy import VENDOR
+from qarunner.vendors.testerarmy.adapter import VENDOR
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Outcome

@@ -50,9 +50,9 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
 
 def _options(command: str) -> dict[str, click.Parameter]:
     """The options of a command by their long names without dashes: the program's own, so that no list can lag."""
-    import typer.main  # noqa: PLC0415
+    import typer.main
 
-    from qarunner.cli.app import app  # noqa: PLC0415
+    from qarunner.cli.main import app
 
     group: object = typer.main.get_command(app)
     commands: Mapping[str, click.Command] = getattr(group, "commands", {})

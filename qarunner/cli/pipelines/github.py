@@ -40,7 +40,7 @@ def main() -> None:
 
 def run(environ: MutableMapping[str, str]) -> int:
     """The command itself; `run-id`, `exit-code` and what the report says become the step's outputs."""
-    from qarunner.cli import app  # noqa: PLC0415  for this step alone
+    from qarunner.cli import main as app
 
     inputs = _inputs(environ)
     command = inputs.get("command", "apply")
@@ -155,7 +155,7 @@ def _fetch(commit: str) -> None:
 
 def reap(environ: MutableMapping[str, str]) -> int:
     """Cancels at the vendors what a job that was cancelled had no time to cancel itself."""
-    from qarunner.cli import app  # noqa: PLC0415  for this step alone
+    from qarunner.cli import main as app
 
     inputs = _inputs(environ)
     if inputs.get("detach") == "true" or inputs.get("on-interrupt") == "detach":
@@ -184,7 +184,7 @@ def _append(path: str | None, text: str) -> None:
 
 
 def _say(level: str, message: str) -> None:
-    from qarunner.cli.console import escaped  # noqa: PLC0415
+    from qarunner.cli.console import escaped
 
     sys.stdout.write(f"::{level}::{escaped(message)}\n")
 

@@ -1,0 +1,242 @@
+"""Which rows an apply runs: what the command line chooses, what that needs, and what the manifest itself leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qarunner.diagnostics import Place
+from qarunner.engine.decide.gate import outcome_of
+from qarunner.engine.io.journal import read
+from qarunner.engine.state.run import fold
+from qarunner.errors import NothingSelected, UserError
+from qarunner.manifest.expand import locate
+from qarunner.manifest.model import Row
+from qarunner.manifest.rules import closure, conditions, resolve, without_condition
+from qarunner.vendors.api import GOOD, Cause, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from qarunner.engine.state.run import Run
+    from qarunner.entry import Entry
+    from qarunner.manifest.model import Manifest
+    from qarunner.manifest.rules import Condition
+    from qarunner.manifest.templates.env import Values
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `--rerun-failed`: what an earlier run tells of the rows of this one.
+
+
+def earlier_run(runs_dir: Path, run_id: str, *, sha: str | None, rehearse: bool) -> Earlier:
+    """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
+    from qarunner.cli.commands.apply import (
+        find_run,
+        read_plan,
+    )
+
+    folder = find_run(runs_dir, run_id)
+    plan = read_plan(folder)
+    run = fold(plan, read(folder)[0])
+    if (plan.rehearsal or run.rehearsal) and not rehearse:
+        raise UserError(
+            f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
+            hint="name a real run; only apply --rehearse takes up a rehearsal",
+        )
+    outcomes = {entry.id: _runs_again(run, entry) for entry in plan.entries}
+    return Earlier(
+        run_id=run_id,
+        failed=tuple(row for row, again in outcomes.items() if again),
+        passed=frozenset(entry.id for entry in plan.entries if outcome_of(run, entry).verdict in GOOD),
+        remarks=tuple(_remarks(run, run_id, plan.git, sha)),
+    )
+
+
+def _runs_again(run: Run, entry: Entry) -> bool:
+    """Whether an entry did not pass. What the vendor skipped is over, unless the gate takes that for a failure."""
+    outcome = outcome_of(run, entry)
+    if outcome.verdict is Verdict.SKIPPED:
+        return outcome.cause is Cause.NEED or run.plan.gate.on_skipped == "fail"
+    return outcome.verdict not in GOOD
+
+
+def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | None) -> Iterator[str]:
+    before = git.get("sha")
+    if before and sha and before != sha:
+        yield f"run {run_id} tested commit {before[:7]}, this is {sha[:7]}: what passed then is not run again"
+    live = [remote.remote.id for _, remote in run.live_runs()]
+    if live:
+        yield (
+            f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "
+            f"qarunner resume {run_id} waits for them"
+        )
+
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A row that was chosen and is not planned: why, and where it was written."""
+
+    row: str
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A run that is over, or was given up: which of its rows passed, and which have to run again."""
+
+    run_id: str
+    failed: tuple[str, ...]
+    passed: frozenset[str]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line asks for. `untouched` tells of a row why no change concerns it, or None."""
+
+    select: Sequence[str] = ()
+    untouched: Callable[[Row], str | None] | None = None
+    earlier: Earlier | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The rows to be planned, in the manifest's order, and what each needs of them."""
+
+    rows: tuple[Row, ...]
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: Wanted, values: Values) -> Chosen:
+    """NothingSelected if nothing is left, with the reasons; ManifestError for a condition that cannot be computed."""
+    selected, remarks = _selected(_in_profile(manifest, rows), wanted.select)
+    needs = resolve(rows)
+    if wanted.earlier is not None:
+        selected = _only_failed(selected, wanted.earlier)
+        remarks = (*remarks, *wanted.earlier.remarks, *_gone(rows, wanted.earlier))
+        needs = {row: tuple(need for need in all_ if need not in wanted.earlier.passed) for row, all_ in needs.items()}
+    choosing = _Choosing(manifest, rows, needs)
+    choosing.leave_untouched(selected, wanted)
+    chosen = [row.id for row in selected if row.id not in choosing.reasons]
+    planned = choosing.plan(chosen, values)
+    if not planned:
+        raise _nothing(choosing.reasons)
+    included = [f"{row} is included: {by} needs it" for row, by in planned.items() if by is not None]
+    return Chosen(
+        rows=tuple(without_condition(row) for row in rows if row.id in planned),
+        needs={row: needs for row, needs in choosing.needs.items() if row in planned},
+        left_out=choosing.left_out(row.id for row in rows),
+        remarks=(*remarks, *_some(included)),
+    )
+
+
+class _Choosing:
+    """Rows by id while they are chosen. `reasons` say why rows are left out."""
+
+    def __init__(self, manifest: Manifest, rows: Sequence[Row], needs: Mapping[str, tuple[str, ...]]) -> None:
+        self._manifest = manifest
+        self._rows = {row.id: row for row in rows}
+        self.needs = needs
+        self.reasons: dict[str, str] = {}
+
+    def leave_untouched(self, rows: Iterable[Row], wanted: Wanted) -> None:
+        if wanted.untouched is not None:
+            self.reasons = {row.id: reason for row in rows if (reason := wanted.untouched(row)) is not None}
+
+    def plan(self, chosen: Sequence[str], values: Values) -> dict[str, str | None]:
+        """The chosen rows that can run and all that they need, each with the row that needs it if it was not chosen.
+
+        What is needed runs whether it was chosen or not; where it cannot, what needs it does not run either.
+        """
+        wide = closure(chosen, self.needs)
+        asked = conditions(self._manifest, [self._rows[row] for row in wide], values)
+        ruled_out = self._ruled_out(wide, asked)
+        self.reasons |= {row: reason for row in chosen if (reason := ruled_out.get(row)) is not None}
+        planned = closure([row for row in chosen if row not in ruled_out], self.needs)
+        for row in planned:
+            self.reasons.pop(row, None)  # no change concerns it, but somebody needs it
+        return planned
+
+    def _ruled_out(self, rows: Iterable[str], asked: Mapping[str, Condition]) -> dict[str, str]:
+        """Rows whose condition is false, and those that need one of them, near or far; with the reason."""
+        waiting: dict[str, list[str]] = {}
+        for row in rows:
+            for need in self.needs.get(row, ()):
+                waiting.setdefault(need, []).append(row)
+        found = {row: f"skipped by if: {told.text}" for row, told in asked.items() if not told.holds}
+        queue = list(found)
+        for row in queue:
+            for other in waiting.get(row, ()):
+                if other not in found:
+                    found[other] = f"needs {row}, which is not planned: {found[row]}"
+                    queue.append(other)
+        return found
+
+    def left_out(self, order: Iterable[str]) -> tuple[LeftOut, ...]:
+        return tuple(
+            LeftOut(row=row, reason=self.reasons[row], place=locate(self._manifest, self._rows[row], ()))
+            for row in order
+            if row in self.reasons
+        )
+
+
+def _in_profile(manifest: Manifest, rows: Sequence[Row]) -> Sequence[Row]:
+    """What the profile chooses; --select chooses among that. A profile that chooses nothing was a problem before."""
+    if not manifest.select:
+        return rows
+    from qarunner.manifest.select import select
+
+    return select(rows, manifest.select)
+
+
+def _selected(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The selected rows, and a remark for each term that names nothing."""
+    from qarunner.manifest.select import (
+        select,
+        suggestion,
+        unmatched,
+    )
+
+    chosen = select(rows, expressions)
+    missing = [(term, suggestion(rows, term)) for term in unmatched(rows, expressions)]
+    if not chosen:
+        hint = "; ".join(f"{term!r}: {help_}" for term, help_ in missing) or None
+        raise NothingSelected(f"--select chose none of {len(rows)} entries", hint=hint)
+    return chosen, tuple(f"--select: {term!r} matches no entry; {help_}" for term, help_ in missing)
+
+
+def _only_failed(rows: tuple[Row, ...], earlier: Earlier) -> tuple[Row, ...]:
+    """Of the selected rows, those that did not pass in an earlier run."""
+    if not earlier.failed:
+        raise NothingSelected(f"every entry of run {earlier.run_id} passed: there is nothing to run again")
+    chosen = tuple(row for row in rows if row.id in earlier.failed)
+    if not chosen:
+        told = ", ".join(_some(earlier.failed))
+        raise NothingSelected(f"no chosen entry failed in run {earlier.run_id}", hint=f"these did not pass: {told}")
+    return chosen
+
+
+def _gone(rows: Sequence[Row], earlier: Earlier) -> list[str]:
+    known = {row.id for row in rows}
+    gone = [row for row in earlier.failed if row not in known]
+    return _some([f"{row} did not pass in run {earlier.run_id}, and is not in the matrix any more" for row in gone])
+
+
+def _nothing(reasons: Mapping[str, str]) -> NothingSelected:
+    lines = _some([f"{row}: {reason}" for row, reason in reasons.items()])
+    number = "the one chosen entry is" if len(reasons) == 1 else f"all {len(reasons)} chosen entries are"
+    return NothingSelected(f"nothing to run: {number} left out", details=lines)
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    return [*lines[:_SHOWN], *([f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])]

@@ -1,0 +1,356 @@
+"""Where a build comes from: git and the CI system, read from their variables, else from the repository.
+
+On pull-request builds the commit is the head that people see, not the merge that the CI made of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from qarunner.vendors.api import Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+
+GIT_S = 10.0
+
+
+GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a plan is told of its build: for templates, and for the vendors."""
+
+    git: Mapping[str, str | None]
+    ci: Mapping[str, str | None]
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What templates call `git` and `ci`; a field that is not known is None."""
+
+    name: str | None = None
+    url: str | None = None
+    event: str | None = None
+    pr_number: int | None = None
+    sha: str | None = None
+    branch: str | None = None
+    tag: str | None = None
+    repository: str | None = None
+    host: str | None = None
+    """Who keeps the repository: `github`, or the name of another host."""
+    run_id: str | None = None
+    base_branch: str | None = None
+    pr_title: str | None = None
+    pr_description: str | None = None
+    remark: str | None = None
+    """What is not certain, for the user."""
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(git=self.git, ci=self.ci, metadata=self.metadata)
+
+    @property
+    def git(self) -> dict[str, str | None]:
+        short = self.sha[:7] if self.sha else None
+        return {
+            "sha": self.sha,
+            "short_sha": short,
+            "branch": self.branch,
+            "tag": self.tag,
+            "repository": self.repository,
+        }
+
+    @property
+    def ci(self) -> dict[str, str | None]:
+        number = str(self.pr_number) if self.pr_number is not None else None
+        return {"name": self.name, "url": self.url, "event": self.event, "pr_number": number}
+
+    @property
+    def metadata(self) -> Metadata:
+        return Metadata(
+            repository=self.repository,
+            ref=self.branch or self.tag,
+            commit=self.sha,
+            event=self.event,
+            build_url=self.url,
+            pr_number=self.pr_number,
+            branch=self.branch,
+            base_branch=self.base_branch,
+            pr_title=self.pr_title,
+            pr_description=self.pr_description,
+            ci=self.name,
+            host=self.host,
+            run_id=self.run_id,
+        )
+
+
+def read_build(environ: Mapping[str, str], folder: Path) -> Build:
+    """The build that this process belongs to."""
+    # A variable that is set to nothing says nothing.
+    told = {name: value for name, value in environ.items() if value}
+    for marker, reader in _SYSTEMS:
+        if marker in told:
+            return _completed(_about_head(reader(told), told, folder), folder)
+    return _completed(Build(), folder)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def _github(env: Mapping[str, str]) -> Build:
+    payload = _event(env.get("GITHUB_EVENT_PATH"))
+    pull = payload.get("pull_request")
+    pull = pull if isinstance(pull, dict) else {}
+    head = pull.get("head")
+    head = head if isinstance(head, dict) else {}
+    from_ref = re.fullmatch(r"refs/pull/([0-9]+)/.*", env.get("GITHUB_REF", ""))
+    number = pull.get("number") if isinstance(pull.get("number"), int) else _number(from_ref[1] if from_ref else None)
+    kind = env.get("GITHUB_REF_TYPE")
+    name = env.get("GITHUB_REF_NAME") or None
+    repository, run = env.get("GITHUB_REPOSITORY") or None, env.get("GITHUB_RUN_ID")
+    url = f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}/actions/runs/{run}" if run else None
+    return Build(
+        name="github",
+        url=url,
+        run_id=run,
+        host=_server(env),
+        event=env.get("GITHUB_EVENT_NAME") or None,
+        pr_number=number if isinstance(number, int) else None,
+        sha=str(head["sha"]) if head.get("sha") else env.get("GITHUB_SHA") or None,
+        branch=env.get("GITHUB_HEAD_REF") or (name if kind != "tag" and not from_ref else None),
+        tag=name if kind == "tag" else None,
+        repository=repository,
+        base_branch=env.get("GITHUB_BASE_REF"),
+        pr_title=_words(pull.get("title")),
+        pr_description=_words(pull.get("body")),
+    )
+
+
+def _server(env: Mapping[str, str]) -> str | None:
+    """Whose Actions these are: others run the same workflows, under the same variables and one of their own."""
+    elsewhere = "GITEA_ACTIONS" in env or "FORGEJO_ACTIONS" in env
+    return host_of(env.get("GITHUB_SERVER_URL")) if elsewhere else GITHUB
+
+
+def _words(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _event(path: str | None) -> dict[str, object]:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _gitlab(env: Mapping[str, str]) -> Build:
+    return Build(
+        name="gitlab",
+        url=env.get("CI_JOB_URL") or env.get("CI_PIPELINE_URL"),
+        event=env.get("CI_PIPELINE_SOURCE"),
+        pr_number=_number(env.get("CI_MERGE_REQUEST_IID")),
+        sha=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA"),
+        branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_BRANCH"),
+        tag=env.get("CI_COMMIT_TAG"),
+        repository=env.get("CI_PROJECT_PATH"),
+        host=env.get("CI_SERVER_HOST") or "gitlab",
+        base_branch=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
+        pr_title=env.get("CI_MERGE_REQUEST_TITLE"),
+        pr_description=env.get("CI_MERGE_REQUEST_DESCRIPTION"),
+    )
+
+
+def _jenkins(env: Mapping[str, str]) -> Build:
+    tag, branch = env.get("TAG_NAME"), env.get("GIT_BRANCH") or env.get("BRANCH_NAME")
+    return Build(
+        name="jenkins",
+        url=env.get("BUILD_URL"),
+        event="pull_request" if env.get("CHANGE_ID") else None,
+        pr_number=_number(env.get("CHANGE_ID")),
+        sha=env.get("GIT_COMMIT"),
+        branch=env.get("CHANGE_BRANCH") or (branch.removeprefix("origin/") if branch and not tag else None),
+        tag=tag,
+        repository=repository_of(env.get("GIT_URL")),
+        host=host_of(env.get("CHANGE_URL")) or host_of(env.get("GIT_URL")),
+    )
+
+
+def _circleci(env: Mapping[str, str]) -> Build:
+    pull = env.get("CIRCLE_PULL_REQUEST", "").rpartition("/")[2]
+    owner, name = env.get("CIRCLE_PROJECT_USERNAME"), env.get("CIRCLE_PROJECT_REPONAME")
+    return Build(
+        name="circleci",
+        url=env.get("CIRCLE_BUILD_URL"),
+        event="pull_request" if pull else None,
+        pr_number=_number(pull),
+        sha=env.get("CIRCLE_SHA1"),
+        branch=env.get("CIRCLE_BRANCH"),
+        tag=env.get("CIRCLE_TAG"),
+        repository=f"{owner}/{name}" if owner and name else None,
+        host=host_of(env.get("CIRCLE_PULL_REQUEST")) or host_of(env.get("CIRCLE_REPOSITORY_URL")),
+    )
+
+
+def _azure(env: Mapping[str, str]) -> Build:
+    ref = env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH", "")
+    home, project, build = (env.get(name) for name in ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"))
+    page = f"{home.rstrip('/')}/{quote(project)}/_build/results?buildId={build}" if home and project and build else None
+    return Build(
+        name="azure",
+        url=page,
+        event=env.get("BUILD_REASON"),
+        pr_number=_number(
+            env.get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or env.get("SYSTEM_PULLREQUEST_PULLREQUESTID")
+        ),
+        sha=env.get("SYSTEM_PULLREQUEST_SOURCECOMMITID") or env.get("BUILD_SOURCEVERSION"),
+        branch=ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None,
+        tag=ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None,
+        repository=env.get("BUILD_REPOSITORY_NAME"),
+        host=_hosted(env.get("BUILD_REPOSITORY_PROVIDER"), env.get("BUILD_REPOSITORY_URI")),
+    )
+
+
+def _bitbucket(env: Mapping[str, str]) -> Build:
+    repository, number = env.get("BITBUCKET_REPO_FULL_NAME"), env.get("BITBUCKET_BUILD_NUMBER")
+    origin = env.get("BITBUCKET_GIT_HTTP_ORIGIN")
+    return Build(
+        name="bitbucket",
+        url=f"{origin}/addon/pipelines/home#!/results/{number}" if origin and number else None,
+        event="pull_request" if env.get("BITBUCKET_PR_ID") else None,
+        pr_number=_number(env.get("BITBUCKET_PR_ID")),
+        sha=env.get("BITBUCKET_COMMIT"),
+        branch=env.get("BITBUCKET_BRANCH"),
+        tag=env.get("BITBUCKET_TAG"),
+        repository=repository,
+        host=host_of(origin) or "bitbucket.org",
+    )
+
+
+def _buildkite(env: Mapping[str, str]) -> Build:
+    pull, commit = env.get("BUILDKITE_PULL_REQUEST"), env.get("BUILDKITE_COMMIT")
+    return Build(
+        name="buildkite",
+        url=env.get("BUILDKITE_BUILD_URL"),
+        event=env.get("BUILDKITE_SOURCE"),
+        pr_number=_number(pull),
+        sha=commit if commit != "HEAD" else None,  # the newest of the branch, when it was made by hand or by API
+        branch=env.get("BUILDKITE_BRANCH"),
+        tag=env.get("BUILDKITE_TAG") or None,
+        repository=repository_of(env.get("BUILDKITE_REPO")),
+        host=_hosted(env.get("BUILDKITE_PIPELINE_PROVIDER"), env.get("BUILDKITE_REPO")),
+    )
+
+
+def _hosted(provider: str | None, url: str | None) -> str | None:
+    """By the CI's own word (Azure's `GitHubEnterprise`, Buildkite's `github_enterprise`), else by the URL."""
+    if provider and provider.lower().startswith(GITHUB):
+        return GITHUB
+    return host_of(url) or (provider.lower() if provider else None)
+
+
+_SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
+    ("GITHUB_ACTIONS", _github),
+    ("GITLAB_CI", _gitlab),
+    ("JENKINS_URL", _jenkins),
+    ("CIRCLECI", _circleci),
+    ("TF_BUILD", _azure),
+    ("BITBUCKET_BUILD_NUMBER", _bitbucket),
+    ("BUILDKITE", _buildkite),
+)
+
+
+# --- the repository itself --------------------------------------------------------------------------------------------
+
+
+def _about_head(build: Build, env: Mapping[str, str], folder: Path) -> Build:
+    """On a pull request whose event told no head: the merge commit's second parent, which is the head."""
+    if build.name != GITHUB or not (build.event or "").startswith("pull_request"):
+        return build
+    if build.sha is None or build.sha != env.get("GITHUB_SHA"):
+        return build
+    merged = (env.get("GITHUB_REF") or "").startswith("refs/pull/")
+    # Not HEAD^2: a shallow clone hides the parents from everything but the commit itself.
+    told = _git(folder, "cat-file", "-p", build.sha) if merged else ""
+    parents = re.findall(r"^parent ([0-9a-f]{40,64})$", told.partition("\n\n")[0], re.MULTILINE)
+    if len(parents) == 2:  # noqa: PLR2004  base and head
+        return replace(build, sha=parents[1])
+    what = "the merge commit" if merged else "GITHUB_SHA"
+    text = f"GITHUB_EVENT_PATH tells no head commit of the pull request; {what} {build.sha} is used instead"
+    return replace(build, remark=text)
+
+
+def _completed(build: Build, folder: Path) -> Build:
+    """What the CI did not say, from git; a detached head has no branch."""
+    if build.sha and build.repository and build.host and (build.branch or build.tag):
+        return build
+    lines = _git(folder, "rev-parse", "HEAD", "--abbrev-ref", "HEAD").splitlines()
+    sha, branch = [*lines, "", ""][:2]
+    remote = _git(folder, "config", "--get", "remote.origin.url")
+    at_head = not build.sha or build.sha == sha
+    return replace(
+        build,
+        sha=build.sha or sha or None,
+        branch=build.branch or (branch if at_head and branch not in {"", "HEAD"} and not build.tag else None),
+        repository=build.repository or repository_of(remote),
+        host=build.host or host_of(remote),
+    )
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git prints, or nothing: a build without git is no error."""
+    try:
+        done = subprocess.run(  # noqa: S603  fixed words
+            ["git", *words],  # noqa: S607  the user's own git
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=GIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def repository_of(url: str | None) -> str | None:
+    """`owner/name` of a hosted repository, else its URL; never a user or a password, which remotes may hold."""
+    parts = _parts(url)
+    if parts is None:
+        return None
+    path = parts.path.strip("/").removesuffix(".git")
+    if parts.hostname and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path):
+        return path
+    # A password with a slash that nobody quoted ends up in what looks like the path.
+    known = parts.hostname and "@" not in parts.path
+    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if known else None
+
+
+def host_of(url: str | None) -> str | None:
+    """`github`, or the name of another host, of a repository's or a pull request's URL."""
+    parts = _parts(url)
+    if parts is None or not parts.hostname or "@" in parts.path:
+        return None
+    ours = parts.hostname in {"github.com", "ssh.github.com"} or parts.hostname.endswith(".ghe.com")
+    return GITHUB if ours else parts.hostname
+
+
+def _parts(url: str | None) -> SplitResult | None:
+    try:
+        return urlsplit(re.sub(r"^[^@/]+@([^:/]+):", r"ssh://\1/", url)) if url else None
+    except ValueError:
+        return None

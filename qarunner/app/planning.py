@@ -1,0 +1,405 @@
+"""One shard of the chosen rows: the part of them that this job runs, and what the gate asks of a part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qarunner import __version__
+from qarunner.app.choosing import Wanted, choose_rows
+from qarunner.app.ci import Facts, read_build
+from qarunner.app.files import finder, measurer, read_manifest
+from qarunner.diagnostics import Diagnostic, in_order, problem
+from qarunner.entry import Origin
+from qarunner.errors import ManifestError, UserError
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
+from qarunner.manifest.load import entry_of, examine
+from qarunner.manifest.model import Manifest, Row
+from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
+from qarunner.manifest.select import Shard, fingerprint, split, weights
+from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.plan import capabilities as check
+from qarunner.plan.compile import check_budget, compile_plan, tests_of
+from qarunner.plan.model import NotPlanned, Plan, Sharding
+from qarunner.vendors import registry
+from qarunner.vendors.api import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qarunner.app.choosing import LeftOut
+    from qarunner.decode import Json
+    from qarunner.entry import Entry
+    from qarunner.manifest.load import Examined
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# From a manifest's text to its problems: everything that can be said without a variable.
+
+
+_UNKNOWN_VENDOR = "E502"
+
+
+_DEFAULTS_OF_SETTINGS = {"certyn": {"project": "CERTYN_PROJECT", "environment": "CERTYN_ENVIRONMENT"}}
+"""Settings that a vendor's own variables give where the manifest gives none (dev.certyn.io/docs: auth and config)."""
+
+
+_AS_IF_SET = {name: name for names in _DEFAULTS_OF_SETTINGS.values() for name in names.values()}
+"""No variable needs to be set for a manifest to be valid: whether one is, is asked where something is to be sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable."""
+
+    manifest: Manifest
+    rows: tuple[Row, ...]
+    vendors: Mapping[str, Vendor]
+    problems: tuple[Diagnostic, ...]
+
+
+def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]]:
+    """A manifest without any problem that can be seen without variables. ManifestError has them all."""
+    found = examined(path)
+    if found.problems:
+        raise ManifestError(found.problems)
+    return found.manifest, found.rows, found.vendors
+
+
+def examined(path: Path, profile: str | None = None) -> Checked:
+    """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest."""
+    read = _read(path)
+    manifest = read.manifest if profile is None else _with_profile(read, profile)
+    found = _checked(read, manifest)
+    return replace(found, problems=in_order([*read.problems, *found.problems]))
+
+
+def examined_in_all(path: Path) -> tuple[Checked, ...]:
+    """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
+    read = _read(path)
+    found = _checked(read, read.manifest)
+    whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
+    told = {(problem.place, problem.message) for problem in whole[0].problems}
+    for name in read.profiles:
+        found = _checked(read, _with_profile(read, name))
+        new = [problem for problem in found.problems if (problem.place, problem.message) not in told]
+        told |= {(problem.place, problem.message) for problem in new}
+        whole.append(replace(found, problems=tuple(_with_its_profile(problem, name) for problem in new)))
+    return tuple(whole)
+
+
+def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
+    """A problem that is there with a profile alone says so, unless it stands in it."""
+    return (
+        problem
+        if problem.code == Code.PROFILE
+        else replace(problem, message=f"{problem.message}, with --profile {name}")
+    )
+
+
+def _read(path: Path) -> Examined:
+    name, text = read_manifest(path)
+    return examine(name, text, finder(path))
+
+
+def _with_profile(read: Examined, name: str) -> Manifest:
+    from qarunner.manifest.load import with_profile
+
+    return with_profile(read.manifest, name)
+
+
+def _checked(read: Examined, manifest: Manifest) -> Checked:
+    rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
+    vendors, unknown = _vendors(manifest, rows)
+    decided = check_conditions(manifest, rows)
+    asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
+    found = [*check_rows(manifest, rows), *decided, *unknown]
+    found += [problem for problem in check_templates(manifest, rows) if problem.place not in asked]
+    found += check_needs(manifest, rows, _without_rows(manifest, rows))
+    if read.sound is None and manifest.select:
+        from qarunner.manifest.load import check_select
+
+        found += check_select(manifest, rows)
+    known = [row for row in rows if row.data.get("vendor") in vendors]
+    told = {problem.place for problem in (*read.problems, *found)}
+    named = {**_with_settings(manifest), **vendors}
+    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, _AS_IF_SET))
+    others = (*capabilities, *_unknown_in_budget(manifest, vendors))
+    found += [other for other in others if other.place not in told]
+    return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
+
+
+def path_warnings(path: Path, manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+    """What git tells of globs in `paths`; it is only asked where there are some."""
+    if not any("paths" in row.data for row in rows):
+        return ()
+    from qarunner.app.git import unmatched_paths
+
+    return unmatched_paths(path, manifest, rows)
+
+
+def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
+    """The ids of entries that were not expanded, since something is wrong with them."""
+    matrix = manifest.document.data.get("matrix")
+    written = (
+        {str(entry.get("id")) for entry in matrix if isinstance(entry, dict)} if isinstance(matrix, list) else set()
+    )
+    return written - {row.entry_id for row in rows}
+
+
+def _vendors(manifest: Manifest, rows: Iterable[Row]) -> tuple[dict[str, Vendor], list[Diagnostic]]:
+    """The adapters that the rows name; a name that nobody knows is a problem where it stands."""
+    vendors: dict[str, Vendor] = {}
+    unknown: dict[str, UserError] = {}
+    problems: list[Diagnostic] = []
+    for row in rows:
+        name = row.data.get("vendor")
+        if not isinstance(name, str) or name in vendors:
+            continue
+        try:
+            if name not in unknown:
+                vendors[name] = registry.get(name)
+                continue
+        except UserError as error:
+            unknown[name] = error
+        problems.append(_unknown(manifest, row, unknown[name]))
+    return vendors, problems + _unknown_settings(manifest, vendors, unknown)
+
+
+def _unknown(manifest: Manifest, row: Row, error: UserError) -> Diagnostic:
+    place = locate(manifest, row, ("vendor",))
+    source = manifest.document.source_line(place)
+    return Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
+
+
+def _unknown_settings(
+    manifest: Manifest, vendors: Mapping[str, Vendor], unknown: Mapping[str, UserError]
+) -> list[Diagnostic]:
+    """Settings of a vendor that does not exist are a misspelling, which would be dropped in silence."""
+    problems = []
+    for name in manifest.vendors:
+        error = unknown.get(name) or (None if name in vendors else _missing_vendor(name))
+        if error is not None:
+            place = manifest.document.locate(("vendors", name), key=True)
+            source = manifest.document.source_line(place)
+            problems.append(
+                Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
+            )
+    return problems
+
+
+def _unknown_in_budget(manifest: Manifest, vendors: Mapping[str, Vendor]) -> list[Diagnostic]:
+    """A limit for a vendor that does not exist would limit nothing, in silence."""
+    document = manifest.document
+    path = ("budget", "per_vendor")
+    errors = {name: _missing_vendor(name) for name in manifest.budget.per_vendor if name not in vendors}
+    return [
+        problem(document, (*path, name), error.message, code=_UNKNOWN_VENDOR, hint=error.hint, key=True)
+        for name, error in errors.items()
+        if error is not None
+    ]
+
+
+def _with_settings(manifest: Manifest) -> dict[str, Vendor]:
+    """Plugins that have settings, whether a row uses them or not; the schema of the manifest knows the others'."""
+    plugins = [name for name in manifest.vendors if name not in registry.names_builtin()]
+    return {name: registry.get(name) for name in plugins if _missing_vendor(name) is None}
+
+
+def _missing_vendor(name: str) -> UserError | None:
+    if name in registry.names_builtin():
+        return None
+    try:
+        registry.get(name)
+    except UserError as error:
+        return error
+    return None
+
+
+def settings_of(
+    given: Mapping[str, Mapping[str, object]], vendors: Mapping[str, Vendor], environ: Mapping[str, str]
+) -> dict[str, dict[str, Json]]:
+    """Each vendor's settings: the manifest's, completed from the vendor's own variables."""
+    found: dict[str, dict[str, Json]] = {}
+    for name in vendors:
+        settings = cast("dict[str, Json]", dict(given.get(name, {})))
+        for key, variable in _DEFAULTS_OF_SETTINGS.get(name, {}).items():
+            if environ.get(variable):
+                settings.setdefault(key, environ[variable])
+        found[name] = settings
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# From a checked manifest and the environment to a plan.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the command line says about one plan."""
+
+    environ: Mapping[str, str]
+    today: date
+    profile: str | None = None
+    select: Sequence[str] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    allow_secrets: frozenset[str] = frozenset()
+    facts: Facts | None = None
+    """What an earlier plan was told of its build, where that holds on."""
+    max_tests: int | None = None
+    changed_since: str | None = None
+    shard: Shard | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long entries are known to take, by id. With `shard`, every job has to know the same."""
+    rerun_failed: str | None = None
+    runs_dir: Path = Path()
+    rehearse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan, the text of the secrets in it, and remarks for the user."""
+
+    plan: Plan
+    secrets: Mapping[str, str]
+    remarks: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """The values of the variables that went in, but for secrets."""
+    declared_secrets: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
+    """The manifest and its fragments."""
+
+
+def prepare(path: Path, choice: Choice) -> Prepared:
+    """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
+    found = examined(path, choice.profile)
+    manifest, rows, vendors = found.manifest, found.rows, found.vendors
+    quarantines = check_quarantines(manifest, rows, choice.today)
+    build = read_build(choice.environ, Path.cwd())
+    facts = choice.facts or build.facts
+    values = Values(
+        env=choice.environ,
+        overrides=choice.overrides,
+        allow_secrets=choice.allow_secrets,
+        credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
+        vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
+        git=facts.git,
+        ci=facts.ci,
+    )
+    if found.problems or quarantines.errors:
+        raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
+    chosen = choose_rows(manifest, rows, wanted(path, choice, build.sha), values)
+    used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
+    rendered = render(manifest, chosen.rows, values)
+    entries = [entry_of(manifest, row, today=choice.today, needs=chosen.needs.get(row.id, ())) for row in rendered.rows]
+    part = part_of(choice.shard, entries, manifest.gate.min_tests, choice.seconds) if choice.shard else None
+    plan = compile_plan(
+        manifest=manifest,
+        rows=[row for row in rendered.rows if part is None or row.id in part.rows],
+        settings=settings_of(rendered.vendors, used, choice.environ),
+        vendors=used,
+        secrets=rendered.secrets,
+        metadata=facts.metadata,
+        git=facts.git,
+        ci=facts.ci,
+        tool=__version__,
+        measure=measurer(path),
+        today=choice.today,
+        needs=chosen.needs,
+        not_planned=[_not_planned(each) for each in chosen.left_out],
+        sharding=part.sharding if part else None,
+    )
+    check_budget(entries, manifest.budget, choice.max_tests)
+    doubts = (build.remark,) if build.remark else ()
+    secrets = frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
+    return Prepared(
+        plan=plan,
+        secrets=rendered.secrets,
+        remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts),
+        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows)]),
+        variables={name: value for name, value in rendered.env.items() if name not in secrets},
+        declared_secrets=secrets,
+        files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
+    )
+
+
+def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
+    """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
+    about_changes = about_runs = None
+    if choice.changed_since is not None:
+        from qarunner.app.git import untouched
+
+        about_changes = untouched(choice.changed_since, path)
+    if choice.rerun_failed is not None:
+        from qarunner.app.choosing import earlier_run
+
+        about_runs = earlier_run(choice.runs_dir, choice.rerun_failed, sha=sha, rehearse=choice.rehearse)
+    return Wanted(select=choice.select, untouched=about_changes, earlier=about_runs)
+
+
+def _not_planned(row: LeftOut) -> NotPlanned:
+    place = row.place
+    return NotPlanned(
+        id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
+    )
+
+
+_MOST_LOOKED_AT = 1000
+
+
+def _also(manifest: Manifest, rows: Sequence[Row], values: Values) -> Sequence[Diagnostic]:
+    """What only values tell, such as a variable that is not set, of a manifest that has problems already."""
+    whole = [row for row in rows[:_MOST_LOOKED_AT] if not check_templates(manifest, (row,))]
+    try:
+        render(manifest, whole, values)
+    except ManifestError as error:
+        return error.diagnostics
+    return ()
+
+
+def credential_names(vendor: Vendor) -> tuple[str, ...]:
+    return (vendor.info.key_env, *vendor.info.credential_environ)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The ids of a shard's rows, how it is written down, and what people should know of it."""
+
+    rows: frozenset[str]
+    sharding: Sharding
+    remarks: tuple[str, ...] = ()
+
+
+def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int, seconds: Mapping[str, float]) -> Part:
+    """`entries` are those of all shards; `seconds` what each is known to take, the same in every job."""
+    tests = {entry.id: tests_of(entry) for entry in entries}
+    found = split(weights(tests, seconds), {entry.id: entry.needs for entry in entries}, shard.count)
+    rows = frozenset(row for row, number in found.items() if number == shard.index)
+    least = _min_tests(rows, entries, min_tests)
+    sharding = Sharding(shard=str(shard), count=shard.count, partition=fingerprint(found), min_tests=least)
+    return Part(rows=rows, sharding=sharding, remarks=_remarks(shard, rows, len(entries), min_tests))
+
+
+def _min_tests(rows: frozenset[str], entries: Sequence[Entry], min_tests: int) -> int:
+    """What a shard alone has to finish: one test, where anything in it gates. The whole is asked of all together."""
+    gating = [entry.id for entry in entries if entry.policy.gating]
+    if not gating:
+        return min_tests  # no other shard makes up for it
+    return min(min_tests, 1) if any(row in rows for row in gating) else 0
+
+
+def _remarks(shard: Shard, rows: frozenset[str], number: int, min_tests: int) -> tuple[str, ...]:
+    if not rows:
+        return (f"shard {shard} is empty: {number} chosen entries in {shard.count} shards",)
+    if min_tests > 1:
+        whole = f"gate.min_tests of {min_tests} is for all {shard.count} shards together"
+        return (f"{whole}: here one test has to finish, `qarunner report --merge` asks for the rest",)
+    return ()

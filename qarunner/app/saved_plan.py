@@ -1,0 +1,329 @@
+"""A saved plan: what it was made from is written down with it, and an apply makes it again before it believes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import msgspec
+
+from qarunner import __version__
+from qarunner.app.ci import Facts, read_build
+from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
+from qarunner.manifest.codes import Code
+from qarunner.plan.model import Sources, checked_json, from_json, made_from
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.app.planning import Prepared
+    from qarunner.cli.commands.plan import Given
+    from qarunner.decode import Json
+    from qarunner.plan.model import Plan
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Whether a saved plan still is what a new one would be: every difference by its name, and none passed over.
+
+
+Data: TypeAlias = "dict[str, object]"
+
+
+FACTS = ("sha", "branch", "tag", "repository")
+"""What of a build counts: where results are reported to. Its URL and its event may be another job's."""
+
+
+_NAMED = 5
+
+
+def differences(saved: Plan, now: Plan) -> tuple[str, ...]:
+    """What a plan that is made again with the same choices has other; both are of the same build's facts."""
+    old, new = saved.sources or _NOTHING, now.sources or _NOTHING
+    changed_files = [
+        path for path in dict.fromkeys((*old.files, *new.files)) if old.files.get(path) != new.files.get(path)
+    ]
+    changed = [
+        name for name in dict.fromkeys((*old.variables, *new.variables)) if _other(old.variables, new.variables, name)
+    ]
+    rows = list(_rows(saved, now))
+    found = [f"{path} {_word(path, old.files, new.files)}" for path in changed_files]
+    if found:
+        found[-1] += _of_rows(rows)
+    found += [f"{name} differs" for name in changed]
+    found += [
+        f"{name} is at {new.endpoints.get(name)}, was at {url}"
+        for name, url in old.endpoints.items()
+        if _other(old.endpoints, new.endpoints, name)
+    ]
+    found += _builds(saved, now)
+    found += _settings(saved, now)
+    found += _gate(saved, now)
+    if not found:
+        found += rows
+    if not found:
+        found += _rest(saved, now)
+    return tuple(found)
+
+
+_NOTHING = Sources(manifest="", files={}, variables={}, endpoints={})
+
+
+def facts_that_differ(saved: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[str]:
+    """`git.sha is 1a2b3c4, the plan is for 9f8e7d6`: results would be reported to another commit."""
+    return [
+        f"git.{name} is {_short(now.get(name))}, the plan is for {_short(saved.get(name))}"
+        for name in FACTS
+        if saved.get(name) != now.get(name)
+    ]
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not known"
+    return value[:12] if len(value) == 40 else value  # noqa: PLR2004  a commit
+
+
+def _word(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    if path not in new:
+        return "is gone"
+    return "changed" if path in old else "is new"
+
+
+def _other(old: Mapping[str, str], new: Mapping[str, str], name: str) -> bool:
+    return old.get(name) != new.get(name)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _rows(saved: Plan, now: Plan) -> Iterator[str]:
+    """`2 rows changed (checkout/web, search)`, and the same of those that came or went."""
+    old, new = ({entry.id: _bare(msgspec.to_builtins(entry)) for entry in plan.entries} for plan in (saved, now))
+    kinds = {
+        "changed": [name for name in new if name in old and new[name] != old[name]],
+        "came": [name for name in new if name not in old],
+        "went": [name for name in old if name not in new],
+    }
+    for word, names in kinds.items():
+        if names:
+            yield f"{len(names)} {'row' if len(names) == 1 else 'rows'} {word} ({_some(names)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    told = ", ".join(names[:_NAMED])
+    return told if len(names) <= _NAMED else f"{told}, …"
+
+
+def _of_rows(rows: Sequence[str]) -> str:
+    return f": {', '.join(rows)}" if rows else ", though no row of the plan did"
+
+
+def _bare(entry: object) -> Data:
+    """An entry without its place: a comment above it moves that, and so does another folder to start in."""
+    return {key: value for key, value in cast("Data", entry).items() if key != "origin"}
+
+
+# --- what else goes into it -------------------------------------------------------------------------------------------
+
+
+def _builds(saved: Plan, now: Plan) -> Iterator[str]:
+    old = {resource.id: resource.build for resource in saved.resources if resource.build is not None}
+    for resource in now.resources:
+        build, before = resource.build, old.get(resource.id)
+        if build is not None and before is not None and build.sha256 != before.sha256:
+            yield f"{build.path} has other content"
+
+
+def _settings(saved: Plan, now: Plan) -> Iterator[str]:
+    for name, settings in saved.vendors.items():
+        if name in now.vendors:
+            keys = _keys(
+                cast("Data", msgspec.to_builtins(settings)), cast("Data", msgspec.to_builtins(now.vendors[name]))
+            )
+            if keys:
+                yield f"vendors.{name} differs: {', '.join(keys)}"
+
+
+def _gate(saved: Plan, now: Plan) -> Iterator[str]:
+    keys = _keys(cast("Data", msgspec.to_builtins(saved.gate)), cast("Data", msgspec.to_builtins(now.gate)))
+    yield from (f"gate.{key} differs" for key in keys)
+
+
+def _keys(old: Data, new: Data) -> list[str]:
+    found = []
+    for key in dict.fromkeys((*old, *new)):
+        first, second = old.get(key), new.get(key)
+        if isinstance(first, dict) and isinstance(second, dict):
+            found += [f"{key}.{each}" for each in _keys(first, second)]
+        elif first != second:
+            found.append(key)
+    return found
+
+
+_OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "ci", "tool"})
+
+
+def _rest(saved: Plan, now: Plan) -> Iterator[str]:
+    """Whatever nothing above names, so that nothing else than the saved plan is ever applied."""
+    old, new = _comparable(saved), _comparable(now)
+    yield from (f"the plan's {key} differ" for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
+
+
+def _comparable(plan: Plan) -> Data:
+    data = cast("Data", msgspec.to_builtins(plan))
+    data["entries"] = [_bare(entry) for entry in cast("list[object]", data["entries"])]
+    for resource in cast("list[Data]", data["resources"]):
+        if isinstance(resource.get("build"), dict):
+            resource["build"] = {**cast("Data", resource["build"]), "path": ""}
+    return {key: value for key, value in data.items() if key not in _OF_THE_PLACE}
+
+
+_LENGTH = 16
+"""Hexadecimal digits of a variable's digest: enough to see that it differs."""
+
+
+_RECORDED = ("profile", "select", "var", "changed_since", "shard", "rerun_failed")
+"""The words of the command line that choose the rows, and hold for the apply as well."""
+
+
+def with_sources(found: Prepared, path: Path, words: Given, environ: Mapping[str, str]) -> Prepared:
+    """The plan with what it was made from; a manifest that comes through a pipe cannot be read again."""
+    if not path.is_file():
+        return found
+    root = root_of(path.resolve().parent)
+    files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *found.files)}
+    sources = Sources(
+        manifest=_in(root, path),
+        files={name: _content(file) for name, file in sorted(files.items())},
+        variables={name: _digest(name, value) for name, value in sorted(found.variables.items())},
+        endpoints={each: _address(each, environ) for each in found.plan.vendors},
+        choices=_choices(words, found.declared_secrets),
+    )
+    return replace(found, plan=made_from(found.plan, sources))
+
+
+def root_of(folder: Path) -> Path:
+    """The repository that a folder is in; the folder itself where it is in none."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+
+
+def _in(root: Path, path: Path) -> str:
+    return path.resolve().relative_to(root).as_posix()
+
+
+def _content(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _choices(words: Given, secrets: frozenset[str]) -> dict[str, Json]:
+    """The words that hold for the apply as well; the value of a secret is not kept."""
+    found: dict[str, Json] = {}
+    for name in _RECORDED:
+        value = getattr(words, name, None)
+        if name == "var":
+            value = tuple(word for word in words.var if word.partition("=")[0] not in secrets)
+        if value:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _digest(name: str, value: object) -> str:
+    return hashlib.sha256(json.dumps([name, value]).encode()).hexdigest()[:_LENGTH]
+
+
+def _address(vendor: str, environ: Mapping[str, str]) -> str:
+    info = registry.get(vendor).info
+    url = next((environ[name] for name in info.url_env if environ.get(name)), info.base_url)
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
+
+
+# --- reading it back --------------------------------------------------------------------------------------------------
+
+
+def is_saved(path: Path | None) -> bool:
+    """Whether a file is a plan, or was meant as one; a manifest may be JSON, too."""
+    if path is None or not path.is_file():  # a pipe is read once, as a manifest
+        return False
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    if not data.lstrip().startswith(b"{"):
+        return False
+    try:
+        keys = json.loads(data)
+    except ValueError:
+        return path.suffix == ".json" and b'"jobs"' in data
+    return isinstance(keys, dict) and "jobs" in keys and "matrix" not in keys
+
+
+def reopened(
+    path: Path,
+    words: Given,
+    environ: Mapping[str, str],
+    make: Callable[[Path, Given, Mapping[str, str], Facts], Prepared],
+) -> Prepared:
+    """The plan of a file, made again. StalePlan names all that would make another one now."""
+    saved = _read(path)
+    sources = saved.sources
+    if sources is None:
+        raise UserError(f"{path}: does not say what it was made from", hint="make it with: qarunner plan --out FILE")
+    again = _again(path, saved, words)
+    manifest = Path(os.path.relpath(root_of(Path.cwd()) / sources.manifest))
+    if not manifest.is_file():
+        raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
+    found = facts_that_differ(saved.git, read_build(environ, Path.cwd()).git)
+    facts = Facts(git=saved.git, ci=saved.ci, metadata=saved.metadata)
+    try:
+        made = make(manifest, again, environ, facts)
+    except (ManifestError, NothingSelected) as error:
+        raise _unmade(path, manifest, sources, found, error) from error
+    found += differences(saved, made.plan)
+    if found:
+        raise StalePlan(path.as_posix(), found)
+    return made
+
+
+def _read(path: Path) -> Plan:
+    """A plan of this very version; of another, it is stale, if nobody changed it."""
+    data = path.read_bytes()
+    read = checked_json(data, path=path)
+    tool = read.get("tool")
+    if tool != __version__:
+        raise StalePlan(path.as_posix(), [f"made by qarunner {tool}, this is {__version__}"])
+    return from_json(data, path=path)
+
+
+def _again(path: Path, saved: Plan, words: Given) -> Given:
+    """The words that the plan was made with. UserError for words of now that would make another one."""
+    assert saved.sources is not None  # noqa: S101  asked before
+    choices = saved.sources.choices
+    others = [word for word in words.var if word.partition("=")[0] not in saved.secrets]
+    wrong = [f"--{name.replace('_', '-')}" for name in _RECORDED if (others if name == "var" else getattr(words, name))]
+    if wrong:
+        raise UserError(
+            f"{path}: the plan is made; {', '.join(wrong)} cannot change it",
+            hint="give it to: qarunner plan --out FILE",
+        )
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in choices.items()}
+    return replace(words, **{**given, "var": (*cast("Iterable[str]", given.get("var", ())), *words.var)})  # type: ignore[arg-type]
+
+
+def _unmade(
+    path: Path, manifest: Path, sources: Sources, found: list[str], error: ManifestError | NothingSelected
+) -> UserError:
+    """Why no plan could be made. A permission that is missing is the user's matter, and no change of anything."""
+    if isinstance(error, ManifestError) and all(each.code == Code.NOT_ALLOWED for each in error.diagnostics):
+        return error
+    if _content(manifest) != sources.files.get(sources.manifest):
+        found.append(f"{manifest.as_posix()} changed")
+    problems = error.diagnostics if isinstance(error, ManifestError) else ()
+    found += [f"{each.place}: {each.message}" for each in problems if each.code != Code.NOT_ALLOWED]
+    return StalePlan(path.as_posix(), found or [error.message])

@@ -1,0 +1,461 @@
+"""An apply or a resume in this process: credentials, signals, the engine, and the reports at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner import __version__
+from qarunner.app import files as reporting
+from qarunner.app.options import Follow
+from qarunner.cli.commands.apply import cancelled
+from qarunner.cli.options import DEFAULT_RUNS
+from qarunner.cli.progress import open_progress
+from qarunner.engine.flow.creates import LOST_ANSWER
+from qarunner.engine.flow.driver import Engine, Options
+from qarunner.engine.io.connection import Endpoint, Network, checked_url
+from qarunner.engine.io.journal import REPORT, Journal
+from qarunner.engine.io.shared_rates import SharedBudget, salt_of
+from qarunner.engine.io.transport import Transport
+from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
+from qarunner.engine.schedule.rate_limits import rates_of
+from qarunner.engine.schedule.timing import Habits
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Phase, Run, advance, fold
+from qarunner.errors import ExitCode, RunFolderError, Unwritten, UserError
+from qarunner.history import durations as history
+from qarunner.plan.model import to_json
+from qarunner.report.summary import summarise
+from qarunner.vendors import registry
+from qarunner.vendors.api import Cause, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Sequence
+    from types import FrameType
+
+    from qarunner.cli.console import Console
+    from qarunner.cli.progress import Progress
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.plan.model import Plan
+    from qarunner.report.summary import Summary
+    from qarunner.vendors.api import Vendor
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Which folder the applies that use the same credentials count their requests in.
+
+
+VARIABLE = "QARUNNER_LIMITS_DIR"
+
+
+OWN = ".limits"
+
+
+def shared_budgets(
+    run: Run,
+    transport: Transport,
+    clock: Clock,
+    runs: Path,
+    environ: Mapping[str, str],
+    console: Console,
+) -> dict[str, SharedBudget]:
+    """One for each vendor that has a rate, in the runs folder or in the one that the environment names."""
+    # A resume connects to the vendors alone that it still needs.
+    met = {name: each for name, each in run.plan.vendors.items() if name in transport.base_urls}
+    limited = {name: each for name, each in met.items() if rates_of(each)}
+    if run.rehearsal or not limited:  # a rehearsal has its vendors for itself
+        return {}
+    folder = Path(environ.get(VARIABLE) or runs / OWN)
+
+    def warn(text: str) -> None:
+        console.warn(f"qarunner: warning: {text}: requests of other applies are not counted")
+
+    try:
+        salt = salt_of(folder)
+    except OSError as error:
+        warn(f"{folder}: {error.strerror}")
+        return {}
+    paths = {name: folder / f"{name}-{transport.pseudonym(name, salt)}.json" for name in limited}
+    return {name: SharedBudget(paths[name], each, clock, warn) for name, each in limited.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# The emulated vendors, for `apply --rehearse` and `qarunner emulator`; the one place that knows that they exist.
+
+
+INSTALL = 'pip install "qarunner[emulator]"'
+
+
+@contextlib.contextmanager
+def rehearse(plan: Plan, scenario: Path | None) -> Iterator[Mapping[str, str]]:
+    """Starts the emulator; gives the variables that lead every vendor of the plan to it, with keys of its own."""
+    from qarunner.vendors import registry
+
+    try:
+        from qarunner.emulator import (
+            ScenarioError,
+            serve,
+        )
+    except ImportError as error:
+        raise _missing(error) from error
+    try:
+        running = serve(scenario)
+    except (ScenarioError, OSError) as error:
+        raise UserError(f"the emulator cannot start: {error}") from error
+    with running:
+        environ = dict(running.environ)
+        for name, vendor_plan in plan.vendors.items():
+            info = registry.get(name).info
+            if info.url_env[0] not in environ:
+                raise UserError(
+                    f"vendor {name!r} has no emulation", hint="leave it out: --select '!vendor:" + name + "'"
+                )
+            # Whatever variable the manifest names for the key: a real one has no business in a rehearsal.
+            environ[vendor_plan.key_env] = environ[info.key_env]
+        yield environ
+
+
+def run_emulator(arguments: Sequence[str]) -> int:
+    """Serves until a signal comes."""
+    try:
+        from qarunner.emulator.__main__ import main
+    except ImportError as error:
+        raise _missing(error) from error
+    return main(list(arguments), called="qarunner emulator")
+
+
+def _missing(error: ImportError) -> UserError:
+    return UserError(f"the emulator is not installed ({error.name} is missing)", hint=f"install it: {INSTALL}")
+
+
+WORKERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a session meets of the world besides disk and network; a simulation has its own.
+
+    `jitter` is uniform in 0…1, `token` makes a text of so many random bytes.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    pool: Callable[[Sender], Pool] = field(default_factory=lambda: lambda sender: Workers(sender, WORKERS))
+    jitter: Callable[[], float] = random.random
+    token: Callable[[int], str] = secrets.token_hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What apply and resume share. `reports` are written besides the run's own."""
+
+    environ: Mapping[str, str]
+    runs_dir: Path = DEFAULT_RUNS
+    reports: tuple[reporting.Wanted, ...] = ()
+    options: Options = field(default_factory=Options)
+    rehearsal: bool = False
+    fail_fast: bool = False
+    env_files: tuple[Path, ...] = ()
+    allow: tuple[str, ...] = ()
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+    def follow(self, run_id: str) -> Follow:
+        """The commands that go on with a run."""
+        return Follow(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
+
+
+class Unrecorded(UserError):  # noqa: N818  a state, not a fault: exit 8
+    """The journal cannot be written any more; what runs at the vendors has no verdict here."""
+
+    code = ExitCode.NO_VERDICT
+
+
+def adapters(plan: Plan) -> dict[str, Vendor]:
+    return {name: registry.get(name) for name in plan.vendors}
+
+
+def connect(
+    plan: Plan, environ: Mapping[str, str], values: Mapping[str, str], *, only: Container[str] | None = None
+) -> Transport:
+    """The way to the plan's vendors, or to some of them.
+
+    UserError names every credential that is missing, before anything is sent.
+    """
+    infos = {name: vendor.info for name, vendor in adapters(plan).items() if only is None or name in only}
+    missing = []
+    endpoints = {}
+    for name, info in infos.items():
+        variable = plan.vendors[name].key_env
+        key = environ.get(variable, "").strip()
+        if not key:
+            missing.append(f"{variable} ({info.title})")
+        elif not (key.isascii() and key.isprintable()) or " " in key:
+            raise UserError(
+                f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
+            )
+        url, source = _base_url(info.url_env, info.base_url, environ)
+        endpoints[name] = Endpoint(
+            base_url=checked_url(url, source), auth=info.auth, key=key, idempotency_header=info.idempotency_header
+        )
+    if missing:
+        raise UserError(
+            f"no credential: {', '.join(missing)} not set",
+            hint=f"export {missing[0].split()[0]}=…, or try it without one: qarunner apply --rehearse",
+        )
+    builds = [resource.build for resource in plan.resources if resource.build is not None]
+    return Transport(endpoints, values, Network.of(environ), SystemClock().now, builds)
+
+
+def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    for variable in variables:
+        if environ.get(variable):
+            return environ[variable], variable
+    return default, "the vendor's own URL"
+
+
+def start(plan: Plan, transport: Transport, settings: Settings, console: Console, run_id: str) -> ExitCode:
+    """A new run from its plan to its end."""
+    journal = Journal.create(settings.runs_dir / run_id, to_json(plan))
+    with journal:
+        run = Run.of(plan)
+        session = _Session(run, journal, transport, settings, console)
+        session.record(
+            ev.RunStarted(
+                at=session.clock.wall(),
+                version=ev.VERSION,
+                run_id=run_id,
+                digest=plan.digest,
+                tool=__version__,
+                endpoints=transport.base_urls,
+                rehearsal=settings.rehearsal,
+                fail_fast=settings.fail_fast,
+                seed=settings.surroundings.token(8),
+            )
+        )
+        return session.finish()
+
+
+def go_on(
+    folder: Path,
+    plan: Plan,
+    transport: Transport | None,
+    settings: Settings,
+    console: Console,
+    decisions: Callable[[Run], list[tuple[str, bool]]],
+) -> ExitCode:
+    """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs.
+
+    Without a transport nothing is left to do but to report.
+    """
+    journal, events = Journal.reopen(folder)
+    with journal:
+        run = fold(plan, events)
+        session = _Session(run, journal, transport, settings, console)
+        now = session.clock.wall()
+        if not events and transport is not None:
+            # Killed before its first line: nothing was sent, so the run begins now.
+            session.record(
+                ev.RunStarted(
+                    at=now,
+                    version=ev.VERSION,
+                    run_id=folder.name,
+                    digest=plan.digest,
+                    tool=__version__,
+                    endpoints=transport.base_urls,
+                    seed=settings.surroundings.token(8),
+                )
+            )
+        session.record(ev.Resumed(at=now))
+        for job, resubmit in decisions(run):
+            session.decide(job, resubmit=resubmit, at=now)
+        return session.finish()
+
+
+def end(folder: Path, plan: Plan, transport: Transport | None, settings: Settings, console: Console) -> ExitCode:
+    """Cancels a run from its folder."""
+    journal, events = Journal.reopen(folder)
+    with journal:
+        return _Session(fold(plan, events), journal, transport, settings, console).cancel()
+
+
+class _Session:
+    """One process at work on one run."""
+
+    def __init__(
+        self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, console: Console
+    ) -> None:
+        self.clock = settings.surroundings.clock
+        self._run = run
+        self._journal = journal
+        self._settings = settings
+        self._console = console
+        self._transport = transport
+        self._follow = settings.follow(journal.folder.name)
+        self._progress: Progress | None = None
+
+    def record(self, event: ev.Event) -> None:
+        """Disk first, then memory, then the screen."""
+        self._journal.append(event)
+        advance(self._run, event)
+        if self._progress is not None:
+            self._progress.saw(event, self._run)
+
+    def decide(self, job: str, *, resubmit: bool, at: float) -> None:
+        """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
+        state = self._run.jobs[job]
+        if state.phase is Phase.SUBMITTING:
+            self.record(ev.Uncertain(at=at, job=job, message=LOST_ANSWER))
+        if not resubmit:
+            unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
+            for entry in self._run.open_entries(state):
+                self.record(ev.EntryClosed(at=at, entry=entry, outcome=unknown))
+        self.record(ev.Decided(at=at, job=job, resubmit=resubmit))
+
+    def finish(self) -> ExitCode:
+        """Drives the run to its end and reports. Unrecorded if the journal cannot be written any more."""
+        with self._recorded():
+            if self._transport is not None:
+                self._drive(self._transport)
+            left = self._settings.options.detach and self._run.signal is None and self._run.ended is None
+            if left and not self._run.complete:
+                return self._detach()
+            return self._report()
+
+    def cancel(self) -> ExitCode:
+        """Ends the run for good, as far as the vendors let it be ended."""
+        with self._recorded():
+            before = self._run.cancelled_runs()
+            if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
+                self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED))
+            refused = self._drive(self._transport) if self._transport is not None else {}
+            summary = self._finished(())
+            stopped = self._run.cancelled_runs() - before
+            return cancelled(self._console, self._run, summary, stopped=stopped, refused=refused)
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        try:
+            yield
+        except RunFolderError as error:
+            hint = f"make room, then go on: {self._follow.resume()}"
+            raise Unrecorded(error.message, hint=hint) from error
+
+    def _drive(self, transport: Transport) -> Mapping[str, Answer]:
+        """Returns the answers to cancels that were refused."""
+        pool = self._settings.surroundings.pool(transport)
+        runs = self._journal.folder.parent
+        habits = Habits(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
+        engine = Engine(
+            run=self._run,
+            vendors=adapters(self._run.plan),
+            record=self.record,
+            pool=pool,
+            clock=self.clock,
+            options=self._settings.options,
+            jitter=self._settings.surroundings.jitter,
+            habits=habits,
+            shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
+        )
+        self._progress = open_progress(self._console, self._run, self.clock.wall)
+        transport.watch = self._progress.uploading
+        try:
+            with _signals(engine.interrupt, self._follow.resume()):
+                engine.drive()
+        finally:
+            self._progress.close()
+            self._progress = None
+            pool.close()
+            # What is lost here makes the next apply's polls less clever, and nothing else.
+            with contextlib.suppress(OSError):
+                history.keep(self._journal.folder, habits.took, rehearsal=self._run.rehearsal)
+        return engine.uncancelled
+
+    def _detach(self) -> ExitCode:
+        """Leaves the runs to a resume; no report is written, since there is no verdict yet."""
+        from qarunner.cli.result import show_detached
+
+        self.record(ev.Detached(at=self.clock.wall()))
+        if self._settings.reports:
+            self._console.warn("qarunner: note: there is nothing to report yet; the resume reports")
+        return show_detached(self._console, self._run, summarise(self._run), self._follow)
+
+    def _report(self) -> ExitCode:
+        unwritten: list[str] = []
+        summary = self._finished(self._settings.reports, unwritten)
+        return concluded(self._console, summary, unwritten=len(unwritten))
+
+    def _finished(self, reports: Iterable[reporting.Wanted], unwritten: list[str] | None = None) -> Summary:
+        """Writes the last line and the reports, and shows the result. `unwritten` gets what went wrong."""
+        from qarunner.cli.result import show
+
+        summary = summarise(self._run)
+        self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
+        own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
+        problems = reporting.write(summary, (own, *reports))
+        if (problem := reporting.add_step_summary(self._settings.environ, summary)) is not None:
+            self._console.warn(f"qarunner: warning: {problem}")
+        try:
+            show(self._console, summary, self._journal.folder, self._follow)
+        except Unwritten as error:
+            self._console.warn(f"qarunner: error: {error.message}")
+        for problem in problems:
+            self._console.warn(f"qarunner: error: {problem}")
+        if unwritten is not None:
+            unwritten += problems
+        return summary
+
+
+def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode:
+    """Says the last line, and returns the code. A green run whose report is missing is not a green step."""
+    from qarunner.report.summary import headline
+
+    code = summary.exit_code
+    text = headline(summary)
+    if (unwritten or console.lost) and code is ExitCode.OK:
+        code = ExitCode.USAGE
+        text = text.replace("exit 0", f"exit {int(code)}", 1)
+    if unwritten:
+        text += f"; {unwritten} {'report' if unwritten == 1 else 'reports'} not written"
+    if console.lost:
+        text += "; stdout cannot be written"
+    if console.conclude(text) or code is not ExitCode.OK:
+        return code
+    return Unwritten.code
+
+
+@contextlib.contextmanager
+def _signals(interrupt: Callable[[int], None], resume: str) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks the engine to stop; the second leaves at once."""
+    seen: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if seen:
+            # Not through a stream: a handler may have interrupted just that.
+            code = 128 + number
+            text = f"qarunner: exit {code}: interrupted twice; what runs on: {resume}\n"
+            with contextlib.suppress(OSError):
+                os.write(1, text.encode())
+            os._exit(code)
+        seen.append(number)
+        interrupt(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def new_run_id(now: float) -> str:
+    """Sorts by time, and no two are the same."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -1,0 +1,706 @@
+"""`explain`: what a code means; or one entry, from the line of each of its values to the request that it becomes."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app.choosing import Chosen, choose_rows
+from qarunner.app.files import NAMES
+from qarunner.app.planning import settings_of
+from qarunner.cli.console import inert
+from qarunner.diagnostics import Place, choose, in_order
+from qarunner.entry import Entry, Policy
+from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
+from qarunner.manifest.expand import deciding_layer, locate, row_problems
+from qarunner.manifest.load import entry_of
+from qarunner.manifest.model import Row
+from qarunner.manifest.rules import closure, policy_of, resolve
+from qarunner.manifest.schema import validate as published
+from qarunner.manifest.select import select
+from qarunner.manifest.templates.evaluate import Partly
+from qarunner.manifest.templates.parse import holds_template
+from qarunner.plan.capabilities import AdapterBug, blamed, grouped, own_settings
+from qarunner.secret import mask
+from qarunner.vendors import registry
+from qarunner.vendors.api import Call, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
+    from qarunner.app.choosing import Wanted
+    from qarunner.app.planning import Checked
+    from qarunner.cli.commands.plan import Given
+    from qarunner.cli.console import Console
+    from qarunner.diagnostics import Path as Trail
+    from qarunner.manifest.templates.env import Values
+    from qarunner.vendors.api import Metadata
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# The page of each code: docs/errors.md, shipped with the package, so that it is at hand offline.
+
+
+_NAME = "errors.md"
+
+
+_HEADING = re.compile(r"^## ([EW][0-9]{3})$", re.MULTILINE)
+
+
+_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+_LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+
+
+_INTRODUCED = {"yaml": "Such as:", "console": "", "diff": "Put right:"}
+
+
+CODE = re.compile(r"[EWew][0-9]{3}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a code means, an example that has it, and how the example is put right. `text` is Markdown."""
+
+    code: str
+    title: str
+    text: str
+
+    def block(self, language: str) -> str | None:
+        """The first block of code in a language, with a line end after each line."""
+        return next((body for found, body in _BLOCK.findall(self.text) if found == language), None)
+
+
+def source() -> str:
+    """All pages, as Markdown: inside the package, or in the docs of a source checkout."""
+    shipped = Path(__file__).parents[1] / _NAME
+    return (shipped if shipped.exists() else Path(__file__).parents[3] / "docs" / _NAME).read_text(encoding="utf-8")
+
+
+def pages() -> dict[str, Page]:
+    """The pages by their codes, in the order of the file."""
+    _, *parts = _HEADING.split(source())
+    return {
+        code: Page(code=code, title=text.strip().partition("\n")[0], text=text.strip())
+        for code, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def plain(page: Page) -> Iterator[str]:
+    """A page's lines for a terminal: blocks are indented, and nothing of Markdown is left but back quotes."""
+    body = _LINK.sub(r"\1", page.text.partition("\n")[2].lstrip("\n"))
+    yield f"{page.code}: {page.title}"
+    yield ""
+    indent = ""
+    for line in body.splitlines():
+        if line.startswith("```"):
+            introduction = "" if indent else _INTRODUCED.get(line[3:].partition(" ")[0], "")
+            indent = "" if indent else "    "
+            if introduction:
+                yield from (introduction, "")
+        else:
+            yield f"{indent}{line}".rstrip()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `init`: a first manifest for the chosen vendors, over no other one, and the schema that editors check it with.
+
+
+_SCHEMA = "qa-matrix.schema.json"
+
+
+_HEAD = f"""# yaml-language-server: $schema=./{_SCHEMA}
+version: 1
+name: {{name}}
+
+env:                                    # the only environment variables that templates can read
+  STAGING_URL: {{{{ format: uri }}}}
+
+"""
+
+
+_SETTINGS = {
+    "certyn": "  certyn: { project: my-app }           # the project's slug\n",
+}
+
+
+_ENTRIES = {
+    "doksi": """
+  - id: checkout
+    vendor: doksi
+    platform: web
+    labels: [smoke]
+    target: { web_url: "{{ env.STAGING_URL }}" }
+    test_ids: [abc123]                  # ids of your tests at Doksi, or category_ids
+""",
+    "docketqa": """
+  - id: login
+    vendor: docketqa
+    platform: web
+    target: { web_url: "{{ env.STAGING_URL }}" }
+    category_ids: [7]                   # the number of your suite at DocketQA
+""",
+    "testerarmy": """
+  - id: search
+    vendor: testerarmy
+    platform: web
+    target: { web_url: "{{ env.STAGING_URL }}" }
+    category_ids: [3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f]   # the id of your group at TesterArmy
+""",
+    "certyn": """
+  - id: release-smoke
+    vendor: certyn
+    category_ids: [smoke-suite]         # the slug of your process at Certyn
+    target: { web_url: "{{ env.STAGING_URL }}" }
+""",
+}
+
+
+def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
+    """Writes both files into a folder. UserError where a manifest is already there, or for a vendor of plugins."""
+    chosen = tuple(dict.fromkeys(vendors))
+    for name in chosen:
+        if name not in _ENTRIES:
+            raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(_ENTRIES)))
+    if not chosen:
+        raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(_ENTRIES)}")
+    there = next((folder / name for name in NAMES if (folder / name).exists()), None)
+    if there is not None:
+        raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
+    path = folder / NAMES[0]
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(starter(_name(folder), chosen))
+        (folder / _SCHEMA).write_text(published.for_editors(), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
+    keys = ", ".join(registry.get(name).info.key_env for name in chosen)
+    console.result(f"{path.as_posix()}: written, with {_SCHEMA} for editors")
+    console.note(f"next: put your ids in, set STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`")
+    return ExitCode.OK
+
+
+def starter(name: str, vendors: Sequence[str]) -> str:
+    """A manifest that is valid as it stands."""
+    settings = "".join(_SETTINGS[vendor] for vendor in vendors if vendor in _SETTINGS)
+    middle = f"vendors:                                # settings, never credentials\n{settings}\n" if settings else ""
+    entries = "".join(_ENTRIES[vendor] for vendor in vendors).removeprefix("\n")
+    return f"{_HEAD.format(name=name)}{middle}defaults: {{ timeout: 30m }}\n\nmatrix:\n{entries}"
+
+
+def _name(folder: Path) -> str:
+    """The folder's name, where it can stand in YAML without quotes."""
+    name = folder.resolve().name
+    plain = name.isascii() and name[:1].isalpha() and name.replace("-", "").replace("_", "").isalnum()
+    return name if plain and name.lower() not in {"true", "false", "null"} else "my-app"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# One row, explained: where each value was written, whether it runs and why, what it sends, gates and costs.
+
+
+_UNTOLD = frozenset({"id", "if", "needs"})
+"""Keys that are told apart from the values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A value as it was written, and as it is with what is set; `source` names the layer that it comes from."""
+
+    path: str
+    written: object
+    value: object
+    source: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The create call that a row is a part of. `together` are the rows that share it, `uses` what is made before."""
+
+    request: Request
+    together: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """All there is to say of a row. `runs` is None where a variable that is not set decides; `reason` says why."""
+
+    row: Row
+    place: Place
+    runs: bool | None
+    reason: str
+    values: tuple[Value, ...]
+    policy: Policy
+    entry: Entry | None
+    needs: tuple[str, ...]
+    sent: Sent | None
+    unsent: str | None
+    """Why the request cannot be shown."""
+    missing: tuple[str, ...]
+
+
+class Explaining:
+    """A checked manifest, with what is set and chosen."""
+
+    def __init__(
+        self,
+        found: Checked,
+        values: Values,
+        *,
+        wanted: Wanted,
+        environ: Mapping[str, str],
+        metadata: Metadata,
+        today: date,
+    ) -> None:
+        self._found = found
+        self._manifest = found.manifest
+        self._values = values
+        self._wanted = wanted
+        self._selection = wanted.select
+        self._environ = environ
+        self._metadata = metadata
+        self._today = today
+        self._partly = Partly(found.manifest, values)
+        self._needs = resolve(found.rows)
+        self._selected = select(found.rows, wanted.select)
+        self._chosen = self._choose(found.rows, wanted.select)
+
+    def row(self, row: Row) -> Explained:
+        """ManifestError where what is set does not fit."""
+        rendered = self._partly.row(row)
+        if problems := in_order(row_problems(self._manifest, rendered, rendered.data)):
+            raise ManifestError(problems)
+        runs, reason = self._choice(row)
+        entry = self._entry(rendered)
+        sent, unsent = self._sent(row, entry)
+        return Explained(
+            row=row,
+            place=locate(self._manifest, row, ()),
+            runs=runs,
+            reason=reason,
+            values=tuple(self._told(row, rendered)),
+            policy=policy_of(_known(rendered.data), self._today),
+            entry=entry,
+            needs=self._needs.get(row.id, ()),
+            sent=sent,
+            unsent=unsent,
+            missing=tuple(self._partly.missing(rendered.data)),
+        )
+
+    # --- where values come from ---------------------------------------------------------------------------------------
+
+    def _told(self, row: Row, rendered: Row) -> Iterator[Value]:
+        for name, value in row.axes:
+            path: Trail = ("axes", name)
+            layer = deciding_layer(self._manifest, row, path)
+            place = self._manifest.document.locate((*layer, *path, self._position((*layer, *path), value)))
+            yield Value(path=f"matrix.{name}", written=value, value=value, source="axis", place=place)
+        for path, written in _leaves(row.data):
+            yield Value(
+                path=_dotted(path),
+                written=written,
+                value=_at(rendered.data, path),
+                source=self._source(deciding_layer(self._manifest, row, path)),
+                place=locate(self._manifest, row, path),
+            )
+
+    def _position(self, path: Trail, value: object) -> int:
+        listed = _at(self._manifest.document.data, path)
+        values = listed if isinstance(listed, list) else []
+        return next((n for n, each in enumerate(values) if type(each) is type(value) and each == value), 0)
+
+    def _source(self, layer: Trail) -> str:
+        match layer:
+            case ("profiles", name, *_):
+                return f"profile {name}"
+            case ("defaults",):
+                return "defaults"
+            case (*_, "variants", name):
+                return f"variant {name}"
+            case _:
+                return "entry"
+
+    # --- whether it runs ----------------------------------------------------------------------------------------------
+
+    def _choice(self, row: Row) -> tuple[bool | None, str]:
+        """As `apply` would choose with the same options."""
+        profile = self._manifest.select
+        if profile and row not in select(self._found.rows, profile):
+            return False, f"profile {self._manifest.profile} chooses {' or '.join(profile)} alone"
+        named = row in self._selected
+        match self._chosen:
+            case Chosen() as chosen:
+                if row.id in {each.id for each in chosen.rows}:
+                    return True, self._why(chosen, row) if not named else self._asked()
+                reason = next((each.reason for each in chosen.left_out if each.row == row.id), None)
+                return False, reason or self._unasked(row)
+            case NothingSelected(details=details):
+                own = next((line for line in details if line.startswith(f"{row.id}: ")), None)
+                return False, own.partition(": ")[2] if own else self._unasked(row)
+            case _:
+                return self._alone(row) if named else (False, self._unasked(row))
+
+    def _choose(self, rows: Sequence[Row], expressions: Sequence[str]) -> Chosen | UserError:
+        try:
+            return choose_rows(self._manifest, rows, replace(self._wanted, select=expressions), self._values)
+        except (NothingSelected, ManifestError) as error:
+            return error
+
+    def _alone(self, row: Row) -> tuple[bool | None, str]:
+        """Where some row's condition cannot be computed: without rows that have nothing to do with this one."""
+        wide = closure([row.id], self._needs)
+        match self._choose([each for each in self._found.rows if each.id in wide], ()):
+            case Chosen(rows=rows) if row.id in {each.id for each in rows}:
+                return True, self._asked()
+            case NothingSelected(details=details) if details:
+                return False, details[0].partition(": ")[2]
+            case ManifestError(diagnostics=problems):
+                return None, f"a condition decides, and {problems[0].message}"
+            case _:
+                return False, "something that it needs is not planned"
+
+    def _why(self, chosen: Chosen, row: Row) -> str:
+        start = f"{row.id} is included: "
+        return next((each.removeprefix(start) for each in chosen.remarks if each.startswith(start)), "it is needed")
+
+    def _asked(self) -> str:
+        return f"--select {' or '.join(self._selection)}" if self._selection else "nothing leaves it out"
+
+    def _unasked(self, row: Row) -> str:
+        earlier = self._wanted.earlier
+        if earlier is not None and row.id not in earlier.failed:
+            return f"it passed in run {earlier.run_id}" if row.id in earlier.passed else f"not in run {earlier.run_id}"
+        return f"--select {' or '.join(self._selection)} does not name it"
+
+    # --- what it sends ------------------------------------------------------------------------------------------------
+
+    def _entry(self, rendered: Row) -> Entry | None:
+        """The row as adapters see it; None where a variable decides on something of which there is a closed set."""
+        data = _known(rendered.data)
+        closed = (data.get("platform"), *(each.get("strategy") for each in _artifacts(data)))
+        if any(isinstance(each, str) and holds_template(each) for each in closed):
+            return None
+        if any(row_problems(self._manifest, rendered, rendered.data)):
+            return None
+        needs = self._needs.get(rendered.id, ())
+        return entry_of(self._manifest, replace(rendered, data=data), today=self._today, needs=needs)
+
+    def _sent(self, row: Row, entry: Entry | None) -> tuple[Sent | None, str | None]:
+        if entry is None:
+            return None, "a variable that is not set decides what is sent"
+        name = entry.vendor
+        vendor = self._found.vendors[name]
+        rows = [each for each in self._found.rows if each.data.get("vendor") == name and self._runs_beside(each, row)]
+        entries = [entry if each is row else self._entry(self._partly.row(each)) for each in rows]
+        settings = settings_of(
+            {name: self._partly.mapping(self._manifest.vendors.get(name, {}), {})}, {name: vendor}, self._environ
+        )
+        try:
+            groups = grouped(vendor, [each for each in entries if each is not None])
+            group = next(group for group in groups if entry in group)
+            call = Call(entries=group, settings=own_settings(settings[name]), metadata=self._metadata)
+            with blamed(vendor, "submit"):
+                request = vendor.submit(call)
+            with blamed(vendor, "resources"):
+                uses = tuple(f"{need.kind} {need.path or ''}".rstrip() for need in vendor.resources(call))
+        except (AdapterBug, UserError) as error:
+            # Adapters are made for what is rendered: a template where a number belongs can be too much.
+            return None, f"it cannot be made from templates: {error}"
+        together = tuple(each.id for each in group if each.id != row.id)
+        return Sent(request=request, together=together, uses=uses), None
+
+    def _runs_beside(self, other: Row, row: Row) -> bool:
+        """Whether two rows can share a call: what needs something waits in a call of its own."""
+        if other is row:
+            return True
+        alike = self._needs.get(other.id, ()) == self._needs.get(row.id, ())
+        return alike and self._choice(other)[0] is not False and self._choice(row)[0] is not False
+
+
+def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Trail, object]]:
+    for key, value in data.items():
+        path = (*above, key)
+        if path[0] in _UNTOLD or path[0] in {"axes", "exclude", "variants"}:
+            continue
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+def _dotted(path: Trail) -> str:
+    return ".".join(map(str, path))
+
+
+def _at(data: object, path: Trail) -> object:
+    """The value at a path; None where it leads nowhere."""
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int):
+            data = data[step]
+    return data
+
+
+def _known(data: Mapping[str, object]) -> dict[str, object]:
+    """A row without what decides on numbers and is still a template: there the usual value is shown."""
+    found = {
+        key: value
+        for key, value in data.items()
+        if not (key in {"timeout", "estimate", "allow_failure"} and isinstance(value, str) and holds_template(value))
+    }
+    retries = found.get("retries")
+    if isinstance(retries, dict):
+        found["retries"] = {key: value for key, value in retries.items() if not isinstance(value, str)}
+    return found
+
+
+def _artifacts(data: Mapping[str, object]) -> list[Mapping[str, object]]:
+    found = data.get("artifacts")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+_WIDEST = 44
+
+
+_HINT = "name an entry of the manifest, or a code such as E204"
+
+
+def explain(console: Console, environ: Mapping[str, str], word: str, words: Given) -> ExitCode:
+    """The page of a code, or the rows that an id or glob names. An entry goes before a code of the same name."""
+    if not CODE.fullmatch(word):
+        return _explain_rows(console, environ, word, words)
+    if word[0].islower():  # no id has upper-case letters
+        try:
+            return _explain_rows(console, environ, word, words)
+        except UserError:
+            pass
+    return explain_code(console, word)
+
+
+def explain_code(console: Console, word: str) -> ExitCode:
+    """Prints the page of a code. UserError if there is none."""
+    known = pages()
+    page = known.get(word.upper())
+    if page is None:
+        raise UserError(f"unknown code {word!r}", hint=choose(word.upper(), tuple(known)))
+    if console.output == "json":
+        data = {"version": 1, "code": page.code, "title": page.title, "text": page.text}
+        console.result(json.dumps(data, indent=2, ensure_ascii=False))
+        return ExitCode.OK
+    first, *rest = plain(page)
+    console.result(console.style(first, "bold"))
+    for line in rest:
+        console.result(line)
+    return ExitCode.OK
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words: Given) -> ExitCode:
+    from qarunner.manifest.select import (
+        select,
+        suggestion,
+    )
+
+    explaining, rows = _explaining(environ, words)
+    chosen = [row for row in rows if row.id == word] or select(rows, [word])
+    if not chosen:
+        raise UserError(f"no entry is called {word!r}", hint=suggestion(rows, word) if rows else _HINT)
+    found = [explaining.row(row) for row in chosen]
+    if console.output == "json":
+        data = {"version": 1, "entries": [_data(each) for each in found]}
+        console.result(mask(json.dumps(data, indent=2, ensure_ascii=False, default=str)))
+        return ExitCode.OK
+    for number, each in enumerate(found):
+        for line in ([""] if number else []) + list(_text(console, each)):
+            console.result(mask(line))
+    return ExitCode.OK
+
+
+def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
+    from qarunner.app import files as inputs
+    from qarunner.app.ci import read_build
+    from qarunner.app.planning import (
+        Choice,
+        examined,
+        wanted,
+    )
+    from qarunner.manifest.templates.env import Values
+
+    path = inputs.find_manifest(words.file)
+    found = examined(path, words.profile)
+    if found.problems:
+        raise ManifestError(found.problems)
+    environ = inputs.with_env_files(environ, words.env_file)
+    build = read_build(environ, Path.cwd())
+    facts = build.facts
+    choice = Choice(
+        environ=environ,
+        today=words.today,
+        select=words.select,
+        changed_since=words.changed_since,
+        rerun_failed=words.rerun_failed,
+        runs_dir=words.runs_dir,
+    )
+    explaining = Explaining(
+        found,
+        Values(env=environ, overrides=inputs.overrides(words.var), git=facts.git, ci=facts.ci),
+        wanted=wanted(path, choice, build.sha),
+        environ=environ,
+        metadata=facts.metadata,
+        today=words.today,
+    )
+    return explaining, found.rows
+
+
+def _text(console: Console, found: Explained) -> Iterator[str]:
+    yield f"{console.style(found.row.id, 'bold')}  {found.place}"
+    runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[found.runs]
+    yield f"  {console.style(*runs)}: {inert(found.reason)}"
+    condition = found.row.data.get("if")
+    if condition is not None:
+        yield f"  if: {_short(condition)}"
+    yield f"  {inert(gate(found))}"
+    for line in needs(found):
+        yield f"  {line}"
+    yield f"  cost: {cost(found)}"
+    if found.missing:
+        yield f"  not set, and shown as templates: {', '.join(found.missing)}"
+    yield ""
+    yield from _table(console, found.values)
+    yield ""
+    yield from _request(console, found)
+
+
+def gate(found: Explained) -> str:
+    """Whether the verdict counts for the build, and why."""
+    policy = found.policy
+    if policy.quarantine is not None:
+        held = policy.quarantine
+        return f"does not gate until {held.until}: in quarantine, {held.reason} ({held.owner})"
+    if policy.allow_failure:
+        return "does not gate: allow_failure"
+    ended = "; its quarantine has ended" if found.row.data.get("quarantine") else ""
+    return f"gates: a failed or blocked test fails the build{ended}"
+
+
+def needs(found: Explained) -> Iterator[str]:
+    if found.needs:
+        yield f"needs: {', '.join(found.needs)}; unless they pass it is skipped"
+
+
+def cost(found: Explained) -> str:
+    """How many tests, how often at most, and for how long."""
+    from qarunner.plan.compile import (
+        is_guess,
+        tests_of,
+    )
+
+    entry, policy = found.entry, found.policy
+    tests = "unknown" if entry is None else f"{tests_of(entry)}{' or more' if is_guess(entry) else ''}"
+    more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
+    more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
+    again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
+    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {_duration(policy.timeout_s)} each"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    parts = [(whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or f"{seconds}s"
+
+
+def _table(console: Console, values: tuple[Value, ...]) -> Iterator[str]:
+    rows = [(each, _short(each.written)) for each in values]
+    path = max((len(each.path) for each, _ in rows), default=0)
+    text = min(max((len(shown) for _, shown in rows), default=0), _WIDEST)
+    source = max((len(each.source) for each, _ in rows), default=0)
+    for each, shown in rows:
+        where = console.style(str(each.place), "dim")
+        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source}}  {where}"
+        if each.value != each.written:
+            yield f"  {'':{path}}  = {json.dumps(each.value, ensure_ascii=False)}"
+
+
+def _short(value: object) -> str:
+    """A value as it can stand in YAML, on one line."""
+    text = value if isinstance(value, str) and value.isprintable() and value else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+def _request(console: Console, found: Explained) -> Iterator[str]:
+    if found.sent is None:
+        yield f"  request: {found.unsent}"
+        return
+    for need in found.sent.uses:
+        yield f"  before it: {need}"
+    together = f"  together with {', '.join(found.sent.together)}" if found.sent.together else ""
+    yield f"  {found.sent.request.method} {found.sent.request.path}{together}"
+    for line in json.dumps(found.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
+        yield console.style(f"    {line}", "dim")
+
+
+def _data(found: Explained) -> dict[str, object]:
+    """A row as data; the same keys whatever the row is."""
+    row, sent, policy = found.row, found.sent, found.policy
+    return {
+        "id": row.id,
+        "entry": row.entry_id,
+        "variant": row.variant,
+        "axes": dict(row.axes),
+        "file": found.place.file,
+        "line": found.place.line,
+        "column": found.place.column,
+        "runs": found.runs,
+        "reason": found.reason,
+        "if": row.data.get("if"),
+        "needs": list(found.needs),
+        "gate": {"gating": policy.gating, "reason": gate(found)},
+        "cost": _cost_data(found),
+        "missing": list(found.missing),
+        "values": [_value_data(each) for each in found.values],
+        "request": None
+        if sent is None
+        else {
+            "method": sent.request.method,
+            "path": sent.request.path,
+            "body": sent.request.body,
+            "together": list(sent.together),
+            "uses": list(sent.uses),
+        },
+    }
+
+
+def _cost_data(found: Explained) -> dict[str, object]:
+    from qarunner.plan.compile import tests_of
+
+    retries = found.policy.retries
+    return {
+        "tests": None if found.entry is None else tests_of(found.entry),
+        "retries": {"failed": retries.failed, "infra": retries.infra},
+        "timeout_s": found.policy.timeout_s,
+    }
+
+
+def _value_data(value: Value) -> dict[str, object]:
+    return {
+        "path": value.path,
+        "written": value.written,
+        "value": value.value,
+        "from": value.source,
+        "file": value.place.file,
+        "line": value.place.line,
+        "column": value.place.column,
+    }

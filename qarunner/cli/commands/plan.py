@@ -1,0 +1,217 @@
+"""`plan`: what an apply would send, to the last field, with every secret masked."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app import files as inputs
+from qarunner.app import saved_plan as saved
+from qarunner.app.planning import Choice, prepare
+from qarunner.cli.console import inert
+from qarunner.cli.options import DEFAULT_RUNS
+from qarunner.diagnostics import choose
+from qarunner.errors import ExitCode, UserError
+from qarunner.manifest.select import parse_shard
+from qarunner.plan.model import to_json
+from qarunner.secret import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.app.ci import Facts
+    from qarunner.app.planning import Prepared
+    from qarunner.cli.console import Console
+    from qarunner.plan.model import Plan
+
+
+OF_SHARDS = ("github-matrix", "gitlab-ci")
+
+
+FORMATS = ("text", "json", "markdown", *OF_SHARDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How a plan is shown."""
+
+    form: str = "text"
+    out: Path | None = None
+    shards: int | None = None
+    exit_code: bool = False
+
+    def check(self, given: Given) -> None:
+        """UserError for words that make no sense together."""
+        if self.form not in FORMATS:
+            raise UserError(f"--format: unknown format {self.form!r}", hint=choose(self.form, FORMATS))
+        if (self.shards is None) is (self.form in OF_SHARDS):
+            hint = "such as: qarunner plan --shards 4 --format github-matrix"
+            raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
+        if self.shards is not None and saved.is_saved(given.file):
+            raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The words on the command line that choose a plan."""
+
+    file: Path | None = None
+    profile: str | None = None
+    select: tuple[str, ...] = ()
+    var: tuple[str, ...] = ()
+    env_file: tuple[Path, ...] = ()
+    allow_secret: tuple[str, ...] = ()
+    max_tests: int | None = None
+    changed_since: str | None = None
+    shard: str | None = None
+    rerun_failed: str | None = None
+    runs_dir: Path = DEFAULT_RUNS
+    rehearse: bool = False
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """The day of the plan; quarantines end by it."""
+
+
+def given(  # noqa: PLR0913  one an option
+    file: Path | None,
+    *,
+    profile: str | None,
+    select: Sequence[str] | None,
+    var: Sequence[str] | None,
+    env_file: Sequence[Path] | None,
+    allow_secret: Sequence[str] | None,
+    max_tests: int | None = None,
+    changed_since: str | None = None,
+    shard: str | None = None,
+    rerun_failed: str | None = None,
+    runs_dir: Path = DEFAULT_RUNS,
+    rehearse: bool = False,
+) -> Given:
+    """Options as typer hands them over, where one that was not given is None."""
+    return Given(
+        file=file,
+        profile=profile,
+        select=tuple(select or ()),
+        var=tuple(var or ()),
+        env_file=tuple(env_file or ()),
+        allow_secret=tuple(allow_secret or ()),
+        max_tests=max_tests,
+        changed_since=changed_since,
+        shard=shard,
+        rerun_failed=rerun_failed,
+        runs_dir=runs_dir,
+        rehearse=rehearse,
+    )
+
+
+def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mapping[str, str]]:
+    """The plan, and the environment it was made with. StalePlan for a saved one that does not hold any more."""
+    environ = inputs.with_env_files(environ, words.env_file)
+    if words.file is not None and saved.is_saved(words.file):
+        return saved.reopened(words.file, words, environ, _made), environ
+    return _made(inputs.find_manifest(words.file), words, environ, None), environ
+
+
+def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None) -> Prepared:
+    choice = Choice(
+        environ=environ,
+        today=words.today,
+        profile=words.profile,
+        select=words.select,
+        overrides=inputs.overrides(words.var),
+        allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
+        facts=facts,
+        max_tests=words.max_tests,
+        changed_since=words.changed_since,
+        shard=parse_shard(words.shard) if words.shard is not None else None,
+        rerun_failed=words.rerun_failed,
+        runs_dir=words.runs_dir,
+        rehearse=words.rehearse,
+    )
+    return saved.with_sources(prepare(path, choice), path, words, environ)
+
+
+def show_plan(console: Console, environ: Mapping[str, str], given: Given, showing: Showing) -> ExitCode:
+    """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
+    showing.check(given)
+    found, _ = prepared(environ, given)
+    tell(console, found)
+    if showing.out is not None:
+        _write(showing.out, to_json(found.plan))
+    for line in _shown(console, found.plan, given, showing):
+        console.result(line)
+    return ExitCode.CHANGES if showing.exit_code and found.plan.jobs else ExitCode.OK
+
+
+def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iterator[str]:
+    from qarunner.report import plan as planned
+
+    last = f"{summary(plan)}; nothing was sent"
+    shards = min(showing.shards or 1, len(plan.entries))
+    match showing.form:
+        case "json":
+            yield to_json(plan).decode().rstrip()
+        case "markdown":
+            yield planned.markdown(plan, {}, last).rstrip()
+        case "github-matrix":
+            yield planned.github_matrix(shards)
+        case "gitlab-ci":
+            yield planned.gitlab_pipeline(shards, _words(given), DEFAULT_RUNS.as_posix()).rstrip()
+        case _:
+            for text, style in planned.text(plan, {}, every_body=console.verbose):
+                yield console.style(inert(text), style) if style else inert(text)
+            yield from (console.style(line, "dim") for line in not_planned(plan))
+            yield f"plan: {last}"
+
+
+def _words(given: Given) -> str:
+    """The words that chose this plan, for the apply of a shard; how secrets get there is the pipeline's matter."""
+    words = [given.file.as_posix()] if given.file is not None else []
+    single = (
+        ("--profile", given.profile),
+        ("--changed-since", given.changed_since),
+        ("--rerun-failed", given.rerun_failed),
+        ("--max-tests", given.max_tests),
+    )
+    words += [part for option, value in single if value is not None for part in (option, str(value))]
+    for option, values in (("--select", given.select), ("--var", given.var), ("--allow-secret", given.allow_secret)):
+        for value in values:
+            words += [option, value]
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def tell(console: Console, found: Prepared) -> None:
+    """What a plan's user should know, besides the plan."""
+    console.warnings(found.warnings)
+    for remark in found.remarks:
+        console.warn(f"qarunner: warning: {remark}")
+
+
+def _write(out: Path, data: bytes) -> None:
+    from qarunner.engine.io.journal import write_whole
+
+    try:
+        write_whole(out, data)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
+
+
+def not_planned(plan: Plan) -> Iterator[str]:
+    for row in plan.not_planned:
+        yield f"not planned: {row.id}  {mask(inert(row.reason))}  {row.origin}"
+
+
+def summary(plan: Plan) -> str:
+    """`7 entries in 3 vendor runs: doksi 2, certyn 1`."""
+    runs: dict[str, int] = {}
+    for job in plan.jobs:
+        runs[job.vendor] = runs.get(job.vendor, 0) + 1
+    each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
+    entries = f"{len(plan.entries)} {'entry' if len(plan.entries) == 1 else 'entries'}"
+    if not plan.entries:
+        return f"no entries: shard {plan.shard} is empty"
+    if plan.shard:
+        entries = f"shard {plan.shard}: {entries}"
+    return f"{entries} in {len(plan.jobs)} vendor {'run' if len(plan.jobs) == 1 else 'runs'}: {each}"

@@ -1,0 +1,194 @@
+"""`diff`: the expanded matrix against another revision's or another file's. Offline; no variable needs to be set."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app import files as inputs
+from qarunner.app.ci import read_build
+from qarunner.app.git import Repository
+from qarunner.app.planning import examined
+from qarunner.diagnostics import choose
+from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.manifest.select import select, suggestion, unmatched
+from qarunner.review.compare import Side, compare
+from qarunner.review.reasons import notices
+from qarunner.review.view import Review
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.cli.console import Console
+
+
+FORMATS = ("text", "json", "markdown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The words on the command line."""
+
+    base: str | None = None
+    file: Path | None = None
+    profile: str | None = None
+    select: tuple[str, ...] = ()
+    form: str = "text"
+    exit_code: bool = False
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earlier:
+    """What is compared with; no side where there was no manifest, or none that can be read."""
+
+    base: str
+    wording: str
+    side: Side | None
+    warnings: tuple[str, ...] = ()
+
+
+def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
+    """Prints what changed. 10 with --exit-code if anything did."""
+    if order.form not in FORMATS:
+        raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
+    file = inputs.find_manifest(order.file)
+    after = _side(file, order.profile)
+    with ExitStack() as stack:
+        earlier = _earlier(stack, environ, file, order)
+        before, after, remarks = _chosen(earlier.side, after, order.select)
+        found = compare(before, after)
+        review = Review(
+            file=file.as_posix(),
+            base=earlier.base,
+            wording=earlier.wording,
+            difference=found,
+            notices=notices(found, before, after),
+            warnings=(*earlier.warnings, *remarks),
+        )
+    _show(console, review, order)
+    return ExitCode.CHANGES if order.exit_code and found else ExitCode.OK
+
+
+def _show(console: Console, review: Review, order: Order) -> None:
+    if order.out is not None:
+        from qarunner.engine.io.journal import write_whole
+
+        try:
+            write_whole(order.out, _whole(review, order.form, every_row=console.verbose).encode())
+        except OSError as error:
+            raise UserError(f"--out {order.out}: cannot be written: {error.strerror}") from error
+        return
+    if order.form == "text":
+        from qarunner.cli.console import inert
+        from qarunner.review import text as review_text
+
+        for text, style in review_text.render(review, every_row=console.verbose):
+            console.result(console.style(inert(text), style) if style else inert(text))
+    else:
+        console.result(_whole(review, order.form, every_row=True).rstrip("\n"))
+
+
+def _whole(review: Review, form: str, *, every_row: bool) -> str:
+    from qarunner.review import json as review_json
+    from qarunner.review import markdown as review_markdown
+    from qarunner.review import text as review_text
+
+    match form:
+        case "json":
+            return review_json.render(review)
+        case "markdown":
+            return review_markdown.render(review)
+        case _:
+            return "".join(f"{text}\n" for text, _ in review_text.render(review, every_row=every_row))
+
+
+# --- the two sides ----------------------------------------------------------------------------------------------------
+
+
+def _side(path: Path, profile: str | None, copied_to: str = "") -> Side:
+    """An expanded matrix. ManifestError if it has problems."""
+    found = examined(path, profile)
+    if found.problems:
+        raise ManifestError(found.problems)
+    rows = select(found.rows, found.manifest.select)
+    return Side(manifest=found.manifest, rows=rows, vendors=found.vendors, copied_to=copied_to)
+
+
+def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Order) -> _Earlier:
+    base = order.base
+    repository = Repository(file.resolve().parent)
+    other = Path(base) if base is not None else None
+    if other is not None and other.is_file() and (_looks_like_path(other) or not _known(repository, str(base))):
+        if other.resolve() == file.resolve():
+            raise UserError(
+                f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
+            )
+        return _of_file(other, order.profile)
+    build = read_build(environ, repository.top)
+    found = repository.base(base, build.base_branch)
+    path = repository.path_of(file)
+    earlier = repository.earlier_path(found.commit, path)
+    if earlier is None:
+        warning = f"there was no {path} then: every row is new"
+        return _Earlier(base=found.commit, wording=found.wording, side=None, warnings=(warning,))
+    moved = () if earlier == path else (f"{path} was {earlier} then",)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
+    side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile)
+    return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem))
+
+
+def _looks_like_path(path: Path) -> bool:
+    return path.suffix in {".yml", ".yaml", ".json"} or path.is_absolute()
+
+
+def _known(repository: Repository, name: str) -> bool:
+    try:
+        return repository.commit(name) is not None
+    except UserError:
+        return False
+
+
+def _of_file(path: Path, profile: str | None) -> _Earlier:
+    """A file that the user names has to be one; a revision's may be broken, as nobody can put it right any more."""
+    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, profile))
+
+
+def _at_commit(
+    repository: Repository, commit: str, path: str, folder: Path, profile: str | None
+) -> tuple[Side | None, tuple[str, ...]]:
+    """The matrix of a commit, read from a copy of its YAML files in a folder of their own."""
+    (folder / ".git").mkdir()  # the end of the way up, as in the repository
+    manifest = folder / path
+    text = repository.read(commit, path)
+    if b"include" in text:
+        repository.write_fragments(commit, folder)
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write_bytes(text)
+    try:
+        return _side(manifest, profile, f"{folder.as_posix()}/"), ()
+    except ManifestError as error:
+        told = _first(error, folder)
+    except UserError as error:
+        told = error.message.replace(f"{folder.as_posix()}/", "")
+    return None, (f"{path} was not valid then ({told}): every row is shown as new",)
+
+
+def _first(error: ManifestError, folder: Path) -> str:
+    return str(error.diagnostics[0]).replace(f"{folder.as_posix()}/", "")
+
+
+def _chosen(
+    before: Side | None, after: Side, expressions: tuple[str, ...]
+) -> tuple[Side | None, Side, tuple[str, ...]]:
+    """Both sides with the selected rows alone, and a remark for each term that names nothing on either."""
+    if not expressions:
+        return before, after, ()
+    rows = (*(before.rows if before else ()), *after.rows)
+    missing = unmatched(rows, expressions)
+    remarks = tuple(f"--select: {term!r} matches no entry; {suggestion(rows, term)}" for term in missing)
+    own = replace(after, rows=select(after.rows, expressions))
+    return (replace(before, rows=select(before.rows, expressions)) if before else None), own, remarks

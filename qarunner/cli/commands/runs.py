@@ -1,0 +1,429 @@
+"""`runs` and `status`: what the journals know, without the network; also of a run that another process drives."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app import files as reporting
+from qarunner.app.options import Follow
+from qarunner.cli.commands import apply as applying
+from qarunner.cli.commands.apply import find_run, read_plan
+from qarunner.cli.console import inert
+from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
+from qarunner.cli.result import left
+from qarunner.engine.decide.merge import merged
+from qarunner.engine.flow.creates import awaited
+from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven, read
+from qarunner.engine.state.run import Phase, Run, fold
+from qarunner.errors import ExitCode, UserError
+from qarunner.report.plan import counted
+from qarunner.report.summary import Summary, headline, summarise, timestamp, words
+from qarunner.secret import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from qarunner.cli.console import Console
+    from qarunner.engine.state.run import JobState, RunState
+    from qarunner.entry import Entry
+    from qarunner.plan.model import Plan
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `report --merge`: the runs of many jobs become one report and one gate, or it is said why they cannot.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A run to be joined. `shard` is (1, 4) for the first of four; None if it was started without."""
+
+    folder: Path
+    run: Run
+    shard: tuple[int, int] | None
+
+
+def report(
+    console: Console, runs_dir: Path, words: Sequence[str], *, merge: bool, form: str, out: Path | None
+) -> ExitCode:
+    """A report of one run, which is the newest where none is named, or one of all."""
+    if merge:
+        return joined(console, runs_dir, words, form=form, out=out)
+    if len(words) > 1:
+        raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
+    return applying.report(console, runs_dir, words[0] if words else None, form=form, out=out)
+
+
+def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str, out: Path | None) -> ExitCode:
+    """Renders one report of all runs, and returns what their gate says."""
+    reporting.checked_format(form, "--format")
+    if not words:
+        raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
+    parts = _newest(console, [_part(folder) for folder in _folders(runs_dir, words)])
+    _check(parts)
+    for part in parts:
+        if not part.run.complete:
+            name = inert(part.run.run_id)
+            console.warn(f"qarunner: warning: run {name} is not finished; to go on: qarunner resume {name}")
+    missing = _missing(parts)
+    for index, total in missing:
+        console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
+    summary = summarise(merged([part.run for part in parts], missing))
+    if out is None:
+        console.result(reporting.render(summary, form).rstrip("\n"))
+    else:
+        problems = reporting.write(summary, (reporting.Wanted(format=form, path=out),))
+        if problems:
+            raise UserError(problems[0])
+    console.warn(f"{headline(summary)}; {counted(len(parts), 'run')} joined")
+    return summary.exit_code
+
+
+# --- which runs -------------------------------------------------------------------------------------------------------
+
+
+def _folders(runs_dir: Path, words: Sequence[str]) -> list[Path]:
+    """Every run that the words name: an id, a run's folder, or a folder with runs somewhere in it. Each once."""
+    found: dict[Path, Path] = {}
+    for word in words:
+        here = list(_found(runs_dir, word))
+        if not here:
+            where = f"neither a run in {runs_dir} nor a folder with one"
+            hint = "a run's folder holds plan.json and journal.jsonl; an upload may have left hidden folders out"
+            raise UserError(f"{word}: {where}", hint=hint)
+        found.update((folder.resolve(), folder) for folder in here)
+    return list(found.values())
+
+
+def _found(runs_dir: Path, word: str) -> Iterator[Path]:
+    for folder in (runs_dir / word, Path(word)):
+        if (folder / PLAN).is_file():
+            yield folder
+            return
+    if Path(word).is_dir():
+        yield from sorted(path.parent for path in Path(word).rglob(PLAN) if (path.parent / JOURNAL).is_file())
+
+
+def _part(folder: Path) -> Part:
+    plan = read_plan(folder)
+    run = fold(plan, read(folder)[0])
+    run.run_id = run.run_id or folder.name
+    return Part(folder=folder, run=run, shard=_shard(plan))
+
+
+def _shard(plan: Plan) -> tuple[int, int] | None:
+    if plan.shard is None:
+        return None
+    index, _, total = plan.shard.partition("/")
+    return int(index), int(total)
+
+
+def _newest(console: Console, parts: Sequence[Part]) -> list[Part]:
+    """One part for each shard, and one copy of each run: the one that knows the most, or was started last."""
+    copies: dict[str, Part] = {}
+    for part in sorted(parts, key=lambda part: part.run.last_at):
+        copies[part.run.run_id] = part
+    kept: dict[object, Part] = {}
+    for part in sorted(copies.values(), key=lambda part: part.run.started_at):
+        key = part.shard or part.run.run_id
+        if key in kept:
+            old = kept[key].run.run_id
+            shard = "/".join(map(str, part.shard or ()))
+            console.warn(f"qarunner: note: shard {shard} was run twice: {part.run.run_id} counts, {old} does not")
+        kept[key] = part
+    return sorted(kept.values(), key=lambda part: (part.shard or (0, 0), part.run.started_at))
+
+
+# --- whether they belong together -------------------------------------------------------------------------------------
+
+
+def _check(parts: Sequence[Part]) -> None:
+    """UserError for runs that are not parts of one whole."""
+    first = parts[0]
+    for part in parts[1:]:
+        different = list(_different(first, part))
+        if different:
+            names = f"{inert(first.run.run_id)} and {inert(part.run.run_id)}"
+            raise UserError(
+                f"{names} are no parts of one whole: {', '.join(different)}",
+                hint="join runs of one commit, one manifest and the same options",
+            )
+    owners: dict[str, str] = {}
+    for part in parts:
+        for entry in part.run.plan.entries:
+            other = owners.setdefault(entry.id, part.run.run_id)
+            if other != part.run.run_id:
+                raise UserError(
+                    f"{entry.id} is in {inert(other)} and in {inert(part.run.run_id)}: which one counts?",
+                    hint="name the runs that share no entry",
+                )
+
+
+def _different(first: Part, part: Part) -> Iterator[str]:
+    one, two = first.run.plan, part.run.plan
+    if first.run.rehearsal != part.run.rehearsal or one.rehearsal != two.rehearsal:
+        yield "one of them was a rehearsal"
+    if (first.shard or (0, 0))[1] != (part.shard or (0, 0))[1]:
+        yield f"{_words(first)}, {_words(part)}"
+    elif one.partition != two.partition:
+        yield "the rows were split differently"
+    if one.name != two.name:
+        yield f"the matrix is {one.name}, and {two.name}"
+    yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))
+    if one.gate != two.gate:
+        yield "the gate differs"
+    if one.sources is None or two.sources is None:
+        return
+    for path in dict.fromkeys((*one.sources.files, *two.sources.files)):
+        if one.sources.files.get(path) != two.sources.files.get(path):
+            yield f"{path} differs"
+    if first.shard is not None:
+        yield from (f"--{key} differs" for key in _other_choices(one.sources.choices, two.sources.choices))
+
+
+def _words(part: Part) -> str:
+    return f"one is shard {part.shard[0]}/{part.shard[1]}" if part.shard else "one is no shard"
+
+
+def _other_choices(one: object, two: object) -> Iterable[str]:
+    if not isinstance(one, dict) or not isinstance(two, dict):
+        return ()
+    return [key for key in dict.fromkeys((*one, *two)) if key != "shard" and one.get(key) != two.get(key)]
+
+
+def _missing(parts: Sequence[Part]) -> list[tuple[int, int]]:
+    shards = [part.shard for part in parts if part.shard is not None]
+    if not shards:
+        return []
+    total = shards[0][1]
+    return [(index, total) for index in range(1, total + 1) if (index, total) not in shards]
+
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A run as it stands: `state` is `running`, `detached`, `interrupted` or `finished`."""
+
+    folder: Path
+    run: Run
+    summary: Summary
+    state: str
+
+    @property
+    def over(self) -> bool:
+        return self.state == "finished"
+
+    @property
+    def follow(self) -> Follow:
+        return Follow(run_id=self.folder.name, runs_dir=self.folder.parent)
+
+
+def _read(folder: Path) -> Standing:
+    """UserError for a folder that holds no run of ours."""
+    driven = is_driven(folder)
+    plan = read_plan(folder)
+    try:
+        run = fold(plan, read(folder)[0])
+    except KeyError as error:
+        raise UserError(f"{folder}: its journal speaks of {error}, which its plan does not know") from error
+    return Standing(folder=folder, run=run, summary=summarise(run), state=_state(run, driven=driven))
+
+
+def _state(run: Run, *, driven: bool) -> str:
+    if driven:
+        return "running"
+    if run.detached:
+        return "detached"
+    return "finished" if run.complete and run.exit_code is not None else "interrupted"
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def runs(console: Console, runs_dir: Path) -> ExitCode:
+    """All runs, the newest first. A folder that cannot be read is told, and hides no other."""
+    found, broken = [], []
+    for folder in folders(runs_dir):
+        try:
+            found.append(_read(folder))
+        except UserError as error:
+            broken.append((folder, error.message))
+    found.sort(key=lambda each: (_began(each), each.folder.name), reverse=True)
+    if console.output == "json":
+        rows = [_row(each) for each in found]
+        rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in sorted(broken)]
+        console.result(json.dumps({"version": VERSION, "runs": rows}, indent=2, ensure_ascii=False))
+        return ExitCode.OK
+    for line in _table(console, found):
+        console.result(mask(line))
+    for _, message in sorted(broken):
+        console.warn(f"qarunner: warning: {message}")
+    if not found:
+        console.warn(f"no runs in {runs_dir}")
+    return ExitCode.OK
+
+
+def _began(standing: Standing) -> float:
+    return standing.run.started_at or standing.folder.stat().st_mtime
+
+
+def _row(standing: Standing) -> dict[str, object]:
+    run, summary = standing.run, standing.summary
+    return {
+        "id": standing.folder.name,
+        "name": summary.name,
+        "started_at": timestamp(_began(standing)),
+        "state": standing.state,
+        "verdict": str(summary.verdict) if standing.over else None,
+        "exit_code": run.exit_code if standing.over else None,
+        "rehearsal": summary.rehearsal,
+        "entries_total": len(run.plan.entries),
+        "entries_closed": len(run.closed),
+        "totals": {str(verdict): number for verdict, number in _totals(standing).items()},
+    }
+
+
+def _totals(standing: Standing) -> dict[str, int]:
+    """Tests by verdict, of the entries that are closed."""
+    totals: dict[str, int] = {}
+    for row in standing.summary.entries:
+        if row.entry.id in standing.run.closed:
+            for verdict, number in row.counts.items():
+                totals[words(verdict)] = totals.get(words(verdict), 0) + number
+    return totals
+
+
+def _table(console: Console, found: list[Standing]) -> Iterator[str]:
+    if not found:
+        return
+    rows = [("RUN", "NAME", "STARTED", "STATE", "RESULT")]
+    for each in found:
+        code = f"exit {each.run.exit_code}: " if each.over else f"{len(each.run.closed)}/{len(each.run.plan.entries)} "
+        counts = ", ".join(f"{number} {verdict}" for verdict, number in _totals(each).items())
+        result = f"{code}{counts}" if each.over else f"{code}entries closed" + (f": {counts}" if counts else "")
+        name = inert(each.summary.name) + (" (rehearsal)" if each.summary.rehearsal else "")
+        rows.append((each.folder.name, name, timestamp(_began(each))[:19] + "Z", each.state, result))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for number, row in enumerate(rows):
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        line = "  ".join([*padded, row[4]]).rstrip()
+        yield console.style(line, "dim") if number == 0 else line
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def status(console: Console, runs_dir: Path, run_id: str | None) -> ExitCode:
+    """One run, entry by entry."""
+    standing = _read(find_run(runs_dir, run_id))
+    if console.output == "json":
+        console.result(mask(json.dumps(_document(standing), indent=2, ensure_ascii=False)))
+        return ExitCode.OK
+    for line in _text(console, standing):
+        console.result(mask(line))
+    return ExitCode.OK
+
+
+def _document(standing: Standing) -> dict[str, object]:
+    summary = standing.summary
+    rows = {row.entry.id: row for row in summary.entries}
+    commands = {
+        job: [standing.follow.resume()]
+        if job in summary.repeatable
+        else [standing.follow.resume("--resubmit", job), standing.follow.resume("--drop", job)]
+        for job in summary.uncertain
+    }
+    return {
+        "version": VERSION,
+        **_row(standing),
+        "updated_at": summary.finished_at,
+        "entries": [
+            _entry(standing.run, entry, rows[entry.id].reason, str(rows[entry.id].verdict))
+            for entry in standing.run.plan.entries
+        ],
+        "uncertain": [
+            {
+                "job": job,
+                "entries": list(standing.run.jobs[job].job.entries),
+                "message": message,
+                "commands": commands[job],
+            }
+            for job, message in summary.uncertain.items()
+        ],
+    }
+
+
+def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str, object]:
+    state = run.job_of[entry.id]
+    closed = entry.id in run.closed
+    return {
+        "id": entry.id,
+        "vendor": entry.vendor,
+        "state": "closed" if closed else str(state.phase),
+        "verdict": verdict if closed else None,
+        "reason": reason if closed else _phase(run, state),
+        "attempt": state.attempt,
+        "runs": [
+            {
+                "id": remote.remote.id,
+                "url": remote.remote.url,
+                "attempt": each.attempt,
+                "state": remote_state(remote),
+            }
+            for each in run.attempts[entry.id]
+            for remote in each.runs.values()
+        ],
+    }
+
+
+def remote_state(remote: RunState) -> str:
+    """What became of a run at its vendor, as far as we know."""
+    if remote.cancelled:
+        return "cancelled"
+    return "running" if remote.live else "finished"
+
+
+def _phase(run: Run, state: JobState) -> str:
+    waits = awaited(run, state) if state.phase is Phase.WAITING else []
+    return f"waits for {', '.join(waits)}" if waits else state_words(state)
+
+
+def _text(console: Console, standing: Standing) -> Iterator[str]:
+    run, summary = standing.run, standing.summary
+    rehearsal = ", a rehearsal" if summary.rehearsal else ""
+    began = f"started {summary.started_at}"
+    yield f"{inert(summary.name)}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}"
+    widths = [max((len(getattr(entry, name)) for entry in run.plan.entries), default=0) for name in ("id", "vendor")]
+    for row in summary.entries:
+        closed = row.entry.id in run.closed
+        sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
+        told = words(row.verdict) if closed else _phase(run, run.job_of[row.entry.id])
+        reason = f": {inert(row.reason)}" if closed and row.reason else ""
+        line = f"{sign} {row.entry.id.ljust(widths[0])}  {row.entry.vendor.ljust(widths[1])}  {told}{reason}"
+        yield console.style(line, colour)
+        yield from _remotes(run, row.entry.id)
+    if standing.state == "running":
+        yield "another process is at work on it"
+        return
+    yield from left(console, _without_running(standing), standing.follow)
+    if standing.over:
+        yield headline(summary)
+
+
+def _remotes(run: Run, entry: str) -> Iterator[str]:
+    attempts = run.attempts[entry]
+    for state in attempts:
+        for remote in state.runs.values():
+            number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
+            told = f"    {remote_state(remote)}{number}: run {inert(remote.remote.id)}"
+            yield f"{told}  {remote.remote.url or ''}".rstrip()
+
+
+def _without_running(standing: Standing) -> Summary:
+    """The summary without what the list of entries has shown."""
+    return replace(standing.summary, running=())

@@ -1,0 +1,187 @@
+"""`validate` and `vendors`: what can be said without a network, a variable or a credential."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qarunner.diagnostics import in_order
+from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from qarunner.cli.console import Console
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.rules import Findings
+    from qarunner.vendors.api import Capabilities, TargetKind, Vendor
+
+
+_UNREADABLE = "E503"
+
+
+def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
+    """Checks each file, and reports the problems of all of them at once. Warnings do not change the exit code."""
+    from qarunner.app.files import find_manifest
+
+    problems: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    unreadable: list[UserError] = []
+    fine: list[tuple[Path, int]] = []
+    for file in files or [find_manifest(None)]:
+        try:
+            rows, found = _looked_at(file, today)
+            if not found.errors:
+                fine.append((file, rows))
+            problems += found.errors
+            warnings += found.warnings
+        except ManifestError as error:
+            problems += error.diagnostics
+        except UserError as error:
+            if console.output == "json":
+                # One document holds everything: a reader of JSON takes no second one.
+                problems.append(_unreadable(file, error))
+            else:
+                unreadable.append(error)
+    for each in unreadable:
+        console.failure(each)
+    if problems or warnings or console.output == "json":
+        console.problems(in_order([*problems, *warnings]) if warnings else problems)
+    if console.output != "json" and not console.quiet:
+        for file, rows in fine:
+            console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")
+    return ExitCode.USAGE if problems or unreadable else ExitCode.OK
+
+
+def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
+    """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
+    from qarunner.app.planning import (
+        examined_in_all,
+        path_warnings,
+    )
+    from qarunner.manifest.rules import (
+        Findings,
+        check_quarantines,
+    )
+
+    errors: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    whole = examined_in_all(file)
+    for found in whole:
+        quarantines = check_quarantines(found.manifest, found.rows, today)
+        errors += [*found.problems, *quarantines.errors]
+        warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows)]
+    # What is wrong with every profile is told once.
+    return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
+
+
+def _unreadable(file: Path, error: UserError) -> Diagnostic:
+    from qarunner.diagnostics import (
+        Diagnostic,
+        Place,
+    )
+
+    return Diagnostic(code=_UNREADABLE, message=error.message, place=Place(file.as_posix(), 1, 1), hint=error.hint)
+
+
+# --- the capability table ---------------------------------------------------------------------------------------------
+
+
+def vendors(console: Console, name: str | None) -> ExitCode:
+    """The capability table, or one vendor with its reasons."""
+    found, broken = ([registry.get(name)], []) if name else registry.available()
+    if console.output == "json":
+        console.result(json.dumps({vendor.info.name: as_data(vendor) for vendor in found}, indent=2))
+        return _told(console, broken)
+    for line in _detail(found[0]) if name else table(found):
+        console.result(line)
+    return _told(console, broken)
+
+
+def _told(console: Console, broken: Sequence[UserError]) -> ExitCode:
+    """One plugin that cannot be loaded hides no other vendor."""
+    for error in broken:  # beside the table, and never a second document of JSON
+        console.warn(f"qarunner: error: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+    return ExitCode.USAGE if broken else ExitCode.OK
+
+
+HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
+
+
+def table(found: Iterable[Vendor]) -> Iterator[str]:
+    """The table as aligned text."""
+    rows = [HEADINGS, *(row for vendor in found for row in rows_of(vendor))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def markdown(found: Iterable[Vendor]) -> Iterator[str]:
+    """The table as the README has it."""
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "|---" * len(HEADINGS) + "|"
+    for vendor in found:
+        for row in rows_of(vendor):
+            yield f"| {' | '.join(row)} |"
+
+
+def rows_of(vendor: Vendor) -> Iterator[tuple[str, ...]]:
+    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
+    able = vendor.info.capabilities
+    groups: dict[frozenset[TargetKind], list[str]] = {}
+    for platform, kinds in able.targets.items():
+        groups.setdefault(kinds, []).append(str(platform or "-"))
+    selections = ", ".join(f"one of {each}" if _single(able, each) else each for each in sorted(able.selections))
+    rest = (
+        selections,
+        "yes" if able.artifacts else "no",
+        "yes" if able.cancel else "no",
+        "each test" if able.per_test_results else "numbers",
+    )
+    for number, (kinds, platforms) in enumerate(groups.items()):
+        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
+        yield (vendor.info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
+
+
+def _single(able: Capabilities, selection: str) -> bool:
+    return selection == "category_ids" and not able.several_ids
+
+
+def as_data(vendor: Vendor) -> dict[str, object]:
+    able = vendor.info.capabilities
+    return {
+        "title": vendor.info.title,
+        "docs": vendor.info.docs,
+        "base_url": vendor.info.base_url,
+        "url_variables": list(vendor.info.url_env),
+        "key_variable": vendor.info.key_env,
+        "targets": {platform or "": sorted(kinds) for platform, kinds in able.targets.items()},
+        "target_required": able.target_required,
+        "selections": sorted(able.selections),
+        "several_ids": able.several_ids,
+        "artifacts": able.artifacts,
+        "cancel": able.cancel,
+        "per_test_results": able.per_test_results,
+        "idempotent": vendor.info.idempotency_header is not None,
+        "not_offered": dict(able.instead),
+        "options": vendor.info.options,
+        "settings": vendor.info.settings,
+    }
+
+
+def _detail(vendor: Vendor) -> Iterator[str]:
+    info = vendor.info
+    yield f"{info.title} ({info.name}): {info.docs}"
+    yield f"  credential  {info.key_env}"
+    yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
+    yield from (f"  {line}" for line in table([vendor]))
+    yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
+    if info.options:
+        yield f"  options: {', '.join(info.options)}"
+    if info.settings:
+        yield f"  settings: {', '.join(info.settings)}"
+    for word, reason in info.capabilities.instead.items():
+        yield f"  not offered: {word}: {reason}"

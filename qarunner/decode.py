@@ -1,0 +1,115 @@
+"""Typed reading of plain data along a path, so that a changed API gives a sentence and not a KeyError."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    """Plain data as JSON knows it."""
+else:
+    Json = Any  # a codec reads annotations when the program runs, and cannot follow a recursive alias
+
+
+_SHOWN = 60
+
+
+class UnexpectedData(ValueError):  # noqa: N818  the name says what was found
+    """Data that has another shape than its reader was promised."""
+
+
+def kind(value: object) -> str:
+    """A value's type in the words of JSON."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "an object"
+
+
+class Cursor:
+    """A place in plain data. Methods without `_or` raise UnexpectedData, naming the path."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, value: object, name: str = "$") -> None:
+        self.value = value
+        self.name = name
+
+    @classmethod
+    def parse(cls, text: str, name: str = "$") -> Cursor:
+        """Reads JSON text; UnexpectedData if it is none."""
+        try:
+            return cls(json.loads(text), name)
+        except (ValueError, RecursionError) as error:
+            shown = text[:_SHOWN].replace("\n", " ")
+            raise UnexpectedData(f"{name}: not JSON: {shown!r}") from error
+
+    def fail(self, expected: str) -> UnexpectedData:
+        shown = self.value if isinstance(self.value, (int, float, str)) else kind(self.value)
+        return UnexpectedData(f"{self.name}: expected {expected}, got {str(shown)[:_SHOWN]!r}")
+
+    def get(self, key: str) -> Cursor:
+        """The value under a key; null where there is none or where this is no object."""
+        found = self.value.get(key) if isinstance(self.value, dict) else None
+        return Cursor(found, f"{self.name}.{key}")
+
+    def has(self, key: str) -> bool:
+        return isinstance(self.value, dict) and self.value.get(key) is not None
+
+    def object(self) -> dict[str, object]:
+        if not isinstance(self.value, dict):
+            raise self.fail("an object")
+        return cast("dict[str, object]", self.value)
+
+    def items(self) -> Iterator[Cursor]:
+        """The elements of a list."""
+        if not isinstance(self.value, list):
+            raise self.fail("a list")
+        for index, element in enumerate(self.value):
+            yield Cursor(element, f"{self.name}[{index}]")
+
+    def items_or_none(self) -> Iterator[Cursor]:
+        """The elements of a list; nothing where there is no list."""
+        return self.items() if isinstance(self.value, list) else iter(())
+
+    def text(self) -> str:
+        """A string that is not empty."""
+        if not isinstance(self.value, str) or not self.value:
+            raise self.fail("a string")
+        return self.value
+
+    def text_or(self, default: str | None = None) -> str | None:
+        return self.value if isinstance(self.value, str) and self.value else default
+
+    def identifier(self) -> str:
+        """A string or an integer, as text."""
+        if isinstance(self.value, bool) or not isinstance(self.value, (str, int)) or self.value == "":
+            raise self.fail("an id")
+        return str(self.value)
+
+    def integer(self) -> int:
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            raise self.fail("an integer")
+        return self.value
+
+    def number_or_none(self) -> float | None:
+        """A number, if there is one; never negative, infinite or not a number."""
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            return None
+        # JSON can hold integers that no float can.
+        return float(self.value) if 0 <= self.value <= sys.float_info.max else None

@@ -1,0 +1,300 @@
+"""Certyn's API as certyn.md describes it: an idempotent create, a run that counts, a cancel, and rate limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from qarunner.emulator.certyn.runs import Run
+from qarunner.emulator.http import Rates, require_header
+from qarunner.emulator.ledger import Environment, new_uuid, readable, uuid_of
+from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
+from qarunner.emulator.sections import Courses, Known
+from qarunner.emulator.strict import Fields, Wrong, list_of, text, web_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.emulator.ledger import Ledger
+    from qarunner.emulator.messages import Call
+    from qarunner.emulator.sections import CertynSection, Process
+    from qarunner.emulator.world import World
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Certyn's projects and their environments (certyn.md: Per-test details, A preview environment).
+
+
+@dataclass(slots=True, kw_only=True)
+class Project:
+    """One project; `environments` are those made through the API, by id."""
+
+    id: str
+    slug: str
+    environments: dict[str, str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+
+
+class Projects:
+    """The tenant's projects; without a list in the scenario, a slug becomes one when a run first names it."""
+
+    def __init__(self, section: CertynSection, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._section = section
+        self._by_slug: dict[str, Project] = {}
+        for slug in section.projects or ("my-app",):
+            self._add(slug)
+
+    def _add(self, slug: str) -> Project:
+        project = self._by_slug[slug] = Project(id=uuid_of("certyn", "project", slug), slug=slug)
+        return project
+
+    def use(self, slug: str) -> Project:
+        """The project of a run."""
+        if slug in self._by_slug:
+            return self._by_slug[slug]
+        if self._section.projects is not None:
+            raise Refused(404, f"unknown project {slug!r}")
+        return self._add(slug)
+
+    def use_environment(self, slug: str, key: str) -> None:
+        """Refuses an environment that was deleted, or that the scenario does not list."""
+        project = self.use(slug)
+        listed = self._section.environments
+        known = listed is None or key in listed or key == self._section.default_environment
+        if key in project.environments.values() or (known and key not in project.deleted):
+            return
+        raise Refused(404, f"unknown environment {key!r}")
+
+    def slug(self, identifier: str) -> str:
+        """The slug of a project by its id."""
+        return self._find(identifier).slug
+
+    def _find(self, identifier: str) -> Project:
+        for project in self._by_slug.values():
+            if project.id == identifier:
+                return project
+        raise Refused(404, "project not found")
+
+    def overview(self, call: Call) -> Answer:  # noqa: ARG002 (the route has no arguments)
+        """`GET /api/projects/overview`."""
+        projects = [
+            {"id": project.id, "slug": project.slug, "name": readable(project.slug)}
+            for project in self._by_slug.values()
+        ]
+        return Answer(body={"defaultProjectId": projects[0]["id"], "projects": projects})
+
+    def create(self, call: Call) -> Answer:
+        """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
+        project = self._find(call.params["projectId"])
+        with Fields(call.body) as fields:
+            key = fields.need("key", text)
+            fields.need("label", text)
+            fields.need("baseUrl", web_address)
+            fields.need("version", text)
+        if key in project.environments.values() or key in (self._section.environments or ()):
+            raise Refused(409, f"environment {key!r} exists")
+        identifier = new_uuid()
+        project.environments[identifier] = key
+        made = Environment(time=self._ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
+        self._ledger.environments.append(made)
+        return Answer(status=201, body={"id": identifier})
+
+    def delete(self, call: Call) -> Answer:
+        """`DELETE /api/projects/{projectId}/environments/{id}`."""
+        project = self._find(call.params["projectId"])
+        key = project.environments.pop(call.params["id"], None)
+        if key is None:
+            raise Refused(404, "environment not found")
+        project.deleted.add(key)
+        for made in self._ledger.environments:
+            made.deleted = made.deleted or made.id == call.params["id"]
+        return Answer(status=204)
+
+
+CREATE = "/api/ci/runs"
+
+
+SCOPES = {
+    ("POST", CREATE): ("ci:trigger",),
+    ("GET", CREATE + "/{runId}"): ("ci:status",),
+    ("POST", CREATE + "/{runId}/cancel"): ("ci:cancel",),
+    # certyn.md names no scope for the overview; both uses of it need the project's id.
+    ("GET", "/api/projects/overview"): ("execution:read", "platform:manage"),
+    ("GET", "/api/projects/{projectId}/process-runs/{runId}"): ("execution:read",),
+    ("POST", "/api/projects/{projectId}/environments"): ("platform:manage",),
+    ("DELETE", "/api/projects/{projectId}/environments/{id}"): ("platform:manage",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What an idempotency key stands for."""
+
+    body: object
+    answer: Answer
+
+
+class Certyn:
+    """The vendor Certyn."""
+
+    name = "certyn"
+    state_at = ("state",)
+
+    def __init__(self, world: World, section: CertynSection) -> None:
+        self._world = world
+        self._section = section
+        self._processes = Courses(section.processes)
+        self._tags = Courses(Known(default=section.processes.default, named=section.tags, only=section.processes.only))
+        self._projects = Projects(section, world.ledger)
+        self._rates = Rates(section.rates, world.timeline.real)
+        self._refusals = 0
+        self._runs: dict[str, Run] = {}
+        self._keys: dict[str, Remembered] = {}
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        project = "/api/projects/{projectId}"
+        return (
+            Endpoint(method="POST", path=CREATE, handle=self._create, body=Body.JSON),
+            Endpoint(method="GET", path=CREATE + "/{runId}", handle=self._status),
+            Endpoint(method="POST", path=CREATE + "/{runId}/cancel", handle=self._cancel, body=Body.OPTIONAL),
+            Endpoint(method="GET", path="/api/projects/overview", handle=self._projects.overview),
+            Endpoint(method="GET", path=project + "/process-runs/{runId}", handle=self._details),
+            Endpoint(method="POST", path=project + "/environments", handle=self._projects.create, body=Body.JSON),
+            Endpoint(method="DELETE", path=project + "/environments/{id}", handle=self._projects.delete),
+        )
+
+    def admit(self, call: Call, endpoint: Endpoint) -> None:
+        """Asks for the key and its scope, then counts the request (certyn.md: Access)."""
+        require_header(call, "X-API-Key", r"cyn_live_\S+")
+        self._limit(endpoint)
+        scopes = SCOPES[endpoint.method, endpoint.path]
+        if not set(scopes) & set(self._section.scopes):
+            raise Refused(403, "Forbidden", extra={"details": f"the key lacks the scope {' or '.join(scopes)}"})
+
+    def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:  # noqa: ARG002
+        """The error body `{"error": str, "details"?: str}` (certyn.md: Access)."""
+        return {"error": message, **extra}
+
+    def _limit(self, endpoint: Endpoint) -> None:
+        classes = ["all"]
+        if endpoint.method == "GET":
+            classes.append("reads")
+        if (endpoint.method, endpoint.path) == ("POST", CREATE):
+            classes.append("creates")
+        wait = self._rates.admit(classes)
+        if wait is None:
+            return
+        self._refusals += 1
+        answer = Answer(status=429, body={"error": "Too Many Requests"}, headers={"Retry-After": str(wait)})
+        # certyn.md, Access: "empty and non-JSON bodies occur", so two in three refusals are of these kinds.
+        page = "<html><body><h1>429 Too Many Requests</h1></body></html>"
+        others = (answer, replace(answer, body=None, text=page), replace(answer, body=None))
+        raise Limited(others[self._refusals % 3])
+
+    def _create(self, call: Call) -> Answer:
+        key = call.headers.get("idempotency-key")
+        before = self._keys.get(key) if key else None
+        if before is not None:
+            if before.body != call.body:
+                # Unknown of the real one (certyn.md: Create); to refuse it shows a client that mixes its keys up.
+                raise Refused(409, "Idempotency-Key was used with another body")
+            return replace(before.answer, headers={"Idempotency-Replayed": "true"})
+        answer = self._start(call.body)
+        if key:
+            self._keys[key] = Remembered(body=call.body, answer=answer)
+        return answer
+
+    def _start(self, body: object) -> Answer:
+        asked, process = self._read(body)
+        run = Run(
+            id=new_uuid(),
+            created=self._world.timeline.now(),
+            number=len(self._runs) + 1,
+            process=process,
+            asked=asked,
+            invisible=self._section.invisible_polls,
+        )
+        self._runs[run.id] = run
+        self._world.ledger.ran(self.name, run.id, create=run.id, tests=run.selection)
+        path = f"{CREATE}/{run.id}"
+        answer = {
+            "runId": run.id,
+            "testCaseCount": process.total,
+            "statusPath": path,
+            "cancelPath": f"{path}/cancel",
+            "statusUrl": f"{self._world.root}/{self.name}{path}",
+            "appUrl": self._app_url(run),
+            "message": f"Started {process.total} test cases",
+        }
+        return Answer(status=201, body=answer | ({"conversationId": new_uuid()} if "instruction" in asked else {}))
+
+    def _read(self, body: object) -> tuple[Mapping[str, object], Process]:
+        with Fields(body) as fields:
+            asked: dict[str, object] = {"projectSlug": fields.need("projectSlug", text)}
+            for name in ("environmentKey", "repository", "ref", "commitSha", "event", "externalUrl", "instruction"):
+                if fields.has(name):
+                    asked[name] = fields.need(name, text)
+            choice = fields.at_most_one("processSlug", "tags")
+            if choice is None and "instruction" not in asked:
+                raise Wrong("", "exactly one of processSlug, tags is required where there is no instruction")
+            if choice == "processSlug":
+                asked[choice] = fields.need(choice, text)
+            elif choice == "tags":
+                asked[choice] = list(fields.need(choice, list_of(text, least=1)))
+        self._projects.use(str(asked["projectSlug"]))
+        environment = asked.setdefault("environmentKey", self._section.default_environment)
+        self._projects.use_environment(str(asked["projectSlug"]), str(environment))
+        return asked, self._choose(asked)
+
+    def _choose(self, asked: Mapping[str, object]) -> Process:
+        if "processSlug" in asked:
+            slug = str(asked["processSlug"])
+            if not self._processes.exists(slug):
+                raise Refused(404, f"unknown process {slug!r}")
+            return self._processes.deal(slug)
+        tags = asked.get("tags")
+        if not isinstance(tags, list):
+            return self._section.processes.default
+        tag = next((tag for tag in tags if tag in self._section.tags), tags[0])
+        if not self._tags.exists(tag):
+            raise Refused(404, f"no process has the tag {tag!r}")
+        return self._tags.deal(tag)
+
+    def _find(self, call: Call) -> Run:
+        run = self._runs.get(call.params["runId"])
+        if run is None:
+            raise Refused(404, "run not found")
+        return run
+
+    def _app_url(self, run: Run) -> str:
+        return self._world.page(self.name, "runs", run.id)
+
+    def _status(self, call: Call) -> Answer:
+        run = self._find(call)
+        if run.invisible > 0:
+            run.invisible -= 1
+            raise Refused(404, "run not found")
+        timeline = self._world.timeline
+        body = run.status(timeline) | {"appUrl": self._app_url(run)}
+        if body["state"] == "in_progress":
+            body["retryAfterSeconds"] = max(1, round(self._section.retry_after / timeline.speed))
+        return Answer(body=body)
+
+    def _cancel(self, call: Call) -> Answer:
+        if call.body is not None:
+            with Fields(call.body) as fields:
+                fields.maybe("reason", text)
+        run = self._find(call)
+        now = self._world.timeline.now()
+        if run.state(now) != "in_progress":
+            raise Refused(409, "the run is already over")  # our strict choice: certyn.md does not say
+        run.cancelled = now
+        return Answer(status=202)  # certyn.md, Cancel: "Any 2xx"
+
+    def _details(self, call: Call) -> Answer:
+        run = self._find(call)
+        if self._projects.slug(call.params["projectId"]) != run.asked["projectSlug"]:
+            raise Refused(404, "process run not found")
+        return Answer(body=run.details(self._world.timeline))

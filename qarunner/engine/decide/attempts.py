@@ -1,0 +1,233 @@
+"""Attempts: which tests get a run more, and what all runs of an entry mean together. Pure decisions.
+
+The last attempt in which a test ran to its end decides it. A new attempt is a new payment: only what certainly failed,
+or what the vendor itself calls its infrastructure, is worth one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qarunner.engine.decide.interpret import BUGS, bug_of, typed
+from qarunner.engine.decide.outcomes import distrust, merge, worst
+from qarunner.engine.state.events import Why
+from qarunner.entry import SelectionKind
+from qarunner.plan.capabilities import grouped
+from qarunner.plan.model import Job
+from qarunner.secret import canonical
+from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Request, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.engine.state.run import JobState, Run
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Case, Vendor
+
+
+ATTEMPT_SIGN = "~"
+"""Between a job's id and the number of the create: a manifest's job has none."""
+
+
+_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
+
+
+_HARMLESS = GOOD | {Verdict.SKIPPED}
+
+
+def told(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
+    """What one attempt's runs say of an entry so far: a result that was paid for stays in the report."""
+    found = [*_parts(state, entry), *more]
+    return merge(found) if found else None
+
+
+def _parts(state: JobState, entry: str) -> list[Outcome]:
+    found = [part for run in state.runs.values() if (part := run.outcome_of(entry)) is not None]
+    return found if state.outcomes is None or entry not in state.outcomes else [*found, state.outcomes[entry]]
+
+
+def earlier(run: Run, entry: str) -> list[Outcome]:
+    """What the attempts before the last one came to."""
+    return [told(state, entry) or merge(()) for state in run.attempts[entry][:-1]]
+
+
+# --- a new attempt ----------------------------------------------------------------------------------------------------
+
+
+def again(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[Why, ...]] | None:
+    """What a new attempt asks for, and what it is for; None if the entry's result is final."""
+    parts = [distrust(part) for part in _parts(state, entry)]
+    why = _reasons(parts)
+    used = Counter(each for attempt in run.attempts[entry] for each in attempt.why)
+    now = state.entries[entry]
+    budget = {Why.FAILED: now.policy.retries.failed, Why.INFRA: now.policy.retries.infra}
+    if not why or any(used[each] >= budget[each] for each in why):
+        return None
+    return _narrowed(now, parts), why
+
+
+def _reasons(parts: Iterable[Outcome]) -> tuple[Why, ...]:
+    """What has to be tried again; nothing, if that could not make the entry pass."""
+    found: dict[Why, None] = {}
+    for part in parts:
+        if part.verdict in _HARMLESS:
+            continue
+        bad = _bad(part)
+        if part.verdict in _FAILURES and part.cause is None and bad <= _FAILURES:
+            found[Why.FAILED] = None
+        elif part.cause is Cause.INFRA and bad <= {Verdict.ERROR}:
+            found[Why.INFRA] = None
+        else:
+            return ()
+    return tuple(found)
+
+
+def _bad(outcome: Outcome) -> set[Verdict]:
+    verdicts = {case.verdict for case in outcome.cases} | {
+        each for each, number in outcome.counts.items() if number > 0
+    }
+    return verdicts - _HARMLESS
+
+
+def _narrowed(entry: Entry, parts: Iterable[Outcome]) -> Entry:
+    """The entry with the tests alone that did not pass, where it names tests and each result tells which it is of."""
+    selection = entry.selection
+    if selection is None or selection.kind is not SelectionKind.TEST_IDS:
+        return entry
+    wanted = {canonical(case.id) for part in parts for case in part.cases if case.verdict not in _HARMLESS}
+    ids = tuple(test for test in selection.ids if canonical(test) in wanted)
+    if not ids or len({canonical(test) for test in ids}) != len(wanted):
+        return entry
+    return replace(entry, selection=replace(selection, ids=ids))
+
+
+def attempt_jobs(
+    run: Run, vendor: Vendor, state: JobState, entries: Sequence[Entry]
+) -> list[tuple[Job, tuple[Entry, ...]]] | str:
+    """The creates of a new attempt of some of a job's entries; a sentence if the adapter cannot make them."""
+    root = state.job.id.partition(ATTEMPT_SIGN)[0]
+    count = sum(name.partition(ATTEMPT_SIGN)[0] == root for name in run.jobs)
+    found = []
+    try:
+        for number, group in enumerate(grouped(vendor, entries), count + 1):
+            call = replace(run.call(state), entries=group)
+            uses = {need.key: state.job.uses[need.key] for need in vendor.resources(call)}
+            request = typed(vendor.submit(call), Request)
+            ids = tuple(entry.id for entry in group)
+            name = f"{root}{ATTEMPT_SIGN}{number}"
+            found.append((Job(id=name, vendor=state.job.vendor, entries=ids, request=request, uses=uses), group))
+    except BUGS as error:  # the failure that there is stays
+        return bug_of(vendor, error)
+    return found
+
+
+# --- all attempts together --------------------------------------------------------------------------------------------
+
+
+def combine(attempts: Sequence[Outcome]) -> Outcome:
+    """One outcome of an entry's attempts, in their order."""
+    *before, last = attempts
+    if not before:
+        return last
+    counts = _counts(before, last)
+    cases = () if last.counts and not last.cases else tuple(case for _, case in deciding(attempts))
+    parts = [case.verdict for case in cases] + list(counts)
+    if last.verdict not in GOOD or not parts:
+        parts.append(last.verdict)
+    if not cases and not counts:
+        parts += [outcome.verdict for outcome in before if outcome.verdict in _FAILURES]
+    verdict = worst(parts)
+    verdict = Verdict.FLAKY if verdict in GOOD else verdict
+    return Outcome(
+        verdict=verdict,
+        cases=cases,
+        counts=counts,
+        message=_message(attempts, verdict),
+        url=last.url,
+        raw_status=last.raw_status,
+        duration_s=_total([outcome.duration_s for outcome in attempts]),
+        cause=last.cause if verdict is last.verdict else None,
+    )
+
+
+def deciding(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
+    """Each test's last result with the number of its attempt, in the order in which the tests first came."""
+    for number, case, before in _tests(attempts):
+        if case.verdict is Verdict.PASSED and before:
+            first, failed = before[0]
+            why = f": {failed.message}" if failed.message else ""
+            yield (
+                number,
+                replace(case, verdict=Verdict.FLAKY, message=f"{_word(failed.verdict)} in attempt {first}{why}"),
+            )
+        else:
+            yield number, case
+
+
+def superseded(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
+    """The results that a later attempt, or an earlier one that ran to its end, took the place of."""
+    chosen = {(number, case.id) for number, case, _ in _tests(attempts)}
+    for number, outcome in enumerate(attempts, 1):
+        yield from ((number, case) for case in outcome.cases if (number, case.id) not in chosen)
+
+
+def _tests(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case, list[tuple[int, Case]]]]:
+    """Each deciding result, its attempt, and the bad results of the same test before it."""
+    of_test: dict[str, list[tuple[int, Case]]] = {}
+    for number, outcome in enumerate(attempts, 1):
+        for case in outcome.cases:
+            of_test.setdefault(case.id, []).append((number, case))
+    over = len(attempts) if any(case.verdict in FINISHED for case in attempts[-1].cases) else 0
+    for results in of_test.values():
+        if results[-1][0] < over and all(case.verdict not in FINISHED | _HARMLESS for _, case in results):
+            # What never ran was asked for again; a vendor may have no name for it but the run's.
+            continue
+        # A test that a later attempt did not bring to its end keeps the result that it had.
+        ended = [number for number, case in results if case.verdict in FINISHED] or [number for number, _ in results]
+        bad = [(number, case) for number, case in results if case.verdict not in _HARMLESS and number < ended[-1]]
+        for number, case in results:
+            if number == ended[-1]:
+                yield number, case, bad
+
+
+def _counts(before: Sequence[Outcome], last: Outcome) -> Mapping[Verdict, int]:
+    """The last attempt's numbers; as many of its passes as there were failures before are flaky."""
+    counts = dict(last.counts)
+    if last.verdict not in GOOD or not counts:
+        return counts if counts or last.cases else dict(before[-1].counts)
+    failed = max(_number(outcome) for outcome in before)
+    flaky = min(counts.get(Verdict.PASSED, 0), failed)
+    counts[Verdict.PASSED] = counts.get(Verdict.PASSED, 0) - flaky
+    counts[Verdict.FLAKY] = counts.get(Verdict.FLAKY, 0) + flaky
+    return {verdict: number for verdict, number in counts.items() if number}
+
+
+def _number(outcome: Outcome) -> int:
+    numbers = Counter(case.verdict for case in outcome.cases) + Counter(dict(outcome.counts))
+    return sum(number for verdict, number in numbers.items() if verdict not in _HARMLESS)
+
+
+def _message(attempts: Sequence[Outcome], verdict: Verdict) -> str:
+    """What each attempt came to; the last one's own words come first where they say why there is no pass."""
+    told_of = [
+        f"attempt {number} {_word(outcome.verdict)}{_why(outcome)}" for number, outcome in enumerate(attempts, 1)
+    ]
+    last = attempts[-1]
+    own = [last.message] if last.message and verdict not in GOOD and last.verdict is verdict else []
+    return "; ".join([*own, *(told_of[:-1] if own else told_of)])
+
+
+def _why(outcome: Outcome) -> str:
+    message = outcome.message or next((case.message for case in outcome.cases if case.verdict is outcome.verdict), None)
+    return f": {message}" if message and outcome.verdict not in GOOD else ""
+
+
+def _word(verdict: Verdict) -> str:
+    return str(verdict).replace("_", " ")
+
+
+def _total(seconds: Sequence[float | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None

@@ -1,0 +1,467 @@
+"""What an answer leaves at a vendor: pure decisions about environments, of which none may be forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from qarunner.decode import UnexpectedData
+from qarunner.engine.decide.outcomes import without_run
+from qarunner.engine.state.events import Remains
+from qarunner.vendors.api import (
+    Cause,
+    Finished,
+    Leftover,
+    More,
+    Outcome,
+    Prepared,
+    Refusal,
+    RemoteRun,
+    Reply,
+    Request,
+    ResourceKind,
+    Running,
+    fill,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.engine.state.run import JobState, ResourceState
+    from qarunner.vendors.api import Call, Resource, Vendor
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What an answer means, and what to do next: pure decisions, without a clock, a network or a disk.
+#
+# A create is repeated only if it certainly made no run, or if the vendor keeps repetitions apart by an idempotency key.
+
+
+T = TypeVar("T")
+
+
+class FaultKind(StrEnum):
+    """How a request ended without an answer."""
+
+    NOT_SENT = "not_sent"
+    LOST = "lost"
+    FORBIDDEN = "forbidden"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """No answer: the connection was never made, was lost on the way, or must not be used."""
+
+    kind: FaultKind
+    message: str
+
+
+Answer: TypeAlias = Reply | Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The create made these runs."""
+
+    runs: tuple[RemoteRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """The create was taken and made no run that could be asked for; `outcomes` are never a pass."""
+
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
+
+    `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
+    patience for that counts answers, not minutes.
+    """
+
+    message: str
+    wait_s: float | None = None
+    held: bool = False
+    unreadable: bool = False
+    maybe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never:
+    """Refused for good."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """It may or may not have made a run; nobody but a person may send it again."""
+
+    message: str
+
+
+REQUEST_TIMEOUT = 408
+
+
+CONFLICT = 409
+
+
+TOO_MANY = 429
+
+
+NOT_FOUND = 404
+
+
+SEE_OTHER = 303
+
+
+SERVER_ERROR = 500
+
+
+_REDIRECT = 300
+
+
+_CLIENT_ERROR = 400
+
+
+_UNAUTHORISED = frozenset({401, 403})
+
+
+def after_create(
+    vendor: Vendor, call: Call, answer: Answer, *, sends: int, now: float
+) -> Made | Nothing | Again | Never | Lost:
+    """What the answer to a create means. `sends` counts how often it was sent, `now` is seconds since the epoch."""
+    keyed = vendor.info.idempotency_header is not None
+    match answer:
+        case Fault(kind=FaultKind.FORBIDDEN):
+            return Never(refusal=Refusal(message=answer.message))
+        case Fault(kind=FaultKind.NOT_SENT):
+            return Again(message=answer.message)
+        case Fault():
+            return Again(message=answer.message, maybe=True) if keyed else Lost(message=answer.message)
+        case Reply(ok=True):
+            return _accepted(vendor, call, answer, keyed=keyed)
+        case Reply():
+            return _create_refused(vendor, answer, keyed=keyed, sends=sends, now=now)
+
+
+def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Nothing | Again | Never | Lost:
+    try:
+        found = vendor.accepted(call, reply)
+        if isinstance(found, Refusal):
+            return Never(refusal=typed(found, Refusal))
+        if isinstance(found, Finished):
+            outcomes = typed(found, Finished).outcomes
+            return Nothing(outcomes={name: without_run(outcome) for name, outcome in outcomes.items()})
+        runs = tuple(typed(run, RemoteRun) for run in found)
+    except UnexpectedData as error:
+        # A vendor may say with 200 that it will do nothing: only its own words can tell.
+        refusal = refusal_of(vendor, reply)
+        if refusal.cause is Cause.ALLOWANCE:
+            return Never(refusal=refusal)
+        message = f"HTTP {reply.status}, but {error}"
+        return Again(message=message, unreadable=True, maybe=True) if keyed else Lost(message=message)
+    except BUGS as error:  # an adapter's bug ends its own job alone
+        return Lost(message=bug_of(vendor, error))
+    return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
+
+
+def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, sends: int, now: float) -> Again | Never | Lost:
+    refusal = refusal_of(vendor, reply)
+    if refusal.cause is Cause.ALLOWANCE:
+        return Never(refusal=refusal)
+    if reply.status == TOO_MANY:
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=True)
+    unclear = reply.status >= SERVER_ERROR or reply.status in {REQUEST_TIMEOUT, SEE_OTHER}
+    if unclear and keyed:
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), maybe=True)
+    # A conflict on a repetition may be about the run that the first one made.
+    if unclear or (reply.status == CONFLICT and sends > 1):
+        return Lost(message=refusal.message)
+    return Never(refusal=refusal)
+
+
+def after_read(
+    vendor: Vendor,
+    call: Call,
+    run: RemoteRun,
+    answers: Sequence[Answer],
+    *,
+    polls: int,
+    now: float,
+    best_effort: bool = False,
+) -> Running | More | Finished | Again | Never:
+    """What the answers to a poll and to each `More` mean; the last one is the newest."""
+    newest = answers[-1]
+    if isinstance(newest, Fault):
+        if newest.kind is FaultKind.FORBIDDEN:
+            return Never(refusal=Refusal(message=newest.message))
+        return Again(message=newest.message)
+    # What a `More` is answered with is the adapter's to judge, even where it is an error.
+    judged = newest.ok or newest.status == NOT_FOUND or best_effort or (len(answers) > 1 and not transient(newest))
+    if judged:
+        return _read(vendor, call, run, answers, polls=polls)
+    return _read_refused(vendor, newest, now=now)
+
+
+def transient(reply: Reply) -> bool:
+    """Whether a read may well succeed when it is repeated."""
+    return reply.status in {REQUEST_TIMEOUT, TOO_MANY} or reply.status >= SERVER_ERROR
+
+
+def _read(
+    vendor: Vendor, call: Call, run: RemoteRun, answers: Sequence[Answer], *, polls: int
+) -> Running | More | Finished | Again | Never:
+    replies = [answer for answer in answers if isinstance(answer, Reply)]
+    try:
+        return typed(vendor.read(call, run, replies, polls=polls), Running, More, Finished)
+    except UnexpectedData as error:
+        if replies[-1].ok:
+            return Again(message=str(error), unreadable=True)
+        return Again(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
+    except BUGS as error:  # an adapter's bug ends its own job alone
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+
+
+def _read_refused(vendor: Vendor, reply: Reply, *, now: float) -> Again | Never:
+    refusal = refusal_of(vendor, reply)
+    if reply.status in _UNAUTHORISED:
+        return Never(refusal=Refusal(message=refusal.message, cause=Cause.CREDENTIAL))
+    if transient(reply):
+        held = reply.status == TOO_MANY
+        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=held)
+    return Again(message=refusal.message, unreadable=True)
+
+
+def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
+    """The vendor's error in words; redirects are ours to explain, since no vendor documents any."""
+    if _REDIRECT <= reply.status < _CLIENT_ERROR:
+        where = reply.headers.get("location", "nowhere")
+        return Refusal(
+            message=f"HTTP {reply.status}: redirected to {where}; redirects are not followed, "
+            f"check {vendor.info.url_env[0]}"
+        )
+    try:
+        found = typed(vendor.refused(reply), Refusal)
+        # Its two numbers say all of an allowance; other words are the vendor's, and mostly leave the status out.
+        told = found.cause is Cause.ALLOWANCE or str(reply.status) in found.message
+        return found if told else replace(found, message=f"HTTP {reply.status}: {found.message}")
+    except BUGS as error:  # an adapter's bug must not hide the answer
+        return Refusal(message=f"HTTP {reply.status} ({bug_of(vendor, error)})", cause=Cause.BUG)
+
+
+def after_prepare(
+    vendor: Vendor,
+    resource: Resource,
+    token: str,
+    answers: Sequence[Answer],
+    *,
+    presigned: bool,
+    now: float,
+    best_effort: bool = False,
+) -> Request | More | Prepared | Again | Never:
+    """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.
+
+    `presigned`: the last one was to a store of files, whose refusals say nothing about the vendor's credential.
+    `best_effort`: the adapter judges its answer, unless it says that nothing was done.
+    """
+    failed = bool(answers) and not (isinstance(answers[-1], Reply) and answers[-1].ok)
+    if failed and not (best_effort and _may_be_done(answers[-1])):
+        return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
+    try:
+        replies = [a if isinstance(a, Reply) else Reply(status=0, text=a.message) for a in answers]
+        found = typed(vendor.prepare(resource, token, replies), Request, More, Prepared, Refusal)
+        return Never(refusal=found) if isinstance(found, Refusal) else found
+    except UnexpectedData as error:
+        return Again(message=str(error), unreadable=True)
+    except BUGS as error:  # an adapter's bug ends its own jobs alone
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+
+
+def _may_be_done(answer: Answer) -> bool:
+    if isinstance(answer, Fault):
+        return answer.kind is FaultKind.LOST
+    return answer.status != TOO_MANY
+
+
+def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
+    if isinstance(answer, Fault):
+        forbidden = answer.kind is FaultKind.FORBIDDEN
+        return Never(refusal=Refusal(message=answer.message)) if forbidden else Again(message=answer.message)
+    if presigned and _REDIRECT <= answer.status < _CLIENT_ERROR:
+        where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        message = f"HTTP {answer.status}: the upload was redirected to {where}; it goes to the signed address alone"
+        return Never(refusal=Refusal(message=message))
+    refusal = refusal_of(vendor, answer)
+    if transient(answer) and refusal.cause is not Cause.ALLOWANCE:
+        return Again(message=refusal.message, wait_s=retry_after(answer, now), held=answer.status == TOO_MANY)
+    if presigned and answer.status in _UNAUTHORISED:
+        # The URL has expired, or its signature was misread: another one may do.
+        return Again(message=f"the upload was refused: {refusal.message}", unreadable=True)
+    return Never(refusal=refusal)
+
+
+def asked_with(refusal: Refusal, variable: str) -> str:
+    """A refusal's words, and whose credential it was that the vendor did not like."""
+    return f"{refusal.message} (with the key of {variable})" if refusal.cause is Cause.CREDENTIAL else refusal.message
+
+
+def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:
+    """The request that removes a resource, if there is one."""
+    try:
+        return typed(vendor.release(resource, prepared), Request, type(None))
+    except BUGS:  # what cannot be removed stays, and is named
+        return None
+
+
+def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
+    """The request that asks for a run's status."""
+    try:
+        return typed(vendor.poll(call, run), Request)
+    except BUGS as error:  # an adapter's bug ends its own job alone
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+
+
+def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
+    """The request that stops a run, if the vendor has one."""
+    try:
+        return typed(vendor.cancel(call, run), Request, type(None))
+    except BUGS:  # what cannot be cancelled is named as running on
+        return None
+
+
+def cancel_all_request(vendor: Vendor, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+    """The request that stops all runs of a create at once, if the vendor has one."""
+    try:
+        return typed(vendor.cancel_all(call, runs), Request, type(None))
+    except BUGS:  # each can be stopped by itself
+        return None
+
+
+BUGS = (Exception, SystemExit)
+"""What an adapter's bug looks like. One that ended the program would choose its exit code, which may be 0."""
+
+
+def typed(answer: T, *kinds: type) -> T:
+    """An adapter's answer, through and through of the types that its protocol promises; else its bug, as it raises."""
+    if not isinstance(answer, kinds):
+        raise TypeError(f"expected {' or '.join(kind.__name__ for kind in kinds)}, got {type(answer).__name__}")
+    msgspec.convert(msgspec.to_builtins(answer), type(answer))
+    return answer
+
+
+def bug_of(vendor: Vendor, error: BaseException) -> str:
+    kind = type(vendor)
+    return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
+
+
+def retry_after(reply: Reply, now: float) -> float | None:
+    """`Retry-After` in seconds from now, from either of its forms (RFC 9110, 10.2.3); None if absent or nonsense."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def resource_token(run: str, resource: str, attempt: int) -> str:
+    """A short text for names at a vendor; another one for each attempt, since the last may have left something."""
+    return hashlib.sha256(f"{run}\n{resource}\n{attempt}".encode()).hexdigest()[:12]
+
+
+def idempotency_key(run: str, job: str, attempt: int) -> str:
+    """Different for every run that is wanted, the same for every repetition of its create."""
+    digest = hashlib.sha256(f"{run}\n{job}\n{attempt}".encode()).hexdigest()
+    return f"qarunner-{digest[:40]}"
+
+
+OTHER_BODY = (
+    "the create may have happened, and cannot be repeated: what it refers to was removed, and could be made again "
+    "under another name alone"
+)
+
+
+_READS = frozenset({"GET", "HEAD"})
+
+
+_GONE = frozenset({404, 410})
+
+
+_REDIRECTS = range(300, 400)
+
+
+def filled(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
+    """A job's create with the values of its resources, by the adapter's keys."""
+    request = state.job.request
+    return replace(request, body=fill(request.body, values)) if state.job.uses else request
+
+
+def makes(resource: Resource, request: Request) -> bool:
+    """Whether a request can make an environment. Builds may be uploaded twice: nobody has to remove them."""
+    return resource.kind is ResourceKind.ENVIRONMENT and request.method not in _READS
+
+
+def token_of(run: str, state: ResourceState) -> str:
+    """An environment keeps its token until the vendor says that it is taken; each upload has one of its own."""
+    environment = state.resource.kind is ResourceKind.ENVIRONMENT
+    return resource_token(run, state.resource.id, state.taken + 1 if environment else state.attempt)
+
+
+def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
+    """What the request that makes an environment has left, where its answer was no good one. In doubt, something."""
+    if isinstance(answer, Fault):
+        return Remains.MAYBE if answer.kind is FaultKind.LOST else Remains.NOTHING
+    if answer.ok or answer.status in _REDIRECTS:
+        return Remains.MAYBE
+    if state.doubted and _taken(vendor, state.resource, token, answer):
+        return Remains.TAKEN
+    # Too many requests, and a plain refusal, have made nothing.
+    return Remains.MAYBE if unclear(answer) else Remains.NOTHING
+
+
+def unclear(answer: Answer) -> bool:
+    """Whether a request that changes something may have done so all the same."""
+    if isinstance(answer, Fault):
+        return answer.kind is FaultKind.LOST
+    return transient(answer) and answer.status != TOO_MANY
+
+
+def _taken(vendor: Vendor, resource: Resource, token: str, reply: Reply) -> bool:
+    try:
+        return typed(vendor.taken(resource, token, reply), bool)
+    except BUGS:  # what an adapter cannot tell is no reason to ask for another one
+        return False
+
+
+def leftover_of(vendor: Vendor, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+    """How people find an environment; an adapter's bug must not hide that there may be one."""
+    try:
+        return typed(vendor.leftover(resource, token, prepared), Leftover)
+    except BUGS:
+        return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {vendor.info.title}, and delete it")
+
+
+def not_removed(vendor: Vendor, answer: Answer) -> str | None:
+    """Why a resource was not removed; None if it is gone, by whichever request."""
+    if isinstance(answer, Fault):
+        return answer.message
+    return None if answer.ok or answer.status in _GONE else refusal_of(vendor, answer).message
+
+
+def ask_again(answer: Answer) -> bool:
+    """Whether a removal or a cancel that failed may succeed in a moment; a plain refusal will not."""
+    if isinstance(answer, Fault):
+        return answer.kind is not FaultKind.FORBIDDEN
+    return transient(answer) or answer.status == CONFLICT

@@ -1,0 +1,100 @@
+"""Several runs of one matrix as one: the gate and every report look at all of it together."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qarunner.engine.decide.gate import outcome_of
+from qarunner.engine.state.run import Run
+from qarunner.entry import Entry, Origin, Policy
+from qarunner.plan.model import Job, seal
+from qarunner.vendors.api import Outcome, Request, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qarunner.plan.model import Plan, Sources
+
+
+NOBODY = "unknown"
+"""The vendor of a shard that nobody has seen."""
+
+
+def merged(parts: Sequence[Run], missing: Sequence[tuple[int, int]]) -> Run:
+    """One run of all parts, which share no entry. A missing shard is an entry without a verdict: never green."""
+    whole = [*parts, *(_missing(parts[0].plan, index, total) for index, total in missing)]
+    for part in whole:
+        _named(part)
+        # Whether it was detached or interrupted is a part's own matter: what that makes of an entry is settled here.
+        part.closed |= {entry.id: outcome_of(part, entry) for entry in part.plan.entries}
+    plan = _plan([part.plan for part in whole])
+    run = Run.of(plan)
+    for field in fields(Run):
+        if isinstance(getattr(run, field.name), dict):
+            setattr(run, field.name, _union(whole, field.name))
+    run.run_id = "+".join(part.run_id for part in parts)
+    run.tool, run.rehearsal = parts[0].tool, any(part.rehearsal for part in parts)
+    run.started_at = min(part.started_at for part in parts)
+    run.last_at = max(part.last_at for part in parts)
+    run.signal = next((part.signal for part in parts if part.signal is not None), None)
+    return run
+
+
+def _union(parts: Sequence[Run], name: str) -> dict[str, object]:
+    """Everything that is known by name. Jobs and resources have the same ids in every run: the run's is put before."""
+    found: dict[str, object] = {}
+    for number, part in enumerate(parts):
+        for key, value in getattr(part, name).items():
+            found[f"{number}:{key}" if name in {"jobs", "resources"} else key] = value
+    return found
+
+
+def _named(part: Run) -> None:
+    """Jobs of several runs have the same ids; people are told whose."""
+    for state in part.jobs.values():
+        state.job = msgspec.structs.replace(state.job, id=f"{part.run_id}:{state.job.id}")
+
+
+def _plan(plans: Sequence[Plan]) -> Plan:
+    entries = sorted((entry for plan in plans for entry in plan.entries), key=_place)
+    return seal(
+        msgspec.structs.replace(
+            plans[0],
+            sources=_whole(plans[0].sources),
+            shard=None,
+            partition=None,
+            shard_min_tests=None,
+            entries=tuple(entries),
+            jobs=tuple(job for plan in plans for job in plan.jobs),
+            resources=(),
+            vendors={name: settings for plan in plans for name, settings in plan.vendors.items()},
+            secrets=tuple(sorted({name for plan in plans for name in plan.secrets})),
+            notices=tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
+        )
+    )
+
+
+def _whole(sources: Sources | None) -> Sources | None:
+    """The sources of all shards: those of one, but for its number."""
+    if sources is None:
+        return None
+    choices = {name: value for name, value in sources.choices.items() if name != "shard"}
+    return msgspec.structs.replace(sources, choices=choices)
+
+
+def _place(entry: Entry) -> tuple[str, int, int]:
+    return entry.origin.file, entry.origin.line, entry.origin.column
+
+
+def _missing(like: Plan, index: int, total: int) -> Run:
+    name = f"shard-{index}-of-{total}"
+    place = Origin(file=like.manifest, line=1, column=1)
+    entry = Entry(id=name, vendor=NOBODY, policy=Policy(timeout_s=0.0), origin=place)
+    job = Job(id=name, vendor=NOBODY, entries=(name,), request=Request(method="POST", path="/"))
+    run = Run.of(msgspec.structs.replace(like, entries=(entry,), jobs=(job,), resources=(), vendors={}))
+    message = f"shard {index}/{total} is missing: no run of it was given"
+    run.closed[name] = Outcome(verdict=Verdict.UNKNOWN, message=message)
+    return run

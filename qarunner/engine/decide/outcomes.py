@@ -1,0 +1,111 @@
+"""One entry's outcome from what its runs say, with a last net under every adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.vendors.api import FINISHED, GOOD, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+_WORST_FIRST = (
+    Verdict.FAILED,
+    Verdict.BLOCKED,
+    Verdict.ERROR,
+    Verdict.UNKNOWN,
+    Verdict.TIMED_OUT,
+    Verdict.CANCELLED,
+    Verdict.FLAKY,
+    Verdict.PASSED,
+    Verdict.SKIPPED,
+)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict that a whole has from its parts; `unknown` of nothing."""
+    return min(verdicts, key=_WORST_FIRST.index, default=Verdict.UNKNOWN)
+
+
+def merge(outcomes: Sequence[Outcome]) -> Outcome:
+    """One entry's outcome from its runs, each distrusted on its own."""
+    if not outcomes:
+        return Outcome(verdict=Verdict.UNKNOWN, message="the vendor's answer says nothing of this entry")
+    checked = [distrust(outcome) for outcome in outcomes]
+    if len(checked) == 1:
+        return checked[0]
+    first = min(checked, key=lambda outcome: _WORST_FIRST.index(outcome.verdict))
+    counts: dict[Verdict, int] = {}
+    for outcome in checked:
+        for verdict, number in outcome.counts.items():
+            counts[verdict] = counts.get(verdict, 0) + max(0, number)
+    return Outcome(
+        verdict=first.verdict,
+        cases=tuple(case for outcome in checked for case in outcome.cases),
+        counts=counts,
+        message=first.message,
+        url=first.url,
+        raw_status=first.raw_status,
+        duration_s=max((outcome.duration_s for outcome in checked if outcome.duration_s is not None), default=None),
+        cause=first.cause,
+    )
+
+
+def distrust(outcome: Outcome) -> Outcome:
+    """The last net under every adapter: a pass needs a test that finished, and no part that is worse."""
+    if outcome.verdict not in GOOD:
+        return outcome
+    parts = [case.verdict for case in outcome.cases] + [v for v, number in outcome.counts.items() if number > 0]
+    if not FINISHED.intersection(parts):
+        return _instead(outcome, Verdict.UNKNOWN, "no test finished")
+    found = worst(parts)
+    if found not in GOOD:
+        return _instead(outcome, found, f"reported as {outcome.verdict}, but one of its tests is {found}")
+    return outcome
+
+
+def without_run(outcome: Outcome) -> Outcome:
+    """An outcome that came without a run: nothing in it has passed, whatever it says."""
+    parts = {outcome.verdict, *(case.verdict for case in outcome.cases)}
+    parts |= {verdict for verdict, number in outcome.counts.items() if number > 0}
+    if not GOOD.intersection(parts):
+        return outcome
+    message = f"reported as {outcome.verdict}, but the vendor started no run"
+    return Outcome(verdict=Verdict.UNKNOWN, message=message, url=outcome.url, raw_status=outcome.raw_status)
+
+
+def _instead(outcome: Outcome, verdict: Verdict, message: str) -> Outcome:
+    return Outcome(
+        verdict=verdict,
+        cases=outcome.cases,
+        counts=outcome.counts,
+        message=message,
+        url=outcome.url,
+        raw_status=outcome.raw_status,
+        duration_s=outcome.duration_s,
+        cause=outcome.cause,
+    )
+
+
+def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:
+    """How many tests of each verdict an entry stands for. `expected` tests had none of their own if nothing is told.
+
+    A verdict that no test explains, such as a run that contradicts its results, counts once more: nothing is hidden.
+    """
+    counts: dict[Verdict, int] = {}
+    for case in outcome.cases:
+        counts[case.verdict] = counts.get(case.verdict, 0) + 1
+    for verdict, number in outcome.counts.items():
+        if number > 0:
+            counts[verdict] = counts.get(verdict, 0) + number
+    if not counts:
+        return {outcome.verdict: max(1, expected)}
+    if not explained(outcome, counts):
+        counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
+    return counts
+
+
+def explained(outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
+    """Whether a test has the verdict that the entry has."""
+    return outcome.verdict in GOOD or counts.get(outcome.verdict, 0) > 0

@@ -1,0 +1,118 @@
+"""Threads that send, and the real clock: the only place where the engine meets either."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from qarunner.engine.decide.interpret import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.vendors.api import Request
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Sender(Protocol):
+    def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer: ...
+
+
+class Pool(Protocol):
+    """Sends requests elsewhere and hands back their answers."""
+
+    def free(self) -> int:
+        """How many requests can leave at once."""
+        ...
+
+    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None: ...
+
+    def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
+        """The answers that came, as soon as there is one; none after `timeout` seconds or a wake."""
+        ...
+
+    def wake(self) -> None:
+        """Ends a wait; may be called from a signal handler."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+LONGEST_WAIT_S = 0.5
+"""A wait is cut into pieces: on Windows a signal's handler runs only between them."""
+
+
+class Workers:
+    """Daemon threads: a request that hangs never keeps the process from ending."""
+
+    def __init__(self, sender: Sender, count: int) -> None:
+        self._sender = sender
+        self._count = count
+        self._busy = 0
+        self._started = 0
+        self._tasks: queue.SimpleQueue[tuple[int, str, Request, str | None, bool] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[int, Answer] | None] = queue.SimpleQueue()
+
+    def free(self) -> int:
+        return self._count - self._busy
+
+    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+        self._busy += 1
+        if self._busy > self._started:
+            self._started += 1
+            threading.Thread(target=self._work, name=f"sender-{self._started}", daemon=True).start()
+        self._tasks.put((token, vendor, request, key, fresh))
+
+    def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.0, deadline - time.monotonic()))
+            try:
+                first = self._answers.get(timeout=left)
+            except queue.Empty:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return []
+                continue
+            return self._drain(first)
+
+    def _drain(self, first: tuple[int, Answer] | None) -> list[tuple[int, Answer]]:
+        found = [first]
+        while not self._answers.empty():
+            found.append(self._answers.get())
+        answers = [answer for answer in found if answer is not None]
+        self._busy -= len(answers)
+        return answers
+
+    def wake(self) -> None:
+        self._answers.put(None)
+
+    def close(self) -> None:
+        for _ in range(self._started):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            token, vendor, request, key, fresh = task
+            try:
+                answer = self._sender.send(vendor, request, key=key, fresh=fresh)
+            except Exception as error:  # noqa: BLE001  the engine must get an answer to every request, even to a bug
+                answer = Fault(kind=FaultKind.LOST, message=f"the sender failed: {type(error).__name__}: {error}")
+            self._answers.put((token, answer))

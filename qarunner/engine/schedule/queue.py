@@ -1,0 +1,228 @@
+"""What one vendor is still to be sent, and when the next of it may leave."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from qarunner.engine.decide.interpret import Answer
+from qarunner.engine.schedule.rate_limits import Kind, Pacer
+from qarunner.engine.schedule.timing import Trouble, Watch
+from qarunner.engine.state.run import JobState, ResourceState, RunState
+from qarunner.vendors.api import Request
+
+if TYPE_CHECKING:
+    from qarunner.engine.schedule.rate_limits import Shared
+    from qarunner.engine.schedule.timing import Rhythm
+    from qarunner.plan.model import VendorPlan
+    from qarunner.vendors.api import Vendor
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What is to be sent, in the order in which it goes: among all that is due, the most urgent first.
+
+
+Item: TypeAlias = "tuple[float, int, Task]"
+
+
+FIRST = float("-inf")
+"""The urgency of what must not stand behind anything else that is due."""
+
+
+COMPARED = 48
+"""So many of the most urgent tasks are weighed against each other; more would cost time, and change little."""
+
+
+class Queue:
+    """Tasks that become due. Their urgency is a time: the lower it is, the sooner they go."""
+
+    def __init__(self) -> None:
+        self._later: list[Item] = []
+        self._due: list[Item] = []
+        self._held: dict[Task, int] = {}
+        self._of_job: dict[str, list[Task]] = {}
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def put(self, task: Task, due: float) -> None:
+        """Each task stands here once: one that is put in again moves."""
+        if task not in self._held:
+            self._of_job.setdefault(task.job.job.id, []).append(task)
+        self._held[task] = number = next(self._order)
+        heapq.heappush(self._later, (due, number, task))
+
+    def next_due_at(self) -> float | None:
+        """When the next of the tasks that are not due yet will be."""
+        while self._later and self._gone(self._later[0]):
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def first(self, now: float) -> Task | None:
+        """The most urgent of the tasks that are due, as it was put in."""
+        while (due := self.next_due_at()) is not None and due <= now:
+            _, number, task = heapq.heappop(self._later)
+            bisect.insort(self._due, (due if task.urgency is None else task.urgency, number, task))
+        while self._due and self._gone(self._due[0]):
+            del self._due[0]
+        return self._due[0][2] if self._due else None
+
+    def most_late(self, now: float) -> Task | None:
+        """Of the most urgent tasks that are due, the one whose answer is probably the latest by now."""
+        first = self.first(now)
+        if first is None or first.urgency == FIRST:
+            return first
+        held = [item[2] for item in self._due[:COMPARED] if not self._gone(item)]
+        return max(held, key=lambda task: task.late_s(now))
+
+    def remove(self, task: Task) -> None:
+        if self._held.pop(task, None) is None:
+            return
+        name = task.job.job.id
+        self._of_job[name].remove(task)
+        if not self._of_job[name]:
+            del self._of_job[name]
+        index = next((index for index, item in enumerate(self._due[:COMPARED]) if item[2] is task), None)
+        if index is not None:
+            del self._due[index]
+
+    def of(self, job: str) -> list[Task]:
+        return list(self._of_job.get(job, ()))
+
+    def clear(self) -> list[Task]:
+        """Empties the queue and returns what was in it, in the order in which it came."""
+        tasks = sorted(self._held, key=self._held.__getitem__)
+        self._later.clear()
+        self._due.clear()
+        self._held.clear()
+        self._of_job.clear()
+        return tasks
+
+    def _gone(self, item: Item) -> bool:
+        """Whether a task was removed, or stands elsewhere by now."""
+        return self._held.get(item[2]) != item[1]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Task:
+    """A request that is due or under way. `poll` begins a poll; `answers` are those that it got so far.
+
+    A task for a resource stands under the first job that uses it.
+    """
+
+    kind: Kind
+    job: JobState
+    request: Request
+    run: RunState | None = None
+    resource: ResourceState | None = None
+    poll: Request | None = None
+    answers: list[Answer] = field(default_factory=list)
+    trouble: Trouble = field(default_factory=Trouble)
+    sends: int = 0
+    polls: int = 0
+    best_effort: bool = False
+    last: bool = False
+    """Of a read: the look at a run that is over, which also an interruption waits for."""
+    asked_at: float | None = None
+    """When its newest poll left, and below when the newest that found the run going on did."""
+    known_at: float | None = None
+    watch: Watch | None = None
+    urgency: float | None = None
+    """Of tasks that are due, the lowest goes first; None: by when it became due."""
+    maybe: bool = False
+    """Of a create: whether one of its sends may have made a run."""
+
+    @classmethod
+    def poll_of(cls, state: JobState, run: RunState, request: Request, *, last: bool = False) -> Task:
+        urgency = FIRST if last else None
+        return cls(kind=Kind.READ, job=state, run=run, request=request, poll=request, last=last, urgency=urgency)
+
+    def late_s(self, now: float) -> float:
+        """For how long its answer has been wanted, as far as can be told."""
+        if self.watch is not None:
+            return self.watch.late_s(now)
+        return 0.0 if self.urgency is None else now - self.urgency
+
+
+_ENDING = (Kind.CANCEL, Kind.RELEASE)
+
+
+class Lane:
+    """The queues of one vendor: what ends something goes before what begins something.
+
+    All other kinds take turns, so that none of them waits for ever where they share a rate.
+    """
+
+    def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm, shared: Shared | None = None) -> None:
+        self.vendor = vendor
+        self.key_env = plan.key_env
+        self.rhythm = rhythm
+        self.pacer = Pacer(plan, shared)
+        self.established = False
+        self.busy_jobs: set[str] = set()
+        self._max_in_flight = plan.max_in_flight
+        self._queues = {kind: Queue() for kind in Kind}
+        self._turns = [kind for kind in Kind if kind not in _ENDING]
+
+    def put(self, task: Task, due: float) -> None:
+        if task.kind is Kind.CREATE and task.job.job.id in self.busy_jobs:
+            # It holds its place among those in flight already: behind one that waits for a place, both would wait.
+            task.urgency = FIRST
+        self._queues[task.kind].put(task, due)
+
+    def drop(self, *kinds: Kind) -> list[Task]:
+        """Empties queues and returns what was in them."""
+        return [task for kind in kinds for task in self._queues[kind].clear()]
+
+    def pending(self, *kinds: Kind) -> bool:
+        return any(self._queues[kind] for kind in kinds or Kind)
+
+    def reads_of(self, job: JobState) -> list[Task]:
+        return self._queues[Kind.READ].of(job.job.id)
+
+    def due_at(self, now: float) -> float | None:
+        """The earliest time at which something may leave; None if only an answer can bring more."""
+        times = [
+            max(now, due, self.pacer.ready_at(kind, now))
+            for kind, queue in self._queues.items()
+            if queue and (due := self._opens_at(kind, queue, now)) is not None
+        ]
+        return min((at for at in times if at < math.inf), default=None)
+
+    def _opens_at(self, kind: Kind, queue: Queue, now: float) -> float | None:
+        first = queue.first(now)
+        return queue.next_due_at() if first is None or self._full(kind, first) else now
+
+    def _full(self, kind: Kind, task: Task) -> bool:
+        if kind is not Kind.CREATE or len(self.busy_jobs) < self._max_in_flight:
+            return False
+        return task.job.job.id not in self.busy_jobs
+
+    def take(self, now: float) -> Task | None:
+        """The next task that may leave now, accounted for."""
+        for kind in (*_ENDING, *self._turns):
+            queue = self._queues[kind]
+            if not queue or self.pacer.ready_at(kind, now) > now:
+                continue
+            task = queue.most_late(now) if kind is Kind.READ else queue.first(now)
+            if task is not None and not self._full(kind, task) and self.pacer.claim(kind, now):
+                queue.remove(task)
+                self._account(kind, task, now)
+                return task
+        return None
+
+    def _account(self, kind: Kind, task: Task, now: float) -> None:
+        if kind is Kind.READ and not task.answers:
+            task.asked_at = now
+        if kind in self._turns:
+            self._turns.remove(kind)
+            self._turns.append(kind)
+
+    def remove(self, task: Task) -> None:
+        self._queues[task.kind].remove(task)

@@ -1,0 +1,401 @@
+"""When each run is asked next: by its age, by how long its like take, and by what the vendor wishes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from qarunner.vendors.api import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qarunner.engine.decide.interpret import Again
+    from qarunner.engine.io.workers import Clock
+    from qarunner.engine.schedule.queue import Lane, Task
+    from qarunner.engine.state.run import JobState
+    from qarunner.entry import Entry
+    from qarunner.plan.model import Plan, VendorPlan
+    from qarunner.vendors.api import Pacing
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# When the next request to a vendor may leave: pure arithmetic over rates, hints and what has been sent.
+#
+# Times are seconds of the caller's monotonic clock.
+
+
+FIRST_LOOK_S = 120.0
+"""However long a run is expected to take, it is looked at after this long: it may have broken at once."""
+
+
+URGENT_S = 1.0
+"""Where reads have to queue, the run goes first that was the first to be late by this much, as far as can be told."""
+
+
+PRICE_S = 0.1
+
+
+PRICE_PER_AGE = 1 / 3000
+"""What a read is worth, in seconds of a run's end not being known: more for a run that is already old."""
+
+
+LATEST_S = 86_400.0
+
+
+_IMPROBABLE = 1e-9
+"""A run that lives longer than so few do follows no distribution, and rounding would eat the difference."""
+
+
+_STEPS = 18
+
+
+class Watch:
+    """A run between two polls: how late it would probably be to ask now whether it has ended.
+
+    `born` is when it was made, `known` when it was last asked and went on.
+    """
+
+    __slots__ = ("_age", "_alive", "_born", "_expected", "_lived")
+
+    def __init__(self, expected: Expected, *, born: float, known: float) -> None:
+        self._expected = expected
+        self._born = born
+        self._age = max(0.0, known - born)
+        self._alive = expected.alive(self._age)
+        self._lived = expected.lived(self._age)
+
+    def late_s(self, now: float) -> float:
+        """The expected seconds since the run's end, where it has ended."""
+        age = now - self._born
+        if self._alive < _IMPROBABLE:
+            return (age - self._age) / 2
+        return (age - self._age) - (self._expected.lived(age) - self._lived) / self._alive
+
+    def late_by(self, price_s: float) -> float:
+        """When so many seconds will have been lost."""
+        low = self._born + self._age
+        high = low + max(1.0, price_s)
+        while self.late_s(high) < price_s and high < low + LATEST_S:
+            high += high - low
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            if self.late_s(middle) < price_s:
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def price_s(self) -> float:
+        return max(PRICE_S, self._age * PRICE_PER_AGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """When a run is asked again, and what puts it before others that are due by then: the earlier, the more urgent."""
+
+    due: float
+    urgency: float
+    watch: Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How often one vendor's runs are asked. `override_s` is the user's word on the command line: it beats hints."""
+
+    every_s: float
+    max_s: float
+    hint_s: tuple[float, float] | None
+    override_s: float | None = None
+
+    @classmethod
+    def of(cls, plan: VendorPlan, documented: Pacing, override_s: float | None) -> Rhythm:
+        return cls(every_s=plan.every_s, max_s=plan.max_s, hint_s=documented.hint_s, override_s=override_s)
+
+    @property
+    def shortest_s(self) -> float:
+        """Between two polls of one run."""
+        return self.every_s if self.override_s is None else self.override_s
+
+    def turn(
+        self, expected: Expected, *, born: float, known_at: float | None, now: float, hint_s: float | None = None
+    ) -> Turn:
+        """When a run is asked next that was last known to go on when it was asked at `known_at`, or else was made."""
+        known = born if known_at is None else known_at
+        watch = Watch(expected, born=born, known=known)
+        price = watch.price_s()
+        urgency = watch.late_by(max(URGENT_S, price))
+        if self.override_s is not None:
+            return Turn(due=now + self.override_s, urgency=urgency, watch=watch)
+        earliest = max(now, known + self.every_s)
+        if hint_s is not None:
+            low, high = self.hint_s or (self.every_s, self.max_s)
+            earliest = max(earliest, now + min(max(hint_s, low), high))
+        latest = known + (max(self.max_s, FIRST_LOOK_S) if known_at is None else self.max_s)
+        return Turn(due=max(earliest, min(watch.late_by(price), latest)), urgency=urgency, watch=watch)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# How long a request that fails is tried again, and how far apart the tries are.
+
+
+FIRST_CONTACT_S = 20.0
+"""A vendor that never answered in this apply is given up soon: nothing is at stake, and a wrong URL is likely."""
+
+
+LONG_S = 900.0
+"""A vendor that did answer is waited for: a run that was paid for is worth a quarter of an hour."""
+
+
+UNREADABLE = 5
+"""How many answers in a row may be beyond understanding."""
+
+
+BACKOFF_S = 1.0
+
+
+LONGEST_BACKOFF_S = 30.0
+
+
+FIRST_BACKOFF_S = 5.0
+"""The longest wait at a first contact, where little patience is to be spent on waiting."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Trouble:
+    """Failures in a row of one request; a good reply starts a new one."""
+
+    since: float | None = None
+    count: int = 0
+    unreadable: int = 0
+
+    def add(self, again: Again, now: float) -> None:
+        self.since = now if self.since is None else self.since
+        self.count += 1
+        self.unreadable += again.unreadable
+
+    def exhausted(self, again: Again, now: float, *, established: bool) -> Cause | None:
+        """Why to give up, if it is time: no sense in the answers, or no answer for too long."""
+        if self.unreadable >= UNREADABLE:
+            return Cause.REFUSED
+        # An answer that names its own wait is a contact, and a wait beyond our patience needs no waiting.
+        patience = LONG_S if established or again.held else FIRST_CONTACT_S
+        elapsed = now - (now if self.since is None else self.since)
+        return Cause.UNAVAILABLE if elapsed + (again.wait_s or 0.0) > patience else None
+
+    def backoff(self, again: Again, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
+        """Seconds until the next try: the vendor's word, or full jitter growing to 30 s; `jitter` is uniform in 0…1."""
+        ceiling = min(longest, BACKOFF_S * 2.0 ** min(self.count, 10))
+        own = max(0.1, ceiling * jitter)
+        return own if again.wait_s is None else again.wait_s + min(own, 1.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# When a run is likely to end, and when it is worth asking: pure arithmetic over how long earlier runs took.
+#
+# Durations are taken as lognormal, which fits what people wait for: never negative, now and then far too long. Of a run
+# that was still going when it was asked last, what counts is the rest of its distribution.
+
+
+SPREAD = 0.25
+"""The standard deviation of a logarithm of the durations of one entry, until its own runs tell another one."""
+
+
+SPREAD_WEIGHT = 3
+"""How many runs that guess is worth."""
+
+
+MIXED_SPREAD = 0.7
+"""The same guess where only runs of other tests at the same vendor are known."""
+
+
+ODD_SHARE = 0.01
+
+
+ODD_SPREAD = 1.0
+"""This share of runs keeps to no habit: one that breaks at once, or takes for ever, is found all the same."""
+
+
+_NOTHING_S = 1e-9
+
+
+_ROOT = math.sqrt(2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """How long a run takes: half of its like take longer than `median_s`; `spread` is that of the logarithm."""
+
+    median_s: float
+    spread: float
+
+    def took_s(self, known_s: float, found_s: float) -> float:
+        """How long a run probably took that was going on at the first age, and was found to be over at the second."""
+        then, now = self.alive(known_s), self.alive(found_s)
+        if then - now <= 1e-9:  # noqa: PLR2004  too unlikely for its distribution to say anything
+            return (known_s + found_s) / 2
+        lived = self.lived(found_s) - self.lived(known_s)
+        mean = (known_s * then - found_s * now + lived) / (then - now)
+        return min(max(known_s, mean), found_s)
+
+    def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        return (1.0 - ODD_SHARE, self.spread), (ODD_SHARE, max(ODD_SPREAD, self.spread))
+
+    def alive(self, age_s: float) -> float:
+        """The probability that a run lives to this age."""
+        if age_s <= _NOTHING_S:
+            return 1.0
+        log = math.log(age_s / self.median_s)
+        return sum(share * _above(log / spread) for share, spread in self._parts())
+
+    def lived(self, age_s: float) -> float:
+        """The expected lifetime up to this age: the integral of `alive`."""
+        if age_s <= _NOTHING_S:
+            return age_s
+        log = math.log(age_s / self.median_s)
+        return sum(
+            share
+            * (
+                age_s * _above(log / spread)
+                + self.median_s * math.exp(spread * spread / 2) * _above(spread - log / spread)
+            )
+            for share, spread in self._parts()
+        )
+
+
+UNKNOWN = Expected(median_s=120.0, spread=1.0)
+"""A run of which nothing is known: minutes, perhaps."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """How long some runs took, as the sums that an expectation needs."""
+
+    count: int = 0
+    logs: float = 0.0
+    squares: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        log = math.log(max(1.0, seconds))
+        self.count += 1
+        self.logs += log
+        self.squares += log * log
+
+    def expected(self, spread: float) -> Expected:
+        """What is expected of the next one; `spread` is the guess before any of them was known."""
+        mean = self.logs / self.count
+        around = max(0.0, self.squares - self.count * mean * mean) + SPREAD_WEIGHT * spread * spread
+        variance = around / (self.count - 1 + SPREAD_WEIGHT)
+        # Of few runs the mean itself is uncertain.
+        return Expected(median_s=math.exp(mean), spread=math.sqrt(variance * (1 + 1 / self.count)))
+
+
+def _above(score: float) -> float:
+    """The upper tail of the standard normal distribution."""
+    return 0.5 * math.erfc(score / _ROOT)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# How long this plan's runs are expected to take: from earlier applies, and from what has ended in this one.
+
+
+Durations: TypeAlias = Mapping[str, Sequence[float]]
+"""Seconds that runs took, by what was run: the names are those of `names_of`."""
+
+
+ENOUGH = 3
+"""So many runs of other tests at the same vendor say more than nothing does."""
+
+
+def names_of(entry: Entry) -> tuple[str, str]:
+    """What an entry's durations are known under: itself, and whatever runs the same tests on the same platform.
+
+    An attempt at the failed tests alone is neither, since it takes less time.
+    """
+    selection = entry.selection
+    tests = [] if selection is None else [str(selection.kind), *sorted(selection.ids)]
+    same = [entry.vendor, entry.platform, *tests]
+    return json.dumps([entry.id, *same]), json.dumps(same)
+
+
+class Habits:
+    """Learns while an apply runs. `took` is what it has learnt, for the next one."""
+
+    def __init__(self, plan: Plan, earlier: Durations) -> None:
+        self._names: dict[str, list[tuple[str, str]]] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._vendors: dict[str, Tally] = {name: Tally() for name in plan.vendors}
+        self.took: dict[str, list[float]] = {}
+        for name, durations in earlier.items():
+            self._learn(name, durations)
+
+    def _learn(self, name: str, durations: Iterable[float]) -> None:
+        tally = self._tallies.setdefault(name, Tally())
+        for seconds in durations:
+            tally.add(seconds)
+
+    def expected(self, state: JobState) -> Expected:
+        """Of a run for several entries, the slowest of them counts: it ends with its last test."""
+        known = [found for names in self._of(state) if (found := self._known(names)) is not None]
+        if known:
+            return max(known, key=lambda each: each.median_s)
+        vendor = self._vendors[state.job.vendor]
+        return vendor.expected(MIXED_SPREAD) if vendor.count >= ENOUGH else UNKNOWN
+
+    def _of(self, state: JobState) -> list[tuple[str, str]]:
+        names = self._names.get(state.job.id)
+        if names is None:
+            names = self._names[state.job.id] = [names_of(entry) for entry in state.entries.values()]
+        return names
+
+    def _known(self, names: tuple[str, str]) -> Expected | None:
+        found = next((self._tallies[name] for name in names if name in self._tallies), None)
+        return None if found is None else found.expected(SPREAD)
+
+    def ended(self, state: JobState, *, known_s: float, found_s: float) -> None:
+        """A run was going on at the first of these ages, and over at the second."""
+        seconds = self.expected(state).took_s(known_s, found_s)
+        self._vendors[state.job.vendor].add(seconds)
+        for name in dict.fromkeys(name for names in self._of(state) for name in names):
+            self._learn(name, [seconds])
+            self.took.setdefault(name, []).append(round(seconds, 1))
+
+
+class Rounds:
+    """Knows the ages of runs, and remembers how long those took that have ended."""
+
+    def __init__(self, lanes: Mapping[str, Lane], habits: Habits, clock: Clock) -> None:
+        self._lanes = lanes
+        self._habits = habits
+        self._clock = clock
+
+    def due_at(self, task: Task, now: float, *, hint_s: float | None = None) -> float:
+        """When a run is asked next; its task is told how urgent that is."""
+        rhythm = self._lanes[task.job.job.vendor].rhythm
+        turn = rhythm.turn(
+            self._habits.expected(task.job),
+            born=now - self._age_s(task),
+            known_at=task.known_at,
+            now=now,
+            hint_s=hint_s,
+        )
+        task.urgency, task.watch = turn.urgency, turn.watch
+        return turn.due
+
+    def ended(self, task: Task) -> None:
+        """A run was found to be over: somewhere between its last two answers it ended."""
+        found = self._age_s(task)
+        known = 0.0 if task.known_at is None else found - (self._clock.now() - task.known_at)
+        self._habits.ended(task.job, known_s=max(0.0, known), found_s=found)
+
+    def _age_s(self, task: Task) -> float:
+        """By the wall clock, since another process may have begun the run."""
+        assert task.run is not None  # noqa: S101  a read has a run
+        return max(0.0, self._clock.wall() - task.run.accepted_at)

@@ -1,0 +1,312 @@
+"""What happened, as a closed union of events: the journal is made of these, and a run's state is their fold.
+
+`at` is seconds since the epoch (UTC). An event is written before anybody acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from qarunner.entry import Entry
+from qarunner.plan.model import Job
+from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun
+
+VERSION = 1
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
+    at: float
+
+
+class RunStarted(_Event, frozen=True, kw_only=True):
+    """The first line. `endpoints` are the base URLs that the vendors' runs live at.
+
+    `seed` is by chance: a run's id may be given, and given again on another machine, where it is another run.
+    """
+
+    version: int
+    run_id: str
+    digest: str
+    tool: str
+    endpoints: Mapping[str, str]
+    rehearsal: bool = False
+    fail_fast: bool = False
+    seed: str = ""
+
+
+class Resumed(_Event, frozen=True, kw_only=True):
+    """Another process goes on from here."""
+
+
+class Preparing(_Event, frozen=True, kw_only=True):
+    """A resource is about to be made; an attempt that was cut short may have left something at the vendor."""
+
+    resource: str
+    attempt: int
+
+
+class ResourceAsked(_Event, frozen=True, kw_only=True):
+    """The request that makes an environment is about to leave: from here on, it may be at the vendor."""
+
+    resource: str
+    leftover: Leftover
+
+
+class Remains(StrEnum):
+    """What a request for an environment that failed has left at the vendor."""
+
+    NOTHING = "nothing"
+    MAYBE = "maybe"
+    TAKEN = "taken"
+    """The vendor says that an earlier request made it."""
+
+
+class ResourceNotMade(_Event, frozen=True, kw_only=True):
+    """The request that makes an environment had no good answer. Without this event, it had none at all."""
+
+    resource: str
+    message: str
+    remains: Remains
+
+
+class ResourceReady(_Event, frozen=True, kw_only=True):
+    """A resource exists; creates that wait for it can leave. `leftover` is how people find an environment."""
+
+    resource: str
+    values: Mapping[str, str]
+    leftover: Leftover | None = None
+
+
+class ResourceFailed(_Event, frozen=True, kw_only=True):
+    """A resource could not be made: no create that needs it was sent."""
+
+    resource: str
+    message: str
+    cause: Cause
+
+
+class ResourceReleased(_Event, frozen=True, kw_only=True):
+    """A resource was removed again; `message` says why it may still be where it was."""
+
+    resource: str
+    message: str | None = None
+
+
+class Submitting(_Event, frozen=True, kw_only=True):
+    """The create is about to leave: from here on, only an answer can tell that there is no run."""
+
+    job: str
+    attempt: int
+    key: str | None = None
+
+
+class NotSubmitted(_Event, frozen=True, kw_only=True):
+    """Certainly no run was made. `wait_s` set: it is sent again after so many seconds; else `cause` says why not."""
+
+    job: str
+    message: str
+    cause: Cause = Cause.REFUSED
+    wait_s: float | None = None
+
+
+class Accepted(_Event, frozen=True, kw_only=True):
+    """The vendor's runs of a create, right after the reply."""
+
+    job: str
+    runs: tuple[RemoteRun, ...]
+
+
+class NothingStarted(_Event, frozen=True, kw_only=True):
+    """The vendor took a create, and there is no run to ask for: what its entries have of it."""
+
+    job: str
+    outcomes: Mapping[str, Outcome]
+
+
+class Uncertain(_Event, frozen=True, kw_only=True):
+    """A create that may or may not have made a run. It is never sent again by itself."""
+
+    job: str
+    message: str
+
+
+class Polled(_Event, frozen=True, kw_only=True):
+    """A run's state changed in the vendor's words. `done` of `total` tests are over."""
+
+    run: str
+    job: str
+    note: str
+    done: int | None = None
+    total: int | None = None
+
+
+class Retrying(_Event, frozen=True, kw_only=True):
+    """A read, or a create that its idempotency key protects, failed and is repeated after `wait_s` seconds."""
+
+    job: str
+    message: str
+    wait_s: float
+    run: str | None = None
+
+
+class RemoteFinished(_Event, frozen=True, kw_only=True):
+    """A run is over: what it means for each entry of its job."""
+
+    run: str
+    job: str
+    outcomes: Mapping[str, Outcome]
+
+
+class RunGivenUp(_Event, frozen=True, kw_only=True):
+    """A run is not asked again, and this is what its entries have of it. At the vendor it may go on."""
+
+    run: str
+    job: str
+    outcome: Outcome
+
+
+class RunCancelled(_Event, frozen=True, kw_only=True):
+    """A run was asked to stop at the vendor; `message` says why the vendor would not.
+
+    `over`: it has ended, by this or before, and only its status can tell which.
+    """
+
+    run: str
+    job: str
+    message: str | None = None
+    over: bool = False
+
+
+class EntryClosed(_Event, frozen=True, kw_only=True):
+    """An entry has its final outcome."""
+
+    entry: str
+    outcome: Outcome
+
+
+class Why(StrEnum):
+    """What a new attempt is for; each has a budget of its own in `retries`."""
+
+    FAILED = "failed"
+    INFRA = "infra"
+
+
+class Reattempted(_Event, frozen=True, kw_only=True):
+    """Entries of a job that has ended get a run more: `job` is its create, `entries` what it asks for."""
+
+    of: str
+    job: Job
+    entries: tuple[Entry, ...]
+    attempt: int
+    why: tuple[Why, ...]
+
+
+class Decided(_Event, frozen=True, kw_only=True):
+    """A person decided an uncertain create: send it again, or drop it."""
+
+    job: str
+    resubmit: bool
+
+
+class Reason(StrEnum):
+    """Why a run ended before its own end."""
+
+    FAIL_FAST = "fail_fast"
+    CANCELLED = "cancelled"
+
+
+class Ended(_Event, frozen=True, kw_only=True):
+    """From here on nothing begins, and what runs is cancelled: since `entry` failed, or at a person's word."""
+
+    reason: Reason
+    entry: str | None = None
+
+
+class Detached(_Event, frozen=True, kw_only=True):
+    """Every create is on disk, and nobody waits for the runs: a resume does."""
+
+
+class Interrupted(_Event, frozen=True, kw_only=True):
+    """A signal ended the apply before its runs were over."""
+
+    signal: int
+
+
+class RunFinished(_Event, frozen=True, kw_only=True):
+    """The last line of an apply that came to its end."""
+
+    exit_code: int
+
+
+Event: TypeAlias = (
+    RunStarted
+    | Resumed
+    | Preparing
+    | ResourceAsked
+    | ResourceNotMade
+    | ResourceReady
+    | ResourceFailed
+    | ResourceReleased
+    | Submitting
+    | NotSubmitted
+    | Accepted
+    | NothingStarted
+    | Uncertain
+    | Polled
+    | Retrying
+    | RemoteFinished
+    | RunGivenUp
+    | RunCancelled
+    | EntryClosed
+    | Reattempted
+    | Decided
+    | Ended
+    | Detached
+    | Interrupted
+    | RunFinished
+)
+
+
+DURABLE = (
+    RunStarted,
+    Preparing,
+    ResourceAsked,
+    ResourceReady,
+    ResourceFailed,
+    ResourceReleased,
+    Submitting,
+    NotSubmitted,
+    Accepted,
+    NothingStarted,
+    Uncertain,
+    RemoteFinished,
+    RunGivenUp,
+    RunCancelled,
+    EntryClosed,
+    Reattempted,
+    Decided,
+    Ended,
+    Detached,
+    Interrupted,
+    RunFinished,
+)
+"""Events that must be on disk before the next step; losing one of the others costs nothing."""
+
+
+_encoder = msgspec.json.Encoder()
+
+
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(type=Event)
+
+
+def to_line(event: Event) -> bytes:
+    return _encoder.encode(event) + b"\n"
+
+
+def from_line(line: bytes) -> Event:
+    """MsgspecError if the line is torn or foreign."""
+    return _decoder.decode(line)

@@ -1,0 +1,470 @@
+"""A run's state: the fold of its events over its plan. The living engine and a resume use the same fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from qarunner.engine.state import events as ev
+from qarunner.entry import Entry
+from qarunner.plan.model import Job, Plan
+from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qarunner.vendors.api import Call
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Where a build or an environment stands; nothing that a vendor was asked to make is forgotten.
+
+
+UNANSWERED = "qarunner was stopped before the vendor's answer was written down"
+
+
+NOT_REMOVED = "it was not removed yet"
+
+
+ResourceEvent: TypeAlias = (
+    ev.Preparing | ev.ResourceAsked | ev.ResourceNotMade | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased
+)
+
+
+class Making(StrEnum):
+    """Where a resource stands."""
+
+    WANTED = "wanted"
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What is, or (not `certain`) may be, at the vendor still. `known`: a resume can remove it."""
+
+    leftover: Leftover
+    why: str
+    certain: bool = False
+    known: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class ResourceState:
+    """Something that creates refer to. `attempt` counts how often it was begun, `taken` how many tokens are used up.
+
+    `asked` is what a request was sent for that has no answer yet, `made` what is there for certain; `trouble` says why
+    it could not be removed.
+    """
+
+    resource: Resource
+    phase: Making = Making.WANTED
+    attempt: int = 0
+    taken: int = 0
+    values: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    cause: Cause | None = None
+    asked: Leftover | None = None
+    made: Leftover | None = None
+    there: bool = False
+    trouble: str | None = None
+    doubts: dict[str, Left] = field(default_factory=dict)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether an earlier request may have made just what is asked for now."""
+        what = self.asked.what if self.asked else None
+        return what in self.doubts or (self.made is not None and self.made.what == what)
+
+    def left(self) -> list[Left]:
+        """What may be at the vendor, each once."""
+        found = dict(self.doubts)
+        if self.asked is not None:
+            found.setdefault(self.asked.what, Left(leftover=self.asked, why=UNANSWERED))
+        if self.there and self.made is not None:
+            why = self.trouble or NOT_REMOVED
+            found[self.made.what] = Left(leftover=self.made, why=why, certain=True, known=True)
+        return list(found.values())
+
+    def advance(self, event: ResourceEvent) -> None:
+        """Applies one event."""
+        match event:
+            case ev.Preparing():
+                self.phase, self.attempt = Making.PREPARING, event.attempt
+            case ev.ResourceAsked():
+                self._doubt(UNANSWERED)
+                self.asked = event.leftover
+            case ev.ResourceNotMade():
+                self._not_made(event)
+            case ev.ResourceReady():
+                self.phase, self.values, self.message = Making.READY, event.values, None
+                self.asked, self.made, self.there, self.trouble = None, event.leftover, True, None
+            case ev.ResourceFailed():
+                self.phase, self.message, self.cause = Making.FAILED, event.message, event.cause
+            case ev.ResourceReleased():
+                self.there, self.trouble = event.message is not None, event.message
+                self.phase = Making.READY if self.there else Making.RELEASED
+            case _:
+                assert_never(event)
+
+    def _doubt(self, why: str, *, certain: bool = False) -> None:
+        if self.asked is not None:
+            self.doubts[self.asked.what] = Left(leftover=self.asked, why=why, certain=certain)
+        self.asked = None
+
+    def _not_made(self, event: ev.ResourceNotMade) -> None:
+        if event.remains is ev.Remains.NOTHING:
+            self.asked = None
+        else:
+            self._doubt(event.message, certain=event.remains is ev.Remains.TAKEN)
+        self.taken += event.remains is ev.Remains.TAKEN
+
+    def resumed(self) -> None:
+        """Half made is not made; one that was given up, or removed, is made again if a job still waits for it."""
+        self._doubt(UNANSWERED)
+        if self.phase in {Making.PREPARING, Making.FAILED, Making.RELEASED}:
+            self.phase = Making.READY if self.there else Making.WANTED
+
+
+REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.BUG})
+"""What a resume tries again: the reason may be gone, and none of these can have made a second run."""
+
+
+INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
+
+
+class Phase(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    UNCERTAIN = "uncertain"
+    DONE = "done"
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """One run at a vendor. `word` is the vendor's own for its state, `trouble` why it could not be asked."""
+
+    remote: RemoteRun
+    accepted_at: float
+    note: str = "accepted"
+    word: str | None = None
+    trouble: str | None = None
+    done: int | None = None
+    total: int | None = None
+    outcomes: Mapping[str, Outcome] | None = None
+    finished_at: float | None = None
+    given_up: Outcome | None = None
+    cancelled: bool = False
+    over: bool = False
+    why_cancelled: str = INTERRUPTED
+
+    @property
+    def live(self) -> bool:
+        """Whether the vendor still works on it, as far as we know."""
+        return self.outcomes is None and not self.cancelled and not self.over
+
+    @property
+    def followed(self) -> bool:
+        """Whether it is still asked for."""
+        return self.outcomes is None and not self.cancelled and self.given_up is None
+
+    def outcome_of(self, entry: str) -> Outcome | None:
+        """What it says of an entry of its job, if it says anything."""
+        if self.outcomes is not None:
+            return self.outcomes.get(entry)
+        stopped = Outcome(verdict=Verdict.CANCELLED, message=self.why_cancelled) if self.cancelled else None
+        return self.given_up or stopped
+
+
+@dataclass(slots=True, kw_only=True)
+class JobState:
+    """One create call. `entries` are as this attempt asks for them: a later one may ask for the failed tests alone."""
+
+    job: Job
+    entries: Mapping[str, Entry]
+    attempt: int = 1
+    why: tuple[ev.Why, ...] = ()
+    phase: Phase = Phase.WAITING
+    key: str | None = None
+    runs: dict[str, RunState] = field(default_factory=dict)
+    message: str | None = None
+    cause: Cause | None = None
+    outcomes: Mapping[str, Outcome] | None = None
+    """What a create came to of which there is no run."""
+    sent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The values of resources with which its create left, by the resource."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """An apply: what is known of each job and of each entry. `closed` holds final outcomes and when they came.
+
+    `attempts` are the jobs that an entry was, or is, in; `job_of` is the last of them.
+    """
+
+    plan: Plan
+    jobs: dict[str, JobState]
+    job_of: dict[str, JobState]
+    attempts: dict[str, list[JobState]]
+    resources: dict[str, ResourceState] = field(default_factory=dict)
+    run_id: str = ""
+    seed: str = ""
+    tool: str = ""
+    rehearsal: bool = False
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    closed: dict[str, Outcome] = field(default_factory=dict)
+    closed_at: dict[str, float] = field(default_factory=dict)
+    started_at: float = 0.0
+    last_at: float = 0.0
+    signal: int | None = None
+    exit_code: int | None = None
+    fail_fast: bool = False
+    ended: ev.Ended | None = None
+    detached: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What keys and names at a vendor are made from: no other run has it, on whichever machine."""
+        return f"{self.run_id}\n{self.seed}" if self.seed else self.run_id
+
+    @classmethod
+    def of(cls, plan: Plan) -> Run:
+        """A run of which nothing has happened yet."""
+        entries = plan.entry_map()
+        jobs = {job.id: JobState(job=job, entries={e: entries[e] for e in job.entries}) for job in plan.jobs}
+        return cls(
+            plan=plan,
+            jobs=jobs,
+            job_of={e: state for state in jobs.values() for e in state.job.entries},
+            attempts={e: [state] for state in jobs.values() for e in state.job.entries},
+            resources={resource.id: ResourceState(resource=resource) for resource in plan.resources},
+        )
+
+    def live_runs(self) -> Iterator[tuple[JobState, RunState]]:
+        for state in self.jobs.values():
+            for run in state.runs.values():
+                if run.live:
+                    yield state, run
+
+    def cancelled_runs(self) -> int:
+        return sum(remote.cancelled for state in self.jobs.values() for remote in state.runs.values())
+
+    def open_entries(self, state: JobState) -> list[str]:
+        """Entries that wait for this job: neither closed, nor in a later attempt."""
+        return [entry for entry in state.job.entries if entry not in self.closed and self.job_of[entry] is state]
+
+    def call(self, state: JobState) -> Call:
+        """What the adapter is asked with when it reads a job's replies."""
+        return self.plan.call(state.job, state.entries)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.closed) == len(self.plan.entries)
+
+
+def fold(plan: Plan, events: Iterable[ev.Event]) -> Run:
+    """The state that a journal tells of."""
+    run = Run.of(plan)
+    for event in events:
+        advance(run, event)
+    return run
+
+
+def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case an event
+    """Applies one event. KeyError if it speaks of a job or run that the plan does not have."""
+    if not isinstance(event, (ev.Resumed, ev.RunFinished)):
+        # These say when a process came and went, not when the run moved: a report stays the same, whoever renders it.
+        run.last_at = event.at
+    match event:
+        case ev.RunStarted():
+            run.run_id, run.seed, run.tool, run.started_at = event.run_id, event.seed, event.tool, event.at
+            run.endpoints, run.rehearsal, run.fail_fast = event.endpoints, event.rehearsal, event.fail_fast
+        case ev.Resumed():
+            _resumed(run)
+        case (
+            ev.Preparing()
+            | ev.ResourceAsked()
+            | ev.ResourceNotMade()
+            | ev.ResourceReady()
+            | ev.ResourceFailed()
+            | ev.ResourceReleased()
+        ):
+            run.resources[event.resource].advance(event)
+        case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.NothingStarted() | ev.Uncertain():
+            _created(run, run.jobs[event.job], event)
+        case ev.Polled():
+            _polled(run.jobs[event.job].runs[event.run], event)
+        case ev.Retrying():
+            state = run.jobs[event.job]
+            if event.run is None:
+                state.message = event.message
+            else:
+                state.runs[event.run].trouble = event.message
+        case ev.RemoteFinished():
+            _finished(run.jobs[event.job], event)
+        case ev.RunGivenUp():
+            run.jobs[event.job].runs[event.run].given_up = event.outcome
+        case ev.RunCancelled():
+            _stopped(run, run.jobs[event.job].runs[event.run], event)
+        case ev.EntryClosed():
+            run.closed[event.entry] = event.outcome
+            run.closed_at[event.entry] = event.at
+        case ev.Reattempted():
+            _reattempted(run, event)
+        case ev.Decided():
+            _decided(run, event)
+        case ev.Ended():
+            _ended(run, event)
+        case ev.Detached():
+            run.detached = True
+        case ev.Interrupted():
+            run.signal = event.signal
+        case ev.RunFinished():
+            run.exit_code = event.exit_code
+        case _:
+            assert_never(event)
+
+
+def _created(
+    run: Run,
+    state: JobState,
+    event: ev.Submitting | ev.NotSubmitted | ev.Accepted | ev.NothingStarted | ev.Uncertain,
+) -> None:
+    match event:
+        case ev.Submitting():
+            state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
+            state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
+        case ev.NotSubmitted():
+            state.message, state.cause = event.message, event.cause
+            state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE
+        case ev.Accepted():
+            _accepted(state, event)
+        case ev.NothingStarted():
+            state.phase, state.message, state.cause, state.outcomes = Phase.DONE, None, None, event.outcomes
+        case ev.Uncertain():
+            state.phase, state.message = Phase.UNCERTAIN, event.message
+        case _:
+            assert_never(event)
+
+
+def _resumed(run: Run) -> None:
+    """Opens again what was closed for a reason that may be gone; a job that certainly has no run waits again."""
+    run.signal = run.exit_code = None
+    run.detached = False
+    again = [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]
+    for state in run.jobs.values():
+        given_up = [each for each in state.runs.values() if each.given_up and each.given_up.cause in REOPENED]
+        for remote in given_up:
+            remote.given_up = None
+        never_begun = state.phase is Phase.DONE and not state.runs and state.cause in REOPENED
+        if never_begun:
+            state.phase = Phase.WAITING
+        if given_up or never_begun:
+            again += _undecided(run, state)
+        again += _asked_again(state)
+    _reopen(run, again)
+    for resource in run.resources.values():
+        resource.resumed()
+
+
+def _asked_again(state: JobState) -> tuple[str, ...]:
+    """The entries of an uncertain create with a key, which tells the vendor that it is the same one."""
+    if state.phase is not Phase.UNCERTAIN or state.key is None:
+        return ()
+    state.phase = Phase.SUBMITTING
+    return state.job.entries
+
+
+def _ended(run: Run, event: ev.Ended) -> None:
+    """At a person's word, whatever ended an earlier process is no news any more."""
+    run.ended, run.detached = event, False
+    if event.reason is ev.Reason.CANCELLED:
+        run.signal = run.exit_code = None
+        _reopen(run, [entry for state in run.jobs.values() for entry in _asked_again(state)])
+        for resource in run.resources.values():
+            resource.resumed()
+
+
+def reason_of(run: Run) -> str:
+    """Why a run ended before its own end, in words."""
+    if run.ended is None or run.ended.entry is None:
+        return "cancelled with qarunner cancel"
+    outcome = run.closed.get(run.ended.entry)
+    which = "was blocked" if outcome is not None and outcome.verdict is Verdict.BLOCKED else "failed"
+    return f"cancelled by --fail-fast, since {run.ended.entry} {which}"
+
+
+def _undecided(run: Run, state: JobState) -> list[str]:
+    """A job's entries that were not ended by us, as by a time that was up."""
+    ended = {Verdict.TIMED_OUT, Verdict.CANCELLED}
+    return [
+        entry
+        for entry in state.job.entries
+        if run.job_of[entry] is state and entry in run.closed and run.closed[entry].verdict not in ended
+    ]
+
+
+def _reopen(run: Run, entries: Iterable[str]) -> None:
+    """Opens entries again, and those that were skipped because they need one of them."""
+    needs = {entry.id: entry.needs for entry in run.plan.entries if entry.needs}
+    wanted = list(entries)
+    while wanted:
+        for entry in wanted:
+            run.closed.pop(entry, None)
+            run.closed_at.pop(entry, None)
+        skipped = [entry for entry in needs if entry in run.closed and run.closed[entry].cause is Cause.NEED]
+        wanted = [entry for entry in skipped if any(need not in run.closed for need in needs[entry])]
+
+
+def _reattempted(run: Run, event: ev.Reattempted) -> None:
+    state = JobState(
+        job=event.job, entries={entry.id: entry for entry in event.entries}, attempt=event.attempt, why=event.why
+    )
+    run.jobs[event.job.id] = state
+    for entry in event.job.entries:
+        run.job_of[entry] = state
+        run.attempts[entry].append(state)
+
+
+def _polled(remote: RunState, event: ev.Polled) -> None:
+    remote.note = remote.word = event.note
+    remote.done, remote.total, remote.trouble = event.done, event.total, None
+    remote.over = False  # whatever the answer to its cancel said: its status is the later word
+
+
+def _stopped(run: Run, remote: RunState, event: ev.RunCancelled) -> None:
+    if run.ended is not None:
+        remote.why_cancelled = reason_of(run)
+    remote.over = remote.over or event.over
+    remote.cancelled = remote.cancelled or (event.message is None and not event.over)
+
+
+def _accepted(state: JobState, event: ev.Accepted) -> None:
+    state.phase, state.message = Phase.RUNNING, None
+    for remote in event.runs:
+        state.runs[remote.id] = RunState(remote=remote, accepted_at=event.at)
+
+
+def _finished(state: JobState, event: ev.RemoteFinished) -> None:
+    remote = state.runs[event.run]
+    remote.outcomes, remote.finished_at, remote.note = event.outcomes, event.at, "finished"
+    if all(run.outcomes is not None for run in state.runs.values()):
+        state.phase = Phase.DONE
+
+
+def _decided(run: Run, event: ev.Decided) -> None:
+    """A resubmitted job waits again and its entries are open; a dropped one keeps its `unknown` for good."""
+    state = run.jobs[event.job]
+    if event.resubmit:
+        state.phase, state.message = Phase.WAITING, None
+        _reopen(run, state.job.entries)
+    else:
+        state.phase = Phase.DONE

@@ -1,0 +1,505 @@
+"""What holds for a row's runs and verdict: timeout, retries, and a quarantine that ends on its day."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from qarunner.diagnostics import Severity, choose, closest, in_order, problem
+from qarunner.entry import Policy, Quarantine, Retries
+from qarunner.errors import ManifestError
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import (
+    MOST_ROWS,
+    RESERVED,
+    Axes,
+    Exclusion,
+    Placed,
+    Section,
+    applies,
+    overlay,
+    points,
+    size,
+    spelled,
+)
+from qarunner.manifest.model import seconds
+from qarunner.manifest.templates.evaluate import answers
+from qarunner.manifest.templates.parse import holds_template, parse
+from qarunner.manifest.templates.scope import IN_ROWS, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.diagnostics import Diagnostic, Path
+    from qarunner.manifest.model import Manifest, Row
+    from qarunner.manifest.templates.env import Values
+    from qarunner.manifest.yaml.reader import Document
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What no schema can say of `axes` and `exclude`: before one row is built, each problem at its line.
+
+
+_NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
+
+
+class Fault(NamedTuple):
+    """A problem, and the entry that cannot be expanded because of it; None: none can."""
+
+    entry: int | None
+    problem: Diagnostic
+
+
+def check_axes(document: Document, sound: Iterable[int]) -> tuple[Fault, ...]:
+    """Looks at the entries of a document that the schema has nothing against."""
+    matrix = cast("list[dict[str, object]]", document.data.get("matrix") or [])
+    faults: list[Fault] = []
+    sizes: list[tuple[int, Path]] = []
+    for index in sorted(sound):
+        entry = matrix[index]
+        if not (entry.keys() & {"axes", "exclude", "variants"}):
+            sizes.append((1, ("matrix", index)))
+            continue
+        grid = _Grid(document, ("matrix", index), entry)
+        faults += [Fault(index, found) for found in grid.problems()]
+        sizes.append((grid.size(), ("matrix", index)))
+    return (*faults, *_too_many_rows(document, sizes))
+
+
+def _too_many_rows(document: Document, sizes: list[tuple[int, Path]]) -> Iterator[Fault]:
+    whole = sum(each for each, _ in sizes)
+    if whole > MOST_ROWS:
+        largest, path = max(sizes, key=lambda each: each[0])
+        share = f", {largest:,} of them from this entry" if len(sizes) > 1 else ""
+        message = f"the matrix would have {whole:,} rows{share}; at most {MOST_ROWS:,} are taken"
+        hint = "each row is a run at a vendor: leave out axes or values, or split the manifest"
+        where = (*path, "axes") if largest > 1 else ("matrix",)
+        yield Fault(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """An entry's axes and exclusions, with those of one variant over them. `name` is None without variants."""
+
+    name: str | None
+    axes: Axes
+    exclude: list[Exclusion]
+    own_exclude: bool
+
+
+class _Grid:
+    """The rows of one entry, as they would be."""
+
+    def __init__(self, document: Document, path: Path, entry: Mapping[str, object]) -> None:
+        self._document = document
+        self._path = path
+        self._entry = entry
+        self._overlays = cast("dict[str, dict[str, object] | None]", entry.get("variants") or {})
+        self._variants = [_variant(entry, name, body) for name, body in self._overlays.items()] or [
+            _variant(entry, None, None)
+        ]
+
+    def size(self) -> int:
+        return sum(size(each.axes) for each in self._variants)
+
+    def problems(self) -> Iterator[Diagnostic]:
+        """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
+        found = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
+        yield from found or self._of_exclusions()
+        if not found and self.size() <= MOST_ROWS:
+            yield from self._nothing_left()
+
+    def _axes(self) -> Iterator[tuple[Path, Axes]]:
+        """Axes as they were written, in the entry and in its variants."""
+        layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
+        for path, layer in layers:
+            if "axes" in layer:
+                yield (*self._path, *path, "axes"), cast("Axes", layer["axes"])
+
+    def _of_axes(self, path: Path, axes: Axes) -> Iterator[Diagnostic]:
+        for name, values in axes.items():
+            if name in RESERVED:
+                message = f"an axis cannot be called {name!r}: matrix.{name} is the row's own"
+                hint = "give it another name"
+                yield problem(self._document, (*path, name), message, code=Code.AXIS, hint=hint, key=True)
+            first: dict[str, int] = {}
+            for index, value in enumerate(values):
+                text = spelled(value)
+                if first.setdefault(text, index) != index:
+                    message = f"{name}: {text!r} stands here twice, and both rows would have the same id"
+                    yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="remove one")
+                elif odd := self._odd((*path, name, index), value, text):
+                    message = f"{name}: {odd}"
+                    yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="quote it")
+
+    def _odd(self, path: Path, value: object, text: str) -> str | None:
+        """Why a value would stand in ids otherwise than whoever wrote it expects."""
+        if not text.isprintable():
+            return f"{text!r} has a character that nobody can see in an id"
+        if isinstance(value, (str, bool)):
+            return None
+        place = self._document.locate(path)
+        written = _NUMBER.match((self._document.source_line(place) or "")[place.column - 1 :])
+        if written is None or written[0] == text:  # an alias has another text
+            return None
+        return f"{written[0]} is the number {text}, and ids would have that"
+
+    # --- exclude ------------------------------------------------------------------------------------------------------
+
+    def _of_exclusions(self) -> Iterator[Diagnostic]:
+        inherited = [each for each in self._variants if not each.own_exclude]
+        if "exclude" in self._entry:
+            path, exclude = (*self._path, "exclude"), cast("list[Exclusion]", self._entry["exclude"])
+            for index, each in enumerate(exclude):
+                yield from self._of_exclusion((*path, index), each, inherited)
+        for variant in self._variants:
+            if variant.own_exclude:
+                for index, each in enumerate(variant.exclude):
+                    path = (*self._path, "variants", str(variant.name), "exclude", index)
+                    yield from self._of_exclusion(path, each, [variant])
+
+    def _of_exclusion(self, path: Path, exclusion: Exclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
+        if any(applies(each.axes, exclusion, each.name) for each in variants):
+            return
+        found = False
+        for name, value in exclusion.items():
+            for message, hint, key in _unknown_value(name, spelled(value), variants):
+                found = True
+                yield problem(self._document, (*path, name), message, code=Code.EXCLUDE, hint=hint, key=key)
+        if not found:
+            message = "exclude: no row has all of these values"
+            yield problem(self._document, path, message, code=Code.EXCLUDE, hint="remove it, or change a value")
+
+    def _nothing_left(self) -> Iterator[Diagnostic]:
+        """An entry, or a variant by an `exclude` of its own, of which no row is left."""
+        empty = [each for each in self._variants if not _first(each)]
+        own = [(("variants", str(each.name)), f"variant {each.name!r}") for each in empty if each.own_exclude]
+        whole = len(empty) == len(self._variants) and "exclude" in self._entry
+        for path, what in [((), repr(self._entry["id"]))] if whole else own:
+            message, hint = f"exclude leaves no row of {what}", "exclude less, or remove it"
+            where = (*self._path, *path, "exclude")
+            yield problem(self._document, where, message, code=Code.NOTHING_LEFT, hint=hint, key=True)
+
+
+def _variant(entry: Mapping[str, object], name: str | None, body: Mapping[str, object] | None) -> _Variant:
+    body = body or {}
+    axes = overlay(cast("Axes", entry.get("axes") or {}), cast("Axes", body.get("axes") or {}))
+    exclude = cast("list[Exclusion]", body.get("exclude", entry.get("exclude")) or [])
+    return _Variant(name, cast("Axes", axes), exclude, "exclude" in body)
+
+
+def _first(variant: _Variant) -> bool:
+    return next(points(variant.axes, variant.exclude, variant.name), None) is not None
+
+
+def _unknown_value(name: str, text: str, variants: list[_Variant]) -> Iterator[tuple[str, str, bool]]:
+    """What an exclusion names that no row has: message, hint, and whether it is about the key."""
+    names = tuple(dict.fromkeys(axis for each in variants for axis in each.axes))
+    if name == "variant":
+        known = tuple(each.name for each in variants if each.name is not None)
+        if text not in known:
+            what = f"there is no variant {text!r}" if known else "the entry has no variants"
+            yield f"exclude: {what}", choose(text, known) if known else "remove it", False
+    elif name not in names:
+        hint = choose(name, (*names, "variant")) if names else "the entry has no axes: exclude goes with them"
+        yield f"exclude: there is no axis {name!r}", hint, True
+    else:
+        values = tuple(dict.fromkeys(spelled(value) for each in variants for value in each.axes.get(name, ())))
+        if text not in values:
+            yield f"exclude: {name} has no value {text!r}", choose(text, values), False
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What has to pass before what: references between rows, checked, and followed to their end.
+
+
+_SHOWN = 10
+
+
+def references(row: Row) -> list[str]:
+    """The ids that a row names under `needs`, as they were written."""
+    told = row.data.get("needs")
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
+def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """What each row needs, as ids of rows; rows that need nothing are left out, as are references to nothing."""
+    if not any("needs" in row.data for row in rows):
+        return {}
+    named = _names(rows)
+    found = {
+        row.id: tuple(dict.fromkeys(need for reference in references(row) for need in named.get(reference, ())))
+        for row in rows
+        if "needs" in row.data
+    }
+    return {row: needs for row, needs in found.items() if needs}
+
+
+def _names(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Rows by every name that means them: `search` and `search/web` both mean `search/web[locale=en]`."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        variant = row.id.partition("[")[0]
+        for name in dict.fromkeys((row.id, variant, variant.partition("/")[0])):
+            found.setdefault(name, []).append(row.id)
+    return found
+
+
+def closure(ids: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:
+    """These rows and all that they need, near and far; each with the row that needs it, None for those given."""
+    found: dict[str, str | None] = dict.fromkeys(ids)
+    queue = list(found)
+    for row in queue:
+        for need in needs.get(row, ()):
+            if need not in found:
+                found[need] = row
+                queue.append(need)
+    return found
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[str] = ()) -> tuple[Diagnostic, ...]:
+    """References to nothing, and rows that wait for themselves.
+
+    `elsewhere` are ids of entries that have no rows here, since something else is wrong with them.
+    """
+    if not any("needs" in row.data for row in rows):
+        return ()
+    named = _names(rows)
+    unknown = [
+        _no_entry(manifest, row, index, reference, named)
+        for row in rows
+        for index, reference in enumerate(references(row))
+        if reference not in named and reference.partition("[")[0].partition("/")[0] not in elsewhere
+    ]
+    return (*unknown, *_cycles(manifest, rows, named))
+
+
+def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: Mapping[str, list[str]]) -> Diagnostic:
+    near = closest(reference, named)
+    some = ", ".join(list(named)[:_SHOWN]) + (", …" if len(named) > _SHOWN else "")
+    hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
+    message = f"needs: there is no entry {reference!r}"
+    return problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
+
+
+def _cycles(manifest: Manifest, rows: Sequence[Row], named: Mapping[str, list[str]]) -> Iterator[Diagnostic]:
+    by_id = {row.id: row for row in rows}
+    for cycle in _circles(resolve(rows)):
+        row, need = by_id[cycle[0]], cycle[1]
+        index = next(n for n, reference in enumerate(references(row)) if need in named.get(reference, ()))
+        shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
+        alone = row.id == need
+        told = f"{row.id} needs itself" if alone else "these wait for each other"
+        several = alone and references(row)[index] != row.id
+        hint = "name its other rows one by one" if several else "remove it" if alone else "remove one of these needs"
+        message = f"needs: {told}: {shown}"
+        yield problem(Placed(manifest, row), ("needs", index), message, code=Code.NEEDS_CYCLE, hint=hint)
+
+
+def _circles(needs: Mapping[str, tuple[str, ...]]) -> Iterator[list[str]]:
+    """Cycles, each beginning with the row whose need closes it; at least one of each group that waits for itself."""
+    state: dict[str, bool] = {}  # True: on the way that is walked; False: done
+    for start in needs:
+        if start in state:
+            continue
+        way, rest = [start], [iter(needs[start])]
+        state[start] = True
+        while way:
+            step = next(rest[-1], None)
+            if step is None:
+                state[way.pop()] = False
+                rest.pop()
+            elif step not in state:
+                state[step] = True
+                way.append(step)
+                rest.append(iter(needs.get(step, ())))
+            elif state[step]:
+                yield [way[-1], *way[way.index(step) :]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `if`: whether a row is planned at all. No secret may decide it: what a plan leaves out would tell of the secret.
+
+
+KEY = "if"
+
+
+_WORDS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a row's `if` says of it, and how it was written."""
+
+    holds: bool
+    text: str
+
+
+def check_conditions(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+    """Conditions that a secret would decide; no variable needs to be set."""
+    if not any(declaration.secret for declaration in manifest.env.values()):
+        return ()
+    scope = Scope(manifest, IN_ROWS)
+    return in_order(found for row in rows for found in _secrets(manifest, scope, row))
+
+
+def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]:
+    text = row.data.get(KEY)
+    if isinstance(text, str) and holds_template(text):
+        for name in scope.secrets(parse(text)):
+            message = f"if: {name} is secret, and cannot decide what is planned"
+            hint = "whoever sees the plan would learn of it; use a variable that is not secret"
+            yield problem(Placed(manifest, row), (KEY,), message, code=Code.SECRET_CHANGED, hint=hint)
+
+
+def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[str, Condition]:
+    """By id, what holds of the rows that have a condition. ManifestError has all that are neither true nor false."""
+    asked = [row for row in rows if KEY in row.data]
+    templated = [row for row in asked if isinstance(row.data[KEY], str)]
+    known = answers(manifest, [replace(row, data={KEY: row.data[KEY]}) for row in templated], values, KEY)
+    found: dict[str, Condition] = {}
+    problems: list[Diagnostic] = []
+    for row in asked:
+        value = known.get(row.id, row.data[KEY])
+        truth = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(truth, bool):
+            problems.append(_neither(manifest, row, value))
+        else:
+            found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]))
+    if problems:
+        raise ManifestError(in_order(problems))
+    return found
+
+
+def _neither(manifest: Manifest, row: Row, value: object) -> Diagnostic:
+    message = f"if: expected true or false, got {value!r}"
+    hint = "compare it with something: {{ git.branch == 'main' }}"
+    return problem(Placed(manifest, row), (KEY,), message, code=Code.NO_CONDITION, hint=hint)
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def without_condition(row: Row) -> Row:
+    """The row, once its condition is known: it is not asked again."""
+    return replace(row, data={key: value for key, value in row.data.items() if key != KEY}) if KEY in row.data else row
+
+
+TIMEOUT_S = 3600.0
+"""How long an entry may take from create to verdict where the manifest says nothing."""
+
+
+SOON = timedelta(days=7)
+"""So long before a quarantine's end people are told of it."""
+
+
+def policy_of(data: Mapping[str, object], today: date) -> Policy:
+    """The policy of a rendered row. A quarantine whose day has come is none."""
+    timeout = data.get("timeout")
+    return Policy(
+        timeout_s=TIMEOUT_S if timeout is None else seconds(str(timeout)),
+        allow_failure=data.get("allow_failure") is True,
+        retries=_retries(_mapping(data.get("retries"))),
+        quarantine=quarantine_of(data, today),
+    )
+
+
+def _retries(told: Mapping[str, object]) -> Retries:
+    usual = Retries()
+    return Retries(
+        failed=cast("int", told.get("failed", usual.failed)), infra=cast("int", told.get("infra", usual.infra))
+    )
+
+
+def quarantine_of(data: Mapping[str, object], today: date) -> Quarantine | None:
+    """A row's quarantine, as long as it holds: `until` is the first day on which it does not."""
+    told = _mapping(data.get("quarantine"))
+    until = _day(told.get("until"))
+    if until is None or today >= until:
+        return None
+    return Quarantine(reason=str(told.get("reason")), owner=str(told.get("owner")), until=until.isoformat())
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _day(text: object) -> date | None:
+    """The day of the calendar; None for what is no day, such as 2026-02-30."""
+    try:
+        return date.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+# --- what there is to say of quarantines ------------------------------------------------------------------------------
+
+
+class Findings(NamedTuple):
+    """What is wrong, and what is only worth a look."""
+
+    errors: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> Findings:
+    """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended."""
+    known = [(row, told["until"]) for row in rows if "until" in (told := _mapping(row.data.get("quarantine")))]
+    errors = [_no_day(Placed(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None]
+    holding = [row for row, _ in known if quarantine_of(row.data, today) is not None]
+    limit = manifest.gate.max_quarantined
+    if limit is not None and len(holding) > limit:
+        errors.append(_too_many_quarantined(manifest, holding, limit))
+    warnings = [told for row, until in known for told in _ending(manifest, row, _day(until), today)]
+    return Findings(in_order(errors), in_order(warnings))
+
+
+_UNTIL = ("quarantine", "until")
+
+
+def _no_day(placed: Placed) -> Diagnostic:
+    message = "until: there is no such day in the calendar"
+    return problem(placed, _UNTIL, message, code=Code.NO_DAY, hint="write it as year-month-day: 2026-12-31")
+
+
+def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -> Diagnostic:
+    names = [row.id for row in rows[:_SHOWN]] + ([f"{len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else [])
+    message = f"{_entries(len(rows))} in quarantine, at most {limit} may be: {', '.join(names)}"
+    places = [(row, Placed(manifest, row).locate(("quarantine",), key=True)) for row in rows[:_SHOWN]]
+    related = tuple((place, f"{row.id} is in quarantine") for row, place in places)
+    hint = "put one of them right, or raise max_quarantined"
+    path = ("max_quarantined",)
+    return replace(problem(Section(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related)
+
+
+def _limit(manifest: Manifest) -> Path:
+    """Where the limit stands: in the profile that was chosen, or at the top."""
+    profiles = _mapping(manifest.document.data.get("profiles"))
+    own = _mapping(_mapping(profiles.get(manifest.profile or "")).get("gate"))
+    above = ("profiles", manifest.profile or "") if "max_quarantined" in own else ()
+    return (*above, "gate", "max_quarantined")
+
+
+def _entries(number: int) -> str:
+    return "1 entry is" if number == 1 else f"{number} entries are"
+
+
+def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> Iterator[Diagnostic]:
+    if until is None or until > today + SOON:
+        return
+    left = (until - today).days
+    when = f"ends in {left} {'day' if left == 1 else 'days'}, on {until}" if left > 0 else f"ended on {until}"
+    message = f"the quarantine {when}: from then on it gates again"
+    hint = "put it right, or review the quarantine and move its day" if left > 0 else "remove it, or move its day"
+    yield problem(
+        Placed(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint, severity=Severity.WARNING
+    )

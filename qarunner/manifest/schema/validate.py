@@ -1,0 +1,243 @@
+"""The schema as it is handed out: for editors, with more than the standard has; and plain, for strict validators.
+
+Both accept what the schema accepts, and refuse what it refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from qarunner.diagnostics import in_order, problem
+from qarunner.manifest import codes
+from qarunner.manifest.schema.explain import Fault, once
+from qarunner.secret import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import jsonschema_rs
+    from jsonschema import Draft202012Validator, ValidationError
+
+    from qarunner.decode import Json
+    from qarunner.diagnostics import Diagnostic, Path
+    from qarunner.manifest.yaml.reader import Document
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Plain data against the JSON Schema of the manifest.
+#
+# A compiled validator decides in microseconds whether anything is wrong; only then is the slow one asked what.
+
+
+Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row"]
+"""What data can be checked as. A row is an entry laid over the defaults, with one of its variants."""
+
+
+_NAME = "qa-matrix.schema.json"
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+_MASKED = re.escape(MASK)
+
+
+def check(document: Document) -> tuple[Diagnostic, ...]:
+    """Every problem of a manifest as it was written, in the order of its lines; () if it is valid."""
+    found = faults(document.data)
+    return in_order(
+        problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in found
+    )
+
+
+def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[Fault, ...]:
+    """Every problem of plain data; () if it is valid.
+
+    Without `templates`, text with braces is text like any other: that is how rendered data has to be checked. Its
+    secrets have to be masked: a text with one in it may then be any id.
+    """
+    try:
+        if _compiled(part, templates=templates).is_valid(data):
+            return ()
+    except UnicodeEncodeError:  # only of rendered data: what a variable brought in
+        return tuple(Fault(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in _garbled(data))
+    return _explained(data, part, templates=templates)
+
+
+@cache
+def text() -> str:
+    """The JSON Schema, as it is shipped: inside the package, or at the top of a source checkout."""
+    shipped = File(__file__).parents[1] / _NAME
+    return (shipped if shipped.exists() else File(__file__).parents[3] / _NAME).read_text(encoding="utf-8")
+
+
+def _definition(part: Part, *, templates: bool) -> dict[str, object]:
+    """The schema of a part, with all definitions."""
+    whole = cast("dict[str, object]", json.loads(text()))
+    definitions = cast("dict[str, object]", whole["$defs"])
+    if not templates:
+        definitions["template"] = {"not": {}}
+        definitions["unknown"] = {"type": "string", "pattern": _MASKED}
+    if part == "manifest":
+        return whole
+    return {"$schema": whole["$schema"], "$id": whole["$id"], "$ref": f"#/$defs/{part}", "$defs": definitions}
+
+
+@cache
+def _compiled(part: Part, *, templates: bool) -> jsonschema_rs.Draft202012Validator:
+    import jsonschema_rs  # noqa: PLC0415  this module is also there to print the schema
+
+    return jsonschema_rs.Draft202012Validator(_definition(part, templates=templates))
+
+
+def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
+    """Where halves of characters stand, which no UTF-8 can hold; a key that has one counts as its mapping."""
+    if isinstance(data, str) and _HALF.search(data):
+        yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for step, child in children:
+        if isinstance(step, str) and _HALF.search(step):
+            yield path
+        else:
+            yield from _garbled(child, (*path, step))
+
+
+# --- only for faulty data ---------------------------------------------------------------------------------------------
+
+
+def _explained(data: object, part: Part, *, templates: bool) -> tuple[Fault, ...]:
+    from qarunner.manifest.schema.explain import found  # noqa: PLC0415  like jsonschema: only faulty data needs it
+
+    indexes = _faulty_entries(data, part, templates=templates)
+    reduced = _with_entries(data, indexes) if indexes is not None else data
+    errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
+    told = once(each for error in errors for each in found(error))
+    if not told:
+        return (Fault((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
+    return told if indexes is None else tuple(_moved(fault, indexes) for fault in told)
+
+
+def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] | None:
+    """Which entries of a manifest have a problem; None if it has no matrix. To explain one takes 100 times as long."""
+    if part != "manifest" or not isinstance(data, dict) or not isinstance(data.get("matrix"), list):
+        return None
+    paths = (error.instance_path for error in _compiled(part, templates=templates).iter_errors(data))
+    return sorted({cast("int", path[1]) for path in paths if len(path) > 1 and path[0] == "matrix"})
+
+
+def _with_entries(data: object, indexes: Sequence[int]) -> dict[str, object]:
+    """The manifest with these entries alone; with the first one if there is none, as an empty matrix is a problem."""
+    manifest = cast("dict[str, object]", data)
+    matrix = cast("list[object]", manifest["matrix"])
+    return {**manifest, "matrix": [matrix[index] for index in indexes] or matrix[:1]}
+
+
+def _moved(fault: Fault, indexes: Sequence[int]) -> Fault:
+    """A fault of the reduced manifest, where it is in the whole one."""
+    path = fault.path
+    if path[:1] != ("matrix",) or len(path) == 1:
+        return fault
+    return replace(fault, path=("matrix", indexes[cast("int", path[1])], *path[2:]))
+
+
+@cache
+def _explaining(part: Part, *, templates: bool) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415  140 ms
+
+    strict = validators.extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    return cast("Draft202012Validator", strict(_definition(part, templates=templates)))
+
+
+def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+    """As in the compiled validator: in a JSON Schema `$` means the end of the text, not the end of its last line."""
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
+        yield ValidationError("does not match")
+
+
+if TYPE_CHECKING:
+    _Schema: TypeAlias = "dict[str, Json]"
+
+
+_MAPPINGS = frozenset({"properties", "patternProperties", "$defs"})
+
+
+_LISTS = frozenset({"allOf", "anyOf", "oneOf"})
+
+
+_SINGLE = frozenset({"items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames"})
+
+
+_STANDARD = frozenset(
+    {
+        *_MAPPINGS,
+        *_LISTS,
+        *_SINGLE,
+        *("$schema", "$id", "$ref", "$comment", "title", "description", "default", "examples", "type", "const", "enum"),
+        *("required", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"),
+        *("minContains", "maxContains", "minProperties", "maxProperties"),
+    }
+)
+
+
+def for_editors() -> str:
+    """With hints for hovering and completing, and without the words that only qarunner's own messages are made of."""
+    return _with(_for_editor)
+
+
+def plain() -> str:
+    """With the keywords of JSON Schema alone: what a strict validator takes."""
+    return _with(lambda schema: {key: value for key, value in schema.items() if key in _STANDARD})
+
+
+def _with(change: Callable[[_Schema], _Schema]) -> str:
+    whole = _changed(cast("_Schema", json.loads(text())), change)
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _changed(schema: Json, change: Callable[[_Schema], _Schema]) -> Json:
+    """A schema with a change made to each of its parts that is a schema, from the outside in."""
+    if not isinstance(schema, dict):
+        return schema
+    found = change(schema)
+    for key, value in found.items():
+        if key in _MAPPINGS:
+            found[key] = {name: _changed(child, change) for name, child in cast("_Schema", value).items()}
+        elif key in _LISTS:
+            found[key] = [_changed(child, change) for child in cast("list[Json]", value)]
+        elif key in _SINGLE:
+            found[key] = _changed(value, change)
+    return found
+
+
+def _for_editor(schema: _Schema) -> _Schema:
+    found = {
+        key: value for key, value in schema.items() if not key.startswith("x-") and key not in {"$comment", "default"}
+    }
+    found |= _hover(schema)
+    names = schema.get("x-exclusive")
+    if schema.get("not") == {} and "errorMessage" in schema:
+        # Of `not`, yaml-language-server says only that it matches: this message is shown beside it.
+        found["deprecationMessage"] = schema["errorMessage"]
+    if found.get("maxProperties") == 1 and isinstance(names, list):
+        # Beside `maxProperties: 1`, it completes nothing.
+        del found["maxProperties"]
+        found["not"] = {"anyOf": [{"required": list(pair)} for pair in combinations(names, 2)]}
+    return found
+
+
+def _hover(schema: _Schema) -> _Schema:
+    """Descriptions are written in Markdown. A default is told in words: as a keyword, editors would write it out."""
+    description = schema.get("description")
+    if not isinstance(description, str):
+        return {}
+    default = f" Default: `{json.dumps(schema['default']).strip(chr(34))}`." if "default" in schema else ""
+    return {"description": description + default, "markdownDescription": description + default}

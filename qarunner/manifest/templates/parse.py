@@ -1,0 +1,188 @@
+"""A scalar with templates, taken apart: literal text, expressions, and what each expression refers to.
+
+`{{ env.STAGING_URL }}` and other dotted names are understood here, in microseconds; only what is more than that needs
+Jinja2 (see `sandbox`), which is not imported otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from qarunner.manifest.codes import Code
+
+ROOTS = ("env", "vars", "matrix", "git", "ci")
+
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "matrix": ("id", "entry", "variant"),
+    "git": ("sha", "short_sha", "branch", "tag", "repository"),
+    "ci": ("name", "url", "event", "pr_number"),
+}
+"""What templates can read besides `env` and `vars`. `matrix.id` is the row's id, `matrix.entry` that of its entry."""
+
+
+Context: TypeAlias = "Mapping[str, Mapping[str, object]]"
+"""The five roots. What has no value in this build is absent or None."""
+
+
+class Facts(dict[str, object]):
+    """A root of which a condition may ask for what has no value here, such as the branch of a tag's build."""
+
+
+LONGEST_SOURCE = 8 * 1024
+
+
+LONGEST_TEXT = 64 * 1024
+"""Characters of a template and of any text that it makes on the way."""
+
+
+_TOO_LONG = f"a template has at most {LONGEST_SOURCE} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name that an expression reads. `whole`: in a place where a secret may stand, unchanged."""
+
+    root: str
+    path: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Something wrong with an expression whatever the values are."""
+
+    code: Code
+    message: str
+    hint: str | None = None
+
+
+class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
+    """An expression that has no result with these values."""
+
+    def __init__(self, code: Code, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.flaw = Flaw(code, message, hint)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expression:
+    """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateFault.
+
+    The same text gives the same object (see `parse`), so that identity is enough to compare, and fast.
+    """
+
+    references: tuple[Reference, ...]
+    flaws: tuple[Flaw, ...]
+    compute: Callable[[Context], object]
+
+    @classmethod
+    def broken(cls, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
+        """An expression that cannot be computed."""
+
+        def compute(_: Context) -> object:
+            raise TemplateFault(flaws[0].code, flaws[0].message, flaws[0].hint)
+
+        return cls(references, flaws, compute)
+
+    @property
+    def varies(self) -> bool:
+        """Whether its value depends on the row."""
+        return any(reference.root == "matrix" for reference in self.references)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A string of the manifest as literal pieces and expressions, in order."""
+
+    pieces: tuple[str | Expression, ...]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        return tuple(piece for piece in self.pieces if isinstance(piece, Expression))
+
+
+def holds_template(text: str) -> bool:
+    return "{" in text and ("{{" in text or "{%" in text or "{#" in text)
+
+
+# No braces but those around the expression, except in string literals: there Jinja2's own lexer has to decide.
+_EXPRESSION = re.compile(r"""\{\{(?![-+])([^{}'"\\]*(?:(?:'[^'\\]*'|"[^"\\]*")[^{}'"\\]*)*)(?<![-+])\}\}""")
+
+
+_DOTTED = re.compile(r"\s*([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*", re.ASCII)
+
+
+@lru_cache(maxsize=16384)
+def parse(text: str) -> Scalar:
+    """A string with a template, taken apart. Never fails: what is wrong is in the flaws of its expressions."""
+    if len(text) > LONGEST_SOURCE:
+        return Scalar((Expression.broken(Flaw(Code.TOO_MUCH, _TOO_LONG)),))
+    parts = _EXPRESSION.split(text)
+    if any(map(holds_template, parts[::2])):
+        return Scalar((_with_jinja(text, whole_text=True),))
+    pieces = [_expression(part) if index % 2 else part for index, part in enumerate(parts)]
+    return Scalar(tuple(piece for piece in pieces if piece != ""))
+
+
+@lru_cache(maxsize=4096)
+def _expression(text: str) -> Expression:
+    match = _DOTTED.fullmatch(text)
+    if match is None or match[1] not in ROOTS:
+        return _with_jinja(text, whole_text=False)
+    path = tuple(match[2][1:].split("."))
+    return Expression((Reference(match[1], path, whole=True),), (), _lookup(match[1], path))
+
+
+def _with_jinja(text: str, *, whole_text: bool) -> Expression:
+    from qarunner.manifest.templates import jinja as sandbox  # noqa: PLC0415  Jinja2 takes 80 ms to import; most manifests never need it
+
+    return sandbox.expression(text, whole_text=whole_text)
+
+
+def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context], object]:
+    def compute(context: Context) -> object:
+        value: object = context[root]
+        for step in path:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if value is None:
+            raise no_value(".".join((root, *path)))
+        return value
+
+    return compute
+
+
+def no_value(name: str) -> TemplateFault:
+    hint = f"give one for this case: {{{{ {name} | default('…') }}}}" if "." in name else None
+    return TemplateFault(Code.NO_VALUE, f"{name} has no value here", hint)
+
+
+def as_text(value: object) -> str:
+    """A value inside of a longer text, booleans as YAML writes them. TemplateFault for lists and objects."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float() if math.isfinite(value):
+            return str(value)
+        case None:
+            raise TemplateFault(Code.NO_VALUE, "template: there is no value here")
+        case list() | tuple():
+            raise TemplateFault(Code.NOT_TEXT, "a list cannot stand in a text", "use `| join(', ')` or `| tojson`")
+        case _:
+            what = f"{_kind(value)} cannot stand in a text"
+            raise TemplateFault(Code.NOT_TEXT, what, "use `| tojson`, or a part of it")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    if callable(value):
+        return "a method without its parentheses"
+    return "what is no finite number" if isinstance(value, (float, complex)) else "this"

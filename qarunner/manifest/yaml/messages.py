@@ -1,0 +1,172 @@
+"""What a YAML parser complains of, in the words of someone who writes a manifest."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from qarunner.manifest import codes
+
+if TYPE_CHECKING:
+    from qarunner.diagnostics import Diagnostic
+    from qarunner.manifest.yaml.reader import Source
+
+
+class Complaint(NamedTuple):
+    """A parser's complaint: its text, what it was doing, and the offsets of both."""
+
+    problem: str
+    offset: int
+    context: str = ""
+    context_offset: int | None = None
+
+
+class _Words(NamedTuple):
+    pattern: re.Pattern[str]
+    message: str
+    hint: str | None = None
+    at_context: bool = False
+
+
+def _words(pattern: str, message: str, hint: str | None = None, *, at_context: bool = False) -> _Words:
+    return _Words(re.compile(pattern), message, hint, at_context)
+
+
+_CLOSE = "a list needs its ']', a mapping its '}'; text that holds one of [ ] { } , needs quotes"
+
+
+# Matched against "context: problem" of libyaml and of PyYAML's own parser, in this order.
+_TABLE = (
+    _words(r"quoted scalar: found unexpected", "this quote is never closed", at_context=True),
+    _words(
+        r"mapping values are not allowed",
+        "unexpected ':'",
+        "text that holds ': ' needs quotes; else check the indentation",
+    ),
+    _words(r"found unexpected ':'", "unexpected ':'", "put a space behind it; text that holds a ':' needs quotes"),
+    _words(r"mapping keys are not allowed", "unexpected '?'", "text that begins with '?' needs quotes"),
+    _words(
+        r"comment or line break|chomping or indentation",
+        "'|' and '>' begin a text on the lines below",
+        "put the text on the next line, indented; text that begins with one of them needs quotes",
+    ),
+    _words(
+        r"could not find expected ':'",
+        "a key without ':'",
+        "write `key: value`; text over several lines needs quotes or `|`",
+        at_context=True,
+    ),
+    _words(r"flow (sequence|mapping): ", "this bracket is not closed properly", _CLOSE, at_context=True),
+    _words(r"sequence entries are not allowed", "a list cannot begin here", "put `- ` on a line of its own"),
+    _words(
+        r"(anchor|alias): ",
+        "'&' and '*' begin an anchor and an alias",
+        "text that begins with one of them needs quotes",
+    ),
+    _words(r"cannot start any token", "text cannot begin with this character", "put the text in quotes"),
+    _words(
+        r"found unknown escape character",
+        "unknown escape in a double-quoted text",
+        "write a backslash twice, or use single quotes",
+    ),
+    _words(
+        r"hexdecimal|hexadecimal|invalid Unicode character",
+        "invalid escape in a double-quoted text",
+        r"\u takes 4 hexadecimal digits and \U 8; instead of a pair such as \ud83d\ude00, write the character itself",
+    ),
+    _words(
+        r"block (mapping|collection|sequence): ",
+        "this line does not fit the indentation around it",
+        "align it with the lines that belong together",
+    ),
+    _words(r"flow node", "a value or a closing bracket is missing here", _CLOSE),
+    _words(r"block node|node content", "a value is missing here"),
+    _words(r"tag|directive|document start", "this is not part of a manifest", "start with: version: 1"),
+)
+
+
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\'\'|[^\'])*\'')
+
+
+_TEMPLATE = re.compile(r"\{[{%#]")
+
+
+_TEMPLATE_TEXT = re.compile(r"(?:\{\{.*?\}\}|\{%.*%\}|\{#.*?#\})[^\s,\]}]*")
+
+
+_BESIDE = re.compile(r"[^\s,\[{]*$")
+
+
+_INDENT = re.compile(r"[ ]*\t")
+
+
+def explain(source: Source, complaint: Complaint) -> Diagnostic:
+    """The one problem that a parser stopped at."""
+    known = _tab(source, complaint) or _template(source, complaint) or _cut_off(source, complaint)
+    return known or _named(source, complaint)
+
+
+def unquoted_template(source: Source, offset: int) -> Diagnostic:
+    """A template that begins at an offset without quotes, so that YAML sees braces."""
+    before = _BESIDE.search(source.text[max(source.line_begin(offset), offset - 100) : offset])
+    template = _TEMPLATE_TEXT.match(source.line_from(offset))
+    # What stands right beside the template belongs to the same value.
+    value = f"{before[0]}{template[0]}" if before and template else "{{ … }}"
+    quote = "'" if '"' in value else '"'
+    return source.problem(
+        offset,
+        "a template needs quotes, as YAML reads its braces as a mapping",
+        code=codes.UNQUOTED_TEMPLATE,
+        hint=f"quote the whole value: {quote}{value}{quote}",
+    )
+
+
+def _tab(source: Source, complaint: Complaint) -> Diagnostic | None:
+    begin = source.line_begin(complaint.offset)
+    found = _INDENT.match(source.line_from(begin))
+    if not found:
+        return None
+    offset = begin + found.end() - 1
+    return source.problem(offset, "a tab is used as indentation", code=codes.TAB, hint="use spaces")
+
+
+def _template(source: Source, complaint: Complaint) -> Diagnostic | None:
+    """A template without quotes nearby, whatever the parser says that it caused."""
+    begin = source.line_begin(complaint.offset)
+    lines = [begin, source.line_begin(max(begin - 1, 0))]
+    if complaint.context_offset is not None:
+        lines.insert(1, source.line_begin(complaint.context_offset))
+    for line in lines:
+        bare = _QUOTED.sub(lambda match: " " * len(match[0]), source.line_from(line))
+        found = _TEMPLATE.search(bare)
+        if found:
+            return unquoted_template(source, line + found.start())
+    return None
+
+
+def _cut_off(source: Source, complaint: Complaint) -> Diagnostic | None:
+    """A template whose own quotes end the text that it stands in."""
+    begin = source.line_begin(complaint.offset)
+    before = source.text[begin : complaint.offset]
+    for quote, other in ("\"'", "'\""):
+        if re.search(rf"{quote}[^{quote}]*\{{\{{(?:(?!\}}\}})[^{quote}])*{quote}$", before.rstrip()):
+            message = f"this {quote} ends the text in the middle of its template"
+            example = f"{{{{ git.branch | default({other}main{other}) }}}}"
+            hint = f"inside of {quote}…{quote}, a template quotes with {other}: {example}"
+            return source.problem(begin + len(before.rstrip()) - 1, message, code=codes.SYNTAX, hint=hint)
+    return None
+
+
+def _named(source: Source, complaint: Complaint) -> Diagnostic:
+    full = f"{complaint.context}: {complaint.problem}"
+    for words in _TABLE:
+        if words.pattern.search(full):
+            at_context = words.at_context and complaint.context_offset is not None
+            offset = complaint.context_offset if at_context else _within(source, complaint.offset)
+            return source.problem(offset or 0, words.message, code=codes.SYNTAX, hint=words.hint)
+    return source.problem(_within(source, complaint.offset), f"not valid YAML: {complaint.problem}", code=codes.SYNTAX)
+
+
+def _within(source: Source, offset: int) -> int:
+    """What a parser misses at the end of the file is shown at the last character before."""
+    return min(offset, max(len(source.text.rstrip()) - 1, 0))

@@ -1,0 +1,344 @@
+"""The manifest's rows against what each vendor can do: an error at the line, never a field silently dropped."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.entry import Platform, SelectionKind
+from qarunner.errors import UserError
+from qarunner.manifest.expand import locate
+from qarunner.manifest.schema.explain import once
+from qarunner.manifest.templates.parse import holds_template
+from qarunner.secret import OPEN
+from qarunner.vendors import registry
+from qarunner.vendors.api import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from jsonschema import ValidationError
+
+    from qarunner.decode import Json
+    from qarunner.diagnostics import Place
+    from qarunner.entry import Entry, TargetKind
+    from qarunner.manifest.model import Manifest, Row
+    from qarunner.manifest.schema.explain import Fault
+    from qarunner.vendors.api import Build, BuildRules, Capabilities, Vendor, VendorInfo
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Who is to blame when an adapter fails while a plan is made: a plugin's bug is told with the distribution's name.
+
+
+class AdapterBug(Exception):  # noqa: N818  the name says what it is: exit 9, with its cause in the crash file
+    """An adapter raised something else than its protocol allows, or broke a rule that costs runs."""
+
+
+@contextmanager
+def blamed(vendor: Vendor, method: str) -> Iterator[None]:
+    """Around each call of an adapter. A UserError is the adapter's own word to the user, and passes."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # whoever ends the program would choose its exit code
+        raise bug(vendor, f"failed in {method}: {type(error).__name__}: {error}") from error
+
+
+def bug(vendor: Vendor, what: str) -> AdapterBug:
+    kind = type(vendor)
+    return AdapterBug(f"{registry.described(vendor.info.name)}: {kind.__module__}.{kind.__qualname__} {what}")
+
+
+def grouped(vendor: Vendor, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
+    """The adapter's groups. AdapterBug unless each entry is in exactly one: no run is lost, none is paid twice."""
+    with blamed(vendor, "group"):
+        groups = [tuple(group) for group in vendor.group(entries)]
+        ids = sorted(entry.id for group in groups for entry in group)
+    if ids != sorted(entry.id for entry in entries) or () in groups:
+        raise bug(vendor, f"failed in group: {_odd([entry.id for entry in entries], ids)}")
+    return groups
+
+
+def _odd(wanted: Iterable[str], got: Sequence[str]) -> str:
+    for name in wanted:
+        if got.count(name) != 1:
+            return f"entry {name} is in {got.count(name)} of its calls"
+    return "a call has no entry, or one that nobody wrote"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What a plugin adds to the manifest, its `options` and its settings, against the JSON Schema that it brings along.
+#
+# The built-in vendors' own words stand in qa-matrix.schema.json, for editors' sake.
+
+
+_ABOUT_CONTAINERS = frozenset({"type", "additionalProperties", "required", "minProperties", "maxProperties"})
+
+
+def faults_of_options(vendor: Vendor, options: object, *, templates: bool) -> tuple[Fault, ...]:
+    """What is wrong with an entry's options; paths lead from the options."""
+    name = vendor.info.name
+    return _faults(vendor, "options", vendor.info.options, options, f"{name} has no options", templates=templates)
+
+
+def faults_of_settings(
+    vendor: Vendor, settings: Mapping[str, object], general: frozenset[str], *, templates: bool
+) -> tuple[Fault, ...]:
+    """What is wrong under `vendors.<name>`, where `general` keys are not the plugin's to check."""
+    properties: dict[str, Json] = {**dict.fromkeys(sorted(general), True), **vendor.info.settings}
+    return _faults(vendor, "settings", properties, settings, None, templates=templates)
+
+
+def _faults(
+    vendor: Vendor, what: str, properties: Mapping[str, Json], data: object, hint: str | None, *, templates: bool
+) -> tuple[Fault, ...]:
+    if not isinstance(data, dict) or not data:
+        return ()
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  140 ms, for plugins with options alone
+
+    from qarunner.manifest.schema.explain import found  # noqa: PLC0415
+
+    schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise bug(vendor, f"has {what} that are no JSON Schema: {error.message}") from error
+    validator = Draft202012Validator({**schema, "x-hint": hint} if hint else schema)
+    errors = [error for error in validator.iter_errors(data) if not _undecided(error, templates=templates)]
+    return once(fault for error in errors for fault in found(error))
+
+
+def _undecided(error: ValidationError, *, templates: bool) -> bool:
+    """Whether nobody knows the value yet: a template's until it is rendered, a secret's until it is sent."""
+    if isinstance(error.instance, (dict, list)) and error.validator in _ABOUT_CONTAINERS:
+        return False
+    return any((templates and holds_template(text)) or OPEN in text for text in _texts(error.instance))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _texts(child)
+
+
+GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env"})
+"""What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
+
+
+CAPABILITY = "E501"
+
+
+_BINARY = ("target", "binary")
+
+
+_PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", ".apk", ".zip")
+"""Endings of apps in files: where folders are taken, any other name may be one."""
+
+
+def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> list[Complaint]:
+    """All that this vendor cannot do of a merged row; strings may still be templates."""
+    found = in_table(vendor.info, row)
+    if found:
+        return found
+    with blamed(vendor, "check"):
+        told = list(vendor.check(row, settings))
+    # The adapter's own words about a file know what to do instead.
+    return told if any(each.path == _BINARY for each in told) else [*told, *_ending(vendor.info, row)]
+
+
+def in_table(info: VendorInfo, row: Mapping[str, object]) -> list[Complaint]:
+    """What the capability table alone says of a row."""
+    found = [*_platform(info, row), *_target(info, row), *_selection(info, row)]
+    if row.get("artifacts") and not info.capabilities.artifacts:
+        found.append(_cannot(info, ("artifacts",), "artifacts", "sign in with an account"))
+    return found
+
+
+def _ending(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    """A local build's file name, as far as it is known; the file itself need not exist yet."""
+    target = row.get("target")
+    name = cast("Mapping[str, object]", target).get("binary") if isinstance(target, dict) else None
+    platform = {str(each): each for each in Platform}.get(str(row.get("platform")))
+    rules = info.capabilities.builds.get(platform) if platform is not None else None
+    if rules is None or not isinstance(name, str) or is_template(name) or OPEN in name:
+        return
+    if name.lower().endswith(rules.endings) or (rules.folders and not name.lower().endswith(_PACKAGES)):
+        return
+    yield _not_taken(name, rules)
+
+
+def _not_taken(name: str, rules: BuildRules) -> Complaint:
+    folders = ", or a folder of split APKs" if rules.folders else ""
+    message = f"{name}: not a build that this vendor takes"
+    return Complaint(path=_BINARY, message=message, hint=f"it takes {', '.join(rules.endings)}{folders}")
+
+
+def _cannot(info: VendorInfo, path: tuple[str | int, ...], word: str, what: str) -> Complaint:
+    hint = info.capabilities.instead.get(word)
+    return Complaint(path=path, message=f"{info.name} cannot {what}: {str(word)!r} is not offered", hint=hint)
+
+
+def is_template(value: object) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _platforms(capabilities: Capabilities) -> str:
+    return " or ".join(str(platform) for platform in capabilities.targets if platform is not None)
+
+
+def _platform(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    platform = row.get("platform")
+    targets = info.capabilities.targets
+    if platform is None:
+        if None not in targets:
+            yield Complaint(
+                path=(),
+                message=f"{info.name} needs a platform",
+                hint=f"add platform: {_platforms(info.capabilities)}",
+            )
+    elif not is_template(platform) and platform not in targets:
+        yield _cannot(info, ("platform",), str(platform), f"run {platform} tests")
+
+
+def _allowed_targets(capabilities: Capabilities, platform: object) -> frozenset[TargetKind] | None:
+    """The targets of a row's platform; None where the platform is not known or not offered."""
+    if platform is None:
+        return capabilities.targets.get(None)
+    known = {str(each): each for each in Platform}.get(str(platform))
+    return capabilities.targets.get(known) if known is not None else None
+
+
+def _target(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    allowed = _allowed_targets(info.capabilities, row.get("platform"))
+    if allowed is None:
+        return
+    target = row.get("target")
+    kinds = list(cast("Mapping[str, object]", target)) if isinstance(target, dict) else []
+    where = f" on {row['platform']}" if row.get("platform") else ""
+    for kind in kinds:
+        if kind not in allowed:
+            yield _wrong_target(info, kind, where, allowed)
+    if not kinds and info.capabilities.target_required:
+        offered = " or ".join(sorted(allowed))
+        yield Complaint(path=(), message=f"{info.name} needs a target{where}", hint=f"add target: {{ {offered}: … }}")
+
+
+def _wrong_target(info: VendorInfo, kind: str, where: str, allowed: frozenset[TargetKind]) -> Complaint:
+    offered = ", ".join(sorted(allowed)) or "no target"
+    hint = info.capabilities.instead.get(kind) or f"{info.name}{where} takes {offered}"
+    return Complaint(path=("target", kind), message=f"{info.name}{where} cannot take target.{kind}", hint=hint)
+
+
+def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
+    for kind in SelectionKind:
+        if kind in row and kind not in info.capabilities.selections:
+            yield _cannot(info, (kind,), kind, _WHAT[kind])
+    ids = row.get(SelectionKind.CATEGORY_IDS)
+    if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
+        yield Complaint(
+            path=(SelectionKind.CATEGORY_IDS, 1),
+            message=f"{info.name} runs one category in an entry, got {len(ids)}",
+            hint="write an entry or a variant for each",
+        )
+
+
+def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
+    """Why a vendor would not take a build; None where it would, or where nothing is known."""
+    if rules is None:
+        return None
+    folder = not build.filename.lower().endswith(rules.endings) and build.folder
+    if folder and rules.folders:
+        return None
+    if not build.filename.lower().endswith(rules.endings):
+        return _not_taken(build.path, rules)
+    if rules.max_bytes is not None and build.size > rules.max_bytes:
+        size, most = (f"{number / 2**20:.0f} MiB" for number in (build.size, rules.max_bytes))
+        if size == most:  # rounded, they would contradict the sentence
+            size, most = f"{build.size} bytes", f"{rules.max_bytes} bytes"
+        return Complaint(path=_BINARY, message=f"{build.path}: {size}, at most {most} are taken")
+    return None
+
+
+_WHAT = {
+    SelectionKind.TEST_IDS: "run single tests",
+    SelectionKind.CATEGORY_IDS: "run categories",
+    SelectionKind.TAGS: "choose tests by tags",
+}
+
+
+# --- a whole manifest -------------------------------------------------------------------------------------------------
+
+
+def check_rows(
+    manifest: Manifest,
+    rows: Iterable[Row],
+    vendors: Mapping[str, Vendor],
+    settings: Mapping[str, Mapping[str, Json]],
+    *,
+    templates: bool = True,
+) -> tuple[Diagnostic, ...]:
+    """Every row against its vendor's own words and capabilities, one problem a place.
+
+    Without `templates`, braces in a text are text like any other: so are rendered rows to be checked.
+    """
+    found: dict[Place, Diagnostic] = {}
+    plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
+    for problem in _of_settings(manifest, plugins, settings, templates=templates):
+        found.setdefault(problem.place, problem)
+    unsettled = set(plugins) if found else set()
+    for row in rows:
+        name = str(row.data["vendor"])
+        odd = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
+        if odd or name in unsettled:  # the adapter's own check may rely on its schema
+            told = in_table(vendors[name].info, row.data)
+        else:
+            told = complaints(vendors[name], row.data, own_settings(settings.get(name, {})))
+        for problem in (*odd, *(_complained(manifest, row, complaint) for complaint in told)):
+            found.setdefault(problem.place, problem)
+    return in_order(found.values())
+
+
+def _of_settings(
+    manifest: Manifest,
+    plugins: Mapping[str, Vendor],
+    settings: Mapping[str, Mapping[str, Json]],
+    *,
+    templates: bool,
+) -> Iterator[Diagnostic]:
+    for name, vendor in plugins.items():
+        for fault in faults_of_settings(vendor, settings.get(name, {}), GENERAL_SETTINGS, templates=templates):
+            place = manifest.document.locate(("vendors", name, *fault.path), key=fault.key)
+            yield at(manifest, place, fault.message, fault.hint, fault.code)
+
+
+def _of_options(manifest: Manifest, row: Row, vendor: Vendor, *, templates: bool) -> Iterator[Diagnostic]:
+    for fault in faults_of_options(vendor, row.data.get("options"), templates=templates):
+        place = locate(manifest, row, ("options", *fault.path), key=fault.key)
+        yield at(manifest, place, fault.message, fault.hint, fault.code)
+
+
+def _complained(manifest: Manifest, row: Row, complaint: Complaint) -> Diagnostic:
+    place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
+    return at(manifest, place, complaint.message, complaint.hint)
+
+
+def _is_key(path: tuple[str | int, ...]) -> bool:
+    """Whether the place is the key itself: what is not offered is a key, a wrong platform is a value."""
+    return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
+
+
+def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = CAPABILITY) -> Diagnostic:
+    source = manifest.document.source_line(place)
+    return Diagnostic(code=code, message=message, place=place, hint=hint, source=source)
+
+
+def own_settings(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """What the adapter sees of a vendor's settings."""
+    return {key: value for key, value in settings.items() if key not in GENERAL_SETTINGS}

@@ -1,0 +1,124 @@
+"""The JSON report: the form that other programs read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qarunner.secret import mask
+from qarunner.vendors.api import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qarunner.entry import Quarantine
+    from qarunner.report.summary import EntrySummary, Summary
+    from qarunner.vendors.api import Case, Step
+
+
+VERSION = 1
+
+
+def render(summary: Summary) -> str:
+    """The report as JSON text, indented, ending in a newline; no secret and no placeholder in it."""
+    return mask(json.dumps(document(summary), indent=2, ensure_ascii=False)) + "\n"
+
+
+def document(summary: Summary) -> dict[str, object]:
+    tests = {str(verdict): summary.totals[verdict] for verdict in Verdict}
+    return {
+        "version": VERSION,
+        "run_id": summary.run_id,
+        "name": summary.name,
+        "verdict": str(summary.verdict),
+        "exit_code": int(summary.exit_code),
+        "started_at": summary.started_at,
+        "finished_at": summary.finished_at,
+        "rehearsal": summary.rehearsal,
+        "shard": summary.shard,
+        "git": _known(summary.git),
+        "ci": _known(summary.ci),
+        "totals": {"tests": sum(tests.values()), **tests},
+        "running": [
+            {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
+            for run in summary.running
+        ],
+        "left": [
+            {
+                "vendor": left.vendor,
+                "kind": left.kind,
+                "what": left.what,
+                "certain": left.certain,
+                "why": left.why,
+                "todo": left.todo,
+                "details": dict(sorted(left.details.items())),
+            }
+            for left in summary.left
+        ],
+        "uncertain": dict(summary.uncertain),
+        "not_planned": [
+            {"id": row.id, "reason": row.reason, "file": row.origin.file, "line": row.origin.line}
+            for row in summary.not_planned
+        ],
+        "entries": [_entry(entry) for entry in summary.entries],
+    }
+
+
+def _known(facts: Mapping[str, str | None]) -> dict[str, str]:
+    """In the order of a plan that was read back, so that a report is the same whoever renders it."""
+    return {name: value for name, value in sorted(facts.items()) if value is not None}
+
+
+def _seconds(duration: float | None) -> float | None:
+    """An adapter may have told an integer, which a journal gives back as a float."""
+    return None if duration is None else float(duration)
+
+
+def _entry(row: EntrySummary) -> dict[str, object]:
+    entry = row.entry
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "labels": list(entry.labels),
+        "vendor": entry.vendor,
+        "platform": entry.platform,
+        "verdict": str(row.verdict),
+        "gating": row.gating,
+        "quarantine": _quarantine(entry.policy.quarantine),
+        "reason": row.reason,
+        "raw_status": row.raw_status,
+        "file": entry.origin.file,
+        "line": entry.origin.line,
+        "url": row.url,
+        "runs": [{"id": run.id, "url": run.url, "attempt": run.attempt} for run in row.runs],
+        "duration_s": _seconds(row.duration_s),
+        "counts": {str(verdict): number for verdict, number in row.counts.items()},
+        "tests": [_test(case, attempt) for attempt, case in row.tried],
+    }
+
+
+def _quarantine(told: Quarantine | None) -> dict[str, str] | None:
+    return None if told is None else {"reason": told.reason, "owner": told.owner, "until": told.until}
+
+
+def _test(case: Case, attempt: int) -> dict[str, object]:
+    return {
+        "id": case.id,
+        "name": case.name,
+        "verdict": str(case.verdict),
+        "raw_status": case.raw_status,
+        "duration_s": _seconds(case.duration_s),
+        "url": case.url,
+        "attempt": attempt,
+        "message": case.message,
+        "steps": [_step(step) for step in case.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, object]:
+    return {
+        "title": step.title,
+        "verdict": str(step.verdict),
+        "message": step.message,
+        "screenshot_url": step.screenshot_url,
+    }

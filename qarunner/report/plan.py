@@ -1,0 +1,222 @@
+"""A plan for people: vendor by vendor, what it costs, and every request with its secrets masked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from qarunner.engine.schedule.timing import Habits
+from qarunner.engine.state.run import Run
+from qarunner.plan.compile import tests_of
+from qarunner.plan.model import Job
+from qarunner.review.markdown import Page, code
+from qarunner.review.view import visible
+from qarunner.secret import mask
+from qarunner.vendors.api import ResourceKind
+from qarunner.vendors.types import described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.engine.schedule.timing import Durations, Expected
+    from qarunner.entry import Entry, Policy
+    from qarunner.plan.model import Plan
+
+
+BODIES = 20
+"""Requests whose bodies are shown without being asked for; of a longer plan, only with -v."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one vendor gets. `expected_s` is of its slowest run, as they go on side by side; None is not known."""
+
+    vendor: str
+    jobs: tuple[Job, ...]
+    entries: int
+    tests: int
+    uploads: int
+    environments: int
+    expected_s: float | None
+
+
+def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
+    """Every vendor with its part of the plan; `earlier` are the durations of runs before this one."""
+    entries = plan.entry_map()
+    habits, jobs = Habits(plan, earlier), Run.of(plan).jobs
+    found = []
+    for vendor in plan.vendors:
+        own = tuple(job for job in plan.jobs if job.vendor == vendor)
+        rows = [entries[entry] for job in own for entry in job.entries]
+        resources = [resource for resource in plan.resources if resource.vendor == vendor]
+        uploads = sum(resource.kind is not ResourceKind.ENVIRONMENT for resource in resources)
+        expected = [habits.expected(jobs[job.id]) for job in own] if earlier else []
+        found.append(
+            Share(
+                vendor=vendor,
+                jobs=own,
+                entries=len(rows),
+                tests=sum(tests_of(entry) for entry in rows),
+                uploads=uploads,
+                environments=len(resources) - uploads,
+                expected_s=_slowest(expected),
+            )
+        )
+    return tuple(found)
+
+
+def _slowest(expected: list[Expected]) -> float | None:
+    return max((each.median_s for each in expected), default=None)
+
+
+def heading(share: Share) -> str:
+    """`doksi: 4 entries, 7 tests in 2 runs; 2 creates, 1 upload; expected duration unknown`."""
+    requests = [
+        counted(len(share.jobs), "create"),
+        *([counted(share.uploads, "upload")] if share.uploads else []),
+        *([counted(share.environments, "environment")] if share.environments else []),
+    ]
+    rows, tests, runs = (
+        counted(share.entries, "entry", "entries"),
+        counted(share.tests, "test"),
+        counted(len(share.jobs), "run"),
+    )
+    return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}"
+
+
+def counted(number: int, what: str, several: str | None = None) -> str:
+    return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
+def _time(share: Share) -> str:
+    if share.expected_s is None:
+        return "unknown"
+    minutes, seconds = divmod(round(share.expected_s), 60)
+    return f"about {minutes}m{seconds:02d}s" if minutes else f"about {seconds}s"
+
+
+def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[tuple[str, str]]:
+    """Lines, and the style that each may be shown in."""
+    entries = plan.entry_map()
+    bodies = every_body or len(plan.jobs) <= BODIES
+    for share in shares(plan, earlier):
+        yield heading(share), "bold"
+        for job in share.jobs:
+            yield f"  {job.id}  {job.request.method} {mask(job.request.path)}", "bold"
+            for entry in job.entries:
+                yield f"    {row(entries[entry])}", ""
+            if bodies:
+                yield from ((f"      {line}", "dim") for line in body(plan, job).splitlines())
+        yield "", ""
+    if not bodies:
+        yield f"the bodies of {len(plan.jobs)} requests are shown with -v", "dim"
+    yield from ((line, "") for line in _resources(plan))
+    yield from ((f"note: {notice}", "yellow") for notice in plan.notices)
+
+
+def row(entry: Entry) -> str:
+    """An entry with its place, and what is special about it."""
+    needs = f"  needs: {', '.join(entry.needs)}" if entry.needs else ""
+    return f"{entry.id}  {entry.origin}{_free(entry.policy)}{needs}"
+
+
+def _free(policy: Policy) -> str:
+    """Why an entry does not gate."""
+    if policy.quarantine is not None:
+        return f"  ({visible(mask(str(policy.quarantine)))})"
+    return "" if policy.gating else "  (does not gate)"
+
+
+def body(plan: Plan, job: Job) -> str:
+    """What is sent; a reference to something that is made first is called what the plan calls it."""
+    kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
+    called = {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
+    return mask(json.dumps(described(job.request.body, called), indent=2, ensure_ascii=False))
+
+
+def _resources(plan: Plan) -> Iterator[str]:
+    for resource in plan.resources:
+        build = resource.build
+        what = "an environment, deleted afterwards"
+        if build is not None:
+            what = f"upload {build.path} ({build.size / 2**20:.1f} MiB, sha256 {build.sha256[:12]})"
+        yield f"{resource.id}  {what}"
+
+
+def markdown(plan: Plan, earlier: Durations, last: str) -> str:
+    """A comment with the plan: the costs first, then each vendor's rows, then what of the requests still fits."""
+    page = Page()
+    page.add(f"### {code(plan.name)}: {last}", 0)
+    entries = plan.entry_map()
+    parts = shares(plan, earlier)
+    page.add("\n".join(f"- {code(heading(share))}" for share in parts), 0)
+    for notice in plan.notices:
+        page.add(f"> {code(notice)}", 0)
+    for share in parts:
+        rows = [f"- {code(row(entries[entry]))}" for job in share.jobs for entry in job.entries]
+        page.add(_folded(f"{share.vendor}: entries", rows), len(rows))
+    if plan.not_planned:
+        rows = [f"- {code(f'{each.id}  {mask(each.reason)}  {each.origin}')}" for each in plan.not_planned]
+        page.add(_folded("not planned", rows), len(rows))
+    for share in parts:
+        for job in share.jobs:
+            page.add(_folded(f"{job.id}: request", [_fenced(plan, job)]), 0)
+    return page.text("qarunner plan -v")
+
+
+def _folded(summary: str, lines: list[str]) -> str:
+    return "\n".join([f"<details><summary>{escape(summary)}</summary>", "", *lines, "", "</details>"])
+
+
+def _fenced(plan: Plan, job: Job) -> str:
+    """A body as a code block. It is indented, not fenced: no text in it can end it."""
+    first = f"{job.request.method} {mask(job.request.path)}"
+    return "\n".join(f"    {visible(line)}" for line in (first, *body(plan, job).splitlines()))
+
+
+# --- shards -----------------------------------------------------------------------------------------------------------
+
+
+def github_matrix(total: int) -> str:
+    """One line for `fromJSON` in a workflow's `strategy.matrix`."""
+    return json.dumps({"include": [{"shard": f"{n}/{total}", "index": n, "total": total} for n in range(1, total + 1)]})
+
+
+def gitlab_pipeline(total: int, words: str, runs_dir: str) -> str:
+    """A child pipeline: a job for each shard, and one that joins their runs into one gate. `words` go to each apply."""
+    jobs = [_gitlab_job(f"{n}/{total}", n, words, runs_dir) for n in range(1, total + 1)]
+    return "\n".join(["stages: [test, gate]", "", *jobs, _gitlab_gate(runs_dir)])
+
+
+def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
+    return f"""\
+"qarunner {shard}":
+  stage: test
+  script:
+    - {_scalar(f"qarunner apply{words} --shard {shard} --report junit=qarunner-{number}.xml")}
+  artifacts:
+    when: always
+    paths: [{_scalar(runs_dir)}]
+    reports:
+      junit: qarunner-{number}.xml
+"""
+
+
+def _gitlab_gate(runs_dir: str) -> str:
+    return f"""\
+"qarunner gate":
+  stage: gate
+  when: always
+  script:
+    - {_scalar(f"qarunner report --merge {runs_dir} --format json --out qarunner.json")}
+  artifacts:
+    when: always
+    paths: [qarunner.json]
+"""
+
+
+def _scalar(text: str) -> str:
+    """Any text as one YAML scalar: JSON's strings are a part of YAML."""
+    return json.dumps(text)

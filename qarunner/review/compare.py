@@ -1,0 +1,300 @@
+"""Two expanded matrices → the rows that were added, removed and changed, each with its cause. Needs no variable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import TYPE_CHECKING, cast
+
+from qarunner.decode import Json
+from qarunner.entry import Origin, SelectionKind
+from qarunner.manifest.expand import locate
+from qarunner.manifest.load import entry_of
+from qarunner.manifest.model import Manifest, Row
+from qarunner.plan.capabilities import grouped
+from qarunner.review import reasons as causes
+from qarunner.review.fields import Fields, fields_of, filled, flat, written_fields
+from qarunner.vendors.api import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qarunner.entry import Entry
+
+
+_RENAMING = frozenset({"name", "description"})
+"""Fields that may change with an id without making it another row."""
+
+
+_OF_ROWS = frozenset({"version", "matrix", "include"})
+"""What the rows themselves show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two matrices. `vendors` are the adapters that its rows name.
+
+    `copied_to` begins the names of its files where they are a copy in another folder: nobody is to see that.
+    """
+
+    manifest: Manifest
+    rows: tuple[Row, ...]
+    vendors: Mapping[str, Vendor]
+    copied_to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A row for reviewers. `listed`: its tests are named one by one; a category counts as its estimate, or as one."""
+
+    id: str
+    entry: str
+    variant: str | None
+    axes: Mapping[str, str | int | float | bool]
+    vendor: str | None
+    platform: str | None
+    tests: int
+    listed: bool
+    origin: Origin
+    row: Row
+    fields: Fields
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A value that differs; None is one that is not there. `where` is the entry or variant that was edited.
+
+    Two equal values are a template that reads something else now.
+    """
+
+    path: str
+    before: Json
+    after: Json
+    cause: str
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A row that both matrices have. `was` is its earlier id, where that differs."""
+
+    before: Line
+    after: Line
+    fields: tuple[Field, ...]
+
+    @property
+    def was(self) -> str | None:
+        return None if self.before.id == self.after.id else self.before.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value at the manifest's top that differs."""
+
+    path: str
+    before: Json
+    after: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What a matrix costs: tests, and create calls by vendor."""
+
+    rows: int = 0
+    tests: int = 0
+    runs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_runs(self) -> int:
+        return sum(self.runs.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Rows in the order of their files. `before` of a matrix that did not exist is of size 0."""
+
+    added: tuple[Line, ...]
+    removed: tuple[Line, ...]
+    changed: tuple[Change, ...]
+    settings: tuple[Setting, ...]
+    before: Size
+    after: Size
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed or self.settings)
+
+
+def compare(before: Side | None, after: Side) -> Difference:
+    """What changed from one matrix to the other; all of it is new where there was none."""
+    old, new = _lines(before), _lines(after)
+    common = [name for name in new if name in old]
+    renamed = _renames([old[name] for name in old if name not in new], [new[name] for name in new if name not in old])
+    pairs = [(old[name], new[name]) for name in common] + renamed
+    position = {name: number for number, name in enumerate(new)}
+    pairs.sort(key=lambda pair: position[pair[1].id])
+    gone, come = {pair[0].id for pair in pairs}, {pair[1].id for pair in pairs}
+    why = causes.Expansion(old.values(), new.values())
+    changes = [_change(before, first, after, second) for first, second in pairs] if before is not None else []
+    return Difference(
+        added=tuple(replace(line, cause=why.added(line)) for line in new.values() if line.id not in come),
+        removed=tuple(replace(line, cause=why.removed(line)) for line in old.values() if line.id not in gone),
+        changed=tuple(change for change in changes if change.fields),
+        settings=_settings(before, after),
+        before=size(before),
+        after=size(after),
+    )
+
+
+def _lines(side: Side | None) -> dict[str, Line]:
+    return {} if side is None else {row.id: _line(side, row) for row in side.rows}
+
+
+def _line(side: Side, row: Row) -> Line:
+    place = locate(side.manifest, row, ())
+    fields = fields_of(side.manifest, row)
+    tests, listed = tests_of(row)
+    return Line(
+        id=row.id,
+        entry=row.entry_id,
+        variant=row.variant,
+        axes=dict(row.axes),
+        vendor=cast("str | None", fields.get("vendor")),
+        platform=cast("str | None", fields.get("platform")),
+        tests=tests,
+        listed=listed,
+        origin=Origin(file=place.file.removeprefix(side.copied_to), line=place.line, column=place.column),
+        row=row,
+        fields=fields,
+    )
+
+
+def tests_of(row: Row) -> tuple[int, bool]:
+    """How many tests a row stands for, and whether it names each of them."""
+    estimate, named = row.data.get("estimate"), row.data.get("test_ids")
+    if isinstance(estimate, int):
+        return estimate, isinstance(named, list)
+    for key in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
+        ids = row.data.get(key)
+        if isinstance(ids, list):
+            return len(ids), key is SelectionKind.TEST_IDS
+    return 1, False
+
+
+# --- renamed rows -----------------------------------------------------------------------------------------------------
+
+_ALIKE = 0.5
+"""The part of two rows' fields that has to be equal besides their tests, before one is called the other's new name."""
+
+
+def _renames(removed: Sequence[Line], added: Sequence[Line]) -> list[tuple[Line, Line]]:
+    """Rows of the same tests under another id. Where several could be meant, the variant has to tell."""
+    pairs: list[tuple[Line, Line]] = []
+    for exact in (True, False):
+        taken = {line.id for pair in pairs for line in pair}
+        old = _by_tests([line for line in removed if line.id not in taken], exact=exact)
+        new = _by_tests([line for line in added if line.id not in taken], exact=exact)
+        for tests, first in old.items():
+            second = new.get(tests, [])
+            if len(first) == len(second) == 1 and _alike(first[0], second[0]):
+                pairs.append((first[0], second[0]))
+    return pairs
+
+
+def _by_tests(lines: Iterable[Line], *, exact: bool) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        data = line.row.data
+        tests = [data.get(key) for key in ("vendor", "platform", *SelectionKind)]
+        place = [line.variant, dict(line.axes)] if exact else [dict(line.axes)]
+        found.setdefault(json.dumps([place, tests], sort_keys=True), []).append(line)
+    return found
+
+
+def _alike(before: Line, after: Line) -> bool:
+    old, new = written_fields(before.row), written_fields(after.row)
+    paths = (old.keys() | new.keys()) - _RENAMING
+    return sum(_same(old, new, path) for path in paths) >= _ALIKE * len(paths)
+
+
+# --- fields -----------------------------------------------------------------------------------------------------------
+
+
+def _change(before: Side | None, first: Line, after: Side, second: Line) -> Change:
+    assert before is not None  # noqa: S101  no pair without two sides
+    own = causes.FieldCauses(before.manifest, first, after.manifest, second)
+    paths = dict.fromkeys((*second.fields, *first.fields))
+    found = [each for path in paths if (each := _field(own, path, first.fields, second.fields)) is not None]
+    if first.id != second.id:
+        renamed = Field(path="id", before=first.id, after=second.id, cause=causes.renamed(first, second))
+        # What `{{ matrix.id }}` makes of it is a consequence.
+        old, new = written_fields(first.row), written_fields(second.row)
+        same = {path for path in new if _same(old, new, path) and "matrix." in str(new[path])}
+        found = [renamed, *(each for each in found if each.path not in same)]
+    return Change(before=first, after=second, fields=tuple(found))
+
+
+def _field(own: causes.FieldCauses, path: str, before: Fields, after: Fields) -> Field | None:
+    old, new = causes.presentable(before.get(path)), causes.presentable(after.get(path))
+    if not _same(before, after, path):
+        cause, where = own.cause(path)
+        return Field(path=path, before=old, after=new, cause=cause, where=where)
+    reads = own.of_values(new) if isinstance(new, str) and "{{" in new else None
+    return Field(path=path, before=old, after=new, cause=reads) if reads else None
+
+
+def _same(before: Fields, after: Fields, path: str) -> bool:
+    """Whether a value is the same, and of the same kind: true is not 1."""
+    if (path in before) != (path in after):
+        return False
+    first, second = before.get(path), after.get(path)
+    return first == second and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
+    old, new = _top(before), _top(after)
+    return tuple(
+        Setting(path=path, before=causes.presentable(old.get(path)), after=causes.presentable(new.get(path)))
+        for path in dict.fromkeys((*new, *old))
+        if not _same(old, new, path)
+    )
+
+
+def _top(side: Side | None) -> Fields:
+    if side is None:
+        return {}
+    return dict(flat({key: value for key, value in side.manifest.document.data.items() if key not in _OF_ROWS}))
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+_IN_CREATES = ("id", "vendor", "platform", "target", "test_ids", "category_ids", "tags", "artifacts", "options")
+
+
+def size(side: Side | None) -> Size:
+    """Rows, tests and create calls. Templates that are equal count as equal values, as they most likely are."""
+    if side is None:
+        return Size()
+    runs: dict[str, int] = {}
+    sketches: dict[str, list[Entry]] = {}
+    for row in side.rows:
+        name = str(row.data.get("vendor"))
+        sketch = _sketch(side.manifest, row) if name in side.vendors else None
+        if sketch is None:
+            runs[name] = runs.get(name, 0) + 1
+        else:
+            sketches.setdefault(name, []).append(sketch)
+    for name, entries in sketches.items():
+        runs[name] = runs.get(name, 0) + len(grouped(side.vendors[name], entries))
+    return Size(rows=len(side.rows), tests=sum(tests_of(row)[0] for row in side.rows), runs=runs)
+
+
+def _sketch(manifest: Manifest, row: Row) -> Entry | None:
+    """The entry as far as it decides which create it goes into; None where only a variable tells."""
+    data = {key: value for key, value in row.data.items() if key in _IN_CREATES}
+    try:
+        return entry_of(manifest, replace(row, data=filled(manifest, row, data)), today=date.min)
+    except (ValueError, KeyError, TypeError):
+        return None

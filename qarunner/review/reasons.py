@@ -1,0 +1,415 @@
+"""What a reviewer of a changed matrix must not miss: gates that open, secrets that travel, variables to set."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qarunner.manifest.templates.env import shaped_like_secret
+from qarunner.manifest.templates.parse import parse
+from qarunner.manifest.templates.scope import templates_in
+from qarunner.review.fields import fields_of, flat, written_fields
+from qarunner.secret import MASK
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from qarunner.decode import Json
+    from qarunner.diagnostics import Path
+    from qarunner.manifest.model import Manifest
+    from qarunner.review.compare import Difference, Line, Setting, Side
+    from qarunner.review.fields import Fields
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Why a row came, went or changed: the line of the manifest that a reviewer has to look at.
+
+
+_LONGEST = 60
+"""Characters of a value inside of a cause; the field itself shows all of it."""
+
+
+class Expansion:
+    """Why rows are there or not: entries, variants and axes of both sides."""
+
+    def __init__(self, before: Iterable[Line], after: Iterable[Line]) -> None:
+        self._before = _by_entry(before)
+        self._after = _by_entry(after)
+
+    def added(self, line: Line) -> str:
+        return _why(line, self._before, self._after, ("added", "gained", "no longer excluded"))
+
+    def removed(self, line: Line) -> str:
+        return _why(line, self._after, self._before, ("removed", "lost", "now excluded"))
+
+
+def _why(
+    line: Line, others: Mapping[str, list[Line]], own: Mapping[str, list[Line]], words: tuple[str, str, str]
+) -> str:
+    """`own` is the side that has the row, `others` the one that has not."""
+    verb, change, excluded = words
+    beside = others.get(line.entry)
+    if beside is None:
+        return f"entry {line.entry} {verb}"
+    if line.variant not in {each.variant for each in beside}:
+        what = f"variant {line.variant}" if line.variant is not None else "the row without a variant"
+        return f"{line.entry}: {what} {verb}"
+    there = {name for each in beside for name in each.axes}
+    new = [name for name in line.axes if name not in there]
+    if new:
+        return f"{line.entry}: {_axes(new)} {verb}"
+    missing = sorted(there - line.axes.keys())
+    if missing:
+        return f"{line.entry}: {_axes(missing)} {'removed' if verb == 'added' else 'added'}"
+    grown = [_values(line, name, beside, own[line.entry], change) for name in line.axes]
+    told = [each for each in grown if each]
+    return f"{line.entry}: {' and '.join(told) if told else excluded}"
+
+
+def _axes(names: list[str]) -> str:
+    return f"{'axis' if len(names) == 1 else 'axes'} {', '.join(names)}"
+
+
+def _values(line: Line, name: str, beside: list[Line], own: list[Line], change: str) -> str | None:
+    """`axis locale gained fr, it`, if the row has one of these values."""
+    there = {each.axes.get(name) for each in beside}
+    only = [
+        value for value in dict.fromkeys(each.axes[name] for each in own if name in each.axes) if value not in there
+    ]
+    return f"axis {name} {change} {', '.join(shown(value) for value in only)}" if line.axes[name] in only else None
+
+
+def _by_entry(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.entry, []).append(line)
+    return found
+
+
+def renamed(before: Line, after: Line) -> str:
+    if before.entry != after.entry:
+        return f"entry {before.entry} renamed to {after.entry}"
+    if before.variant is None:
+        return f"{before.entry}: the entry became its variant {after.variant}"
+    if after.variant is None:
+        return f"{before.entry}: variant {before.variant} became the entry itself"
+    return f"{before.entry}: variant {before.variant} renamed to {after.variant}"
+
+
+# --- fields -----------------------------------------------------------------------------------------------------------
+
+
+class FieldCauses:
+    """Why fields of one row differ: its variant, its entry, the defaults, or a value of `vars`."""
+
+    def __init__(self, old: Manifest, before: Line, new: Manifest, after: Line) -> None:
+        self._old, self._before = old, before
+        self._new, self._after = new, after
+        self._written = written_fields(before.row), written_fields(after.row)
+
+    def cause(self, path: str) -> tuple[str, str | None]:
+        """`defaults.timeout 30m → 45m`, and the entry or variant where it was written, if it was there."""
+        before, after = self._written[0].get(path), self._written[1].get(path)
+        if before == after and isinstance(after, str):
+            return self.of_values(after) or f"{self._after.entry}: the axes' values", None
+        old, new = _layer(self._old, self._before, path), _layer(self._new, self._after, path)
+        change = f"{path} {shown(before)} → {shown(after)}"
+        where = _where(self._after, new or old or ())
+        if where is not None:
+            return f"{where}: {change}", where
+        return ".".join((*map(str, new or old or ("defaults",)), change)), None
+
+    def of_values(self, template: str) -> str | None:
+        """What a text reads from `vars` that is not the same any more."""
+        for name, (old, new) in self._vars.items():
+            if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w-])", template):
+                return f"{name} {shown(old)} → {shown(new)}"
+        return None
+
+    @cached_property
+    def _vars(self) -> dict[str, tuple[Json, Json]]:
+        old, new = (dict(flat({"vars": dict(side.vars)})) for side in (self._old, self._new))
+        return {
+            name: (old.get(name), new.get(name))
+            for name in dict.fromkeys((*new, *old))
+            if old.get(name) != new.get(name)
+        }
+
+
+def _where(line: Line, layer: Path) -> str | None:
+    """The entry or its variant; None for the defaults, or those of a profile."""
+    if layer[-1:] == ("defaults",):
+        return None
+    return f"{line.entry}, variant {line.variant}" if "variants" in layer else line.entry
+
+
+def _layer(manifest: Manifest, line: Line, path: str) -> Path | None:
+    """The layer of the row that has a field, highest priority first."""
+    for layer in line.row.layers:
+        if any(each == path or each.startswith((f"{path}.", f"{path}[")) for each, _ in flat(_at(manifest, layer))):
+            return layer
+    return None
+
+
+def _at(manifest: Manifest, path: Path) -> object:
+    value: object = manifest.document.data
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(str(step))
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+    return value
+
+
+def shown(value: Json, longest: int = _LONGEST) -> str:
+    """A value in one line, as YAML's flow style would have it; what looks like a secret is not repeated."""
+    value = presentable(value)
+    if value is None:
+        return "(none)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = value if isinstance(value, str) else _list(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def presentable(value: Json) -> Json:
+    """A value without what looks like a secret: a comment would spread what the manifest should not hold."""
+    if isinstance(value, str):
+        return MASK if shaped_like_secret(value) else value
+    if isinstance(value, list):
+        return [presentable(each) for each in value]
+    if isinstance(value, dict):
+        return {key: presentable(each) for key, each in value.items()}
+    return value
+
+
+def _list(value: Json) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return f"[{', '.join(value)}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+_HOST = re.compile(r"(?:[a-z]+://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
+"""What a URL begins with, up to its path; a template in it stays as it is written."""
+
+
+class Kind(StrEnum):
+    """What a notice is about, most important first."""
+
+    SECRET = "secret"  # noqa: S105  a word
+    CREDENTIAL = "credential"
+    GATE = "gate"
+    QUARANTINE = "quarantine"
+    RETRIES = "retries"
+    VARIABLE = "variable"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A sentence, and the rows that it is true of; none where it is about the whole manifest."""
+
+    kind: Kind
+    message: str
+    rows: tuple[str, ...] = ()
+
+
+def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice, ...]:
+    """Everything to look at, most important first; rows of one sentence together."""
+    together: dict[tuple[Kind, str], list[str]] = {}
+    for notice in _all(found, before, after):
+        together.setdefault((notice.kind, notice.message), []).extend(notice.rows)
+    order = list(Kind)
+    return tuple(
+        Notice(kind=kind, message=message, rows=tuple(rows))
+        for (kind, message), rows in sorted(together.items(), key=lambda item: order.index(item[0][0]))
+    )
+
+
+def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
+    old, new = _uses(before), _uses(after)
+    yield from _secrets(old, new, after.manifest)
+    yield from _places(before, after)
+    yield from _published(new, before, after)
+    yield from _variables(old, new, before, after)
+    for setting in found.settings:
+        yield from _of_setting(setting, is_new=before is None)
+    for line in found.added:
+        yield from _policy({}, line.fields, line)
+    for line in found.removed:
+        if line.fields.get("quarantine.until") is not None:
+            yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
+    for change in found.changed:
+        yield from _policy(change.before.fields, change.after.fields, change.after)
+
+
+# --- what goes out ----------------------------------------------------------------------------------------------------
+
+
+def _uses(side: Side | None) -> dict[tuple[str, str], list[str]]:
+    """Variables and the vendors that they go to, with the rows that send them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    if side is None:
+        return found
+    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    of_vendors = {name: _names(settings, of_vars) for name, settings in side.manifest.vendors.items()}
+    for row in side.rows:
+        vendor = str(row.data.get("vendor"))
+        for name in _names(row.data, of_vars) | of_vendors.get(vendor, frozenset()):
+            found.setdefault((name, vendor), []).append(row.id)
+    return dict(sorted(found.items()))
+
+
+def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The environment variables that templates in data read, through `vars` as well."""
+    found: set[str] = set()
+    for _, text in templates_in(dict(data)):
+        for expression in parse(text).expressions:
+            for reference in expression.references:
+                if reference.root == "env":
+                    found.update(reference.path[:1])
+                elif reference.root == "vars":
+                    names = reference.path[:1] or tuple(of_vars)
+                    found.update(*(of_vars.get(name, frozenset()) for name in names))
+    return frozenset(found)
+
+
+def _secrets(
+    old: Mapping[tuple[str, str], list[str]], new: Mapping[tuple[str, str], list[str]], manifest: Manifest
+) -> Iterator[Notice]:
+    known = {name for name, _ in old}
+    for (name, vendor), rows in new.items():
+        declaration = manifest.env.get(name)
+        if declaration is None or not declaration.secret or (name, vendor) in old:
+            continue
+        need = "" if name in known else f"; apply needs --allow-secret {name}"
+        yield Notice(kind=Kind.SECRET, message=f"the secret {name} is now sent to {vendor}{need}", rows=tuple(rows))
+
+
+def _places(before: Side | None, after: Side) -> Iterator[Notice]:
+    """Secrets of before that stand in URLs of another host now: whoever owns it reads them."""
+    if before is None:
+        return
+    known = {name for name, _ in _uses(before)}
+    old = set(_in_urls(before))
+    for (name, host), rows in _in_urls(after).items():
+        declaration = after.manifest.env.get(name)
+        if name in known and (name, host) not in old and declaration is not None and declaration.secret:
+            yield Notice(kind=Kind.SECRET, message=f"the secret {name} now goes to {host} in a URL", rows=tuple(rows))
+
+
+def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
+    """Variables in target URLs and the hosts, as they are written, that get them, with the rows."""
+    found: dict[tuple[str, str], list[str]] = {}
+    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    for row in side.rows:
+        written, filled = written_fields(row), fields_of(side.manifest, row)
+        for path in ("target.web_url", "target.binary_url"):
+            begins = _HOST.match(str(filled.get(path, "")))
+            if begins is None:
+                continue
+            host = begins[1] if "{{" in begins[1] else begins[1].lower()
+            for name in _names({"": written.get(path)}, of_vars):
+                found.setdefault((name, host), []).append(row.id)
+    return dict(sorted(found.items()))
+
+
+def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, after: Side) -> Iterator[Notice]:
+    """Variables that were secret and are no more: from now on the manifest alone decides where they go."""
+    was = before.manifest.env if before is not None else {}
+    for name, declaration in after.manifest.env.items():
+        if name in was and was[name].secret and not declaration.secret:
+            rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
+            message = f"{name} is no secret any more: it is masked nowhere, and needs no --allow-secret"
+            yield Notice(kind=Kind.SECRET, message=message, rows=tuple(rows))
+
+
+def _variables(
+    old: Mapping[tuple[str, str], list[str]],
+    new: Mapping[tuple[str, str], list[str]],
+    before: Side | None,
+    after: Side,
+) -> Iterator[Notice]:
+    was, now = _required(old, before), _required(new, after)
+    for name in sorted(now - was):
+        rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
+        yield Notice(kind=Kind.VARIABLE, message=f"{name} must be set from now on: it has no default", rows=tuple(rows))
+    for name in sorted(was - now):
+        yield Notice(kind=Kind.VARIABLE, message=f"{name} need not be set any more")
+
+
+def _required(uses: Mapping[tuple[str, str], list[str]], side: Side | None) -> set[str]:
+    declared = side.manifest.env if side is not None else {}
+    return {name for name, _ in uses if name in declared and declared[name].default is None}
+
+
+def _of_setting(setting: Setting, *, is_new: bool) -> Iterator[Notice]:
+    path, change = setting.path, f"{setting.path} {shown(setting.before)} → {shown(setting.after)}"
+    if path.startswith("vendors.") and path.endswith(".api_key_env"):
+        vendor = path.split(".")[1]
+        key = registry.get(vendor).info.key_env if vendor in registry.names_builtin() else None
+        yield Notice(kind=Kind.CREDENTIAL, message=f"{vendor} gets another credential: {_key(setting, key)}")
+    elif path.startswith("gate."):
+        if not is_new:
+            yield Notice(kind=Kind.GATE, message=f"{change}{_weaker(setting)}")
+    elif path.startswith("budget.") and not is_new:
+        yield Notice(kind=Kind.BUDGET, message=change)
+
+
+def _key(setting: Setting, default: str | None) -> str:
+    before = setting.before if setting.before is not None else default
+    after = setting.after if setting.after is not None else default
+    return f"{shown(before)} → {shown(after)}"
+
+
+def _weaker(setting: Setting) -> str:
+    first, second = setting.before, setting.after
+    if setting.path == "gate.min_tests":
+        least, now = (value if isinstance(value, int) else 1 for value in (first, second))
+        return "; fewer tests are enough for a green build" if now < least else ""
+    return ""
+
+
+# --- what a verdict counts --------------------------------------------------------------------------------------------
+
+
+def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
+    """What of a row's policy differs; of a new row, what is not the default."""
+    rows = (line.id,)
+    allowed, allows = before.get("allow_failure") is True, after.get("allow_failure") is True
+    if allows != allowed:
+        message = "does not gate: allow_failure" if allows else "gates again: allow_failure is gone"
+        yield Notice(kind=Kind.GATE, message=message, rows=rows)
+    yield from _quarantine(before, after, rows)
+    failed, fails = _count(before.get("retries.failed")), _count(after.get("retries.failed"))
+    if fails > failed:
+        message = f"failed tests are run again, up to {fails} times: a pass after a failure passes as flaky"
+        yield Notice(kind=Kind.RETRIES, message=message, rows=rows)
+    for key in ("if", "paths", "needs"):
+        if before and key in after and key not in before:
+            message = f"runs less often: `{key}` was added"
+            yield Notice(kind=Kind.GATE, message=message, rows=rows)
+
+
+def _quarantine(before: Fields, after: Fields, rows: tuple[str, ...]) -> Iterator[Notice]:
+    was, until = before.get("quarantine.until"), after.get("quarantine.until")
+    if until is not None and was is None:
+        owner, reason = after.get("quarantine.owner"), after.get("quarantine.reason")
+        message = f"quarantine begins: does not gate until {until} ({shown(owner)}: {shown(reason)})"
+        yield Notice(kind=Kind.QUARANTINE, message=message, rows=rows)
+    elif until is None and was is not None:
+        yield Notice(kind=Kind.QUARANTINE, message="quarantine ends: gates again", rows=rows)
+    elif until != was:
+        longer = "extended" if str(until) > str(was) else "shortened"
+        message = f"quarantine {longer}: until {was} → {until}"
+        yield Notice(kind=Kind.QUARANTINE, message=message, rows=rows)
+
+
+def _count(value: Json) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,76 @@
+"""A changed matrix as lines for a terminal, each with the style that it may be shown in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.review.view import costs, counts, described, detail, groups, settings, visible, worded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.review.reasons import Notice
+    from qarunner.review.view import Group, Review
+
+
+ROWS = 12
+"""Rows of a group that are shown; more with -v."""
+
+
+_STYLES = {"+": "green", "-": "red", "~": "yellow"}
+
+
+def render(review: Review, *, every_row: bool = False) -> Iterator[tuple[str, str]]:
+    """Lines and their styles. No line begins with a word of a manifest, so that none is a command to a CI system."""
+    for text, style in _lines(review, ROWS if not every_row else None):
+        yield visible(text), style
+
+
+def _lines(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
+    found = review.difference
+    for warning in review.warnings:
+        yield f"warning: {warning}", "yellow"
+    yield f"{review.file} against {review.wording}: {counts(found)}", "bold"
+    if not found:
+        return
+    yield costs(found.before, found.after), ""
+    for notice in review.notices:
+        yield "", ""
+        yield from _notice(notice, most)
+    for group in groups(found):
+        yield "", ""
+        yield from _group(group, most)
+    others = settings(review)
+    if others:
+        yield "", ""
+        yield "settings", "bold"
+        for setting in others:
+            yield f"    {worded(setting)}", ""
+
+
+def _notice(notice: Notice, most: int | None) -> Iterator[tuple[str, str]]:
+    yield f"! {notice.message}", "yellow"
+    if notice.rows:
+        yield f"    {_some(list(notice.rows), most)}", ""
+
+
+def _group(group: Group, most: int | None) -> Iterator[tuple[str, str]]:
+    yield f"{group.sign} {group.cause}", _STYLES[group.sign]
+    for changed in group.fields:
+        yield f"    {detail(changed)}", ""
+    if group.obvious:
+        return
+    if group.sign == "~":
+        yield f"    {_some([line.id for line in group.lines], most)}", ""
+        return
+    shown = group.lines[:most]
+    width = max(len(line.id) for line in shown)
+    for line in shown:
+        yield f"    {line.id.ljust(width)}  {described(line)}  {line.origin.file}:{line.origin.line}", ""
+    if len(shown) < len(group.lines):
+        yield f"    and {len(group.lines) - len(shown)} more (-v shows them)", "dim"
+
+
+def _some(ids: list[str], most: int | None) -> str:
+    told = ", ".join(ids[:most])
+    return told if most is None or len(ids) <= most else f"{told} and {len(ids) - most} more (-v shows them)"

@@ -1,0 +1,174 @@
+"""The one view of a changed matrix that all of its formats share: grouped by cause, the biggest group first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qarunner.review.compare import Difference, Field, Line
+from qarunner.review.reasons import Notice, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qarunner.decode import Json
+    from qarunner.review.compare import Change, Setting, Size
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\uffff]"
+)
+
+
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A difference and what it is against. `base` is a commit or a file, `wording` the same for people."""
+
+    file: str
+    base: str
+    wording: str
+    difference: Difference
+    notices: tuple[Notice, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rows with one cause. `fields` are of the first row, where the cause does not say all."""
+
+    sign: str
+    cause: str
+    lines: tuple[Line, ...]
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def obvious(self) -> bool:
+        """Whether the cause names the only row."""
+        return self.sign == "~" and len(self.lines) == 1 and self.cause.startswith(f"{self.lines[0].id}: ")
+
+    @property
+    def tests(self) -> int:
+        return sum(line.tests for line in self.lines)
+
+
+def groups(found: Difference) -> tuple[Group, ...]:
+    """Every cause with its rows; those with the most tests first, else in the manifest's order."""
+    plain = [*_rows("-", found.removed), *_rows("+", found.added), *_changes(found.changed)]
+    return tuple(sorted(plain, key=lambda group: -group.tests))
+
+
+def _rows(sign: str, lines: Iterable[Line]) -> list[Group]:
+    together: dict[str, list[Line]] = {}
+    for line in lines:
+        together.setdefault(line.cause, []).append(line)
+    return [Group(sign=sign, cause=cause, lines=tuple(rows)) for cause, rows in together.items()]
+
+
+def _changes(changes: Iterable[Change]) -> list[Group]:
+    """What was edited in one place is one group; what one value at the top did to many rows is another."""
+    lines: dict[str, dict[str, Line]] = {}
+    fields: dict[str, dict[str, Field]] = {}
+    for change in changes:
+        for each in change.fields:
+            beside = [other for other in change.fields if each.where is not None and other.where == each.where]
+            key = "\n".join(other.cause for other in beside) if beside else each.cause
+            lines.setdefault(key, {})[change.after.id] = change.after
+            fields.setdefault(key, {}).setdefault(each.path, each)
+    return [_changed(tuple(rows.values()), tuple(fields[key].values())) for key, rows in lines.items()]
+
+
+def _changed(rows: tuple[Line, ...], fields: tuple[Field, ...]) -> Group:
+    cause, where = fields[0].cause, fields[0].where
+    if where is not None and len(fields) > 1:
+        return Group(sign="~", cause=f"{where}: {len(fields)} fields", lines=rows, fields=fields)
+    told = tuple(each for each in fields if each.path != "id" and not _told(cause, each))
+    if told and where is not None and len(rows) == 1:
+        cause = f"{where}: {fields[0].path}"
+    return Group(sign="~", cause=cause, lines=rows, fields=told)
+
+
+def settings(review: Review) -> tuple[Setting, ...]:
+    """The values at the top that no group and no notice is about already."""
+    told = {each.cause for change in review.difference.changed for each in change.fields}
+    told |= {notice.message.partition("; ")[0] for notice in review.notices}
+    return tuple(
+        each
+        for each in review.difference.settings
+        if f"{each.path} {shown(each.before)} → {shown(each.after)}" not in told
+    )
+
+
+def worded(setting: Setting) -> str:
+    """`gate.min_tests 10 → 1`, `env.TOKEN.secret true` with its sign."""
+    if setting.before is None:
+        return f"+ {setting.path} {whole(setting.after)}"
+    if setting.after is None:
+        return f"- {setting.path} {whole(setting.before)}"
+    return f"~ {setting.path} {whole(setting.before)} → {whole(setting.after)}"
+
+
+def _told(cause: str, changed: Field) -> bool:
+    """Whether the cause holds both values whole."""
+    return cause.endswith(f"{changed.path} {whole(changed.before)} → {whole(changed.after)}")
+
+
+def whole(value: Json) -> str:
+    return shown(value, _LONGEST)
+
+
+def detail(changed: Field) -> str:
+    """`test_ids: + t3, - t1` for a list, else both values."""
+    first, second = changed.before, changed.after
+    if first == second:
+        return f"{changed.path}: {whole(second)}"
+    if isinstance(first, list) and isinstance(second, list):
+        come = [shown(each) for each in second if each not in first]
+        gone = [shown(each) for each in first if each not in second]
+        signs = [*(f"+ {each}" for each in come), *(f"- {each}" for each in gone)]
+        return f"{changed.path}: {', '.join(signs) or 'in another order'}"
+    return f"{changed.path}: {whole(first)} → {whole(second)}"
+
+
+def counts(found: Difference) -> str:
+    """`3 added, 1 removed, 5 changed, 12 as before`."""
+    same = found.after.rows - len(found.added) - len(found.changed)
+    numbers = {"added": len(found.added), "removed": len(found.removed), "changed": len(found.changed)}
+    parts = [f"{number} {what}" for what, number in numbers.items() if number]
+    return ", ".join([*parts, f"{same} as before"]) if parts else f"all {same} rows are as before"
+
+
+def costs(before: Size, after: Size) -> str:
+    """`tests 17 → 21 (+4), vendor runs 5 → 7 (+2): doksi 3 → 4, certyn 2 → 3`."""
+    names = dict.fromkeys((*after.runs, *before.runs))
+    each = [
+        f"{name} {before.runs.get(name, 0)} → {after.runs.get(name, 0)}"
+        for name in names
+        if before.runs.get(name, 0) != after.runs.get(name, 0)
+    ]
+    runs = moved("vendor runs", before.all_runs, after.all_runs)
+    return f"{moved('tests', before.tests, after.tests)}, {runs}" + (f": {', '.join(each)}" if each else "")
+
+
+def moved(what: str, before: int, after: int) -> str:
+    return f"{what} {after}" if before == after else f"{what} {before} → {after} ({after - before:+d})"
+
+
+def described(line: Line) -> str:
+    """`doksi web, 2 tests`."""
+    where = " ".join(part for part in (line.vendor, line.platform) if part)
+    tests = f"{line.tests} {'test' if line.tests == 1 else 'tests'}"
+    return ", ".join(part for part in (where, tests if line.listed else f"about {tests}") if part)
+
+
+def visible(text: str) -> str:
+    """Somebody else's text in one line, in which nothing is unseen, turns its direction or moves a cursor."""
+    return _UNSEEN.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")  # noqa: PLR2004

@@ -1,0 +1,226 @@
+"""Certyn: one create starts one run of a process or of tags; its status tells counters, and single tests on request.
+
+Sources: dev.certyn.io/docs (api-reference, ci, api-keys, auth-and-config, run-results, status-lifecycle), called
+"documented" below; what was read from the vendor's published CLI and action is called "client".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor
+from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import (
+    Capabilities,
+    Complaint,
+    Finished,
+    More,
+    Pacing,
+    RemoteRun,
+    Request,
+    Running,
+    Vendor,
+    VendorInfo,
+    use,
+)
+from qarunner.vendors.certyn import environments as certyn_projects
+from qarunner.vendors.certyn import results as certyn_details
+from qarunner.vendors.certyn.results import outcome, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Call, Leftover, Metadata, Need, Prepared, Refusal, Reply, Resource, Status
+
+
+_RUNS = "/api/ci/runs"
+
+
+_NOT_FOUND = 404
+
+
+_UNSEEN_POLLS = 3
+"""For how many polls a new run may not be found yet (client: the vendor's action bears it as often)."""
+
+
+_NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
+
+
+_NO_DEVICE = "certyn tests web environments alone: use `platform: web`, or leave it out"
+
+
+_TARGETS = frozenset({TargetKind.ENVIRONMENT, TargetKind.WEB_URL})
+
+
+CAPABILITIES = Capabilities(
+    targets={None: _TARGETS, Platform.WEB: _TARGETS},
+    target_required=False,
+    selections=frozenset({SelectionKind.CATEGORY_IDS, SelectionKind.TAGS}),
+    several_ids=False,
+    cancel=True,
+    per_test_results=False,
+    instead={
+        "test_ids": "certyn cannot run single tests; name a process in category_ids, or tags",
+        "binary": _NO_BUILD,
+        "binary_url": _NO_BUILD,
+        "target_id": _NO_BUILD,
+        "bundle_id": _NO_BUILD,
+        "android": _NO_DEVICE,
+        "ios": _NO_DEVICE,
+        "artifacts": "certyn signs in as its environment says: set the account up there",
+    },
+)
+
+
+INFO = VendorInfo(
+    name="certyn",
+    title="Certyn",
+    docs="https://dev.certyn.io/docs",
+    base_url="https://api.certyn.io",
+    url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
+    key_env="CERTYN_API_KEY",
+    auth=("X-API-Key", "{key}"),
+    capabilities=CAPABILITIES,
+    # Documented as typical limits of a tenant, with polls every 10 to 30 s.
+    pacing=Pacing(every_s=10, max_s=30, reads=60, creates=20, all=100, hint_s=(10, 30)),
+    idempotency_header="Idempotency-Key",
+    options={
+        "instruction": {"type": "string", "minLength": 1, "description": "Free text for Certyn's agent"},
+    },
+    settings={
+        "project": {"type": "string", "minLength": 1, "description": "The project's slug"},
+        "environment": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The environment of entries without a target; else the project's default one. Each "
+            "target.web_url gets a new environment, for which the key needs the scope platform:manage",
+        },
+        "details": {
+            "type": "boolean",
+            "description": "Whether to ask for the single tests of a run that ended: two more reads, for which the key "
+            "needs the scope execution:read. Default true; without them the report shows numbers",
+        },
+    },
+)
+
+
+class Certyn(Vendor):
+    """The adapter. A 404 to a poll is handed to `read`: a new run may not be visible yet."""
+
+    info = INFO
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        if not settings.get("project"):
+            yield Complaint(
+                path=(),
+                message="certyn needs to know the project",
+                hint="set vendors.certyn.project to its slug, or the variable CERTYN_PROJECT",
+            )
+        options = row.get("options")
+        instruction = options.get("instruction") if isinstance(options, dict) else None
+        if not (row.get("category_ids") or row.get("tags") or instruction):
+            yield Complaint(
+                path=(),
+                message="certyn needs a process in category_ids, or tags, or options.instruction",
+            )
+
+    def resources(self, call: Call) -> Iterable[Need]:
+        return certyn_projects.needs(call)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
+        return certyn_projects.prepare(resource, token, replies)
+
+    def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002
+        return certyn_projects.release(prepared)
+
+    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:  # noqa: ARG002
+        return certyn_projects.taken(token, reply)
+
+    def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+        return certyn_projects.leftover(resource, token, prepared)
+
+    def notices(self, call: Call) -> Iterable[str]:
+        return certyn_projects.notices(call)
+
+    def submit(self, call: Call) -> Request:
+        (entry,) = call.entries
+        fields: dict[str, Json] = {
+            "projectSlug": call.settings["project"],
+            "environmentKey": _environment(call, entry),
+            **_selection(entry),
+            **_metadata(call.metadata),
+            "instruction": entry.options.get("instruction"),
+        }
+        body = {name: value for name, value in fields.items() if value not in (None, "")}
+        return Request(method="POST", path=_RUNS, body=body)
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+        body = reply.json()
+        tests = body.get("testCaseCount").number_or_none()  # leniently: an odd count must not lose the run
+        return (
+            RemoteRun(
+                id=answers.path_id(body.get("runId")),
+                url=body.get("appUrl").text_or(),
+                memo={} if tests is None else {"tests": int(tests)},
+            ),
+        )
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+        return Request(method="GET", path=f"{_RUNS}/{answers.segment(run.id)}")
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        reply = replies[0]
+        if reply.status == _NOT_FOUND and polls < _UNSEEN_POLLS:
+            return Running(note="not visible yet")
+        body = answers.status_body(reply, self.refused(reply))
+        state = body.get("state").text()
+        if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
+            return progress(state, body)
+        (entry,) = call.entries
+        promised = answers.count(Cursor(run.memo.get("tests"), "memo.tests"))
+        counted = outcome(state, body, promised, run.url)
+        if request := certyn_details.request(call.settings, run, replies[1:]):
+            return More(request=request, best_effort=True)
+        return Finished(outcomes={entry.id: certyn_details.detailed(counted, replies[2:])})
+
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
+        path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
+        return Request(method="POST", path=path, body={"reason": "cancelled by qarunner"})
+
+    def refused(self, reply: Reply) -> Refusal:
+        return answers.refusal(reply, "error", "details")
+
+
+def _environment(call: Call, entry: Entry) -> Json:
+    """A key: the entry's own, that of the environment made for its address, or the settings'."""
+    if entry.target is None:
+        return call.settings.get("environment")
+    if entry.target.kind is TargetKind.WEB_URL:
+        return use(certyn_projects.NEED, certyn_projects.KEY)
+    return entry.target.value
+
+
+def _selection(entry: Entry) -> dict[str, Json]:
+    """Exactly one of the two; none where an instruction stands alone (client)."""
+    if entry.selection is None:
+        return {}
+    if entry.selection.kind is SelectionKind.TAGS:
+        return {"tags": list(entry.selection.ids)}
+    (process,) = entry.selection.ids
+    return {"processSlug": process}
+
+
+def _metadata(metadata: Metadata) -> dict[str, Json]:
+    return {
+        "repository": metadata.repository,
+        "ref": metadata.ref,
+        "commitSha": metadata.commit,
+        "event": metadata.event,
+        "externalUrl": metadata.build_url,
+    }
+
+
+VENDOR: Vendor = Certyn()

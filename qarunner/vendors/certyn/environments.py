@@ -1,0 +1,143 @@
+"""Certyn's projects: the id behind a slug, and an environment of its own for an address that is to be tested.
+
+A create takes the key of an environment and no URL. All of this was read from the vendor's published CLI and sample
+repository ("client"); an environment needs a key with the scope platform:manage (dev.certyn.io/docs, api-keys).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from qarunner.entry import TargetKind
+from qarunner.secret import canonical
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import Leftover, Need, Prepared, Refusal, Request, ResourceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qarunner.vendors.api import Call, Metadata, Reply, Resource
+
+
+NEED = "environment"
+"""The adapter's name for the one environment of a call."""
+
+
+KEY = "key"
+"""The name of an environment's key among the values of the prepared one."""
+
+
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+_LONGEST_TOKEN = 40
+
+
+_MOST_NAMED = 10
+
+
+def overview() -> Request:
+    """The request for the projects that a key sees."""
+    return Request(method="GET", path="/api/projects/overview")
+
+
+def project_id(reply: Reply, slug: str) -> str | Refusal:
+    """The id of the project with a slug. Refusal if there is none: the default project is another one."""
+    projects = list(reply.json().get("projects").items())
+    for project in projects:
+        if canonical(project.get("slug").text_or("") or "") == canonical(slug):
+            return answers.path_id(project.get("id"))
+    names = [name for project in projects if (name := project.get("slug").text_or())]
+    seen = ", ".join(names[:_MOST_NAMED]) or "none"
+    return Refusal(
+        message=f"Certyn shows this key no project {slug!r}; it shows {seen}. Set vendors.certyn.project, or the "
+        "variable CERTYN_PROJECT, to one of them, or take a key of that project"
+    )
+
+
+def needs(call: Call) -> Iterator[Need]:
+    """An environment for the call's address, if it has one. Equal ones may be shared: nothing in it is the entry's."""
+    for url in _addresses(call):
+        data = {
+            "project": call.settings["project"],
+            "base_url": url,
+            "label": _label(call.metadata),
+            # assumed: `version` is free text; the commit tells most, and "1" stands in where it is not known
+            "version": answers.short_commit(call.metadata) or "1",
+        }
+        yield Need(key=NEED, kind=ResourceKind.ENVIRONMENT, data=data)
+
+
+def notices(call: Call) -> Iterator[str]:
+    """What the plan says of it beforehand."""
+    for url in _addresses(call):
+        yield (
+            f"certyn gets a new environment for {url} in project {call.settings['project']}, deleted afterwards; "
+            "its key needs the scope platform:manage"
+        )
+
+
+def _addresses(call: Call) -> list[str]:
+    targets = [entry.target for entry in call.entries if entry.target]
+    return [target.value for target in targets if target.kind is TargetKind.WEB_URL]
+
+
+def _label(metadata: Metadata) -> str:
+    what = f"#{metadata.pr_number}" if metadata.pr_number else answers.short_commit(metadata)
+    return f"qarunner preview of {what}" if what else "qarunner preview"
+
+
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
+    """The project's id, then the environment."""
+    data = resource.data
+    if not replies:
+        return overview()
+    project = project_id(replies[0], str(data["project"]))
+    if isinstance(project, Refusal):
+        return project
+    key = _key(token)
+    if len(replies) == 1:
+        body = {"key": key, "label": data["label"], "baseUrl": data["base_url"], "version": data["version"]}
+        return Request(method="POST", path=_environments(project), body=body)
+    return Prepared(values={KEY: key, "id": answers.path_id(replies[1].json().get("id")), "project_id": project})
+
+
+_TAKEN = frozenset({409})
+
+
+_PERHAPS_TAKEN = frozenset({400, 422})
+
+
+def taken(token: str, reply: Reply) -> bool:
+    """assumed: a second environment of one key is refused as a conflict, or in words that name the key."""
+    if reply.status in _TAKEN:
+        return True
+    named = _key(token) in reply.text or re.search(r"\bkey\b", reply.text, re.IGNORECASE) is not None
+    return reply.status in _PERHAPS_TAKEN and named
+
+
+def leftover(resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+    """An environment by its key, which is all that is known of it before Certyn's answer."""
+    key, project = _key(token), str(resource.data.get("project"))
+    known = {} if prepared is None else dict(prepared.values)
+    details = {"project": project, **known, KEY: key}
+    return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
+
+
+def release(prepared: Prepared) -> Request:
+    """The request that deletes an environment."""
+    path = f"{_environments(prepared.values['project_id'])}/{answers.segment(prepared.values['id'])}"
+    return Request(method="DELETE", path=path)
+
+
+def _environments(project: str) -> str:
+    return f"/api/projects/{answers.segment(project)}/environments"
+
+
+def _key(token: str) -> str:
+    """assumed: a key is a slug of lower-case letters, digits and hyphens, as those in the vendor's samples are."""
+    if len(token) > _LONGEST_TOKEN or not _SLUG.fullmatch(token):
+        token = hashlib.sha256(token.encode()).hexdigest()[:20]
+    return f"qarunner-{token}"

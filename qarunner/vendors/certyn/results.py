@@ -1,0 +1,250 @@
+"""Certyn's single tests, best effort: they name what the counters count; they make a verdict worse, never better.
+
+Read from the vendor's published CLI ("client"). Refused, odd or incomplete details leave the counters as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qarunner.decode import UnexpectedData
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
+from qarunner.vendors.certyn import environments as certyn_projects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.decode import Cursor, Json
+    from qarunner.vendors.api import RemoteRun, Reply
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What Certyn's counters say: the documented gate, and never a pass where they do not add up to one.
+
+
+def progress(state: str, body: Cursor) -> Running:
+    """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
+    total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
+    return Running(
+        note=state,
+        wait_s=body.get("retryAfterSeconds").number_or_none(),
+        total=None if total is None else int(total),
+        done=None if total is None or pending is None else max(0, int(total - pending)),
+    )
+
+
+def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> Outcome:
+    """The verdict of a run that ended. `conclusion` is shown and never gates: it uses several vocabularies (client)."""
+    counters = _counters(body, promised)
+    verdict, message = next(_findings(state, counters, promised), (Verdict.PASSED, None))
+    return Outcome(
+        verdict=verdict,
+        counts=counters.by_verdict(open_ones=Verdict.CANCELLED if state == "cancelled" else Verdict.UNKNOWN),
+        message=message,
+        url=body.get("appUrl").text_or(url),
+        raw_status=body.get("conclusion").text_or(state),
+        duration_s=duration(body),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counters:
+    """`total` and `passed` are None where nobody told them and they cannot be derived."""
+
+    total: int | None
+    passed: int | None
+    failed: int
+    blocked: int
+    aborted: int
+    skipped: int
+    pending: int
+
+    @property
+    def told(self) -> int:
+        others = self.failed + self.blocked + self.aborted + self.skipped + self.pending
+        return others + (self.passed or 0)
+
+    def by_verdict(self, *, open_ones: Verdict) -> Mapping[Verdict, int]:
+        """The tests of each verdict; `open_ones` is that of those without a result."""
+        missing = max(0, (self.total or 0) - self.told)
+        counts = {
+            Verdict.PASSED: self.passed or 0,
+            Verdict.FAILED: self.failed,
+            Verdict.BLOCKED: self.blocked,
+            Verdict.SKIPPED: self.skipped,
+            Verdict.CANCELLED: self.aborted,
+        }
+        counts[open_ones] = counts.get(open_ones, 0) + self.pending + missing
+        return {verdict: number for verdict, number in counts.items() if number}
+
+
+def _counters(body: Cursor, promised: int | None) -> _Counters:
+    read = {name: answers.count(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
+    others = {name: number or 0 for name, number in read.items()}
+    total, passed = (answers.count(body.get(name)) for name in ("total", "passed"))
+    total = promised if total is None else total
+    gated = read["failed"] is not None and read["blocked"] is not None
+    if passed is None and total is not None and gated:
+        # assumed: what the two documented counters and the rest leave over has passed, as the documented gate has it
+        passed = max(0, total - sum(others.values()))
+    return _Counters(total=total, passed=passed, **others)
+
+
+def _findings(state: str, counters: _Counters, promised: int | None) -> Iterator[tuple[Verdict, str]]:
+    """Why the run is no pass, the weightiest reason first."""
+    if counters.failed:
+        yield Verdict.FAILED, some(counters.failed, "failed")
+    if counters.blocked:
+        yield Verdict.BLOCKED, some(counters.blocked, "blocked")
+    if state == "cancelled":
+        # The documented shell loop lets a cancelled run pass; the vendor's own CLI and action do not.
+        yield Verdict.CANCELLED, "the run was cancelled at Certyn"
+    if counters.aborted:
+        # assumed: an aborted test was stopped at the vendor before it had a verdict, as in a cancelled run
+        yield Verdict.CANCELLED, some(counters.aborted, "aborted")
+    if doubt := _doubt(counters, promised):
+        yield Verdict.UNKNOWN, doubt
+    if counters.skipped == counters.total:
+        yield Verdict.SKIPPED, "every test was skipped"
+
+
+def _doubt(counters: _Counters, promised: int | None) -> str | None:
+    """Why counters without a failure are no pass either. How inconclusive tests are counted is not documented."""
+    if counters.total is None or counters.passed is None:
+        return "Certyn does not say how many tests passed"
+    if counters.total == 0:
+        return "no test ran"
+    if counters.pending:
+        return f"the run is over, but {some(counters.pending, 'pending')}"
+    if counters.told != counters.total:
+        return f"Certyn counts {counters.total} tests, but tells the result of {counters.told}"
+    if promised is not None and counters.total < promised:
+        # assumed: the create's count is what will run, so that fewer tests in the end are lost ones
+        return f"Certyn started {promised} tests, but counts {counters.total}"
+    return None
+
+
+def some(number: int, what: str) -> str:
+    """`1 test failed`, `2 tests failed`."""
+    return f"{number} {'test' if number == 1 else 'tests'} {what}"
+
+
+def duration(body: Cursor) -> float | None:
+    """Seconds between the two times of a run or of one of its tests."""
+    started, ended = (body.get(name).text_or("") or "" for name in ("startedAt", "completedAt"))
+    try:
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # no times, or one with and one without a zone
+        return None
+    return seconds if seconds >= 0 else None
+
+
+_VERDICTS = {
+    "passed": Verdict.PASSED,
+    "failed": Verdict.FAILED,
+    "blocked": Verdict.BLOCKED,
+    "aborted": Verdict.CANCELLED,
+}
+
+
+_BAD = (Verdict.FAILED, Verdict.BLOCKED, Verdict.CANCELLED, Verdict.UNKNOWN)
+"""What a test can make of a verdict, the weightiest first, as with the counters."""
+
+
+_REST = (*_BAD, Verdict.SKIPPED, Verdict.PASSED)
+
+
+def request(settings: Mapping[str, Json], run: RemoteRun, replies: Sequence[Reply]) -> Request | None:
+    """What to ask next for the tests of a run that ended, given the answers so far; None: nothing more."""
+    project = settings.get("project")
+    if settings.get("details") is False or not isinstance(project, str) or len(replies) > 1:
+        return None
+    if not replies:
+        return certyn_projects.overview()
+    try:
+        found = certyn_projects.project_id(replies[0], project) if replies[0].ok else None
+    except UnexpectedData:
+        return None
+    if not isinstance(found, str):
+        return None
+    # client: the id of a CI run is that of its process run
+    return Request(method="GET", path=f"/api/projects/{answers.segment(found)}/process-runs/{answers.segment(run.id)}")
+
+
+def detailed(counted: Outcome, replies: Sequence[Reply]) -> Outcome:
+    """An outcome with the tests that the answer tells of; as it was where there is none that can be read."""
+    if not replies or not replies[0].ok:
+        return counted
+    try:
+        body = replies[0].json()
+    except UnexpectedData:
+        return counted
+    cases = _bounded(tuple(_cases(body, counted.counts.get(Verdict.SKIPPED, 0))), counted.counts)
+    return _judged(replace(counted, cases=cases, counts=_rest(counted.counts, cases)), body)
+
+
+def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
+    """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
+    items = body.get("items").items_or_none()
+    told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
+    others = sum(word not in _VERDICTS for _, word in told)
+    # assumed: tests with another word are those that the counters call skipped, if they call so many so
+    other = Verdict.SKIPPED if others <= skipped else Verdict.UNKNOWN
+    for item, word in told:
+        verdict = _VERDICTS.get(word, other)
+        unknown = f"Certyn's outcome of this test is {word!r}" if verdict is Verdict.UNKNOWN else None
+        yield Case(
+            id=_id(item),
+            verdict=verdict,
+            name=item.get("testCaseName").text_or(),
+            raw_status=word,
+            duration_s=duration(item),
+            message=item.get("summaryMarkdown").text_or(unknown),
+        )
+
+
+def _id(item: Cursor) -> str:
+    for name in ("testCaseId", "id"):
+        try:
+            return item.get(name).identifier()
+        except UnexpectedData:
+            continue
+    return "?"
+
+
+def _bounded(cases: tuple[Case, ...], counts: Mapping[Verdict, int]) -> tuple[Case, ...]:
+    """Without the passed tests where there are more than the counters know: `gate.min_tests` would count them."""
+    if sum(case.verdict is Verdict.PASSED for case in cases) <= counts.get(Verdict.PASSED, 0):
+        return cases
+    return tuple(case for case in cases if case.verdict is not Verdict.PASSED)
+
+
+def _rest(counts: Mapping[Verdict, int], cases: Sequence[Case]) -> dict[Verdict, int]:
+    """The counted tests that no case stands for, so that cases and counts together count each test once."""
+    seen = Counter(case.verdict for case in cases)
+    room = max(0, sum(counts.values()) - len(cases))
+    rest = {}
+    for verdict in _REST:
+        number = min(room, max(0, counts.get(verdict, 0) - seen[verdict]))
+        room -= number
+        if number:
+            rest[verdict] = number
+    return rest
+
+
+def _judged(outcome: Outcome, body: Cursor) -> Outcome:
+    """The counters' verdict, or the details' if that is worse: two readings that differ are no pass."""
+    told = Counter(case.verdict for case in outcome.cases)
+    for name, verdict in (("failedItems", Verdict.FAILED), ("blockedItems", Verdict.BLOCKED)):
+        told[verdict] = max(told[verdict], int(body.get(name).number_or_none() or 0))
+    worse = _BAD[: _BAD.index(outcome.verdict)] if outcome.verdict in _BAD else _BAD
+    for verdict in worse:
+        if told[verdict]:
+            message = f"{some(told[verdict], verdict)} by Certyn's details, but its counters say {outcome.verdict}"
+            return replace(outcome, verdict=verdict, message=message)
+    return outcome

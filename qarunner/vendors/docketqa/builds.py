@@ -1,0 +1,213 @@
+"""Builds at DocketQA: uploaded once, and made the current build of their app, for everybody.
+
+Sources: docs.docketqa.com/api-reference (upload-build, create-build, set-current-build) and /essentials/mobile-apps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor, UnexpectedData
+from qarunner.entry import Platform, TargetKind
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import BuildRules, Cause, Clash, FileRef, More, Need, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.docketqa.options import same_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.entry import Entry, Target
+    from qarunner.vendors.api import Build, Call, Reply, Resource
+
+
+_KEY = "build"
+
+
+_MAX_BYTES = 1_073_741_824
+
+
+RULES = {
+    Platform.ANDROID: BuildRules(endings=(".apk", ".xapk", ".apks", ".apkm"), max_bytes=_MAX_BYTES),
+    Platform.IOS: BuildRules(endings=(".zip",), max_bytes=_MAX_BYTES),  # a simulator's .app
+}
+
+
+_MARK = 8
+"""So many digits of its hash tell builds of one name apart."""
+
+
+def _target(entry: Entry) -> Target | None:
+    pins = entry.target is not None and entry.target.kind in {TargetKind.BINARY, TargetKind.TARGET_ID}
+    return entry.target if pins else None
+
+
+def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+    """Entries that want different builds of one app: each could be tested with another's. One content is one build."""
+    first: dict[str, tuple[Entry, str]] = {}
+    for call in calls:
+        for entry in call.entries:
+            target = _target(entry)
+            if target is None:
+                continue
+            app = same_number(str(entry.options.get("app_id")))
+            other, content = first.setdefault(app, (entry, _content(target, builds)))
+            if content != _content(target, builds):
+                yield Clash(
+                    entries=(entry.id, other.id),
+                    path=("target",),
+                    message=f"{entry.id} and {other.id} pin different builds of DocketQA's app {app}, "
+                    "which has one current build at a time",
+                    hint="select one of them for each apply, one after the other",
+                )
+
+
+def _content(target: Target, builds: Mapping[str, Build]) -> str:
+    if target.kind is TargetKind.TARGET_ID:
+        return f"build {same_number(target.value)}"
+    build = builds.get(target.value)
+    return target.value if build is None else build.sha256
+
+
+def needs(call: Call) -> Iterator[Need]:
+    """The one build of a call, if it names one. A pinned build is a need without a file."""
+    (entry,) = call.entries
+    target = _target(entry)
+    if target is None:
+        return
+    data: dict[str, Json] = {"app_id": entry.options.get("app_id")}
+    if target.kind is TargetKind.TARGET_ID:
+        yield Need(key=_KEY, kind=ResourceKind.BUILD, data={**data, "build_id": same_number(target.value)})
+        return
+    data["platform"] = None if entry.platform is None else entry.platform.value
+    if name := entry.options.get("build_name"):
+        data["build_name"] = name
+    yield Need(key=_KEY, kind=ResourceKind.BUILD, path=target.value, data=data)
+
+
+def notices(call: Call) -> Iterable[str]:
+    """What the plan has to say before anything is sent: what moves, and for whom."""
+    for entry in call.entries:
+        if target := _target(entry):
+            what = f"build {target.value}" if target.kind is TargetKind.TARGET_ID else target.value
+            yield (
+                f"docketqa: {what} becomes the current build of app {entry.options.get('app_id')} for everybody, and "
+                "stays so; other pipelines that move it at the same time race with this one"
+            )
+
+
+MADE = 3
+"""So many replies there are once the build's create was answered."""
+
+
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+    """Documented steps: the upload's address, the bytes, the build made of them and made current at once.
+
+    No create refers to what this makes, since tests run whatever is current: its value is for people.
+    """
+    app = answers.segment(_id(resource, "app_id"))
+    build = resource.build
+    if build is None:
+        return _pin(app, _id(resource, "build_id"), replies)
+    given = resource.data.get("build_name")
+    name = str(given or _name(build, token))
+    if not replies:
+        body: Json = {
+            "filename": build.filename,
+            "platform": resource.data.get("platform"),
+            "file_size": build.size,
+        }
+        return Request(method="POST", path="/apps/upload-url", body=body)
+    granted = replies[0].json()
+    key = granted.get("s3_key").text()
+    if len(replies) == 1:
+        return _put(build, granted)
+    if len(replies) < MADE:
+        create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
+        return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
+    if replies[MADE - 1].ok:
+        return Prepared(values={_KEY: name})
+    return _found_out(app, name, replies[MADE - 1 :], ours=not given)
+
+
+def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> Request | More | Prepared | Refusal:
+    """After a create without an answer. A name of the manifest's own may be an older build's, ours is nobody else's.
+
+    assumed: what GET /apps/{id} answers is not shown, so that it is searched for an object of that name with an id.
+    """
+    lost, *after = replies
+    if ours and not after:
+        return More(request=Request(method="GET", path=f"/apps/{app}"), best_effort=True)
+    found = _named(after[0], name) if after and after[0].ok else None
+    if found is not None:
+        if len(after) == 1:
+            pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(found)}/set-current")
+            return More(request=pin, best_effort=True)
+        if after[1].ok:
+            return Prepared(values={_KEY: name})
+    return Refusal(
+        message=f"the create of build {name!r} of DocketQA's app {app} had no answer ({answers.error_text(lost)}): the "
+        "build may exist, and may be the app's current one for everybody; look at the app before you apply again",
+        cause=Cause.UNCERTAIN,
+    )
+
+
+def _named(reply: Reply, name: str) -> str | None:
+    """The id of the one object of a name, wherever it stands."""
+    try:
+        waiting: list[object] = [reply.json().value]
+    except UnexpectedData:
+        return None
+    found = set()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+            if each.get("name") == name and isinstance(each.get("id"), int) and not isinstance(each["id"], bool):
+                found.add(str(each["id"]))
+        elif isinstance(each, list):
+            waiting += each
+    return found.pop() if len(found) == 1 else None
+
+
+def _id(resource: Resource, name: str) -> str:
+    return Cursor(resource.data, "resource").get(name).identifier()
+
+
+def _pin(app: str, build: str, replies: Sequence[Reply]) -> Request | Prepared:
+    if replies:
+        return Prepared(values={_KEY: build})
+    return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
+
+
+def _name(build: Build, token: str) -> str:
+    """Documented: a taken name is refused. The token makes that of each upload new, also of the same content."""
+    return f"{build.filename} {build.sha256[:_MARK]} {token}"
+
+
+def _made_of(build: Build, key: str, name: Json) -> dict[str, Json]:
+    return {
+        "name": name,
+        "s3_key": key,
+        "file_size": build.size,
+        "original_filename": build.filename,
+        "set_as_current": True,
+    }
+
+
+def _put(build: Build, granted: Cursor) -> Request:
+    """The presigned upload. Documented: with the content type that was granted, and without the API key."""
+    address = granted.get("s3_presigned_url")
+    url = address.text_or("") or ""
+    # One that is not absolute would go to DocketQA itself. What it is instead is not shown: it may hold a signature.
+    if not (url.startswith(("https://", "http://")) and answers.is_text(url)):
+        raise UnexpectedData(f"{address.name}: expected the absolute URL of an upload")
+    content_type = granted.get("content_type")
+    if not (content_type.text().isascii() and content_type.text().isprintable()):
+        raise content_type.fail("a content type")
+    return Request(
+        method="PUT",
+        path=url,
+        headers=(("Content-Type", content_type.text()),),
+        file=FileRef(path=build.path),
+    )

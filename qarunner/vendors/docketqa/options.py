@@ -1,0 +1,165 @@
+"""What DocketQA cannot do of an entry beyond the capability table: refused with the way to do it instead.
+
+Sources: docs.docketqa.com/api-reference (introduction, run-test, set-current-build) and /essentials/mobile-apps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, cast
+
+from qarunner.entry import SelectionKind, TargetKind
+from qarunner.vendors.api import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.decode import Json
+
+
+_TEMPLATE = re.compile(r"\{[{%#]")
+
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*$"
+
+
+OPTIONS: Mapping[str, Json] = {
+    "app_id": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "The id of DocketQA's app that target.binary or target.target_id is a build of",
+    },
+    "set_current": {
+        "type": "boolean",
+        "description": "true: make the build the app's current one, which moves it for everybody; builds need it",
+    },
+    "build_name": {
+        "type": "string",
+        "minLength": 1,
+        "description": "What the uploaded build is called, unique within the app; else its file's name and a mark",
+    },
+    "login_url": {
+        "type": "string",
+        "pattern": _URL,
+        "description": "With category_ids: where the suite's account signs in, instead of the saved address",
+    },
+    "test_urls": {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": "^[0-9]{1,18}$"},
+        "additionalProperties": {"type": "string", "pattern": _URL},
+        "description": "With category_ids: addresses of single tests of the suite by their ids, before target.web_url",
+    },
+}
+
+
+_LIST = "the number stands in DocketQA's list of tests, GET /test_blueprint/list, as {}"
+
+
+_WHERE_IDS = {
+    SelectionKind.TEST_IDS: _LIST.format("id"),
+    SelectionKind.CATEGORY_IDS: _LIST.format("test_blueprint_category_id"),
+}
+
+
+_OF_SUITES = ("login_url", "test_urls")
+
+
+_OF_BUILDS = ("app_id", "set_current", "build_name")
+
+
+_PLATFORM = "a build needs a platform: DocketQA has to be told it for an upload"
+
+
+_EVERYBODY = "DocketQA's tests always run the app's current build, so that pinning one changes it for everybody"
+
+
+def is_number(text: str) -> bool:
+    """Documented: all ids are integers; the manifest may have them as text. Limited, so that it is one everywhere."""
+    return _DIGITS.fullmatch(text) is not None
+
+
+def same_number(text: str) -> str:
+    """An id as the vendor writes it: manifest and answers may differ in leading zeros."""
+    return str(int(text)) if is_number(text) else text
+
+
+def complaints(row: Mapping[str, object]) -> Iterator[Complaint]:
+    target, options = _mapping(row.get("target")), _mapping(row.get("options"))
+    yield from _selection(row)
+    if row.get(SelectionKind.TEST_IDS) is not None:
+        yield from _addresses_of_tests(target, options)
+    if target.get(TargetKind.BINARY) is not None and row.get("platform") is None:
+        yield Complaint(
+            path=("target", TargetKind.BINARY.value), message=_PLATFORM, hint="add platform: android or ios"
+        )
+    yield from _build(target, options)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _is_open(value: object) -> bool:
+    """Whether a value is known only once its templates are rendered."""
+    return isinstance(value, str) and _TEMPLATE.search(value) is not None
+
+
+def _selection(row: Mapping[str, object]) -> Iterator[Complaint]:
+    if all(row.get(kind) is None for kind in _WHERE_IDS):
+        yield Complaint(path=(), message="docketqa needs tests in test_ids, or a suite in category_ids")
+    for kind, where in _WHERE_IDS.items():
+        ids = row.get(kind)
+        for index, each in enumerate(ids if isinstance(ids, list) else ()):
+            if not (_is_open(each) or is_number(str(each))):
+                message = f"{each!r} is no id of DocketQA: its ids are integers"
+                yield Complaint(path=(kind, index), message=message, hint=where)
+
+
+def _addresses_of_tests(target: Mapping[str, object], options: Mapping[str, object]) -> Iterator[Complaint]:
+    """Documented for suites alone, on the client's route: a test chosen by its id starts where it is saved to."""
+    hint = "name their suite in category_ids: target.web_url and options.test_urls work there; or change the saved test"
+    if target.get(TargetKind.WEB_URL) is not None:
+        message = "docketqa cannot point single tests at a web_url: they start at the address saved with them"
+        yield Complaint(path=("target", TargetKind.WEB_URL.value), message=message, hint=hint)
+    for name in _OF_SUITES:
+        if options.get(name) is not None:
+            yield Complaint(
+                path=("options", name), message=f"options.{name} goes with a suite in category_ids alone", hint=hint
+            )
+
+
+def _build(target: Mapping[str, object], options: Mapping[str, object]) -> Iterator[Complaint]:
+    kind = next((kind for kind in (TargetKind.BINARY, TargetKind.TARGET_ID) if target.get(kind) is not None), None)
+    if kind is None:
+        for name in _OF_BUILDS:
+            if options.get(name) is not None:
+                message = f"options.{name} goes with target.binary or target.target_id alone"
+                yield Complaint(path=("options", name), message=message)
+        return
+    yield from _consent(kind, options)
+    if kind is TargetKind.BINARY:
+        return
+    if not (_is_open(target[kind]) or is_number(str(target[kind]))):
+        message = f"{target[kind]!r} is no id of a build: DocketQA's ids are integers"
+        yield Complaint(path=("target", kind.value), message=message)
+    if options.get("build_name") is not None:
+        yield Complaint(path=("options", "build_name"), message="options.build_name goes with target.binary alone")
+
+
+def _consent(kind: TargetKind, options: Mapping[str, object]) -> Iterator[Complaint]:
+    """The manifest's explicit word for what a build does to everybody else."""
+    app = options.get("app_id")
+    if app is None:
+        message = f"target.{kind} needs options.app_id: the app at DocketQA that the build belongs to"
+        yield Complaint(path=("target", kind.value), message=message, hint="GET /apps/list shows the ids of apps")
+    elif not (_is_open(app) or (isinstance(app, int) and not isinstance(app, bool) and app > 0)):
+        yield Complaint(path=("options", "app_id"), message="options.app_id has to be an integer, such as 7")
+    consent = options.get("set_current")
+    if consent is not True and not _is_open(consent):
+        path = ("target", kind.value) if consent is None else ("options", "set_current")
+        hint = "write options.set_current: true if that is meant, or leave the target out"
+        yield Complaint(path=path, message=f"target.{kind} needs options.set_current: true. {_EVERYBODY}", hint=hint)

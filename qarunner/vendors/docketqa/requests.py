@@ -1,0 +1,219 @@
+"""DocketQA's two creates, and the test runs that their answers tell of, each given its place among what was asked.
+
+Sources: docs.docketqa.com/api-reference/run-test, /essentials/triggering-tests, the vendor's GitHub action (client).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor, UnexpectedData
+from qarunner.entry import SelectionKind, TargetKind
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import Case, Finished, Outcome, RemoteRun, Request, Verdict
+from qarunner.vendors.docketqa.options import same_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Call, Metadata
+
+
+_CREATE = "/test_group_run/trigger_run"
+
+
+_CREATE_WITH_ADDRESSES = "/test_group_run/trigger_ci_run"
+"""Client: the one way to give a suite other addresses; the reference does not list it."""
+
+
+_PAGES = "https://app.docketqa.com/dashboard"
+
+
+LOGIN, STRAY = "login", "stray"
+"""Why a test run is none of those asked for: the vendor's own login, or a test that nobody named."""
+
+
+def asked_tests(entry: Entry) -> tuple[str, ...] | None:
+    """The tests that an entry names, each once; None of a suite, of which the vendor alone knows."""
+    if entry.selection is None or entry.selection.kind is not SelectionKind.TEST_IDS:
+        return None
+    return tuple(dict.fromkeys(same_number(test) for test in entry.selection.ids))
+
+
+def group_page(run: RemoteRun) -> str | None:
+    """Documented: the page of a group run, for people."""
+    group = Cursor(run.memo).get("group").text_or()
+    return _page(group) if group else None
+
+
+def _page(group: str) -> str:
+    return f"{_PAGES}/grouprun/{answers.segment(group)}"
+
+
+# --- the create -------------------------------------------------------------------------------------------------------
+
+
+def request(call: Call) -> Request:
+    (entry,) = call.entries
+    tests = asked_tests(entry)
+    if tests is not None:
+        return Request(method="POST", path=_CREATE, body={"test_blueprint_ids": [int(test) for test in tests]})
+    suite = _suite(entry)
+    addresses = _addresses(entry, suite)
+    if not addresses:
+        return Request(method="POST", path=_CREATE, body={"test_blueprint_category_id": suite})
+    context = _github_context(call.metadata)
+    body = {"test_blueprint_category_id": suite, **addresses, **({"github_context": context} if context else {})}
+    return Request(method="POST", path=_CREATE_WITH_ADDRESSES, body=body)
+
+
+def notices(call: Call) -> Iterator[str]:
+    for entry in call.entries:
+        if asked_tests(entry) is None and _addresses(entry, suite := _suite(entry)):
+            yield (
+                f"docketqa: other addresses for suite {suite} need a call that DocketQA's reference does not list; "
+                "if its answer names no test runs, the run has no verdict here and ends as unknown"
+            )
+
+
+def _suite(entry: Entry) -> str:
+    if entry.selection is None:
+        raise ValueError(f"{entry.id}: the capability table let an incomplete entry through")
+    (suite,) = entry.selection.ids
+    return same_number(suite)
+
+
+def _addresses(entry: Entry, suite: str) -> dict[str, Json]:
+    """The overrides that an entry asks for, by suite or by test."""
+    found: dict[str, Json] = {}
+    if entry.target is not None and entry.target.kind is TargetKind.WEB_URL:
+        found["test_suite_url_overrides"] = {suite: entry.target.value}
+    if login := entry.options.get("login_url"):
+        found["test_suite_account_login_url_overrides"] = {suite: login}
+    tests = entry.options.get("test_urls")
+    if isinstance(tests, dict) and tests:
+        found["test_url_overrides"] = {same_number(test): url for test, url in tests.items()}
+    return found
+
+
+def _github_context(metadata: Metadata) -> dict[str, Json]:
+    """What is known of the build. assumed: `run_id` is that of a GitHub Actions run, as text; no other CI has one."""
+    known = {
+        "repository": metadata.repository,
+        "commit_sha": metadata.commit,
+        "run_id": metadata.run_id,
+        "ref": metadata.ref,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+# --- its answer -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """A test run as the create's answer tells of it."""
+
+    id: str
+    test: str | None
+    login: bool
+
+
+def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
+    """A run for each test run. What was asked for and is not among them is written down with the first one."""
+    (entry,) = call.entries
+    group = body.get("test_group_run")
+    number = _id_or_none(group.get("id"))
+    elements = list(group.get("test_runs").items_or_none())
+    told = _each_once(found for found in map(_told, elements) if found is not None)
+    shared: dict[str, Json] = {} if number is None else {"group": number}
+    if not told:
+        return Finished(outcomes={entry.id: _untold(entry, group, number)})
+    asked = asked_tests(entry)
+    counted = _counted(asked, told)
+    first, *others = (_run(found, shared, counted=found in counted) for found in told)
+    nameless = sum(_told(element) is None for element in elements)
+    if lost := dict(_lost(entry, asked, counted, nameless)):
+        first = replace(first, memo={**first.memo, "lost": lost})
+    return (first, *others)
+
+
+def _id_or_none(cursor: Cursor) -> str | None:
+    try:
+        return answers.path_id(cursor)
+    except UnexpectedData:
+        return None
+
+
+def _told(element: Cursor) -> _Told | None:
+    """One without an id cannot be followed."""
+    found = _id_or_none(element.get("id"))
+    if found is None:
+        return None
+    test = _id_or_none(element.get("test_blueprint_id"))
+    return _Told(
+        id=found,
+        test=None if test is None else same_number(test),
+        login=element.get("is_login_test_run").value is True,
+    )
+
+
+def _each_once(told: Iterable[_Told]) -> list[_Told]:
+    """The first of each id: a run that is named twice is polled once."""
+    found: dict[str, _Told] = {}
+    for each in told:
+        found.setdefault(each.id, each)
+    return list(found.values())
+
+
+def _untold(entry: Entry, group: Cursor, number: str | None) -> Outcome:
+    """A group whose test runs nobody told: it exists and must not be started again, but nobody can ask for its verdict.
+
+    It is never a pass.
+    """
+    if number is None:
+        raise group.get("test_runs").fail("test runs, or the group run's id")
+    page = _page(number)
+    message = f"DocketQA started the group run, but names none of its test runs: its results stand on {page} alone"
+    cases = (Case(id=test, verdict=Verdict.UNKNOWN, url=page, message=message) for test in asked_tests(entry) or ())
+    return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
+
+
+def _counted(asked: Sequence[str] | None, told: Sequence[_Told]) -> list[_Told]:
+    """The runs whose verdict is that of a test asked for.
+
+    assumed: a login run is the vendor's addition, unless it is the only run of a test that the entry names itself.
+    """
+    if asked is None:
+        return [found for found in told if not found.login]
+    own = {found.test for found in told if not found.login}
+    return [found for found in told if found.test in asked and not (found.login and found.test in own)]
+
+
+def _lost(
+    entry: Entry, asked: Sequence[str] | None, counted: Sequence[_Told], nameless: int
+) -> Iterator[tuple[str, Json]]:
+    """What has no verdict to come, and why: each makes the entry unknown, whatever the others say."""
+    come = {found.test for found in counted}
+    for test in asked or ():
+        if test not in come:
+            yield test, "DocketQA's answer to the create names no run of this test"
+    if asked is None and not counted:
+        yield _suite(entry), "DocketQA started no test of this suite but its login"
+    if nameless:
+        yield (
+            "?",
+            f"DocketQA's answer to the create names test runs without an id, which cannot be followed: {nameless}",
+        )
+
+
+def _run(found: _Told, shared: Mapping[str, Json], *, counted: bool) -> RemoteRun:
+    memo: dict[str, Json] = {**shared}
+    if found.test is not None:
+        memo["test"] = found.test
+    if not counted:
+        memo["extra"] = LOGIN if found.login else STRAY
+    return RemoteRun(id=found.id, url=f"{_PAGES}/testrun/{answers.segment(found.id)}", memo=memo)

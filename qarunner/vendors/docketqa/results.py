@@ -1,0 +1,225 @@
+"""What a test run of DocketQA says: its own word is the verdict, and its steps must not contradict a pass.
+
+Source: docs.docketqa.com/api-reference/get-test-run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor
+from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
+from qarunner.vendors.docketqa.options import same_number
+from qarunner.vendors.docketqa.requests import LOGIN, group_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import RemoteRun
+
+
+_VERDICTS = {
+    "passed": Verdict.PASSED,
+    "failed": Verdict.FAILED,
+    # Client: both end a run without a verdict of its test.
+    "stopped": Verdict.CANCELLED,
+    "error": Verdict.ERROR,
+}
+
+
+_WORDS = {"stopped": "stopped at DocketQA", "error": "an error at DocketQA, and no verdict"}
+
+
+_NEVER_REACHED = "Step not completed"
+
+
+def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
+    """A test run's status.
+
+    assumed: a word that no page knows is a queued state or the like, of which none is documented. It is waited for
+    until the entry's time is up: it never passes, and a run that was paid for is not given up.
+    """
+    _same(told.get("id"), run.id)
+    word, test = told.get("status"), Cursor(run.memo).get("test").text_or()
+    if test is not None:
+        _same(told.get("test_blueprint_id"), test)
+    if word.text() not in _VERDICTS:
+        return Running(note=word.text())
+    found = _outcome(run, _case(run, told))
+    return Finished(outcomes={} if found is None else {entry.id: found})
+
+
+def _same(told: Cursor, expected: str) -> None:
+    """An answer about another run or test must not be taken for this one's."""
+    if told.value is not None and same_number(told.identifier()) != same_number(expected):
+        raise told.fail(expected)
+
+
+# --- the entry's part -------------------------------------------------------------------------------------------------
+
+
+def _outcome(run: RemoteRun, case: Case) -> Outcome | None:
+    """What a run means for its entry; None of a run that nobody asked for and that went well."""
+    memo = Cursor(run.memo)
+    lost = tuple(_lost(memo.get("lost")))
+    extra = memo.get("extra").text_or()
+    if extra is not None:
+        return _extra(run, case, lost, login=extra == LOGIN)
+    verdict, message = case.verdict, None
+    if lost and verdict in GOOD:
+        verdict, message = Verdict.UNKNOWN, lost[0].message
+    return Outcome(
+        verdict=verdict,
+        cases=(case, *lost),
+        message=message,
+        url=group_page(run),
+        raw_status=case.raw_status,
+        duration_s=case.duration_s,
+    )
+
+
+def _extra(run: RemoteRun, case: Case, lost: Sequence[Case], *, login: bool) -> Outcome | None:
+    """Of a login, or of a test that nobody asked for.
+
+    Its pass counts for nothing. Anything else closes the gate: the tests asked for may have run without what it was to
+    make, such as a session. It is no failure of theirs, so that `failed` becomes `blocked`.
+    """
+    if case.verdict in GOOD:
+        if not lost:
+            return None
+        return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(lost), message=lost[0].message, url=group_page(run))
+    verdict = Verdict.BLOCKED if case.verdict is Verdict.FAILED else case.verdict
+    what = "a login run that DocketQA added" if login else "a run of a test that nobody asked for"
+    shown = replace(case, verdict=verdict, message=f"{what}: {case.message}")
+    return Outcome(
+        verdict=verdict,
+        cases=(shown, *lost),
+        message=f"{what} did not pass",
+        url=group_page(run),
+        raw_status=case.raw_status,
+        duration_s=case.duration_s,
+    )
+
+
+def _lost(told: Cursor) -> Iterator[Case]:
+    """Tests that were asked for and have no run; see `docketqa_creates`."""
+    for test, message in told.value.items() if isinstance(told.value, dict) else ():
+        yield Case(id=test, verdict=Verdict.UNKNOWN, message=str(message))
+
+
+# --- one test run -----------------------------------------------------------------------------------------------------
+
+
+def _case(run: RemoteRun, told: Cursor) -> Case:
+    results = list(told.get("results").items_or_none())
+    steps = tuple(map(_step, results))
+    word = told.get("status").text()
+    attempts = [_attempt(each) for each in told.get("additional_attempts").items_or_none()]
+    verdict, message = _verdict(word, steps, attempts)
+    return Case(
+        id=_test(run, told),
+        verdict=verdict,
+        name=told.get("blueprint_metadata").get("title").text_or(),
+        raw_status=word,
+        duration_s=_duration(results),
+        url=run.url,
+        message=message if verdict is Verdict.PASSED else _with_video(message, told),
+        steps=(*steps, *(_numbered(step, number) for number, each in enumerate(attempts, 1) for step in each.steps)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One of the vendor's own retries. assumed: it is told as a test run is; what it does not tell is left out."""
+
+    word: str | None
+    steps: tuple[Step, ...]
+
+
+def _attempt(told: Cursor) -> _Attempt:
+    return _Attempt(word=told.get("status").text_or(), steps=tuple(map(_step, told.get("results").items_or_none())))
+
+
+def _numbered(step: Step, number: int) -> Step:
+    return replace(step, title=f"attempt {number}: {step.title}")
+
+
+def _duration(results: Sequence[Cursor]) -> float | None:
+    """That of all steps; None where none tells its own, or where the sum is no number any more."""
+    told = [found for each in results if (found := each.get("duration").number_or_none()) is not None]
+    return Cursor(sum(told)).number_or_none() if told else None
+
+
+def _test(run: RemoteRun, told: Cursor) -> str:
+    known = Cursor(run.memo).get("test").text_or()
+    found = told.get("test_blueprint_id")
+    if known is not None or found.value is None:
+        return known or run.id
+    return same_number(found.identifier())
+
+
+def _with_video(message: str | None, told: Cursor) -> str | None:
+    """With the address of the recording, which expires."""
+    video = told.get("test_video_url").text_or(told.get("test_video_download_url").text_or())
+    return "\n".join(filter(None, (message, f"video: {video}" if video else None))) or None
+
+
+def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
+    verdict = _VERDICTS[word]
+    if verdict is Verdict.PASSED:
+        return _passed(steps, attempts)
+    again = f" (with {_told(attempts)})" if attempts else ""
+    return verdict, f"{_reason(word, steps)}{again}"
+
+
+def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
+    """assumed: the steps may be those of an attempt that failed, so that retries explain one that did not pass."""
+    if attempts:
+        return Verdict.FLAKY, f"passed with {_told(attempts)}"
+    bad = next((step for step in steps if step.verdict in {Verdict.FAILED, Verdict.SKIPPED}), None)
+    if bad is not None:
+        return Verdict.UNKNOWN, f"DocketQA reports the test as passed, but not its step {bad.title!r}"
+    return Verdict.PASSED, None
+
+
+def _told(attempts: Sequence[_Attempt]) -> str:
+    """How many, and the words of those that have one: `2 more attempts of DocketQA's own: failed: Pay; passed`."""
+    number = f"{len(attempts)} more attempt{'' if len(attempts) == 1 else 's'} of DocketQA's own"
+    words = "; ".join(_worded(each.word, each.steps) for each in attempts if each.word is not None)
+    return f"{number}: {words}" if words else number
+
+
+def _worded(word: str, steps: Sequence[Step]) -> str:
+    failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
+    return ": ".join(filter(None, (word, failed.title, failed.message))) if failed is not None else word
+
+
+def _reason(word: str, steps: Sequence[Step]) -> str:
+    """The step that did not succeed, in the vendor's words, after what the run's own word says beyond a failure."""
+    failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
+    told = (failed.title, failed.message) if failed is not None else ()
+    return ": ".join(filter(None, (_WORDS.get(word), *told))) or "failed, but no step says why"
+
+
+def _step(result: Cursor) -> Step:
+    message = result.get("result").text_or()
+    actions = list(result.get("actions").items_or_none())
+    number = result.get("step_number").number_or_none()
+    screenshots = [found for action in actions if (found := action.get("screenshot_url").text_or())]
+    return Step(
+        title=result.get("task").text_or() or (f"step {number:g}" if number is not None else "step"),
+        verdict=_of_step(result.get("is_successful").value, message, performed=bool(actions)),
+        message=message,
+        screenshot_url=screenshots[-1] if screenshots else None,
+    )
+
+
+def _of_step(successful: object, message: str | None, *, performed: bool) -> Verdict:
+    if successful is True:
+        return Verdict.PASSED
+    if successful is not False:
+        return Verdict.UNKNOWN
+    # Documented: such a step was never reached.
+    return Verdict.SKIPPED if message == _NEVER_REACHED and not performed else Verdict.FAILED

@@ -1,0 +1,259 @@
+"""Doksi: one create takes a whole matrix; its run has one status, and one result for each test and destination.
+
+Sources: docs.doksi.ai/api-reference/triggerRun, /getRun, /upload-android-binary and docs.doksi.ai/integrations/cicd.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor, UnexpectedData
+from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import (
+    BuildRules,
+    Capabilities,
+    Cause,
+    Complaint,
+    FileRef,
+    Finished,
+    Need,
+    Pacing,
+    Prepared,
+    Refusal,
+    RemoteRun,
+    Request,
+    ResourceKind,
+    Vendor,
+    VendorInfo,
+    use,
+)
+from qarunner.vendors.doksi import grouping as doksi_groups
+from qarunner.vendors.doksi.results import ENDED, outcomes, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.entry import Authentication, Entry, Target
+    from qarunner.vendors.api import Build, Call, Reply, Resource, Status
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# A local Android build at Doksi: uploaded once as a zip, then a target that any number of runs can use.
+#
+# Source: docs.doksi.ai/api-reference/upload-android-binary.
+
+
+TARGET_ID = "target_id"
+"""The name of what a prepared build is called in a create."""
+
+
+def needs(call: Call) -> Iterator[Need]:
+    """A build for each path that the call's entries name."""
+    # The commit is the same for a whole plan, so that equal builds of several calls stay one.
+    version = answers.short_commit(call.metadata)
+    targets = [entry.target for entry in call.entries if entry.target]
+    paths = [target.value for target in targets if target.kind is TargetKind.BINARY]
+    for path in dict.fromkeys(paths):
+        # assumed: `version` is free text for people; without a known commit it is left out, since it is optional
+        yield Need(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
+
+
+def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
+    """An upload's address, the upload, and the target made of it; documented in this order."""
+    build = resource.build
+    if build is None:
+        raise ValueError(f"{resource.id}: a build without a file")
+    if not replies:
+        return Request(method="POST", path="/uploads", body={"name": build.filename})
+    upload = replies[0].json()
+    upload_id = answers.body_id(upload.get("upload_id"))  # before the bytes go out for nothing
+    if len(replies) == 1:
+        return _put(build, upload.get("upload_url"))
+    if len(replies) == 2:  # noqa: PLR2004  the upload's own answer says nothing but that it was taken
+        body: dict[str, Json] = {"upload_id": upload_id, "name": build.filename}
+        if version := resource.data.get("version"):
+            body["version"] = version
+        return Request(method="POST", path="/targets", body=body)
+    return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
+
+
+def _put(build: Build, address: Cursor) -> Request:
+    """The zip's bytes to a presigned address, which is no place for the credential."""
+    url = address.text_or("") or ""
+    # One that is not absolute would go to Doksi itself. What it is instead is not shown: it may hold a signature.
+    if not (url.startswith(("https://", "http://")) and answers.is_text(url)):
+        raise UnexpectedData(f"{address.name}: expected the absolute URL of an upload")
+    zipped = not build.folder and build.filename.lower().endswith(".zip")
+    return Request(
+        method="PUT",
+        path=url,
+        headers=(("Content-Type", "application/zip"),),
+        file=FileRef(path=build.path, zipped=not zipped),
+    )
+
+
+_NAMES = "doksi chooses tests by test_ids or category_ids"
+
+
+CAPABILITIES = Capabilities(
+    targets={
+        Platform.WEB: frozenset({TargetKind.WEB_URL}),
+        Platform.ANDROID: frozenset({TargetKind.BINARY_URL, TargetKind.BINARY, TargetKind.TARGET_ID}),
+    },
+    target_required=True,
+    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
+    artifacts=True,
+    # Documented: a zip of one .apk, or of base.apk with split_config.*.apk, which a folder holds here; a bare .apk is
+    # zipped first. No size limit is documented.
+    builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True, zips_of_apks=True)},
+    instead={
+        "ios": "doksi tests web and android",
+        "tags": _NAMES,
+        "bundle_id": "doksi takes a build: target.binary, an uploaded one's target_id, or a public APK's binary_url",
+        "environment": "doksi is given an address: use target.web_url",
+        "options": "doksi has none for an entry; vendors.doksi.extra adds fields to the whole request",
+    },
+)
+
+
+INFO = VendorInfo(
+    name="doksi",
+    title="Doksi",
+    docs="https://docs.doksi.ai/integrations/cicd",
+    base_url="https://api.doksi.ai/external/integration/cicd",
+    url_env=("QARUNNER_DOKSI_URL",),
+    key_env="DOKSI_API_KEY",
+    auth=("Authorization", "Bearer {key}"),
+    capabilities=CAPABILITIES,
+    pacing=Pacing(every_s=10, max_s=15),  # what the documentation's examples do; no rates are documented
+    settings={
+        "extra": {
+            "type": "object",
+            "not": {"required": ["matrix"]},
+            "description": "More top-level fields of the create, passed through untouched; never `matrix`",
+        },
+    },
+)
+
+
+class Doksi(Vendor):
+    """The adapter. Doksi has neither an idempotency key nor a cancel call."""
+
+    info = INFO
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        if "matrix" in _extra(settings):
+            yield Complaint(
+                path=(),
+                message="vendors.doksi.extra cannot hold 'matrix': qarunner writes that field itself",
+                hint="take it out; the rows of the matrix become Doksi's",
+            )
+        for index, artifact in enumerate(Cursor(row.get("artifacts")).items_or_none()):
+            path = ("artifacts", index)
+            strategy, named = artifact.get("strategy").text_or(), artifact.has("account_id")
+            if strategy == Strategy.SPECIFIC and not named:
+                yield Complaint(path=path, message="strategy 'specific' needs an account_id")
+            if strategy in {Strategy.NONE, Strategy.GENERATED} and named:
+                message = f"strategy {strategy!r} takes no account_id"
+                yield Complaint(path=(*path, "account_id"), message=message, hint="use strategy: specific")
+
+    def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
+        return doksi_groups.group(entries)
+
+    def resources(self, call: Call) -> Iterable[Need]:
+        return needs(call)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:  # noqa: ARG002
+        return prepare(resource, replies)
+
+    def submit(self, call: Call) -> Request:
+        matrix = [_row(entry) for entry in call.entries]
+        return Request(method="POST", path="/runs", body={**_extra(call.settings), "matrix": matrix})
+
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+        body = reply.json()
+        results = list(body.get("results").items_or_none())
+        return (
+            RemoteRun(
+                id=answers.path_id(body.get("run_id")),
+                url=results[0].get("url").text_or() if len(results) == 1 else None,
+                memo={"results": dict(_promised(results))},
+            ),
+        )
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+        return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:  # noqa: ARG002
+        body = answers.status_body(replies[0], self.refused(replies[0]))
+        status = body.get("status").text()
+        told = body.get("run_id")
+        if told.value is not None and told.identifier() != run.id:
+            raise told.fail(f"run {run.id}")
+        if status not in ENDED:
+            return progress(status, body)
+        return Finished(outcomes=outcomes(call.entries, run, body))
+
+    def refused(self, reply: Reply) -> Refusal:
+        return _over_allowance(reply) or answers.refusal(reply, "error")
+
+
+def _extra(settings: Mapping[str, Json]) -> dict[str, Json]:
+    extra = settings.get("extra")
+    return {**extra} if isinstance(extra, dict) else {}
+
+
+def _row(entry: Entry) -> dict[str, Json]:
+    """An entry of `matrix`: exactly the documented fields, whose names the manifest shares."""
+    if entry.platform is None or entry.target is None or entry.selection is None:
+        raise ValueError(f"{entry.id}: the capability table let an incomplete entry through")
+    row: dict[str, Json] = {
+        "platform": entry.platform.value,
+        **_target(entry.target),
+        entry.selection.kind.value: list(entry.selection.ids),
+    }
+    if entry.artifacts:
+        row["artifacts"] = [_artifact(artifact) for artifact in entry.artifacts]
+    return row
+
+
+def _target(target: Target) -> dict[str, Json]:
+    if target.kind is TargetKind.BINARY:
+        return {"target_id": use(target.value, TARGET_ID)}
+    return {target.kind.value: target.value}
+
+
+def _artifact(artifact: Authentication) -> dict[str, Json]:
+    account: dict[str, Json] = {} if artifact.account_id is None else {"account_id": artifact.account_id}
+    return {"type": "authentication", "strategy": artifact.strategy.value, **account}
+
+
+def _promised(results: Iterable[Cursor]) -> Iterator[tuple[str, Json]]:
+    """What the create's answer says will come: a result that never does is noticed. Odd ones never lose the run."""
+    for result in results:
+        if key := result.get("result_id").text_or():
+            yield key, {name: result.get(name).text_or() for name in ("test_id", "url")}
+
+
+def _over_allowance(reply: Reply) -> Refusal | None:
+    """An error with both numbers. assumed: it says that the subscription's allowance does not reach, at any status."""
+    try:
+        body = reply.json()
+    except UnexpectedData:
+        return None
+    requested, remaining = (body.get(name).value for name in ("requested", "remaining"))
+    if not (_is_number(requested) and _is_number(remaining)):
+        return None
+    return Refusal(
+        message=f"this run needs {requested} tests, the subscription has {remaining} left", cause=Cause.ALLOWANCE
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+VENDOR: Vendor = Doksi()

@@ -1,0 +1,258 @@
+"""What Doksi's results say, each given to the one entry that asked for it; what fits none makes nothing green.
+
+Source: docs.doksi.ai/api-reference/getRun.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qarunner.decode import Cursor
+from qarunner.secret import canonical
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import Case, Outcome, Running, Verdict
+from qarunner.vendors.doksi.grouping import Destination, address, alike, asked, destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import RemoteRun
+
+
+_VERDICTS = {"passed": Verdict.PASSED, "failed": Verdict.FAILED}
+
+
+ENDED = frozenset(_VERDICTS)
+"""The words that end a run; documented: any other is in progress."""
+
+
+_MOST_STRAYS = 20
+"""So many results that belong to no entry are shown one by one in every entry; the rest is counted."""
+
+
+def progress(status: str, body: Cursor) -> Running:
+    """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
+    total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
+    done = None if passed is None or failed is None else int(passed + failed)
+    return Running(note=status, done=done, total=None if total is None else int(total))
+
+
+def outcomes(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> dict[str, Outcome]:
+    """What became of each entry of a run that ended."""
+    promised = Cursor(run.memo).get("results")
+    results = [_result(element, promised) for element in body.get("results").items_or_none()]
+    cases, strays = _attribute(entries, results)
+    alone = len(entries) == 1
+    ending = _Ending(
+        status=body.get("status").text() if alone else None,
+        duration_s=body.get("duration_seconds").number_or_none() if alone else None,
+        doubt=_doubt(body, results, promised),
+    )
+    return {entry.id: _outcome(entry, [*cases[entry.id], *strays], ending) for entry in entries}
+
+
+# --- one result -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    id: str | None
+    test: str | None
+    name: str | None
+    status: str | None
+    duration_s: float | None
+    url: str | None
+    place: Destination
+
+    @property
+    def verdict(self) -> Verdict:
+        return _VERDICTS.get(self.status or "", Verdict.UNKNOWN)
+
+    def __str__(self) -> str:
+        where = " ".join(filter(None, self.place)) or "an unnamed destination"
+        return f"result {self.id or '?'} ({self.status or 'no status'}) of test {self.test or '?'} on {where}"
+
+
+def _result(element: Cursor, promised: Cursor) -> _Result:
+    """Read leniently; what the create's answer told of this result stands in for what is missing now."""
+    found = element.get("result_id")
+    key = found.identifier() if element.has("result_id") else None
+    test = element.get("test_id")
+    told = promised.get(key or "")
+    return _Result(
+        id=key,
+        test=test.identifier() if element.has("test_id") else told.get("test_id").text_or(),
+        name=element.get("test_name").text_or(),
+        status=element.get("status").text_or(),
+        duration_s=element.get("duration_seconds").number_or_none(),
+        url=element.get("url").text_or(told.get("url").text_or()),
+        place=_place(element.get("destination")),
+    )
+
+
+def _place(told: Cursor) -> Destination:
+    """A result's destination. assumed: only the platform of an Android result can be relied on."""
+    platform = (told.get("platform").text_or() or "").lower()
+    url = told.get("web_url").text_or()
+    if url is None or platform not in {"", "web"}:
+        return Destination(platform, None)
+    return Destination("web", address(url))
+
+
+def _case(result: _Result, message: str | None = None) -> Case:
+    """A result as it counts; one with a message belongs to nobody for certain, and is no verdict."""
+    verdict = Verdict.UNKNOWN if message else result.verdict
+    if verdict is Verdict.UNKNOWN and message is None:
+        message = f"the run is over, but this test's status is {result.status!r}" if result.status else "no status"
+    return Case(
+        id=result.test or result.id or "?",
+        verdict=verdict,
+        name=result.name,
+        raw_status=result.status,
+        duration_s=result.duration_s,
+        url=result.url,
+        message=message,
+    )
+
+
+# --- whose it is ------------------------------------------------------------------------------------------------------
+
+
+def _attribute(entries: Sequence[Entry], results: Sequence[_Result]) -> tuple[dict[str, list[Case]], list[Case]]:
+    """The cases of each entry, and those that count against every entry because they belong to none."""
+    owners = _Owners(entries)
+    cases: dict[str, list[Case]] = defaultdict(list)
+    strays: list[_Result] = []
+    for result in results:
+        found = owners.of(result)
+        if len(found) == 1 and result.test:
+            cases[found[0].id].append(_case(result))
+        elif found:
+            names = ", ".join(entry.id for entry in found)
+            for entry in found:
+                cases[entry.id].append(_case(result, f"{result} may belong to {names}"))
+        else:
+            strays.append(result)
+    return cases, _stray_cases(strays)
+
+
+def _stray_cases(strays: Sequence[_Result]) -> list[Case]:
+    shown = [_case(result, f"no entry of the run asked for {result}") for result in strays[:_MOST_STRAYS]]
+    if more := len(strays) - len(shown):
+        shown.append(Case(id="?", verdict=Verdict.UNKNOWN, message=f"no entry asked for {more} more results"))
+    return shown
+
+
+class _Owners:
+    """Who may have asked for a result: entries by the test that they name, categories under None."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._by_test: dict[str | None, list[tuple[Destination, Entry]]] = defaultdict(list)
+        self._secret: dict[str | None, list[tuple[Destination, Entry]]] = defaultdict(list)
+        self._exact: dict[tuple[str | None, Destination], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            place, tests = destination(entry), asked(entry)
+            for test in (None,) if tests is None else tests:
+                self._by_test[test].append((place, entry))
+                self._exact[test, place].append(entry)
+                if place.secret:
+                    self._secret[test].append((place, entry))
+
+    def of(self, result: _Result) -> list[Entry]:
+        """The entries that a result may belong to: one, if it says enough; each once."""
+        tests = (canonical(result.test), None) if result.test else tuple(self._by_test)
+        exact = result.place.address is not None and not result.place.secret
+        found = [entry for test in tests for entry in self._exact.get((test, result.place), ())] if exact else []
+        # Else the destination is missing or partial, or a secret in it may stand for any text.
+        rest = self._secret if exact else self._by_test
+        rows = [row for test in tests for row in rest.get(test, ())]
+        found += [entry for place, entry in rows if _may_be(place, result.place)]
+        return list({entry.id: entry for entry in found}.values())
+
+
+def _may_be(place: Destination, told: Destination) -> bool:
+    if told.platform and told.platform != place.platform:
+        return False
+    return not (place.address and told.address) or alike(place.address, told.address)
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    """What the run as a whole says; its word and duration are an entry's own only where it is alone.
+
+    `doubt` is the verdict, and why, where an entry would pass otherwise.
+    """
+
+    status: str | None
+    duration_s: float | None
+    doubt: tuple[Verdict, str] | None
+
+
+def _outcome(entry: Entry, cases: list[Case], ending: _Ending) -> Outcome:
+    cases = [*cases, *_missing(entry, cases)]
+    verdict = _worst(cases)
+    message = None if cases else "no result came back"
+    if ending.doubt and verdict is Verdict.PASSED:
+        verdict, message = ending.doubt
+    durations = [case.duration_s for case in cases if case.duration_s is not None]
+    return Outcome(
+        verdict=verdict,
+        cases=tuple(cases),
+        message=message,
+        url=cases[0].url if len(cases) == 1 else None,
+        raw_status=ending.status,
+        duration_s=max(durations, default=None) if ending.duration_s is None else ending.duration_s,
+    )
+
+
+def _missing(entry: Entry, cases: Sequence[Case]) -> Iterator[Case]:
+    """A case for each test that the entry names and that no result tells of."""
+    if asked(entry) is None or entry.selection is None:
+        return
+    seen = {canonical(case.id) for case in cases}
+    for test in dict.fromkeys(entry.selection.ids):
+        if canonical(test) not in seen:
+            yield Case(id=test, verdict=Verdict.UNKNOWN, message="no result came back")
+
+
+def _worst(cases: Sequence[Case]) -> Verdict:
+    """A failure wins: it is never hidden; then whatever is no pass; nothing at all is no pass either."""
+    verdicts = {case.verdict for case in cases}
+    if Verdict.FAILED in verdicts:
+        return Verdict.FAILED
+    return Verdict.PASSED if verdicts == {Verdict.PASSED} else Verdict.UNKNOWN
+
+
+def _doubt(body: Cursor, results: Sequence[_Result], promised: Cursor) -> tuple[Verdict, str] | None:
+    """Why entries whose results all passed do not pass: the run says something else than its results."""
+    verdicts = Counter(result.verdict for result in results)
+    if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
+        return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
+    told = next(_contradictions(body, verdicts), None)
+    came = {result.id for result in results}
+    lost = [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
+    if not told and lost:
+        told = f"the create named result {lost[0]}, which did not come back"
+    return (Verdict.UNKNOWN, told) if told else None
+
+
+def _contradictions(body: Cursor, verdicts: Counter[Verdict]) -> Iterator[str]:
+    """assumed: the counters count results, or at most tests, of which one may have several results."""
+    names = ("total", "passed", "failed", "running")
+    total, passed, failed, running = (answers.count(body.get(f"tests_{name}")) or 0 for name in names)
+    if running:
+        yield f"Doksi reports the run as {body.get('status').value}, but counts {running} running tests"
+    if total > verdicts.total():
+        yield f"Doksi counts {total} tests, but {verdicts.total()} results came back"
+    if failed > verdicts[Verdict.FAILED]:
+        yield f"Doksi counts {failed} failed tests, but {verdicts[Verdict.FAILED]} results failed"
+    if passed > verdicts[Verdict.PASSED] + verdicts[Verdict.UNKNOWN]:
+        yield f"Doksi counts {passed} passed tests, but {verdicts[Verdict.PASSED]} results passed"
+    if body.has("tests_passed") and total - passed - failed > verdicts[Verdict.UNKNOWN]:
+        yield f"Doksi counts {total} tests, but {passed} passed and {failed} failed"

@@ -1,0 +1,114 @@
+"""What adapters read in the same way: ids that go into paths, counters, and error answers in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from qarunner.decode import UnexpectedData
+from qarunner.secret import names_in, placeholder
+from qarunner.vendors.api import Cause, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.decode import Cursor
+    from qarunner.vendors.api import Metadata, Reply
+
+
+_SHOWN = 200
+
+
+_SHORT = 7
+
+
+_OK, _TIMEOUT, _SERVER_ERROR = 200, 408, 500
+
+
+_CREDENTIAL_STATUSES = frozenset({401, 403})
+
+
+def path_id(cursor: Cursor) -> str:
+    """An id that can be asked for again: `.` and `..` would name another resource, and broken text none at all."""
+    found = body_id(cursor)
+    if found in {".", ".."}:
+        raise cursor.fail("an id")
+    return found
+
+
+def body_id(cursor: Cursor) -> str:
+    """An id that can be sent back; broken text is none."""
+    found = cursor.identifier()
+    if not is_text(found):
+        raise cursor.fail("an id of valid characters")
+    return found
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be sent at all: JSON can hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def segment(text: str) -> str:
+    """One quoted segment of a path; a secret's placeholder in it survives, and is quoted when it is revealed."""
+    quoted = quote(text, safe="")
+    for name in names_in(text):
+        for form in (None, "urlencode", "b64encode"):
+            kept = placeholder(name, form or "urlencode")
+            quoted = quoted.replace(quote(placeholder(name, form), safe=""), kept)
+    return quoted
+
+
+def count(cursor: Cursor) -> int | None:
+    """A number of tests, or None where there is none."""
+    if cursor.value is None:
+        return None
+    if (number := cursor.integer()) < 0:
+        raise cursor.fail("a number of tests")
+    return number
+
+
+def short_commit(metadata: Metadata) -> str | None:
+    """The commit as people write it; None where it is not known."""
+    return metadata.commit[:_SHORT] if metadata.commit else None
+
+
+def refusal(reply: Reply, *keys: str) -> Refusal:
+    """An error answer in the vendor's own words, which stand under `keys` of its body."""
+    cause = Cause.CREDENTIAL if reply.status in _CREDENTIAL_STATUSES else Cause.REFUSED
+    return Refusal(message=error_text(reply, *keys), cause=cause)
+
+
+def error_text(reply: Reply, *keys: str) -> str:
+    """What stands under `keys` of an error's body; its beginning where it has none; never empty."""
+    try:
+        if found := ": ".join(_texts(reply.json(), keys)):
+            return found
+    except UnexpectedData:
+        pass  # proxies and gateways answer in HTML, or not at all
+    text = " ".join(reply.text.split())[:_SHOWN]
+    if not reply.status and text:  # no answer, but the words of whoever waited for it
+        return text
+    return f"HTTP {reply.status}: {text}" if text else f"HTTP {reply.status} with an empty body"
+
+
+def _texts(body: Cursor, keys: tuple[str, ...]) -> Iterator[str]:
+    for key in keys:
+        if text := (body.get(key).text_or() or "").strip():
+            yield text
+
+
+def is_unclear(reply: Reply) -> bool:
+    """Whether an answer leaves open what was done: none at all (status 0), a timeout, an error of the server."""
+    return reply.status < _OK or reply.status == _TIMEOUT or reply.status >= _SERVER_ERROR
+
+
+def status_body(reply: Reply, refused: Refusal) -> Cursor:
+    """The body of an answer to a poll; UnexpectedData, in the vendor's words, where it is an error."""
+    if not reply.ok:
+        raise UnexpectedData(f"no status: {refused.message}")
+    return reply.json()

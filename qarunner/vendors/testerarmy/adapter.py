@@ -1,0 +1,382 @@
+"""TesterArmy: a create starts a group's runs, a single test's run, or a pull request's; each run is polled.
+
+Sources: docs.tester.army, tester.army/docs and the vendor's OpenAPI file, called "documented" below.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from qarunner.decode import Cursor
+from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import (
+    Capabilities,
+    Cause,
+    Complaint,
+    Finished,
+    Pacing,
+    Refusal,
+    Request,
+    Running,
+    Vendor,
+    VendorInfo,
+)
+from qarunner.vendors.testerarmy import requests as testerarmy_builds
+from qarunner.vendors.testerarmy import requests as testerarmy_creates
+from qarunner.vendors.testerarmy.options import FITS, OPTIONS, SETTINGS, Kind, is_open, is_uuid, kind_of, on_github
+from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
+from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.vendors.api import Accepted, Call, Need, Prepared, RemoteRun, Reply, Resource, Status
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What TesterArmy cannot do of an entry beyond the capability table: refused with the way to do it instead.
+#
+# Sources: docs.tester.army and the vendor's OpenAPI file.
+
+
+_WAYS = "save it as an environment and name that in target.environment, or put the test into a group (category_ids)"
+
+
+_MOBILE = frozenset({Platform.ANDROID, Platform.IOS})
+
+
+_APP_TARGETS = frozenset({TargetKind.BINARY, TargetKind.BINARY_URL, TargetKind.TARGET_ID, TargetKind.BUNDLE_ID})
+
+
+_NEED_APP = frozenset({"build_id", "artifact_filename", "simulator_region", "remove_after"})
+
+
+_ONLY_WITH = {"artifact_filename": TargetKind.BINARY_URL, "remove_after": TargetKind.BINARY}
+
+
+class _Row(NamedTuple):
+    """A row as far as it can be read; `target` is its kind and value, `platform` None where it is left open."""
+
+    data: Mapping[str, object]
+    options: Mapping[str, object]
+    settings: Mapping[str, Json]
+    kind: Kind
+    target: tuple[str, object] | None
+
+    @property
+    def mobile(self) -> bool | None:
+        """Whether the platform is one for apps; None where that is known only later."""
+        platform = self.data.get("platform")
+        return None if is_open(platform) else platform in _MOBILE
+
+
+def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+    options = _mapping(row.get("options"))
+    if is_open(options.get("pull_request")) and not any(kind in row for kind in SelectionKind):
+        options = {**options, "pull_request": True}  # nothing else could make the row complete
+    kind = kind_of(row.keys(), options)
+    if kind is None:
+        message = "testerarmy needs a group in category_ids, a test in test_ids, or options.pull_request"
+        yield Complaint(path=(), message=message)
+        return
+    target = next(((name, value) for name, value in _mapping(row.get("target")).items() if value is not None), None)
+    read = _Row(data=row, options=options, settings=settings, kind=kind, target=target)
+    for rule in _RULES:
+        yield from rule(read)
+
+
+def of_build(call: Call) -> Iterator[Complaint]:
+    """What a call lacks because of the build that it is compiled in; no row can tell."""
+    (entry,) = call.entries
+    if entry.options.get("pull_request") is not True:
+        return
+    metadata = call.metadata
+    if not on_github(metadata):
+        where = f"at {metadata.host}" if metadata.host else f"not known in this build of {metadata.ci}"
+        yield Complaint(
+            path=("options", "pull_request"),
+            message=f"the repository is {where}, and TesterArmy knows pull requests of GitHub alone",
+            hint="name a group in category_ids instead",
+        )
+        return
+    missing = [
+        name for name, known in (("number", (metadata.pr_number or 0) > 0), ("commit", metadata.commit)) if not known
+    ]
+    if missing:
+        yield Complaint(
+            path=("options", "pull_request"),
+            message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
+            hint="run this entry in pull-request builds alone, or name a group in category_ids",
+        )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+# --- what is to be run ------------------------------------------------------------------------------------------------
+
+
+def _selection(row: _Row) -> Iterator[Complaint]:
+    for kind in SelectionKind:
+        ids = row.data.get(kind)
+        if ids is None:
+            continue
+        if row.kind is Kind.PULL_REQUEST:
+            message = f"{kind} cannot stand beside options.pull_request: TesterArmy chooses the tests of a pull request"
+            yield Complaint(path=(kind,), message=message, hint="take one of them out, or write an entry for each")
+        elif isinstance(ids, list):
+            yield from _ids(kind, ids)
+
+
+def _ids(kind: SelectionKind, ids: list[object]) -> Iterator[Complaint]:
+    if len(ids) > 1 and kind is SelectionKind.TEST_IDS:
+        yield Complaint(
+            path=(kind, 1),
+            message=f"testerarmy starts one test with each create: one test in an entry, got {len(ids)}",
+            hint="name a group in category_ids, or write a variant for each test",
+        )
+    for index, each in enumerate(ids):
+        yield from _uuid((kind, index), each)
+
+
+def _uuid(path: tuple[str | int, ...], value: object) -> Iterator[Complaint]:
+    if value is None or is_open(value) or is_uuid(value):
+        return
+    yield Complaint(
+        path=path,
+        message=f"{value!r} is no id of TesterArmy: its ids are UUIDs",
+        hint="an id looks like 3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f; a name does not do",
+    )
+
+
+# --- what it is pointed at --------------------------------------------------------------------------------------------
+
+
+def _target(row: _Row) -> Iterator[Complaint]:
+    if row.target is None:
+        if row.kind is Kind.PULL_REQUEST and row.mobile is False:
+            message = "a pull request's run on the web needs an address"
+            yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
+        return
+    name, value = row.target
+    path = ("target", name)
+    if refusal := _UNFIT.get((row.kind, name)):
+        yield Complaint(path=path, message=refusal[0], hint=refusal[1])
+        return
+    if name in _APP_TARGETS and row.mobile is False:
+        yield Complaint(path=path, message="an app needs a platform", hint="add platform: android or ios")
+    if name in {TargetKind.ENVIRONMENT, TargetKind.TARGET_ID}:
+        yield from _uuid(path, value)
+    if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
+        yield from _file(row, name, str(value))
+
+
+_UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
+    (Kind.TEST, TargetKind.WEB_URL): ("testerarmy cannot point a single test at a web_url", _WAYS),
+    (Kind.TEST, TargetKind.BINARY_URL): (
+        "testerarmy cannot download an app for a single test",
+        "upload it: target.binary, or target.target_id of an uploaded one; or put the test into a group (category_ids)",
+    ),
+    (Kind.TEST, TargetKind.BUNDLE_ID): (
+        "testerarmy cannot find a single test's app by its bundle id",
+        "name an uploaded app in target.target_id, or put the test into a group (category_ids)",
+    ),
+    (Kind.PULL_REQUEST, TargetKind.ENVIRONMENT): (
+        "testerarmy cannot run a pull request against a saved environment",
+        "give the address: target.web_url; or name a group in category_ids",
+    ),
+}
+
+
+def _file(row: _Row, name: str, value: str) -> Iterator[Complaint]:
+    """A file by its name. Whether a local build exists, its size and its ending are the table's to check."""
+    written = row.options.get("artifact_filename") if name == TargetKind.BINARY_URL else None
+    if is_open(written):
+        return
+    filename = value if name == TargetKind.BINARY else str(written or filename_of(value))
+    if refused := refused_ending(filename):
+        ending, instead = refused
+        yield Complaint(path=("target", name), message=f"testerarmy takes no {ending}", hint=instead)
+    elif name == TargetKind.BINARY_URL and not has_known_ending(filename):
+        # assumed: the endings of uploads are those of artifacts too
+        yield Complaint(
+            path=("target", name),
+            message="testerarmy must be told the app's file name, and this URL does not end in one",
+            hint="add options.artifact_filename, such as app.apk or app.app.zip",
+        )
+
+
+# --- options and settings ---------------------------------------------------------------------------------------------
+
+
+def _options(row: _Row) -> Iterator[Complaint]:
+    for name in row.options:
+        if reason := _unfit_option(row, name):
+            yield Complaint(path=("options", name), message=f"options.{name} {reason}")
+    named = row.options.get("project_environment_id")
+    if named is not None and row.kind is not Kind.PULL_REQUEST:
+        yield from _uuid(("options", "project_environment_id"), named)
+        if row.target and row.target[0] == TargetKind.ENVIRONMENT:
+            message = "the environment is named twice: here and in target.environment"
+            yield Complaint(path=("options", "project_environment_id"), message=message, hint="take one of them out")
+
+
+def _unfit_option(row: _Row, name: str) -> str | None:
+    fits = FITS.get(name)
+    if fits is None:
+        return None  # an unknown name is the schema's to refuse
+    if row.kind not in fits:
+        return f"goes with {' or '.join(kind for kind in Kind if kind in fits)} alone"
+    if name in _ONLY_WITH and (row.target is None or row.target[0] != _ONLY_WITH[name]):
+        return f"goes with target.{_ONLY_WITH[name]} alone"
+    if name in _NEED_APP and row.mobile is False:
+        return "goes with platform android or ios alone"
+    platform = row.data.get("platform")
+    if name == "device_model" and not (platform is None or is_open(platform) or platform == Platform.IOS):
+        return "goes with platform ios alone"
+    return None
+
+
+def _project(row: _Row) -> Iterator[Complaint]:
+    """Documented: a project's short id does for everything but the paths of uploads."""
+    uploads = row.target is not None and row.target[0] == TargetKind.BINARY
+    if not uploads and row.kind is not Kind.PULL_REQUEST:
+        return
+    what = "an upload" if uploads else "a pull request's run"
+    project = row.settings.get("project")
+    if not project:
+        message = f"testerarmy needs to know the project for {what}"
+        yield Complaint(path=(), message=message, hint="set vendors.testerarmy.project to its id")
+    elif uploads and not is_open(project) and not is_uuid(project):
+        yield Complaint(
+            path=("target", TargetKind.BINARY),
+            message=f"an upload needs the project's id, a UUID: vendors.testerarmy.project is {project!r}",
+            hint="a short id does for everything but uploads",
+        )
+
+
+_RULES: tuple[Callable[[_Row], Iterable[Complaint]], ...] = (_selection, _target, _options, _project)
+
+
+_NOT_FOUND = 404
+
+
+_TOO_MANY = 429
+
+
+_USAGE = re.compile(r"\busage[\s_-]*limit", re.IGNORECASE)
+
+
+_APPS = frozenset(
+    {TargetKind.TARGET_ID, TargetKind.BUNDLE_ID, TargetKind.BINARY_URL, TargetKind.BINARY, TargetKind.ENVIRONMENT}
+)
+
+
+CAPABILITIES = Capabilities(
+    targets={
+        None: _APPS
+        | {TargetKind.WEB_URL},  # the platform is the group's or the test's own; an app's is asked for in `check`
+        Platform.WEB: frozenset({TargetKind.WEB_URL, TargetKind.ENVIRONMENT}),
+        Platform.ANDROID: _APPS,
+        Platform.IOS: _APPS,
+    },
+    target_required=False,
+    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
+    several_ids=False,
+    cancel=True,
+    builds=testerarmy_builds.RULES,
+    instead={
+        "tags": "testerarmy has groups: name one in category_ids, or a single test in test_ids",
+        "artifacts": "testerarmy signs in as its tests and environments say: set the account up there",
+    },
+)
+
+
+INFO = VendorInfo(
+    name="testerarmy",
+    title="TesterArmy",
+    docs="https://docs.tester.army",
+    base_url="https://tester.army/api/v1",
+    url_env=("QARUNNER_TESTERARMY_URL",),
+    key_env="TESTERARMY_API_KEY",
+    auth=("Authorization", "Bearer {key}"),
+    capabilities=CAPABILITIES,
+    pacing=Pacing(every_s=10, max_s=30),  # the vendor's own tools poll every 10 s; no rates are documented
+    options=OPTIONS,
+    settings=SETTINGS,
+)
+
+
+class TesterArmy(Vendor):
+    """The adapter. TesterArmy has no idempotency key: a create that may have happened is never repeated."""
+
+    info = INFO
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        return complaints(row, settings)
+
+    def resources(self, call: Call) -> Iterable[Need]:
+        (entry,) = call.entries
+        if entry.target is None or entry.target.kind is not TargetKind.BINARY:
+            return ()
+        return (testerarmy_builds.need(call, entry.target.value, entry.options.get("remove_after")),)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+        del token
+        return testerarmy_builds.prepare(resource, replies)
+
+    def check_call(self, call: Call) -> Iterator[Complaint]:
+        return of_build(call)
+
+    def submit(self, call: Call) -> Request:
+        return testerarmy_creates.request(call)
+
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
+        return testerarmy_creates.runs(call, reply.json())
+
+    def poll(self, call: Call, run: RemoteRun) -> Request:
+        del call
+        return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        del polls
+        (entry,) = call.entries
+        memo, reply = Cursor(run.memo), replies[0]
+        if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
+            return Finished(outcomes={entry.id: never_seen(run)})
+        body = answers.status_body(reply, self.refused(reply))
+        told = body.get("id")
+        if told.value is not None and not testerarmy_creates.same_id(told.identifier(), run.id):
+            raise told.fail(f"run {run.id}")
+        word = body.get("status").text()
+        # assumed: a word that no page knows goes on, until the entry's time is up, unless the run tells of its end.
+        over = word in ENDED or (word not in IN_PROGRESS and body.has("completedAt"))
+        if not over:  # of a cancelled run too: what still runs is followed, and can be stopped
+            return Running(note=word)
+        return Finished(outcomes={entry.id: outcome(run, body)})
+
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:
+        del call
+        return Request(method="POST", path=f"/runs/{answers.segment(run.id)}/cancel")
+
+    def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
+        """Documented as idempotent; it also stops runs of the batch that the create's answer did not name."""
+        del call
+        batches = {Cursor(run.memo).get("batch").text_or() for run in runs}
+        batch = batches.pop() if len(batches) == 1 else None
+        return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")
+
+    def refused(self, reply: Reply) -> Refusal:
+        """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests."""
+        found = answers.refusal(reply, "error", "message")
+        if reply.status == _TOO_MANY and _USAGE.search(found.message):
+            return Refusal(message=found.message, cause=Cause.ALLOWANCE)
+        return found
+
+
+VENDOR: Vendor = TesterArmy()

@@ -1,0 +1,386 @@
+"""The creates of TesterArmy: each has fields of its own, and only those are written.
+
+Sources: docs.tester.army and the vendor's OpenAPI file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from qarunner.decode import Cursor, UnexpectedData
+from qarunner.entry import Platform, TargetKind
+from qarunner.secret import canonical
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import (
+    BuildRules,
+    FileRef,
+    Finished,
+    Need,
+    Outcome,
+    Prepared,
+    RemoteRun,
+    Request,
+    ResourceKind,
+    Verdict,
+    use,
+)
+from qarunner.vendors.testerarmy.options import Kind, kind_of, on_github
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.entry import Entry
+    from qarunner.vendors.api import Build, Call, Metadata, Reply, Resource
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Apps for TesterArmy: which files it takes, and how one is uploaded.
+#
+# Sources: docs.tester.army (mobile apps) and the vendor's OpenAPI file.
+
+
+NEED = "app"
+"""The key of a call's one need."""
+
+
+APP_ID = "app_id"
+"""What a prepared app is referred to by."""
+
+
+# Documented as one list. assumed: an .app is for iOS and an .apk for Android, an archive may hold either.
+_ARCHIVES = (".zip", ".tgz")
+
+
+ENDINGS = {Platform.ANDROID: (".apk", *_ARCHIVES), Platform.IOS: (".app.zip", ".app.tar.gz", *_ARCHIVES)}
+
+
+_MAX_BYTES = 20 * 1024**3
+"""Documented of all temporary uploads of a project together: a larger file can never fit."""
+
+
+RULES = {platform: BuildRules(endings=endings, max_bytes=_MAX_BYTES) for platform, endings in ENDINGS.items()}
+
+
+_SIMULATOR = "testerarmy runs ios apps in a simulator: build for it, and zip the .app as NAME.app.zip"
+
+
+_SINGLE = "testerarmy takes one .apk: build a universal one"
+
+
+_REFUSED = {
+    ".ipa": _SIMULATOR,
+    ".app": _SIMULATOR,
+    ".aab": "a bundle is for the store: " + _SINGLE,
+    ".apks": _SINGLE,
+    ".xapk": _SINGLE,
+}
+
+
+def refused_ending(filename: str) -> tuple[str, str] | None:
+    """The ending of a file that TesterArmy never takes, and what to give instead."""
+    name = filename.rstrip("/").lower()
+    return next(((ending, instead) for ending, instead in _REFUSED.items() if name.endswith(ending)), None)
+
+
+def has_known_ending(filename: str) -> bool:
+    return filename.lower().endswith(tuple(ending for endings in ENDINGS.values() for ending in endings))
+
+
+def filename_of(url: str) -> str:
+    """The last segment of a URL's path; empty where it has none."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # such as an IPv6 address that never ends
+        return ""
+    return unquote(path.rpartition("/")[2])
+
+
+def need(call: Call, path: str, remove_after: Json) -> Need:
+    """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
+    data = {"project": call.settings["project"], "remove_after": remove_after}
+    told = {name: value for name, value in data.items() if value is not None}
+    return Need(key=NEED, kind=ResourceKind.BUILD, path=path, data=told)
+
+
+def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
+    """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
+    if resource.build is None:
+        raise ValueError(f"{resource.id}: a build without a file")
+    match replies:
+        case []:
+            return _post_build(resource, "upload", _described(resource, resource.build))
+        case [granted]:
+            return _put(resource.build, granted)
+        case [granted, _]:
+            key = _sendable(granted.json().get("storageKey"))
+            return _post_build(resource, "upload/confirm", {"storageKey": key, **_described(resource, resource.build)})
+        case [_, _, confirmed, *_]:
+            return Prepared(values={APP_ID: answers.path_id(confirmed.json().get("app").get("id"))})
+        case _:
+            raise ValueError(f"{resource.id}: replies are no sequence")
+
+
+def _post_build(resource: Resource, last: str, body: Json) -> Request:
+    project = answers.segment(Cursor(resource.data, "resource").get("project").text())
+    return Request(method="POST", path=f"/projects/{project}/mobile/{last}", body=body)
+
+
+def _described(resource: Resource, build: Build) -> dict[str, Json]:
+    keep = resource.data.get("remove_after")
+    return {
+        "filename": build.filename,
+        "fileSize": build.size,
+        **({} if keep is None else {"removeAfter": keep}),
+    }
+
+
+def _put(build: Build, granted: Reply) -> Request:
+    """The presigned upload: an absolute address, so that no credential goes there."""
+    body = granted.json()
+    _sendable(body.get("storageKey"))  # without it, nothing could be confirmed afterwards
+    url = _sendable(body.get("uploadUrl"))
+    if not url.startswith(("https://", "http://")):
+        raise body.get("uploadUrl").fail("an absolute URL")
+    return Request(
+        method="PUT",
+        path=url,
+        headers=(("Content-Type", "application/octet-stream"),),
+        file=FileRef(path=build.path),
+    )
+
+
+def _sendable(found: Cursor) -> str:
+    if not answers.is_text(found.text()):
+        raise found.fail("a text of valid characters")
+    return found.text()
+
+
+_HEADS = "refs/heads/"
+
+
+_LONGEST_BRANCH = 255
+
+
+_LONGEST_TITLE = 500
+
+
+_LONGEST_DESCRIPTION = 5000
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def request(call: Call) -> Request:
+    """The create of a call's one entry."""
+    (entry,) = call.entries
+    kind = entry_kind(entry)
+    if kind is Kind.GROUP:
+        return _post(f"/groups/{_only_id(entry)}/runs", _group(entry, call.metadata))
+    if kind is Kind.TEST:
+        return _post(f"/tests/{_only_id(entry)}/runs", _test(entry))
+    project = answers.segment(str(call.settings["project"]))
+    return _post(f"/projects/{project}/pull-request-runs", _pull_request(entry, call.metadata))
+
+
+def _post(path: str, body: Json) -> Request:
+    return Request(method="POST", path=path, body=body)
+
+
+def entry_kind(entry: Entry) -> Kind:
+    kind = kind_of((entry.selection.kind,) if entry.selection else (), entry.options)
+    if kind is None:
+        raise ValueError(f"{entry.id}: the check let an entry through that asks for nothing")
+    return kind
+
+
+def _only_id(entry: Entry) -> str:
+    """The id of the one test or group, quoted; a second one must never be dropped in silence."""
+    (only,) = entry.selection.ids if entry.selection else ()
+    return answers.segment(only)
+
+
+def _told(fields: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+
+
+def _group(entry: Entry, metadata: Metadata) -> Json:
+    return _told(
+        {
+            "platform": entry.platform.value if entry.platform else None,
+            "deviceModel": entry.options.get("device_model"),
+            "projectEnvironmentId": _environment(entry),
+            "targetUrl": _value(entry, TargetKind.WEB_URL),
+            "environment": entry.options.get("environment_label"),
+            "mobile": _mobile(entry),
+            "commitSha": metadata.commit,
+            "prNumber": metadata.pr_number if on_github(metadata) else None,
+        }
+    )
+
+
+def _test(entry: Entry) -> Json:
+    """A single test takes neither an address nor a commit."""
+    return _told(
+        {
+            "mode": entry.options.get("mode"),
+            "platform": entry.platform.value if entry.platform else None,
+            "deviceModel": entry.options.get("device_model"),
+            "appId": _app(entry),
+            "projectEnvironmentId": _environment(entry),
+        }
+    )
+
+
+def _pull_request(entry: Entry, metadata: Metadata) -> Json:
+    """Extra keys are refused: those of the web and those of an app do not mix."""
+    about = _told(
+        {
+            "provider": "github",  # the only one that is documented
+            "number": metadata.pr_number,
+            "title": entry.options.get("title") or _title(metadata),
+            "description": entry.options.get("description") or _first(metadata.pr_description, _LONGEST_DESCRIPTION),
+            "baseBranch": entry.options.get("base_branch") or _branch(metadata.base_branch),
+            "headBranch": _branch(metadata.branch or metadata.ref),
+            "commitSha": metadata.commit,
+        }
+    )
+    if entry.platform in {Platform.ANDROID, Platform.IOS}:
+        region = entry.options.get("simulator_region")
+        app = {"platform": entry.platform.value, "mobile": _mobile(entry), "simulatorRegion": region}
+        return _told({**app, "pullRequest": about})
+    return {"targetUrl": _value(entry, TargetKind.WEB_URL), "pullRequest": about}
+
+
+def _title(metadata: Metadata) -> str:
+    return _first(metadata.pr_title, _LONGEST_TITLE) or f"Pull request #{metadata.pr_number}"
+
+
+def _first(text: str | None, most: int) -> str | None:
+    """What fits of a text that people wrote for another place."""
+    return text.strip()[:most] or None if text else None
+
+
+def _branch(ref: str | None) -> str | None:
+    """The branch that a ref names; a pull request's own ref (`refs/pull/7/merge`) names none."""
+    if ref is None or (ref.startswith("refs/") and not ref.startswith(_HEADS)):
+        return None
+    name = ref.removeprefix(_HEADS)
+    return name if len(name) <= _LONGEST_BRANCH else None
+
+
+def _value(entry: Entry, kind: TargetKind) -> str | None:
+    return entry.target.value if entry.target and entry.target.kind is kind else None
+
+
+def _environment(entry: Entry) -> Json:
+    return _value(entry, TargetKind.ENVIRONMENT) or entry.options.get("project_environment_id")
+
+
+def _app(entry: Entry) -> str | None:
+    """The id of an app that is, or will have been, uploaded."""
+    if _value(entry, TargetKind.BINARY) is not None:
+        return use(NEED, APP_ID)
+    return _value(entry, TargetKind.TARGET_ID)
+
+
+def _mobile(entry: Entry) -> Json:
+    """At most one of the three sources: an entry has one target."""
+    url = _value(entry, TargetKind.BINARY_URL)
+    filename = None if url is None else entry.options.get("artifact_filename") or filename_of(url)
+    return _told(
+        {
+            "appId": _app(entry),
+            "bundleId": _value(entry, TargetKind.BUNDLE_ID),
+            "artifactUrl": url,
+            "artifactFilename": filename,
+            "buildId": entry.options.get("build_id"),
+        }
+    )
+
+
+# --- what a create's answer says --------------------------------------------------------------------------------------
+
+
+def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
+    """Every run that the answer names, also those that will never execute: each of them ends in the report.
+
+    What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
+    """
+    (entry,) = call.entries
+    stopped, found, odd = _named(body)
+    if not found:
+        return Finished(outcomes={entry.id: _nothing(body, odd=odd)})
+    doubt = "; ".join(_doubts(entry, body, len(found), odd))
+    test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
+    every = body.get("status").value == "cancelled"
+    shared = {**test, **_batch(body)}
+    marks = [{"cancelled": True} if every or name in stopped else {} for name in found]
+    return tuple(
+        RemoteRun(id=name, memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})})
+        for index, name in enumerate(found)
+    )
+
+
+def _batch(body: Cursor) -> dict[str, str]:
+    """The batch, by which all its runs can be stopped at once; each can be stopped by itself without it."""
+    try:
+        return {"batch": answers.path_id(body.get("batchId"))}
+    except UnexpectedData:
+        return {}
+
+
+def _named(body: Cursor) -> tuple[set[str], list[str], int]:
+    """The cancelled runs, all runs in order, and how many ids cannot be asked for."""
+    cancelled, odd = _ids(body.get("cancelledRunIds"))
+    others = [_ids(body.get(name)) for name in ("runIds", "queuedRunIds")]
+    if body.has("runId"):
+        others.append(([answers.path_id(body.get("runId"))], 0))
+    listed = [name for names, _ in others for name in names]
+    return set(cancelled), list(dict.fromkeys([*listed, *cancelled])), odd + sum(number for _, number in others)
+
+
+def _ids(told: Cursor) -> tuple[list[str], int]:
+    """The ids of a list and the number of those that are none: one odd id must not lose the other runs."""
+    found, odd = [], 0
+    for element in told.items_or_none():
+        try:
+            found.append(answers.path_id(element))
+        except UnexpectedData:
+            odd += 1
+    return found, odd
+
+
+def _nothing(body: Cursor, *, odd: int) -> Outcome:
+    """An accepted create that started no run (quota, duplicates): it must not look as if all was well.
+
+    assumed: only an answer that says so (cancelled, or an empty list of runs) means it; any other is not understood.
+    """
+    says_so = body.get("status").value == "cancelled" or isinstance(body.get("runIds").value, list)
+    if odd or not says_so or (answers.count(body.get("count")) or 0) > 0:
+        raise body.get("runIds").fail("ids of runs")
+    status = body.get("status").text_or("without a status")
+    message = f"TesterArmy accepted the create but started no run (status {status!r})"
+    return Outcome(verdict=Verdict.CANCELLED, message=message, raw_status=status)
+
+
+def _doubts(entry: Entry, body: Cursor, known: int, odd: int) -> Iterator[str]:
+    if odd:
+        yield f"{odd} of the run ids in the create's answer cannot be read"
+    number = body.get("count").number_or_none()  # leniently: an odd count must not lose the runs
+    if number is not None and number > known:
+        # assumed: `count` counts runs of the answer, so that more than it names are runs that nobody follows
+        yield f"TesterArmy counted {number:g} runs, but named {known}"
+    if entry_kind(entry) is Kind.PULL_REQUEST or entry.selection is None:
+        return
+    name = "groupId" if entry_kind(entry) is Kind.GROUP else "testId"
+    asked, told = entry.selection.ids[0], body.get(name).text_or()
+    if told is not None and not same_id(told, asked):
+        yield f"TesterArmy answered for {name} {told}"
+
+
+def same_id(one: str, other: str) -> bool:
+    """UUIDs are the same in either case; a secret's placeholder whatever its form."""
+    return canonical(one).lower() == canonical(other).lower()

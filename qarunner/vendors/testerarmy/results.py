@@ -1,0 +1,263 @@
+"""What a TesterArmy run says of its one test. `completed` only says that the agent finished; a pass needs its PASS.
+
+Sources: docs.tester.army and the vendor's OpenAPI file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from qarunner.decode import Cursor
+from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
+from qarunner.vendors.testerarmy.requests import same_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qarunner.vendors.api import RemoteRun
+
+
+IN_PROGRESS = frozenset({"queued", "running"})
+
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+_STEPS = {"passed": Verdict.PASSED, "failed": Verdict.FAILED}
+
+
+_MOST_SHOWN = 3
+"""So many issues are told in a message; the steps show all of them."""
+
+
+# assumed: read off the codes, which are documented without an explanation.
+HINTS = {
+    "AUTH_CREDENTIAL_UNAVAILABLE": "the test signs in, but TesterArmy has no credential for it: save one there",
+    "AUTH_CREDENTIAL_INVALID": "the credential that is saved at TesterArmy was not accepted: renew it",
+    "AUTH_BASIC_REQUIRED": "the site asks for HTTP basic authentication: save its credential at TesterArmy",
+    "VERCEL_BYPASS_REQUIRED": "the Vercel deployment is protected: give TesterArmy its bypass secret",
+    "MOBILE_RELEASE_BUILD_REQUIRED": "the app is no release build: build one",
+    "VIEWPORT_RESIZE_UNSUPPORTED": "the viewport cannot be resized there: take the resize out of the test",
+    "STEP_TOOL_LIMIT_EXHAUSTED": "the agent used up the step's actions: split it into smaller ones",
+    "STEP_DEADLINE_EXHAUSTED": "the step's time was up: split it into smaller ones",
+    "STEP_NO_CONCLUSION": "the agent came to no conclusion: say more exactly what the step must show",
+}
+
+
+def never_seen(run: RemoteRun) -> Outcome:
+    """A run that the create's answer named as cancelled, and that cannot be asked for."""
+    message = "TesterArmy cancelled the run when it was created"
+    case = Case(id=_test(run) or run.id, verdict=Verdict.CANCELLED, raw_status="cancelled", message=message)
+    return _with_doubt(case, run)
+
+
+def outcome(run: RemoteRun, body: Cursor) -> Outcome:
+    """The outcome of a run that ended: one case, and one more for what the create's answer left in doubt."""
+    seconds = _seconds(body.get("durationMs"))
+    judged = _judged(run, body)
+    case = Case(
+        id=_test(run) or _text(body.get("testId")) or run.id,
+        verdict=judged.verdict,
+        name=_text(body.get("output").get("featureName")),
+        raw_status=_word(body),
+        duration_s=seconds,
+        message=judged.message,
+        steps=tuple(_shown(body)),
+    )
+    return _with_doubt(case, run)
+
+
+def _with_doubt(case: Case, run: RemoteRun) -> Outcome:
+    doubt = _text(Cursor(run.memo).get("doubt"))
+    others = (Case(id="?", verdict=Verdict.UNKNOWN, message=doubt),) if doubt else ()
+    good = case.verdict in {Verdict.PASSED, Verdict.SKIPPED}
+    verdict = Verdict.UNKNOWN if doubt and good else case.verdict
+    return Outcome(
+        verdict=verdict,
+        cases=(case, *others),
+        message=doubt if verdict is not case.verdict else case.message,
+        raw_status=case.raw_status,
+        duration_s=case.duration_s,
+        # Documented: such a failure is the vendor's infrastructure, and worth one retry.
+        cause=Cause.INFRA if verdict is Verdict.ERROR else None,
+    )
+
+
+def _test(run: RemoteRun) -> str | None:
+    return _text(Cursor(run.memo).get("test"))
+
+
+def _text(found: Cursor) -> str | None:
+    text = (found.text_or() or "").strip()
+    return text or None
+
+
+def _seconds(milliseconds: Cursor) -> float | None:
+    number = milliseconds.number_or_none()
+    return None if number is None else number / 1000
+
+
+def _word(body: Cursor) -> str:
+    """The vendor's own words: the status, and the result where there is one."""
+    output = body.get("output")
+    result = _text(output.get("result")) or _text(output.get("kind"))
+    status = body.get("status").text()
+    return f"{status} {result}" if result else status
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+class _Judged(NamedTuple):
+    verdict: Verdict
+    message: str | None
+
+
+def _judged(run: RemoteRun, body: Cursor) -> _Judged:
+    match body.get("status").text():
+        case "failed":
+            return _Judged(Verdict.ERROR, _infrastructure(body))
+        case "cancelled":
+            return _Judged(Verdict.CANCELLED, _cancelled(body))
+        case "completed":
+            return _completed(run, body)
+        case word:
+            return _Judged(Verdict.UNKNOWN, f"the run has ended with the word {word[:60]!r}, which no page explains")
+
+
+def _infrastructure(body: Cursor) -> str:
+    """Documented: `failed` is the vendor's infrastructure, not the product."""
+    why = _error(body) or _text(body.get("output").get("description"))
+    return "TesterArmy could not run the test" + (f": {why}" if why else "")
+
+
+def _cancelled(body: Cursor) -> str:
+    why = _error(body) or _text(body.get("output").get("reason"))
+    return "the run was cancelled at TesterArmy" + (f": {why}" if why else "")
+
+
+def _error(body: Cursor) -> str | None:
+    error = body.get("error")
+    if isinstance(error.value, str):
+        return _text(error)
+    told = [text for name in ("code", "message") if (text := _text(error.get(name)))]
+    return ": ".join(told) or None
+
+
+def _completed(run: RemoteRun, body: Cursor) -> _Judged:
+    """Documented: passed is `completed` with the result PASS, and nothing else."""
+    output = body.get("output")
+    result = output.get("result").value
+    if result == "FAILED":
+        return _Judged(Verdict.FAILED, _reasons(body))
+    if doubt := next(_contradictions(run, body), None):
+        return _Judged(Verdict.UNKNOWN, doubt)
+    if output.get("kind").value == "planner_skipped":
+        why = _text(output.get("reason")) or "no reason given"
+        return _Judged(Verdict.SKIPPED, f"TesterArmy's planner skipped the run: {why}")
+    if result == "PASS":
+        return _Judged(Verdict.PASSED, _remarks(body))
+    told = "without a result" if result is None else f"with the result {str(result)[:60]!r}"
+    return _Judged(Verdict.UNKNOWN, f"the run is completed, but {told}")
+
+
+def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
+    """Why a completed run is no pass although its result might say so."""
+    output, memo = body.get("output"), Cursor(run.memo)
+    if memo.get("cancelled").value is True:
+        yield "the create's answer names this run as cancelled, its status as completed"
+    asked, told = _test(run), _text(body.get("testId"))
+    if asked is not None and told is not None and not same_id(asked, told):
+        yield f"TesterArmy tells of test {told} instead"
+    if error := _error(body):
+        yield f"the run is completed, but with an error: {error}"
+    if output.get("kind").value == "planner_skipped" and output.get("result").value is not None:
+        yield "the run is completed and skipped at once"
+
+
+def _reasons(body: Cursor) -> str | None:
+    """Why a test failed: the vendor's summary, the steps that failed, the issues, and what to do about set-up."""
+    output = body.get("output")
+    told = [_text(output.get("description")), _error(body)]
+    told += [text for step in _steps(body) if step.get("status").value != "passed" and (text := _failure(step))]
+    told += [_issue_title(issue) for issue in list(output.get("issues").items_or_none())[:_MOST_SHOWN]]
+    return _joined(told)
+
+
+def _remarks(body: Cursor) -> str | None:
+    """What is worth knowing of a test that passed."""
+    steps = _steps(body)
+    failed = [step for step in steps if step.get("status").value == "failed"]
+    issues = list(body.get("output").get("issues").items_or_none())
+    retried = body.get("autoRetryCount").number_or_none()
+    told = [f"{len(failed)} of {len(steps)} steps failed"] if failed else []
+    told += [_issue_title(issue) for issue in issues[:_MOST_SHOWN]]
+    told += [f"autoRetryCount {retried:g}"] if retried else []
+    return _joined(told)
+
+
+def _joined(told: Sequence[str | None]) -> str | None:
+    texts = [text.rstrip(" .;") for text in told if text]
+    return "; ".join(dict.fromkeys(filter(None, texts))) or None
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def _steps(body: Cursor) -> list[Cursor]:
+    """assumed: `stepResults` holds the same steps, for runs whose output has none."""
+    return list(body.get("output").get("steps").items_or_none()) or list(body.get("stepResults").items_or_none())
+
+
+def _failure(step: Cursor) -> str | None:
+    """What went wrong in a step; a code of set-up or runtime with what to do about it."""
+    what = _text(step.get("error")) or _text(step.get("summary"))
+    code = _text(step.get("errorCode"))
+    if code is None:
+        return what
+    told = f"{code}: {HINTS[code]}" if code in HINTS else code
+    return f"{what} ({told})" if what else told
+
+
+def _shown(body: Cursor) -> Iterator[Step]:
+    for index, step in enumerate(_steps(body), 1):
+        verdict = _STEPS.get(step.get("status").text_or() or "", Verdict.UNKNOWN)
+        message = _text(step.get("summary")) if verdict is Verdict.PASSED else _failed_step(step)
+        yield Step(title=_text(step.get("title")) or f"Step {index}", verdict=verdict, message=message)
+    output = body.get("output")
+    for issue in output.get("issues").items_or_none():
+        # An issue is shown where its screenshot can be: among the steps, which never decide a verdict.
+        verdict = Verdict.PASSED if issue.get("type").value == "warning" else Verdict.FAILED
+        shot = _text(issue.get("screenshotUrl"))
+        yield Step(title=_issue_title(issue), verdict=verdict, message=_issue_text(issue), screenshot_url=shot)
+    for index, shot in enumerate(_screenshots(output), 1):
+        yield Step(title=f"Screenshot {index}", verdict=Verdict.PASSED, screenshot_url=shot)
+
+
+def _failed_step(step: Cursor) -> str | None:
+    return _joined([_text(step.get("summary")), _failure(step)])
+
+
+def _screenshots(output: Cursor) -> Iterator[str]:
+    """assumed: addresses; anything else in the list is not known to be one."""
+    for element in output.get("screenshots").items_or_none():
+        if (text := _text(element)) and text.startswith(("https://", "http://")):
+            yield text
+
+
+def _issue_title(issue: Cursor) -> str:
+    severity = issue.get("severity").number_or_none()
+    level = "" if severity is None else f" (severity {severity:g})"
+    name = _text(issue.get("name")) or _text(issue.get("description")) or "without a name"
+    return f"{_text(issue.get('type')) or 'issue'}{level}: {name}"
+
+
+def _issue_text(issue: Cursor) -> str | None:
+    named = [(name, _text(issue.get(key))) for name, key in _ISSUE]
+    how = [text for element in issue.get("reproductionSteps").items_or_none() if (text := _text(element))]
+    told = [f"{name}: {text}" if name else text for name, text in named if text]
+    numbered = " ".join(f"{index}. {text}" for index, text in enumerate(how, 1))
+    return _joined([*told, f"to reproduce: {numbered}" if numbered else None])
+
+
+_ISSUE = (("", "description"), ("expected", "expectedBehavior"), ("actual", "actualBehavior"), ("at", "url"))

@@ -1,0 +1,373 @@
+"""What has to exist at a vendor before a create: builds and environments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from qarunner.decode import Cursor, Json
+from qarunner.entry import Platform, SelectionKind, TargetKind
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Requests and replies as adapters see them: before credentials are added, after secrets are taken out.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRef:
+    """The bytes of a build as a request's body; `zipped`: inside a zip that is the same for the same content."""
+
+    path: str
+    zipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call. The credential and the idempotency key are added when it is sent.
+
+    `path` is relative to the vendor's base URL; an absolute one (a presigned upload) is sent without any credential.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Json = None
+    headers: tuple[tuple[str, str], ...] = ()
+    file: FileRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer over HTTP, whatever its status. Header names are in lower case; secrets are already placeholders."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004  any 2xx: no vendor promises one code
+
+    def json(self) -> Cursor:
+        """The body; UnexpectedData if it is not JSON."""
+        return Cursor.parse(self.text, "reply $")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Everything about a vendor that is data: what it can do, how fast it may be asked, how it is reached.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """The table that the check, `qarunner vendors` and the docs share.
+
+    `targets` maps a platform to the targets that it takes there (None: entries without a platform).
+    `instead` maps a manifest word that the vendor cannot take (`test_ids`, `web_url`, `artifacts`, `ios` …) to the
+    reason and, where there is one, the way to do it instead.
+    """
+
+    targets: Mapping[Platform | None, frozenset[TargetKind]]
+    target_required: bool
+    selections: frozenset[SelectionKind]
+    several_ids: bool = True
+    artifacts: bool = False
+    cancel: bool = False
+    per_test_results: bool = True
+    builds: Mapping[Platform, BuildRules] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How often a vendor may be asked. Rates are requests a minute (None: not documented), intervals are seconds."""
+
+    every_s: float
+    max_s: float
+    reads: int | None = None
+    creates: int | None = None
+    all: int | None = None
+    max_in_flight: int = 16
+    hint_s: tuple[float, float] | None = None
+    """The bounds within which the vendor's own hint is followed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorInfo:
+    """Everything about a vendor that is data. `auth` is the header and its text, with `{key}` for the credential."""
+
+    name: str
+    title: str
+    docs: str
+    base_url: str
+    url_env: tuple[str, ...]
+    key_env: str
+    auth: tuple[str, str]
+    capabilities: Capabilities
+    pacing: Pacing
+    idempotency_header: str | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """JSON Schema of an entry's `options`, as `properties`."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """JSON Schema of what this vendor adds under `vendors.<name>`, as `properties`."""
+    credential_environ: tuple[str, ...] = ()
+    """Names of other credentials of this vendor; templates can never read them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """Entries that cannot stand in one plan: `path` leads to the place in the first, where the problem is shown."""
+
+    entries: tuple[str, ...]
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """Something in an entry that this vendor cannot do. `path` leads from the entry to the place."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What a vendor's answers mean: runs, verdicts and the tests behind them.
+
+
+class Verdict(StrEnum):
+    """What became of a test, an entry or a run. Only `passed` and `flaky` let a build through."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    FLAKY = "flaky"
+    SKIPPED = "skipped"
+    ERROR = "error"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+GOOD = frozenset({Verdict.PASSED, Verdict.FLAKY})
+
+
+FINISHED = frozenset({Verdict.PASSED, Verdict.FLAKY, Verdict.FAILED, Verdict.BLOCKED})
+"""Verdicts of tests that ran to an end: what `gate.min_tests` counts."""
+
+
+class Cause(StrEnum):
+    """Why there is no ordinary verdict; decides the exit code."""
+
+    REFUSED = "refused"
+    CREDENTIAL = "credential"
+    ALLOWANCE = "allowance"
+    UNCERTAIN = "uncertain"
+    UNAVAILABLE = "unavailable"
+    INFRA = "infra"
+    """The vendor's page calls this failure its own infrastructure's: worth a new attempt."""
+    BUG = "bug"
+    NEED = "need"
+    """qarunner skipped the entry: one that it needs did not pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRun:
+    """A run at a vendor. `memo` is what the adapter wants to be told again when it reads the run's status."""
+
+    id: str
+    url: str | None = None
+    memo: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    title: str
+    verdict: Verdict
+    message: str | None = None
+    screenshot_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test's result. `raw_status` is the vendor's own word; durations are seconds."""
+
+    id: str
+    verdict: Verdict
+    name: str | None = None
+    raw_status: str | None = None
+    duration_s: float | None = None
+    url: str | None = None
+    message: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one entry. `counts` stands in for cases where the vendor tells numbers alone."""
+
+    verdict: Verdict
+    cases: tuple[Case, ...] = ()
+    counts: Mapping[Verdict, int] = field(default_factory=dict)
+    message: str | None = None
+    url: str | None = None
+    raw_status: str | None = None
+    duration_s: float | None = None
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over."""
+
+    note: str
+    wait_s: float | None = None
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """Send this as well, and ask again with one reply more.
+
+    `best_effort`: the verdict does not depend on it. Whatever goes wrong with it is handed over as a reply (without
+    an answer: status 0), and nothing is repeated.
+    """
+
+    request: Request
+    best_effort: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The run is over. An entry of the call that has no outcome here becomes `unknown`."""
+
+    outcomes: Mapping[str, Outcome]
+
+
+Status: TypeAlias = "Running | More | Finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A vendor's error answer in words. `cause` says what it means for the exit code."""
+
+    message: str
+    cause: Cause = Cause.REFUSED
+
+
+Accepted: TypeAlias = "tuple[RemoteRun, ...] | Finished | Refusal"
+"""What a 2xx answer to a create comes to: runs to ask for, the end of it at once, or no run at all."""
+
+
+class ResourceKind(StrEnum):
+    """A build is uploaded once per vendor and content; an environment is made for one job and deleted afterwards."""
+
+    BUILD = "build"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A local build: its path in the repository (with `/`), its size in bytes, the SHA-256 of its content in hex.
+
+    A folder of split APKs is one build; its size and hash are those of the files in it, in order of their names.
+    """
+
+    path: str
+    filename: str
+    size: int
+    sha256: str
+    folder: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Something that a call's create refers to. `key` is the adapter's name for it within the call.
+
+    `path` is the build's as the manifest has it; `data` is what the adapter wants to be told again in `prepare`.
+    """
+
+    key: str
+    kind: ResourceKind
+    path: str | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A need of the plan. Equal needs of several jobs are one resource; `id` is unique in the plan."""
+
+    id: str
+    vendor: str
+    kind: ResourceKind
+    build: Build | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A resource that exists at the vendor; `values` are what creates refer to, such as `target_id`."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """How a person finds a resource at the vendor, and what to do there. `details` are its names: a key, an id."""
+
+    what: str
+    todo: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+def use(key: str, field_: str) -> str:
+    """The text in a create's body that stands for a value of a prepared resource: put in when the create is sent."""
+    return f"⟦use:{field_}:{key}⟧"
+
+
+_USE = re.compile(r"⟦use:([a-z_]+):([^⟧]*)⟧")
+
+
+def fill(body: Json, values: Mapping[str, Mapping[str, str]]) -> Json:
+    """A body with the values of prepared resources in place of `use(key, field)`. KeyError if one is missing."""
+    match body:
+        case str():
+            return _USE.sub(lambda found: values[found[2]][found[1]], body) if "⟦use:" in body else body
+        case dict():
+            return {name: fill(value, values) for name, value in body.items()}
+        case list() | tuple():
+            return [fill(value, values) for value in body]
+        case _:
+            return body
+
+
+def described(body: Json, names: Mapping[str, str]) -> Json:
+    """For people: a body with words in place of `use(key, field)`; `names` is what each key is called."""
+    match body:
+        case str():
+            return _USE.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", body)
+        case dict():
+            return {name: described(value, names) for name, value in body.items()}
+        case list() | tuple():
+            return [described(value, names) for value in body]
+        case _:
+            return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRules:
+    """What a vendor takes as `target.binary`: endings of file names, and how many bytes at most (None: not known)."""
+
+    endings: tuple[str, ...]
+    max_bytes: int | None = None
+    folders: bool = False
+    """Whether a folder of split APKs is taken as well."""
+    zips_of_apks: bool = False
+    """Whether a .zip holds one .apk, or base.apk with split_config.*.apk, and nothing else."""
