@@ -34,17 +34,18 @@ if TYPE_CHECKING:
 
 TODAY = date(2026, 6, 1)
 METADATA = Metadata(branch="main", commit="0123456789abcdef")
-PACING = Pacing(every_s=10, max_s=30, reads=60, creates=7, all=None, max_in_flight=5)
+PACING = Pacing(every_s=10, max_s=30, reads=60, creates=7, all=90, max_in_flight=5)
 
 
 class Acme(Vendor):
     """POST /runs {entries, settings, branch}. It refuses the test `gone`, and two entries of one name.
 
-    A binary is a build to upload; an entry with the option `fresh` waits for an environment.
-    Each label is something that the run changes besides.
+    A binary is a build to upload; an entry with options waits for an environment with these options.
+    Each label is something that the run changes besides. The method `broken` raises an error.
     """
 
-    def __init__(self, name: str = "acme", *, pacing: Pacing = PACING) -> None:
+    def __init__(self, name: str = "acme", *, pacing: Pacing = PACING, broken: str = "") -> None:
+        self.broken = broken
         self.info = VendorInfo(
             name=name,
             title=name.title(),
@@ -66,21 +67,39 @@ class Acme(Vendor):
                 instead={"tags": "name the tests", "ios": "use android"},
             ),
             pacing=pacing,
-            options={"fresh": {"type": "boolean"}, "size": {"type": "integer"}},
+            options={"fresh": {"type": "boolean"}, "size": {"type": "integer"}, "tags": {"type": "array"}},
             settings={"team": {"type": "string"}},
         )
 
+    def _may_fail(self, method: str) -> None:
+        if method == self.broken:
+            raise LookupError("no such field")
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        self._may_fail("check")
+        if row.get("name") == "forbidden":
+            yield Complaint(path=("name",), message=f"{settings.get('team')} has no 'forbidden'", hint="rename it")
+        if row.get("name") == "by hand":
+            yield Complaint(path=("target", "binary"), message="the adapter's own words")
+
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
+        self._may_fail("group")
         return [tuple(entries)]
 
     def check_call(self, call: Call) -> Iterator[Complaint]:
+        self._may_fail("check_call")
         for entry in call.entries:
             ids = entry.selection.ids if entry.selection else ()
             if "gone" in ids:
                 path = ("test_ids", ids.index("gone"))
-                yield Complaint(path=path, message=f"no test 'gone' on {call.metadata.branch}", hint="look again")
+                yield Complaint(path=path, message=self._missing(call), hint="look again")
+
+    @staticmethod
+    def _missing(call: Call) -> str:
+        return f"{call.settings.get('team', 'nobody')} has no test 'gone' on {call.metadata.branch}"
 
     def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+        self._may_fail("check_all")
         del builds
         of_name: dict[str, list[str]] = {}
         for call in calls:
@@ -92,9 +111,11 @@ class Acme(Vendor):
                 yield Clash(entries=tuple(ids), path=("name",), message=f"{name} stands twice", hint="rename one")
 
     def notices(self, call: Call) -> Iterable[str]:
+        self._may_fail("notices")
         return [f"label {label} moves" for entry in call.entries for label in entry.labels]
 
     def resources(self, call: Call) -> Iterator[Need]:
+        self._may_fail("resources")
         for entry in call.entries:
             if entry.target is not None and entry.target.kind is TargetKind.BINARY:
                 yield Need(
@@ -103,10 +124,11 @@ class Acme(Vendor):
                     path=entry.target.value,
                     data={"team": call.settings.get("team")},
                 )
-            if entry.options.get("fresh"):
-                yield Need(key=f"env {entry.id}", kind=ResourceKind.ENVIRONMENT, data={"of": entry.id})
+            if entry.options:
+                yield Need(key=f"env {entry.id}", kind=ResourceKind.ENVIRONMENT, data=entry.options)
 
     def submit(self, call: Call) -> Request:
+        self._may_fail("submit")
         body: dict[str, Json] = {
             "entries": [entry.id for entry in call.entries],
             "settings": dict(call.settings),
@@ -144,9 +166,16 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
     needs: Mapping[str, tuple[str, ...]] | None = None,
     not_planned: Sequence[NotPlanned] = (),
     sharding: Sharding | None = None,
+    measured: list[tuple[str, BuildRules | None]] | None = None,
 ) -> Plan:
-    """The plan of a manifest without templates; `builds` are what is found at each path."""
+    """The plan of a manifest whose rows are taken as they are written; `builds` are what is found at each path."""
     subject = manifest(text)
+
+    def measure(path: str, rules: BuildRules | None) -> Build | Complaint:
+        if measured is not None:
+            measured.append((path, rules))
+        return (builds or {})[path]
+
     return compile_plan(
         manifest=subject,
         rows=expand(subject),
@@ -157,7 +186,7 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
         git={"branch": "main"},
         ci={"name": "local"},
         tool="1.2.3",
-        measure=lambda path, _: (builds or {})[path],
+        measure=measure,
         today=TODAY,
         needs=needs,
         not_planned=not_planned,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.entry import Origin
+from qarunner.entry import Origin, Platform
+from qarunner.plan.capabilities import AdapterBug
 from qarunner.plan.compile import vendor_plan
 from qarunner.plan.model import Gate, NotPlanned, Rate, Report, Sharding, from_json, to_json
 from qarunner.vendors.api import Complaint, Pacing, ResourceKind
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.plan.model import Plan
+    from qarunner.vendors.api import BuildRules
 
 HEAD = "defaults: { vendor: acme, test_ids: [t] }\nmatrix:\n"
 THREE = HEAD + "  - { id: a }\n  - { id: b }\n  - { id: c }\n"
@@ -101,17 +103,31 @@ def test_one_content_for_two_vendors_is_uploaded_to_both() -> None:
     ]
 
 
-def test_environments_of_different_entries_are_not_shared_and_counted_apart_from_builds() -> None:
+def test_equal_environments_are_one_and_counted_apart_from_builds() -> None:
     text = APPS + (
-        "  - { id: a, target: { binary: a.apk }, options: { fresh: true } }\n  - { id: b, options: { fresh: true } }\n"
+        "  - { id: a, target: { binary: a.apk }, options: { fresh: true, size: 1 } }\n"
+        "  - { id: b, options: { fresh: true, size: 2 } }\n"
+        "  - { id: c, options: { size: 1, fresh: true } }\n"
     )
     plan = compiled(text, builds={"a.apk": build("a.apk", "1")}, settings={"acme": {"team": "shop"}})
     assert [(each.id, each.kind, each.data) for each in plan.resources] == [
         ("acme-build-1", ResourceKind.BUILD, {"team": "shop"}),
-        ("acme-environment-1", ResourceKind.ENVIRONMENT, {"of": "a"}),
-        ("acme-environment-2", ResourceKind.ENVIRONMENT, {"of": "b"}),
+        ("acme-environment-1", ResourceKind.ENVIRONMENT, {"fresh": True, "size": 1}),
+        ("acme-environment-2", ResourceKind.ENVIRONMENT, {"fresh": True, "size": 2}),
     ]
     assert [each.build is None for each in plan.resources] == [False, True, True]
+    assert plan.jobs[0].uses["env a"] == plan.jobs[0].uses["env c"] == "acme-environment-1"
+
+
+def test_a_build_is_read_by_the_rules_of_its_platform() -> None:
+    measured: list[tuple[str, BuildRules | None]] = []
+    text = APPS + (
+        "  - { id: a, target: { binary: a.apk } }\n"
+        "  - { id: b }\n"
+        "  - { id: c, platform: web, target: { web_url: 'https://x.example' } }\n"
+    )
+    compiled(text, builds={"a.apk": build("a.apk", "1")}, measured=measured)
+    assert measured == [("a.apk", ACME.info.capabilities.builds[Platform.ANDROID])]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +180,7 @@ def test_a_plan_holds_all_that_an_apply_has_to_know(tmp_path: Path) -> None:
 
 def test_a_plan_of_the_whole_matrix_is_no_shard() -> None:
     plan = compiled("gate: { min_tests: 2 }\n" + THREE)
+    assert plan.vendors["acme"].reads == Rate(count=60)
     assert (plan.shard, plan.partition, plan.shard_min_tests, plan.min_tests) == (None, None, None, 2)
     assert (plan.not_planned, plan.reports, plan.resources, plan.notices) == ((), (), (), ())
 
@@ -184,11 +201,27 @@ def test_what_this_build_cannot_ask_for_is_told_at_its_line_all_at_once() -> Non
     text = THREE.replace("{ id: a }", "{ id: a, test_ids: [t, gone] }").replace(
         "{ id: c }", "{ id: c, test_ids: [gone] }"
     )
-    problems = refusal(lambda: compiled(text))
+    problems = refusal(lambda: compiled(text, settings={"acme": {"team": "shop"}}))
     assert [(str(each.place), each.message, each.hint) for each in problems] == [
-        ("qa-matrix.yml:5:28", "no test 'gone' on main", "look again"),
-        ("qa-matrix.yml:7:25", "no test 'gone' on main", "look again"),
+        ("qa-matrix.yml:5:28", "shop has no test 'gone' on main", "look again"),
+        ("qa-matrix.yml:7:25", "shop has no test 'gone' on main", "look again"),
     ]
+
+
+def test_braces_in_a_rendered_row_are_text_like_any_other() -> None:
+    top = "vars: { x: 1 }\n"
+    problem = only(refusal(lambda: compiled(top + HEAD + "  - { id: a, options: { size: '{{ vars.x }}' } }\n")))
+    assert (str(problem.place), problem.message) == (
+        "qa-matrix.yml:6:31",
+        "size: expected a whole number, got '{{ vars.x }}'",
+    )
+
+
+@pytest.mark.parametrize("method", ["check", "check_call", "check_all", "group", "notices", "submit", "resources"])
+def test_a_bug_of_an_adapter_is_told_with_its_name_and_method(method: str) -> None:
+    with pytest.raises(AdapterBug) as caught:
+        compiled(THREE, vendors=[Acme(broken=method)])
+    assert str(caught.value) == (f"vendor 'acme': tests.plan.acme.Acme failed in {method}: LookupError: no such field")
 
 
 def test_what_cannot_stand_together_points_at_all_of_it() -> None:
@@ -223,7 +256,7 @@ def test_what_cannot_stand_together_points_at_all_of_it() -> None:
 def test_a_rate_means_what_its_unit_says(kind: str, text: str, expected: Rate) -> None:
     found = vendor_plan(ACME.info, {"rate": {kind: text}})
     rates = {"reads": found.reads, "creates": found.creates, "all": found.all}
-    documented = {"reads": Rate(count=60), "creates": Rate(count=7), "all": None}
+    documented = {"reads": Rate(count=60), "creates": Rate(count=7), "all": Rate(count=90)}
     assert rates == {**documented, kind: expected}
 
 

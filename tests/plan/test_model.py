@@ -1,0 +1,132 @@
+"""A plan as data: its digest, its bytes, and what is refused when it is read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from qarunner.errors import UserError
+from qarunner.plan.model import (
+    Sources,
+    as_rehearsal,
+    checked_json,
+    from_json,
+    made_from,
+    seal,
+    to_json,
+)
+from tests.plan.acme import METADATA, compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qarunner.plan.model import Plan
+
+TEXT = """
+defaults: { vendor: acme, test_ids: [t] }
+matrix:
+  - { id: a, platform: web, target: { web_url: 'https://one.example' }, options: { size: 1 } }
+  - { id: b, platform: web, target: { web_url: 'https://two.example' } }
+  - { id: c, labels: [x] }
+"""
+PATH = Path("plan.json")
+SOURCES = Sources(manifest="qa-matrix.yml", files={"qa-matrix.yml": "1"}, variables={}, endpoints={})
+
+
+def plan() -> Plan:
+    return compiled(TEXT, settings={"acme": {"team": "shop"}})
+
+
+def altered(change: Callable[[dict[str, Any]], object]) -> bytes:
+    data = json.loads(to_json(plan()))
+    change(data)
+    return json.dumps(data).encode()
+
+
+def test_a_plan_reads_back_as_it_was_written() -> None:
+    data = to_json(plan())
+    assert from_json(data, path=PATH) == plan()
+    assert to_json(from_json(data, path=PATH)) == data
+    assert data.endswith(b"}\n")
+    assert b'\n  "version": 1' in data
+    assert checked_json(data, path=PATH) == json.loads(data)
+
+
+def test_the_digest_covers_everything_but_itself() -> None:
+    first = plan()
+    assert first.digest.startswith("sha256:")
+    assert seal(msgspec.structs.replace(first, digest="anything")) == first
+    assert seal(msgspec.structs.replace(first, name="other")).digest != first.digest
+    assert seal(msgspec.structs.replace(first, jobs=())).digest != first.digest
+
+
+@pytest.mark.parametrize("read", [from_json, checked_json])
+def test_a_plan_that_was_altered_is_refused(read: Callable[..., object]) -> None:
+    for data in (
+        altered(lambda data: data["jobs"][0]["request"].update(path="/other")),
+        altered(lambda data: data.update(digest="sha256:0")),
+        altered(lambda data: data["entries"].pop()),
+    ):
+        with pytest.raises(UserError) as caught:
+            read(data, path=PATH)
+        assert caught.value.message == "plan.json: was changed after qarunner wrote it"
+        assert caught.value.hint == "make the plan again"
+
+
+def test_a_plan_of_another_version_is_refused_before_its_shape_matters() -> None:
+    with pytest.raises(UserError) as caught:
+        from_json(b'{"version": 2, "digest": 7}', path=PATH)
+    assert caught.value.message == "plan.json: a plan of version 2; this qarunner reads version 1"
+    assert caught.value.hint == "use the qarunner that wrote it"
+    with pytest.raises(UserError, match="a plan of version None"):
+        from_json(b"{}", path=PATH)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"version": 1', b"\xff"])
+@pytest.mark.parametrize("read", [from_json, checked_json])
+def test_what_is_no_plan_is_refused(read: Callable[..., object], data: bytes) -> None:
+    with pytest.raises(UserError) as caught:
+        read(data, path=PATH)
+    assert caught.value.message.startswith("plan.json: not a plan of qarunner: ")
+
+
+def test_a_plan_without_one_of_its_parts_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^plan\.json: not a plan of qarunner: .*vendors"):
+        from_json(altered(lambda data: data.pop("vendors")), path=PATH)
+
+
+def test_a_later_field_is_no_change_as_long_as_the_digest_holds() -> None:
+    data = json.loads(to_json(plan()))
+    data["later"] = True
+    with pytest.raises(UserError, match="was changed"):
+        from_json(json.dumps(data).encode(), path=PATH)
+
+
+def test_a_rehearsal_and_its_sources_are_sealed_too() -> None:
+    first = plan()
+    rehearsed, made = as_rehearsal(first), made_from(first, SOURCES)
+    assert (first.rehearsal, rehearsed.rehearsal) == (False, True)
+    assert (first.sources, made.sources) == (None, SOURCES)
+    assert len({first.digest, rehearsed.digest, made.digest}) == 3
+    for each in (rehearsed, made):
+        assert from_json(to_json(each), path=PATH) == each
+
+
+def test_the_adapter_is_asked_with_what_the_job_was_made_of() -> None:
+    subject = plan()
+    call = subject.call(subject.jobs[0], subject.entry_map())
+    assert call.entries == subject.entries
+    assert (call.settings, call.metadata) == ({"team": "shop"}, METADATA)
+    assert list(subject.entry_map()) == ["a", "b", "c"]
+
+
+def test_the_material_has_each_target_under_its_kind() -> None:
+    material: Any = plan().material()
+    assert material["target"] == {"web_url": ["https://one.example", "https://two.example"]}
+    assert [(row["id"], row["target"]) for row in material["matrix"]] == [("a", None), ("b", None), ("c", None)]
+    assert material["matrix"][0]["options"] == {"size": 1}
+    assert material["vendors"]["acme"]["settings"] == {"team": "shop"}
