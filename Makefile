@@ -3,13 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/storefront/qa-matrix.yml
 
-.PHONY: demo test check editor format setup golden clean
+.PHONY: demo test simulate check editor format setup golden clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
 
 test: check
 	$(BIN)/python -m pytest -n auto
+
+# Worlds by chance, as many as one likes: make simulate N=100000; one that broke a promise: make simulate SEED=17 N=1
+N ?= 10000
+SEED ?= 0
+simulate: .venv/ready-dev
+	$(BIN)/python -m tests.simulation.simulate --seeds $(N) --first $(SEED) --show
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

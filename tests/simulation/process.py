@@ -1,0 +1,280 @@
+"""Processes of the real program in virtual time: its own sessions, journal and lock, on a simulated machine."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import shutil
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app import session
+from qarunner.app.session import Settings, Surroundings
+from qarunner.cli.commands.apply import Order, cancel, resume
+from qarunner.cli.console import Console
+from qarunner.cli.main import guarded
+from qarunner.engine.flow.driver import Options
+from qarunner.engine.io import journal
+from qarunner.errors import ExitCode
+from qarunner.plan.model import Plan
+from tests.simulation.disk import Disk, Loss, LostProcessError, installed
+from tests.simulation.network import Network
+from tests.simulation.vendors import KEYS
+from tests.worlds import VirtualClock, VirtualPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.io.workers import Sender
+
+RUN_ID = "r1"
+VARIABLES = {
+    "doksi": "DOKSI_API_KEY",
+    "docketqa": "DOCKET_API_KEY",
+    "testerarmy": "TESTERARMY_API_KEY",
+    "certyn": "CERTYN_API_KEY",
+}
+ENVIRON: Mapping[str, str] = {name: KEYS[vendor][1].split()[-1] for vendor, name in VARIABLES.items()}
+MOST_WAITS = 20_000
+"""A process that waits more often than this in one life goes round in circles."""
+
+
+class Command(StrEnum):
+    """What a process is started as."""
+
+    APPLY = "apply"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What one process is told, and what happens to it. Times are seconds from its start.
+
+    `loss`, `lost_at`: the process is lost at a line of its journal, or at a time; `power`: with what was not synced.
+    """
+
+    command: Command
+    options: Options = field(default_factory=Options)
+    fail_fast: bool = False
+    workers: int = 12
+    resubmit: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    signals: tuple[tuple[float, int], ...] = ()
+    loss: Loss | None = None
+    lost_at: float | None = None
+    power: bool = False
+    full_at: float | None = None
+    gone_at: float | None = None
+    meanwhile: tuple[float, Callable[[], None]] | None = None
+    """What another process does at a time while this one is at work."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = [str(self.command)]
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name not in {"command", "workers", "meanwhile"} and value not in (None, (), False, {}, Options()):
+                words.append(f"{name}={value}")
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended; `code` is None of one that was lost. Times are seconds of the world."""
+
+    orders: Orders
+    code: int | None
+    text: str
+    began: float
+    ended: float
+    signalled: float | None
+    gone: float | None
+    """When its runs folder was removed."""
+    quiet_s: float
+    """The longest time without a word in the log."""
+
+
+@dataclass
+class _Met:
+    """When things happened to a process."""
+
+    signalled: float | None = None
+    gone: float | None = None
+
+
+class Log(io.StringIO):
+    """A stream that remembers when it was written to."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.last = clock.now()
+        self.quiet_s = 0.0
+
+    def write(self, text: str) -> int:
+        self.heard()
+        return super().write(text)
+
+    def heard(self) -> None:
+        self.quiet_s = max(self.quiet_s, self._clock.now() - self.last)
+        self.last = self._clock.now()
+
+
+class Pool(VirtualPool):
+    """Answers in virtual time; counts how often it was waited for."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
+        self.waits += 1
+        if self.waits > MOST_WAITS:
+            raise AssertionError("the engine goes round in circles")
+        return super().wait(timeout)
+
+
+@dataclass
+class Machine:
+    """A computer with a clock, a runs folder and a network, on which one process runs after the other."""
+
+    plan: Plan
+    network: Network
+    runs: Path
+    dice: random.Random
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    inside: Callable[[], object] | None = None
+    """Runs once, just before the next process takes its lock."""
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / RUN_ID
+
+    def run(self, orders: Orders) -> Ended:
+        """One process, from its first line to its end."""
+        log, began = Log(self.clock), self.clock.now()
+        disk = Disk(self.dice, log.write, loss=orders.loss)
+        disk.before_lock, self.inside = self.inside, None
+        console = Console(out=log, err=log)
+        met = _Met()
+
+        def pool(_sender: Sender) -> Pool:
+            return self._pool(orders, disk, met)
+
+        surroundings = Surroundings(
+            clock=self.clock, pool=pool, jitter=self.dice.random, token=lambda size: self.dice.randbytes(size).hex()
+        )
+        code: int | None = None
+        with installed(disk, (journal, session)), _default_signals():
+            try:
+                code = guarded(console, lambda: self._command(orders, console, surroundings), concludes=True)
+            except LostProcessError:
+                pass
+            except AssertionError:  # the world's own
+                raise
+            except Exception:  # noqa: BLE001  the program's bug: it would say so, and end with 9
+                code = int(ExitCode.BUG)
+                log.write(f"{traceback.format_exc()}\nqarunner: exit {code}: a bug")
+            if orders.power:
+                disk.lose_power()
+        log.heard()
+        return Ended(
+            orders=orders,
+            code=None if disk.dead else code,
+            text=log.getvalue(),
+            began=began,
+            ended=self.clock.now(),
+            signalled=met.signalled,
+            gone=met.gone,
+            quiet_s=log.quiet_s,
+        )
+
+    def _command(self, orders: Orders, console: Console, surroundings: Surroundings) -> int:
+        environ = {**ENVIRON, **orders.environ}
+        settings = Settings(
+            environ=environ,
+            runs_dir=self.runs,
+            options=orders.options,
+            fail_fast=orders.fail_fast,
+            surroundings=surroundings,
+        )
+        if orders.command is Command.APPLY:
+            transport = session.connect(self.plan, environ, {})
+            return session.start(self.plan, transport, settings, console, RUN_ID)
+        if orders.command is Command.CANCEL:
+            return cancel(console, settings, RUN_ID)
+        return resume(
+            console,
+            environ,
+            _Order(run_id=RUN_ID, runs_dir=self.runs, said=orders.options),
+            env_files=(),
+            allow=(),
+            resubmit=orders.resubmit,
+            drop=orders.drop,
+            surroundings=surroundings,
+        )
+
+    def _pool(self, orders: Orders, disk: Disk, met: _Met) -> Pool:
+        pool = Pool(
+            self.clock, self.network, workers=orders.workers, latency=lambda _vendor, _request: self.network.took
+        )
+        now = self.clock.now()
+
+        def full() -> None:
+            disk.full = True
+
+        def gone() -> None:
+            met.gone = self.clock.now()
+            shutil.rmtree(self.runs, ignore_errors=True)
+
+        def interrupt(number: int) -> Callable[[], None]:
+            def send() -> None:
+                met.signalled = self.clock.now() if met.signalled is None else met.signalled
+                _deliver(number, disk)
+
+            return send
+
+        moments = [(now + at, interrupt(number)) for at, number in orders.signals]
+        moments += [(now + orders.lost_at, disk.die)] if orders.lost_at is not None else []
+        moments += [(now + orders.full_at, full)] if orders.full_at is not None else []
+        moments += [(now + orders.gone_at, gone)] if orders.gone_at is not None else []
+        moments += [(now + orders.meanwhile[0], orders.meanwhile[1])] if orders.meanwhile is not None else []
+        pool.at = sorted(moments, key=lambda moment: moment[0])
+        return pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order(Order):
+    """Options that were never words."""
+
+    said: Options
+
+    def options(self) -> Options:
+        return self.said
+
+
+def _deliver(number: int, disk: Disk) -> None:
+    """What the system does with a signal: the program's handler, or the process's end."""
+    handler = signal.getsignal(number)
+    if callable(handler) and handler is not signal.default_int_handler:
+        handler(number, None)
+    else:
+        disk.die()
+
+
+@contextlib.contextmanager
+def _default_signals() -> Iterator[None]:
+    """Each process begins with the system's own handlers, and takes none of its own along."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

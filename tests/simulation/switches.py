@@ -1,0 +1,33 @@
+"""What is not asked of the program yet, each with the reason: a spell, a mishap, a lie or a check, by its name.
+
+A name goes when its mend comes. In the end nothing stands here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFF: Mapping[str, str] = {
+    "hung": "one vendor that hangs takes the workers of all the others",
+    "slow": "as `hung`, for as long as an answer takes",
+    "details": "the verdict is written down after the details that it does not depend on",
+    "removals": "a removal is repeated for as long as the vendor asks for silence",
+    "full": "creates under way are not waited for when the journal cannot be written",
+    "gone": "nobody looks whether the journal is still there",
+    "flipped": "the lines of a journal have no checksum",
+    "foreign plan": "the digest of RunStarted is never compared",
+    "emptied": "a journal that is missing is taken for one that never began",
+    "two decide": "a resume decides on what it read before it had the lock",
+    "restored": "a repeated job cannot tell that its folder is an older one",
+    "of another run": "Certyn's answers may be about another run",
+    "exit 75": "it says that nothing was started, also where something was",
+    "time": "`--timeout` does not end a silence that a vendor asks for",
+    "unread": "a run whose answers could not be read is never asked for again",
+}
+
+
+def on(name: str) -> bool:
+    return name not in OFF
