@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 OPEN = "⟦secret:"
 CLOSE = "⟧"
@@ -126,3 +126,109 @@ def _appearances(value: str) -> Iterable[str]:
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from lines
+
+
+# --- what may leave ---------------------------------------------------------------------------------------------------
+#
+# Pure rules: the manifest's check asks them early and with places, the transport asks them for whatever it is to send.
+# `allowed` are always the words of --allow-secret and QARUNNER_ALLOW_SECRETS: NAME, NAME@HOST or NAME@VENDOR.
+
+
+def key_may_go_to(variable: str, vendor: str, *, keys: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """True if a variable may be sent to a vendor as its credential. `keys` gives each vendor's default variable.
+
+    The default variable of a vendor goes to that vendor alone, whatever is allowed. Any other variable needs the
+    vendor's own word in its name, or a person's permission by its bare name.
+    """
+    owners = owners_of_key(variable, keys)
+    if owners:
+        return vendor in owners
+    return named_after(vendor, variable, keys) or variable in allowed
+
+
+def owners_of_key(variable: str, keys: Mapping[str, str]) -> frozenset[str]:
+    """The vendors that have a variable as their default credential. Windows knows no case in names of variables."""
+    return frozenset(vendor for vendor, key in keys.items() if key.upper() == variable.upper())
+
+
+def named_after(vendor: str, variable: str, keys: Mapping[str, str]) -> bool:
+    """True if a variable's name holds the vendor's own word: MY_DOKSI_KEY is named after doksi, DOKSIAN_KEY is not."""
+    return any(f"_{word}_" in f"_{variable.upper()}_" for word in words_of(vendor, keys))
+
+
+def words_of(vendor: str, keys: Mapping[str, str]) -> tuple[str, ...]:
+    """The words that mark a variable as a vendor's: DOCKETQA, and DOCKET as in DOCKET_API_KEY."""
+    own = vendor.upper().replace("-", "_")
+    default = keys.get(vendor, "").upper()
+    for ending in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN"):
+        if default.endswith(ending):
+            return (default.removesuffix(ending), own)
+    return (own,)
+
+
+def secret_may_go_to(name: str, text: str, *, vendor: str, allowed: Collection[str], is_url: bool = False) -> bool:
+    """True if a secret may be sent to a vendor inside of this text.
+
+    A text that is a URL, or holds something that could be read as one, needs `NAME@HOST` with the URL's host. Any other
+    text needs `NAME@VENDOR`. `is_url`: the text stands where a URL belongs, such as a target.
+    """
+    needed = needed_permission(name, text, vendor=vendor, is_url=is_url)
+    if needed is None:
+        return False
+    _, _, destination = needed.partition("@")
+    return any(_fits(destination, place) for place in places_of(name, allowed))
+
+
+def needed_permission(name: str, text: str, *, vendor: str, is_url: bool = False) -> str | None:
+    """The word of --allow-secret that lets a secret out in this text; None if the URL's host is not certain."""
+    if not (is_url or _ADDRESS.search(text)):
+        return f"{name}@{vendor}"
+    host = certain_host(text)
+    return None if host is None else f"{name}@{host}"
+
+
+def places_of(name: str, allowed: Collection[str]) -> tuple[str, ...]:
+    """The hosts and vendors that a secret may go to. A bare name gives none: it permits a key, and no secret."""
+    pairs = (word.partition("@") for word in allowed)
+    return tuple(sorted(place.lower() for own, at, place in pairs if at and own == name))
+
+
+def certain_host(url: str) -> str | None:
+    """The host of a URL, with its port if that is not the usual one; None for all that is not certainly one URL.
+
+    A host without a dot always has its port, so that it is never taken for a vendor's name.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    scheme, host = match["scheme"].lower(), match["host"].lower()
+    if scheme != "https" and host not in _LOOPBACK:
+        return None
+    usual = "443" if scheme == "https" else "80"
+    port = match["port"] or usual
+    bare = port == usual and ("." in host or host in _LOOPBACK)
+    return host if bare else f"{host}:{port}"
+
+
+_ADDRESS = re.compile(r"https?:|[/\\]{2}", re.IGNORECASE)
+"""Whatever some program could read as the beginning of an address."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1"})
+
+# The host is read by what it may consist of, not by where it seems to end: backslashes, odd characters and secrets
+# before the first slash are read differently by different programs. A secret in the user's part is quoted.
+_URL = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:%-]|⟦secret:[A-Za-z_][A-Za-z0-9_]*:urlencode⟧)*@)?"
+    r"(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?#][^\s\x00-\x1f\x7f]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _fits(destination: str, place: str) -> bool:
+    """True if a destination is the place of a permission, where `*.` stands for labels and `*` for a part of one."""
+    first, _, rest = place.partition(".")
+    if "*" not in first:
+        return destination == place
+    pattern = "[a-z0-9.-]+" if first == "*" else re.escape(first).replace(r"\*", "[a-z0-9-]*")
+    return re.fullmatch(rf"{pattern}\.{re.escape(rest)}", destination) is not None
