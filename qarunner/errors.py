@@ -25,12 +25,15 @@ class ExitCode(IntEnum):
     NO_VERDICT = 8
     BUG = 9
     CHANGES = 10
+    UNWRITTEN = 74
     UNAVAILABLE = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 PRECEDENCE = (
+    ExitCode.HUNG_UP,
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
     ExitCode.BUG,
@@ -41,6 +44,7 @@ PRECEDENCE = (
     ExitCode.TIMEOUT,
     ExitCode.UNAVAILABLE,
     ExitCode.NOTHING,
+    ExitCode.UNWRITTEN,
 )
 """Which code wins when several apply: a real failure is never hidden behind a lesser one."""
 

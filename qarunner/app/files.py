@@ -360,4 +360,6 @@ def write(summary: Summary, reports: Iterable[Wanted]) -> list[str]:
             write_whole(report.path, render(summary, report.format).encode())
         except OSError as error:
             problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result
+            problems.append(f"--report {report.format}={report.path}: a bug in qarunner: {type(error).__name__}")
     return problems

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.app.options import Follow
 from qarunner.cli.console import escaped, inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
-from qarunner.engine.decide.gate import so_far
+from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import words
 from qarunner.secret import mask
@@ -140,7 +140,7 @@ def left(console: Console, summary: Summary, follow: Follow) -> Iterator[str]:
 
 def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) -> ExitCode:
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
-    code = so_far(run)
+    code = exit_code_so_far(run)
     if console.output == "json":
         from qarunner.report import json as jsondoc
 

@@ -7,28 +7,38 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qarunner import __version__
+from qarunner.report.summary import GATE, CaseKind
 from qarunner.secret import mask
-from qarunner.vendors.api import Verdict
+from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qarunner.report.summary import EntrySummary, Summary
+    from qarunner.report.summary import EntrySummary, GateFailure, Summary
     from qarunner.vendors.api import Case, Step
 
 _STATUS = {
+    CaseKind.PASSED: "passed",
+    CaseKind.SKIPPED: "skipped",
+    CaseKind.FAILURE: "failed",
+    CaseKind.ERROR: "failed",
+}
+"""A reader that fails builds looks at `failed` alone: whatever fails this build is that, too."""
+_STEP_STATUS = {
     Verdict.PASSED: "passed",
     Verdict.FLAKY: "passed",
     Verdict.FAILED: "failed",
     Verdict.BLOCKED: "failed",
     Verdict.SKIPPED: "skipped",
 }
-"""What is neither is `other`, which no viewer counts as passed."""
+_MOST_STAND_INS = 1000
+"""So many tests of an entry that are known as a number alone get an element each; the rest get one together."""
 
 
 def render(summary: Summary) -> str:
     """The report as JSON text; no secret and no placeholder in it."""
     tests = [test for row in summary.entries for test in _tests(row)]
+    tests += [_gate(failure) for failure in summary.gate]
     counts = dict.fromkeys(("passed", "failed", "pending", "skipped", "other"), 0)
     for test in tests:
         counts[str(test["status"])] += 1
@@ -70,34 +80,53 @@ def _tests(row: EntrySummary) -> Iterator[dict[str, object]]:
             yield _test(row, case)
         return
     for verdict, number in row.counts.items():
-        for index in range(1, number + 1):
+        for index in range(1, min(number, _MOST_STAND_INS) + 1):
             name = f"{row.entry.id} {verdict} {index}" if number > 1 else row.entry.id
-            yield _named(row, name, verdict, str(verdict))
+            yield _named(row, name, verdict, str(verdict), row.reason)
+        if number > _MOST_STAND_INS:
+            name = f"{row.entry.id} {verdict}: {number - _MOST_STAND_INS} more"
+            yield _named(row, name, verdict, str(verdict), row.reason)
 
 
 def _test(row: EntrySummary, case: Case) -> dict[str, object]:
-    found = _named(row, case.name or case.id, case.verdict, case.raw_status or str(case.verdict))
+    message = None if case.verdict in GOOD else row.message(case)
+    found = _named(row, case.name or case.id, case.verdict, case.raw_status or str(case.verdict), message)
     found["duration"] = round((case.duration_s or 0.0) * 1000)
-    found["message"] = case.message
     found["steps"] = [_step(step) for step in case.steps]
+    found["attachments"] = [
+        {"name": step.title, "contentType": "image/*", "path": step.screenshot_url}
+        for step in case.steps
+        if step.screenshot_url
+    ]
     found["extra"] = {"id": case.id, "url": case.url, "attempt": row.attempt}
     return {name: value for name, value in found.items() if value not in (None, [])}
 
 
-def _named(row: EntrySummary, name: str, verdict: Verdict, raw: str) -> dict[str, object]:
-    return {
-        "name": name,
-        "status": _STATUS.get(verdict, "other"),
+def _named(row: EntrySummary, name: str, verdict: Verdict, raw: str, message: str | None) -> dict[str, object]:
+    found: dict[str, object] = {
+        "name": name or row.entry.id,
+        "status": _STATUS[row.kind(verdict)],
         "duration": 0,
         "rawStatus": raw,
-        "suite": row.entry.id,
+        "suite": [row.entry.id],
         "filePath": row.entry.origin.file,
         "line": row.entry.origin.line,
         "tags": list(row.entry.labels),
         "flaky": verdict is Verdict.FLAKY,
         "retries": max(0, row.attempt - 1),
     }
+    return found if message is None or verdict in GOOD else {**found, "message": message}
+
+
+def _gate(failure: GateFailure) -> dict[str, object]:
+    return {
+        "name": failure.name,
+        "status": "failed",
+        "duration": 0,
+        "suite": [GATE],
+        "message": failure.message,
+    }
 
 
 def _step(step: Step) -> dict[str, str]:
-    return {"name": step.title, "status": _STATUS.get(step.verdict, "other")}
+    return {"name": step.title, "status": _STEP_STATUS.get(step.verdict, "other")}

@@ -39,6 +39,7 @@ def document(summary: Summary) -> dict[str, object]:
         "git": _known(summary.git),
         "ci": _known(summary.ci),
         "totals": {"tests": sum(tests.values()), **tests},
+        "gate": [{"name": failure.name, "message": failure.message} for failure in summary.gate],
         "running": [
             {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
             for run in summary.running

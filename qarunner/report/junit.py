@@ -7,14 +7,13 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from qarunner.report.summary import words
+from qarunner.report.summary import GATE, CaseKind, words
 from qarunner.secret import mask
-from qarunner.vendors.api import GOOD, Case, Verdict
+from qarunner.vendors.api import Case
 
 if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, Summary
 
-_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold; CI systems drop a whole file for one such character."""
 
@@ -24,32 +23,39 @@ def render(summary: Summary) -> str:
     root = ET.Element("testsuites", _attributes(summary))
     for row in summary.entries:
         _suite(root, row, summary)
+    if summary.gate:
+        _gate_suite(root, summary)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _attributes(summary: Summary) -> dict[str, str]:
-    cases = [(case, row) for row in summary.entries for case in _cases(row)]
-    return {"name": clean(summary.name), **_counts(cases), "time": f"{summary.wall_s:.3f}"}
+    kinds = [row.kind(case.verdict) for row in summary.entries for case in _cases(row)]
+    kinds += [CaseKind.FAILURE for _ in summary.gate]
+    counts = _counts(kinds)
+    del counts["skipped"]  # the xUnit plugin of Jenkins has no such attribute at the top, and refuses the whole file
+    return {"name": clean(summary.name), **counts, "time": f"{summary.wall_s:.3f}"}
 
 
-def _counts(cases: list[tuple[Case, EntrySummary]]) -> dict[str, str]:
-    kinds = [_kind(case, row) for case, row in cases]
+def _counts(kinds: list[CaseKind]) -> dict[str, str]:
     return {
         "tests": str(len(kinds)),
-        "failures": str(kinds.count("failure")),
-        "errors": str(kinds.count("error")),
-        "skipped": str(kinds.count("skipped")),
+        "failures": str(kinds.count(CaseKind.FAILURE)),
+        "errors": str(kinds.count(CaseKind.ERROR)),
+        "skipped": str(kinds.count(CaseKind.SKIPPED)),
     }
 
 
-def _kind(case: Case, row: EntrySummary) -> str | None:
-    """Which element tells a test's verdict; None for a pass."""
-    if case.verdict in GOOD:
-        return None
-    if case.verdict is Verdict.SKIPPED or not row.gating:
-        return "skipped"
-    return "failure" if case.verdict in _FAILURES else "error"
+def _gate_suite(root: ET.Element, summary: Summary) -> None:
+    """What fails the build for itself: tools that judge by the file alone have to see it."""
+    name = GATE if all(row.entry.id != GATE for row in summary.entries) else f"{GATE} of the build"
+    kinds = [CaseKind.FAILURE for _ in summary.gate]
+    suite = ET.SubElement(root, "testsuite", {"name": name, **_counts(kinds), "time": "0.000"})
+    suite.set("timestamp", summary.started_at.removesuffix("Z"))
+    for failure in summary.gate:
+        element = ET.SubElement(suite, "testcase", {"classname": name, "name": failure.name, "time": "0.000"})
+        found = ET.SubElement(element, "failure", {"message": clean(failure.message), "type": "gate"})
+        found.text = clean(failure.message)
 
 
 def _cases(row: EntrySummary) -> tuple[Case, ...]:
@@ -77,7 +83,7 @@ def _suite(root: ET.Element, row: EntrySummary, summary: Summary) -> None:
         "testsuite",
         {
             "name": clean(row.entry.id),
-            **_counts([(case, row) for case in cases]),
+            **_counts([row.kind(case.verdict) for case in cases]),
             "time": f"{row.duration_s or 0.0:.3f}",
             "timestamp": summary.started_at.removesuffix("Z"),
             "file": clean(row.entry.origin.file),
@@ -120,12 +126,10 @@ def _testcase(suite: ET.Element, case: Case, name: str, row: EntrySummary) -> No
             "line": str(row.entry.origin.line),
         },
     )
-    kind = _kind(case, row)
-    text = case.message or row.reason or words(case.verdict)
-    if kind is not None:
-        message = text if row.gating else f"{words(case.verdict)}, does not gate: {text}"
-        found = ET.SubElement(element, kind, {"message": clean(message)})
-        if kind != "skipped":
+    kind = row.kind(case.verdict)
+    if kind is not CaseKind.PASSED:
+        found = ET.SubElement(element, str(kind), {"message": clean(row.message(case))})
+        if kind is not CaseKind.SKIPPED:
             found.set("type", str(case.verdict))
             found.text = clean(_details(case, row))
     if case.url:

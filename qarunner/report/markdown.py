@@ -49,6 +49,8 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield f"### {sign} {code(summary.name)}: {headline(summary).removeprefix('qarunner: ')}"
     if summary.rehearsal:
         yield "_A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid._"
+    for failure in summary.gate:
+        yield f"**gate: {code(failure.name)}**: {code(failure.message)}"
     yield from _attention(summary)
     bad = [row for row in summary.entries if row.verdict not in GOOD]
     for row in sorted(bad, key=lambda each: not each.gating):

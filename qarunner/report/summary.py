@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.attempts import deciding, superseded, told
-from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes
+from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.outcomes import explained, tally
 from qarunner.engine.state.run import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
-from qarunner.vendors.api import Case, Outcome, ResourceKind, Verdict
+from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from qarunner.engine.decide.gate import Decision
     from qarunner.engine.state.run import JobState, Run, RunState
 
 
@@ -32,6 +34,28 @@ class RunLink:
     vendor: str
     attempt: int
     entries: tuple[str, ...]
+
+
+LONGEST_S = 30 * 86_400.0
+"""A duration beyond 30 days is a vendor's slip: it is unknown, and no format has to hold it."""
+
+
+class CaseKind(StrEnum):
+    """What a test means for the build; every format shows just this."""
+
+    PASSED = "passed"
+    SKIPPED = "skipped"
+    """Skipped at the vendor, or a verdict that does not gate."""
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFailure:
+    """Why the build fails although no test says so: `name` is the gate's key, such as `min_tests`."""
+
+    name: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +81,19 @@ class EntrySummary:
     ended_s: float | None
     tried: tuple[tuple[int, Case], ...]
     """Every result of every attempt with the attempt's number, a test's last one last."""
+
+    def kind(self, verdict: Verdict) -> CaseKind:
+        """What a test of this entry means for the build."""
+        if verdict in GOOD:
+            return CaseKind.PASSED
+        if verdict is Verdict.SKIPPED or not self.gating:
+            return CaseKind.SKIPPED
+        return CaseKind.FAILURE if verdict in _FAILURES else CaseKind.ERROR
+
+    def message(self, case: Case) -> str:
+        """Why a test did not pass, and that it does not gate where that is so."""
+        text = case.message or self.reason or words(case.verdict)
+        return text if self.gating or case.verdict in GOOD else f"{words(case.verdict)}, does not gate: {text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +141,15 @@ class Summary:
     ci: Mapping[str, str | None]
     finished: int
     min_tests: int
-    skips_fail: bool = False
-    """Whether the build fails for what was skipped alone."""
+    gate: tuple[GateFailure, ...] = ()
+    """What fails the build where no test does; machines that read a report find it as a failing case."""
+    failed_by_skips_only: bool = False
+    """True if skipped tests are the only reason for the failure."""
+
+
+_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
+GATE = "gate"
+"""The name of the suite that holds what fails the build for itself."""
 
 
 _VERDICT = {
@@ -114,6 +158,7 @@ _VERDICT = {
     ExitCode.NOTHING: Verdict.SKIPPED,
     ExitCode.TIMEOUT: Verdict.TIMED_OUT,
     ExitCode.NO_VERDICT: Verdict.UNKNOWN,
+    ExitCode.HUNG_UP: Verdict.CANCELLED,
     ExitCode.INTERRUPTED: Verdict.CANCELLED,
     ExitCode.TERMINATED: Verdict.CANCELLED,
 }
@@ -151,8 +196,29 @@ def summarise(run: Run) -> Summary:
         ci=run.plan.ci,
         finished=decision.finished,
         min_tests=run.plan.min_tests,
-        skips_fail=decision.skips_fail,
+        gate=tuple(_gate(run, decision, entries)),
+        failed_by_skips_only=decision.failed_by_skips_only,
     )
+
+
+def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iterator[GateFailure]:
+    """What explains the exit code where no test does."""
+    red = {CaseKind.FAILURE, CaseKind.ERROR}
+    shown = (row.kind(verdict) for row in entries for verdict in (row.verdict, *row.counts))
+    if decision.exit_code is ExitCode.OK or not red.isdisjoint(shown):
+        return
+    if run.signal is not None:
+        yield GateFailure(name="interrupted", message=f"the apply was ended by signal {run.signal}")
+    if decision.skipped:
+        entry = "entry was" if len(decision.skipped) == 1 else "entries were"
+        names = ", ".join(decision.skipped[:_SHOWN]) + (", …" if len(decision.skipped) > _SHOWN else "")
+        yield GateFailure(name="on_skipped", message=f"{len(decision.skipped)} {entry} skipped, which fails: {names}")
+    if decision.finished < run.plan.min_tests:
+        found = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"
+        yield GateFailure(name="min_tests", message=found)
+
+
+_SHOWN = 20
 
 
 def _left(run: Run) -> Iterator[LeftOver]:
@@ -177,9 +243,10 @@ def timestamp(at: float) -> str:
 
 
 def _unfinished(run: Run) -> bool:
-    """Whether a resume finds out more: of what is open, or of a run that goes on at a vendor that was away."""
+    """True if a resume finds out more: of what is open, or was closed since a vendor was away."""
     given_up = [remote.given_up.cause for _, remote in run.live_runs() if remote.given_up]
-    return not run.complete or any(cause in REOPENED for cause in given_up)
+    away = any(outcome.cause is Cause.UNAVAILABLE for outcome in run.closed.values()) and started_anywhere(run)
+    return not run.complete or away or any(cause in REOPENED for cause in given_up)
 
 
 def _link(state: JobState, remote: RunState) -> RunLink:
@@ -196,7 +263,7 @@ def _entry(run: Run, entry: Entry) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
     links = tuple(_link(each, remote) for each in run.attempts[entry.id] for remote in each.runs.values())
-    cases = tuple(_cases(entry, outcome))
+    cases = tuple(replace(case, duration_s=sane_seconds(case.duration_s)) for case in _cases(entry, outcome))
     return EntrySummary(
         entry=entry,
         verdict=outcome.verdict,
@@ -226,7 +293,7 @@ def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int,
     found = [told(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
     before: dict[str, list[tuple[int, Case]]] = {}
     for number, case in superseded(found):
-        before.setdefault(case.id, []).append((number, case))
+        before.setdefault(case.id, []).append((number, replace(case, duration_s=sane_seconds(case.duration_s))))
     decided = {case.id: number for number, case in deciding(found)}
     for name in sorted(before.keys() - {case.id for case in cases}):
         yield from before[name]
@@ -253,11 +320,16 @@ def _told(outcome: Outcome) -> str | None:
 
 def _duration(run: Run, entry: Entry, outcome: Outcome) -> float | None:
     """Seconds: the vendor's own figure, or from the first create's answer to the verdict."""
-    if outcome.duration_s is not None:
-        return outcome.duration_s
+    if (vendors := sane_seconds(outcome.duration_s)) is not None:
+        return vendors
     closed = run.closed_at.get(entry.id)
     began = [remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values()]
     return round(closed - min(began), 3) if closed is not None and began else None
+
+
+def sane_seconds(duration: float | None) -> float | None:
+    """A vendor's duration in seconds; None if it is no length of time that a test can have."""
+    return duration if duration is not None and 0 <= duration <= LONGEST_S else None
 
 
 def _cases(entry: Entry, outcome: Outcome) -> Iterator[Case]:
@@ -301,7 +373,9 @@ def headline(summary: Summary) -> str:
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
-    if summary.skips_fail:
+    if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished:
+        text += f"; to go on: qarunner resume {summary.run_id}"
+    if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"
     return text
 

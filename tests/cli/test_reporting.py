@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from qarunner.app.files import Wanted, render, wanted, write
 from qarunner.errors import UserError
+from qarunner.report import ctrf
 from qarunner.report.summary import summarise
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
+
+if TYPE_CHECKING:
+    from qarunner.report.summary import Summary
 
 SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive().run)
 
@@ -68,3 +73,16 @@ def test_a_report_that_cannot_be_written_does_not_hinder_the_others(tmp_path: Pa
     assert (tmp_path / "deep" / "er" / "a.json").read_text(encoding="utf-8") == render(SUMMARY, "json")
     assert (tmp_path / "c.xml").read_text(encoding="utf-8") == render(SUMMARY, "junit")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "deep", "c.xml"}
+
+
+def test_a_format_that_fails_on_a_result_does_not_hinder_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(summary: Summary) -> str:
+        raise OverflowError(summary.name)
+
+    monkeypatch.setattr(ctrf, "render", fail)
+    reports = tuple(Wanted(format=form, path=tmp_path / form) for form in ("ctrf", "junit", "json"))
+    (problem,) = write(SUMMARY, reports)
+    assert problem == f"--report ctrf={tmp_path / 'ctrf'}: a bug in qarunner: OverflowError"
+    assert {path.name for path in tmp_path.iterdir()} == {"junit", "json"}

@@ -92,7 +92,9 @@ def test_what_does_not_gate_says_so() -> None:
 
 
 def test_a_build_that_fails_for_what_was_skipped_says_so() -> None:
-    summary = dataclasses.replace(ended(Outcome(verdict=Verdict.SKIPPED)), skips_fail=True, exit_code=ExitCode.FAILED)
+    summary = dataclasses.replace(
+        ended(Outcome(verdict=Verdict.SKIPPED)), failed_by_skips_only=True, exit_code=ExitCode.FAILED
+    )
     assert headline(summary) == "qarunner: exit 1: 1 skipped; a skipped test fails the build"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.engine.decide.gate import decide, so_far
+from qarunner.engine.decide.gate import decide, exit_code_so_far
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.entry import Retries
@@ -225,7 +225,7 @@ def test_a_detached_apply_returns_when_every_create_is_on_disk() -> None:
     story = Story(plan, VENDORS, backend, options=DETACH).drive()
     assert story.clock.now() < 1
     assert len([event for event in story.events if isinstance(event, ev.Accepted)]) == 2
-    assert so_far(story.run) is ExitCode.OK
+    assert exit_code_so_far(story.run) is ExitCode.OK
     story.record(ev.Detached(at=story.clock.wall()))
     resumed = Story(plan, VENDORS, backend, before=story.events, resumed=True, clock=story.clock).drive()
     assert verdicts(resumed) == dict.fromkeys("abc", "passed")
@@ -247,12 +247,12 @@ def test_a_create_that_is_refused_is_told_by_the_code() -> None:
     for answer, code in (
         (Reply(status=401, text="who?"), ExitCode.CREDENTIAL),
         (LOST, ExitCode.NO_VERDICT),
-        (UNREACHED, ExitCode.UNAVAILABLE),
+        (UNREACHED, ExitCode.NO_VERDICT),
     ):
         backend = Backend(fault=partial(only_plain, answer))
         plan = plan_of(entry("a", "keyed"), entry("b", "plain"))
         story = Story(plan, VENDORS, backend, options=DETACH).drive()
-        assert so_far(story.run) is code
+        assert exit_code_so_far(story.run) is code
         assert "a" not in story.run.closed
 
 

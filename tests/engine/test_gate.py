@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.engine.decide.gate import Decision, decide, so_far
+from qarunner.engine.decide.gate import Decision, decide, exit_code_so_far
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
-from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
+from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, RemoteRun, Verdict
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
@@ -34,15 +34,22 @@ def run_of(
     signal: int | None = None,
     least: int = 1,
     on_skipped: OnSkipped | None = None,
+    begun: bool = True,
 ) -> Run:
-    """A run with an entry for each outcome; those at `free` do not gate, and None stands for one that is open."""
+    """A run with an entry for each outcome; those at `free` do not gate, and None stands for one that is open.
+
+    `begun`: a vendor has a run of it.
+    """
     entries = [entry(f"e{n}", "plain", allow_failure=n in free) for n in range(len(outcomes))]
     plan = plan_of(*entries, min_tests=least, on_skipped=on_skipped)
-    closed = [
+    closed: list[ev.Event] = [
         ev.EntryClosed(at=EPOCH, entry=each.id, outcome=outcome)
         for each, outcome in zip(entries, outcomes, strict=True)
         if outcome is not None
     ]
+    if begun and plan.jobs:
+        remote = RemoteRun(id="x1", url=None)
+        closed.insert(0, ev.Accepted(at=EPOCH, job=plan.jobs[0].id, runs=(remote,)))
     interrupted = [ev.Interrupted(at=EPOCH, signal=signal)] if signal else []
     return fold(plan, [started(EPOCH, plan), *closed, *interrupted])
 
@@ -63,6 +70,7 @@ class Reason:
 
 # In the order of section 2 of the contract: "interruption wins, then 9, 1, 4, 6, 8, 7, 75, 3".
 REASONS = {
+    "SIGHUP": Reason(code=129, signal=1),
     "SIGINT": Reason(code=130, signal=2),
     "SIGTERM": Reason(code=143, signal=15),
     "bug": Reason(code=9, outcome=one(Verdict.ERROR, Cause.BUG)),
@@ -76,10 +84,13 @@ REASONS = {
     "cancelled": Reason(code=8, outcome=one(Verdict.CANCELLED)),
     "error": Reason(code=8, outcome=one(Verdict.ERROR)),
     "timed out": Reason(code=7, outcome=one(Verdict.TIMED_OUT)),
-    "unavailable": Reason(code=75, outcome=one(Verdict.ERROR, Cause.UNAVAILABLE)),
+    "unavailable": Reason(code=8, outcome=one(Verdict.ERROR, Cause.UNAVAILABLE)),
     "too few": Reason(code=3, least=100),
 }
-ORDER = (130, 143, 9, 1, 4, 6, 8, 7, 75, 3)
+ORDER = (129, 130, 143, 9, 1, 4, 6, 8, 7, 75, 3)
+
+
+SIGNALS = {"SIGHUP", "SIGINT", "SIGTERM"}
 
 
 @pytest.mark.parametrize("name", REASONS)
@@ -88,13 +99,37 @@ def test_each_reason_has_its_code(name: str) -> None:
     assert code(PASSED, reason.outcome, signal=reason.signal, least=reason.least) == reason.code
 
 
-@pytest.mark.parametrize(("first", "second"), [*itertools.combinations(REASONS, 2)][1:])
+@pytest.mark.parametrize(
+    ("first", "second"), [pair for pair in itertools.combinations(REASONS, 2) if not set(pair) <= SIGNALS]
+)
 def test_of_two_reasons_the_worse_one_wins(first: str, second: str) -> None:
     one_, other = REASONS[first], REASONS[second]
     found = code(
         PASSED, one_.outcome, other.outcome, signal=one_.signal or other.signal, least=max(one_.least, other.least)
     )
     assert found == min(one_.code, other.code, key=ORDER.index)
+
+
+@pytest.mark.parametrize("outcome", [one(Verdict.ERROR, Cause.UNAVAILABLE), one(Verdict.TIMED_OUT)])
+def test_an_apply_is_safe_to_repeat_only_where_nothing_was_begun(outcome: Outcome) -> None:
+    assert decide(run_of(outcome, begun=False)).exit_code == 75
+    assert decide(run_of(outcome, outcome, begun=False)).exit_code == 75
+    assert decide(run_of(PASSED, outcome)).exit_code == (7 if outcome.verdict is Verdict.TIMED_OUT else 8)
+
+
+def test_a_run_that_does_not_gate_was_paid_for_too() -> None:
+    assert decide(run_of(PASSED, one(Verdict.ERROR, Cause.UNAVAILABLE), free=(0,))).exit_code == 8
+
+
+def test_a_create_that_may_have_happened_is_not_safe_to_repeat() -> None:
+    plan = plan_of(entry("a", "plain"), entry("b", "plain"))
+    unavailable = one(Verdict.ERROR, Cause.UNAVAILABLE)
+    for event in (
+        ev.Submitting(at=EPOCH, job=plan.jobs[0].id, attempt=1, key=None),
+        ev.Uncertain(at=EPOCH, job=plan.jobs[0].id, message="lost"),
+    ):
+        closed = ev.EntryClosed(at=EPOCH, entry="b", outcome=unavailable)
+        assert decide(fold(plan, [started(EPOCH, plan), event, closed])).exit_code == 8
 
 
 def test_only_passes_are_green() -> None:
@@ -186,17 +221,35 @@ def test_skipped_entries_that_do_not_gate_are_no_matter(outcome: Outcome) -> Non
 @pytest.mark.parametrize("name", [name for name, reason in REASONS.items() if reason.outcome is not PASSED])
 def test_a_detached_run_fails_for_what_gates_and_is_closed(name: str) -> None:
     reason = REASONS[name]
-    assert so_far(run_of(None, reason.outcome)) == reason.code
-    assert so_far(run_of(None, reason.outcome, free=(1,))) == 0
-    assert so_far(run_of(reason.outcome, one(Verdict.FAILED), free=(0,))) == 1
+    assert exit_code_so_far(run_of(None, reason.outcome)) == reason.code
+    assert exit_code_so_far(run_of(None, reason.outcome, free=(1,))) == 0
+    assert exit_code_so_far(run_of(reason.outcome, one(Verdict.FAILED), free=(0,))) == 1
 
 
 def test_a_detached_run_has_failed_for_nothing_that_is_open_or_that_only_resume_counts() -> None:
-    assert so_far(run_of(None, None, least=5)) == 0
-    assert so_far(run_of(PASSED, None, signal=2)) == 0
-    assert so_far(run_of(one(Verdict.SKIPPED), BY_NEED, on_skipped="fail")) == 0
+    assert exit_code_so_far(run_of(None, None, least=5)) == 0
+    assert exit_code_so_far(run_of(PASSED, None, signal=2)) == 0
+    assert exit_code_so_far(run_of(one(Verdict.SKIPPED), BY_NEED, on_skipped="fail")) == 0
+
+
+def test_a_chain_of_thousands_of_needs_is_decided_at_once() -> None:
+    """Recursion would end at a thousand; a walk without memory would not end at all in layers."""
+    count, layer = 4000, 4
+    layers = [[f"e{n + m}" for m in range(layer)] for n in range(0, count, layer)]
+    entries = [
+        entry(each, "plain", needs=tuple(layers[number - 1]) if number else ())
+        for number, ids in enumerate(layers)
+        for each in ids
+    ]
+    plan = plan_of(*reversed(entries))
+    by_need = [ev.EntryClosed(at=EPOCH, entry=each.id, outcome=BY_NEED) for each in entries[1:]]
+    failed = ev.EntryClosed(at=EPOCH, entry="e0", outcome=one(Verdict.TIMED_OUT))
+    accepted = ev.Accepted(at=EPOCH, job=plan.jobs[0].id, runs=(RemoteRun(id="x1", url=None),))
+    decision = decide(fold(plan, [started(EPOCH, plan), accepted, failed, *by_need]))
+    # e1 to e3 need nothing, so their skips have no code of their own and fail the build.
+    assert (decision.exit_code, decision.skipped) == (ExitCode.FAILED, ("e3", "e2", "e1"))
 
 
 def test_of_several_reasons_a_detached_run_has_the_worst() -> None:
-    assert so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN), one(Verdict.BLOCKED))) == 1
-    assert so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN))) == 8
+    assert exit_code_so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN), one(Verdict.BLOCKED))) == 1
+    assert exit_code_so_far(run_of(one(Verdict.TIMED_OUT), one(Verdict.UNKNOWN))) == 8

@@ -97,7 +97,7 @@ def test_what_needs_an_entry_that_did_not_pass_is_skipped_and_never_sent(answer:
     ("answer", "free", "code"),
     [
         (LOST, False, ExitCode.NO_VERDICT),
-        (UNREACHED, False, ExitCode.UNAVAILABLE),
+        (UNREACHED, False, ExitCode.NO_VERDICT),
         (None, False, ExitCode.FAILED),
         (LOST, True, ExitCode.FAILED),
     ],

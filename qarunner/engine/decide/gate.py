@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.attempts import combine, earlier
 from qarunner.engine.decide.outcomes import tally
+from qarunner.engine.state.run import Making, Phase
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
@@ -39,74 +40,120 @@ _OF_VERDICT = {
 }
 
 
-_SIGINT = 2
+_OF_SIGNAL = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED}
+"""SIGHUP and SIGINT; every other signal that ends an apply is a termination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The gate's word. `finished` counts the gating tests that ran to an end.
 
-    `skips_fail`: the build fails for what was skipped, and for nothing else that failed.
+    `skipped` are the entries that fail the build because they were skipped.
     """
 
     exit_code: ExitCode
     finished: int
-    skips_fail: bool = False
+    skipped: tuple[str, ...] = ()
+    failed_by_skips_only: bool = False
+    """True if skipped tests are the only reason for the failure."""
 
 
 def decide(run: Run) -> Decision:
-    """The exit code of a run as it stands now."""
+    """The exit code of a run as it stands now. Each entry is looked at once, after the entries that it needs."""
     codes: set[ExitCode] = set()
     finished = 0
-    skips = False
-    for entry in run.plan.entries:
-        if not entry.policy.gating:
-            continue
+    skipped: set[str] = set()
+    explained: dict[str, bool] = {}
+    gating = {entry.id for entry in run.plan.entries if entry.policy.gating}
+    for entry in by_needs(run.plan.entries):
         outcome = outcome_of(run, entry)
         counts = tally(outcome, expected_tests(entry))
+        own = set(_codes(outcome, counts))
+        by_need = any(explained.get(need, False) for need in entry.needs if need in gating)
+        explained[entry.id] = bool(own) or by_need
+        if entry.id not in gating:
+            continue
         finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
-        codes.update(_codes(outcome, counts))
-        if _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts) and not _answered_for(run, entry):
-            skips = True
-    skips_fail = skips and ExitCode.FAILED not in codes
-    if skips:
+        codes |= own
+        skips_gate = run.plan.gate.on_skipped == "fail" or not by_need
+        if skips_gate and _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts):
+            skipped.add(entry.id)
+    by_skips_only = bool(skipped) and ExitCode.FAILED not in codes
+    if skipped:
         codes.add(ExitCode.FAILED)
     if run.signal is not None:
-        codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
+        codes.add(_OF_SIGNAL.get(run.signal, ExitCode.TERMINATED))
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
     if finished < run.plan.min_tests:
         codes.add(ExitCode.NOTHING)
-    code = next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
-    return Decision(exit_code=code, finished=finished, skips_fail=skips_fail and code is ExitCode.FAILED)
+    code = _worst(codes, run)
+    return Decision(
+        exit_code=code,
+        finished=finished,
+        skipped=tuple(entry.id for entry in run.plan.entries if entry.id in skipped),
+        failed_by_skips_only=by_skips_only and code is ExitCode.FAILED,
+    )
 
 
-def so_far(run: Run) -> ExitCode:
+def exit_code_so_far(run: Run) -> ExitCode:
     """What has gone wrong with the entries that are closed, of a run that others wait for."""
     codes: set[ExitCode] = set()
     for entry in run.plan.entries:
         if entry.policy.gating and entry.id in run.closed:
             outcome = run.closed[entry.id]
             codes.update(_codes(outcome, tally(outcome, expected_tests(entry))))
+    return _worst(codes, run)
+
+
+def _worst(codes: set[ExitCode], run: Run) -> ExitCode:
+    """The code that wins. 75 promises that a repeated apply pays nothing twice: it holds where nothing was begun."""
+    if not codes.isdisjoint({ExitCode.UNAVAILABLE, ExitCode.TIMEOUT}):
+        if ExitCode.UNAVAILABLE in codes and started_anywhere(run):
+            codes = codes - {ExitCode.UNAVAILABLE} | {ExitCode.NO_VERDICT}
+        if ExitCode.TIMEOUT in codes and not (started_anywhere(run) or _anything_sent(run)):
+            codes = codes - {ExitCode.TIMEOUT} | {ExitCode.UNAVAILABLE}
     return next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
 
 
+def started_anywhere(run: Run) -> bool:
+    """True if a vendor has, or may have, a run of this apply, or something that was made for one."""
+    jobs = (state for states in run.attempts.values() for state in states)
+    return any(state.runs or state.phase in _MAY_HAVE_RUN for state in jobs) or any(
+        resource.left() for resource in run.resources.values()
+    )
+
+
+def _anything_sent(run: Run) -> bool:
+    """True if an upload or an environment was begun: an apply whose time is up then has timed out."""
+    return any(resource.phase is not Making.WANTED for resource in run.resources.values())
+
+
+_MAY_HAVE_RUN = frozenset({Phase.SUBMITTING, Phase.UNCERTAIN})
+
+
+def by_needs(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """The entries, each after those that it needs; without recursion, as a chain may have thousands."""
+    known = {entry.id: entry for entry in entries}
+    done: set[str] = set()
+    for entry in entries:
+        stack = [(entry, iter(entry.needs))] if entry.id not in done else []
+        done.add(entry.id)
+        while stack:
+            current, needs = stack[-1]
+            need = next((need for need in needs if need in known and need not in done), None)
+            if need is None:
+                stack.pop()
+                yield current
+            else:
+                done.add(need)
+                stack.append((known[need], iter(known[need].needs)))
+
+
 def _fails_as_skipped(on_skipped: OnSkipped | None, outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
-    """Whether something skipped is red. What we skipped ourselves is, unless the manifest says otherwise."""
+    """True if something skipped is red. What we skipped ourselves is, unless the manifest says otherwise."""
     if on_skipped is None:
         return outcome.cause is Cause.NEED
     return on_skipped == "fail" and Verdict.SKIPPED in counts
-
-
-def _answered_for(run: Run, entry: Entry) -> bool:
-    """Whether what an entry was skipped for gates, and has a code of its own: a time-out stays one."""
-    if run.plan.gate.on_skipped == "fail":
-        return False
-    for each in run.plan.entries:
-        if each.id in entry.needs and each.policy.gating:
-            outcome = outcome_of(run, each)
-            if set(_codes(outcome, tally(outcome, expected_tests(each)))) or _answered_for(run, each):
-                return True
-    return False
 
 
 def _codes(outcome: Outcome, counts: dict[Verdict, int]) -> Iterator[ExitCode]:
