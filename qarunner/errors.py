@@ -101,3 +101,13 @@ class Unwritten(UserError):  # noqa: N818  a state, not a fault: never exit 0
 
 class RunFolderError(UserError):
     """A run's folder is missing, locked, unreadable or cannot be written."""
+
+
+class JournalLost(RunFolderError):  # noqa: N818  what has happened, as the other reasons to stop are named
+    """The journal of a run under way cannot be written, or the file under its name is another one: exit 8.
+
+    The event was not written, and each later append of this process raises the same error: a journal with a gap would
+    say what is not true. Nothing may begin any more; what is known from here on is told on the screen alone.
+    """
+
+    code = ExitCode.NO_VERDICT

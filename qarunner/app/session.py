@@ -30,7 +30,7 @@ from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import Habits
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, Run, advance, fold
-from qarunner.errors import ExitCode, RunFolderError, Unwritten, UserError
+from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.plan.model import to_json
 from qarunner.report.summary import summarise
@@ -171,12 +171,6 @@ class Settings:
     def follow(self, run_id: str) -> Follow:
         """The commands that go on with a run."""
         return Follow(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
-
-
-class Unrecorded(UserError):  # noqa: N818  a state, not a fault: exit 8
-    """The journal cannot be written any more; what runs at the vendors has no verdict here."""
-
-    code = ExitCode.NO_VERDICT
 
 
 def adapters(plan: Plan) -> dict[str, Vendor]:
@@ -321,7 +315,7 @@ class _Session:
         self.record(ev.Decided(at=at, job=job, resubmit=resubmit))
 
     def finish(self) -> ExitCode:
-        """Drives the run to its end and reports. Unrecorded if the journal cannot be written any more."""
+        """Drives the run to its end and reports. JournalLost if the journal cannot be written any more."""
         with self._recorded():
             if self._transport is not None:
                 self._drive(self._transport)
@@ -345,9 +339,9 @@ class _Session:
     def _recorded(self) -> Iterator[None]:
         try:
             yield
-        except RunFolderError as error:
-            hint = f"make room, then go on: {self._follow.resume()}"
-            raise Unrecorded(error.message, hint=hint) from error
+        except JournalLost as error:
+            error.hint = error.hint or f"make room, then go on: {self._follow.resume()}"
+            raise
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -15,13 +16,13 @@ import pytest
 from qarunner.engine.io import journal as locks
 from qarunner.engine.io.journal import JOURNAL, LOCK, PLAN, Journal, newest, read, write_whole
 from qarunner.engine.state import events as ev
-from qarunner.errors import RunFolderError
+from qarunner.errors import ExitCode, JournalLost, RunFolderError
 from qarunner.plan.model import to_json
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 STORY = Story(plan_of(entry("a", "plain"), entry("b", "keyed")), VENDORS, Backend()).drive()
@@ -195,18 +196,48 @@ def test_a_disk_that_is_full_holds_whole_lines_only(full_disk: Path) -> None:
 @pytest.mark.parametrize("accepted", [0, 1, 50])
 def test_a_short_write_leaves_whole_lines_only(folder: Path, accepted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
-    journal, _ = Journal.reopen(folder)
-    with journal:
+    with Journal.reopen(folder)[0] as journal:
         monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:accepted]))
-        with pytest.raises(RunFolderError, match="cannot be written: no space left") as caught:
+        with pytest.raises(JournalLost, match="cannot be written: no space left") as caught:
             journal.append(ev.Accepted(at=1.0, job="plain-1", runs=()))
-        assert caught.value.message.endswith(
-            'it could not record: {"event":"Accepted","at":1.0,"job":"plain-1","runs":[]}'
-        )
+        assert caught.value.code is ExitCode.NO_VERDICT
+        assert caught.value.details == ('it could not record: {"event":"Accepted","at":1.0,"job":"plain-1","runs":[]}',)
         assert read(folder) == (STORY.events, (folder / JOURNAL).stat().st_size)
         monkeypatch.undo()
-        journal.append(STORY.events[1])
-    assert read(folder)[0] == [*STORY.events, STORY.events[1]]
+        with pytest.raises(JournalLost) as again:  # what follows an event that is missing would not be true
+            journal.append(STORY.events[1])
+        assert again.value is caught.value
+    assert read(folder)[0] == STORY.events
+
+
+def replaced(folder: Path) -> None:
+    data = (folder / JOURNAL).read_bytes()
+    (folder / JOURNAL).rename(folder / "before")
+    (folder / JOURNAL).write_bytes(data)
+
+
+def lengthened(folder: Path) -> None:
+    with (folder / JOURNAL).open("ab") as file:
+        file.write(ev.to_line(STORY.events[1]))
+
+
+@pytest.mark.parametrize(
+    ("accident", "told"),
+    [
+        (shutil.rmtree, "it was removed"),
+        (lambda folder: (folder / JOURNAL).unlink(), "it was removed"),
+        (replaced, "another file is in its place"),
+        (lengthened, "somebody else has changed it"),
+        (lambda folder: os.truncate(folder / JOURNAL, 100), "somebody else has changed it"),
+    ],
+)
+def test_nothing_begins_that_a_resume_would_not_find(folder: Path, accident: Callable[[Path], None], told: str) -> None:
+    submitting = next(event for event in STORY.events if isinstance(event, ev.Submitting))
+    with Journal.reopen(folder)[0] as journal:
+        journal.append(submitting)
+        accident(folder)
+        with pytest.raises(JournalLost, match=f"cannot be written: {told}"):
+            journal.append(submitting)
 
 
 def test_what_the_disk_did_not_confirm_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from qarunner.engine.state import events as ev
-from qarunner.errors import RunFolderError
+from qarunner.errors import JournalLost, RunFolderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +137,7 @@ class Journal:
         self.folder = folder
         self._lock = lock
         self._size = size
+        self._lost: JournalLost | None = None
         self._fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, 0o644)
 
     @classmethod
@@ -181,9 +182,13 @@ class Journal:
             raise
 
     def append(self, event: ev.Event) -> None:
-        """Writes one event, and waits for the disk where losing it could cost a run. RunFolderError if it cannot."""
+        """Writes one event, and waits for the disk where losing it could cost a run. JournalLost if it cannot."""
+        if self._lost is not None:
+            raise self._lost
         line = ev.to_line(event)
         try:
+            if isinstance(event, ev.BEFORE_A_REQUEST):
+                self._look_for_it()
             written = os.write(self._fd, line)
             if written != len(line):
                 raise OSError(28, "no space left on device")  # noqa: TRY301  handled as what it is
@@ -193,8 +198,22 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
             path, lost = self.folder / JOURNAL, line.decode().rstrip()
-            raise RunFolderError(f"{path}: cannot be written: {error.strerror}; it could not record: {lost}") from error
+            why = f"{path}: cannot be written: {error.strerror}"
+            self._lost = JournalLost(why, details=[f"it could not record: {lost}"])
+            raise self._lost from error
         self._size += len(line)
+
+    def _look_for_it(self) -> None:
+        """OSError if a resume would find no journal under its name, or another one than is written here."""
+        own = os.fstat(self._fd)
+        try:
+            named = (self.folder / JOURNAL).lstat()
+        except FileNotFoundError:
+            raise OSError(errno.ENOENT, "it was removed") from None
+        if (own.st_dev, own.st_ino) != (named.st_dev, named.st_ino):
+            raise OSError(errno.ENOENT, "another file is in its place")
+        if own.st_size != self._size:
+            raise OSError(errno.EIO, "somebody else has changed it")
 
     def close(self) -> None:
         os.close(self._fd)

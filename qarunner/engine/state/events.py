@@ -297,6 +297,10 @@ DURABLE = (
 """Events that must be on disk before the next step; losing one of the others costs nothing."""
 
 
+BEFORE_A_REQUEST = (Preparing, ResourceAsked, Submitting)
+"""Events after which something is made at a vendor: only a journal that a resume will find may hold them."""
+
+
 _encoder = msgspec.json.Encoder()
 
 
