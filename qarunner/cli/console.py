@@ -173,7 +173,8 @@ def open_console(
     for stream in (out, err):
         # A terminal of another encoding gets a question mark, not a traceback.
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            with contextlib.suppress(OSError):  # it flushes: what is full is noticed by the next line
+                stream.reconfigure(errors="replace")
     if output == "text" and environ.get("GITHUB_ACTIONS") == "true":
         output = "github"  # the same text, and marks at the manifest's lines
     plain = no_color or bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"

@@ -507,21 +507,24 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
-    """Runs one command line and returns its exit code."""
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code, which no stream that is closed or full changes later."""
+    return _written(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
+    """Every way out of a command."""
     try:
-        return _written(_run(arguments))
+        return _called(arguments)
     except UserError as error:
         from qarunner.cli.console import open_console
 
         return failed(open_console(os.environ), error, concludes=_concludes(arguments))
     except SystemExit as error:  # argparse's own end
-        return _written(error.code if isinstance(error.code, int) else int(ExitCode.OK))
+        return error.code if isinstance(error.code, int) else int(ExitCode.OK)
     except KeyboardInterrupt:
         return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except BrokenPipeError:
-        # The reader of our output has gone; a second failure at the interpreter's exit would only add noise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  the last boundary: everything else is a bug of ours
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
@@ -531,16 +534,26 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
 
 
 def _written(code: int) -> int:
-    """The code, unless stdout is lost and it would be 0. Said now: at its exit, the interpreter would make it 120."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        return code or _unwritten(error)
+    """The code, unless stdout is lost and it would be 0.
+
+    The interpreter flushes both streams when it exits, and its code is 120 where one of them fails. So they are
+    flushed here, and what cannot be written goes nowhere.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            from qarunner.cli.console import silence
+
+            if stream is sys.stdout and not code:
+                code = _unwritten(error)
+            silence(stream)
     return code
 
 
 def _unwritten(error: OSError) -> int:
+    """The code of a command whose result stdout did not take."""
     from qarunner.cli.console import open_console, silence, unwritten
 
     silence(sys.stdout)
@@ -565,12 +578,13 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     return int(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _called(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort:
         return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except _CommandLineError as error:
-        error.show()
+        with contextlib.suppress(OSError):  # the last line and the exit code still tell
+            error.show()
         return _stopped(arguments, ExitCode.USAGE, error.format_message())
     return int(result) if isinstance(result, int) else int(ExitCode.OK)

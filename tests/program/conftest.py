@@ -11,12 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
 import requests
 
 from qarunner.emulator import serve
+from tests.fork_server import CAN_FORK, Forked
 
 if TYPE_CHECKING:
     import signal
@@ -62,17 +63,30 @@ class Ended:
 
 
 class Started:
-    """A process that runs; `end` waits for it."""
+    """A process that runs; `end` waits for it. A `fresh` one has an interpreter of its own."""
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        fresh: bool = False,
+        stdout: IO[str] | None = None,
+        stderr: IO[str] | None = None,
+    ) -> None:
         self._began = time.monotonic()
+        self.process: Forked | subprocess.Popen[str]
+        if CAN_FORK and not fresh:
+            self.process = Forked(arguments, folder, environ, stdout=stdout, stderr=stderr)
+            return
         self.process = subprocess.Popen(
             [str(PROGRAM), *arguments],
             cwd=folder,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout or subprocess.PIPE,
+            stderr=stderr or subprocess.PIPE,
             encoding="utf-8",
         )
 
@@ -83,7 +97,7 @@ class Started:
             self.process.kill()
             out, err = self.process.communicate()
             pytest.fail(f"did not end within {PATIENCE_S} s\n{out}\n{err}")
-        return Ended(self.process.returncode, out, err, time.monotonic() - self._began)
+        return Ended(self.process.wait(), out, err, time.monotonic() - self._began)
 
     def signal(self, number: signal.Signals) -> Ended:
         """Sends a signal; `seconds` of the result is the time from then to the end."""
@@ -155,10 +169,22 @@ class Stage:
 
     def start(self, *arguments: str, **variables: str | None) -> Started:
         """Starts `qarunner …`; a variable of None is not set."""
-        changed = {**self.environ, **variables}
-        environ = {name: value for name, value in changed.items() if value is not None}
-        self._processes.append(Started(arguments, self.folder, environ))
-        return self._processes[-1]
+        return self._begin(Started(arguments, self.folder, self._with(variables)))
+
+    def into(self, stdout: IO[str] | None, stderr: IO[str] | None, *arguments: str) -> Ended:
+        """Runs `qarunner …` with streams that lead somewhere; None is read from a pipe."""
+        return self._begin(Started(arguments, self.folder, self._with({}), stdout=stdout, stderr=stderr)).end()
+
+    def fresh(self, *arguments: str, **variables: str | None) -> Started:
+        """Starts an interpreter of its own, for what counts before the program begins, or when it imports."""
+        return self._begin(Started(arguments, self.folder, self._with(variables), fresh=True))
+
+    def _with(self, variables: Mapping[str, str | None]) -> Mapping[str, str]:
+        return {name: value for name, value in {**self.environ, **variables}.items() if value is not None}
+
+    def _begin(self, process: Started) -> Started:
+        self._processes.append(process)
+        return process
 
     def run(self, *arguments: str, **variables: str | None) -> Ended:
         return self.start(*arguments, **variables).end()
@@ -177,7 +203,7 @@ class Stage:
         self.customise(HASTY)
 
     def customise(self, code: str) -> None:
-        """Runs code in every process before the program begins."""
+        """Runs code in every process before the program begins; all of its modules may have been imported."""
         home = self.folder / "site"
         home.mkdir(exist_ok=True)
         (home / "sitecustomize.py").write_text(code, encoding="utf-8")

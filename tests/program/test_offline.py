@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
-
-from tests.program.conftest import PROGRAM
 
 if TYPE_CHECKING:
     from tests.program.conftest import Stage
@@ -99,7 +96,7 @@ def test_the_examples_are_fine(stage: Stage) -> None:
 def test_a_plan_is_the_same_bytes_again_and_nothing_is_sent(stage: Stage) -> None:
     stage.commit(stage.doksi("login"), stage.doksi("other", account="a"), stage.certyn("smoke"))
     for name, seed in (("one.json", "1"), ("two.json", "2")):
-        ended = stage.run("plan", "--out", f"new/{name}", PYTHONHASHSEED=seed)
+        ended = stage.fresh("plan", "--out", f"new/{name}", PYTHONHASHSEED=seed).end()
         assert ended.code == 0, ended
     one, two = ((stage.folder / "new" / name).read_bytes() for name in ("one.json", "two.json"))
     assert one == two
@@ -183,22 +180,6 @@ def test_without_a_credential_there_is_no_run_to_speak_of(stage: Stage) -> None:
     assert not (stage.folder / ".qarunner").exists()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_stdout_that_is_full_is_an_error_and_never_green(stage: Stage) -> None:
-    stage.commit(stage.doksi("login"))
-    commands = (["--version"], ["--help"], ["validate"], ["plan"], ["schema"], ["vendors"], ["apply"])
-    with Path("/dev/full").open("w") as full:
-        for words in commands:
-            done = subprocess.run(  # noqa: PLW1510  it fails
-                [PROGRAM, *words], cwd=stage.folder, env=stage.environ, stdout=full, stderr=subprocess.PIPE, text=True
-            )
-            assert done.returncode == 2, done
-            assert "stdout: cannot be written: " in done.stderr, done
-            assert "bug" not in done.stderr, done
-            last = done.stderr.splitlines()[-1]
-            assert words != ["apply"] or last == "qarunner: exit 2: 1 passed; stdout cannot be written"
-
-
 # --- the emulator -----------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +232,7 @@ def test_without_the_extra_the_way_to_install_it_is_told(stage: Stage) -> None:
     stage.commit(stage.doksi("login"))
     stage.customise(WITHOUT_EXTRA)
     for words in (["apply", "--rehearse"], ["emulator"]):
-        ended = stage.run(*words)
+        ended = stage.fresh(*words).end()
         assert ended.code == 2, ended
         assert 'pip install "qarunner[emulator]"' in ended.err
         assert "Traceback" not in ended.text

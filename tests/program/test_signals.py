@@ -141,8 +141,8 @@ def a_second_signal_is_heeded_at_once(begin: Begin) -> None:
 def a_signal_before_anything_was_sent(begin: Begin) -> None:
     stage = begin()
     stage.customise(
-        "import os, signal, qarunner.app.ci as build\n"
-        "build.read_build = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, qarunner.app.planning as planning\n"
+        "planning.read_build = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     stage.commit(stage.doksi("login"))
     ended = stage.apply()

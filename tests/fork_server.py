@@ -1,0 +1,340 @@
+"""Starts the program without importing it each time: a process that has imported it all, and forks for each start.
+
+`Forked` has of Popen's interface what tests use.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import math
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+CAN_FORK = hasattr(os, "fork")
+_LENGTH = 8
+_PIECE = 65536
+_STREAMS = 3
+_NOT_FLUSHED = 120  # the interpreter's own code, where it cannot write what is buffered
+
+
+# --- in the test's process --------------------------------------------------------------------------------------------
+
+
+class Forked:
+    """A process of the program that was forked; the part of Popen's interface that tests use.
+
+    It writes into `stdout` and `stderr`, or into a pipe where that is None.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        stdout: IO[str] | None = None,
+        stderr: IO[str] | None = None,
+    ) -> None:
+        self.returncode: int | None = None
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        out_end, self.stdout = _pipe(stdout)
+        err_end, self.stderr = _pipe(stderr)
+        order = {"words": list(words), "folder": str(folder), "environ": dict(environ)}
+        self._control = _start(order, (nothing, out_end, err_end))
+        for end in (nothing, out_end, err_end):
+            os.close(end)
+
+    def poll(self) -> int | None:
+        return self._code(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = self._code(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("qarunner", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            self._control.sendall(bytes([number]))
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What is left to read, once the process has ended; nothing of a pipe that is None."""
+        limit = math.inf if timeout is None else time.monotonic() + timeout
+        pipes = [pipe for pipe in (self.stdout, self.stderr) if pipe is not None]
+        told = dict.fromkeys(pipes, b"")
+        with selectors.DefaultSelector() as reading:
+            for pipe in pipes:
+                reading.register(pipe, selectors.EVENT_READ, pipe)
+            while reading.get_map():
+                if limit < time.monotonic():
+                    raise subprocess.TimeoutExpired("qarunner", timeout or 0)
+                for key, _ in reading.select(min(1.0, limit - time.monotonic())):
+                    piece = os.read(key.fd, _PIECE)
+                    told[key.data] += piece
+                    if not piece:
+                        reading.unregister(key.data)
+        self.wait(None if timeout is None else max(0.0, limit - time.monotonic()))
+        out, err = ("" if pipe is None else told[pipe].decode() for pipe in (self.stdout, self.stderr))
+        for pipe in pipes:
+            pipe.close()
+        return out, err
+
+    def _code(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self._control.settimeout(timeout)
+            try:
+                told = self._control.recv(_LENGTH)
+            except (BlockingIOError, TimeoutError):
+                return None
+            finally:
+                self._control.settimeout(None)
+            self._control.close()
+            self.returncode = int(told)
+        return self.returncode
+
+
+def _pipe(to: IO[str] | None) -> tuple[int, IO[str] | None]:
+    """What the process writes into, and what is read in its place."""
+    if to is not None:
+        return os.dup(to.fileno()), None
+    reading, writing = os.pipe()
+    return writing, os.fdopen(reading, encoding="utf-8")
+
+
+class _Lead:
+    """The way to this process's server, which ends when it is cut."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    def send(self, control: socket.socket) -> None:
+        with self._lock:
+            if self._socket is None:
+                self._socket = self._begin()
+            socket.send_fds(self._socket, [b"+"], [control.fileno()])
+
+    @staticmethod
+    def _begin() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        # Without this process's variables: a start brings its own, and the interpreter must not have read others.
+        environ = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+        server = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(theirs.fileno())],
+            env=environ,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        theirs.close()
+
+        def end() -> None:
+            ours.close()
+            server.wait()
+
+        atexit.register(end)
+        return ours
+
+
+_LEAD = _Lead()
+
+
+def _start(order: object, streams: tuple[int, ...]) -> socket.socket:
+    """The socket over which the process takes signals and tells its exit code."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _LEAD.send(theirs)
+    data = json.dumps(order).encode()
+    socket.send_fds(ours, [len(data).to_bytes(_LENGTH, "big")], streams)
+    ours.sendall(data)
+    return ours
+
+
+# --- in the server's process ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a process is to be."""
+
+    words: list[str]
+    folder: str
+    environ: dict[str, str]
+    streams: list[int]
+
+
+class _Server:
+    """Forks for each start, passes signals on, and tells exit codes."""
+
+    def __init__(self, starts: socket.socket) -> None:
+        self._starts = starts
+        self._running: dict[int, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._waking = socket.socketpair()
+        self._waking.setblocking(False)  # noqa: FBT003  its only form
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the tests' process ends, and this one with it
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+        self._selector.register(starts, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def serve(self) -> _Start:
+        """Returns in each process that was forked; never in the server."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._starts:
+                    start = self._forked()
+                    if start is not None:
+                        return start
+                elif key.fileobj is self._woken:
+                    self._woken.recv(4096)
+                    self._bury()
+                elif key.data in self._running:
+                    self._pass_on(key.data)
+
+    def _forked(self) -> _Start | None:
+        message, sockets, *_ = socket.recv_fds(self._starts, 1, 1)
+        if not message:
+            self._end()
+        control = socket.socket(fileno=sockets[0])
+        start = _read(control)
+        pid = os.fork()
+        if pid:
+            for stream in start.streams:
+                os.close(stream)
+            self._running[pid] = control
+            self._selector.register(control, selectors.EVENT_READ, pid)
+            return None
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in (self._starts, self._woken, self._waking, control, *self._running.values()):
+            each.close()
+        self._selector.close()
+        return start
+
+    def _pass_on(self, pid: int) -> None:
+        numbers = self._running[pid].recv(_LENGTH)
+        for number in numbers or [signal.SIGKILL]:  # whoever started it has gone
+            os.kill(pid, number)
+        if not numbers:
+            self._selector.unregister(self._running[pid])
+
+    def _bury(self) -> None:
+        while self._running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            control = self._running.pop(pid)
+            if control in self._selector.get_map():
+                self._selector.unregister(control)
+            with contextlib.suppress(OSError):  # nobody asks any more
+                control.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+            control.close()
+
+    def _end(self) -> NoReturn:
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def _read(control: socket.socket) -> _Start:
+    length, streams, *_ = socket.recv_fds(control, _LENGTH, _STREAMS)
+    size, data = int.from_bytes(length, "big"), b""
+    while len(data) < size:
+        data += control.recv(size - len(data))
+    return _Start(**json.loads(data), streams=streams)
+
+
+def _import_all() -> None:
+    """Everything that the program may import, so that no start does, and the commands as typer builds them."""
+    import qarunner  # noqa: PLC0415  no test's process needs it
+
+    for module in pkgutil.walk_packages(qarunner.__path__, "qarunner."):
+        if "testing" not in module.name:
+            importlib.import_module(module.name)
+    builder: Any = importlib.import_module("typer.main")
+    builder.get_command = functools.cache(builder.get_command)
+    sys.argv[1:], arguments = ["--version"], sys.argv[1:]
+    with contextlib.suppress(SystemExit):
+        _main()()
+    sys.argv[1:] = arguments
+
+
+def _main() -> Callable[[], None]:
+    found: Callable[[], None] = importlib.import_module("qarunner.__main__").main
+    return found
+
+
+def _become(start: _Start) -> None:
+    """Makes this process what a start from nothing would have found."""
+    for number, stream in enumerate(start.streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    # As an interpreter makes them when it starts: what a stream can do depends on what it leads to.
+    out, err = sys.stdout, sys.stderr
+    sys.stdout = os.fdopen(1, "w", encoding=out.encoding, errors=out.errors, closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding=err.encoding, errors=err.errors, closefd=False)
+    os.chdir(start.folder)
+    os.environ.clear()
+    os.environ.update(start.environ)
+    time.tzset()
+    tempfile.tempdir = None
+    sys.argv = [str(Path(sys.executable).with_name("qarunner")), *start.words]
+    if paths := start.environ.get("PYTHONPATH"):
+        sys.path[:0] = paths.split(os.pathsep)
+        sys.modules.pop("sitecustomize", None)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("sitecustomize")
+
+
+def _run() -> NoReturn:
+    """Runs the program and ends as the interpreter does, but without taking every module apart."""
+    code: object = 0
+    try:
+        _main()()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001  as the interpreter does
+        code = 1
+        traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = _NOT_FLUSHED
+    os._exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    _import_all()
+    gc.collect()
+    gc.freeze()  # what is there now is in every process, and is not looked at again
+    _become(_Server(socket.socket(fileno=int(sys.argv[1]))).serve())
+    _run()
