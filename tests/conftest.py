@@ -6,17 +6,24 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+
+from tests.amount import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-# The same examples every time: a red build is a change's fault. HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+# No example has a time limit: how long it takes is the machine's business.
+settings.register_profile(
+    "any", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+# The same examples every time: a red build is a change's fault. `explore` looks for new ones.
+settings.register_profile("same", settings.get_profile("any"), derandomize=True, max_examples=25)
+settings.register_profile("full", settings.get_profile("any"), derandomize=True, max_examples=200)
+settings.register_profile("explore", settings.get_profile("any"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if FULL else "same"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.app.choosing import Wanted
@@ -36,14 +35,6 @@ ENVIRON = {
     "GITHUB_REF": "refs/heads/main",
     "GITHUB_REPOSITORY": "example/shop",
 }
-LONGEST_S = 1.0
-
-
-def examples(number: int) -> settings:
-    """So many examples where the profile has 100, and more where it looks for new ones."""
-    usual = settings.default.max_examples if settings.default else 100
-    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(deadline=None, suppress_health_check=checks, max_examples=number * usual // 100)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +53,6 @@ def told(problems: tuple[Diagnostic, ...]) -> list[str]:
     return [f"{each} [{each.code}]" for each in problems]
 
 
-@examples(50)
 @given(text=texts())
 def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
@@ -79,7 +69,6 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
         assert to_json(prepare(path, choice(profile)).plan) == written
 
 
-@examples(30)
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
 def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
     path.write_text(text, encoding="utf-8")
@@ -99,9 +88,8 @@ def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: 
 
 
 def refused_or_planned(path: Path, raw: bytes) -> None:
-    """Whatever is written: problems with places, or a plan; within a second."""
+    """Whatever is written: problems with places, or a plan."""
     path.write_bytes(raw)
-    start = time.process_time()
     problems: tuple[Diagnostic, ...] = ()
     try:
         problems = examined(path).problems
@@ -111,10 +99,8 @@ def refused_or_planned(path: Path, raw: bytes) -> None:
     except UserError:
         pass  # such as nothing that is left to run
     assert all(each.message and each.place.line >= 1 for each in problems)
-    assert time.process_time() - start < LONGEST_S
 
 
-@examples(60)
 @given(text=texts(), seed=st.integers(0, 2**32))
 def test_a_mangled_manifest_is_refused_in_words(path: Path, text: str, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  not for secrets
@@ -148,7 +134,6 @@ def _garbage(rest: str, chance: random.Random) -> str:
 DAMAGES = (_deleted, _put_in, _line_twice, _nested, _garbage)
 
 
-@examples(50)
 @given(text=texts(), seed=st.integers(0, 2**32))
 def test_data_of_the_wrong_kinds_is_refused_and_both_validators_agree(path: Path, text: str, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
@@ -159,7 +144,6 @@ def test_data_of_the_wrong_kinds_is_refused_and_both_validators_agree(path: Path
     refused_or_planned(path, json.dumps(data).encode())
 
 
-@examples(60)
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_refused(path: Path, raw: bytes) -> None:
     refused_or_planned(path, raw)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.diagnostics import Place
@@ -219,7 +219,6 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=100)
 @given(st.dictionaries(texts, plain, max_size=4), st.sampled_from([None, 1, "\t"]))
 def test_json_reads_as_json(value: dict[str, object], indent: str | int | None) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
@@ -227,7 +226,6 @@ def test_json_reads_as_json(value: dict[str, object], indent: str | int | None) 
     assert json.dumps(found.data) == json.dumps(value)
 
 
-@settings(max_examples=50)
 @given(st.dictionaries(texts, plain, max_size=4))
 def test_what_a_dumper_writes_is_read_again(value: dict[str, object]) -> None:
     text = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True, default_flow_style=False)

@@ -4,10 +4,11 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.manifest.templates.filters import Refused, compile_pattern
+from tests.amount import examples
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None
         return
 
 
-@settings(max_examples=300, deadline=2000)
+@examples(3)
 @given(st.text(alphabet="ab()[]|*+?{},1\\d.^$", max_size=14), st.text(alphabet="ab1", max_size=30))
 def test_any_pattern_ends_soon(pattern: str, text: str) -> None:
     try:

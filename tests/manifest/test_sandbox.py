@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.errors import ManifestError
@@ -12,6 +12,7 @@ from qarunner.manifest.templates.env import Resolved, Values
 from qarunner.manifest.templates.evaluate import Computing
 from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, parse
 from qarunner.secret import placeholder
+from tests.amount import examples
 from tests.matrices import checked, name_of, only, refusal
 
 TOP = "env: { A: { default: x }, KEY: { secret: true } }\nvars: { l: [a], m: { a: 1 } }"
@@ -166,7 +167,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(4)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(" ".join))
 def test_any_text_gives_a_value_or_a_problem_and_never_shows_a_secret(text: str) -> None:
     try:
@@ -176,7 +177,7 @@ def test_any_text_gives_a_value_or_a_problem_and_never_shows_a_secret(text: str)
     assert "pssst" not in str(value)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(st.text(alphabet=st.characters(exclude_characters="⟦⟧", exclude_categories=["Cs"]), min_size=1))
 def test_any_value_of_a_variable_is_inserted_literally(value: str) -> None:
     top = "env: { B: {} }"

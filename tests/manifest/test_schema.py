@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.errors import ManifestError
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.yaml import reader as document
+from tests.amount import examples
 
 if TYPE_CHECKING:
     import random
@@ -232,7 +233,6 @@ def assert_both_validators_agree(data: object, part: schema.Part, *, templates: 
     assert len({(fault.path, fault.message) for fault in faults}) == len(faults)
 
 
-@settings(max_examples=150, deadline=1000)
 @given(st.randoms(use_true_random=False))
 def test_mangled_data_gives_faults_and_both_validators_agree(chance: random.Random) -> None:
     data = copy.deepcopy(document.read("qa-matrix.yml", FULL).data)
@@ -244,7 +244,7 @@ def test_mangled_data_gives_faults_and_both_validators_agree(chance: random.Rand
         assert_both_validators_agree(entry, chance.choice(PARTS[1:]), templates=chance.random() < 0.5)
 
 
-@settings(max_examples=250, deadline=1000)
+@examples(2.5)
 @given(st.randoms(use_true_random=False))
 def test_mangled_text_gives_problems_with_places(chance: random.Random) -> None:
     text = FULL
@@ -257,13 +257,11 @@ def test_mangled_text_gives_problems_with_places(chance: random.Random) -> None:
         assert "not valid YAML" not in each.message
 
 
-@settings(max_examples=100, deadline=1000)
 @given(st.text(alphabet=st.sampled_from("ab:-?&*!|>'\"%@`{}[],#\t\n \\.~<0\r\ufeff\x85"), max_size=40))
 def test_any_text_gives_problems(text: str) -> None:
     assert problems(text)
 
 
-@settings(max_examples=100, deadline=1000)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_problems(raw: bytes) -> None:
     assert problems(raw)

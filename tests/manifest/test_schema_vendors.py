@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
@@ -20,6 +20,7 @@ from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.yaml import reader as document
 from qarunner.plan.capabilities import in_table
 from qarunner.vendors import registry
+from tests.amount import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -288,7 +289,7 @@ def merged(defaults: dict[str, object], entry: dict[str, object]) -> Iterator[tu
         yield ("variants", name), overlay(base, variant)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(defaults=layers(), entry=layers(), variants=st.lists(layers(), max_size=2))
 def test_nothing_is_marked_that_no_row_is_refused_for(
     defaults: dict[str, object], entry: dict[str, object], variants: list[dict[str, object]]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
@@ -156,14 +156,12 @@ def use(vendor: Vendor, reply: Reply, polls: int) -> None:
 
 @pytest.mark.parametrize("name", registry.names_builtin())
 @given(text=BODIES, status=st.sampled_from([200, 201, 202, 204, 400, 401, 404, 429, 500]), polls=st.integers(0, 5))
-@settings(deadline=None)
 def test_an_adapter_reads_a_reply_or_says_that_it_cannot(name: str, text: str, status: int, polls: int) -> None:
     use(registry.get(name), Reply(status=status, text=text), polls)
 
 
 @pytest.mark.parametrize("name", registry.names_builtin())
 @given(text=ANYTHING.map(json.dumps))
-@settings(deadline=None)
 def test_an_arbitrary_end_is_never_green_without_a_result(name: str, text: str) -> None:
     vendor = registry.get(name)
     body = {"status": "passed", "state": "completed", "conclusion": "success", "x": json.loads(text)}

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
@@ -88,7 +88,6 @@ numbers = st.integers(0, 5)
 
 
 @given(st.fixed_dictionaries({"total": numbers, **dict.fromkeys(COUNTERS, numbers)}), st.none() | numbers)
-@settings(deadline=None)
 def test_a_pass_is_all_that_the_counters_allow(body: dict[str, int], promised: int | None) -> None:
     outcome = read(body, promised)
     may_pass = (
@@ -104,7 +103,6 @@ def test_a_pass_is_all_that_the_counters_allow(body: dict[str, int], promised: i
 
 
 @given(st.fixed_dictionaries({}, optional={"total": numbers, **dict.fromkeys(COUNTERS, numbers)}), st.none() | numbers)
-@settings(deadline=None)
 def test_what_is_left_out_never_makes_a_pass_of_a_contradiction(body: dict[str, int], promised: int | None) -> None:
     outcome = read(body, promised)
     if outcome.verdict is Verdict.PASSED:
@@ -119,7 +117,6 @@ def test_what_is_left_out_never_makes_a_pass_of_a_contradiction(body: dict[str, 
     st.sampled_from(["total", *COUNTERS]),
     st.sampled_from([-1, "3", 1.5, True, [], {}]),
 )
-@settings(deadline=None)
 def test_an_odd_counter_is_never_read_as_a_number(total: int, name: str, value: object) -> None:
     with pytest.raises(UnexpectedData, match=name):
         read({"total": total, "passed": total, name: value})

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.engine.decide.outcomes import distrust, tally
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import FINISHED, Call, Finished, More, RemoteRun, Reply, Verdict
 from qarunner.vendors.certyn.adapter import INFO, VENDOR
+from tests.amount import examples
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Outcome
@@ -65,7 +66,7 @@ odd_numbers = numbers | st.none() | st.sampled_from([-1, "2", 1.5])
 
 
 @given(counters | adding_up, items, odd_numbers, odd_numbers)
-@settings(deadline=None, max_examples=400)
+@examples(4)
 def test_details_never_make_a_pass_and_hide_no_failure(
     body: dict[str, Any], found: list[dict[str, Any] | None], failed: object, blocked: object
 ) -> None:
@@ -86,7 +87,7 @@ def test_details_never_make_a_pass_and_hide_no_failure(
 
 
 @given(counters | adding_up, items)
-@settings(deadline=None, max_examples=400)
+@examples(4)
 def test_cases_and_counts_together_count_each_test_once(
     body: dict[str, Any], found: list[dict[str, Any] | None]
 ) -> None:
@@ -100,7 +101,6 @@ def test_cases_and_counts_together_count_each_test_once(
 
 
 @given(adding_up, st.data())
-@settings(deadline=None)
 def test_details_that_agree_change_nothing_but_name_the_tests(body: dict[str, Any], data: st.DataObject) -> None:
     told = ["passed"] * body["passed"] + ["failed"] * body["failed"] + ["skipped"] * body["skipped"]
     part = data.draw(st.permutations(told).flatmap(lambda rows: st.integers(0, len(rows)).map(lambda n: rows[:n])))

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
@@ -27,6 +27,7 @@ from qarunner.vendors.api import (
     Verdict,
 )
 from qarunner.vendors.docketqa.adapter import VENDOR
+from tests.amount import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def outcome(asked: Entry, runs: list[Told]) -> Outcome:
 @example(asked=["1"], runs=[Told(1, 1, "passed"), Told(2, 4, "passed")])
 @example(asked=["4"], runs=[Told(1, 4, "passed", login=True)])
 @example(asked=["1"], runs=[])
-@settings(deadline=None, max_examples=400)
+@examples(4)
 def test_tests_pass_only_by_runs_of_their_own(asked: list[str], runs: list[Told]) -> None:
     found = outcome(entry(SelectionKind.TEST_IDS, asked), runs)
     assert set(asked) <= {case.id for case in found.cases}
@@ -126,7 +127,7 @@ def test_tests_pass_only_by_runs_of_their_own(asked: list[str], runs: list[Told]
 
 @given(runs=RUNS)
 @example(runs=[Told(1, 4, "passed", login=True)])
-@settings(deadline=None, max_examples=300)
+@examples(3)
 def test_a_suite_passes_only_if_each_of_its_runs_does_and_there_is_one(runs: list[Told]) -> None:
     found = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
     first = list({run.id: run for run in reversed(runs)}.values())
@@ -135,7 +136,6 @@ def test_a_suite_passes_only_if_each_of_its_runs_does_and_there_is_one(runs: lis
 
 
 @given(runs=RUNS)
-@settings(deadline=None)
 def test_a_failure_is_never_hidden(runs: list[Told]) -> None:
     found = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
     first = list({run.id: run for run in reversed(runs) if run.id is not None}.values())
@@ -182,7 +182,6 @@ def reply(body: Any) -> Reply:  # noqa: ANN401
 
 
 @given(body=ANYTHING | CREATED, asked=st.sampled_from(ENTRIES))
-@settings(deadline=None)
 def test_any_answer_to_a_create_is_read_or_refused(body: Any, asked: Entry) -> None:  # noqa: ANN401
     call = Call(entries=(asked,))
     try:
@@ -204,7 +203,6 @@ def test_any_answer_to_a_create_is_read_or_refused(body: Any, asked: Entry) -> N
     asked=st.sampled_from(ENTRIES),
     memo=st.sampled_from([{}, {"group": "88"}, {"extra": "login"}, {"lost": {"102": "gone"}}]),
 )
-@settings(deadline=None)
 def test_any_answer_to_a_poll_is_read_or_refused(body: Any, asked: Entry, memo: dict[str, Any]) -> None:  # noqa: ANN401
     try:
         status = VENDOR.read(Call(entries=(asked,)), RemoteRun(id="9001", memo=memo), [reply(body)], polls=0)
@@ -221,7 +219,6 @@ def test_any_answer_to_a_poll_is_read_or_refused(body: Any, asked: Entry, memo: 
 
 
 @given(bodies=st.lists(ANYTHING | OBJECTS, max_size=3))
-@settings(deadline=None)
 def test_any_answer_to_an_upload_is_read_or_refused(bodies: list[Any]) -> None:
     build = Build(path="a.apk", filename="a.apk", size=1, sha256="0" * 64)
     data: dict[str, Json] = {"app_id": 7, "platform": "android"}

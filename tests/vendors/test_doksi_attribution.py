@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.entry import (
@@ -144,7 +144,6 @@ def served(
 
 
 @given(matrices(), st.data())
-@settings(deadline=None)
 def test_each_result_is_given_to_the_entry_that_asked_for_it(entries: tuple[Entry, ...], data: st.DataObject) -> None:
     for group in VENDOR.group(entries):
         vendor = data.draw(served(group, ["passed", "passed", "failed"]))
@@ -159,7 +158,6 @@ def test_each_result_is_given_to_the_entry_that_asked_for_it(entries: tuple[Entr
 
 
 @given(matrices(), st.data())
-@settings(deadline=None)
 def test_where_an_address_spells_a_secret_out_no_entry_gets_the_result_of_another(
     entries: tuple[Entry, ...], data: st.DataObject
 ) -> None:
@@ -173,7 +171,6 @@ def test_where_an_address_spells_a_secret_out_no_entry_gets_the_result_of_anothe
 
 
 @given(matrices())
-@settings(deadline=None)
 def test_every_entry_runs_once_in_the_order_of_the_first_of_its_group(entries: tuple[Entry, ...]) -> None:
     groups = [list(group) for group in VENDOR.group(entries)]
     assert sorted(entry.id for group in groups for entry in group) == [entry.id for entry in entries]
@@ -242,7 +239,6 @@ def spoil_result(result: dict[str, Any], how: str) -> None:
 
 
 @given(matrices(), st.data())
-@settings(deadline=None)
 def test_a_run_that_contradicts_itself_never_passes(entries: tuple[Entry, ...], data: st.DataObject) -> None:
     for group in VENDOR.group(entries):
         vendor = data.draw(served(group, ["passed"]))
@@ -257,7 +253,6 @@ def test_a_run_that_contradicts_itself_never_passes(entries: tuple[Entry, ...], 
 
 
 @given(matrices(), st.data())
-@settings(deadline=None)
 def test_an_entry_with_a_result_that_is_no_pass_never_passes(entries: tuple[Entry, ...], data: st.DataObject) -> None:
     for group in VENDOR.group(entries):
         vendor = data.draw(served(group, ["passed"]))

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
@@ -81,7 +81,6 @@ memos = st.fixed_dictionaries(
 
 
 @given(bodies, memos)
-@settings(deadline=None)
 def test_a_pass_is_completed_with_pass_and_nothing_against_it(body: dict[str, Any], memo: dict[str, Any]) -> None:
     outcome = read(RemoteRun(id="run-1", memo=memo), body)
     output = body.get("output") or {}
@@ -156,7 +155,6 @@ ANY_END = st.fixed_dictionaries(
 
 
 @given(ANY_END | JSON, memos)
-@settings(deadline=None)
 def test_any_status_is_read_or_cannot_be(body: object, memo: dict[str, Any]) -> None:
     with contextlib.suppress(UnexpectedData):
         status = VENDOR.read(call(), RemoteRun(id="run-1", memo=memo), [reply(body)], polls=0)
@@ -177,7 +175,6 @@ odd = st.lists(names | st.sampled_from([None, "", "..", True, "\ud800"]))
     ),
     st.none() | st.integers(0, 6),
 )
-@settings(deadline=None)
 def test_every_run_of_a_create_is_followed_and_only_what_ran_can_pass(
     status: str | None, lists: dict[str, Any], count: int | None
 ) -> None:
@@ -204,7 +201,6 @@ def test_every_run_of_a_create_is_followed_and_only_what_ran_can_pass(
 
 
 @given(JSON | st.dictionaries(KEYS, JSON))
-@settings(deadline=None)
 def test_any_answer_to_a_create_is_read_or_cannot_be(body: object) -> None:
     for kind, each in ((SelectionKind.CATEGORY_IDS, GROUP), (SelectionKind.TEST_IDS, TEST)):
         with contextlib.suppress(UnexpectedData):
@@ -244,7 +240,6 @@ RESOURCE = Resource(
 
 
 @given(st.lists(JSON | st.dictionaries(KEYS, JSON | st.just("https://up.example/\ud800")), max_size=4))
-@settings(deadline=None)
 def test_any_answer_on_the_way_to_an_app_is_read_or_cannot_be(answers: list[object]) -> None:
     with contextlib.suppress(UnexpectedData):
         step = VENDOR.prepare(RESOURCE, "token", [reply(answer) for answer in answers])
