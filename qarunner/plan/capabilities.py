@@ -103,7 +103,7 @@ def _faults(
 
     from qarunner.manifest.schema.explain import found  # noqa: PLC0415
 
-    schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    schema = {"properties": dict(properties), "additionalProperties": False}
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -253,11 +253,8 @@ def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
     """Why a vendor would not take a build; None where it would, or where nothing is known."""
     if rules is None:
         return None
-    folder = not build.filename.lower().endswith(rules.endings) and build.folder
-    if folder and rules.folders:
-        return None
     if not build.filename.lower().endswith(rules.endings):
-        return _not_taken(build.path, rules)
+        return None if build.folder and rules.folders else _not_taken(build.path, rules)
     if rules.max_bytes is not None and build.size > rules.max_bytes:
         size, most = (f"{number / 2**20:.0f} MiB" for number in (build.size, rules.max_bytes))
         if size == most:  # rounded, they would contradict the sentence

@@ -67,7 +67,11 @@ class Acme(Vendor):
                 instead={"tags": "name the tests", "ios": "use android"},
             ),
             pacing=pacing,
-            options={"fresh": {"type": "boolean"}, "size": {"type": "integer"}, "tags": {"type": "array"}},
+            options={
+                "fresh": {"type": "boolean"},
+                "size": {"type": "integer"},
+                "tags": {"type": "array", "uniqueItems": True},
+            },
             settings={"team": {"type": "string"}},
         )
 
@@ -79,6 +83,8 @@ class Acme(Vendor):
         self._may_fail("check")
         if row.get("name") == "forbidden":
             yield Complaint(path=("name",), message=f"{settings.get('team')} has no 'forbidden'", hint="rename it")
+        if "timeout" in row:
+            yield Complaint(path=("timeout",), message="too long")
         if row.get("name") == "by hand":
             yield Complaint(path=("target", "binary"), message="the adapter's own words")
 

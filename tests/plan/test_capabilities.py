@@ -9,12 +9,14 @@ import pytest
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.errors import UserError
+from qarunner.manifest import codes
 from qarunner.manifest.expand import expand
 from qarunner.plan.capabilities import (
     AdapterBug,
     blamed,
     check_rows,
     complaints,
+    faults_of_options,
     grouped,
     in_table,
     misfit,
@@ -243,6 +245,12 @@ def test_a_build_that_fits(build: Build, rules: BuildRules | None) -> None:
 @pytest.mark.parametrize(
     ("build", "rules", "message", "hint"),
     [
+        (
+            made("a.apk", folder=True, size=7 * MIB),
+            BuildRules(endings=(".apk",), folders=True, max_bytes=5 * MIB),
+            "out/a.apk: 7 MiB, at most 5 MiB are taken",
+            None,
+        ),
         (made("a.ipa"), LIMITED, "out/a.ipa: not a build that this vendor takes", "it takes .apk"),
         (made("splits", folder=True), LIMITED, "out/splits: not a build that this vendor takes", "it takes .apk"),
         (made("splits"), RULES, "out/splits: not a build that this vendor takes", TAKES),
@@ -309,6 +317,24 @@ def test_the_options_of_a_plugin_are_checked_by_its_schema_at_their_line() -> No
     ]
 
 
+def test_an_unknown_setting_of_a_plugin_is_told_at_its_key() -> None:
+    text = "vendors: { acme: { colour: red } }\n" + HEAD + "  - { id: a, options: { size: x } }\n"
+    assert [(str(each.place), each.code, each.message) for each in found(text, {"colour": "red"}, ACME)] == [
+        ("qa-matrix.yml:3:20", codes.UNKNOWN_KEY, "unknown key 'colour'"),
+        ("qa-matrix.yml:6:31", codes.WRONG_TYPE, "size: expected a whole number, got 'x'"),
+    ]
+
+
+def test_a_timeout_is_told_at_its_value() -> None:
+    assert problems(HEAD + "  - { id: a, timeout: 5h }\n") == [("qa-matrix.yml:5:23", "too long", None)]
+
+
+def test_options_of_another_shape_are_not_the_plugins_to_check() -> None:
+    shapes: list[object] = [None, [], ["x"], "{{ vars.options }}", {}]
+    for options in shapes:
+        assert faults_of_options(ACME, options, templates=False) == ()
+
+
 def test_a_plugin_without_options_says_so() -> None:
     vendor = Acme()
     vendor.info = replace(vendor.info, options={})
@@ -351,6 +377,13 @@ def test_what_is_not_known_yet_is_not_refused(value: str) -> None:
     assert [each.message for each in rendered] == (
         ["size: expected a whole number, got '{{ vars.size }}'"] if "{{" in value else []
     )
+
+
+@pytest.mark.parametrize("tags", [["{{ vars.a }}", "{{ vars.a }}"], [["{{ vars.a }}"], ["{{ vars.a }}"]]])
+def test_two_templates_may_become_different_values(tags: list[object]) -> None:
+    assert faults_of_options(ACME, {"tags": tags}, templates=True) == ()
+    assert len(faults_of_options(ACME, {"tags": tags}, templates=False)) == 1
+    assert len(faults_of_options(ACME, {"tags": [["x"], ["x"]]}, templates=True)) == 1
 
 
 def test_a_template_inside_hides_no_wrong_container() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,19 @@ def test_what_is_no_plan_is_refused(read: Callable[..., object], data: bytes) ->
 def test_a_plan_without_one_of_its_parts_is_refused() -> None:
     with pytest.raises(UserError, match=r"^plan\.json: not a plan of qarunner: .*vendors"):
         from_json(altered(lambda data: data.pop("vendors")), path=PATH)
+
+
+def test_equal_plans_are_equal_bytes_whatever_came_first() -> None:
+    first, second = ({"tag": None, "branch": "main"}, {"branch": "main", "tag": None})
+    plans = [seal(msgspec.structs.replace(plan(), git=git)) for git in (first, second)]
+    assert to_json(plans[0]) == to_json(plans[1])
+
+
+def test_a_digest_is_that_of_the_sorted_data_with_an_empty_digest() -> None:
+    """Plans that an earlier qarunner saved have it, so it can never change."""
+    digest = "sha256:" + hashlib.sha256(b'{"a":1,"digest":"","version":1}').hexdigest()
+    data = f'{{"version": 1, "digest": "{digest}", "a": 1}}'.encode()
+    assert checked_json(data, path=PATH) == {"version": 1, "digest": digest, "a": 1}
 
 
 def test_a_later_field_is_no_change_as_long_as_the_digest_holds() -> None:
