@@ -128,3 +128,22 @@ def test_only_two_states_end_a_run(state: str) -> None:
     reply = Reply(status=200, text=json.dumps(body))
     status = VENDOR.read(Call(entries=(entry(),)), RemoteRun(id="r"), [reply], polls=0)
     assert status == Running(note=state, wait_s=12.0, total=1)
+
+
+@pytest.mark.parametrize(
+    ("counters", "done", "total"),
+    [
+        ({"total": 9, "pending": 4}, 5, 9),
+        ({"total": 9, "pending": 9}, 0, 9),
+        ({"total": 9, "pending": 10}, 0, 9),
+        ({"total": 9}, None, 9),
+        ({"pending": 9}, None, None),
+        ({"total": "nine", "pending": -1}, None, None),
+    ],
+)
+def test_a_run_that_goes_on_tells_how_many_tests_are_over(
+    counters: dict[str, Any], done: int | None, total: int | None
+) -> None:
+    reply = Reply(status=200, text=json.dumps({"state": "in_progress", **counters}))
+    status = VENDOR.read(Call(entries=(entry(),)), RemoteRun(id="r"), [reply], polls=1)
+    assert status == Running(note="in_progress", done=done, total=total)

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
+from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
 from qarunner.vendors.doksi.adapter import INFO, VENDOR
 from qarunner.vendors.doksi.grouping import address, alike
 
@@ -167,3 +167,21 @@ def test_a_large_matrix_is_grouped_and_read_in_linear_time(same: str) -> None:
         assert verdicts == {Verdict.PASSED}
     assert sum(map(len, groups)) == len(entries)
     assert process_time() - started < 5  # about 0.5 s; quadratic would be minutes
+
+
+@pytest.mark.parametrize(
+    ("counters", "done", "total"),
+    [
+        ({"tests_total": 9, "tests_passed": 4, "tests_failed": 2}, 6, 9),
+        ({"tests_total": 9, "tests_passed": 4}, None, 9),
+        ({"tests_total": 9, "tests_failed": 4}, None, 9),
+        ({"tests_passed": 1, "tests_failed": 0}, 1, None),
+        ({"tests_total": "nine", "tests_passed": None, "tests_failed": -1}, None, None),
+    ],
+)
+def test_a_run_that_goes_on_tells_how_many_tests_are_over(
+    counters: Mapping[str, Json], done: int | None, total: int | None
+) -> None:
+    reply = Reply(status=200, text=json.dumps({"run_id": "r", "status": "running", **counters}))
+    status = VENDOR.read(Call(entries=(web("a", "t"),)), RemoteRun(id="r"), [reply], polls=0)
+    assert status == Running(note="running", done=done, total=total)

@@ -100,6 +100,63 @@ def test_a_pass_is_completed_with_pass_and_nothing_against_it(body: dict[str, An
     assert outcome.raw_status.startswith(body["status"])
 
 
+def said(**body: object) -> str | None:
+    """What the report says of a run, without its links."""
+    return read(RemoteRun(id="run-1"), body).message
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"status": "cancelled"}, "the run was cancelled at TesterArmy"),
+        (
+            {"status": "cancelled", "output": {"reason": "by a person"}},
+            "the run was cancelled at TesterArmy: by a person",
+        ),
+        ({"status": "cancelled", "error": "out of time"}, "the run was cancelled at TesterArmy: out of time"),
+        ({"status": "failed"}, "TesterArmy could not run the test"),
+        ({"status": "failed", "output": {"description": "No VM"}}, "TesterArmy could not run the test: No VM"),
+        (
+            {"status": "failed", "error": {"code": "E1", "message": "no VM"}},
+            "TesterArmy could not run the test: E1: no VM",
+        ),
+        (
+            {"status": "completed", "output": {"kind": "planner_skipped"}},
+            "TesterArmy's planner skipped the run: no reason given",
+        ),
+        (
+            {"status": "completed", "output": {"result": "y" * 70}},
+            f"the run is completed, but with the result {'y' * 60!r}",
+        ),
+        ({"status": "completed", "output": {}}, "the run is completed, but without a result"),
+    ],
+)
+def test_the_words_about_a_run_that_is_no_pass(body: dict[str, Any], message: str) -> None:
+    assert said(**body) == message
+
+
+def failed(**output: object) -> str | None:
+    return said(status="completed", output={"result": "FAILED", **output})
+
+
+def test_a_failure_is_explained_by_the_steps_that_did_not_pass_alone() -> None:
+    steps = [
+        {"status": "passed", "error": "only a note"},
+        {"status": "failed", "summary": "No receipt."},
+        {"status": "failed", "summary": "Two receipts", "error": "Seen twice;"},
+        {"status": "skipped", "summary": "Never done"},
+        {"status": "failed", "errorCode": "STEP_NEW"},
+    ]
+    assert failed(steps=steps) == "No receipt; Seen twice; Never done; STEP_NEW"
+    assert failed(description="It ends with X. ") == "It ends with X"
+    assert failed() is None
+
+
+def test_an_issue_is_named_by_what_is_told_of_it() -> None:
+    issues = [{"type": "bug", "name": "A", "severity": 2}, {"description": "B"}, {"name": " "}, {"name": "fourth"}]
+    assert failed(issues=issues) == "bug (severity 2): A; issue: B; issue: without a name"
+
+
 @pytest.mark.parametrize("word", ["queued", "running"])
 def test_two_words_are_in_progress(word: str) -> None:
     assert VENDOR.read(call(), RemoteRun(id="r"), [reply({"status": word})], polls=0) == Running(note=word)
