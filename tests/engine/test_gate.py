@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from qarunner.engine.decide.gate import Decision, decide, exit_code_so_far
+from qarunner.engine.decide.gate import (
+    Decision,
+    by_needs,
+    decide,
+    exit_code_so_far,
+    expected_tests,
+    outcome_of,
+    passes,
+    started_anywhere,
+)
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
+from qarunner.entry import Selection, SelectionKind
 from qarunner.errors import ExitCode
-from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, RemoteRun, Verdict
+from qarunner.plan.model import seal
+from qarunner.vendors.api import (
+    FINISHED,
+    GOOD,
+    Case,
+    Cause,
+    Leftover,
+    Outcome,
+    RemoteRun,
+    Resource,
+    ResourceKind,
+    Verdict,
+)
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
@@ -149,6 +172,10 @@ def test_an_entry_that_may_fail_never_decides(name: str) -> None:
     assert code(PASSED, REASONS[name].outcome, None, free=(1, 2)) == 0
 
 
+def test_what_comes_after_an_entry_that_may_fail_decides_as_ever() -> None:
+    assert code(one(Verdict.FAILED), one(Verdict.TIMED_OUT), PASSED, free=(0,)) == 7
+
+
 def test_tests_that_do_not_gate_do_not_count_as_finished() -> None:
     assert code(PASSED, free=(0,)) == 3
     assert code(PASSED, PASSED, free=(0,), least=2) == 3
@@ -213,6 +240,138 @@ def test_skipped_tests_fail_the_build_as_the_manifest_says(
 @pytest.mark.parametrize("outcome", [SKIPPED, BY_NEED, IN_PART])
 def test_skipped_entries_that_do_not_gate_are_no_matter(outcome: Outcome) -> None:
     assert decide(run_of(PASSED, outcome, free=(1,), on_skipped="fail")).exit_code == 0
+
+
+def skipping(*needs: tuple[str, ...], free: tuple[int, ...] = (), on_skipped: OnSkipped | None = None) -> Decision:
+    """The gate's word on e0, which timed out, and on entries that need others and were skipped for it."""
+    entries = [
+        entry("e0", "plain", allow_failure=0 in free),
+        *(entry(f"e{n}", "plain", allow_failure=n in free, needs=each) for n, each in enumerate(needs, 1)),
+    ]
+    plan = plan_of(*entries, min_tests=0, on_skipped=on_skipped)
+    accepted = ev.Accepted(at=EPOCH, job=plan.jobs[0].id, runs=(RemoteRun(id="x1"),))
+    closed = [
+        ev.EntryClosed(at=EPOCH, entry=each.id, outcome=BY_NEED if each.needs else one(Verdict.TIMED_OUT))
+        for each in entries
+    ]
+    return decide(fold(plan, [started(EPOCH, plan), accepted, *closed]))
+
+
+def test_a_skipped_entry_hides_no_code_of_what_it_needs() -> None:
+    timed_out = Decision(exit_code=ExitCode.TIMEOUT, finished=0)
+    assert skipping(("e0",)) == timed_out
+    assert skipping(("e0",), ("e1",), ("e2",)) == timed_out
+    assert skipping(("e0",), ("elsewhere", "e1")) == timed_out
+
+
+def test_a_skipped_entry_fails_the_build_where_nothing_that_it_needs_does() -> None:
+    failed = Decision(exit_code=ExitCode.FAILED, finished=0, skipped=("e1",), failed_by_skips_only=True)
+    assert skipping(("e0",), free=(0,)) == failed
+    assert skipping(("elsewhere",), free=(0,)).skipped == ("e1",)
+    assert skipping(("e0",), ("e1",), free=(0,)).skipped == ("e1", "e2")
+    assert skipping(("e0",), ("e1",), free=(0, 1)).skipped == ("e2",)
+
+
+def test_where_skips_fail_each_of_them_does() -> None:
+    decision = skipping(("e0",), ("e1",), on_skipped="fail")
+    assert decision == Decision(exit_code=ExitCode.FAILED, finished=0, skipped=("e1", "e2"), failed_by_skips_only=True)
+
+
+def test_skips_are_the_only_reason_unless_something_failed_or_weighs_more() -> None:
+    skips = decide(run_of(SKIPPED, PASSED, on_skipped="fail"))
+    assert skips == Decision(exit_code=ExitCode.FAILED, finished=1, skipped=("e0",), failed_by_skips_only=True)
+    failed = decide(run_of(SKIPPED, one(Verdict.FAILED), on_skipped="fail"))
+    assert failed == Decision(exit_code=ExitCode.FAILED, finished=1, skipped=("e0",))
+    bug = decide(run_of(SKIPPED, one(Verdict.ERROR, Cause.BUG), on_skipped="fail"))
+    assert bug == Decision(exit_code=ExitCode.BUG, finished=0, skipped=("e0",))
+    unknown = decide(run_of(SKIPPED, one(Verdict.UNKNOWN), on_skipped="fail"))
+    assert unknown == Decision(exit_code=ExitCode.FAILED, finished=0, skipped=("e0",), failed_by_skips_only=True)
+
+
+# --- whether anything was begun ---------------------------------------------------------------------------------------
+
+
+def with_build(*happened: ev.Event) -> Run:
+    """A run whose one entry timed out, and whose build came as far as `happened`."""
+    plan = plan_of(entry("e0", "plain"))
+    build = Resource(id="plain-build-1", vendor="plain", kind=ResourceKind.BUILD)
+    plan = seal(msgspec.structs.replace(plan, resources=(build,)))
+    closed = ev.EntryClosed(at=EPOCH, entry="e0", outcome=one(Verdict.TIMED_OUT))
+    return fold(plan, [started(EPOCH, plan), *happened, closed])
+
+
+PREPARING = ev.Preparing(at=EPOCH, resource="plain-build-1", attempt=1)
+
+
+def test_time_that_was_up_before_anything_left_is_a_vendor_that_was_not_there() -> None:
+    assert decide(with_build()).exit_code is ExitCode.UNAVAILABLE
+    assert decide(with_build(PREPARING)).exit_code is ExitCode.TIMEOUT
+
+
+def test_a_resource_that_was_removed_again_is_nothing_that_was_started() -> None:
+    left = Leftover(what="an environment", todo="delete it")
+    ready = ev.ResourceReady(at=EPOCH, resource="plain-build-1", values={}, leftover=left)
+    released = ev.ResourceReleased(at=EPOCH, resource="plain-build-1")
+    assert started_anywhere(with_build(PREPARING, ready))
+    assert not started_anywhere(with_build(PREPARING, ready, released))
+    assert not started_anywhere(with_build(PREPARING))
+
+
+@pytest.mark.parametrize("key", [None, "key-1"])
+def test_a_create_that_may_have_made_a_run_was_started(key: str | None) -> None:
+    submitting = ev.Submitting(at=EPOCH, job="plain-1", attempt=1, key=key)
+    uncertain = ev.Uncertain(at=EPOCH, job="plain-1", message="no answer")
+    refused = ev.NotSubmitted(at=EPOCH, job="plain-1", message="HTTP 400", cause=Cause.REFUSED)
+    assert started_anywhere(with_build(submitting))
+    assert started_anywhere(with_build(submitting, uncertain))
+    assert not started_anywhere(with_build(submitting, refused))
+
+
+# --- the order of needs -----------------------------------------------------------------------------------------------
+
+
+def order(**needs: str) -> str:
+    return "".join(
+        each.id for each in by_needs([entry(name, "plain", needs=tuple(ids)) for name, ids in needs.items()])
+    )
+
+
+def test_entries_come_after_those_that_they_need() -> None:
+    assert order(a="", b="", c="") == "abc"
+    assert order(a="b", b="c", c="") == "cba"
+    assert order(a="cb", b="d", c="d", d="") == "dcba"
+    assert order(a="x", b="ax") == "ab"
+    assert order(a="b", b="a") == "ba"
+    assert order(a="a") == "a"
+
+
+# --- entries that are still open --------------------------------------------------------------------------------------
+
+
+def test_an_open_entry_says_where_it_stood() -> None:
+    run = run_of(None)
+    open_one = outcome_of(run, run.plan.entries[0])
+    assert open_one == Outcome(verdict=Verdict.CANCELLED, message="not over when the apply stopped (running)")
+    run.detached = True
+    detached = outcome_of(run, run.plan.entries[0])
+    assert detached == Outcome(verdict=Verdict.UNKNOWN, message="not over yet (running): the apply was detached")
+
+
+@pytest.mark.parametrize(
+    ("selection", "number"),
+    [
+        (Selection(kind=SelectionKind.TEST_IDS, ids=("1", "2", "3")), 3),
+        (Selection(kind=SelectionKind.CATEGORY_IDS, ids=("1", "2", "3")), 1),
+        (Selection(kind=SelectionKind.TAGS, ids=("1", "2", "3")), 1),
+        (None, 1),
+    ],
+)
+def test_tests_that_are_named_are_expected(selection: Selection | None, number: int) -> None:
+    assert expected_tests(replace(entry("e0", "plain"), selection=selection)) == number
+
+
+def test_only_good_verdicts_pass() -> None:
+    assert [verdict for verdict in Verdict if passes(verdict)] == [Verdict.PASSED, Verdict.FLAKY]
 
 
 # --- a run that goes on without its apply -----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qarunner.engine.decide.outcomes import distrust, merge, tally, worst
+from qarunner.engine.decide.outcomes import distrust, merge, tally, without_run, worst
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
 
 VERDICTS = st.sampled_from(Verdict)
@@ -114,8 +114,58 @@ def test_the_order_of_runs_decides_nothing(outcomes: list[Outcome]) -> None:
     assert merge(outcomes).verdict is merge(outcomes[::-1]).verdict
 
 
+def test_numbers_of_several_runs_are_added_and_none_is_below_zero() -> None:
+    counts = [{Verdict.PASSED: 2, Verdict.SKIPPED: 0}, {Verdict.PASSED: 3, Verdict.FAILED: -1}]
+    merged = merge([Outcome(verdict=Verdict.PASSED, counts=each) for each in counts])
+    assert merged.counts == {Verdict.PASSED: 5, Verdict.SKIPPED: 0, Verdict.FAILED: 0}
+
+
+FULL = Outcome(
+    verdict=Verdict.PASSED,
+    cases=(Case(id="a", verdict=Verdict.SKIPPED),),
+    counts={Verdict.SKIPPED: 2},
+    message="all fine",
+    url="https://vendor.test/1",
+    raw_status="green",
+    duration_s=7.0,
+    cause=Cause.INFRA,
+)
+
+
+def test_a_pass_that_is_not_believed_keeps_all_else_that_is_known_of_it() -> None:
+    assert distrust(FULL) == replace(FULL, verdict=Verdict.UNKNOWN, message="no test finished")
+    failed = replace(FULL, verdict=Verdict.FLAKY, counts={Verdict.PASSED: 2, Verdict.BLOCKED: 1})
+    message = "reported as flaky, but one of its tests is blocked"
+    assert distrust(failed) == replace(failed, verdict=Verdict.BLOCKED, message=message)
+
+
+@pytest.mark.parametrize(
+    "green",
+    [
+        FULL,
+        replace(FULL, verdict=Verdict.FLAKY, cases=(), counts={}),
+        replace(FULL, verdict=Verdict.SKIPPED, counts={Verdict.PASSED: 1}),
+        replace(FULL, verdict=Verdict.FAILED, counts={}, cases=(Case(id="a", verdict=Verdict.FLAKY),)),
+    ],
+)
+def test_without_a_run_nothing_has_passed(green: Outcome) -> None:
+    assert without_run(green) == Outcome(
+        verdict=Verdict.UNKNOWN,
+        message=f"reported as {green.verdict}, but the vendor started no run",
+        url="https://vendor.test/1",
+        raw_status="green",
+    )
+
+
+def test_without_a_run_whatever_has_not_passed_is_as_it_was_told() -> None:
+    for verdict in set(Verdict) - GOOD:
+        told = replace(FULL, verdict=verdict, counts={Verdict.PASSED: 0, Verdict.SKIPPED: 1})
+        assert without_run(told) == told
+
+
 def test_an_entry_of_which_nothing_is_said_is_unknown() -> None:
-    assert merge(()).verdict is Verdict.UNKNOWN
+    message = "the vendor's answer says nothing of this entry"
+    assert merge(()) == Outcome(verdict=Verdict.UNKNOWN, message=message)
     assert worst(()) is Verdict.UNKNOWN
 
 

@@ -185,3 +185,15 @@ def test_a_run_that_goes_on_tells_how_many_tests_are_over(
     reply = Reply(status=200, text=json.dumps({"run_id": "r", "status": "running", **counters}))
     status = VENDOR.read(Call(entries=(web("a", "t"),)), RemoteRun(id="r"), [reply], polls=0)
     assert status == Running(note="running", done=done, total=total)
+
+
+def test_a_result_that_says_nothing_of_itself_may_be_anybodys_and_is_nobodys() -> None:
+    reply = Reply(status=200, text=json.dumps({"run_id": "r", "status": "passed", "results": [{}]}))
+    call = Call(entries=(web("a", "t"), web("b", "u")))
+    status = VENDOR.read(call, RemoteRun(id="r"), [reply], polls=0)
+    assert isinstance(status, Finished)
+    for outcome in status.outcomes.values():
+        assert outcome.verdict is Verdict.UNKNOWN
+        assert outcome.cases[0].message == (
+            "result ? (no status) of test ? on an unnamed destination may belong to a, b"
+        )

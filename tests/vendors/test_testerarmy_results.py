@@ -129,6 +129,10 @@ def said(**body: object) -> str | None:
             f"the run is completed, but with the result {'y' * 60!r}",
         ),
         ({"status": "completed", "output": {}}, "the run is completed, but without a result"),
+        (
+            {"status": "z" * 70, "completedAt": "2026-07-01T10:00:00Z"},
+            f"the run has ended with the word {'z' * 60!r}, which no page explains",
+        ),
     ],
 )
 def test_the_words_about_a_run_that_is_no_pass(body: dict[str, Any], message: str) -> None:
@@ -155,6 +159,19 @@ def test_a_failure_is_explained_by_the_steps_that_did_not_pass_alone() -> None:
 def test_an_issue_is_named_by_what_is_told_of_it() -> None:
     issues = [{"type": "bug", "name": "A", "severity": 2}, {"description": "B"}, {"name": " "}, {"name": "fourth"}]
     assert failed(issues=issues) == "bug (severity 2): A; issue: B; issue: without a name"
+
+
+def test_steps_without_a_title_are_numbered_and_only_addresses_are_screenshots() -> None:
+    shots = ["http://shots.example/1", "ftp://shots.example/2", "HTTP", None, "https://shots.example/3"]
+    output = {"result": "PASS", "steps": [{}, {"status": "passed", "title": "Pay"}, {}], "screenshots": shots}
+    (case,) = read(RemoteRun(id="run-1"), {"status": "completed", "output": output}).cases
+    assert [(step.title, step.verdict, step.screenshot_url) for step in case.steps] == [
+        ("Step 1", Verdict.UNKNOWN, None),
+        ("Pay", Verdict.PASSED, None),
+        ("Step 3", Verdict.UNKNOWN, None),
+        ("Screenshot 1", Verdict.PASSED, "http://shots.example/1"),
+        ("Screenshot 2", Verdict.PASSED, "https://shots.example/3"),
+    ]
 
 
 @pytest.mark.parametrize("word", ["queued", "running"])
