@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qarunner.engine.decide.interpret import Fault, FaultKind
 from qarunner.entry import Entry, Origin, Policy, Retries, Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import (
@@ -27,6 +26,7 @@ from qarunner.vendors.api import (
     VendorInfo,
     Verdict,
 )
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
         Complaint,
     )
 
-AFTER = Fault(kind=FaultKind.LOST, message="the connection was lost after the vendor had done it")
-LOST = Fault(kind=FaultKind.LOST, message="the connection was lost")
-UNREACHED = Fault(kind=FaultKind.NOT_SENT, message="no connection")
+AFTER = Fault(sent=True, message="the connection was lost after the vendor had done it")
+LOST = Fault(sent=True, message="the connection was lost")
+UNREACHED = Fault(sent=False, message="no connection")
 
 
 class Fictional(Vendor):

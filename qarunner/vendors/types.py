@@ -56,6 +56,18 @@ class Reply:
         return Cursor.parse(self.text, "reply $")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A request without a reply. `sent`: a byte of it was handed to the connection, so that it may have arrived.
+
+    `final`: sending it again cannot help, and this is the cause. Only a request that was not sent has one.
+    """
+
+    message: str
+    sent: bool
+    final: Cause | None = None
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 # Everything about a vendor that is data: what it can do, how fast it may be asked, how it is reached.
@@ -172,6 +184,8 @@ class Cause(StrEnum):
     UNAVAILABLE = "unavailable"
     INFRA = "infra"
     """The vendor's page calls this failure its own infrastructure's: worth a new attempt."""
+    CONNECTION = "connection"
+    """The way to the vendor needs a person: its certificate is not trusted, or the proxy wants another password."""
     BUG = "bug"
     NEED = "need"
     """qarunner skipped the entry: one that it needs did not pass."""

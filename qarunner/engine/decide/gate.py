@@ -26,6 +26,7 @@ _OF_CAUSE = {
     Cause.REFUSED: ExitCode.NO_VERDICT,
     Cause.UNAVAILABLE: ExitCode.UNAVAILABLE,
     Cause.INFRA: ExitCode.NO_VERDICT,
+    Cause.CONNECTION: ExitCode.NO_VERDICT,
     Cause.BUG: ExitCode.BUG,
 }
 

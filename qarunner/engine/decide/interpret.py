@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from qarunner.vendors.api import (
     Running,
     fill,
 )
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,22 +46,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-
-class FaultKind(StrEnum):
-    """How a request ended without an answer."""
-
-    NOT_SENT = "not_sent"
-    LOST = "lost"
-    FORBIDDEN = "forbidden"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """No answer: the connection was never made, was lost on the way, or must not be used."""
-
-    kind: FaultKind
-    message: str
 
 
 Answer: TypeAlias = Reply | Fault
@@ -143,16 +127,21 @@ def after_create(
     """What the answer to a create means. `sends` counts how often it was sent, `now` is seconds since the epoch."""
     keyed = vendor.info.idempotency_header is not None
     match answer:
-        case Fault(kind=FaultKind.FORBIDDEN):
-            return Never(refusal=Refusal(message=answer.message))
-        case Fault(kind=FaultKind.NOT_SENT):
-            return Again(message=answer.message)
-        case Fault():
+        case Fault(sent=True):
             return Again(message=answer.message, maybe=True) if keyed else Lost(message=answer.message)
+        case Fault():
+            return _not_sent(answer)
         case Reply(ok=True):
             return _accepted(vendor, call, answer, keyed=keyed)
         case Reply():
             return _create_refused(vendor, answer, keyed=keyed, sends=sends, now=now)
+
+
+def _not_sent(fault: Fault) -> Again | Never:
+    """What it means that a request did not leave; or that it may have, where a second one does no harm."""
+    if fault.final is None:
+        return Again(message=fault.message)
+    return Never(refusal=Refusal(message=fault.message, cause=fault.final))
 
 
 def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Nothing | Again | Never | Lost:
@@ -204,14 +193,19 @@ def after_read(
     """What the answers to a poll and to each `More` mean; the last one is the newest."""
     newest = answers[-1]
     if isinstance(newest, Fault):
-        if newest.kind is FaultKind.FORBIDDEN:
-            return Never(refusal=Refusal(message=newest.message))
-        return Again(message=newest.message)
+        return _unread(newest)
     # What a `More` is answered with is the adapter's to judge, even where it is an error.
     judged = newest.ok or newest.status == NOT_FOUND or best_effort or (len(answers) > 1 and not transient(newest))
     if judged:
         return _read(vendor, call, run, answers, polls=polls)
     return _read_refused(vendor, newest, now=now)
+
+
+def _unread(fault: Fault) -> Again | Never:
+    """A read without a reply. What needs a person may pass by itself, and the run is paid: it gets a few tries."""
+    if fault.final is Cause.CONNECTION:
+        return Again(message=fault.message, unreadable=True)
+    return _not_sent(fault)
 
 
 def transient(reply: Reply) -> bool:
@@ -290,14 +284,13 @@ def after_prepare(
 
 def _may_be_done(answer: Answer) -> bool:
     if isinstance(answer, Fault):
-        return answer.kind is FaultKind.LOST
+        return answer.sent
     return answer.status != TOO_MANY
 
 
 def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
     if isinstance(answer, Fault):
-        forbidden = answer.kind is FaultKind.FORBIDDEN
-        return Never(refusal=Refusal(message=answer.message)) if forbidden else Again(message=answer.message)
+        return _not_sent(answer)
     if presigned and _REDIRECT <= answer.status < _CLIENT_ERROR:
         where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
         message = f"HTTP {answer.status}: the upload was redirected to {where}; it goes to the signed address alone"
@@ -422,7 +415,7 @@ def token_of(run: str, state: ResourceState) -> str:
 def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
     """What the request that makes an environment has left, where its answer was no good one. In doubt, something."""
     if isinstance(answer, Fault):
-        return Remains.MAYBE if answer.kind is FaultKind.LOST else Remains.NOTHING
+        return Remains.MAYBE if answer.sent else Remains.NOTHING
     if answer.ok or answer.status in _REDIRECTS:
         return Remains.MAYBE
     if state.doubted and _taken(vendor, state.resource, token, answer):
@@ -434,7 +427,7 @@ def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer)
 def unclear(answer: Answer) -> bool:
     """Whether a request that changes something may have done so all the same."""
     if isinstance(answer, Fault):
-        return answer.kind is FaultKind.LOST
+        return answer.sent
     return transient(answer) and answer.status != TOO_MANY
 
 
@@ -463,5 +456,5 @@ def not_removed(vendor: Vendor, answer: Answer) -> str | None:
 def ask_again(answer: Answer) -> bool:
     """Whether a removal or a cancel that failed may succeed in a moment; a plain refusal will not."""
     if isinstance(answer, Fault):
-        return answer.kind is not FaultKind.FORBIDDEN
+        return answer.final is None
     return transient(answer) or answer.status == CONFLICT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, assert_never
 
-from qarunner.engine.decide.interpret import TOO_MANY, Again, Fault, Never, after_read, asked_with, poll_request
+from qarunner.engine.decide.interpret import TOO_MANY, Again, Never, after_read, asked_with, poll_request
 from qarunner.engine.flow.creates import Creator, Order
 from qarunner.engine.flow.resources import Preparer
 from qarunner.engine.flow.shutdown import Closer
@@ -15,6 +15,7 @@ from qarunner.engine.schedule.timing import Rounds, Trouble
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import INTERRUPTED, Phase
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

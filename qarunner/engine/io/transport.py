@@ -6,41 +6,54 @@ import contextlib
 import hashlib
 import hmac
 import json
-import ssl
+import math
 import threading
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 import urllib3
-from requests import exceptions as why
-from requests.adapters import HTTPAdapter
 
-from qarunner.engine.decide.interpret import Fault, FaultKind
-from qarunner.engine.io.connection import Endpoint, is_loopback
+from qarunner.engine.io.connection import (
+    Endpoint,
+    Exchange,
+    Route,
+    WatchedAdapter,
+    fault_of,
+    is_loopback,
+    watched,
+)
 from qarunner.engine.io.uploads import ChangedBuild, Counted, open_body
+from qarunner.errors import UserError
 from qarunner.secret import Scrubber, reveal
-from qarunner.vendors.api import Reply
+from qarunner.vendors.api import Cause, Reply
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from qarunner.decode import Json
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.io.connection import Network
+    from qarunner.engine.io.connection import Clock, Network
     from qarunner.vendors.api import Build, Request
 
 
-Clock: TypeAlias = "Callable[[], float]"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long the other side may keep silent, in seconds.
 
+    A read is soon asked again. A create is not: one that took 70 s to answer has begun a run all the same. A store may
+    stop reading for a while, and may check what it has got before it answers.
+    """
 
-CONNECT_S = 10.0
-
-
-READ_S = 60.0
-
-
-TOTAL_S = 120.0
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    create_s: float = 300.0
+    upload_s: float = 300.0
+    rest_s: float = 120.0
+    """What an answer that drips may take besides: no server holds a worker for ever."""
 
 
 LARGEST_REPLY = 32 * 1024 * 1024
@@ -60,12 +73,14 @@ class Transport:
         network: Network,
         clock: Clock,
         builds: Iterable[Build] = (),
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._endpoints = endpoints
         self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
         self._secrets = secrets
         self._network = network
         self._clock = clock
+        self._timeouts = timeouts or Timeouts()
         self._builds = {build.path: build for build in builds}
         self.uploaded: dict[str, tuple[int, int]] = {}
         """Bytes sent and bytes in all of each upload, for whoever shows progress."""
@@ -75,9 +90,10 @@ class Transport:
         self.scrub = Scrubber(hidden)
         self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
-        self._proxies = {url: network.proxies_for(url) for url in self.base_urls.values()}
+        self._proxies = {url: network.proxy_for(url) for url in self.base_urls.values()}
         self._asking = threading.Lock()
         self._local = threading.local()
+        self._context: ssl.SSLContext | None = None
 
     def pseudonym(self, vendor: str, salt: bytes) -> str:
         """A short name of a vendor's credential: the same for the same salt, and of no use to whoever reads it."""
@@ -89,10 +105,11 @@ class Transport:
         endpoint = self._endpoints[vendor]
         if request.path.startswith(("https://", "http://")):
             return self._presigned(vendor, request)
+        patience_s = self._timeouts.create_s if fresh or key is not None else self._timeouts.read_s
         if not fresh:
-            return self._answer(self._session(), endpoint, request, key)
+            return self._answer(self._session(), endpoint, request, key, patience_s)
         with self._new_session() as session:
-            return self._answer(session, endpoint, request, key)
+            return self._answer(session, endpoint, request, key, patience_s)
 
     def _presigned(self, vendor: str, request: Request) -> Answer:
         """An upload to a store of files: over a connection of its own, and without any credential."""
@@ -100,12 +117,11 @@ class Transport:
         # A store on this machine belongs to a vendor on this machine, which is an emulated one.
         near = is_loopback(parts.hostname or "") and is_loopback(urlsplit(self.base_urls[vendor]).hostname or "")
         if parts.scheme != "https" and not near:
-            return Fault(
-                kind=FaultKind.FORBIDDEN, message=f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
-            )
+            message = f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
+            return Fault(sent=False, final=Cause.REFUSED, message=message)
         endpoint = Endpoint(base_url=f"{parts.scheme}://{parts.netloc}", auth=("", ""), key="")
         with self._new_session() as session:
-            return self._answer(session, endpoint, request, None)
+            return self._answer(session, endpoint, request, None, self._timeouts.upload_s)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -117,42 +133,62 @@ class Transport:
         session = requests.Session()
         # Resolved once in Network; left on, every request would read the environment and .netrc again.
         session.trust_env = False
-        session.verify = self._network.verify
-        session.mount("https://", HTTPAdapter(max_retries=0))
-        session.mount("http://", HTTPAdapter(max_retries=0))
+        session.mount("https://", WatchedAdapter(self._tls_context))
+        session.mount("http://", WatchedAdapter(self._tls_context))
         return session
 
-    def _answer(self, session: requests.Session, endpoint: Endpoint, request: Request, key: str | None) -> Answer:
-        url = self._url(endpoint, request)
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._asking:
+            if self._context is None:
+                self._context = self._network.tls_context()
+            return self._context
+
+    def _answer(
+        self, session: requests.Session, endpoint: Endpoint, request: Request, key: str | None, patience_s: float
+    ) -> Answer:
+        exchange = self._exchange(request, patience_s)
+        proxy = None
         try:
+            proxy = self._proxy_for(endpoint.base_url)
             with (
                 self._body(request) as body,
+                watched(exchange),
                 session.request(
                     request.method,
-                    url,
+                    self._url(endpoint, request),
                     json=None if request.body is None else self._revealed(request.body),
                     data=body,
                     headers={**self._headers(endpoint, key), **dict(request.headers)},
-                    timeout=(CONNECT_S, READ_S),
+                    timeout=(exchange.connect_s, patience_s),
                     allow_redirects=False,
                     stream=True,
-                    proxies=self._proxies_for(endpoint.base_url),
+                    proxies={} if proxy is None else {"https": proxy},
                 ) as response,
             ):
                 text = self._text(response)
         except ChangedBuild as error:
-            return Fault(kind=FaultKind.FORBIDDEN, message=str(error))
+            return Fault(sent=exchange.sent, final=Cause.REFUSED, message=str(error))
+        except UserError as error:
+            return Fault(sent=False, final=Cause.CONNECTION, message=error.message)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return Fault(kind=_kind(error), message=self.scrub(_words(error, endpoint)))
+            host, variable = urlsplit(endpoint.base_url).netloc, self._network.proxy_variable
+            fault = fault_of(error, exchange, Route(host=host, proxy=proxy, variable=variable))
+            return replace(fault, message=self.scrub(fault.message))
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
         return Reply(status=response.status_code, text=text, headers=headers)
 
-    def _proxies_for(self, base_url: str) -> dict[str, str]:
-        """The proxies of a vendor's host, or of the store that it sends an upload to."""
-        if base_url not in self._proxies:
-            with self._asking:
-                self._proxies[base_url] = self._network.proxies_for(base_url)
-        return self._proxies[base_url]
+    def _exchange(self, request: Request, patience_s: float) -> Exchange:
+        connect_s, rest_s = self._timeouts.connect_s, self._timeouts.rest_s
+        # An upload takes as long as it takes; each of its steps may take `patience_s`.
+        total_s = connect_s + patience_s + rest_s if request.file is None else math.inf
+        return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=self._clock() + total_s)
+
+    def _proxy_for(self, base_url: str) -> str | None:
+        """The proxy to a vendor's host, or to the store that it sends an upload to."""
+        with self._asking:
+            if base_url not in self._proxies:
+                self._proxies[base_url] = self._network.proxy_for(base_url)
+            return self._proxies[base_url]
 
     @contextlib.contextmanager
     def _body(self, request: Request) -> Iterator[Counted | None]:
@@ -200,16 +236,15 @@ class Transport:
                 return body
 
     def _text(self, response: requests.Response) -> str:
-        """The body within bounds of size and time: a server that drips must not hold a worker for ever."""
-        deadline = self._clock() + TOTAL_S
+        """The body, if it is not too long."""
         chunks: list[bytes] = []
         size = 0
         # What has come, and no more: a plain read waits for a whole piece, however slowly a server drips it.
         while chunk := response.raw.read1(64 * 1024, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
-            if size > LARGEST_REPLY or self._clock() > deadline:
-                raise requests.ConnectionError("the answer is too long")
+            if size > LARGEST_REPLY:
+                raise requests.ConnectionError(f"the answer is longer than {LARGEST_REPLY} bytes")
         return self._scrubbed(b"".join(chunks).decode("utf-8-sig", "replace"))
 
     def _scrubbed(self, text: str) -> str:
@@ -240,53 +275,3 @@ class Transport:
 
 def _unwatched(path: str, sent: int, size: int) -> None:
     """Nobody shows progress."""
-
-
-_HANDSHAKE = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "HTTP_REQUEST"})
-
-
-def _kind(error: Exception) -> FaultKind:
-    """Whether the request can have reached the vendor. In doubt, it can."""
-    if isinstance(error, (why.InvalidURL, why.InvalidHeader, why.InvalidSchema, why.InvalidJSONError)):
-        return FaultKind.FORBIDDEN
-    if isinstance(error, (why.ConnectTimeout, why.ProxyError)) or _in_handshake(error):
-        return FaultKind.NOT_SENT
-    return FaultKind.NOT_SENT if isinstance(_reason(error), urllib3.exceptions.NewConnectionError) else FaultKind.LOST
-
-
-def _reason(error: Exception) -> object:
-    """What urllib3 says under requests' exception."""
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
-
-
-def _in_handshake(error: BaseException | None) -> bool:
-    """TLS errors that come before the first byte of a request; of the others nobody can tell."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        if isinstance(error, ssl.SSLError) and error.reason in _HANDSHAKE:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _words(error: Exception, endpoint: Endpoint) -> str:
-    host = urlsplit(endpoint.base_url).netloc
-    if isinstance(error, why.ConnectTimeout):
-        return f"no connection to {host} within {CONNECT_S:.0f} s"
-    if isinstance(error, why.ReadTimeout):
-        return f"no answer from {host} within {READ_S:.0f} s"
-    if isinstance(error, why.SSLError):
-        return f"TLS with {host} failed: {_innermost(error)}"
-    if isinstance(error, why.ProxyError):
-        return f"the proxy to {host} failed: {_innermost(error)}"
-    what = {FaultKind.FORBIDDEN: "cannot be sent to {}", FaultKind.NOT_SENT: "cannot connect to {}"}
-    return f"{what.get(_kind(error), 'the connection to {} was lost').format(host)}: {_innermost(error)}"
-
-
-def _innermost(error: BaseException) -> str:
-    """The cause at the bottom, which is what a person can act on."""
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from qarunner.engine.decide.interpret import Fault, FaultKind
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
@@ -114,5 +114,5 @@ class Workers:
             try:
                 answer = self._sender.send(vendor, request, key=key, fresh=fresh)
             except Exception as error:  # noqa: BLE001  the engine must get an answer to every request, even to a bug
-                answer = Fault(kind=FaultKind.LOST, message=f"the sender failed: {type(error).__name__}: {error}")
+                answer = Fault(sent=True, message=f"the sender failed: {type(error).__name__}: {error}")
             self._answers.put((token, answer))

@@ -131,7 +131,7 @@ class ResourceState:
             self.phase = Making.READY if self.there else Making.WANTED
 
 
-REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.BUG})
+REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.CONNECTION, Cause.BUG})
 """What a resume tries again: the reason may be gone, and none of these can have made a second run."""
 
 
