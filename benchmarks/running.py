@@ -68,10 +68,11 @@ def _requests(url: str) -> list[object]:
 def journal(events: int = 2000) -> None:
     """The journal's own cost: an event that is synced, as a create's are, and one that is not, as a poll's is."""
     accepted = ev.Accepted(at=1e9, job="doksi-1", runs=(RemoteRun(id="k3n2mPq9Rxyz", url="https://example.com/1"),))
+    started = ev.RunStarted(at=1e9, version=ev.VERSION, run_id="r", digest="", tool="", endpoints={})
     polled = ev.Polled(at=1e9, job="doksi-1", run="k3n2mPq9Rxyz", note="running", done=1, total=3)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         for name, event in (("synced", accepted), ("not synced", polled)):
-            with Journal.create(Path(folder) / name.replace(" ", "-"), b"{}") as book:
+            with Journal.create(Path(folder) / name.replace(" ", "-"), b"{}", started) as book:
                 spent, cpu = [], time.process_time()
                 for _ in range(events):
                     began = time.perf_counter()

@@ -41,7 +41,7 @@ def earlier_run(runs_dir: Path, run_id: str, *, sha: str | None, rehearse: bool)
 
     folder = find_run(runs_dir, run_id)
     plan = read_plan(folder)
-    run = fold(plan, read(folder)[0])
+    run = fold(plan, read(folder).events)
     if (plan.rehearsal or run.rehearsal) and not rehearse:
         raise UserError(
             f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",

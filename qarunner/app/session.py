@@ -29,7 +29,7 @@ from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import Habits
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, Run, advance, fold
+from qarunner.engine.state.run import Phase, advance, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.plan.model import to_json
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.cli.progress import Progress
     from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
     from qarunner.vendors.api import Vendor
@@ -218,24 +219,19 @@ def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, st
 
 def start(plan: Plan, transport: Transport, settings: Settings, console: Console, run_id: str) -> ExitCode:
     """A new run from its plan to its end."""
-    journal = Journal.create(settings.runs_dir / run_id, to_json(plan))
-    with journal:
-        run = Run.of(plan)
-        session = _Session(run, journal, transport, settings, console)
-        session.record(
-            ev.RunStarted(
-                at=session.clock.wall(),
-                version=ev.VERSION,
-                run_id=run_id,
-                digest=plan.digest,
-                tool=__version__,
-                endpoints=transport.base_urls,
-                rehearsal=settings.rehearsal,
-                fail_fast=settings.fail_fast,
-                seed=settings.surroundings.token(8),
-            )
-        )
-        return session.finish()
+    begun = ev.RunStarted(
+        at=settings.surroundings.clock.wall(),
+        version=ev.VERSION,
+        run_id=run_id,
+        digest=plan.digest,
+        tool=__version__,
+        endpoints=transport.base_urls,
+        rehearsal=settings.rehearsal,
+        fail_fast=settings.fail_fast,
+        seed=settings.surroundings.token(8),
+    )
+    with Journal.create(settings.runs_dir / run_id, to_json(plan), begun) as journal:
+        return _Session(fold(plan, [begun]), journal, transport, settings, console).finish()
 
 
 def go_on(
@@ -250,24 +246,11 @@ def go_on(
 
     Without a transport nothing is left to do but to report.
     """
-    journal, events = Journal.reopen(folder)
+    journal, found = Journal.reopen(folder)
     with journal:
-        run = fold(plan, events)
+        run = fold(plan, found.events)
         session = _Session(run, journal, transport, settings, console)
         now = session.clock.wall()
-        if not events and transport is not None:
-            # Killed before its first line: nothing was sent, so the run begins now.
-            session.record(
-                ev.RunStarted(
-                    at=now,
-                    version=ev.VERSION,
-                    run_id=folder.name,
-                    digest=plan.digest,
-                    tool=__version__,
-                    endpoints=transport.base_urls,
-                    seed=settings.surroundings.token(8),
-                )
-            )
         session.record(ev.Resumed(at=now))
         for job, resubmit in decisions(run):
             session.decide(job, resubmit=resubmit, at=now)
@@ -276,9 +259,9 @@ def go_on(
 
 def end(folder: Path, plan: Plan, transport: Transport | None, settings: Settings, console: Console) -> ExitCode:
     """Cancels a run from its folder."""
-    journal, events = Journal.reopen(folder)
+    journal, found = Journal.reopen(folder)
     with journal:
-        return _Session(fold(plan, events), journal, transport, settings, console).cancel()
+        return _Session(fold(plan, found.events), journal, transport, settings, console).cancel()
 
 
 class _Session:

@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "report"
 def summary_of(case: str) -> Summary:
     folder = GOLDEN / case
     plan = from_json((folder / "plan.json").read_bytes(), path=folder)
-    return summarise(fold(plan, read(folder)[0]))
+    return summarise(fold(plan, read(folder).events))
 
 
 def shown(summary: Summary, *, output: str = "text", quiet: bool = False) -> str:

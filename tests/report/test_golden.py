@@ -45,7 +45,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def summary_of(folder: Path) -> Summary:
     plan = from_json((folder / "plan.json").read_bytes(), path=folder)
-    return summarise(fold(plan, read(folder)[0]))
+    return summarise(fold(plan, read(folder).events))
 
 
 def document(folder: Path) -> Any:  # noqa: ANN401
@@ -65,7 +65,7 @@ def test_golden(folder: Path, name: str, request: pytest.FixtureRequest) -> None
 
 
 def test_the_code_in_the_report_is_the_one_that_the_apply_ended_with(folder: Path) -> None:
-    last = read(folder)[0][-1]
+    last = read(folder).events[-1]
     assert isinstance(last, ev.RunFinished)
     assert document(folder)["exit_code"] == last.exit_code
     assert headline(summary_of(folder)).startswith(f"qarunner: exit {last.exit_code}: ")

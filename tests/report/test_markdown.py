@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent / "golden" / "report"
 
 def summary_of(case: str) -> Summary:
     plan = from_json((ROOT / case / "plan.json").read_bytes(), path=ROOT / case)
-    return summarise(fold(plan, read(ROOT / case)[0]))
+    return summarise(fold(plan, read(ROOT / case).events))
 
 
 def test_what_does_not_fit_is_counted_and_failures_stay() -> None:

@@ -151,9 +151,7 @@ def resume(  # noqa: PLR0913  a command and its options, by name
     run = fold(plan, events)
     decisions = _decisions(run, resubmit, drop)
     advance(run, ev.Resumed(at=run.last_at))
-    for job, again in decisions:  # what a person decides opens entries of other vendors, too
-        advance(run, ev.Decided(at=run.last_at, job=job, resubmit=again))
-    vendors = to_resume(run, adapters(plan))
+    vendors = to_resume(run, adapters(plan)) | {run.jobs[job].job.vendor for job, again in decisions if again}
     settings = Settings(
         environ=environ,
         runs_dir=order.runs_dir,
@@ -176,7 +174,7 @@ def find_real(runs_dir: Path, run_id: str | None) -> tuple[Path, Plan, list[ev.E
     """A run of real vendors. UserError for a rehearsal, of which nothing is left to talk to."""
     folder = find_run(runs_dir, run_id)
     plan = read_plan(folder)
-    events = read(folder)[0]
+    events = read(folder).events
     if plan.rehearsal or (events and isinstance(events[0], ev.RunStarted) and events[0].rehearsal):
         raise UserError(
             f"run {folder.name} was a rehearsal: its emulated vendors are gone", hint="qarunner apply --rehearse again"
@@ -276,7 +274,7 @@ def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, o
 
     reporting.checked_format(form, "--format")
     folder = find_run(runs_dir, run_id)
-    found = summarise(fold(read_plan(folder), read(folder)[0]))
+    found = summarise(fold(read_plan(folder), read(folder).events))
     if out is None:
         console.result(reporting.render(found, form).rstrip("\n"))
         return ExitCode.OK

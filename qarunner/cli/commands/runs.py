@@ -109,7 +109,7 @@ def _found(runs_dir: Path, word: str) -> Iterator[Path]:
 
 def _part(folder: Path) -> Part:
     plan = read_plan(folder)
-    run = fold(plan, read(folder)[0])
+    run = fold(plan, read(folder).events)
     run.run_id = run.run_id or folder.name
     return Part(folder=folder, run=run, shard=_shard(plan))
 
@@ -228,7 +228,7 @@ def _read(folder: Path) -> Standing:
     driven = is_driven(folder)
     plan = read_plan(folder)
     try:
-        run = fold(plan, read(folder)[0])
+        run = fold(plan, read(folder).events)
     except KeyError as error:
         raise UserError(f"{folder}: its journal speaks of {error}, which its plan does not know") from error
     return Standing(folder=folder, run=run, summary=summarise(run), state=_state(run, driven=driven))

@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
+import shutil
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
+
+    from qarunner.engine.io.seal import Key
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -25,46 +31,6 @@ if TYPE_CHECKING:
 
 
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
-
-
-class Lock:
-    """An exclusive lock; the file stays where it is, since removing it would let two processes hold two locks."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
-
-    @classmethod
-    def acquire(cls, path: Path) -> Lock | None:
-        """Takes the lock, or None if another process has it. OSError if there can be no such lock here."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _lock(fd)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in _TAKEN:
-                return None
-            raise
-        return cls(fd)
-
-    @staticmethod
-    def is_held(path: Path) -> bool:
-        """Whether a process has the lock. Looks without taking it for itself; a file that is not there has none."""
-        try:
-            fd = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
-        except OSError:
-            return False
-        try:
-            _look(fd)
-        except OSError as error:
-            return error.errno in _TAKEN
-        finally:
-            os.close(fd)
-        return False
-
-    def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
 
 
 def open_shared(path: Path) -> int:
@@ -127,83 +93,115 @@ JOURNAL = "journal.jsonl"
 REPORT = "report.json"
 
 
-LOCK = "lock"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a journal says. `size` counts the bytes of its whole lines; what stands behind them was torn."""
+
+    events: list[ev.Event]
+    size: int
+    chain: Chain = field(default_factory=Chain)
+    trust: Trust = Trust.UNCHECKED
+    broken_at: int | None = None
+    """The number of the first line that no holder of the keys has written."""
+
+    @property
+    def started(self) -> ev.RunStarted:
+        first = self.events[0]
+        assert isinstance(first, ev.RunStarted)  # noqa: S101  no journal is read that begins in another way
+        return first
 
 
 class Journal:
-    """Appends events to a folder that this process alone holds."""
+    """Appends events to a folder that this process alone holds. The lock is on the journal itself."""
 
-    def __init__(self, folder: Path, lock: Lock, size: int) -> None:
+    def __init__(self, folder: Path, fd: int, size: int, chain: Chain) -> None:
         self.folder = folder
-        self._lock = lock
+        self._fd = fd
         self._size = size
+        self._chain = chain
         self._lost: JournalLost | None = None
-        self._fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, 0o644)
 
     @classmethod
-    def create(cls, folder: Path, plan: bytes) -> Journal:
-        """Makes the folder of a new run. RunFolderError if it exists or cannot be written."""
+    def create(
+        cls, folder: Path, plan: bytes, started: ev.RunStarted, keys: Sequence[Key] = (), run_key: bytes = b""
+    ) -> Journal:
+        """Makes the folder of a new run: its plan and its first line appear at once, sealed with each of the keys.
+
+        `run_key` is made by chance for this run alone. RunFolderError if the folder exists or cannot be written.
+        """
+        line, chain = _first(started, keys, run_key)
         try:
             _make_runs(folder.parent)
-            # A folder without a plan was left by a process that was killed before it could send anything.
-            folder.mkdir(exist_ok=not (folder / PLAN).exists())
+            if folder.is_symlink() or folder.exists():
+                raise _taken(folder)
+            made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+            made.mkdir()
         except OSError as error:
-            if isinstance(error, FileExistsError) and folder.is_dir():
-                raise RunFolderError(
-                    f"{folder}: there is a run of this id already",
-                    hint=f"qarunner resume {folder.name}, or another --run-id",
-                ) from None
             raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint="see --runs-dir") from error
-        lock = _locked(folder)
         try:
-            write_whole(folder / PLAN, plan)
-            journal = cls(folder, lock, 0)
+            _write_private(made / PLAN, plan)
+            _write_private(made / JOURNAL, line)
+            _sync_folder(made)
+            _name(made, folder)
         except OSError as error:
-            lock.release()
+            shutil.rmtree(made, ignore_errors=True)
             raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
-        _sync_folder(folder)
         _sync_folder(folder.parent)
+        journal = cls(folder, _opened_and_locked(folder), len(line), chain)
+        try:
+            journal.look_for_it()  # between its name and its lock, somebody may have gone on with it
+        except OSError as error:
+            journal.close()
+            raise RunFolderError(f"{folder}: another qarunner is at work on this run") from error
         return journal
 
     @classmethod
-    def reopen(cls, folder: Path) -> tuple[Journal, list[ev.Event]]:
+    def reopen(cls, folder: Path, keys: Sequence[Key] = ()) -> tuple[Journal, Recorded]:
         """Goes on with a run, after cutting off a torn last line. RunFolderError if another process holds it."""
-        lock = _locked(folder)
+        fd = _opened_and_locked(folder)
         try:
-            events, whole = read(folder)
-            if (folder / JOURNAL).exists():
-                os.truncate(folder / JOURNAL, whole)
-            return cls(folder, lock, whole), events
+            found = read(folder, keys)
+            if os.fstat(fd).st_size != found.size:
+                os.ftruncate(fd, found.size)
         except OSError as error:
-            lock.release()
+            os.close(fd)
             raise RunFolderError(f"{folder / JOURNAL}: cannot be written: {error.strerror}") from error
         except RunFolderError:
-            lock.release()
+            os.close(fd)
             raise
+        return cls(folder, fd, found.size, found.chain), found
 
     def append(self, event: ev.Event) -> None:
         """Writes one event, and waits for the disk where losing it could cost a run. JournalLost if it cannot."""
+        body = ev.to_line(event)[:-1]
+        self._append(event, body, *self._chain.line(body))
+
+    def append_sealed(self, event: ev.Event, keys: Sequence[Key], run_key: bytes) -> None:
+        """The same, and seals all that was written so far anew: a person says that it is true."""
+        body = ev.to_line(event)[:-1]
+        self._append(event, body, *self._chain.sealed_line(body, keys, run_key))
+
+    def _append(self, event: ev.Event, body: bytes, line: bytes, chain: Chain) -> None:
         if self._lost is not None:
             raise self._lost
-        line = ev.to_line(event)
         try:
             if isinstance(event, ev.BEFORE_A_REQUEST):
-                self._look_for_it()
+                self.look_for_it()
             written = os.write(self._fd, line)
             if written != len(line):
-                raise OSError(28, "no space left on device")  # noqa: TRY301  handled as what it is
+                raise OSError(errno.ENOSPC, "no space left on device")  # noqa: TRY301  handled as what it is
             if isinstance(event, ev.DURABLE):
                 os.fsync(self._fd)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
-            path, lost = self.folder / JOURNAL, line.decode().rstrip()
-            why = f"{path}: cannot be written: {error.strerror}"
-            self._lost = JournalLost(why, details=[f"it could not record: {lost}"])
+            why = f"{self.folder / JOURNAL}: cannot be written: {error.strerror}"
+            self._lost = JournalLost(why, details=[f"it could not record: {body.decode()}"])
             raise self._lost from error
         self._size += len(line)
+        self._chain = chain
 
-    def _look_for_it(self) -> None:
+    def look_for_it(self) -> None:
         """OSError if a resume would find no journal under its name, or another one than is written here."""
         own = os.fstat(self._fd)
         try:
@@ -217,7 +215,6 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._fd)
-        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -231,59 +228,157 @@ class Journal:
 _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline into two bytes
 
 
-def read(folder: Path) -> tuple[list[ev.Event], int]:
-    """A journal's events, and the length in bytes of its whole lines. Reads only; the last line may be torn."""
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+
+
+def _first(started: ev.RunStarted, keys: Sequence[Key], run_key: bytes) -> tuple[bytes, Chain]:
+    body = ev.to_line(started)[:-1]
+    return Chain().sealed_line(body, keys, run_key) if keys else Chain().line(body)
+
+
+def _taken(folder: Path) -> RunFolderError:
+    if (folder / PLAN).exists() or (folder / JOURNAL).exists():
+        hint = f"qarunner resume {folder.name}, or another --run-id"
+        return RunFolderError(f"{folder}: there is a run of this id already", hint=hint)
+    return RunFolderError(f"{folder}: cannot be made: it is there, and no run", hint="another --run-id, or --runs-dir")
+
+
+def _name(made: Path, folder: Path) -> None:
+    """Gives a folder that is complete its name. RunFolderError if another process was faster."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if folder.exists():
+            shutil.rmtree(made, ignore_errors=True)
+            raise _taken(folder) from None
+        raise
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """A new file that its owner alone can read. OSError if it is not on disk as a whole."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY | _NO_LINK, 0o600)
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, "no space left on device")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _opened_and_locked(folder: Path) -> int:
+    """The journal, held by this process. RunFolderError if it is not there, is a link, or is held by another."""
     path = folder / JOURNAL
+    refuse_links(folder)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | _BINARY | _NO_LINK)
+    except FileNotFoundError:
+        raise _unknown(folder) from None
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        _lock(fd)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in _TAKEN:
+            raise RunFolderError(
+                f"{folder}: another qarunner is at work on this run", hint="wait until it ends, or stop it first"
+            ) from None
+        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+    return fd
+
+
+def refuse_links(folder: Path) -> None:
+    """RunFolderError if the folder of a run, or a file of it, is a link: who set it may lead it anywhere."""
+    for path in (folder, *(folder / name for name in (PLAN, JOURNAL, REPORT))):
+        if path.is_symlink():
+            raise RunFolderError(f"{path}: is a link, and a run's folder has none", hint="put the file itself there")
+
+
+def _unknown(folder: Path) -> RunFolderError:
+    hint = "restore its journal.jsonl, or start another run: runs that it has at the vendors are not known here"
+    return RunFolderError(f"{folder}: nothing is known of this run: its journal has no event", hint=hint)
+
+
+def read(folder: Path, keys: Sequence[Key] = ()) -> Recorded:
+    """A journal's events. Reads only; a last line without its newline is torn. RunFolderError for any damage."""
+    path = folder / JOURNAL
+    refuse_links(folder)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        # Killed between the plan and the first line: nothing was sent.
-        return [], 0
+        raise _unknown(folder) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
+    return _recorded(path, data, keys)
+
+
+def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
+    *lines, rest = data.split(b"\n")
+    reader = Reader(keys)
     events: list[ev.Event] = []
-    whole = 0
-    lines = data.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            event = ev.from_line(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            # Half a line is a torn one; a whole one that is no event of ours was written by somebody else.
-            if number == len(lines) and not isinstance(error, msgspec.ValidationError):
-                break
-            raise RunFolderError(
-                f"{path}:{number}: not an event of this qarunner: {error}",
-                hint="use the version that wrote it; nothing was changed",
-            ) from error
+        event = _event(path, number, line, reader)
         if not events:
-            _check_version(path, event)
+            _check_first(path, event, checked=reader.checked)
         events.append(event)
-        whole += len(line)
-    return events, whole
+    if _has_an_end(rest, reader):
+        raise _damaged(path, len(lines) + 1, "its end is not a newline")
+    if not events:
+        raise _unknown(path.parent)
+    size = sum(map(len, lines)) + len(lines)
+    return Recorded(events=events, size=size, chain=reader.chain, trust=reader.trust, broken_at=reader.broken_at)
 
 
-def _check_version(path: Path, first: ev.Event) -> None:
+def _event(path: Path, number: int, line: bytes, reader: Reader) -> ev.Event:
+    try:
+        body = reader.take(line)
+    except DamagedLineError as error:
+        raise _damaged(path, number, str(error)) from error
+    try:
+        return ev.from_line(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RunFolderError(
+            f"{path}:{number}: not an event of this qarunner: {error}",
+            hint="use the version that wrote it; nothing was changed",
+        ) from error
+
+
+def _has_an_end(rest: bytes, reader: Reader) -> bool:
+    """True if a line that came to its end stands before what has no newline: a write that was cut short has no end."""
+    if reader.checked:
+        return ends_within(rest)
+    try:
+        ev.from_line(rest[:-1])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _damaged(path: Path, number: int, why: str) -> RunFolderError:
+    hint = "restore the file as it was written; nothing was changed"
+    return RunFolderError(f"{path}:{number}: the line is damaged: {why}", hint=hint)
+
+
+def _check_first(path: Path, first: ev.Event, *, checked: bool) -> None:
     if not isinstance(first, ev.RunStarted):
         raise RunFolderError(f"{path}:1: a journal begins with RunStarted, this one with {type(first).__name__}")
-    if first.version != ev.VERSION:
+    if first.version > ev.VERSION:
         raise RunFolderError(
             f"{path}: a journal of version {first.version}; this qarunner reads version {ev.VERSION}",
             hint=f"use qarunner {first.tool}, which wrote it; nothing was changed",
         )
+    if first.version > ev.WITHOUT_CHECKS and not checked:
+        raise _damaged(path, 1, "it has no checksum")
 
 
-def _locked(folder: Path) -> Lock:
+def started_in(folder: Path) -> ev.RunStarted | None:
+    """How a run began, by its first line alone; None if that tells nothing, or the folder is gone."""
     try:
-        lock = Lock.acquire(folder / LOCK)
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
-    if lock is None:
-        raise RunFolderError(
-            f"{folder}: another qarunner is at work on this run", hint="wait until it ends, or stop it first"
-        )
-    return lock
+        with (folder / JOURNAL).open("rb") as file:
+            first = ev.from_line(Reader(()).take(file.readline().rstrip(b"\n")))
+    except (OSError, DamagedLineError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return first if isinstance(first, ev.RunStarted) else None
 
 
 def _make_runs(runs: Path) -> None:
@@ -325,23 +420,31 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
-def newest(runs: Path) -> Path | None:
-    """The run that was started last."""
-    try:
-        folders = [folder for folder in runs.iterdir() if (folder / PLAN).is_file()]
-    except OSError:
-        return None
-    return max(folders, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name), default=None)
-
-
 def folders(runs: Path) -> list[Path]:
-    """Every folder that may hold a run, in no order."""
+    """Every folder that may hold a run, in no order. One that begins with a dot is not a run yet."""
     try:
-        return [folder for folder in runs.iterdir() if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
+        found = [folder for folder in runs.iterdir() if not folder.name.startswith(".")]
     except OSError:
         return []
+    return [folder for folder in found if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
+
+
+def newest(runs: Path) -> Path | None:
+    """The run that was started last, as its journal says: a file's own time is that of its last copy."""
+    started = [(first.at, folder.name, folder) for folder in folders(runs) if (first := started_in(folder)) is not None]
+    return max(started, default=(0.0, "", None))[2]
 
 
 def is_driven(folder: Path) -> bool:
-    """Whether a process is at work on a run."""
-    return Lock.is_held(folder / LOCK)
+    """True if a process is at work on a run. Looks without taking the lock for itself."""
+    try:
+        fd = os.open(folder / JOURNAL, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        _look(fd)
+    except OSError as error:
+        return error.errno in _TAKEN
+    finally:
+        os.close(fd)
+    return False

@@ -15,7 +15,11 @@ from qarunner.entry import Entry
 from qarunner.plan.model import Job
 from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun
 
-VERSION = 1
+VERSION = 2
+
+
+WITHOUT_CHECKS = 1
+"""The last version of journals whose lines have no checksum."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
