@@ -41,6 +41,18 @@ def kind(value: object) -> str:
             return "an object"
 
 
+class _KeyTwiceError(Exception):
+    """An object says two things under one key; readers differ in which of them they take."""
+
+
+def _keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _KeyTwiceError(next(key for key in keys if keys.count(key) > 1))
+    return found
+
+
 class Cursor:
     """A place in plain data. Methods without `_or` raise UnexpectedData, naming the path."""
 
@@ -54,7 +66,9 @@ class Cursor:
     def parse(cls, text: str, name: str = "$") -> Cursor:
         """Reads JSON text; UnexpectedData if it is none."""
         try:
-            return cls(json.loads(text), name)
+            return cls(json.loads(text, object_pairs_hook=_keys_once), name)
+        except _KeyTwiceError as error:
+            raise UnexpectedData(f"{name}: the key {str(error)[:_SHOWN]!r} stands twice in one object") from error
         except (ValueError, RecursionError) as error:
             shown = text[:_SHOWN].replace("\n", " ")
             raise UnexpectedData(f"{name}: not JSON: {shown!r}") from error

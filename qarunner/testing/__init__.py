@@ -14,7 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
-from qarunner.testing.mutations import check_failure_stays, check_no_inventions, check_unknown_words
+from qarunner.testing.mutations import (
+    check_failure_stays,
+    check_no_inventions,
+    check_other_runs,
+    check_told_twice,
+    check_unknown_words,
+)
 from qarunner.testing.suite import (
     check_examples,
     check_groups,
@@ -97,6 +103,14 @@ class Conformance:
     def test_passes_are_not_invented(self) -> None:
         """A test without a result does not pass, and no reply that lost something has more passes than before."""
         self._each(check_no_inventions)
+
+    def test_an_answer_is_about_this_run(self) -> None:
+        """A reply that names another run, or another test, than the one that was asked about is no pass."""
+        self._each(check_other_runs)
+
+    def test_a_result_that_is_told_twice_counts_once(self) -> None:
+        """One id is one result, in every list of results."""
+        self._each(check_told_twice)
 
     def test_garbage_is_never_a_pass(self) -> None:
         """Any reply at all is read, or refused with UnexpectedData; garbage is no run and no pass."""

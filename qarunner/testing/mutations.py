@@ -323,3 +323,38 @@ def _check_lost(stage: _Stage, test: str) -> None:
 def _lists(stage: _Stage, slot: Slot, test: str) -> bool:
     """Whether a reply has objects in a list that tell of a test."""
     return any(True for _ in elements_naming(stage.story.data(slot), test))
+
+
+# --- the answer is about this run, and each result counts once --------------------------------------------------------
+
+OTHER_RUN = "11112222-3333-4444-8555-666677778888"
+
+
+def check_other_runs(scene: Scene) -> None:
+    """A reply that names another run than the one that was asked about passes nothing."""
+    stage = _Stage(scene, "passed")
+    for run in stage.story.runs:
+        slot: Slot = (run, 0)
+        data = stage.story.data(slot)
+        for path, value in leaves(data):
+            if str(value) == run:
+                passed = _passing(stage.of(stage.story.put(slot, put(data, path, _other(value)))))
+                at = ".".join(map(str, path))
+                assert not passed, f"{stage.name}: the reply about {run} says that {at} is another run's, and passes"
+
+
+def _other(value: object) -> object:
+    return value + 1 if isinstance(value, int) and not isinstance(value, bool) else OTHER_RUN
+
+
+def check_told_twice(scene: Scene) -> None:
+    """A result that stands twice in a list is one result: `gate.min_tests` counts tests."""
+    stage = _Stage(scene, "passed")
+    for slot in stage.story.slots():
+        data = stage.story.data(slot)
+        for path, value in places(data):
+            if slot is not None and isinstance(value, list) and any(isinstance(child, dict) for child in value):
+                twice = [child for child in value for _ in range(2)]
+                where = f"{stage.name}: each element of {'.'.join(map(str, path))} told twice"
+                for name, outcome in (stage.of(stage.story.put(slot, put(data, path, twice))) or {}).items():
+                    assert good_tests(outcome) <= good_tests(stage.before[name]), f"{where}: {name}: {outcome}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qarunner.decode import UnexpectedData
-from qarunner.secret import names_in, placeholder
+from qarunner.secret import canonical, names_in, placeholder
 from qarunner.vendors.api import Cause, Refusal
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ def body_id(cursor: Cursor) -> str:
     if not is_text(found):
         raise cursor.fail("an id of valid characters")
     return found
+
+
+def check_about(told: Cursor, expected: str, what: str = "run") -> None:
+    """UnexpectedData if an answer names another run, or another test, than the one that was asked about.
+
+    Ids are the same in either case, as UUIDs are, and a secret's placeholder in them has no form.
+    """
+    if told.value is not None and not same_id(told.identifier(), expected):
+        raise told.fail(f"{what} {expected}")
+
+
+def same_id(one: str, other: str) -> bool:
+    """UUIDs are the same in either case; a secret's placeholder whatever its form."""
+    first, second = canonical(one), canonical(other)
+    return first == second or (_UUID.fullmatch(first) is not None and first.lower() == second.lower())
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 def is_text(text: str) -> bool:

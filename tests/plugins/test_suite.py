@@ -249,6 +249,29 @@ class Eager(Acme):
         return Finished(outcomes={call.entries[0].id: Outcome(verdict=verdict, counts={verdict: 2})})
 
 
+class Gullible(Acme):
+    """Takes whatever run a reply tells of for its own."""
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        return super().read(call, replace(run, id=replies[0].json().get("id").text()), replies, polls=polls)
+
+
+class Double(Acme):
+    """Counts a result as often as it is told."""
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        status = super().read(call, run, replies, polls=polls)
+        if not isinstance(status, Finished):
+            return status
+        told = [test.get("id").text() for test in replies[0].json().get("tests").items()]
+
+        def doubled(outcome: Outcome) -> Outcome:
+            cases = tuple(case for case in outcome.cases for _ in range(told.count(case.id) or 1))
+            return replace(outcome, cases=cases)
+
+        return Finished(outcomes={name: doubled(outcome) for name, outcome in status.outcomes.items()})
+
+
 @pytest.mark.parametrize(
     ("kind", "check", "words"),
     [
@@ -277,6 +300,8 @@ class Eager(Acme):
         (Picky, "test_rows_are_checked_before_they_are_rendered", "check: raised ValueError"),
         (Cancels, "test_requests_can_be_sent", "capabilities.cancel is False"),
         (Eager, "test_examples_are_read", "no result for {"),
+        (Gullible, "test_an_answer_is_about_this_run", "is another run's, and passes"),
+        (Double, "test_a_result_that_is_told_twice_counts_once", "told twice"),
     ],
 )
 def test_a_bug_is_found(kind: Any, check: str, words: str) -> None:  # noqa: ANN401

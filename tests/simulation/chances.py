@@ -22,10 +22,13 @@ from tests.simulation.disk import Loss, When
 from tests.simulation.network import Spell, Weather
 from tests.simulation.process import Command, Orders
 from tests.simulation.switches import on
+from tests.simulation.wire import Telegraph, Wire
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
+
+    from tests.simulation.network import Network
 
 
 class Mishap(StrEnum):
@@ -113,6 +116,12 @@ def weather(dice: random.Random, vendors: Sequence[str]) -> list[Weather]:
             if on(spell):
                 found.append(Weather(vendor=vendor, spell=spell, begin=begin, end=begin + lasts, chance=chance))
     return found
+
+
+def telegraph(dice: random.Random, network: Network) -> Telegraph:
+    """A wire that breaks now and then, with a proxy or without."""
+    wire = Wire(network, proxied=dice.random() < 0.5)
+    return Telegraph(wire, dice, chance=dice.choice([0.05, 0.15, 0.4]))
 
 
 def mishap(dice: random.Random) -> Mishap | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -19,8 +19,6 @@ from tests.simulation.vendors import ROOT, Asked, Market, credential
 from tests.worlds import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from qarunner.vendors.api import Request
 
 HANGS_S = 60.0
@@ -110,6 +108,8 @@ class Network:
     market: Market
     dice: random.Random
     weather: Sequence[Weather]
+    script: Mapping[tuple[str, Kind, int], Fate] = field(default_factory=dict)
+    """What becomes of the n-th request of a kind to a vendor, for a test that spells it out."""
     ill: frozenset[str] = frozenset()
     calm: bool = False
     took: float = 0.0
@@ -132,6 +132,9 @@ class Network:
         return answer
 
     def _fate(self, vendor: str, kind: Kind, asked: Asked, now: float) -> Fate:
+        if self.script:
+            number = 1 + sum(each.vendor == vendor and each.kind is kind for each in self.sent)
+            return self.script.get((vendor, kind, number), FINE)
         for each in self.weather:
             if each.vendor == vendor and each.begin <= now < each.end and self.dice.random() < each.chance:
                 return _SPELLS[each.spell](self, kind, asked)

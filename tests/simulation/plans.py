@@ -30,7 +30,11 @@ SETTINGS: dict[str, dict[str, Json]] = {"certyn": {"project": "my-app"}}
 def plan_of(shape: int) -> Plan:
     """The plan of a number; the same number gives the same plan."""
     dice = random.Random(f"plan {shape}")  # noqa: S311  a simulation's dice
-    vendors, data, needs = _manifest(dice)
+    return compiled(*_manifest(dice))
+
+
+def compiled(vendors: dict[str, dict[str, Json]], data: dict[str, Json], needs: dict[str, tuple[str, ...]]) -> Plan:
+    """The plan of a manifest: its vendors' settings, the rest of it, and what its rows need."""
     manifest = load("qa-matrix.yml", json.dumps({**data, "vendors": vendors}))
     rows = render(manifest, expand(manifest), Values()).rows
     return compile_plan(
@@ -47,6 +51,17 @@ def plan_of(shape: int) -> Plan:
         today=TODAY,
         needs=needs,
     )
+
+
+def plan_from(*rows: dict[str, Json], gate: dict[str, Json] | None = None) -> Plan:
+    """A plan that a test spells out: entries are `e0`, `e1`, … in their order."""
+    numbered: list[Json] = [{"id": f"e{number}", **row} for number, row in enumerate(rows)]
+    needs = {
+        f"e{n}": tuple(map(str, found)) for n, row in enumerate(rows) if isinstance(found := row.get("needs"), list)
+    }
+    settings = {str(row["vendor"]): SETTINGS.get(str(row["vendor"]), {}) for row in rows}
+    data: dict[str, Json] = {"version": 1, "name": "told", "matrix": numbered, "gate": gate or {}}
+    return compiled(settings, data, needs)
 
 
 def _manifest(

@@ -21,11 +21,13 @@ from qarunner.cli.console import Console
 from qarunner.cli.main import guarded
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.io import journal
+from qarunner.engine.io.transport import Transport
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Plan
 from tests.simulation.disk import Disk, Loss, LostProcessError, installed
 from tests.simulation.network import Network
 from tests.simulation.vendors import KEYS
+from tests.simulation.wire import PROXY, Telegraph
 from tests.worlds import VirtualClock, VirtualPool
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
+    from qarunner.vendors.api import Request
 
 RUN_ID = "r1"
 VARIABLES = {
@@ -97,7 +100,8 @@ class Ended:
     ended: float
     signalled: float | None
     gone: float | None
-    """When its runs folder was removed."""
+    """When its runs folder was removed, and below when its disk was full."""
+    full: float | None
     quiet_s: float
     """The longest time without a word in the log."""
 
@@ -108,6 +112,7 @@ class _Met:
 
     signalled: float | None = None
     gone: float | None = None
+    full: float | None = None
 
 
 class Log(io.StringIO):
@@ -132,6 +137,11 @@ class Pool(VirtualPool):
     """Answers in virtual time; counts how often it was waited for."""
 
     waits = 0
+    fresh = False
+
+    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+        self.fresh = fresh
+        super().start(token, vendor, request, key=key, fresh=fresh)
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         self.waits += 1
@@ -149,6 +159,8 @@ class Machine:
     runs: Path
     dice: random.Random
     clock: VirtualClock = field(default_factory=VirtualClock)
+    telegraph: Telegraph | None = None
+    """Where requests go through the program's own transport."""
     inside: Callable[[], object] | None = None
     """Runs once, just before the next process takes its lock."""
 
@@ -164,8 +176,8 @@ class Machine:
         console = Console(out=log, err=log)
         met = _Met()
 
-        def pool(_sender: Sender) -> Pool:
-            return self._pool(orders, disk, met)
+        def pool(sender: Sender) -> Pool:
+            return self._pool(orders, disk, met, sender)
 
         surroundings = Surroundings(
             clock=self.clock, pool=pool, jitter=self.dice.random, token=lambda size: self.dice.randbytes(size).hex()
@@ -192,11 +204,14 @@ class Machine:
             ended=self.clock.now(),
             signalled=met.signalled,
             gone=met.gone,
+            full=met.full,
             quiet_s=log.quiet_s,
         )
 
     def _command(self, orders: Orders, console: Console, surroundings: Surroundings) -> int:
         environ = {**ENVIRON, **orders.environ}
+        if self.telegraph is not None and self.telegraph.wire.proxied:
+            environ["HTTPS_PROXY"] = PROXY
         settings = Settings(
             environ=environ,
             runs_dir=self.runs,
@@ -220,13 +235,20 @@ class Machine:
             surroundings=surroundings,
         )
 
-    def _pool(self, orders: Orders, disk: Disk, met: _Met) -> Pool:
-        pool = Pool(
-            self.clock, self.network, workers=orders.workers, latency=lambda _vendor, _request: self.network.took
-        )
+    def _pool(self, orders: Orders, disk: Disk, met: _Met, sender: Sender) -> Pool:
+        def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+            # A worker would hide that a session speaks to a vendor that it has no credential for.
+            assert isinstance(sender, Transport)
+            assert vendor in sender.base_urls, f"the session is not connected to {vendor}"
+            if self.telegraph is None or request.file is not None:
+                return self.network(vendor, request, key, now)
+            return self.telegraph.send(sender, vendor, request, key, now, fresh=pool.fresh)
+
+        pool = Pool(self.clock, world, workers=orders.workers, latency=lambda _vendor, _request: self.network.took)
         now = self.clock.now()
 
         def full() -> None:
+            met.full = self.clock.now()
             disk.full = True
 
         def gone() -> None:

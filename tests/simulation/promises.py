@@ -38,6 +38,9 @@ LATE_S = 45.0
 FIRST_LOOK_S = 120.0
 """So late may the first look be where earlier runs were found to be over long after their end."""
 LOOK_S = 1.0
+QUIET_S = 45.0
+CANCELLING = frozenset({"testerarmy", "certyn"})
+"""The vendors that have a call to stop a run."""
 BESIDES = frozenset({Spell.DETAILS, Spell.REMOVALS})
 """Spells that touch nothing which a verdict depends on."""
 
@@ -196,6 +199,23 @@ def in_time(ended: Ended, events: Sequence[ev.Event]) -> None:
         )
 
 
+def told_on_the_screen(ended: Ended, market: Market, network: Network) -> None:
+    """Where the disk is full, the screen alone can name what runs; what can be cancelled is."""
+    if ended.full is None or ended.code != ExitCode.NO_VERDICT:
+        return
+    for truth in market.truths():
+        if not truth.running or not network.healthy(truth.vendor, besides=BESIDES):
+            continue
+        demand(truth.id in ended.text, f"{truth.vendor} run {truth.id} goes on, and the screen does not name it")
+        leaves = ended.orders.options.detach or ended.orders.options.detach_on_interrupt
+        demand(leaves or truth.vendor not in CANCELLING, f"{truth.vendor} run {truth.id} was not cancelled")
+
+
+def quiet(ended: Ended) -> None:
+    """CI systems end a job that is silent for minutes."""
+    demand(ended.quiet_s <= QUIET_S, f"the log was silent for {ended.quiet_s:.1f} s", name="quiet")
+
+
 def others_are_not_held_up(
     ended: Ended, run: Run, events: Sequence[ev.Event], market: Market, network: Network
 ) -> None:
@@ -219,7 +239,7 @@ def others_are_not_held_up(
                 demand(not (healthy and over), f"{event.entry} timed out at {at:.1f} s, after its run had ended")
     if ended.signalled is not None and not ended.orders.options.detach_on_interrupt and len(ended.orders.signals) == 1:
         for truth in truths.values():
-            cancels = truth.vendor in {"testerarmy", "certyn"} and network.healthy(truth.vendor, besides=BESIDES)
+            cancels = truth.vendor in CANCELLING and network.healthy(truth.vendor, besides=BESIDES)
             known = any(truth.id in state.runs for state in run.jobs.values())
             demand(not (cancels and known and truth.running), f"{truth.vendor} run {truth.id} was not cancelled")
 

@@ -21,7 +21,7 @@ def main(words: list[str]) -> int:
     broken: Counter[str] = Counter()
     began = time.process_time()
     for seed in range(told.first, told.first + told.seeds):
-        world = World(seed)
+        world = World.of(seed)
         try:
             world.live()
         except Exception as error:  # noqa: BLE001  whatever it is, the seed has found it

@@ -21,6 +21,8 @@ OFF: Mapping[str, str] = {
     "two decide": "a resume decides on what it read before it had the lock",
     "restored": "a repeated job cannot tell that its folder is an older one",
     "of another run": "Certyn's answers may be about another run",
+    "wire": "an error's class is asked whether a request was sent, and a 103 is taken for the answer",
+    "quiet": "a run that keeps its status makes no line",
     "exit 75": "it says that nothing was started, also where something was",
     "time": "`--timeout` does not end a silence that a vendor asks for",
     "unread": "a run whose answers could not be read is never asked for again",

@@ -18,6 +18,6 @@ def test_the_promises_hold_whatever_happens(part: int) -> None:
 
 def test_a_seed_replays_to_the_letter() -> None:
     for seed in range(7, 2000, 401):
-        first, second = (World(seed).live() for _ in range(2))
+        first, second = (World.of(seed).live() for _ in range(2))
         assert [str(each) for each in first.network.sent] == [str(each) for each in second.network.sent]
         assert first.events == second.events

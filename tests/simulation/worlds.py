@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from qarunner.emulator.scenario import Scenario
 from qarunner.engine.io.journal import JOURNAL, PLAN, read
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, fold
 from qarunner.errors import ExitCode, UserError
-from qarunner.plan.model import to_json
+from qarunner.plan.model import Plan, to_json
 from qarunner.report.summary import summarise
 from tests.simulation import chances, plans, promises
 from tests.simulation.chances import Mishap
 from tests.simulation.disk import flip_a_bit
-from tests.simulation.network import Network
+from tests.simulation.network import Fate, Kind, Network, Weather
+from tests.simulation.plans import VENDORS
 from tests.simulation.process import Command, Ended, Machine, Orders
 from tests.simulation.promises import BrokenPromiseError, demand
+from tests.simulation.switches import on
 from tests.simulation.vendors import Market, by_create
 from tests.worlds import VirtualClock
 
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 SEEDS_A_SHAPE = 16
 """So many worlds share a plan."""
+WIRED = 8
+"""One world of so many goes through the program's transport, which costs more than all the rest."""
 MOST_CALM = 4
 """How many calm resumes may be needed until all is known."""
 MEMORY = Path("/dev/shm")  # noqa: S108  made fresh, with a name by chance
@@ -39,40 +46,72 @@ class EndOfWorldError(Exception):
     """Nothing more can happen: the run's folder is gone for good."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class World:
-    """One seed's world, and what has happened in it."""
+    """A world, and what has happened in it. `name` is that of its seed, or of a test that spells it out."""
 
-    seed: int
+    name: str
+    plan: Plan
+    scenario: Scenario
+    dice: random.Random
+    weather: Sequence[Weather] = ()
+    script: Mapping[tuple[str, Kind, int], Fate] = field(default_factory=dict)
+    mishap: Mishap | None = None
+    other: Plan | None = None
+    """Another run's plan, for the mishap that needs one."""
+    wired: bool = False
     lives: list[Ended] = field(default_factory=list)
     run: Run | None = None
     events: list[ev.Event] = field(default_factory=list)
+    text: str = ""
 
     def __post_init__(self) -> None:
-        self.dice = random.Random(f"world {self.seed}")  # noqa: S311  a simulation's dice
-        self.plan = plans.plan_of(self.seed // SEEDS_A_SHAPE)
         clock = VirtualClock()
-        scenario = chances.scenario(self.dice, len(self.plan.entries))
-        self.market = Market(scenario, clock.now, random.Random(f"ids {self.seed}"))  # noqa: S311  as above
-        weather = chances.weather(self.dice, tuple(self.plan.vendors))
+        self.market = Market(self.scenario, clock.now, random.Random(f"ids {self.name}"))  # noqa: S311  as below
         # A run that is not found at first is a spell of its own: how often it is asked for decides how long that takes.
-        hidden = frozenset({"certyn"} if scenario.certyn.invisible_polls else ())
-        self.network = Network(self.market, self.dice, weather, ill=hidden)
-        self.mishap = chances.mishap(self.dice)
+        hidden = VENDORS if self.wired else ["certyn"] if self.scenario.certyn.invisible_polls else []
+        self.network = Network(self.market, self.dice, self.weather, script=self.script, ill=frozenset(hidden))
         self._folder = Path(tempfile.mkdtemp(prefix="qarunner-", dir=MEMORY if MEMORY.is_dir() else None))
         self.machine = Machine(self.plan, self.network, self._folder / "runs", self.dice, clock)
-        self.text = ""
+        if self.wired:
+            self.machine.telegraph = chances.telegraph(self.dice, self.network)
+
+    @classmethod
+    def of(cls, seed: int) -> World:
+        """The world of a seed."""
+        dice = random.Random(f"world {seed}")  # noqa: S311  a simulation's dice
+        plan = plans.plan_of(seed // SEEDS_A_SHAPE)
+        scenario = chances.scenario(dice, len(plan.entries))
+        wired = on("wire") and seed % WIRED == WIRED - 1
+        return cls(
+            name=f"seed {seed}",
+            plan=plan,
+            scenario=scenario,
+            dice=dice,
+            weather=() if wired else chances.weather(dice, tuple(plan.vendors)),
+            mishap=chances.mishap(dice),
+            other=plans.plan_of(seed // SEEDS_A_SHAPE + 1),
+            wired=wired,
+        )
+
+    @classmethod
+    def told(cls, plan: Plan, script: Mapping[tuple[str, Kind, int], Fate], scenario: Scenario | None = None) -> World:
+        """A world that a test spells out; in it everything passes, unless it says otherwise."""
+        dice = random.Random(1)  # noqa: S311  as above
+        return cls(name="told", plan=plan, scenario=scenario or Scenario(), dice=dice, script=script)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the story ----------------------------------------------------------------------------------------------------
 
     def live(self) -> World:
         """Through all processes to the end; BrokenPromiseError where a promise does not hold."""
-        try:
+        with self, contextlib.suppress(EndOfWorldError):
             self._live()
-        except EndOfWorldError:
-            pass
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
         return self
 
     def _live(self) -> None:
@@ -128,6 +167,8 @@ class World:
         if ended.code is None:
             return ended
         promises.in_time(ended, self.events)
+        promises.quiet(ended)
+        promises.told_on_the_screen(ended, self.market, self.network)
         promises.ends_as_it_says(ended, self.run, self.events, self.market)
         if self.run is not None:
             promises.nothing_orphaned(self.run, self.market, self.text)
@@ -169,8 +210,8 @@ class World:
             return
         if self.mishap is Mishap.FLIPPED:
             self._with_other(JOURNAL, lambda path: flip_a_bit(path, self.dice))
-        elif self.mishap is Mishap.FOREIGN_PLAN:
-            other = to_json(plans.plan_of(self.seed // SEEDS_A_SHAPE + 1))
+        elif self.mishap is Mishap.FOREIGN_PLAN and self.other is not None:
+            other = to_json(self.other)
             self._with_other(PLAN, lambda path: path.write_bytes(other))
         elif self.mishap is Mishap.EMPTIED:
             gone = self.dice.random() < 0.5
@@ -257,7 +298,7 @@ class World:
         )
 
     def __str__(self) -> str:
-        lines = [f"seed {self.seed}: {len(self.plan.entries)} entries at {', '.join(self.plan.vendors)}; {self.mishap}"]
+        lines = [f"{self.name}: {len(self.plan.entries)} entries at {', '.join(self.plan.vendors)}; {self.mishap}"]
         lines += [f"  {each}" for each in self.network.weather]
         for life in self.lives:
             how = "was lost" if life.code is None else f"exit {life.code}"
@@ -270,7 +311,7 @@ class World:
 
 def live(seed: int) -> World:
     """A seed's world, lived through. The error of one that breaks a promise names the seed."""
-    world = World(seed)
+    world = World.of(seed)
     try:
         return world.live()
     except BrokenPromiseError as error:

@@ -77,11 +77,19 @@ def test_a_new_run_may_not_be_found_for_three_polls(polls: int, *, seen: bool) -
             VENDOR.read(call, run, [reply], polls=polls)
 
 
-@pytest.mark.parametrize("word", ["success", "passed", "PASS", "failure", None, 7])
+@pytest.mark.parametrize("word", ["success", "passed", "PASS", "neutral", None, 7])
 def test_the_conclusion_never_gates(word: object) -> None:
     assert read({"total": 1, "passed": 1, "conclusion": word}).verdict is Verdict.PASSED
     assert read({"total": 1, "failed": 1, "conclusion": word}).verdict is Verdict.FAILED
     assert read({"total": 0, "conclusion": word}).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("word", ["failure", "Failed", "blocked", "aborted", "cancelled", "action_required"])
+def test_a_conclusion_that_contradicts_a_pass_takes_it_away(word: str) -> None:
+    outcome = read({"total": 1, "passed": 1, "conclusion": word})
+    assert (outcome.verdict, outcome.raw_status) == (Verdict.UNKNOWN, word)
+    assert word in (outcome.message or "")
+    assert read({"total": 1, "failed": 1, "conclusion": word}).verdict is Verdict.FAILED
 
 
 numbers = st.integers(0, 5)

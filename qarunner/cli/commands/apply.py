@@ -151,7 +151,9 @@ def resume(  # noqa: PLR0913  a command and its options, by name
     run = fold(plan, events)
     decisions = _decisions(run, resubmit, drop)
     advance(run, ev.Resumed(at=run.last_at))
-    vendors = to_resume(run, adapters(plan)) | {run.jobs[job].job.vendor for job, again in decisions if again}
+    for job, again in decisions:  # what a person decides opens entries of other vendors, too
+        advance(run, ev.Decided(at=run.last_at, job=job, resubmit=again))
+    vendors = to_resume(run, adapters(plan))
     settings = Settings(
         environ=environ,
         runs_dir=order.runs_dir,

@@ -176,6 +176,7 @@ class Certyn(Vendor):
         if reply.status == _NOT_FOUND and polls < _UNSEEN_POLLS:
             return Running(note="not visible yet")
         body = answers.status_body(reply, self.refused(reply))
+        answers.check_about(body.get("runId"), run.id)
         state = body.get("state").text()
         if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
             return progress(state, body)
@@ -184,7 +185,7 @@ class Certyn(Vendor):
         counted = outcome(state, body, promised, run.url)
         if request := certyn_details.request(call.settings, run, replies[1:]):
             return More(request=request, best_effort=True)
-        return Finished(outcomes={entry.id: certyn_details.detailed(counted, replies[2:])})
+        return Finished(outcomes={entry.id: certyn_details.detailed(counted, run, replies[2:])})
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
         path = f"{_RUNS}/{answers.segment(run.id)}/cancel"

@@ -16,7 +16,7 @@ from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
 from qarunner.vendors.certyn import environments as certyn_projects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Cursor, Json
     from qarunner.vendors.api import RemoteRun, Reply
@@ -39,15 +39,19 @@ def progress(state: str, body: Cursor) -> Running:
 
 
 def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> Outcome:
-    """The verdict of a run that ended. `conclusion` is shown and never gates: it uses several vocabularies (client)."""
+    """The verdict of a run that ended.
+
+    `conclusion` uses several vocabularies (client): it is shown, and a failing word takes a pass away, no more.
+    """
     counters = _counters(body, promised)
-    verdict, message = next(_findings(state, counters, promised), (Verdict.PASSED, None))
+    conclusion = body.get("conclusion").text_or()
+    verdict, message = next(_findings(state, counters, promised, conclusion), (Verdict.PASSED, None))
     return Outcome(
         verdict=verdict,
         counts=counters.by_verdict(open_ones=Verdict.CANCELLED if state == "cancelled" else Verdict.UNKNOWN),
         message=message,
         url=body.get("appUrl").text_or(url),
-        raw_status=body.get("conclusion").text_or(state),
+        raw_status=conclusion or state,
         duration_s=duration(body),
     )
 
@@ -95,7 +99,15 @@ def _counters(body: Cursor, promised: int | None) -> _Counters:
     return _Counters(total=total, passed=passed, **others)
 
 
-def _findings(state: str, counters: _Counters, promised: int | None) -> Iterator[tuple[Verdict, str]]:
+_BAD_CONCLUSIONS = frozenset(
+    {"failure", "failed", "blocked", "aborted", "cancelled", "canceled", "timed_out", "action_required"}
+)
+"""Words of the vendor's two clients for a run that did not pass; beside counters that pass they contradict."""
+
+
+def _findings(
+    state: str, counters: _Counters, promised: int | None, conclusion: str | None
+) -> Iterator[tuple[Verdict, str]]:
     """Why the run is no pass, the weightiest reason first."""
     if counters.failed:
         yield Verdict.FAILED, some(counters.failed, "failed")
@@ -109,6 +121,8 @@ def _findings(state: str, counters: _Counters, promised: int | None) -> Iterator
         yield Verdict.CANCELLED, some(counters.aborted, "aborted")
     if doubt := _doubt(counters, promised):
         yield Verdict.UNKNOWN, doubt
+    if conclusion is not None and conclusion.lower() in _BAD_CONCLUSIONS:
+        yield Verdict.UNKNOWN, f"Certyn concludes {conclusion!r}, but its counters say that the run passed"
     if counters.skipped == counters.total:
         yield Verdict.SKIPPED, "every test was skipped"
 
@@ -176,12 +190,13 @@ def request(settings: Mapping[str, Json], run: RemoteRun, replies: Sequence[Repl
     return Request(method="GET", path=f"/api/projects/{answers.segment(found)}/process-runs/{answers.segment(run.id)}")
 
 
-def detailed(counted: Outcome, replies: Sequence[Reply]) -> Outcome:
+def detailed(counted: Outcome, run: RemoteRun, replies: Sequence[Reply]) -> Outcome:
     """An outcome with the tests that the answer tells of; as it was where there is none that can be read."""
     if not replies or not replies[0].ok:
         return counted
     try:
         body = replies[0].json()
+        answers.check_about(body.get("id"), run.id)
     except UnexpectedData:
         return counted
     cases = _bounded(tuple(_cases(body, counted.counts.get(Verdict.SKIPPED, 0))), counted.counts)
@@ -190,7 +205,7 @@ def detailed(counted: Outcome, replies: Sequence[Reply]) -> Outcome:
 
 def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
     """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
-    items = body.get("items").items_or_none()
+    items = _once(body.get("items").items_or_none())
     told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
     others = sum(word not in _VERDICTS for _, word in told)
     # assumed: tests with another word are those that the counters call skipped, if they call so many so
@@ -206,6 +221,16 @@ def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
             duration_s=duration(item),
             message=item.get("summaryMarkdown").text_or(unknown),
         )
+
+
+def _once(items: Iterable[Cursor]) -> Iterator[Cursor]:
+    """Each item once, by its id. One that is repeated with another outcome stays: two words are no pass."""
+    seen: set[tuple[str | None, str | None]] = set()
+    for item in items:
+        key = (item.get("id").text_or(), item.get("testOutcome").text_or())
+        if key[0] is None or key not in seen:
+            yield item
+        seen.add(key)
 
 
 def _id(item: Cursor) -> str:

@@ -118,6 +118,8 @@ def _case(run: RemoteRun, told: Cursor) -> Case:
     word = told.get("status").text()
     attempts = [_attempt(each) for each in told.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
+    if verdict is Verdict.PASSED and (error := told.get("error_message").text_or(told.get("error").text_or())):
+        verdict, message = Verdict.UNKNOWN, f"DocketQA reports the test as passed, but with an error: {error}"
     return Case(
         id=_test(run, told),
         verdict=verdict,
@@ -178,7 +180,7 @@ def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdic
     """assumed: the steps may be those of an attempt that failed, so that retries explain one that did not pass."""
     if attempts:
         return Verdict.FLAKY, f"passed with {_told(attempts)}"
-    bad = next((step for step in steps if step.verdict in {Verdict.FAILED, Verdict.SKIPPED}), None)
+    bad = next((step for step in steps if step.verdict is not Verdict.PASSED), None)
     if bad is not None:
         return Verdict.UNKNOWN, f"DocketQA reports the test as passed, but not its step {bad.title!r}"
     return Verdict.PASSED, None

@@ -190,9 +190,7 @@ class Doksi(Vendor):
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:  # noqa: ARG002
         body = answers.status_body(replies[0], self.refused(replies[0]))
         status = body.get("status").text()
-        told = body.get("run_id")
-        if told.value is not None and told.identifier() != run.id:
-            raise told.fail(f"run {run.id}")
+        answers.check_about(body.get("run_id"), run.id)
         if status not in ENDED:
             return progress(status, body)
         return Finished(outcomes=outcomes(call.entries, run, body))

@@ -6,7 +6,7 @@ Source: docs.doksi.ai/api-reference/getRun.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor
@@ -16,7 +16,7 @@ from qarunner.vendors.api import Case, Outcome, Running, Verdict
 from qarunner.vendors.doksi.grouping import Destination, address, alike, asked, destination
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.entry import Entry
     from qarunner.vendors.api import RemoteRun
@@ -43,7 +43,7 @@ def progress(status: str, body: Cursor) -> Running:
 def outcomes(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> dict[str, Outcome]:
     """What became of each entry of a run that ended."""
     promised = Cursor(run.memo).get("results")
-    results = [_result(element, promised) for element in body.get("results").items_or_none()]
+    results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
     cases, strays = _attribute(entries, results)
     alone = len(entries) == 1
     ending = _Ending(
@@ -66,6 +66,10 @@ class _Result:
     duration_s: float | None
     url: str | None
     place: Destination
+
+    @property
+    def said(self) -> tuple[str | None, str | None, Destination]:
+        return self.status, self.test, self.place
 
     @property
     def verdict(self) -> Verdict:
@@ -91,6 +95,17 @@ def _result(element: Cursor, promised: Cursor) -> _Result:
         url=element.get("url").text_or(told.get("url").text_or()),
         place=_place(element.get("destination")),
     )
+
+
+def _once(results: Iterable[_Result]) -> Iterator[_Result]:
+    """Each result once, by its id. Two of one id that say different things are no verdict."""
+    found: dict[str, _Result] = {}
+    for number, result in enumerate(results):
+        key = result.id or f"#{number}"
+        first = found.setdefault(key, result)
+        if first.said != result.said:
+            found[key] = replace(first, status=f"{first.status} and {result.status}")
+    yield from found.values()
 
 
 def _place(told: Cursor) -> Destination:
@@ -235,6 +250,8 @@ def _doubt(body: Cursor, results: Sequence[_Result], promised: Cursor) -> tuple[
     if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
         return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
     told = next(_contradictions(body, verdicts), None)
+    if told is None and body.get("has_more").value not in (None, False):
+        told = "Doksi says that there are more results than it told"
     came = {result.id for result in results}
     lost = [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
     if not told and lost:

@@ -350,9 +350,7 @@ class TesterArmy(Vendor):
         if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
             return Finished(outcomes={entry.id: never_seen(run)})
         body = answers.status_body(reply, self.refused(reply))
-        told = body.get("id")
-        if told.value is not None and not testerarmy_creates.same_id(told.identifier(), run.id):
-            raise told.fail(f"run {run.id}")
+        answers.check_about(body.get("id"), run.id)
         word = body.get("status").text()
         # assumed: a word that no page knows goes on, until the entry's time is up, unless the run tells of its end.
         over = word in ENDED or (word not in IN_PROGRESS and body.has("completedAt"))

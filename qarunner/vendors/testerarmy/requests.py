@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import Cursor, UnexpectedData
 from qarunner.entry import Platform, TargetKind
-from qarunner.secret import canonical
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     BuildRules,
@@ -377,10 +376,5 @@ def _doubts(entry: Entry, body: Cursor, known: int, odd: int) -> Iterator[str]:
         return
     name = "groupId" if entry_kind(entry) is Kind.GROUP else "testId"
     asked, told = entry.selection.ids[0], body.get(name).text_or()
-    if told is not None and not same_id(told, asked):
+    if told is not None and not answers.same_id(told, asked):
         yield f"TesterArmy answered for {name} {told}"
-
-
-def same_id(one: str, other: str) -> bool:
-    """UUIDs are the same in either case; a secret's placeholder whatever its form."""
-    return canonical(one).lower() == canonical(other).lower()

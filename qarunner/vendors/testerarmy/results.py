@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.decode import Cursor
 from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
-from qarunner.vendors.testerarmy.requests import same_id
+from qarunner.vendors.replies import same_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,8 +171,22 @@ def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
         yield f"TesterArmy tells of test {told} instead"
     if error := _error(body):
         yield f"the run is completed, but with an error: {error}"
+    if output.get("result").value == "PASS":
+        yield from _against_pass(body)
     if output.get("kind").value == "planner_skipped" and output.get("result").value is not None:
         yield "the run is completed and skipped at once"
+
+
+def _against_pass(body: Cursor) -> Iterator[str]:
+    """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
+    bad = [issue for issue in body.get("output").get("issues").items_or_none() if issue.get("type").value != "warning"]
+    if bad:
+        yield f"the result is PASS, but TesterArmy tells of an issue: {_issue_title(bad[0])}"
+    failed = next((step for step in _steps(body) if step.get("status").value == "failed"), None)
+    if failed is not None:
+        what = _text(failed.get("title")) or "without a title"
+        why = _failure(failed)
+        yield f"the result is PASS, but a step failed: {what}" + (f": {why}" if why else "")
 
 
 def _reasons(body: Cursor) -> str | None:
@@ -185,14 +199,12 @@ def _reasons(body: Cursor) -> str | None:
 
 
 def _remarks(body: Cursor) -> str | None:
-    """What is worth knowing of a test that passed."""
-    steps = _steps(body)
-    failed = [step for step in steps if step.get("status").value == "failed"]
+    """What is worth knowing of a test that passed: its warnings, and the vendor's own retries."""
     issues = list(body.get("output").get("issues").items_or_none())
     retried = body.get("autoRetryCount").number_or_none()
-    told = [f"{len(failed)} of {len(steps)} steps failed"] if failed else []
-    told += [_issue_title(issue) for issue in issues[:_MOST_SHOWN]]
-    told += [f"autoRetryCount {retried:g}"] if retried else []
+    told: list[str | None] = [_issue_title(issue) for issue in issues[:_MOST_SHOWN]]
+    if retried:
+        told.append(f"after {retried:g} {'retry' if retried == 1 else 'retries'} of TesterArmy's own")
     return _joined(told)
 
 
