@@ -11,9 +11,11 @@ from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -60,6 +62,9 @@ class Emulator:
         self._inner = self._fresh()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (why := _foreign(scope)):
+            await JSONResponse({"error": f"the emulator serves this machine alone: {why}"}, 403)(scope, receive, send)
+            return
         with suppress(ClientDisconnect):  # a client that goes away while it sends is no error
             await self._inner(scope, receive, send)
 
@@ -87,6 +92,26 @@ class Emulator:
             Route("/_emulator/reset", reset, methods=["POST"]),
             Route("/pages/{vendor}/{kind}/{name:path}", page),
         ]
+
+
+def _foreign(scope: Scope) -> str | None:
+    """Why a request is a web page's: a browser names the page's origin, or a host that DNS leads to loopback."""
+    headers = Headers(scope=scope)
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    if not _is_loopback(name.strip("[]")):
+        return f"the host is {host!r}"
+    origin = headers.get("origin")
+    if origin is not None and not _is_loopback((urlsplit(origin).hostname or "") if "//" in origin else ""):
+        return f"the origin is {origin!r}"
+    return None
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if name.lower() == "localhost" else name).is_loopback
+    except ValueError:
+        return False
 
 
 def _vendors(world: World, scenario: Scenario) -> list[tuple[Vendor, Sequence[Fault]]]:

@@ -178,3 +178,23 @@ def test_the_emulator_knows_nothing_else_of_the_program() -> None:
                 name for name in names if name.startswith("qarunner") and not name.startswith("qarunner.emulator")
             ]
             assert not foreign, f"{file.name} imports {foreign}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]:1"}, 200),
+        ({"Origin": "http://localhost:3000"}, 200),
+        ({"Host": "rebound.example"}, 403),
+        ({"Host": "127.0.0.1.example:80"}, 403),
+        ({"Origin": "https://page.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_web_page_cannot_ask_it(headers: dict[str, str], status: int) -> None:
+    """A name that DNS leads to loopback, or a page that posts across origins, would reach it from a browser."""
+    with serve() as running:
+        found = requests.get(f"{running.url}/_emulator/runs", headers=headers, timeout=60)
+        assert found.status_code == status, found.text
