@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from qarunner.plan.model import Plan
     from tests.simulation.network import Network
 
 
@@ -52,8 +53,9 @@ class Mishap(StrEnum):
     """A job is repeated with the folder as the detached apply left it."""
 
 
-def scenario(dice: random.Random, entries: int) -> Scenario:
+def scenario(dice: random.Random, plan: Plan) -> Scenario:
     """How long each test takes, and how its runs end, one after the other."""
+    numbers = {name: [n for n, entry in enumerate(plan.entries) if entry.vendor == name] for name in plans.VENDORS}
 
     def course(*words: str) -> tuple[Course, ...]:
         weights = (6, *(1.5 for _ in words[1:]))
@@ -76,29 +78,30 @@ def scenario(dice: random.Random, entries: int) -> Scenario:
             for each in course("completed", "failed", "blocked", "cancelled")
         )
 
-    numbers = range(entries)
-    doksi = {test: course("passed", "failed") for n in numbers for test in plans.tests_of("doksi", n)}
+    doksi = {test: course("passed", "failed") for n in numbers["doksi"] for test in plans.tests_of("doksi", n)}
     docketqa = {
-        test: course("passed", "failed", "stopped", "error") for n in numbers for test in plans.tests_of("docketqa", n)
+        test: course("passed", "failed", "stopped", "error")
+        for n in numbers["docketqa"]
+        for test in plans.tests_of("docketqa", n)
     }
     testerarmy = {
         test: course("passed", "failed", "infra", "cancelled", "never")
-        for n in numbers
+        for n in numbers["testerarmy"]
         for test in plans.tests_of("testerarmy", n)
     }
     return Scenario(
         doksi=DoksiSection(tests=Known(default=Course(), named=doksi)),
         docketqa=DocketqaSection(
             tests=Known(default=Course(), named=docketqa),
-            suites={str(n + 1): plans.suite(n) for n in numbers},
+            suites={str(n + 1): plans.suite(n) for n in numbers["docketqa"]},
         ),
         testerarmy=TesterarmySection(
             tests=Known(default=Course(), named=testerarmy),
-            groups={plans.group(n): plans.members(n) for n in numbers},
+            groups={plans.group(n): plans.members(n) for n in numbers["testerarmy"]},
             sequential=dice.random() < 0.2,
         ),
         certyn=CertynSection(
-            processes=Known(default=Process(), named={f"process-{n}": process() for n in numbers}),
+            processes=Known(default=Process(), named={f"process-{n}": process() for n in numbers["certyn"]}),
             invisible_polls=dice.choice([0, 0, 0, 0, 1, 2]),
         ),
     )

@@ -19,6 +19,7 @@ from qarunner.vendors.api import Build, Metadata
 
 if TYPE_CHECKING:
     from qarunner.decode import Json
+    from qarunner.entry import Entry
     from qarunner.plan.model import Plan
 
 TODAY = date(2026, 9, 21)
@@ -143,6 +144,12 @@ def suite(number: int) -> tuple[int, ...]:
     return (1000 + 10 * number, 1001 + 10 * number)
 
 
+def own_tests(entry: Entry) -> tuple[str, ...]:
+    """Every test that a vendor may run for an entry."""
+    return tests_of(entry.vendor, int(entry.id.removeprefix("e")))
+
+
+@lru_cache
 def tests_of(vendor: str, number: int) -> tuple[str, ...]:
     """Every id that a vendor's ledger may have of an entry: no other entry has one of them."""
     match vendor:

@@ -20,7 +20,7 @@ OFF: Mapping[str, str] = {
     "foreign plan": "the digest of RunStarted is never compared",
     "two decide": "a resume decides on what it read before it had the lock",
     "restored": "a repeated job cannot tell that its folder is an older one",
-    "of another run": "Certyn's answers may be about another run",
+    "odd create": "a create that is answered with 409, 425 or 301 is called refused, whatever became of it",
     "wire": "an error's class is asked whether a request was sent, and a 103 is taken for the answer",
     "quiet": "a run that keeps its status makes no line",
     "exit 75": "it says that nothing was started, also where something was",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.ledger import uuid_of
+from qarunner.vendors.api import Reply
 from tests.fictional import LOST
 from tests.simulation.network import Fate, Kind
 from tests.simulation.plans import plan_from
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
 
 LOST_BEFORE = Fate(name="lost before", answer=LOST, done=False)
+FORBIDDEN = Fate(name="forbidden", answer=Reply(status=403, text="no"), done=False, takes=0.15)
+DOWN = Fate(name="down", answer=Reply(status=504, text="down"), takes=0.1)
 APPLY, RESUME = Orders(command=Command.APPLY), Orders(command=Command.RESUME)
 UUID = uuid_of("test", 1)
 
@@ -34,3 +37,15 @@ def test_a_decision_opens_entries_at_a_vendor_that_nothing_else_was_left_at() ->
         ended = world.process(Orders(command=Command.RESUME, resubmit=("docketqa-1",)))
         assert verdicts(world.run) == {"e0": "passed", "e1": "passed"}
         assert ended.code == 0
+
+
+def test_a_create_that_may_have_happened_stays_in_doubt_when_the_credential_is_refused() -> None:
+    """Of two creates, the first is passed on before its gateway gives up; the second is refused while it waits."""
+    plan = plan_from(
+        {"vendor": "certyn", "category_ids": ["process-0"]}, {"vendor": "certyn", "category_ids": ["process-1"]}
+    )
+    with World.told(plan, {("certyn", Kind.CREATE, 1): DOWN, ("certyn", Kind.CREATE, 2): FORBIDDEN}) as world:
+        world.process(APPLY)
+        assert verdicts(world.run) == {"e0": "unknown", "e1": "error"}
+        world.process(RESUME)
+        assert verdicts(world.run) == {"e0": "passed", "e1": "passed"}

@@ -24,7 +24,7 @@ from tests.simulation.disk import flip_a_bit
 from tests.simulation.network import Fate, Kind, Network, Weather
 from tests.simulation.plans import VENDORS
 from tests.simulation.process import Command, Ended, Machine, Orders
-from tests.simulation.promises import BrokenPromiseError, demand
+from tests.simulation.promises import BrokenPromiseError, Evidence, demand
 from tests.simulation.switches import on
 from tests.simulation.vendors import Market, by_create
 from tests.worlds import VirtualClock
@@ -81,7 +81,7 @@ class World:
         """The world of a seed."""
         dice = random.Random(f"world {seed}")  # noqa: S311  a simulation's dice
         plan = plans.plan_of(seed // SEEDS_A_SHAPE)
-        scenario = chances.scenario(dice, len(plan.entries))
+        scenario = chances.scenario(dice, plan)
         wired = on("wire") and seed % WIRED == WIRED - 1
         return cls(
             name=f"seed {seed}",
@@ -159,22 +159,16 @@ class World:
         self._read()
         if ended.gone is not None:
             self._gone(ended, ended.gone)
-        if self.run is not None:
-            promises.paid_once(self.run, self.market)
-            promises.no_pass_by_accident(self.run, self.market)
-        elif ended.code is None:
-            demand(not self.market.made(), "runs were made, and there is no journal")
-        if ended.code is None:
-            return ended
-        promises.in_time(ended, self.events)
-        promises.quiet(ended)
-        promises.told_on_the_screen(ended, self.market, self.network)
-        promises.ends_as_it_says(ended, self.run, self.events, self.market)
-        if self.run is not None:
-            promises.nothing_orphaned(self.run, self.market, self.text)
-            promises.what_runs_is_named(self.run, self.market, ended.text)
-            promises.environments_are_named(self.run, self.market)
-            promises.others_are_not_held_up(ended, self.run, self.events, self.market, self.network)
+        promises.check(
+            Evidence(
+                ended=ended,
+                run=self.run,
+                events=self.events,
+                market=self.market,
+                network=self.network,
+                text=self.text,
+            )
+        )
         return ended
 
     def _read(self) -> None:
@@ -286,11 +280,7 @@ class World:
         assert self.run is not None
         state = self.run.jobs[job]
         known = {name for each in self.run.jobs.values() for name in each.runs}
-        tests = {
-            test
-            for entry in state.job.entries
-            for test in plans.tests_of(state.job.vendor, int(entry.removeprefix("e")))
-        }
+        tests = {test for entry in state.entries.values() for test in plans.own_tests(entry)}
         return any(
             all(truth.id not in known for truth in truths) and tests.intersection(truths[0].tests)
             for truths in by_create(self.market.truths()).values()

@@ -144,7 +144,7 @@ class Creator:
         if cause is Cause.CREDENTIAL:
             # The same key will not be better for the next create; each of them could cost a lock-out.
             for task in self._lane(state).drop(Kind.CREATE):
-                self._give_up_create(task.job, message, cause)
+                self._end_create(task, message, cause)
 
     def unanswered(self, state: JobState) -> None:
         """A create left, and nobody will read its answer: a resume asks with its key, or a person decides."""
