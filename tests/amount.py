@@ -1,17 +1,21 @@
-"""How much is tried: `make test` in minutes, `make test-full` (QARUNNER_TESTS=full) all of it."""
+"""How much is tried, `make test` or `make test-full` (QARUNNER_TESTS=full), and how long is waited for what hangs."""
 
 from __future__ import annotations
 
 import os
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
 FULL = os.environ.get("QARUNNER_TESTS") == "full"
+PATIENCE_S = 60.0
+"""So long is waited for what comes at once: a guard against hanging, never a measure of speed."""
 
 
 def some(cases: Sequence[T], number: int) -> Sequence[T]:
@@ -25,3 +29,11 @@ def examples(times: float) -> settings:
     """So many times the examples of the profile, for a property with much to find."""
     usual = settings.default.max_examples if settings.default else 100
     return settings(max_examples=round(usual * times))
+
+
+@contextmanager
+def no_long_time() -> Iterator[None]:
+    """For work that is quick on any machine, and endless where its steps grow faster than its input."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < PATIENCE_S

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent / "qarunner"
 
@@ -56,10 +55,16 @@ def files() -> list[Path]:
     return sorted(ROOT.rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a file imports at any time, type checking included."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -77,6 +82,11 @@ def room(dotted: str) -> str:
     return parts[1]
 
 
+def own(path: Path) -> str:
+    """The room of a file."""
+    return path.relative_to(ROOT).parts[0] if path.parent != ROOT else room(f"qarunner.{path.stem}")
+
+
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -85,43 +95,44 @@ def lives_in(path: Path, homes: set[str]) -> bool:
     return any(name(path) == home or (home.endswith("/") and name(path).startswith(home)) for home in homes)
 
 
-@pytest.mark.parametrize("path", files(), ids=name)
-def test_imports_go_downwards(path: Path) -> None:
-    own = path.relative_to(ROOT).parts[0] if path.parent != ROOT else room(f"qarunner.{path.stem}")
-    for dotted in imports(path):
-        if dotted.split(".")[0] == "qarunner":
-            other = room(dotted)
-            assert other == own or other in BELOW[own], f"{own} must not import {other}: {dotted}"
+def test_imports_go_downwards() -> None:
+    wrong = [
+        f"{name(path)}: {own(path)} must not import {room(dotted)}: {dotted}"
+        for path in files()
+        for dotted in imports(path)
+        if dotted.split(".")[0] == "qarunner" and room(dotted) not in {own(path), *BELOW[own(path)]}
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", files(), ids=name)
-def test_third_party_libraries_stay_at_home(path: Path) -> None:
-    for dotted in imports(path):
-        top = dotted.split(".")[0]
-        if top in sys.stdlib_module_names or top == "qarunner":
-            continue
-        assert top in HOMES, f"{top} has no home yet: say in HOMES where it lives"
-        assert lives_in(path, HOMES[top]), f"{top} lives in {sorted(HOMES[top])}"
+def test_third_party_libraries_stay_at_home() -> None:
+    wrong = []
+    for path in files():
+        for top in sorted({dotted.split(".")[0] for dotted in imports(path)} - sys.stdlib_module_names - {"qarunner"}):
+            if top not in HOMES:
+                wrong.append(f"{name(path)}: {top} has no home yet: say in HOMES where it lives")
+            elif not lives_in(path, HOMES[top]):
+                wrong.append(f"{name(path)}: {top} lives in {sorted(HOMES[top])}")
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", files(), ids=name)
-def test_the_world_is_met_in_few_places(path: Path) -> None:
-    if lives_in(
-        path, {"emulator/", "testing/"}
-    ):  # the suite takes the world away from adapters, to see if they miss it
-        return
-    for dotted in imports(path):
-        top = dotted.split(".")[0]
-        assert top not in AMBIENT or lives_in(path, AMBIENT[top]), f"{top} lives in {sorted(AMBIENT[top])}"
+def test_the_world_is_met_in_few_places() -> None:
+    apart = {"emulator/", "testing/"}  # the suite takes the world away from adapters, to see if they miss it
+    wrong = [
+        f"{name(path)}: {top} lives in {sorted(AMBIENT[top])}"
+        for path in files()
+        for top in sorted({dotted.split(".")[0] for dotted in imports(path)} & set(AMBIENT))
+        if not lives_in(path, AMBIENT[top] | apart)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_adapters_do_not_know_each_other() -> None:
     adapters = ("doksi", "docketqa", "testerarmy", "certyn")
     for path in (ROOT / "vendors").glob("*/*.py"):
-        own = path.parent.name
         for dotted in imports(path):
             for vendor in adapters:
-                if vendor != own:
+                if vendor != path.parent.name:
                     assert f"vendors.{vendor}" not in dotted, f"{path.name} imports {dotted}"
 
 
@@ -133,7 +144,7 @@ def test_only_the_rehearsal_knows_the_emulator() -> None:
 
 def test_functions_stay_small() -> None:
     for path in files():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= 60, f"{name(path)}:{node.lineno} {node.name} has {length} lines"

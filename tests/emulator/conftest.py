@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from qarunner.emulator import serve
+from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ class Stand:
         name, shape = CREDENTIALS[vendor]
         headers = {name: shape.format(**self.running.environ)} | options.pop("headers", {})
         url = path if path.startswith("http") else self.running.urls[vendor] + path
-        return self.session.request(method, url, json=body, headers=headers, timeout=5, **options)
+        return self.session.request(method, url, json=body, headers=headers, timeout=PATIENCE_S, **options)
 
     def json(self, vendor: str, route: str, body: object = None, **options: Any) -> Any:  # noqa: ANN401
         """The body of a reply that must be good."""
@@ -70,12 +71,12 @@ class Stand:
 
     def told(self, what: str) -> Any:  # noqa: ANN401
         """One of the inspection lists."""
-        return self.session.get(f"{self.running.url}/_emulator/{what}", timeout=5).json()
+        return self.session.get(f"{self.running.url}/_emulator/{what}", timeout=PATIENCE_S).json()
 
     def put(self, url: str, data: bytes, content_type: str, **headers: str) -> requests.Response:
         """An upload to a presigned URL, without a credential."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.session.put(url, data=data, headers={"Content-Type": content_type, **headers}, timeout=5)
+        return self.session.put(url, data=data, headers={"Content-Type": content_type, **headers}, timeout=PATIENCE_S)
 
 
 class Start(Protocol):

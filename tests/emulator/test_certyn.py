@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.amount import PATIENCE_S
+
 if TYPE_CHECKING:
     import requests
 
@@ -32,7 +34,7 @@ def test_a_create_answers_with_paths_that_work(stand: Stand) -> None:
     assert set(run) == {"runId", "testCaseCount", "statusPath", "cancelPath", "statusUrl", "appUrl", "message"}
     assert run["testCaseCount"] == 3
     assert status(stand, run)["runId"] == run["runId"]
-    assert stand.session.get(run["appUrl"], timeout=5).headers["content-type"].startswith("text/html")
+    assert stand.session.get(run["appUrl"], timeout=PATIENCE_S).headers["content-type"].startswith("text/html")
     assert stand.call("certyn", f"GET {run['statusUrl']}").json()["runId"] == run["runId"]
 
 

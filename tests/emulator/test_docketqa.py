@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.amount import PATIENCE_S
+
 if TYPE_CHECKING:
     from tests.emulator.conftest import Stand, Start
 
@@ -49,7 +51,7 @@ def test_a_test_run_is_running_then_passed_with_its_steps(start: Start) -> None:
     done = poll(stand, run)
     assert (done["status"], done["blueprint_metadata"]["title"]) == ("passed", "Log in and pay")
     assert [step["is_successful"] for step in done["results"]] == [True, True, True]
-    picture = stand.session.get(done["results"][0]["actions"][0]["screenshot_url"], timeout=5)
+    picture = stand.session.get(done["results"][0]["actions"][0]["screenshot_url"], timeout=PATIENCE_S)
     assert picture.content.startswith(b"\x89PNG")
 
 

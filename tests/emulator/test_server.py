@@ -12,14 +12,15 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import qarunner.emulator
 from qarunner.emulator import ScenarioError, serve
+from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Stand, Start
@@ -62,8 +63,8 @@ def test_runs_are_told_with_their_create(stand: Stand) -> None:
 def test_a_reset_forgets_everything(start: Start) -> None:
     stand = start({"doksi": {"allowance": 1, "faults": [{"on": "POST /runs", "call": 2, "status": 500}]}})
     run = stand.json("doksi", "POST /runs", MATRIX)["run_id"]
-    assert stand.session.get(f"{stand.running.url}/_emulator/reset", timeout=5).status_code == 405
-    assert stand.session.post(f"{stand.running.url}/_emulator/reset", timeout=5).status_code == 204
+    assert stand.session.get(f"{stand.running.url}/_emulator/reset", timeout=PATIENCE_S).status_code == 405
+    assert stand.session.post(f"{stand.running.url}/_emulator/reset", timeout=PATIENCE_S).status_code == 204
     assert [stand.told(what) for what in ("requests", "runs", "uploads", "moves")] == [[], [], [], []]
     assert stand.call("doksi", f"GET /runs/{run}").status_code == 404
     assert stand.call("doksi", "POST /runs", MATRIX).status_code == 201
@@ -71,34 +72,34 @@ def test_a_reset_forgets_everything(start: Start) -> None:
 
 def test_pages_say_that_they_are_emulated_and_escape_what_they_show(stand: Stand) -> None:
     run = stand.json("doksi", "POST /runs", MATRIX)
-    assert "emulated" in stand.session.get(run["results"][0]["url"], timeout=5).text
-    assert "<script>" not in stand.session.get(f"{stand.running.url}/pages/doksi/runs/<script>", timeout=5).text
-    start_page = stand.session.get(stand.running.url, timeout=5)
+    assert "emulated" in stand.session.get(run["results"][0]["url"], timeout=PATIENCE_S).text
+    assert (
+        "<script>" not in stand.session.get(f"{stand.running.url}/pages/doksi/runs/<script>", timeout=PATIENCE_S).text
+    )
+    start_page = stand.session.get(stand.running.url, timeout=PATIENCE_S)
     assert all(base in start_page.text for base in stand.running.urls.values())
 
 
 def test_speed_makes_runs_faster() -> None:
     with serve(speed=100) as running:
         headers = {"Authorization": f"Bearer {running.environ['DOKSI_API_KEY']}"}
-        run = requests.post(f"{running.urls['doksi']}/runs", json=MATRIX, headers=headers, timeout=5).json()
+        run = requests.post(f"{running.urls['doksi']}/runs", json=MATRIX, headers=headers, timeout=PATIENCE_S).json()
         time.sleep(0.05)
-        told = requests.get(f"{running.urls['doksi']}/runs/{run['run_id']}", headers=headers, timeout=5).json()
+        told = requests.get(f"{running.urls['doksi']}/runs/{run['run_id']}", headers=headers, timeout=PATIENCE_S).json()
     assert (told["status"], told["duration_seconds"]) == ("passed", 3.0)
 
 
 def test_a_reply_does_not_wait_for_the_clients_delayed_acknowledgement(stand: Stand) -> None:
-    seconds = []
-    for _ in range(40):  # the first few are acknowledged at once in any case
-        before = time.monotonic()
-        stand.call("doksi", "POST /runs", MATRIX)
-        seconds.append(time.monotonic() - before)
-    assert median(seconds[20:]) < 0.03
+    stand.call("doksi", "POST /runs", MATRIX)
+    (connection,) = stand.running._server.server_state.connections
+    assert isinstance(connection, H11Protocol)
+    assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_many_clients_at_once_get_runs_of_their_own(stand: Stand) -> None:
     def create(_: int) -> str:
         headers = {"Authorization": f"Bearer {stand.running.environ['DOKSI_API_KEY']}"}
-        reply = requests.post(f"{stand.running.urls['doksi']}/runs", json=MATRIX, headers=headers, timeout=10)
+        reply = requests.post(f"{stand.running.urls['doksi']}/runs", json=MATRIX, headers=headers, timeout=PATIENCE_S)
         return str(reply.json()["run_id"])
 
     with ThreadPoolExecutor(16) as pool:
@@ -107,22 +108,21 @@ def test_many_clients_at_once_get_runs_of_their_own(stand: Stand) -> None:
 
 def test_a_closed_emulator_listens_no_more_and_closes_again() -> None:
     running = serve()
-    requests.get(running.url, timeout=5)
+    requests.get(running.url, timeout=PATIENCE_S)
     running.close()
     running.close()
     with pytest.raises(requests.ConnectionError):
-        requests.get(running.url, timeout=5)
+        requests.get(running.url, timeout=PATIENCE_S)
 
 
 def test_close_does_not_wait_for_slow_replies(caplog: pytest.LogCaptureFixture) -> None:
-    running = serve({"doksi": {"faults": [{"on": "POST /runs", "delay": "60s"}]}})
+    running = serve({"doksi": {"faults": [{"on": "POST /runs", "delay": "10h"}]}})
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(requests.post, f"{running.urls['doksi']}/runs", timeout=30)
-        while not requests.get(f"{running.url}/_emulator/requests", timeout=5).json():
+        waiting = pool.submit(requests.post, f"{running.urls['doksi']}/runs", timeout=PATIENCE_S)
+        while not requests.get(f"{running.url}/_emulator/requests", timeout=PATIENCE_S).json():
             time.sleep(0.01)
-        before = time.monotonic()
         running.close()
-        assert time.monotonic() - before < 1
+        assert not running._thread.is_alive()
         assert isinstance(waiting.exception(), requests.ConnectionError)
     assert not caplog.records
 
@@ -149,11 +149,12 @@ def test_the_program_prints_its_environment_and_ends_on_a_signal(tmp_path: Path,
         lines = [process.stdout.readline().strip() for _ in range(8)]
         environ = dict(line.removeprefix("export ").split("=", 1) for line in lines)
         headers = {"Authorization": f"Bearer {environ['DOKSI_API_KEY']}"}
-        run = requests.post(f"{environ['QARUNNER_DOKSI_URL']}/runs", json=MATRIX, headers=headers, timeout=5).json()
+        runs = f"{environ['QARUNNER_DOKSI_URL']}/runs"
+        run = requests.post(runs, json=MATRIX, headers=headers, timeout=PATIENCE_S).json()
         time.sleep(0.01)
-        told = requests.get(f"{environ['QARUNNER_DOKSI_URL']}/runs/{run['run_id']}", headers=headers, timeout=5).json()
+        told = requests.get(f"{runs}/{run['run_id']}", headers=headers, timeout=PATIENCE_S).json()
         process.send_signal(number)
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert (told["status"], told["results"][0]["test_name"]) == ("failed", "Checkout flow")
 
 
@@ -163,7 +164,9 @@ def test_the_program_prints_its_environment_and_ends_on_a_signal(tmp_path: Path,
 def test_the_program_says_what_is_wrong_with_its_arguments(tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "qarunner.emulator", *arguments]
     environ = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=10, env=environ)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=PATIENCE_S, env=environ
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("emulator: error: ")
     assert len(done.stderr.splitlines()) == 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from tests.amount import PATIENCE_S
+
 if TYPE_CHECKING:
     from tests.emulator.conftest import Stand, Start
 
@@ -73,8 +75,8 @@ def test_a_url_that_was_changed_is_refused(stand: Stand) -> None:
     assert stand.put(f"{url}x", b"apk", "application/zip").status_code == 403
     assert stand.put(f"{plain}x?{query}", b"apk", "application/zip").status_code == 404
     assert stand.put(url.replace("/doksi/", "/docketqa/"), b"apk", "application/zip").status_code == 404
-    assert stand.session.post(url, data=b"apk", timeout=5).status_code == 405
-    assert stand.session.get(plain.rpartition("/")[0], timeout=5).status_code == 404
+    assert stand.session.post(url, data=b"apk", timeout=PATIENCE_S).status_code == 405
+    assert stand.session.get(plain.rpartition("/")[0], timeout=PATIENCE_S).status_code == 404
 
 
 def test_a_second_upload_replaces_the_first(stand: Stand) -> None:

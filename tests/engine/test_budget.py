@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from qarunner.engine.io.shared_rates import STUCK_S, SharedBudget, salt_of
 from qarunner.engine.io.workers import SystemClock
 from qarunner.engine.schedule.rate_limits import MARGIN, Kind
 from qarunner.plan.model import Rate, VendorPlan
+from tests.amount import no_long_time
 from tests.worlds import VirtualClock
 
 if TYPE_CHECKING:
@@ -125,13 +125,12 @@ def test_a_rate_that_nobody_meets_costs_nothing(tmp_path: Path) -> None:
     assert not side.path.exists()
 
 
-def test_a_claim_takes_about_a_millisecond_at_most(tmp_path: Path) -> None:
+def test_many_claims_take_no_long_time(tmp_path: Path) -> None:
     plan = VendorPlan(key_env="K", every_s=1, max_s=1, max_in_flight=9, reads=Rate(count=600), all=Rate(count=1000))
     budget = SharedBudget(tmp_path / "certyn.json", plan, SystemClock(), pytest.fail)
-    began = time.process_time()
-    for _ in range(300):
-        budget.claim(Kind.READ, 0.0)
-    assert (time.process_time() - began) / 300 < 0.001
+    with no_long_time():
+        for _ in range(300):
+            budget.claim(Kind.READ, 0.0)
 
 
 def test_a_folder_has_one_salt(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from qarunner.engine.io.transport import Timeouts, Transport
 from qarunner.errors import UserError
 from qarunner.vendors.api import Cause, Reply, Request
 from qarunner.vendors.types import Fault
+from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,7 +66,7 @@ class Server:
             self._threads[-1].start()
 
     def _serve(self, raw: socket.socket) -> None:
-        raw.settimeout(5)
+        raw.settimeout(PATIENCE_S)
         with contextlib.suppress(OSError), raw:
             connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
             with connection:
@@ -79,7 +80,7 @@ class Server:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(PATIENCE_S)
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -330,7 +331,7 @@ def test_a_server_that_drips_is_given_up_when_the_time_is_over(head: str) -> Non
     def drip(connection: socket.socket) -> None:
         chunk = "\r\n186a0" if "chunked" in head else ""
         connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n{chunk}\r\n".encode())
-        for _ in range(200):
+        while True:
             connection.sendall(b" ")
             time.sleep(0.02)
 
@@ -551,12 +552,12 @@ def tunnel(port: int) -> Callable[[socket.socket], None]:
     """Answers CONNECT for whatever host with a tunnel to a port of this machine."""
 
     def answer(connection: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as target:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as target:
             connection.sendall(b"HTTP/1.1 200 Established\r\n\r\n")
             back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
             back.start()
             _pump(connection, target)
-            back.join(timeout=5)
+            back.join(PATIENCE_S)
 
     return answer
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -197,9 +196,7 @@ def test_an_aliased_value_is_taken_as_it_is() -> None:
 
 def test_too_many_rows_are_counted_and_not_built() -> None:
     axes = ", ".join(f"{name}: [{', '.join(map(str, range(100)))}]" for name in "abcdefgh")
-    started = time.monotonic()
     problem = only(refusal(lambda: manifest(HEAD + f"  - id: a\n  - id: e\n    axes: {{ {axes} }}\n")))
-    assert time.monotonic() - started < 1
     assert problem.message == (
         "the matrix would have 10,000,000,000,000,001 rows, 10,000,000,000,000,000 of them from this entry; "
         "at most 100,000 are taken"

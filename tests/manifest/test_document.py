@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from qarunner.diagnostics import Place
 from qarunner.errors import ExitCode, ManifestError
 from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml import reader as source
+from tests.amount import no_long_time
 
 if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic, Path
@@ -133,9 +133,8 @@ def test_many_entries_can_share_much() -> None:
 
 def test_a_bomb_is_stopped_at_once() -> None:
     bomb = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 50)}]\n" for n in range(1, 60))
-    start = time.process_time()
-    assert [each.code for each in problems(bomb)] == ["E117"]
-    assert time.process_time() - start < 0.5
+    with no_long_time():
+        assert [each.code for each in problems(bomb)] == ["E117"]
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -324,9 +323,8 @@ def test_a_huge_file_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_problems_without_end_are_cut_short() -> None:
     text = "".join(f"k: {n}\n" for n in range(20_000))
-    start = time.process_time()
-    assert len(problems(text)) == 200
-    assert time.process_time() - start < 1.0
+    with no_long_time():
+        assert len(problems(text)) == 200
 
 
 def test_the_collector_is_as_it_was() -> None:

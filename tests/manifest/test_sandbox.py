@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from qarunner.manifest.templates.env import Resolved, Values
 from qarunner.manifest.templates.evaluate import Computing
 from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, parse
 from qarunner.secret import placeholder
-from tests.amount import examples
+from tests.amount import examples, no_long_time
 from tests.matrices import checked, name_of, only, refusal
 
 TOP = "env: { A: { default: x }, KEY: { secret: true } }\nvars: { l: [a], m: { a: 1 } }"
@@ -64,9 +62,8 @@ def test_what_templates_do_not_have_is_refused_without_being_computed(template: 
     ],
 )
 def test_what_would_take_for_ever_or_lead_outside_fails_at_once(template: str) -> None:
-    started = time.process_time()
-    assert refusal(lambda: name_of(template, TOP))
-    assert time.process_time() - started < 1
+    with no_long_time():
+        assert refusal(lambda: name_of(template, TOP))
 
 
 @pytest.mark.parametrize(
@@ -83,9 +80,8 @@ def test_what_would_take_for_ever_or_lead_outside_fails_at_once(template: str) -
     ],
 )
 def test_monsters_are_refused(template: str) -> None:
-    started = time.process_time()
-    assert parse(template).expressions[0].flaws
-    assert time.process_time() - started < 1
+    with no_long_time():
+        assert parse(template).expressions[0].flaws
 
 
 def test_a_text_cannot_grow_beyond_its_bound() -> None:

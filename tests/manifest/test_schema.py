@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from qarunner.errors import ManifestError
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.yaml import reader as document
-from tests.amount import examples
+from tests.amount import examples, no_long_time
 
 if TYPE_CHECKING:
     import random
@@ -149,10 +148,9 @@ def test_places_are_right_among_many_entries() -> None:
 def test_one_problem_among_many_entries_costs_little() -> None:
     entries: list[object] = [{"id": f"e{index}", "vendor": "doksi", "test_ids": ["a"]} for index in range(20_000)]
     schema.faults({})
-    start = time.process_time()
-    (fault,) = schema.faults({"version": 1, "name": "many", "matrix": [*entries, {"id": "X"}]})
-    assert fault.path == ("matrix", 20_000, "id")
-    assert time.process_time() - start < 1.0
+    with no_long_time():
+        (fault,) = schema.faults({"version": 1, "name": "many", "matrix": [*entries, {"id": "X"}]})
+        assert fault.path == ("matrix", 20_000, "id")
 
 
 # --- what is imported -------------------------------------------------------------------------------------------------

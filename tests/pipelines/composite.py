@@ -16,6 +16,8 @@ from typing import Any, cast
 
 import yaml
 
+from tests.amount import PATIENCE_S
+
 Uses = Callable[[Mapping[str, str]], Mapping[str, str]]
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<op>==|!=|&&|\|\||[!()])|(?P<name>[A-Za-z_][\w.-]*))")
 
@@ -78,7 +80,7 @@ class Job:
             self.outputs[name] = dict(self.uses[step["uses"].partition("@")[0]](given))
             return 0
         started = self.start(name, step, context)
-        out, _ = started.communicate(timeout=120)
+        out, _ = started.communicate(timeout=PATIENCE_S)
         return self.finish(name, started.returncode, out)
 
     def start(self, name: str, step: Mapping[str, Any], context: Mapping[str, Any]) -> subprocess.Popen[str]:

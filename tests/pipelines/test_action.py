@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from qarunner.emulator import serve
+from tests.amount import PATIENCE_S
 from tests.pipelines.conftest import job, payload
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def begun(started: Job, inputs: Mapping[str, str]) -> tuple[subprocess.Popen[str
     context = started._context(ROOT, data, inputs)
     started.outputs.update({name: dict(each) for name, each in INSTALLED.items()})
     process = started.start("run", steps()["run"], context)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not list(started.work.glob(".qarunner/runs/*/journal.jsonl")) or not any(
         "Accepted" in path.read_text(encoding="utf-8") for path in started.work.glob(".qarunner/runs/*/journal.jsonl")
     ):
@@ -166,7 +167,7 @@ def test_the_runners_signal_arrives_at_the_program(
     started = job(tmp_path, checkout, host, "push", {})
     process, _ = begun(started, {"args": f"--rehearse\n--scenario={path}\n--poll-interval=200ms"})
     process.send_signal(number)  # to the step's first process alone, as the runner does
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     assert started.finish("run", process.returncode, out) == 128 + number, out
     assert started.outputs["run"]["exit-code"] == str(128 + number)
 
@@ -180,7 +181,7 @@ def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, chec
         started = job(tmp_path, checkout, host, "push", {}, vendors.environ)
         process, _ = begun(started, {"poll-interval": "200ms"})
         os.killpg(process.pid, signal.SIGKILL)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         started.finish("run", process.returncode, out)
         run_id = started.outputs["run"]["run-id"]
         started.cancelled = True

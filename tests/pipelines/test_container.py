@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.amount import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 UNSHARE = shutil.which("unshare")
 
@@ -79,14 +81,14 @@ def test_process_1_heeds_signals(tmp_path: Path, number: signal.Signals) -> None
     )
     try:
         journal = tmp_path / ".qarunner/runs/r1/journal.jsonl"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not (journal.exists() and "Accepted" in journal.read_text(encoding="utf-8")):
             assert time.monotonic() < deadline
             assert outer.poll() is None, outer.communicate()[0]
             time.sleep(0.05)
         inner = subprocess.run(["pgrep", "-P", str(outer.pid)], capture_output=True, encoding="utf-8", check=True)
         subprocess.run(["kill", f"-{int(number)}", inner.stdout.strip()], check=True)
-        out, _ = outer.communicate(timeout=30)
+        out, _ = outer.communicate(timeout=PATIENCE_S)
     finally:
         outer.kill()
         outer.wait()

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.program.conftest import Started
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.program.conftest import Ended
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "vendor-plugin"
-PROGRAM = Path(sys.executable).with_name("qarunner")
 KEY = "acme-key-0123456789"
-PATIENCE_S = 60
 
 
 class AcmeServer(ThreadingHTTPServer):
@@ -91,19 +93,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site")
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*pip, "--target", str(target), str(source)], capture_output=True, text=True, check=False, timeout=PATIENCE_S
-    )
+    done = subprocess.run([*pip, "--target", str(target), str(source)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target
-
-
-class Ended:
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
-
-    def __repr__(self) -> str:
-        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
 class User:
@@ -120,16 +112,7 @@ class User:
         }
 
     def run(self, *arguments: str) -> Ended:
-        done = subprocess.run(
-            [str(PROGRAM), *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            timeout=PATIENCE_S,
-        )
-        return Ended(done)
+        return Started(arguments, self.folder, self.environ).end()
 
     def write(self, text: str) -> None:
         (self.folder / "qa-matrix.yml").write_text(dedent(text), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 import requests
 
 from qarunner.emulator import serve
+from tests.amount import PATIENCE_S
 from tests.fork_server import CAN_FORK, Forked
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ T = TypeVar("T")
 
 THREADS = 6
 PROGRAM = Path(sys.executable).with_name("qarunner")
-PATIENCE_S = 60.0
 SPEED = 50
 """How fast the emulated runs go: one of 3 s takes 60 ms. A fault's `delay` is divided by it as well."""
 
@@ -39,6 +40,20 @@ from qarunner.engine.schedule import timing as patience
 patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
 """
 """Makes failed requests follow each other quickly: waiting for them is what virtual time is for, in tests/engine."""
+LEAPING = """
+import time, types
+from qarunner.engine.io import workers
+skipped = 0.0
+workers.time = types.SimpleNamespace(monotonic=lambda: time.monotonic() + skipped, time=lambda: time.time() + skipped)
+wait = workers.Workers.wait
+def leap(self, timeout):
+    global skipped
+    if timeout is not None and not self._busy:
+        skipped, timeout = skipped + timeout, 0
+    return wait(self, timeout)
+workers.Workers.wait = leap
+"""
+"""Where no request is under way, the time until the next one passes at once: an hour without an answer takes none."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,9 @@ class Started:
         fresh: bool = False,
         stdout: IO[str] | None = None,
         stderr: IO[str] | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
+        self._lost = lost
         self._began = time.monotonic()
         self.process: Forked | subprocess.Popen[str]
         if CAN_FORK and not fresh:
@@ -97,6 +114,8 @@ class Started:
             self.process.kill()
             out, err = self.process.communicate()
             pytest.fail(f"did not end within {PATIENCE_S} s\n{out}\n{err}")
+        if self.process.wait() < 0:
+            self._lost()
         return Ended(self.process.wait(), out, err, time.monotonic() - self._began)
 
     def signal(self, number: signal.Signals) -> Ended:
@@ -106,8 +125,9 @@ class Started:
         return self.end()
 
     def kill(self) -> None:
-        """Takes the process away without a word, as a lost machine does."""
+        """Takes the process away without a word, as a lost machine does. What it sent has arrived by then."""
         self.discard()
+        self._lost()
 
     def discard(self) -> None:
         """Ends the process if it is still there, and closes what it was read through."""
@@ -169,7 +189,7 @@ class Stage:
 
     def start(self, *arguments: str, **variables: str | None) -> Started:
         """Starts `qarunner …`; a variable of None is not set."""
-        return self._begin(Started(arguments, self.folder, self._with(variables)))
+        return self._begin(Started(arguments, self.folder, self._with(variables), lost=self._arrived))
 
     def into(self, stdout: IO[str] | None, stderr: IO[str] | None, *arguments: str) -> Ended:
         """Runs `qarunner …` with streams that lead somewhere; None is read from a pipe."""
@@ -203,11 +223,26 @@ class Stage:
         self.customise(HASTY)
 
     def customise(self, code: str) -> None:
-        """Runs code in every process before the program begins; all of its modules may have been imported."""
+        """Runs code, too, in every process before the program begins; all of its modules may have been imported."""
         home = self.folder / "site"
         home.mkdir(exist_ok=True)
-        (home / "sitecustomize.py").write_text(code, encoding="utf-8")
+        with (home / "sitecustomize.py").open("a", encoding="utf-8") as file:
+            file.write(code)
         self.environ["PYTHONPATH"] = str(home)
+
+    def leaping(self) -> None:
+        """From now on the program waits for an instant where it would wait for time alone to pass."""
+        self.customise(LEAPING)
+
+    def _arrived(self) -> None:
+        """Waits until the vendors have taken in all that a lost process sent, and have seen it go."""
+        connections = self.vendors._server.server_state.connections
+        with requests.Session() as another, contextlib.suppress(requests.ConnectionError):  # they may have gone, too
+            another.trust_env = False
+            # Connections are taken in their order: with this one, all of the lost process have been.
+            another.get(f"{self.vendors.url}/_emulator/runs", timeout=PATIENCE_S)
+        others = [each for each in self._processes if each.process.poll() is None]
+        self.until(lambda: len(connections) <= 1 or others)  # one is ours
 
     @staticmethod
     def until(condition: Callable[[], object]) -> None:
@@ -251,7 +286,7 @@ class Stage:
 
     def told(self, what: str) -> list[Any]:
         """One of the emulator's lists."""
-        found: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=10).json()
+        found: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=PATIENCE_S).json()
         return found
 
     def sent(self, vendor: str | None = None, method: str | None = None, path: str = "") -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
 POST = "POST /api/projects/{projectId}/environments"
 DELETE = "DELETE /api/projects/{projectId}/environments/{id}"
+FOR_EVER = "10h"
 URL = "https://pr-7.shop.example"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and signals processes as POSIX does")
 
@@ -101,8 +101,9 @@ def test_an_environment_that_somebody_deleted_is_not_left(begin: Begin) -> None:
 
 def test_after_a_time_out_the_runs_are_cancelled_before_their_environment_goes(begin: Begin) -> None:
     stage = begin(certyn={"projects": ["shop"], "default": "hang"})
-    stage.commit(stage.certyn("smoke", target={"web_url": URL}, timeout="1s"))
-    ended = stage.apply()
+    stage.leaping()
+    stage.commit(stage.certyn("smoke", target={"web_url": URL}, timeout="2m"))
+    ended = stage.run("apply", "--run-id", "r1")
     assert ended.code == 7, ended
     ends = [request["path"] for request in stage.sent("certyn") if request["path"].endswith("/cancel")]
     ends += [request["path"] for request in stage.sent("certyn", "DELETE")]
@@ -132,7 +133,6 @@ def test_an_apply_that_is_killed_after_any_line_forgets_no_environment(begin: Be
         process = stage.start_apply()
         stage.until(lambda: len(stage.lines()) >= lines or process.process.poll() is not None)
         process.kill()
-        time.sleep(0.1)  # what was on its way arrives
         ended = stage.resume()
         assert ended.code == 0, ended
         assert len(stage.paid()) == 2
@@ -151,7 +151,6 @@ def test_an_interruption_at_any_time_forgets_no_environment(begin: Begin, at_onc
         ended = process.signal(signal.SIGTERM)
         assert ended.code == 143, ended
         all_known(stage, ended)
-        assert ended.seconds < 8
         if fault.get("delay") == "40s":
             assert not stage.environments()
 
@@ -159,7 +158,7 @@ def test_an_interruption_at_any_time_forgets_no_environment(begin: Begin, at_onc
     faults: list[dict[str, object]] = [
         {"on": "GET /api/projects/overview", "delay": "40s"},
         {"on": POST, "delay": "40s"},
-        {"on": POST, "delay": "1000s"},
+        {"on": POST, "delay": FOR_EVER},
         {"on": create, "delay": "40s"},
         {"on": create, "drop": "after"},
     ]

@@ -123,9 +123,10 @@ def test_two_processes_on_one_run(begin: Begin) -> None:
 
 
 def test_a_rehearsal_is_not_resumed_against_the_real_vendors(stage: Stage) -> None:
-    stage.commit(stage.doksi("login", timeout="300ms"))
+    stage.leaping()
+    stage.commit(stage.doksi("login", timeout="2m"))
     (stage.folder / "hang.yml").write_text("doksi: { default: hang }")
-    rehearsed = stage.apply("--rehearse", "--scenario", "hang.yml")
+    rehearsed = stage.run("apply", "--run-id", "r1", "--rehearse", "--scenario", "hang.yml")
     assert rehearsed.code == 7, rehearsed
     ended = stage.resume("r1")
     assert ended.code == 2, ended

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX does")
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-LIMIT_S = 8.0
-"""An interrupted apply gives itself 7 s; the rest is for a slow machine."""
 FOR_EVER = "10h"
 
 
@@ -33,7 +31,6 @@ def what_can_be_cancelled_is_and_what_runs_on_is_named(begin: Begin) -> None:
         ended = under_way(stage).signal(number)
         assert ended.code == code, ended
         assert ended.last == f"qarunner: exit {code}: 2 cancelled"
-        assert ended.seconds < 3
         (cancel,) = stage.sent("certyn", "POST", "/cancel")
         assert stage.run_of("certyn-1") in cancel["path"]
         assert f"still running at doksi: run {stage.run_of('doksi-1')} of login" in ended.out
@@ -104,12 +101,13 @@ def a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result(begin: Begin
     assert sorted(test["verdict"] for test in stage.report()["entries"][0]["tests"]) == ["cancelled", "passed"]
 
 
-def stuck(begin: Begin) -> tuple[Stage, Started]:
+def stuck(begin: Begin, gives_up_after_s: float) -> tuple[Stage, Started]:
     """An apply whose vendors have started runs, but do not answer any more."""
     cancel = {"on": "POST /api/ci/runs/{runId}/cancel", "delay": FOR_EVER}
     stage = begin(
         doksi={"faults": [{"on": "POST /runs", "delay": FOR_EVER}]}, certyn={"default": "hang", "faults": [cancel]}
     )
+    stage.customise(f"from qarunner.engine.flow import driver\ndriver.INTERRUPT_S = {gives_up_after_s}\n")
     stage.commit(stage.doksi("login"), stage.certyn("smoke"))
     process = stage.start_apply()
     stage.until(lambda: len(stage.paid()) == 2 and stage.events("Polled"))
@@ -117,10 +115,9 @@ def stuck(begin: Begin) -> tuple[Stage, Started]:
 
 
 def vendors_that_hang_do_not_hold_it_up(begin: Begin) -> None:
-    stage, process = stuck(begin)
+    stage, process = stuck(begin, gives_up_after_s=0.5)
     ended = process.signal(signal.SIGTERM)
     assert ended.code == 143, ended
-    assert ended.seconds < LIMIT_S
     assert f"still running at certyn: run {stage.run_of('certyn-1')} of smoke" in ended.out
     assert "doksi-1 may or may not have started a run" in ended.out
     assert "qarunner resume r1 --resubmit doksi-1" in ended.out
@@ -129,12 +126,11 @@ def vendors_that_hang_do_not_hold_it_up(begin: Begin) -> None:
 
 
 def a_second_signal_is_heeded_at_once(begin: Begin) -> None:
-    stage, process = stuck(begin)
+    stage, process = stuck(begin, gives_up_after_s=36_000)
     process.process.send_signal(signal.SIGINT)
     stage.until(lambda: stage.events("Interrupted"))
     ended = process.signal(signal.SIGINT)
     assert ended.code == 130, ended
-    assert ended.seconds < 2
     assert stage.run("report").code == 0
 
 
