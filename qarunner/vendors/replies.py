@@ -23,9 +23,6 @@ _SHOWN = 200
 _SHORT = 7
 
 
-_OK, _TIMEOUT, _SERVER_ERROR = 200, 408, 500
-
-
 _CREDENTIAL_STATUSES = frozenset({401, 403})
 
 
@@ -119,11 +116,6 @@ def _texts(body: Cursor, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
         if text := (body.get(key).text_or() or "").strip():
             yield text
-
-
-def is_unclear(reply: Reply) -> bool:
-    """Whether an answer leaves open what was done: none at all (status 0), a timeout, an error of the server."""
-    return reply.status < _OK or reply.status == _TIMEOUT or reply.status >= _SERVER_ERROR
 
 
 def status_body(reply: Reply, refused: Refusal) -> Cursor:

@@ -39,6 +39,15 @@ class Request:
     file: FileRef | None = None
 
 
+_OK, _SERVER_ERROR = 200, 500
+_OF_GATEWAYS = 520
+"""From here on, no standard knows a status: gateways use them for trouble with the server behind them."""
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_UNCLEAR = frozenset({408, 409, 425})
+_NEVER_DONE = frozenset({501, 505, 506, 510, 511})
+"""The server says of these that it does not do such a thing at all (RFC 9110, 15.6; RFC 6585)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer over HTTP, whatever its status. Header names are in lower case; secrets are already placeholders."""
@@ -50,6 +59,22 @@ class Reply:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300  # noqa: PLR2004  any 2xx: no vendor promises one code
+
+    @property
+    def is_transient(self) -> bool:
+        """True if the same request may well succeed when it is repeated."""
+        return self.status in _TRANSIENT or self.status >= _OF_GATEWAYS
+
+    @property
+    def is_unclear(self) -> bool:
+        """True if a request that changes something may have been carried out, although this is no 2xx.
+
+        Gateways answer with a conflict, 425 or a redirect, too, after they have passed a request on. Status 0 stands
+        for no answer at all. 429 says that nothing was done.
+        """
+        if self.status >= _SERVER_ERROR:
+            return self.status not in _NEVER_DONE
+        return self.status < _OK or self.status in range(300, 400) or self.status in _UNCLEAR
 
     def json(self) -> Cursor:
         """The body; UnexpectedData if it is not JSON."""

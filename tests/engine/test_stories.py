@@ -135,7 +135,7 @@ def test_an_allowance_is_not_asked_again() -> None:
     assert len(story.creates()) == 1
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 422])
+@pytest.mark.parametrize("status", [400, 404, 422, 501, 505])
 def test_a_refused_create_ends_its_own_entry_alone(status: int) -> None:
     def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
         return Reply(status=status, text="no") if request.body == {"tests": ["bad"]} else None

@@ -298,7 +298,7 @@ def reply(status: int, body: object) -> Reply:
 
 
 def test_an_accepted_create_without_a_run_is_known_and_not_uncertain() -> None:
-    made = after_create(VENDOR, GROUP_CALL, reply(202, {"status": "cancelled", "runIds": []}), sends=1, now=0)
+    made = after_create(VENDOR, GROUP_CALL, reply(202, {"status": "cancelled", "runIds": []}), now=0)
     message = "TesterArmy accepted the create but started no run (status 'cancelled')"
     assert made == Nothing(
         outcomes={"smoke": Outcome(verdict=Verdict.CANCELLED, message=message, raw_status="cancelled")}
@@ -317,7 +317,7 @@ def test_an_accepted_create_without_a_run_is_known_and_not_uncertain() -> None:
     ],
 )
 def test_429_is_repeated_unless_it_is_the_usage_limit(body: dict[str, str], *, again: bool) -> None:
-    meaning = after_create(VENDOR, GROUP_CALL, reply(429, body), sends=1, now=0)
+    meaning = after_create(VENDOR, GROUP_CALL, reply(429, body), now=0)
     if again:
         assert isinstance(meaning, Again)
     else:

@@ -70,7 +70,7 @@ class Again:
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
     `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
-    patience for that counts answers, not minutes.
+    patience for that counts answers, not minutes. `cause`: what it comes to if it stays so.
     """
 
     message: str
@@ -78,6 +78,7 @@ class Again:
     held: bool = False
     unreadable: bool = False
     maybe: bool = False
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +95,6 @@ class Lost:
     message: str
 
 
-REQUEST_TIMEOUT = 408
-
-
 CONFLICT = 409
 
 
@@ -106,25 +104,14 @@ TOO_MANY = 429
 NOT_FOUND = 404
 
 
-SEE_OTHER = 303
-
-
-SERVER_ERROR = 500
-
-
-_REDIRECT = 300
-
-
-_CLIENT_ERROR = 400
+_REDIRECTS = range(300, 400)
 
 
 _UNAUTHORISED = frozenset({401, 403})
 
 
-def after_create(
-    vendor: Vendor, call: Call, answer: Answer, *, sends: int, now: float
-) -> Made | Nothing | Again | Never | Lost:
-    """What the answer to a create means. `sends` counts how often it was sent, `now` is seconds since the epoch."""
+def after_create(vendor: Vendor, call: Call, answer: Answer, *, now: float) -> Made | Nothing | Again | Never | Lost:
+    """What the answer to a create means. `now` is seconds since the epoch."""
     keyed = vendor.info.idempotency_header is not None
     match answer:
         case Fault(sent=True):
@@ -134,7 +121,7 @@ def after_create(
         case Reply(ok=True):
             return _accepted(vendor, call, answer, keyed=keyed)
         case Reply():
-            return _create_refused(vendor, answer, keyed=keyed, sends=sends, now=now)
+            return _create_refused(vendor, answer, keyed=keyed, now=now)
 
 
 def _not_sent(fault: Fault) -> Again | Never:
@@ -165,22 +152,22 @@ def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made 
     return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
 
 
-def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, sends: int, now: float) -> Again | Never | Lost:
+def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, now: float) -> Again | Never | Lost:
     refusal = refusal_of(vendor, reply)
     if refusal.cause is Cause.ALLOWANCE:
         return Never(refusal=refusal)
+    wait_s = retry_after(reply, now)
+    message = _with_wait(refusal.message, wait_s)
     if reply.status == TOO_MANY:
-        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=True)
-    unclear = reply.status >= SERVER_ERROR or reply.status in {REQUEST_TIMEOUT, SEE_OTHER}
-    if unclear and keyed:
-        return Again(message=refusal.message, wait_s=retry_after(reply, now), maybe=True)
-    # A conflict on a repetition may be about the run that the first one made.
-    if unclear or (reply.status == CONFLICT and sends > 1):
-        return Lost(message=refusal.message)
-    return Never(refusal=refusal)
+        return Again(message=message, wait_s=wait_s, held=True)
+    if not reply.is_unclear:
+        return Never(refusal=refusal)
+    if not keyed:
+        return Lost(message=message)
+    return Again(message=message, wait_s=wait_s, unreadable=not reply.is_transient, maybe=True)
 
 
-def after_read(
+def after_read(  # noqa: PLR0913  all that a reading depends on, by name
     vendor: Vendor,
     call: Call,
     run: RemoteRun,
@@ -188,17 +175,21 @@ def after_read(
     *,
     polls: int,
     now: float,
+    key_worked: bool = False,
     best_effort: bool = False,
 ) -> Running | More | Finished | Again | Never:
-    """What the answers to a poll and to each `More` mean; the last one is the newest."""
+    """What the answers to a poll and to each `More` mean; the last one is the newest.
+
+    `key_worked`: the vendor has taken the same key before.
+    """
     newest = answers[-1]
     if isinstance(newest, Fault):
         return _unread(newest)
     # What a `More` is answered with is the adapter's to judge, even where it is an error.
-    judged = newest.ok or newest.status == NOT_FOUND or best_effort or (len(answers) > 1 and not transient(newest))
+    judged = newest.ok or newest.status == NOT_FOUND or best_effort or (len(answers) > 1 and not newest.is_transient)
     if judged:
         return _read(vendor, call, run, answers, polls=polls)
-    return _read_refused(vendor, newest, now=now)
+    return _read_refused(vendor, newest, now=now, key_worked=key_worked)
 
 
 def _unread(fault: Fault) -> Again | Never:
@@ -206,11 +197,6 @@ def _unread(fault: Fault) -> Again | Never:
     if fault.final is Cause.CONNECTION:
         return Again(message=fault.message, unreadable=True)
     return _not_sent(fault)
-
-
-def transient(reply: Reply) -> bool:
-    """Whether a read may well succeed when it is repeated."""
-    return reply.status in {REQUEST_TIMEOUT, TOO_MANY} or reply.status >= SERVER_ERROR
 
 
 def _read(
@@ -227,24 +213,39 @@ def _read(
         return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
-def _read_refused(vendor: Vendor, reply: Reply, *, now: float) -> Again | Never:
+LONGEST_SILENCE_S = 300.0
+"""A read is repeated after so long, whatever the vendor asks for: the run is paid, and its answer is awaited."""
+
+
+def _read_refused(vendor: Vendor, reply: Reply, *, now: float, key_worked: bool) -> Again | Never:
     refusal = refusal_of(vendor, reply)
     if reply.status in _UNAUTHORISED:
+        if key_worked:  # a firewall answers so, too, in front of a vendor that knows the key
+            return Again(message=refusal.message, unreadable=True, cause=Cause.CREDENTIAL)
         return Never(refusal=Refusal(message=refusal.message, cause=Cause.CREDENTIAL))
-    if transient(reply):
-        held = reply.status == TOO_MANY
-        return Again(message=refusal.message, wait_s=retry_after(reply, now), held=held)
-    return Again(message=refusal.message, unreadable=True)
+    if not reply.is_transient:
+        return Again(message=refusal.message, unreadable=True)
+    wait_s = retry_after(reply, now)
+    shortened = wait_s if wait_s is None else min(wait_s, LONGEST_SILENCE_S)
+    message = _with_wait(refusal.message, wait_s)
+    return Again(message=message, wait_s=shortened, held=reply.status == TOO_MANY)
+
+
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
+
+
+def _with_wait(message: str, wait_s: float | None) -> str:
+    """The vendor's words, with the silence that it asks for where that is long."""
+    if wait_s is None or wait_s < _MINUTE_S:
+        return message
+    unit, name = (_HOUR_S, "hours") if wait_s >= 2 * _HOUR_S else (_MINUTE_S, "minutes")
+    return f"{message} (asks to wait for {wait_s / unit:.0f} {name})"
 
 
 def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
     """The vendor's error in words; redirects are ours to explain, since no vendor documents any."""
-    if _REDIRECT <= reply.status < _CLIENT_ERROR:
-        where = reply.headers.get("location", "nowhere")
-        return Refusal(
-            message=f"HTTP {reply.status}: redirected to {where}; redirects are not followed, "
-            f"check {vendor.info.url_env[0]}"
-        )
+    if reply.status in _REDIRECTS:
+        return Refusal(message=_redirect_words(vendor, reply))
     try:
         found = typed(vendor.refused(reply), Refusal)
         # Its two numbers say all of an allowance; other words are the vendor's, and mostly leave the status out.
@@ -252,6 +253,16 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
         return found if told else replace(found, message=f"HTTP {reply.status}: {found.message}")
     except BUGS as error:  # an adapter's bug must not hide the answer
         return Refusal(message=f"HTTP {reply.status} ({bug_of(vendor, error)})", cause=Cause.BUG)
+
+
+_NOT_MODIFIED = 304
+
+
+def _redirect_words(vendor: Vendor, reply: Reply) -> str:
+    where = reply.headers.get("location")
+    if where is None or reply.status == _NOT_MODIFIED:
+        return f"HTTP {reply.status}, which is no answer to this request"
+    return f"HTTP {reply.status}: redirected to {where}; redirects are not followed, check {vendor.info.url_env[0]}"
 
 
 def after_prepare(
@@ -291,13 +302,15 @@ def _may_be_done(answer: Answer) -> bool:
 def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
     if isinstance(answer, Fault):
         return _not_sent(answer)
-    if presigned and _REDIRECT <= answer.status < _CLIENT_ERROR:
+    if presigned and answer.status in _REDIRECTS:
         where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
         message = f"HTTP {answer.status}: the upload was redirected to {where}; it goes to the signed address alone"
         return Never(refusal=Refusal(message=message))
     refusal = refusal_of(vendor, answer)
-    if transient(answer) and refusal.cause is not Cause.ALLOWANCE:
-        return Again(message=refusal.message, wait_s=retry_after(answer, now), held=answer.status == TOO_MANY)
+    if answer.is_transient and refusal.cause is not Cause.ALLOWANCE:
+        wait_s = retry_after(answer, now)
+        message = _with_wait(refusal.message, wait_s)
+        return Again(message=message, wait_s=wait_s, held=answer.status == TOO_MANY)
     if presigned and answer.status in _UNAUTHORISED:
         # The URL has expired, or its signature was misread: another one may do.
         return Again(message=f"the upload was refused: {refusal.message}", unreadable=True)
@@ -392,9 +405,6 @@ _READS = frozenset({"GET", "HEAD"})
 _GONE = frozenset({404, 410})
 
 
-_REDIRECTS = range(300, 400)
-
-
 def filled(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
     """A job's create with the values of its resources, by the adapter's keys."""
     request = state.job.request
@@ -416,19 +426,19 @@ def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer)
     """What the request that makes an environment has left, where its answer was no good one. In doubt, something."""
     if isinstance(answer, Fault):
         return Remains.MAYBE if answer.sent else Remains.NOTHING
-    if answer.ok or answer.status in _REDIRECTS:
+    if answer.ok:
         return Remains.MAYBE
     if state.doubted and _taken(vendor, state.resource, token, answer):
         return Remains.TAKEN
-    # Too many requests, and a plain refusal, have made nothing.
-    return Remains.MAYBE if unclear(answer) else Remains.NOTHING
+    # A plain refusal has made nothing. A name that was never asked for before, and is taken, is somebody else's.
+    return Remains.MAYBE if answer.is_unclear and answer.status != CONFLICT else Remains.NOTHING
 
 
 def unclear(answer: Answer) -> bool:
     """Whether a request that changes something may have done so all the same."""
     if isinstance(answer, Fault):
         return answer.sent
-    return transient(answer) and answer.status != TOO_MANY
+    return answer.is_transient and answer.status != TOO_MANY
 
 
 def _taken(vendor: Vendor, resource: Resource, token: str, reply: Reply) -> bool:
@@ -457,4 +467,4 @@ def ask_again(answer: Answer) -> bool:
     """Whether a removal or a cancel that failed may succeed in a moment; a plain refusal will not."""
     if isinstance(answer, Fault):
         return answer.final is None
-    return transient(answer) or answer.status == CONFLICT
+    return answer.is_transient or answer.status == CONFLICT

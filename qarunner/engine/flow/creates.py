@@ -90,7 +90,7 @@ class Creator:
     def settle(self, task: Task, answer: Answer) -> None:
         state, lane = task.job, self._lane(task.job)
         wall = self._clock.wall()
-        meaning = after_create(lane.vendor, self._run.call(state), answer, sends=task.sends, now=wall)
+        meaning = after_create(lane.vendor, self._run.call(state), answer, now=wall)
         match meaning:
             case Made():
                 self._record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))

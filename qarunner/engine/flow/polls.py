@@ -14,7 +14,7 @@ from qarunner.engine.schedule.rate_limits import MARGIN, Kind
 from qarunner.engine.schedule.timing import Rounds, Trouble
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import INTERRUPTED, Phase
-from qarunner.vendors.api import Cause, Finished, More, Outcome, Reply, Running, Verdict
+from qarunner.vendors.api import Cause, Finished, More, Outcome, Refusal, Reply, Running, Verdict
 from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class Settler:
         lane = self._lane(task.job)
         if task.kind is not Kind.UPLOAD:
             lane.pacer.heard(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
-        lane.established = lane.established or (isinstance(answer, Reply) and answer.ok)
+        is_ok = isinstance(answer, Reply) and answer.ok
+        lane.established = lane.established or is_ok
+        lane.key_worked = lane.key_worked or (is_ok and task.kind is not Kind.UPLOAD)  # a store is shown no key
         match task.kind:
             case Kind.CREATE:
                 self.creator.settle(task, answer)
@@ -219,6 +221,7 @@ class Settler:
             answers,
             polls=task.polls,
             now=wall,
+            key_worked=lane.key_worked,
             best_effort=task.best_effort,
         )
         quiet = self.stopping or self.closer.ended is not None
@@ -282,6 +285,8 @@ class Settler:
             return
         if cause is Cause.UNAVAILABLE:
             self.closer.give_up(task.job, run, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
+        elif cause is not None and again.cause is not None:
+            self._refuse(task.job, run, Never(refusal=Refusal(message=again.message, cause=again.cause)))
         elif cause is not None:
             self.closer.give_up(task.job, run, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:

@@ -165,6 +165,7 @@ class Lane:
         self.rhythm = rhythm
         self.pacer = Pacer(plan, shared)
         self.established = False
+        self.key_worked = False
         self.busy_jobs: set[str] = set()
         self._max_in_flight = plan.max_in_flight
         self._queues = {kind: Queue() for kind in Kind}

@@ -105,13 +105,11 @@ class DocketQA(Vendor):
         return docketqa_builds.races(calls, builds)
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
-        if (
-            replies
-            and not replies[-1].ok
-            and not answers.is_unclear(replies[-1])
-            and len(replies) == docketqa_builds.MADE
-        ):
-            return self.refused(replies[-1])
+        if len(replies) == docketqa_builds.MADE and not replies[-1].ok:
+            # Documented of 409: the name is taken, which a name of the manifest may well be. A generated one is not.
+            is_taken = replies[-1].status == _CONFLICT and resource.data.get("build_name") is not None
+            if is_taken or not replies[-1].is_unclear:
+                return self.refused(replies[-1])
         return docketqa_builds.prepare(resource, token, replies)
 
     def notices(self, call: Call) -> Iterator[str]:

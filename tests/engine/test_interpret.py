@@ -1,0 +1,115 @@
+"""What each status of an answer means: for a create with and without an idempotency key, and for a read."""
+
+from __future__ import annotations
+
+import pytest
+
+from qarunner.engine.decide.interpret import Again, Lost, Never, after_create, after_read
+from qarunner.vendors.api import Call, Cause, RemoteRun, Reply
+from qarunner.vendors.types import Fault
+from tests.fictional import KEYED, PLAIN, entry
+
+REFUSED = (400, 404, 405, 410, 413, 422, 451, 501, 505, 511)
+UNCLEAR = (100, 101, 103, 199, 301, 302, 303, 304, 307, 308, 408, 409, 425, 500, 502, 503, 504, 507, 508, 520, 524, 599)
+"""A gateway may answer so after it has passed the create on."""
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 520, 524, 599)
+NO_SENSE = (101, 103, 301, 304, 400, 404, 409, 418, 501, 505, 507, 511)
+
+
+def created(status: int, *, keyed: bool, **headers: str) -> object:
+    vendor = KEYED if keyed else PLAIN
+    call = Call(entries=(entry("a", vendor.info.name),))
+    return after_create(vendor, call, Reply(status=status, text="words", headers=headers), now=0)
+
+
+def read(answer: Reply | Fault, *, key_worked: bool = True) -> object:
+    call = Call(entries=(entry("a", "plain"),))
+    return after_read(PLAIN, call, RemoteRun(id="1"), [answer], polls=0, now=0, key_worked=key_worked)
+
+
+@pytest.mark.parametrize("status", REFUSED)
+def test_a_create_that_is_refused_is_not_repeated(status: int) -> None:
+    for keyed in (False, True):
+        meaning = created(status, keyed=keyed)
+        assert isinstance(meaning, Never)
+        assert meaning.refusal.cause is Cause.REFUSED
+
+
+@pytest.mark.parametrize("status", UNCLEAR)
+def test_a_create_that_may_have_made_a_run_is_repeated_with_its_key_alone(status: int) -> None:
+    assert isinstance(created(status, keyed=False), Lost)
+    meaning = created(status, keyed=True)
+    assert isinstance(meaning, Again)
+    assert meaning.maybe
+    assert meaning.unreadable is (status not in TRANSIENT), "patience counts answers where none of them is a trouble"
+
+
+def test_a_create_that_came_too_often_has_made_nothing() -> None:
+    for keyed in (False, True):
+        meaning = created(429, keyed=keyed, **{"retry-after": "7"})
+        assert meaning == Again(message="HTTP 429: words", wait_s=7.0, held=True)
+
+
+def test_a_long_silence_is_said() -> None:
+    for seconds, words in (("86400", "24 hours"), ("900", "15 minutes"), ("7200", "2 hours")):
+        meaning = created(429, keyed=False, **{"retry-after": seconds})
+        assert isinstance(meaning, Again)
+        assert meaning.message == f"HTTP 429: words (asks to wait for {words})"
+        assert meaning.wait_s == float(seconds)
+        again = read(Reply(status=429, text="words", headers={"retry-after": seconds}))
+        assert isinstance(again, Again)
+        assert again.message == meaning.message
+        assert again.wait_s == 300, "the run is paid: it is asked for again before long"
+
+
+@pytest.mark.parametrize("status", TRANSIENT)
+def test_a_read_of_a_vendor_in_trouble_is_repeated(status: int) -> None:
+    meaning = read(Reply(status=status, text="words"))
+    assert meaning == Again(message=f"HTTP {status}: words", held=status == 429)
+
+
+@pytest.mark.parametrize("status", [status for status in NO_SENSE if status != 404])
+def test_a_read_without_a_sensible_answer_gets_a_few_tries(status: int) -> None:
+    meaning = read(Reply(status=status, text="words"))
+    assert isinstance(meaning, Again)
+    assert meaning.unreadable
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_has_worked_is_not_given_up_for_one_answer(status: int) -> None:
+    meaning = read(Reply(status=status, text="<html>"))
+    assert isinstance(meaning, Again)
+    assert (meaning.unreadable, meaning.cause) == (True, Cause.CREDENTIAL)
+    never = read(Reply(status=status, text="<html>"), key_worked=False)
+    assert isinstance(never, Never)
+    assert never.refusal.cause is Cause.CREDENTIAL
+
+
+def test_a_certificate_is_an_end_for_a_create_and_a_few_tries_for_a_read() -> None:
+    fault = Fault(sent=False, final=Cause.CONNECTION, message="TLS failed")
+    never = after_create(PLAIN, Call(entries=(entry("a", "plain"),)), fault, now=0)
+    assert isinstance(never, Never)
+    assert never.refusal.cause is Cause.CONNECTION
+    again = read(fault)
+    assert isinstance(again, Again)
+    assert again.unreadable
+
+
+def test_what_may_have_been_sent_is_never_the_end_for_a_keyed_create() -> None:
+    fault = Fault(sent=True, final=Cause.CONNECTION, message="lost")
+    call = Call(entries=(entry("a", "keyed"),))
+    assert after_create(KEYED, call, fault, now=0) == Again(message="lost", maybe=True)
+    assert after_create(PLAIN, call, fault, now=0) == Lost(message="lost")
+
+
+@pytest.mark.parametrize("headers", [{}, {"location": "https://elsewhere.test/x"}])
+def test_only_an_address_is_a_redirection(headers: dict[str, str]) -> None:
+    meaning = created(304 if headers else 302, keyed=False, **headers)
+    assert isinstance(meaning, Lost)
+    assert "no answer to this request" in meaning.message
+    assert "PLAIN_URL" not in meaning.message
+    moved = created(302, keyed=False, location="https://elsewhere.test/x")
+    assert isinstance(moved, Lost)
+    assert moved.message == (
+        "HTTP 302: redirected to https://elsewhere.test/x; redirects are not followed, check PLAIN_URL"
+    )
