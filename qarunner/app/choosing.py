@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import outcome_of
-from qarunner.engine.io.journal import read
-from qarunner.engine.state.run import fold
 from qarunner.errors import NothingSelected, UserError
 from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Row
@@ -34,15 +32,11 @@ if TYPE_CHECKING:
 
 def earlier_run(runs_dir: Path, run_id: str, *, sha: str | None, rehearse: bool) -> Earlier:
     """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
-    from qarunner.cli.commands.apply import (
-        find_run,
-        read_plan,
-    )
+    from qarunner.app.runs import find_run, load
 
-    folder = find_run(runs_dir, run_id)
-    plan = read_plan(folder)
-    run = fold(plan, read(folder).events)
-    if (plan.rehearsal or run.rehearsal) and not rehearse:
+    stored = load(find_run(runs_dir, run_id))
+    plan, run = stored.plan, stored.run
+    if stored.rehearsal and not rehearse:
         raise UserError(
             f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
             hint="name a real run; only apply --rehearse takes up a rehearsal",

@@ -8,7 +8,7 @@ import random
 import secrets
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.cli.commands.apply import cancelled
+from qarunner.app.runs import reopen
+from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel, plan_secrets
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine.flow.creates import LOST_ANSWER
 from qarunner.engine.flow.driver import Engine, Options
+from qarunner.engine.flow.shutdown import to_cancel, to_resume
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.shared_rates import SharedBudget, salt_of
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
     from types import FrameType
 
+    from qarunner.app.runs import StoredRun
     from qarunner.cli.console import Console
     from qarunner.cli.progress import Progress
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.state.run import Run
+    from qarunner.engine.state.run import JobState, Run
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
     from qarunner.vendors.api import Vendor
@@ -234,34 +237,104 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
         return _Session(fold(plan, [begun]), journal, transport, settings, console).finish()
 
 
-def go_on(
-    folder: Path,
-    plan: Plan,
-    transport: Transport | None,
-    settings: Settings,
-    console: Console,
-    decisions: Callable[[Run], list[tuple[str, bool]]],
-) -> ExitCode:
-    """An earlier run from where it stopped. `decisions` are what a person decided of uncertain jobs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """What a person says of uncertain creates: jobs by their own id, or by an entry's."""
 
-    Without a transport nothing is left to do but to report.
-    """
-    journal, found = Journal.reopen(folder)
+    resubmit: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def of(self, run: Run) -> list[tuple[str, bool]]:
+        """The jobs, and whether each is sent again. UserError for one that is not uncertain, or decided both ways."""
+        if self.resubmit and run.ended is not None and run.ended.reason is ev.Reason.CANCELLED:
+            raise UserError("--resubmit: the run was cancelled", hint="qarunner apply starts another one")
+        again, left = _uncertain(run, self.resubmit, "--resubmit"), _uncertain(run, self.drop, "--drop")
+        for job in again:
+            if job in left:
+                raise UserError(f"{job}: both --resubmit and --drop", hint="decide for one of them")
+        return [*((job, True) for job in again), *((job, False) for job in left)]
+
+
+def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
+    uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(state)]
+    found = []
+    for word in words:
+        state = run.jobs.get(word) or run.job_of.get(word)
+        if state is None or state.job.id not in uncertain:
+            hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
+            raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
+        found.append(state.job.id)
+    return list(dict.fromkeys(found))
+
+
+def _is_uncertain(state: JobState) -> bool:
+    """Uncertain as written, or about to be found so: a create without its answer at a vendor that has no key."""
+    return state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None)
+
+
+def resume(folder: Path, settings: Settings, console: Console, decisions: Decisions) -> ExitCode:
+    """An earlier run from where it stopped. All is decided on what the journal says while this process holds it."""
+    from qarunner.cli.commands.plan import summary
+
+    journal, stored = reopen(folder)
     with journal:
-        run = fold(plan, found.events)
-        session = _Session(run, journal, transport, settings, console)
+        _refuse_rehearsal(stored)
+        plan, decided = stored.plan, decisions.of(stored.run)
+        settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
+        transport = _transport_to(_to_resume(stored, decided), stored, settings, console)
+        console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
+        session = _Session(stored.run, journal, transport, settings, console)
         now = session.clock.wall()
         session.record(ev.Resumed(at=now))
-        for job, resubmit in decisions(run):
+        for job, resubmit in decided:
             session.decide(job, resubmit=resubmit, at=now)
         return session.finish()
 
 
-def end(folder: Path, plan: Plan, transport: Transport | None, settings: Settings, console: Console) -> ExitCode:
-    """Cancels a run from its folder."""
-    journal, found = Journal.reopen(folder)
+def _to_resume(stored: StoredRun, decided: Iterable[tuple[str, bool]]) -> set[str]:
+    """The vendors that are asked for anything once the run goes on; what a person decides opens entries, too."""
+    ahead = fold(stored.plan, stored.recorded.events)
+    advance(ahead, ev.Resumed(at=ahead.last_at))
+    for job, again in decided:
+        advance(ahead, ev.Decided(at=ahead.last_at, job=job, resubmit=again))
+    return to_resume(ahead, adapters(stored.plan))
+
+
+def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
+    """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
+    journal, stored = reopen(folder)
     with journal:
-        return _Session(fold(plan, found.events), journal, transport, settings, console).cancel()
+        _refuse_rehearsal(stored)
+        vendors = to_cancel(stored.run, adapters(stored.plan))
+        if stored.run.complete and not vendors:
+            return nothing_to_cancel(console, stored.run)
+        transport = _transport_to(vendors, stored, settings, console, cancels=True)
+        return _Session(stored.run, journal, transport, settings, console).cancel()
+
+
+def _refuse_rehearsal(stored: StoredRun) -> None:
+    """Of a rehearsal nothing is left to talk to."""
+    if stored.rehearsal:
+        raise UserError(
+            f"run {stored.folder.name} was a rehearsal: its emulated vendors are gone",
+            hint="qarunner apply --rehearse again",
+        )
+
+
+def _transport_to(
+    vendors: Container[str], stored: StoredRun, settings: Settings, console: Console, *, cancels: bool = False
+) -> Transport | None:
+    """The way to those of a run's vendors that are needed; None if there is nothing to send."""
+    plan, environ = stored.plan, settings.environ
+    if not any(name in vendors for name in plan.vendors):
+        return None
+    note_moved(console, {name: url for name, url in stored.run.endpoints.items() if name in vendors}, environ)
+    allowed = reporting.allowed_secrets(environ, settings.allow)
+    if cancels:  # a cancel repeats nothing: it needs no secret, and hides those that it may know
+        values = {name: environ[name] for name in plan.secrets if name in allowed and name in environ}
+    else:
+        values = plan_secrets(plan, environ, allowed)
+    return connect(plan, environ, values, only=vendors)
 
 
 class _Session:

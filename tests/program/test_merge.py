@@ -10,23 +10,37 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
+from qarunner.engine.io.journal import PLAN, Journal, read
+from qarunner.engine.state import events as ev
 from qarunner.plan.model import from_json, made_from, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from qarunner.plan.model import Plan
     from tests.program.conftest import Begin, Ended, Stage
 
 
 def shard(stage: Stage, run: str, word: str, *select: str) -> Ended:
     """A job's part of the matrix, as `--shard` writes it down."""
     ended = stage.run("apply", "--run-id", run, "--poll-interval", "20ms", *(f"--select={each}" for each in select))
-    path = stage.run_folder(run) / "plan.json"
-    plan = from_json(path.read_bytes(), path=path)
+    folder = stage.run_folder(run)
+    plan, events = from_json((folder / PLAN).read_bytes(), path=folder), read(folder).events
     assert plan.sources is not None
     part = replace(plan, shard=word, shard_min_tests=min(1, plan.gate.min_tests))
-    path.write_bytes(to_json(made_from(part, replace(plan.sources, choices={"shard": word}))))
+    rewritten(folder, made_from(part, replace(plan.sources, choices={"shard": word})), events)
     return ended
+
+
+def rewritten(folder: Path, plan: Plan, events: Sequence[ev.Event]) -> None:
+    """The folder of a run as it would have been written for another plan."""
+    shutil.rmtree(folder)
+    first, *others = events
+    assert isinstance(first, ev.RunStarted)
+    with Journal.create(folder, to_json(plan), replace(first, digest=plan.digest)) as journal:
+        for event in others:
+            journal.append(event)
 
 
 def merged(stage: Stage, *words: str) -> tuple[int, Any, str]:

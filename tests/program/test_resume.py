@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from typing import TYPE_CHECKING
+
+from qarunner.engine.io.journal import Journal
+from qarunner.engine.state import events as ev
+from qarunner.vendors.api import Outcome, Verdict
 
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Stage
@@ -52,7 +58,7 @@ def test_drop_leaves_it_unknown_for_good(begin: Begin, at_once: AtOnce) -> None:
     at_once(["doksi-1", "login"], check)
 
 
-def test_only_what_is_in_doubt_can_be_decided_and_only_one_way(begin: Begin, at_once: AtOnce) -> None:
+def test_only_what_is_in_doubt_can_be_decided_and_only_one_way(begin: Begin) -> None:
     stage = in_doubt(begin, UNANSWERED)
     before = stage.sent()
     words = {
@@ -60,13 +66,10 @@ def test_only_what_is_in_doubt_can_be_decided_and_only_one_way(begin: Begin, at_
         "--drop doksi-9": "uncertain are: doksi-1",
         "--drop doksi-1 --resubmit login": "both --resubmit and --drop",
     }
-
-    def check(word: str) -> None:
+    for word, told in words.items():
         ended = stage.resume("r1", *word.split())
         assert ended.code == 2, ended
-        assert words[word] in ended.err
-
-    at_once(words, check)
+        assert told in ended.err
     assert stage.sent() == before
 
 
@@ -152,6 +155,64 @@ def test_a_plan_that_was_changed_is_not_carried_out(begin: Begin) -> None:
     ended = stage.resume("--resubmit", "login")
     assert ended.code == 2, ended
     assert "was changed after qarunner wrote it" in ended.err
+    assert stage.sent() == sent
+
+
+def test_the_plan_of_another_run_is_not_taken_for_this_one_s(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    assert stage.run("apply", "--run-id", "r2", "--poll-interval", "20ms", "--select", "smoke").code == 0
+    sent = stage.sent()
+    plans = [stage.run_folder(run) / "plan.json" for run in ("r1", "r2")]
+    mine, foreign = (json.loads(path.read_bytes())["digest"] for path in plans)
+    shutil.copy(plans[1], plans[0])
+    for words in (
+        ["resume", "r1"],
+        ["resume", "r1", "--drop", "login"],
+        ["status", "r1"],
+        ["report", "r1"],
+        ["cancel", "r1"],
+    ):
+        ended = stage.run(*words)
+        assert ended.code == 2, ended
+        assert mine in ended.err
+        assert foreign in ended.err
+    assert stage.sent() == sent
+
+
+def test_a_line_that_names_what_the_plan_does_not_have_is_damage(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    unknown = Outcome(verdict=Verdict.PASSED)
+    events: list[ev.Event] = [
+        ev.Submitting(at=1.0, job="doksi-9", attempt=1),
+        ev.RunCancelled(at=1.0, job="doksi-1", run="nobody"),
+        ev.EntryClosed(at=1.0, entry="other", outcome=unknown),
+        ev.NothingStarted(at=1.0, job="doksi-1", outcomes={"other": unknown}),
+        ev.ResourceReleased(at=1.0, resource="r"),
+    ]
+    lines, whole = len(stage.lines()), (stage.run_folder() / "journal.jsonl").read_bytes()
+    for event in events:
+        with Journal.reopen(stage.run_folder())[0] as journal:
+            journal.append(event)
+        ended = stage.resume("r1")
+        assert ended.code == 2, ended
+        assert f"journal.jsonl:{lines + 1}: the line is damaged: it names" in ended.err
+        (stage.run_folder() / "journal.jsonl").write_bytes(whole)
+
+
+def test_a_run_without_its_journal_or_its_plan_is_not_begun_again(begin: Begin) -> None:
+    stage = in_doubt(begin, UNHEARD)
+    sent, journal = stage.sent(), stage.run_folder() / "journal.jsonl"
+    whole = journal.read_bytes()
+    for damage in (lambda: journal.write_bytes(b""), journal.unlink):
+        damage()
+        ended = stage.resume("r1")
+        assert ended.code == 2, ended
+        assert "nothing is known of this run" in ended.err
+    journal.write_bytes(whole)
+    (stage.run_folder() / "plan.json").unlink()
+    ended = stage.resume("r1")
+    assert ended.code == 2, ended
+    assert "run r1 in .qarunner/runs has lost its plan.json" in ended.err
     assert stage.sent() == sent
 
 

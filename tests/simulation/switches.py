@@ -17,8 +17,6 @@ OFF: Mapping[str, str] = {
     "removals": "a removal is repeated for as long as the vendor asks for silence",
     "full": "creates under way are not waited for when the journal cannot be written",
     "gone": "nobody looks whether the journal is still there",
-    "foreign plan": "the digest of RunStarted is never compared",
-    "two decide": "a resume decides on what it read before it had the lock",
     "restored": "a repeated job cannot tell that its folder is an older one",
     "odd create": "a create that is answered with 409, 425 or 301 is called refused, whatever became of it",
     "wire": "an error's class is asked whether a request was sent, and a 103 is taken for the answer",

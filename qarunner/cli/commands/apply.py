@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,18 +10,15 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import files as reporting
+from qarunner.app.runs import checked_id, find_run, load
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.result import counted
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
-from qarunner.engine.flow.shutdown import to_cancel, to_resume
-from qarunner.engine.io.journal import PLAN, newest, read
-from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, advance, fold
 from qarunner.errors import PRECEDENCE, ExitCode, UserError
 from qarunner.manifest.templates.secret_access import Permissions, refusal
-from qarunner.plan.model import as_rehearsal, from_json
+from qarunner.plan.model import as_rehearsal
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
@@ -40,9 +36,6 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------------------------------------------------------
 
 # `apply`, `resume` and `report`: the options become settings, and a run begins or goes on.
-
-
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 _ON_INTERRUPT = ("cancel", "detach")
@@ -85,7 +78,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     )
 
     options, reports = order.options(), reporting.wanted(order.reports)
-    run_id = _checked_id(order.run_id) if order.run_id else new_run_id(time.time())
+    run_id = checked_id(order.run_id) if order.run_id else new_run_id(time.time())
     if order.scenario is not None and not order.rehearse:
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
     if order.detach and order.rehearse:
@@ -119,12 +112,6 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         return start(plan, transport, settings, console, run_id)
 
 
-def _checked_id(run_id: str) -> str:
-    if not _RUN_ID.fullmatch(run_id):
-        raise UserError(f"{run_id!r} is no run id", hint="letters, digits, dots, dashes and underscores, 100 at most")
-    return run_id
-
-
 def resume(  # noqa: PLR0913  a command and its options, by name
     console: Console,
     environ: Mapping[str, str],
@@ -137,51 +124,21 @@ def resume(  # noqa: PLR0913  a command and its options, by name
     surroundings: Surroundings | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    from qarunner.app.session import (
-        Settings,
-        Surroundings,
-        adapters,
-        connect,
-        go_on,
-    )
+    from qarunner.app.session import Decisions, Settings, Surroundings
+    from qarunner.app.session import resume as go_on
 
     options, reports = order.options(), reporting.wanted(order.reports)
-    environ = inputs.with_env_files(environ, env_files)
-    folder, plan, events = find_real(order.runs_dir, order.run_id)
-    run = fold(plan, events)
-    decisions = _decisions(run, resubmit, drop)
-    advance(run, ev.Resumed(at=run.last_at))
-    for job, again in decisions:  # what a person decides opens entries of other vendors, too
-        advance(run, ev.Decided(at=run.last_at, job=job, resubmit=again))
-    vendors = to_resume(run, adapters(plan))
     settings = Settings(
-        environ=environ,
+        environ=inputs.with_env_files(environ, env_files),
         runs_dir=order.runs_dir,
-        reports=(*reporting.planned(plan), *reports),
+        reports=reports,
         options=options,
         env_files=env_files,
         allow=allow,
         surroundings=surroundings or Surroundings(),
     )
-    transport = None
-    if vendors:
-        note_moved(console, {name: url for name, url in run.endpoints.items() if name in vendors}, environ)
-        secrets = _secrets(plan, environ, inputs.allowed_secrets(environ, allow))
-        transport = connect(plan, environ, secrets, only=vendors)
-    console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
-    return go_on(folder, plan, transport, settings, console, lambda _: decisions)
-
-
-def find_real(runs_dir: Path, run_id: str | None) -> tuple[Path, Plan, list[ev.Event]]:
-    """A run of real vendors. UserError for a rehearsal, of which nothing is left to talk to."""
-    folder = find_run(runs_dir, run_id)
-    plan = read_plan(folder)
-    events = read(folder).events
-    if plan.rehearsal or (events and isinstance(events[0], ev.RunStarted) and events[0].rehearsal):
-        raise UserError(
-            f"run {folder.name} was a rehearsal: its emulated vendors are gone", hint="qarunner apply --rehearse again"
-        )
-    return folder, plan, events
+    folder = find_run(order.runs_dir, order.run_id)
+    return go_on(folder, settings, console, Decisions(resubmit=resubmit, drop=drop))
 
 
 def note_moved(console: Console, urls: Mapping[str, str], environ: Mapping[str, str]) -> None:
@@ -199,7 +156,7 @@ def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str
         console.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
 
 
-def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
+def plan_secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
     """The text of the plan's secrets; each needs its word of permission again, as it is sent again."""
     missing = [name for name in plan.secrets if not environ.get(name)]
     if missing:
@@ -215,68 +172,12 @@ def _secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) ->
     return {name: environ[name] for name in plan.secrets}
 
 
-def _decisions(run: Run, resubmit: tuple[str, ...], drop: tuple[str, ...]) -> list[tuple[str, bool]]:
-    """What a person decided of each uncertain job. UserError for one that is decided both ways."""
-    if resubmit and run.ended is not None and run.ended.reason is ev.Reason.CANCELLED:
-        raise UserError("--resubmit: the run was cancelled", hint="qarunner apply starts another one")
-    again, left = (_uncertain(run, words, option) for words, option in ((resubmit, "--resubmit"), (drop, "--drop")))
-    for job in again:
-        if job in left:
-            raise UserError(f"{job}: both --resubmit and --drop", hint="decide for one of them")
-    return [*((job, True) for job in again), *((job, False) for job in left)]
-
-
-def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
-    """Jobs by their own id or by an entry's, each once. UserError for one that is not uncertain."""
-    uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(run, state.job.id)]
-    found = []
-    for word in words:
-        state = run.jobs.get(word) or run.job_of.get(word)
-        if state is None or state.job.id not in uncertain:
-            hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
-            raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
-        found.append(state.job.id)
-    return list(dict.fromkeys(found))
-
-
-def _is_uncertain(run: Run, job: str) -> bool:
-    """Uncertain as written, or about to be found so: a create without its answer at a vendor that has no key."""
-    state = run.jobs[job]
-    return state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None)
-
-
-def find_run(runs_dir: Path, run_id: str | None) -> Path:
-    """The folder of a run. UserError if nobody wrote it down."""
-    folder = runs_dir / _checked_id(run_id) if run_id else newest(runs_dir)
-    if folder is None or not (folder / PLAN).is_file():
-        what = f"no run {run_id} in {runs_dir}" if run_id else f"no run in {runs_dir}"
-        there = (
-            sorted((path.name for path in runs_dir.iterdir() if path.is_dir()), reverse=True)
-            if runs_dir.is_dir()
-            else []
-        )
-        hint = (
-            f"there are: {', '.join(there[:5])}" if there else "runs are kept where apply was started; see --runs-dir"
-        )
-        raise UserError(what, hint=hint)
-    return folder
-
-
-def read_plan(folder: Path) -> Plan:
-    try:
-        data = (folder / PLAN).read_bytes()
-    except OSError as error:
-        raise UserError(f"{folder / PLAN}: cannot be read: {error.strerror}") from error
-    return from_json(data, path=folder / PLAN)
-
-
 def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, out: Path | None) -> ExitCode:
     """Renders a report from what is on disk."""
     from qarunner.report.summary import summarise
 
     reporting.checked_format(form, "--format")
-    folder = find_run(runs_dir, run_id)
-    found = summarise(fold(read_plan(folder), read(folder).events))
+    found = summarise(load(find_run(runs_dir, run_id)).run)
     if out is None:
         console.result(reporting.render(found, form).rstrip("\n"))
         return ExitCode.OK
@@ -299,28 +200,13 @@ _SIGINT = 2
 
 
 def cancel(console: Console, settings: Settings, run_id: str | None) -> ExitCode:
-    """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
-    from qarunner.app.session import (
-        adapters,
-        connect,
-        end,
-    )
+    """Cancels a run from its folder, wherever it was started."""
+    from qarunner.app.session import cancel as end
 
-    folder, plan, events = find_real(settings.runs_dir, run_id)
-    run = fold(plan, events)
-    vendors = to_cancel(run, adapters(plan))
-    if run.complete and not vendors:
-        return _nothing(console, run)
-    transport = None
-    if vendors:
-        note_moved(console, {name: url for name, url in run.endpoints.items() if name in vendors}, settings.environ)
-        allowed = inputs.allowed_secrets(settings.environ, settings.allow)
-        values = {name: settings.environ[name] for name in plan.secrets if name in allowed and name in settings.environ}
-        transport = connect(plan, settings.environ, values, only=vendors)
-    return end(folder, plan, transport, settings, console)
+    return end(find_run(settings.runs_dir, run_id), settings, console)
 
 
-def _nothing(console: Console, run: Run) -> ExitCode:
+def nothing_to_cancel(console: Console, run: Run) -> ExitCode:
     parts = ["nothing to cancel", *_running_on(run)]
     console.conclude(f"qarunner: exit {int(ExitCode.OK)}: {'; '.join(parts)}")
     return ExitCode.OK

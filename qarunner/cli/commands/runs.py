@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
+from qarunner.app.runs import find_run, load
 from qarunner.cli.commands import apply as applying
-from qarunner.cli.commands.apply import find_run, read_plan
 from qarunner.cli.console import inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
 from qarunner.cli.result import left
 from qarunner.engine.decide.merge import merged
 from qarunner.engine.flow.creates import awaited
-from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven, read
-from qarunner.engine.state.run import Phase, Run, fold
+from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven
+from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report.plan import counted
 from qarunner.report.summary import Summary, headline, summarise, timestamp, words
@@ -108,10 +108,8 @@ def _found(runs_dir: Path, word: str) -> Iterator[Path]:
 
 
 def _part(folder: Path) -> Part:
-    plan = read_plan(folder)
-    run = fold(plan, read(folder).events)
-    run.run_id = run.run_id or folder.name
-    return Part(folder=folder, run=run, shard=_shard(plan))
+    stored = load(folder)
+    return Part(folder=folder, run=stored.run, shard=_shard(stored.plan))
 
 
 def _shard(plan: Plan) -> tuple[int, int] | None:
@@ -226,11 +224,7 @@ class Standing:
 def _read(folder: Path) -> Standing:
     """UserError for a folder that holds no run of ours."""
     driven = is_driven(folder)
-    plan = read_plan(folder)
-    try:
-        run = fold(plan, read(folder).events)
-    except KeyError as error:
-        raise UserError(f"{folder}: its journal speaks of {error}, which its plan does not know") from error
+    run = load(folder).run
     return Standing(folder=folder, run=run, summary=summarise(run), state=_state(run, driven=driven))
 
 

@@ -13,7 +13,7 @@ from qarunner.plan.model import Job, Plan
 from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from qarunner.vendors.api import Call
 
@@ -315,6 +315,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RunCancelled():
             _stopped(run, run.jobs[event.job].runs[event.run], event)
         case ev.EntryClosed():
+            _known(run.job_of, (event.entry,))
             run.closed[event.entry] = event.outcome
             run.closed_at[event.entry] = event.at
         case ev.Reattempted():
@@ -333,6 +334,13 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             assert_never(event)
 
 
+def _known(names: Container[str], used: Iterable[str]) -> None:
+    """KeyError if an event speaks of a name that is not there; most of them do by looking it up."""
+    for name in used:
+        if name not in names:
+            raise KeyError(name)
+
+
 def _created(
     run: Run,
     state: JobState,
@@ -348,6 +356,7 @@ def _created(
         case ev.Accepted():
             _accepted(state, event)
         case ev.NothingStarted():
+            _known(state.entries, event.outcomes)
             state.phase, state.message, state.cause, state.outcomes = Phase.DONE, None, None, event.outcomes
         case ev.Uncertain():
             state.phase, state.message = Phase.UNCERTAIN, event.message
@@ -455,6 +464,7 @@ def _accepted(state: JobState, event: ev.Accepted) -> None:
 
 def _finished(state: JobState, event: ev.RemoteFinished) -> None:
     remote = state.runs[event.run]
+    _known(state.entries, event.outcomes)
     remote.outcomes, remote.finished_at, remote.note = event.outcomes, event.at, "finished"
     if all(run.outcomes is not None for run in state.runs.values()):
         state.phase = Phase.DONE
