@@ -317,6 +317,24 @@ def test_the_options_of_a_plugin_are_checked_by_its_schema_at_their_line() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"minLength": 2}, "x", "size: expected at least 2 characters, got 1"),
+        ({"minItems": 3}, ["x", "y"], "size: expected at least 3 items, got 2"),
+        ({"minProperties": 2}, {"x": 1}, "size: expected at least 2 keys, got 1"),
+        ({"minLength": 1}, "", "size: is empty"),
+        ({"maxLength": 2}, "xyz", "size: expected at most 2 characters, got 3"),
+        ({"maxProperties": 1}, {"x": 1, "y": 2}, "size: expected at most 1 keys, got 2"),
+        ({"minItems": 1}, [], "size: is empty"),
+    ],
+)
+def test_what_is_too_short_or_too_long_is_told_as_such(schema: Mapping[str, Json], value: Json, message: str) -> None:
+    vendor = Acme()
+    vendor.info = replace(vendor.info, options={"size": schema})
+    assert [fault.message for fault in faults_of_options(vendor, {"size": value}, templates=False)] == [message]
+
+
 def test_an_unknown_setting_of_a_plugin_is_told_at_its_key() -> None:
     text = "vendors: { acme: { colour: red } }\n" + HEAD + "  - { id: a, options: { size: x } }\n"
     assert [(str(each.place), each.code, each.message) for each in found(text, {"colour": "red"}, ACME)] == [

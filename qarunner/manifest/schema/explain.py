@@ -347,6 +347,12 @@ def _literal(broken: Broken) -> str | None:
 
 
 def _too_short(broken: Broken) -> Iterator[Found]:
+    value = broken.value
+    if isinstance(value, (str, list, dict)) and value:  # a plugin's schema may ask for more than one
+        unit = "characters" if isinstance(value, str) else "items" if isinstance(value, list) else "keys"
+        text = f"{label(broken.path)}expected at least {broken.wanted} {unit}, got {len(value)}"
+        yield fault_of_value(broken, text, codes.WRONG_SIZE)
+        return
     expected = broken.words("x-expected")
     nothing = "an empty list" if isinstance(broken.value, list) else "an empty text"
     empty = "an empty mapping" if isinstance(broken.value, dict) else nothing
@@ -430,11 +436,16 @@ def _missing_keys(broken: Broken) -> Iterator[Found]:
             yield Found(fault, (*broken.path, key), VALUE)
 
 
-def _number_of_keys(broken: Broken) -> Iterator[Found]:
+def _too_few_keys(broken: Broken) -> Iterator[Found]:
+    yield from _exclusive(broken) if broken.names("x-exclusive") else _too_short(broken)
+
+
+def _too_many_keys(broken: Broken) -> Iterator[Found]:
     if broken.names("x-exclusive"):
         yield from _exclusive(broken)
-    else:
-        yield from _too_short(broken)
+        return
+    text = f"{label(broken.path)}expected at most {broken.wanted} keys, got {len(broken.mapping)}"
+    yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
 def _exclusive(broken: Broken) -> Iterator[Found]:
@@ -512,8 +523,8 @@ _HANDLERS: Mapping[str, _Handler] = {
     "contains": _contains,
     "additionalProperties": _unknown_keys,
     "required": _missing_keys,
-    "minProperties": _number_of_keys,
-    "maxProperties": _number_of_keys,
+    "minProperties": _too_few_keys,
+    "maxProperties": _too_many_keys,
     "not": _refused,
     "oneOf": _exclusive,
     "anyOf": _any_of,
