@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import textwrap
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -14,9 +15,15 @@ from hypothesis import strategies as st
 from qarunner.secret import Scrubber, canonical, intact, mask, names_in, placeholder, reveal
 from tests.amount import no_long_time
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TOKEN = 'pr3view/T0ken+with="odd"&chärs'
-SCRUB = Scrubber({"TOKEN": TOKEN})
 NAME = placeholder("TOKEN")
+
+
+def scrub(text: str) -> str:
+    return Scrubber({"TOKEN": TOKEN})(text)
 
 
 def encoded(text: str) -> str:
@@ -37,7 +44,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_secret_is_found_in_every_form(form: str) -> None:
-    assert SCRUB(f"before {FORMS[form]} after").replace("=", "") == f"before {NAME} after"
+    assert scrub(f"before {FORMS[form]} after").replace("=", "") == f"before {NAME} after"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -45,14 +52,14 @@ def test_a_secret_is_found_in_every_form(form: str) -> None:
 def test_a_secret_is_found_over_the_ends_of_lines(form: str, line_end: str) -> None:
     wrapped = line_end.join(textwrap.wrap(FORMS[form], 11, break_on_hyphens=False, drop_whitespace=False))
     assert line_end in wrapped
-    found = SCRUB(f"before{line_end}{wrapped}{line_end}after")
+    found = scrub(f"before{line_end}{wrapped}{line_end}after")
     assert found.replace("=", "") == f"before{line_end}{NAME}{line_end}after"
 
 
 @pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
 @pytest.mark.parametrize("after", ["", "!", "!!", "!!!"])
 def test_a_secret_is_found_within_base64(before: str, after: str) -> None:
-    found = SCRUB(f"Basic {encoded(before + TOKEN + after)}")
+    found = scrub(f"Basic {encoded(before + TOKEN + after)}")
     assert NAME in found
     rest = found.removeprefix("Basic ").replace(NAME, "").rstrip("=")
     assert len(rest) <= len(encoded(before)) + len(encoded(after)) + 4
@@ -77,24 +84,75 @@ def test_each_line_of_a_secret_is_found() -> None:
     assert Scrubber({"KEY": key})("it says kqhkiG9w0BAQEF here") == f"it says {placeholder('KEY')} here"
 
 
+def test_of_two_secrets_the_one_that_holds_the_other_is_found_whole() -> None:
+    scrubber = Scrubber({"SHORT": "0123456789", "LONG": "0123456789-0123456789"})
+    assert scrubber("0123456789-0123456789 0123456789") == f"{placeholder('LONG')} {placeholder('SHORT')}"
+
+
+def test_four_characters_are_looked_for_and_three_would_mask_half_of_every_message() -> None:
+    assert Scrubber({"A": "abcd"})("xabcdx") == f"x{placeholder('A')}x"
+    assert Scrubber({"A": "abc"})("xabcx") == "xabcx"
+    assert Scrubber({})("nothing to look for") == "nothing to look for"
+
+
+def test_only_what_chance_cannot_spell_is_looked_for_over_the_ends_of_lines() -> None:
+    assert Scrubber({"A": "abcdefgh"})("abcd\nefgh") == placeholder("A")
+    assert Scrubber({"A": "abcdefg"})("abcd\nefg") == "abcd\nefg"
+
+
+@pytest.mark.parametrize("length", [24, 25, 26])
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_what_is_certain_of_a_secret_within_base64_is_found_to_the_character(
+    length: int, before: int, after: int
+) -> None:
+    """Six bits a character: those that hold bits of the secret alone."""
+    value = ("correct horse battery staple"[: length - 1] + "W").encode()
+    text = base64.b64encode(b"u" * before + value + b"~" * after).decode()
+    first, last = -(-before * 8 // 6), (before + length) * 8 // 6
+    assert Scrubber({"TOKEN": value.decode()})(text) == text[:first] + NAME + text[last:]
+
+
+@pytest.mark.parametrize("length", [24, 25, 26])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_is_found_with_and_without_its_padding(length: int, encode: Callable[[bytes], bytes]) -> None:
+    value = "?" * 9 + "W" * (length - 9)
+    text = encode(value.encode()).decode()
+    bare = text.rstrip("=")
+    assert Scrubber({"TOKEN": value})(bare) == NAME
+    assert Scrubber({"TOKEN": value})(text) == NAME + "=" * (len(text) - len(bare))
+
+
+def test_bytes_that_are_no_text_are_found_too() -> None:
+    """A variable of the environment may hold any bytes; Python keeps them as halves of characters."""
+    value = b"key-\xff-0123456789"
+    scrubber = Scrubber({"TOKEN": value.decode("utf-8", "surrogateescape")})
+    assert scrubber(quote(value)) == NAME
+    assert scrubber(base64.b64encode(value).decode().rstrip("=")) == NAME
+
+
+def test_each_of_two_lines_is_found() -> None:
+    assert Scrubber({"TOKEN": "first line\nsecond line"})("a second line, b first line") == f"a {NAME}, b {NAME}"
+
+
 def test_other_text_stays_as_it_is() -> None:
     text = "one\ntwo\r\n  three\\nfour\n"
-    assert SCRUB(text) == text
-    assert SCRUB("") == ""
+    assert scrub(text) == text
+    assert scrub("") == ""
 
 
 @given(st.text(min_size=8, max_size=60), st.text(max_size=20), st.text(max_size=20))
 def test_no_secret_is_left_in_plain_text(value: str, before: str, after: str) -> None:
-    scrub = Scrubber({"X": value})
+    scrubber = Scrubber({"X": value})
     if len(value.strip()) >= 8:
-        assert value not in scrub(before + value + after).replace(placeholder("X"), "")
+        assert value not in scrubber(before + value + after).replace(placeholder("X"), "")
 
 
 def test_a_long_reply_takes_no_long_time() -> None:
-    scrub = Scrubber({f"S{number}": f"secret-number-{number}-{'x' * 40}" for number in range(20)})
+    scrubber = Scrubber({f"S{number}": f"secret-number-{number}-{'x' * 40}" for number in range(20)})
     text = "\n".join('  "key": "some value that is none",' for _ in range(20_000))
     with no_long_time():
-        assert scrub(text) == text
+        assert scrubber(text) == text
 
 
 # --- placeholders -----------------------------------------------------------------------------------------------------
