@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.schedule.timing import Habits
+    from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Request, Vendor
@@ -48,15 +48,12 @@ class VirtualPool:
     ) -> None:
         self._clock = clock
         self._world = world
-        self._workers = workers
+        self.share = workers
         self._latency = latency
         self._flying: list[tuple[float, int, int, Answer]] = []
         self._order = itertools.count()
         self.sent: list[tuple[float, str, Request, str | None]] = []
         self.at: list[tuple[float, Callable[[], None]]] = []
-
-    def free(self) -> int:
-        return self._workers - len(self._flying)
 
     def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
         del fresh
@@ -103,7 +100,7 @@ class Story:
         resumed: bool = False,
         clock: VirtualClock | None = None,
         jitter: float | Callable[[], float] = 0.5,
-        habits: Habits | None = None,
+        history: DurationHistory | None = None,
         latency: float | Callable[[str, Request], float] = 0.05,
         fail_fast: bool = False,
     ) -> None:
@@ -123,7 +120,7 @@ class Story:
             clock=self.clock,
             options=options or Options(),
             jitter=jitter if callable(jitter) else lambda: jitter,
-            habits=habits,
+            history=history,
         )
 
     def record(self, event: ev.Event) -> None:

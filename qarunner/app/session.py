@@ -20,16 +20,15 @@ from qarunner.app.runs import reopen
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel, plan_secrets
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
-from qarunner.engine.flow.creates import LOST_ANSWER
 from qarunner.engine.flow.driver import Engine, Options
-from qarunner.engine.flow.shutdown import to_cancel, to_resume
+from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.shared_rates import SharedBudget, salt_of
 from qarunner.engine.io.transport import Transport
 from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
-from qarunner.engine.schedule.timing import Habits
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, advance, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
@@ -297,7 +296,7 @@ def _to_resume(stored: StoredRun, decided: Iterable[tuple[str, bool]]) -> set[st
     advance(ahead, ev.Resumed(at=ahead.last_at))
     for job, again in decided:
         advance(ahead, ev.Decided(at=ahead.last_at, job=job, resubmit=again))
-    return to_resume(ahead, adapters(stored.plan))
+    return vendors_to_contact(ahead, adapters(stored.plan), for_="resume")
 
 
 def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
@@ -305,7 +304,7 @@ def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
     journal, stored = reopen(folder)
     with journal:
         _refuse_rehearsal(stored)
-        vendors = to_cancel(stored.run, adapters(stored.plan))
+        vendors = vendors_to_contact(stored.run, adapters(stored.plan), for_="cancel")
         if stored.run.complete and not vendors:
             return nothing_to_cancel(console, stored.run)
         transport = _transport_to(vendors, stored, settings, console, cancels=True)
@@ -363,7 +362,7 @@ class _Session:
         """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
         state = self._run.jobs[job]
         if state.phase is Phase.SUBMITTING:
-            self.record(ev.Uncertain(at=at, job=job, message=LOST_ANSWER))
+            self.record(ev.Uncertain(at=at, job=job, message=ev.ANSWER_LOST))
         if not resubmit:
             unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
             for entry in self._run.open_entries(state):
@@ -403,7 +402,7 @@ class _Session:
         """Returns the answers to cancels that were refused."""
         pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
-        habits = Habits(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
+        durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         engine = Engine(
             run=self._run,
             vendors=adapters(self._run.plan),
@@ -412,7 +411,7 @@ class _Session:
             clock=self.clock,
             options=self._settings.options,
             jitter=self._settings.surroundings.jitter,
-            habits=habits,
+            history=durations,
             shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
         )
         self._progress = open_progress(self._console, self._run, self.clock.wall)
@@ -426,7 +425,7 @@ class _Session:
             pool.close()
             # What is lost here makes the next apply's polls less clever, and nothing else.
             with contextlib.suppress(OSError):
-                history.keep(self._journal.folder, habits.took, rehearsal=self._run.rehearsal)
+                history.keep(self._journal.folder, durations.took, rehearsal=self._run.rehearsal)
         return engine.uncancelled
 
     def _detach(self) -> ExitCode:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qarunner.cli.console import inert
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Making, Phase
+from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.secret import mask
 from qarunner.vendors.api import Verdict
 
@@ -255,7 +255,7 @@ class Table_:  # noqa: N801  `Table` is rich's
         for name in state.job.uses.values():
             resource = self._run.resources[name]
             build = resource.resource.build
-            if build is not None and resource.phase is Making.PREPARING and build.path in self._uploads:
+            if build is not None and resource.phase is ResourceStatus.PREPARING and build.path in self._uploads:
                 return f"uploading {amount(*self._uploads[build.path])}"
         return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from qarunner.engine.schedule.timing import Habits
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state.run import Run
 from qarunner.plan.compile import tests_of
 from qarunner.plan.model import Job
@@ -20,7 +20,7 @@ from qarunner.vendors.types import described
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qarunner.engine.schedule.timing import Durations, Expected
+    from qarunner.engine.schedule.timing import DurationModel, Durations
     from qarunner.entry import Entry, Policy
     from qarunner.plan.model import Plan
 
@@ -45,7 +45,7 @@ class Share:
 def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
     """Every vendor with its part of the plan; `earlier` are the durations of runs before this one."""
     entries = plan.entry_map()
-    habits, jobs = Habits(plan, earlier), Run.of(plan).jobs
+    habits, jobs = DurationHistory(plan, earlier), Run.of(plan).jobs
     found = []
     for vendor in plan.vendors:
         own = tuple(job for job in plan.jobs if job.vendor == vendor)
@@ -67,7 +67,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
     return tuple(found)
 
 
-def _slowest(expected: list[Expected]) -> float | None:
+def _slowest(expected: list[DurationModel]) -> float | None:
     return max((each.median_s for each in expected), default=None)
 
 

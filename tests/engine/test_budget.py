@@ -10,7 +10,7 @@ import pytest
 from qarunner.engine.io.journal import held_once, open_shared
 from qarunner.engine.io.shared_rates import STUCK_S, SharedBudget, salt_of
 from qarunner.engine.io.workers import SystemClock
-from qarunner.engine.schedule.rate_limits import MARGIN, Kind
+from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.plan.model import Rate, VendorPlan
 from tests.amount import no_long_time
 from tests.worlds import VirtualClock
@@ -32,7 +32,7 @@ class Side:
         self.warnings: list[str] = []
         self.budgets = [SharedBudget(self.path, plan, self.clock, self.warnings.append) for _ in range(count)]
 
-    def claims(self, number: int, kind: Kind = Kind.READ) -> bool:
+    def claims(self, number: int, kind: RequestKind = RequestKind.READ) -> bool:
         now = self.clock.now()
         return self.budgets[number].claim(kind, now) <= now
 
@@ -50,18 +50,18 @@ def test_all_together_keep_one_limit(tmp_path: Path) -> None:
 
 def test_each_kind_keeps_its_own_limit_and_all_keep_theirs(tmp_path: Path) -> None:
     side = Side(tmp_path)
-    assert [side.claims(number % 2, Kind.CREATE) for number in range(3)] == [True, True, False]
+    assert [side.claims(number % 2, RequestKind.CREATE) for number in range(3)] == [True, True, False]
     assert [side.claims(number % 2) for number in range(6)] == [True] * 5 + [False]
-    assert not side.claims(0, Kind.CANCEL)
-    assert side.claims(0, Kind.UPLOAD)
+    assert not side.claims(0, RequestKind.CANCEL)
+    assert side.claims(0, RequestKind.UPLOAD)
 
 
 def test_who_has_to_wait_is_told_for_how_long(tmp_path: Path) -> None:
     side = Side(tmp_path)
     for _ in range(2):
-        side.claims(0, Kind.CREATE)
+        side.claims(0, RequestKind.CREATE)
     side.clock.seconds = 10.0
-    assert side.budgets[1].claim(Kind.CREATE, 10.0) == pytest.approx(60 * MARGIN, abs=0.01)
+    assert side.budgets[1].claim(RequestKind.CREATE, 10.0) == pytest.approx(60 * MARGIN, abs=0.01)
 
 
 def test_a_vendor_that_asks_one_for_silence_gets_it_from_all(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_a_vendor_that_asks_one_for_silence_gets_it_from_all(tmp_path: Path) -> 
     assert side.claims(1)
     side.budgets[0].hold(40.0)
     assert not side.claims(1)
-    assert not side.claims(1, Kind.CREATE)
-    assert side.budgets[1].claim(Kind.CANCEL, 0.0, silent=False) == 0.0
+    assert not side.claims(1, RequestKind.CREATE)
+    assert side.budgets[1].claim(RequestKind.CANCEL, 0.0, silent=False) == 0.0
     side.clock.seconds = 40.1
     assert side.claims(1)
 
@@ -101,9 +101,9 @@ def test_a_holder_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     fd = open_shared(side.path)
     with held_once(fd) as mine:
         assert mine
-        ready = side.budgets[0].claim(Kind.READ, 0.0)
+        ready = side.budgets[0].claim(RequestKind.READ, 0.0)
         assert 0.0 < ready < 0.1
-        assert side.budgets[0].claim(Kind.READ, STUCK_S + 0.1) == STUCK_S + 0.1
+        assert side.budgets[0].claim(RequestKind.READ, STUCK_S + 0.1) == STUCK_S + 0.1
         side.budgets[0].hold(30.0)
     assert len(side.warnings) == 1
     assert "does not let go" in side.warnings[0]
@@ -130,7 +130,7 @@ def test_many_claims_take_no_long_time(tmp_path: Path) -> None:
     budget = SharedBudget(tmp_path / "certyn.json", plan, SystemClock(), pytest.fail)
     with no_long_time():
         for _ in range(300):
-            budget.claim(Kind.READ, 0.0)
+            budget.claim(RequestKind.READ, 0.0)
 
 
 def test_a_folder_has_one_salt(tmp_path: Path) -> None:

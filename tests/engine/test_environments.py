@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Resource
 
 
-class Making(Fictional):
+class ResourceStatus(Fictional):
     """GET /projects, POST /environments {key} → {id}, DELETE /environments/<id>."""
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
@@ -82,7 +82,7 @@ class Tenant(Backend):
         return ok({"id": number})
 
 
-VENDOR = {**VENDORS, "keyed": Making("keyed", keyed=True)}
+VENDOR = {**VENDORS, "keyed": ResourceStatus("keyed", keyed=True)}
 PLAN = using(plan_of(entry("a", "keyed"), entry("b", "keyed")), ENVIRONMENT, "key")
 POST, DELETE = "POST /environments", "DELETE /environments"
 

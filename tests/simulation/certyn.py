@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.engine.decide.interpret import Answer
-from qarunner.engine.schedule.timing import Habits, names_of
+from qarunner.engine.schedule.timing import DurationHistory, names_of
 from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.plan.compile import vendor_plan
@@ -203,9 +203,9 @@ class Simulation:
         )
         plan = plan_of(entries, self.limits)
         earlier = {names_of(each)[0]: known for each, known in zip(entries, self.work.earlier, strict=True)}
-        habits = Habits(plan, earlier if self.history else {})
+        durations = DurationHistory(plan, earlier if self.history else {})
         self.story = Story(
-            plan, {"certyn": Certyn()}, self.vendor, habits=habits, latency=LATENCY_S, jitter=self.jitter
+            plan, {"certyn": Certyn()}, self.vendor, history=durations, latency=LATENCY_S, jitter=self.jitter
         ).drive()
         return self._told()
 

@@ -15,7 +15,7 @@ from qarunner.cli.console import inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
 from qarunner.cli.result import left
 from qarunner.engine.decide.merge import merged
-from qarunner.engine.flow.creates import awaited
+from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, UserError
@@ -383,7 +383,7 @@ def remote_state(remote: RunState) -> str:
 
 
 def _phase(run: Run, state: JobState) -> str:
-    waits = awaited(run, state) if state.phase is Phase.WAITING else []
+    waits = open_needs(run, state) if state.phase is Phase.WAITING else []
     return f"waits for {', '.join(waits)}" if waits else state_words(state)
 
 

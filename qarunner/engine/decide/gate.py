@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.attempts import combine, earlier
 from qarunner.engine.decide.outcomes import tally
-from qarunner.engine.state.run import Making, Phase
+from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
 
@@ -126,7 +126,7 @@ def started_anywhere(run: Run) -> bool:
 
 def _anything_sent(run: Run) -> bool:
     """True if an upload or an environment was begun: an apply whose time is up then has timed out."""
-    return any(resource.phase is not Making.WANTED for resource in run.resources.values())
+    return any(resource.phase is not ResourceStatus.WANTED for resource in run.resources.values())
 
 
 _MAY_HAVE_RUN = frozenset({Phase.SUBMITTING, Phase.UNCERTAIN})

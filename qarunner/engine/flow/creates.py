@@ -1,4 +1,4 @@
-"""Which entries have to pass before a job begins; one of which a need did not pass is skipped, and never sent."""
+"""Creates: when they may leave, what is written down before, and what their replies mean."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from qarunner.engine.decide.interpret import (
     idempotency_key,
 )
 from qarunner.engine.schedule.queue import Task
-from qarunner.engine.schedule.rate_limits import Kind
+from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.schedule.timing import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase
 from qarunner.vendors.api import GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.flow.resources import Preparer
-    from qarunner.engine.flow.shutdown import Closer
-    from qarunner.engine.io.workers import Clock
-    from qarunner.engine.schedule.queue import Lane
+    from qarunner.engine.flow.closing import EntryCloser
+    from qarunner.engine.flow.context import RunContext
+    from qarunner.engine.flow.resources import ResourceHandler
     from qarunner.engine.state.run import JobState, Run
 
 
@@ -39,128 +38,103 @@ if TYPE_CHECKING:
 # Creates: each is on disk before it leaves, and sent again only where that cannot make a second run.
 
 
-LOST_ANSWER = "qarunner was stopped before the vendor's answer was written down"
-
-
-class Creator:
-    """Sends creates and settles their answers. `made` is told of a job that has runs now."""
-
-    preparer: Preparer
+class CreateHandler:
+    """Sends creates and settles their answers. `jitter` is uniform in 0…1."""
 
     def __init__(
-        self,
-        *,
-        run: Run,
-        lanes: Mapping[str, Lane],
-        record: Callable[[ev.Event], None],
-        clock: Clock,
-        jitter: Callable[[], float],
-        closer: Closer,
-        made: Callable[[JobState], None],
+        self, context: RunContext, closer: EntryCloser, resources: ResourceHandler, jitter: Callable[[], float]
     ) -> None:
-        self._run = run
-        self._lanes = lanes
-        self._record = record
-        self._clock = clock
-        self._jitter = jitter
+        self._context = context
         self._closer = closer
-        self._made = made
+        self._resources = resources
+        self._jitter = jitter
+        self._started: set[str] = set()
 
-    def _lane(self, state: JobState) -> Lane:
-        return self._lanes[state.job.vendor]
+    def start(self, state: JobState) -> None:
+        """Puts the create into its queue once all that it refers to exists; else begins that.
 
-    def put(self, state: JobState) -> None:
-        """The create, once all that it refers to exists; else that is begun first. One that left is sent once more."""
-        if not self.preparer.want(state):
+        If the create was already sent, it is sent again with the same key.
+        """
+        if state.job.id in self._started or not self._resources.want(state):
             return
-        again, request = state.phase is Phase.SUBMITTING, filled(state, self.preparer.values(state))
-        if again and request != filled(state, {key: state.sent[each] for key, each in state.job.uses.items()}):
-            self.uncertain(state, OTHER_BODY)
+        self._started.add(state.job.id)
+        sent_before, request = state.phase is Phase.SUBMITTING, filled(state, self._resources.values(state))
+        if sent_before and request != filled(state, {key: state.sent[name] for key, name in state.job.uses.items()}):
+            self._closer.uncertain(state, OTHER_BODY)
             return
-        task = Task(kind=Kind.CREATE, job=state, request=request, sends=int(again), maybe=again)
-        self._lane(state).put(task, self._clock.now())
-
-    def no_resource(self, state: JobState, message: str, cause: Cause) -> None:
-        """A job gets no resource: its create never leaves, or never again."""
-        if state.phase is Phase.SUBMITTING:
-            self.uncertain(state, message)
-        else:
-            self._give_up_create(state, message, cause)
+        task = Task(
+            kind=RequestKind.CREATE,
+            job=state,
+            request=request,
+            sends=int(sent_before),
+            may_have_created=sent_before,
+        )
+        self._context.queue(state).put(task, self._context.clock.now())
 
     def settle(self, task: Task, answer: Answer) -> None:
-        state, lane = task.job, self._lane(task.job)
-        wall = self._clock.wall()
-        meaning = after_create(lane.vendor, self._run.call(state), answer, now=wall)
+        state, queue = task.job, self._context.queue(task.job)
+        wall = self._context.clock.wall()
+        meaning = after_create(queue.vendor, self._context.call(state), answer, now=wall)
         match meaning:
             case Made():
-                self._record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
-                self._made(state)
+                self._context.record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
+                self._context.created.append(state)
             case Nothing():
-                self._record(ev.NothingStarted(at=wall, job=state.job.id, outcomes=meaning.outcomes))
+                self._context.record(ev.NothingStarted(at=wall, job=state.job.id, outcomes=meaning.outcomes))
                 self._closer.close_job(state)
             case Again():
-                self._create_again(task, meaning)
+                self._retry(task, meaning)
             case Never():
-                self._end_create(task, asked_with(meaning.refusal, lane.key_env), meaning.refusal.cause)
+                self._closer.end_create(task, asked_with(meaning.refusal, queue.key_env), meaning.refusal.cause)
             case Lost():
-                self.uncertain(state, meaning.message)
+                self._closer.uncertain(state, meaning.message)
             case _:
                 assert_never(meaning)
 
-    def _create_again(self, task: Task, again: Again) -> None:
-        state, lane = task.job, self._lane(task.job)
-        now, wall = self._clock.now(), self._clock.wall()
-        task.trouble.add(again, now)
-        task.maybe = task.maybe or again.maybe
-        cause = task.trouble.exhausted(again, now, established=lane.established)
-        unwanted = self._closer.ended is not None and not task.maybe
-        if cause is not None or unwanted or self._closer.stopping or self._closer.closing:
-            self._end_create(task, again.message, Cause.UNAVAILABLE)
+    def _retry(self, task: Task, again: Again) -> None:
+        state, queue = task.job, self._context.queue(task.job)
+        now, wall = self._context.clock.now(), self._context.clock.wall()
+        task.retries.add(again, now)
+        task.may_have_created = task.may_have_created or again.maybe
+        cause = task.retries.exhausted(again, now, established=queue.established)
+        if cause is not None or not self._may_retry(task):
+            self._closer.end_create(task, again.message, Cause.UNAVAILABLE)
             return
-        longest = LONGEST_BACKOFF_S if lane.established else FIRST_BACKOFF_S
-        wait = task.trouble.backoff(again, self._jitter(), longest=longest)
+        longest = LONGEST_BACKOFF_S if queue.established else FIRST_BACKOFF_S
+        wait = task.retries.backoff(again, self._jitter(), longest=longest)
         if again.held:
-            wait = lane.pacer.hold(wait, now, named=again.wait_s is not None)
-        if lane.vendor.info.idempotency_header:
-            self._record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
+            wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
+        if queue.vendor.info.idempotency_header:
+            self._context.record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         else:
-            self._record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
-        lane.put(task, now + wait)
+            self._context.record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
+        queue.put(task, now + wait)
 
-    def _end_create(self, task: Task, message: str, cause: Cause) -> None:
-        """Gives a create up. One that may have made a run is uncertain: a new apply would have another key."""
-        if task.maybe:
-            self.uncertain(task.job, message)
-        else:
-            self._give_up_create(task.job, message, cause)
-
-    def uncertain(self, state: JobState, message: str) -> None:
-        self._record(ev.Uncertain(at=self._clock.wall(), job=state.job.id, message=message))
-        self._closer.close_job(state)
-
-    def _give_up_create(self, state: JobState, message: str, cause: Cause) -> None:
-        self._record(ev.NotSubmitted(at=self._clock.wall(), job=state.job.id, message=message, cause=cause))
-        self._closer.close_job(state)
-        if cause is Cause.CREDENTIAL:
-            # The same key will not be better for the next create; each of them could cost a lock-out.
-            for task in self._lane(state).drop(Kind.CREATE):
-                self._end_create(task, message, cause)
+    def _may_retry(self, task: Task) -> bool:
+        mode = self._context.mode
+        return mode.may_retry or (mode.may_clear_doubts and task.may_have_created)
 
     def unanswered(self, state: JobState) -> None:
         """A create left, and nobody will read its answer: a resume asks with its key, or a person decides."""
         if state.phase is Phase.SUBMITTING:
-            self.uncertain(state, LOST_ANSWER)
+            self._closer.uncertain(state, ev.ANSWER_LOST)
 
-    def submitting(self, lane: Lane, task: Task) -> str | None:
-        """Writes down that a create leaves; the key depends on nothing that a resume does not know."""
-        state = task.job
+    def submitting(self, task: Task) -> str | None:
+        """Writes down that a create leaves; returns its key, which depends on nothing that a resume does not know."""
+        state, queue = task.job, self._context.queue(task.job)
         key = None
-        if lane.vendor.info.idempotency_header:
-            key = idempotency_key(self._run.identity, state.job.id, state.attempt)
-        lane.busy_jobs.add(state.job.id)
+        if queue.vendor.info.idempotency_header:
+            key = idempotency_key(self._context.run.identity, state.job.id, state.attempt)
+        queue.busy_jobs.add(state.job.id)
         if state.phase is not Phase.SUBMITTING:
-            self._record(ev.Submitting(at=self._clock.wall(), job=state.job.id, attempt=state.attempt, key=key))
+            at = self._context.clock.wall()
+            self._context.record(ev.Submitting(at=at, job=state.job.id, attempt=state.attempt, key=key))
         return key
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Which entries have to pass before a job begins. A job whose needs did not pass is skipped, and never sent.
 
 
 _WHICH = {
@@ -179,8 +153,8 @@ def needs_of(state: JobState) -> list[str]:
     return list(dict.fromkeys(need for entry in state.entries.values() for need in entry.needs))
 
 
-def awaited(run: Run, state: JobState) -> list[str]:
-    """The needed entries that are not closed yet."""
+def open_needs(run: Run, state: JobState) -> list[str]:
+    """The needed entries that have no verdict yet."""
     return [need for need in needs_of(state) if need not in run.closed]
 
 
@@ -199,36 +173,32 @@ def _skipped(message: str) -> Outcome:
     return Outcome(verdict=Verdict.SKIPPED, message=message, cause=Cause.NEED)
 
 
-class Order:
-    """Lets waiting jobs begin, each once: when all that its entries need has passed, and never if one of it did not."""
+class Dependencies:
+    """Lets waiting jobs begin when all that their entries need has passed, and skips them if something did not."""
 
-    def __init__(self, run: Run, closer: Closer, begin: Callable[[JobState], None]) -> None:
-        self._run = run
+    def __init__(self, context: RunContext, closer: EntryCloser, creates: CreateHandler) -> None:
+        self._context = context
+        self._run = context.run
         self._closer = closer
-        self._begin = begin
-        self._admitted: set[str] = set()
+        self._creates = creates
         self._dependents: dict[str, list[JobState]] = {}
-        for state in run.jobs.values():
+        for state in context.run.jobs.values():
             for need in needs_of(state):
                 self._dependents.setdefault(need, []).append(state)
 
-    def admit(self, state: JobState) -> None:
-        """Lets a waiting job begin, or closes its entries, or leaves it waiting."""
+    def start_if_ready(self, state: JobState) -> None:
+        """Starts a waiting job, or skips its entries, or leaves it waiting."""
         outcome = missed(self._run, state)
         if outcome is not None:
             self._closer.close_entries(state, outcome)
-        elif not awaited(self._run, state) and not self.admitted(state):
-            self._admitted.add(state.job.id)
-            self._begin(state)
+        elif state.phase is Phase.SUBMITTING or not open_needs(self._run, state):
+            self._creates.start(state)
 
-    def admitted(self, state: JobState) -> bool:
-        return state.job.id in self._admitted
-
-    def proceed(self) -> None:
+    def start_waiting(self) -> None:
         """Looks again at the jobs that waited for entries which were closed since."""
-        closer = self._closer
-        while closer.news:
-            for state in self._dependents.get(closer.news.popleft(), ()):
+        closed = self._context.closed
+        while closed:
+            for state in self._dependents.get(closed.popleft(), ()):
                 waits = state.phase is Phase.WAITING and self._run.open_entries(state)
-                if waits and not closer.stopping and not closer.final:
-                    self.admit(state)
+                if waits and self._context.mode.may_begin:
+                    self.start_if_ready(state)

@@ -1,22 +1,26 @@
-"""The one loop: it owns all state, decides nothing that the machine can decide, and writes before it acts.
+"""The one loop: it owns all state, decides nothing that `decide/` can decide, and writes before it acts.
 
 Everything that touches the world is a parameter, so that a simulation runs this same code in virtual time.
 """
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from qarunner.engine.flow.polls import Settler
-from qarunner.engine.flow.shutdown import Ending
-from qarunner.engine.schedule.queue import FIRST, Lane
-from qarunner.engine.schedule.rate_limits import Kind
-from qarunner.engine.schedule.timing import Habits, Rhythm
-from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase
-from qarunner.vendors.api import Outcome, Verdict
+from qarunner.engine.decide.interpret import TOO_MANY
+from qarunner.engine.flow.closing import CancelHandler, EntryCloser
+from qarunner.engine.flow.context import RunContext
+from qarunner.engine.flow.creates import CreateHandler, Dependencies
+from qarunner.engine.flow.polls import PollHandler
+from qarunner.engine.flow.resources import ResourceHandler
+from qarunner.engine.flow.shutdown import Shutdown
+from qarunner.engine.schedule.queue import Shares, VendorQueue
+from qarunner.engine.schedule.rate_limits import RequestKind
+from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
+from qarunner.engine.state.mode import DETACHING, RUNNING
+from qarunner.engine.state.run import INTERRUPTED, Phase
+from qarunner.vendors.api import Outcome, Reply, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,16 +29,9 @@ if TYPE_CHECKING:
     from qarunner.engine.io.workers import Clock, Pool
     from qarunner.engine.schedule.queue import Task
     from qarunner.engine.schedule.rate_limits import Shared
-    from qarunner.engine.state.run import Run
+    from qarunner.engine.state import events as ev
+    from qarunner.engine.state.run import JobState, Run
     from qarunner.vendors.api import Vendor
-
-
-INTERRUPT_S = 7.0
-"""How long an interrupted apply may take: GitHub follows SIGINT with SIGTERM after 7.5 seconds."""
-
-
-LAST_LOOK_S = 5.0
-"""A last look that the rates would hold up longer than this is not taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,207 +58,189 @@ class Engine:
         clock: Clock,
         options: Options,
         jitter: Callable[[], float],
-        habits: Habits | None = None,
+        history: DurationHistory | None = None,
         shared: Mapping[str, Shared] | None = None,
     ) -> None:
         self._run = run
-        self._record = record
         self._pool = pool
         self._clock = clock
-        self._options = options
-        self._lanes = {
-            name: Lane(
+        self._tokens = 0
+        shares = Shares(pool.share)
+        queues = {
+            name: VendorQueue(
                 vendors[name],
                 plan,
-                Rhythm.of(plan, vendors[name].info.pacing, options.poll_interval_s),
+                PollSchedule.of(plan, vendors[name].info.pacing, options.poll_interval_s),
+                shares,
                 (shared or {}).get(name),
             )
             for name, plan in run.plan.vendors.items()
         }
-        self._settler = Settler(run, self._lanes, record, clock, jitter, habits or Habits(run.plan, {}))
-        self._ending = Ending(run, self._lanes, self._settler, record, clock)
-        self._flying: dict[int, Task] = {}
-        self._tokens = 0
-        self._ends_at: float | None = None
-        self._signal: int | None = None
-        self._stops_at: float | None = None
-        self._gives_up_at: float | None = None
+        context = self._context = RunContext(
+            run=run,
+            queues=queues,
+            record=record,
+            clock=clock,
+            mode=DETACHING if options.detach else RUNNING,
+            detach_on_interrupt=options.detach_on_interrupt,
+        )
+        self._closer = EntryCloser(context)
+        self._cancels = CancelHandler(context, self._closer)
+        self._polls = PollHandler(
+            context, self._closer, self._cancels, history or DurationHistory(run.plan, {}), jitter
+        )
+        self._resources = ResourceHandler(context, self._closer, jitter)
+        self._creates = CreateHandler(context, self._closer, self._resources, jitter)
+        self._dependencies = Dependencies(context, self._closer, self._creates)
+        self._shutdown = Shutdown(
+            context,
+            closer=self._closer,
+            cancels=self._cancels,
+            creates=self._creates,
+            polls=self._polls,
+            resources=self._resources,
+            timeout_s=options.timeout_s,
+        )
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def drive(self) -> None:
-        """Returns when every entry is closed, or when an interruption has done what it could."""
-        now = self._clock.now()
-        if self._options.timeout_s is not None:
-            self._ends_at = now + self._options.timeout_s
-        if self._run.ended is not None:
-            self._ending.resume()
-        else:
-            for state in list(self._run.jobs.values()):
-                self._settler.begin(state, now)
-        self._proceed()
-        while not self._over():
+        """Returns when every entry is closed, or when the mode's time is up."""
+        self._begin()
+        while not self._is_over():
             now = self._clock.now()
-            self._heed_signal(now)
-            self._heed_deadlines(now)
+            self._shutdown.heed(now)
             self._proceed()
             self._dispatch(now)
-            if self._over():
+            if self._is_over():
                 break
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
-                self._settler.settle(self._flying.pop(token), answer)
-            self._proceed()
-        for task in self._flying.values():
-            if task.kind is Kind.CREATE:
-                self._settler.creator.unanswered(task.job)
-        self._ending.sweep()
-
-    def _proceed(self) -> None:
-        """What follows from entries that were closed."""
-        self._ending.heed()
-        self._settler.order.proceed()
+                self._settle(self._context.flying.pop(token), answer)
+                self._proceed()
+        self._shutdown.sweep()
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
-        self._signal = signal
+        self._shutdown.interrupt(signal)
         self._pool.wake()
 
     @property
     def uncancelled(self) -> Mapping[str, Answer]:
         """The answers to cancels that were refused, by the run's id at the vendor."""
-        return self._settler.closer.refused
+        return self._cancels.refused
 
-    def _over(self) -> bool:
-        if self._detached():
+    def _is_over(self) -> bool:
+        """True if no answer can change anything any more, or if there is no time for one."""
+        context = self._context
+        if context.ends_at is not None and self._clock.now() >= context.ends_at:
             return True
-        if self._stops_at is None:
-            if any(lane.pending() for lane in self._lanes.values()):
-                return False
-            hung = self._gives_up_at is not None and self._clock.now() >= self._gives_up_at
-            return hung or not any(self._awaited(task) for task in self._flying.values())
-        wanted = any(_matters(task) for task in self._flying.values())
-        wanted = wanted or any(lane.pending(Kind.CANCEL, Kind.RELEASE, Kind.READ) for lane in self._lanes.values())
-        return not wanted or self._clock.now() >= self._stops_at
-
-    def _detached(self) -> bool:
-        """Whether nothing is left to do but to wait for runs, and nobody wants to."""
-        if not self._options.detach or self._stops_at is not None or self._settler.closer.final:
+        kinds = tuple(kind for kind in RequestKind if kind is not RequestKind.READ or self._awaits_reads())
+        if any(queue.pending(*kinds) for queue in context.queues.values()):
             return False
-        pending = any(lane.pending(*_NOT_READ) for lane in self._lanes.values())
-        return not pending and all(task.kind is Kind.READ for task in self._flying.values())
+        return not any(self._awaits(task) for task in context.flying.values())
 
-    def _awaited(self, task: Task) -> bool:
-        """Whether an answer can still change anything: a read of a run that nobody follows any more cannot."""
-        return task.kind is not Kind.READ or task.last or bool(self._run.open_entries(task.job))
+    def _awaits_reads(self) -> bool:
+        return self._context.mode.waits_for_reads or self._context.mode.cancels
+
+    def _awaits(self, task: Task) -> bool:
+        """True if a reply can still change something: one about a run that nothing waits for cannot."""
+        mode = self._context.mode
+        if task.kind is RequestKind.UPLOAD:
+            return mode.may_begin
+        if task.kind is not RequestKind.READ:
+            return True
+        polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
+        return self._awaits_reads() and (task.is_last_look or polled)
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""
-        if self._stops_at is not None:  # no other time is heeded any more
-            times = [self._stops_at]
-        else:
-            times = [self._settler.deadlines[0][0]] if self._settler.deadlines else []
-            times += [self._ends_at] if self._ends_at is not None else []
-            times += [self._gives_up_at] if self._gives_up_at is not None and self._gives_up_at > now else []
-        if self._pool.free() > 0:
-            times += [at for lane in self._lanes.values() if (at := lane.due_at(now)) is not None]
-        return max(0.0, min(times) - now) if times else None
+        times = [self._shutdown.next_at(), *(queue.due_at(now) for queue in self._context.queues.values())]
+        due = min((at for at in times if at is not None), default=None)
+        return None if due is None else max(0.0, due - now)
 
     def _dispatch(self, now: float) -> None:
-        for lane in self._lanes.values():
-            while self._pool.free() > 0 and (task := lane.take(now)) is not None:
-                self._send(lane, task)
+        for queue in self._context.queues.values():
+            while (task := queue.take(now)) is not None:
+                self._send(task)
 
-    def _send(self, lane: Lane, task: Task) -> None:
-        key = None
-        if task.kind is Kind.CREATE:
-            key = self._settler.creator.submitting(lane, task)
+    def _send(self, task: Task) -> None:
+        key = self._creates.submitting(task) if task.kind is RequestKind.CREATE else None
+        makes_environment = self._resources.submitting(task)
         self._tokens += 1
         task.sends += 1
-        self._flying[self._tokens] = task
+        self._context.flying[self._tokens] = task
         # A kept connection that the vendor closes just now would lose a create's answer for nothing.
-        fresh = (task.kind is Kind.CREATE and key is None) or self._settler.preparer.leaving(task)
+        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_environment
         self._pool.start(self._tokens, task.job.job.vendor, task.request, key=key, fresh=fresh)
 
-    # --- time ---------------------------------------------------------------------------------------------------------
+    def _settle(self, task: Task, answer: Answer) -> None:
+        queue = self._context.queue(task.job)
+        queue.give_back()
+        if task.kind is not RequestKind.UPLOAD:
+            queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
+        is_ok = isinstance(answer, Reply) and answer.ok
+        queue.established = queue.established or is_ok
+        # A store is shown no key.
+        queue.key_worked = queue.key_worked or (is_ok and task.kind is not RequestKind.UPLOAD)
+        match task.kind:
+            case RequestKind.CREATE:
+                self._creates.settle(task, answer)
+            case RequestKind.READ:
+                self._polls.settle(task, answer)
+            case RequestKind.CANCEL:
+                self._cancels.settle(task, answer)
+            case RequestKind.SETUP | RequestKind.UPLOAD | RequestKind.RELEASE:
+                self._resources.settle(task, answer)
+            case _:
+                assert_never(task.kind)
 
-    def _heed_deadlines(self, now: float) -> None:
-        if self._stops_at is not None:
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _proceed(self) -> None:
+        """Does what follows from replies and verdicts, until nothing follows any more."""
+        context = self._context
+        while True:
+            self._shutdown.heed_failure()
+            if context.created:
+                self._shutdown.on_created(context.created.popleft(), self._clock.now())
+            elif context.startable:
+                self._dependencies.start_if_ready(context.startable.popleft())
+            elif context.done:
+                self._resources.release_unused(context.done.popleft())
+            elif context.closed:
+                self._dependencies.start_waiting()
+            else:
+                return
+
+    def _begin(self) -> None:
+        """Starts every job from where it stands; also where a resume enters."""
+        if self._run.ended is not None:
+            self._shutdown.resume_ended()
+        else:
+            now = self._clock.now()
+            for state in list(self._run.jobs.values()):
+                self._begin_job(state, now)
+        self._proceed()
+
+    def _begin_job(self, state: JobState, now: float) -> None:
+        if not self._run.open_entries(state):
+            self._cancels.put_expired(state, now)
+            self._context.done.append(state)
             return
-        if self._ends_at is not None and now >= self._ends_at:
-            self._ends_at = None
-            self._close_down(now)
-        due = []
-        while self._settler.deadlines and self._settler.deadlines[0][0] <= now:
-            _, entry, job = heapq.heappop(self._settler.deadlines)
-            if entry not in self._run.closed and self._run.job_of[entry].job.id == job:
-                due.append(entry)
-        expired = self._settler.closer.expired
-        looked, first = [e for e in due if e in expired], [e for e in due if e not in expired]
-        self._expire(first, now)
-        self._end_looks(looked, now)
-
-    def _end_looks(self, entries: list[str], now: float) -> None:
-        """Ends last looks that got no answer: a vendor that hangs does not hold an entry beyond its time."""
-        jobs = {self._run.job_of[entry].job.id for entry in entries}
-        hung = [task for task in self._flying.values() if task.kind is Kind.READ and task.job.job.id in jobs]
-        for job in jobs:
-            lane = self._lanes[self._run.jobs[job].job.vendor]
-            for task in lane.reads_of(self._run.jobs[job]):
-                lane.remove(task)
-                hung.append(task)
-        for task in hung:
-            self._settler.closer.time_is_up(task, now)
-
-    def _close_down(self, now: float) -> None:
-        """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
-        self._settler.closer.closing = True
-        self._gives_up_at = now + INTERRUPT_S
-        dropped = [task for lane in self._lanes.values() for task in lane.drop(Kind.CREATE, Kind.SETUP, Kind.UPLOAD)]
-        waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
-        for task in dropped:
-            if task.maybe:
-                self._settler.creator.uncertain(task.job, task.job.message or "the vendor's answer was lost")
-        for state in [*waiting, *(task.job for task in dropped)]:
-            why = f": {state.message}" if state.message else ""
-            message = f"the apply's time was up before it could begin{why}"
-            self._settler.closer.close_entries(state, Outcome(verdict=Verdict.TIMED_OUT, message=message))
-        running = [state for state in self._run.jobs.values() if state.phase is Phase.RUNNING]
-        self._expire([entry for state in running for entry in self._run.open_entries(state)], now)
-
-    def _expire(self, entries: list[str], now: float) -> None:
-        """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
-        self._settler.closer.expired.update(entries)
-        for job in dict.fromkeys(self._run.job_of[entry].job.id for entry in entries):
-            state = self._run.jobs[job]
-            lane = self._lanes[state.job.vendor]
-            held_up = lane.pacer.ready_at(Kind.READ, now) > now + LAST_LOOK_S
-            for task in lane.reads_of(state):
-                lane.remove(task)
-                task.urgency = FIRST
-                if not (held_up and self._settler.closer.time_is_up(task, now)):
-                    lane.put(task, now)
-        for entry in entries:
-            heapq.heappush(self._settler.deadlines, (now + LAST_LOOK_S, entry, self._run.job_of[entry].job.id))
-
-    def _heed_signal(self, now: float) -> None:
-        if self._signal is None or self._stops_at is not None:
-            return
-        self._stops_at = now + INTERRUPT_S
-        self._settler.stop(leave=self._options.detach_on_interrupt)
-        self._record(ev.Interrupted(at=self._clock.wall(), signal=self._signal))
-        for lane in self._lanes.values():
-            lane.pacer.end_by(self._stops_at)
-            for task in lane.drop(Kind.CREATE, Kind.READ, Kind.SETUP, Kind.UPLOAD):
-                if task.maybe:
-                    self._settler.creator.uncertain(task.job, task.job.message or "the vendor's answer was lost")
-        if not self._options.detach_on_interrupt:
-            for state in self._run.jobs.values():
-                self._settler.end(state, now)
-
-
-_NOT_READ = tuple(kind for kind in Kind if kind is not Kind.READ)
-
-
-def _matters(task: Task) -> bool:
-    """Whether an interrupted apply waits for an answer: it may tell of something that has to be ended."""
-    return task.last or task.kind not in {Kind.READ, Kind.UPLOAD}
+        queue = self._context.queue(state)
+        match state.phase:
+            case Phase.WAITING:
+                self._dependencies.start_if_ready(state)
+            case Phase.SUBMITTING if queue.vendor.info.idempotency_header:
+                self._creates.start(state)
+            case Phase.SUBMITTING:
+                self._creates.unanswered(state)
+            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
+                queue.established = True
+                self._polls.follow(state, now, at_once=True)
+            case Phase.RUNNING if any(run.cancelled for run in state.runs.values()):
+                self._closer.close_entries(state, Outcome(verdict=Verdict.CANCELLED, message=INTERRUPTED))
+            case Phase.RUNNING | Phase.UNCERTAIN | Phase.DONE:
+                self._closer.close_job(state)
+            case _:
+                assert_never(state.phase)

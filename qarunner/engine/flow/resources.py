@@ -1,4 +1,4 @@
-"""Builds and environments that creates wait for: made before, once each, and environments removed afterwards."""
+"""Builds and environments that creates wait for: each is made once, and environments are removed afterwards."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from qarunner.engine.decide.interpret import (
     unclear,
 )
 from qarunner.engine.schedule.queue import Task
-from qarunner.engine.schedule.rate_limits import Kind
+from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Making, Phase
+from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.vendors.api import Cause, More, Prepared, Reply, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.io.workers import Clock
-    from qarunner.engine.schedule.queue import Lane
-    from qarunner.engine.state.run import JobState, ResourceState, Run, RunState
+    from qarunner.engine.flow.closing import EntryCloser
+    from qarunner.engine.flow.context import RunContext
+    from qarunner.engine.schedule.queue import VendorQueue
+    from qarunner.engine.state.run import JobState, ResourceState
 
 
 RELEASE_TRIES = 3
@@ -41,37 +42,19 @@ UPLOADS = 5
 """How often a build is sent at most."""
 
 
-class Preparer:
-    """Makes what jobs wait for. `ready` is told of a job whose last resource came, `failed` of one that gets none.
+class ResourceHandler:
+    """Makes what jobs wait for, and removes environments that no job needs any more. `jitter` is uniform in 0…1."""
 
-    `ending` says whether a job's runs are being cancelled: what they run on is not taken from under them.
-    """
-
-    def __init__(  # noqa: PLR0913  all by name
-        self,
-        *,
-        run: Run,
-        lanes: Mapping[str, Lane],
-        record: Callable[[ev.Event], None],
-        clock: Clock,
-        jitter: Callable[[], float],
-        ready: Callable[[JobState], None],
-        failed: Callable[[JobState, str, Cause], None],
-        ending: Callable[[JobState], bool],
-    ) -> None:
-        self._run = run
-        self._lanes = lanes
-        self._record = record
-        self._clock = clock
+    def __init__(self, context: RunContext, closer: EntryCloser, jitter: Callable[[], float]) -> None:
+        self._context = context
+        self._run = context.run
+        self._closer = closer
         self._jitter = jitter
-        self._ready = ready
-        self._failed = failed
-        self._ending = ending
         self._under_way: set[str] = set()
-        self._asking: dict[str, Request] = {}
+        self._requests: dict[str, Request] = {}
+        """The request that makes each environment, while it has no reply."""
         self._kept: dict[str, bool] = {}
-        self.stopping = False
-        self.leave = False
+        """Environments that were not removed; true if they are certainly there."""
 
     def of(self, state: JobState) -> list[ResourceState]:
         return [self._run.resources[each] for each in dict.fromkeys(state.job.uses.values())]
@@ -81,27 +64,29 @@ class Preparer:
         return {key: self._run.resources[each].values for key, each in state.job.uses.items()}
 
     def want(self, state: JobState) -> bool:
-        """Whether all that the job needs is there; what is not, is begun."""
+        """True if all that the job needs is there; what is not, is begun."""
         missing = [resource for resource in self.of(state) if not self._usable(resource)]
         for resource in missing:
-            if resource.phase is Making.FAILED:
-                self._failed(state, resource.message or "", resource.cause or Cause.REFUSED)
+            if resource.phase is ResourceStatus.FAILED:
+                self._fail(state, resource.message or "", resource.cause or Cause.REFUSED)
                 return False
             if resource.resource.id in self._under_way:
                 continue
-            if resource.phase is Making.READY:
+            if resource.phase is ResourceStatus.READY:
                 self._release(state, resource)
                 continue
             self._under_way.add(resource.resource.id)
-            self._begin(Task(kind=Kind.SETUP, job=state, resource=resource, request=_NOTHING), self._clock.now())
+            task = Task(kind=RequestKind.SETUP, job=state, resource=resource, request=_NOTHING)
+            self._begin(task, self._context.clock.now())
         return not missing
 
     def _usable(self, resource: ResourceState) -> bool:
-        """Whether creates can refer to it. One that an earlier process tried to remove may be gone: it is tried again.
+        """True if creates can refer to it.
 
-        If that is refused, it is there, and serves.
+        One that an earlier process tried to remove may be gone: the removal is tried again. If the vendor refuses it,
+        the environment is there and can be used.
         """
-        if resource.phase is not Making.READY:
+        if resource.phase is not ResourceStatus.READY:
             return False
         return resource.trouble is None or self._kept.get(resource.resource.id, False)
 
@@ -109,30 +94,32 @@ class Preparer:
         """The first request of a resource, again from the start if it is repeated."""
         resource = _of(task)
         attempt = resource.attempt + 1
-        self._record(ev.Preparing(at=self._clock.wall(), resource=resource.resource.id, attempt=attempt))
+        self._context.record(
+            ev.Preparing(at=self._context.clock.wall(), resource=resource.resource.id, attempt=attempt)
+        )
         task.answers, task.best_effort = [], False
         self._next(task, due)
 
     def _next(self, task: Task, due: float) -> None:
         """What the replies so far lead to: one request more, or the end."""
-        resource, lane = _of(task), self._lanes[_of(task).resource.vendor]
+        resource, queue = _of(task), self._queue(_of(task))
         meaning = after_prepare(
-            lane.vendor,
+            queue.vendor,
             resource.resource,
             self._token(resource),
             task.answers,
-            presigned=task.kind is Kind.UPLOAD,
-            now=self._clock.wall(),
+            presigned=task.kind is RequestKind.UPLOAD,
+            now=self._context.clock.wall(),
             best_effort=task.best_effort,
         )
         match meaning:
             case More():
-                task.request, task.kind, task.best_effort = meaning.request, Kind.SETUP, meaning.best_effort
-                lane.put(task, due)
+                task.request, task.kind, task.best_effort = meaning.request, RequestKind.SETUP, meaning.best_effort
+                queue.put(task, due)
             case Request():
                 task.request, task.best_effort = meaning, False
-                task.kind = Kind.UPLOAD if meaning.file is not None else Kind.SETUP
-                lane.put(task, due)
+                task.kind = RequestKind.UPLOAD if meaning.file is not None else RequestKind.SETUP
+                queue.put(task, due)
             case Prepared():
                 self._made(resource, meaning)
             case Again():
@@ -141,21 +128,21 @@ class Preparer:
             case Never() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
                 self._again(task, Again(message=meaning.refusal.message))
             case Never():
-                self._give_up(resource, asked_with(meaning.refusal, lane.key_env), meaning.refusal.cause)
+                self._give_up(resource, asked_with(meaning.refusal, queue.key_env), meaning.refusal.cause)
 
     def _token(self, resource: ResourceState) -> str:
         return token_of(self._run.identity, resource)
 
-    def leaving(self, task: Task) -> bool:
+    def submitting(self, task: Task) -> bool:
         """Writes down that the request that makes an environment leaves; true if this is one."""
         resource = task.resource
-        if task.kind is not Kind.SETUP or resource is None or not makes(resource.resource, task.request):
+        if task.kind is not RequestKind.SETUP or resource is None or not makes(resource.resource, task.request):
             return False
         if resource.asked is None:
-            vendor, name = self._lanes[resource.resource.vendor].vendor, resource.resource.id
+            vendor, name = self._queue(resource).vendor, resource.resource.id
             leftover = leftover_of(vendor, resource.resource, self._token(resource), None)
-            self._record(ev.ResourceAsked(at=self._clock.wall(), resource=name, leftover=leftover))
-            self._asking[name] = task.request
+            self._context.record(ev.ResourceAsked(at=self._context.clock.wall(), resource=name, leftover=leftover))
+            self._requests[name] = task.request
         return True
 
     def _unmade(self, task: Task, message: str) -> ev.Remains:
@@ -163,30 +150,31 @@ class Preparer:
         resource, remains = _of(task), ev.Remains.NOTHING
         if resource.asked is None:
             return remains
-        vendor, name = self._lanes[resource.resource.vendor].vendor, resource.resource.id
-        if self._asking.get(name) is task.request:
+        vendor, name = self._queue(resource).vendor, resource.resource.id
+        if self._requests.get(name) is task.request:
             remains = remains_of(vendor, resource, self._token(resource), task.answers[-1])
         else:  # an earlier request of this attempt went well
             remains = ev.Remains.MAYBE
-        self._record(ev.ResourceNotMade(at=self._clock.wall(), resource=name, message=message, remains=remains))
+        self._context.record(
+            ev.ResourceNotMade(at=self._context.clock.wall(), resource=name, message=message, remains=remains)
+        )
         return remains
 
     def _made(self, resource: ResourceState, prepared: Prepared) -> None:
-        name, kind, lane = resource.resource.id, resource.resource.kind, self._lanes[resource.resource.vendor]
+        name, kind, queue = resource.resource.id, resource.resource.kind, self._queue(resource)
         leftover = None
         if kind is ResourceKind.ENVIRONMENT:
-            leftover = leftover_of(lane.vendor, resource.resource, self._token(resource), prepared)
+            leftover = leftover_of(queue.vendor, resource.resource, self._token(resource), prepared)
         self._under_way.discard(name)
-        at = self._clock.wall()
-        self._record(ev.ResourceReady(at=at, resource=name, values=prepared.values, leftover=leftover))
-        if self.stopping or not self._go_on(resource):
-            self.release_if_over(resource)
+        at = self._context.clock.wall()
+        self._context.record(ev.ResourceReady(at=at, resource=name, values=prepared.values, leftover=leftover))
+        if not self._context.mode.may_begin or not self._go_on(resource):
+            self._release_if_unused(resource)
 
     def _go_on(self, resource: ResourceState) -> bool:
-        """Lets the jobs that wait for a resource look at it again; false if there is none."""
+        """Lets the jobs that wait for a resource look at it again; false if no job waits."""
         waiting = list(self._waiting(resource))
-        for state in waiting:
-            self._ready(state)
+        self._context.startable.extend(waiting)
         return bool(waiting)
 
     def _waiting(self, resource: ResourceState) -> Iterator[JobState]:
@@ -200,76 +188,94 @@ class Preparer:
 
     def settle(self, task: Task, answer: Answer) -> None:
         """Takes the answer to a request for a resource."""
-        if task.kind is Kind.RELEASE:
+        if task.kind is RequestKind.RELEASE:
             self._settle_release(task, answer)
         else:
             task.answers = [*task.answers, answer]
-            self._next(task, self._clock.now())
+            self._next(task, self._context.clock.now())
 
     def _again(self, task: Task, again: Again) -> None:
-        resource, now = _of(task), self._clock.now()
-        lane = self._lanes[resource.resource.vendor]
-        task.trouble.add(again, now)
-        cause = task.trouble.exhausted(again, now, established=lane.established)
-        if resource.resource.kind is ResourceKind.BUILD and task.trouble.count >= UPLOADS and not again.held:
+        resource, now = _of(task), self._context.clock.now()
+        queue = self._queue(resource)
+        task.retries.add(again, now)
+        cause = task.retries.exhausted(again, now, established=queue.established)
+        if resource.resource.kind is ResourceKind.BUILD and task.retries.count >= UPLOADS and not again.held:
             # Each try sends the whole build: a quarter of an hour of them helps nobody.
             cause = cause or Cause.UNAVAILABLE
-        if cause is not None or self.stopping:
+        if cause is not None or not self._context.mode.may_retry:
             self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
             return
-        wait = task.trouble.backoff(again, self._jitter())
+        wait = task.retries.backoff(again, self._jitter())
         if again.held:
-            wait = lane.pacer.hold(wait, now, named=again.wait_s is not None)
+            wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         self._begin(task, now + wait)
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:
         name = resource.resource.id
         self._under_way.discard(name)
-        self._record(ev.ResourceFailed(at=self._clock.wall(), resource=name, message=message, cause=cause))
+        self._context.record(
+            ev.ResourceFailed(at=self._context.clock.wall(), resource=name, message=message, cause=cause)
+        )
         for state in list(self._waiting(resource)):
-            self._failed(state, f"{_what(resource)}: {message}", cause)
+            self._fail(state, f"{_what(resource)}: {message}", cause)
+
+    def _fail(self, state: JobState, message: str, cause: Cause) -> None:
+        """A job gets no resource: its create never leaves, or never again."""
+        if state.phase is Phase.SUBMITTING:
+            self._closer.uncertain(state, message)
+        else:
+            self._closer.create_failed(state, message, cause)
+
+    def _queue(self, resource: ResourceState) -> VendorQueue:
+        return self._context.queues[resource.resource.vendor]
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
 
-    def job_over(self, state: JobState) -> None:
-        """Removes the environments that no other job needs."""
+    def release_unused(self, state: JobState) -> None:
+        """Removes the environments of a job that no other job needs."""
         for resource in self.of(state):
-            self.release_if_over(resource)
+            self._release_if_unused(resource)
 
-    def release_if_over(self, resource: ResourceState) -> None:
+    def _release_if_unused(self, resource: ResourceState) -> None:
         if not resource.there or resource.resource.kind is not ResourceKind.ENVIRONMENT:
             return
         users = list(self._users(resource))
-        if self.leave or (not self.stopping and any(self._run.open_entries(state) for state in users)):
+        if not self._context.may_cancel or any(self._is_needed_by(state) for state in users):
             return
-        if any(self._ending(state) for state in users):
+        if any(self._context.cancels[state.job.id] for state in users):
             # The environment goes after the cancel of its runs.
-            return
-        if self.stopping and any(run.live and self._run.open_entries(state) for state in users for run in _runs(state)):
-            # A run that could not be cancelled goes on, and a resume waits for it.
             return
         if resource.resource.id not in self._kept:
             self._release(users[0], resource)
 
+    def _is_needed_by(self, state: JobState) -> bool:
+        """True if a job may start, or has a run that goes on and that this process or a resume waits for."""
+        if not self._run.open_entries(state):
+            return False
+        is_under_way = state.phase is Phase.SUBMITTING or any(run.live for run in state.runs.values())
+        return is_under_way or not self._context.mode.leaves_open
+
     def _release(self, state: JobState, resource: ResourceState) -> None:
-        lane, name = self._lanes[resource.resource.vendor], resource.resource.id
-        request = release_request(lane.vendor, resource.resource, Prepared(values=resource.values))
+        queue, name = self._queue(resource), resource.resource.id
+        request = release_request(queue.vendor, resource.resource, Prepared(values=resource.values))
         if request is not None and name not in self._under_way:
             self._under_way.add(name)
-            lane.put(Task(kind=Kind.RELEASE, job=state, resource=resource, request=request), self._clock.now())
+            task = Task(kind=RequestKind.RELEASE, job=state, resource=resource, request=request)
+            queue.put(task, self._context.clock.now())
 
     def _settle_release(self, task: Task, answer: Answer) -> None:
-        resource, lane = _of(task), self._lanes[_of(task).resource.vendor]
-        message, wall, name = not_removed(lane.vendor, answer), self._clock.wall(), resource.resource.id
+        resource, queue = _of(task), self._queue(_of(task))
+        message, wall, name = not_removed(queue.vendor, answer), self._context.clock.wall(), resource.resource.id
         if message is not None and ask_again(answer) and task.sends < RELEASE_TRIES:
-            told = retry_after(answer, wall) if isinstance(answer, Reply) and not self.stopping else None
-            lane.put(task, self._clock.now() + max(1.0, told or 0.0))
+            bounded = self._context.ends_at is not None
+            wait = retry_after(answer, wall) if isinstance(answer, Reply) and not bounded else None
+            queue.put(task, self._context.clock.now() + max(1.0, wait or 0.0))
             return
         self._under_way.discard(name)
         if message is not None:
             self._kept[name] = not unclear(answer)
-        self._record(ev.ResourceReleased(at=wall, resource=name, message=message))
-        if self.stopping:
+        self._context.record(ev.ResourceReleased(at=wall, resource=name, message=message))
+        if not self._context.mode.may_begin:
             return
         if message is not None and unclear(answer):
             self._lose(resource, message)
@@ -280,10 +286,6 @@ class Preparer:
         """Ends what waits for a resource of which nobody can tell whether it is there."""
         if any(True for _ in self._waiting(resource)):
             self._give_up(resource, f"it may be gone: {message}", Cause.UNAVAILABLE)
-
-
-def _runs(state: JobState) -> list[RunState]:
-    return list(state.runs.values())
 
 
 _NOTHING = Request(method="GET", path="/")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.engine.io.workers import Clock
-    from qarunner.engine.schedule.rate_limits import Kind
+    from qarunner.engine.schedule.rate_limits import RequestKind
     from qarunner.plan.model import VendorPlan
 
 
@@ -70,7 +70,7 @@ class SharedBudget:
         self._busy_since: float | None = None
         self._off = False
 
-    def claim(self, kind: Kind, now: float, *, silent: bool = True) -> float:
+    def claim(self, kind: RequestKind, now: float, *, silent: bool = True) -> float:
         """Counts a request that is to leave now; else says when to ask again, in the time of `now`.
 
         `silent`: whether a silence that the vendor asked for is kept.

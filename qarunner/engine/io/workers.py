@@ -29,11 +29,9 @@ class Sender(Protocol):
 
 
 class Pool(Protocol):
-    """Sends requests elsewhere and hands back their answers."""
+    """Sends requests elsewhere and hands back their answers. `share` is how many of one vendor can be under way."""
 
-    def free(self) -> int:
-        """How many requests can leave at once."""
-        ...
+    share: int
 
     def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None: ...
 
@@ -61,18 +59,15 @@ LONGEST_WAIT_S = 0.5
 
 
 class Workers:
-    """Daemon threads: a request that hangs never keeps the process from ending."""
+    """Daemon threads, as many as there are requests: one that hangs never keeps the process from ending."""
 
-    def __init__(self, sender: Sender, count: int) -> None:
+    def __init__(self, sender: Sender, share: int) -> None:
+        self.share = share
         self._sender = sender
-        self._count = count
         self._busy = 0
         self._started = 0
         self._tasks: queue.SimpleQueue[tuple[int, str, Request, str | None, bool] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Answer] | None] = queue.SimpleQueue()
-
-    def free(self) -> int:
-        return self._count - self._busy
 
     def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
         self._busy += 1

@@ -1,4 +1,4 @@
-"""What one vendor is still to be sent, and when the next of it may leave."""
+"""What is still to be sent to each vendor, when the next of it may leave, and who may use a worker."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import bisect
 import heapq
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.engine.decide.interpret import Answer
-from qarunner.engine.schedule.rate_limits import Kind, Pacer
-from qarunner.engine.schedule.timing import Trouble, Watch
+from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind
+from qarunner.engine.schedule.timing import LatenessEstimate, RetryState
 from qarunner.engine.state.run import JobState, ResourceState, RunState
 from qarunner.vendors.api import Request
 
 if TYPE_CHECKING:
     from qarunner.engine.schedule.rate_limits import Shared
-    from qarunner.engine.schedule.timing import Rhythm
+    from qarunner.engine.schedule.timing import PollSchedule
     from qarunner.plan.model import VendorPlan
     from qarunner.vendors.api import Vendor
 
@@ -111,119 +112,163 @@ class Queue:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
-    """A request that is due or under way. `poll` begins a poll; `answers` are those that it got so far.
+    """A request that is due or under way. A task for a resource stands under the first job that uses it.
 
-    A task for a resource stands under the first job that uses it.
+    `poll` is the first request of a poll; `answers` are those to it and to what followed it.
     """
 
-    kind: Kind
+    kind: RequestKind
     job: JobState
     request: Request
     run: RunState | None = None
     resource: ResourceState | None = None
     poll: Request | None = None
     answers: list[Answer] = field(default_factory=list)
-    trouble: Trouble = field(default_factory=Trouble)
+    retries: RetryState = field(default_factory=RetryState)
     sends: int = 0
     polls: int = 0
     best_effort: bool = False
-    last: bool = False
-    """Of a read: the look at a run that is over, which also an interruption waits for."""
-    asked_at: float | None = None
-    """When its newest poll left, and below when the newest that found the run going on did."""
-    known_at: float | None = None
-    watch: Watch | None = None
+    is_last_look: bool = False
+    """True of a read of a run that is over; an interruption waits for it, too."""
+    polled_at: float | None = None
+    """Time of the last poll."""
+    seen_running_at: float | None = None
+    """Time of the last poll that found the run still running."""
+    lateness: LatenessEstimate | None = None
     urgency: float | None = None
-    """Of tasks that are due, the lowest goes first; None: by when it became due."""
-    maybe: bool = False
-    """Of a create: whether one of its sends may have made a run."""
+    """A time. Of the tasks that are due, the lowest goes first; None: the time at which it became due."""
+    may_have_created: bool = False
+    """True of a create if one of its sends may have made a run."""
 
     @classmethod
-    def poll_of(cls, state: JobState, run: RunState, request: Request, *, last: bool = False) -> Task:
-        urgency = FIRST if last else None
-        return cls(kind=Kind.READ, job=state, run=run, request=request, poll=request, last=last, urgency=urgency)
+    def poll_of(cls, state: JobState, run: RunState, request: Request, *, is_last_look: bool = False) -> Task:
+        urgency = FIRST if is_last_look else None
+        return cls(
+            kind=RequestKind.READ,
+            job=state,
+            run=run,
+            request=request,
+            poll=request,
+            is_last_look=is_last_look,
+            urgency=urgency,
+        )
 
     def late_s(self, now: float) -> float:
         """For how long its answer has been wanted, as far as can be told."""
-        if self.watch is not None:
-            return self.watch.late_s(now)
+        if self.lateness is not None:
+            return self.lateness.late_s(now)
         return 0.0 if self.urgency is None else now - self.urgency
 
 
-_ENDING = (Kind.CANCEL, Kind.RELEASE)
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Who may use a worker: a vendor that hangs fills its own share, and no other vendor notices.
 
 
-class Lane:
-    """The queues of one vendor: what ends something goes before what begins something.
+class Shares:
+    """A share of the workers for each vendor, and one worker more for each that is kept for cancels and removals."""
 
-    All other kinds take turns, so that none of them waits for ever where they share a rate.
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._busy: Counter[str] = Counter()
+
+    def has_room(self, vendor: str, kind: RequestKind) -> bool:
+        """True if a request of this kind may leave now."""
+        return self._busy[vendor] < (self._size + 1 if kind in CLEANUP else self._size)
+
+    def take(self, vendor: str) -> None:
+        self._busy[vendor] += 1
+
+    def give_back(self, vendor: str) -> None:
+        """A reply came, or nobody waits for it any more."""
+        self._busy[vendor] -= 1
+
+
+_CLEANUP_FIRST = (RequestKind.CANCEL, RequestKind.RELEASE)
+
+
+class VendorQueue:
+    """All that one vendor is to be sent: what ends something goes before what begins something.
+
+    The other kinds take turns, so that no kind waits for ever where they share a rate.
     """
 
-    def __init__(self, vendor: Vendor, plan: VendorPlan, rhythm: Rhythm, shared: Shared | None = None) -> None:
+    def __init__(
+        self, vendor: Vendor, plan: VendorPlan, schedule: PollSchedule, shares: Shares, shared: Shared | None = None
+    ) -> None:
         self.vendor = vendor
         self.key_env = plan.key_env
-        self.rhythm = rhythm
-        self.pacer = Pacer(plan, shared)
+        self.schedule = schedule
+        self.limiter = RateLimiter(plan, shared)
         self.established = False
         self.key_worked = False
         self.busy_jobs: set[str] = set()
+        self._shares = shares
         self._max_in_flight = plan.max_in_flight
-        self._queues = {kind: Queue() for kind in Kind}
-        self._turns = [kind for kind in Kind if kind not in _ENDING]
+        self._queues = {kind: Queue() for kind in RequestKind}
+        self._turns = [kind for kind in RequestKind if kind not in CLEANUP]
 
     def put(self, task: Task, due: float) -> None:
-        if task.kind is Kind.CREATE and task.job.job.id in self.busy_jobs:
+        if task.kind is RequestKind.CREATE and task.job.job.id in self.busy_jobs:
             # It holds its place among those in flight already: behind one that waits for a place, both would wait.
             task.urgency = FIRST
         self._queues[task.kind].put(task, due)
 
-    def drop(self, *kinds: Kind) -> list[Task]:
+    def drop(self, *kinds: RequestKind) -> list[Task]:
         """Empties queues and returns what was in them."""
         return [task for kind in kinds for task in self._queues[kind].clear()]
 
-    def pending(self, *kinds: Kind) -> bool:
-        return any(self._queues[kind] for kind in kinds or Kind)
+    def pending(self, *kinds: RequestKind) -> bool:
+        return any(self._queues[kind] for kind in kinds or RequestKind)
 
     def reads_of(self, job: JobState) -> list[Task]:
-        return self._queues[Kind.READ].of(job.job.id)
+        return self._queues[RequestKind.READ].of(job.job.id)
 
     def due_at(self, now: float) -> float | None:
-        """The earliest time at which something may leave; None if only an answer can bring more."""
+        """The earliest time at which something may leave; None if only a reply can bring more."""
         times = [
-            max(now, due, self.pacer.ready_at(kind, now))
+            max(now, due, self.limiter.ready_at(kind, now))
             for kind, queue in self._queues.items()
-            if queue and (due := self._opens_at(kind, queue, now)) is not None
+            if queue and self._has_worker(kind) and (due := self._opens_at(kind, queue, now)) is not None
         ]
         return min((at for at in times if at < math.inf), default=None)
 
-    def _opens_at(self, kind: Kind, queue: Queue, now: float) -> float | None:
-        first = queue.first(now)
-        return queue.next_due_at() if first is None or self._full(kind, first) else now
+    def _has_worker(self, kind: RequestKind) -> bool:
+        return self._shares.has_room(self.vendor.info.name, kind)
 
-    def _full(self, kind: Kind, task: Task) -> bool:
-        if kind is not Kind.CREATE or len(self.busy_jobs) < self._max_in_flight:
+    def _opens_at(self, kind: RequestKind, queue: Queue, now: float) -> float | None:
+        first = queue.first(now)
+        return queue.next_due_at() if first is None or self._is_full(kind, first) else now
+
+    def _is_full(self, kind: RequestKind, task: Task) -> bool:
+        if kind is not RequestKind.CREATE or len(self.busy_jobs) < self._max_in_flight:
             return False
         return task.job.job.id not in self.busy_jobs
 
     def take(self, now: float) -> Task | None:
-        """The next task that may leave now, accounted for."""
-        for kind in (*_ENDING, *self._turns):
+        """The next task that may leave now, with a worker and counted in the rates."""
+        for kind in (*_CLEANUP_FIRST, *self._turns):
             queue = self._queues[kind]
-            if not queue or self.pacer.ready_at(kind, now) > now:
+            if not queue or not self._has_worker(kind) or self.limiter.ready_at(kind, now) > now:
                 continue
-            task = queue.most_late(now) if kind is Kind.READ else queue.first(now)
-            if task is not None and not self._full(kind, task) and self.pacer.claim(kind, now):
+            task = queue.most_late(now) if kind is RequestKind.READ else queue.first(now)
+            if task is not None and not self._is_full(kind, task) and self.limiter.try_take(kind, now):
                 queue.remove(task)
                 self._account(kind, task, now)
                 return task
         return None
 
-    def _account(self, kind: Kind, task: Task, now: float) -> None:
-        if kind is Kind.READ and not task.answers:
-            task.asked_at = now
+    def _account(self, kind: RequestKind, task: Task, now: float) -> None:
+        self._shares.take(self.vendor.info.name)
+        if kind is RequestKind.READ and not task.answers:
+            task.polled_at = now
         if kind in self._turns:
             self._turns.remove(kind)
             self._turns.append(kind)
+
+    def give_back(self) -> None:
+        """The worker of a task that was taken is free, or is not counted any more."""
+        self._shares.give_back(self.vendor.info.name)
 
     def remove(self, task: Task) -> None:
         self._queues[task.kind].remove(task)

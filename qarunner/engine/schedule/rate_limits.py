@@ -1,4 +1,4 @@
-"""When the next request to a vendor may leave: pure arithmetic over rates, hints and what has been sent.
+"""When the next request to a vendor may leave: pure arithmetic over rates, silences and what has been sent.
 
 Times are seconds of the caller's monotonic clock.
 """
@@ -17,11 +17,19 @@ MARGIN = 1.02
 """A window is taken this much longer than documented: a request's way to the vendor is not always equally long."""
 
 
-LONGEST_SILENCE_S = 30.0
+LONGEST_UNNAMED_SILENCE_S = 30.0
 """How long a vendor that names no time is left alone before it is asked once more."""
 
 
-class Kind(StrEnum):
+LONGEST_SILENCE_S = 86_400.0
+"""No vendor means more than a day: a longer `Retry-After` is nonsense, and may be too large for arithmetic."""
+
+
+LONGEST_CLEANUP_SILENCE_S = 60.0
+"""A cancel or a removal does not wait longer than this: what is not ended in time runs on, and is paid for."""
+
+
+class RequestKind(StrEnum):
     """What a request is for."""
 
     CANCEL = "cancel"
@@ -32,7 +40,11 @@ class Kind(StrEnum):
     CREATE = "create"
 
 
-class Window:
+CLEANUP = frozenset({RequestKind.CANCEL, RequestKind.RELEASE})
+"""Requests that end something at the vendor. Without them, something runs on that nobody needs."""
+
+
+class RateWindow:
     """At most `count` requests in any window, however the windows are laid."""
 
     __slots__ = ("_length", "_rate", "_sent")
@@ -71,14 +83,14 @@ def rates_of(plan: VendorPlan) -> dict[str, Rate]:
     return {name: rate for name, rate in rates.items() if rate is not None}
 
 
-def counted_as(kind: Kind) -> tuple[str, ...]:
+def counted_as(kind: RequestKind) -> tuple[str, ...]:
     """The rates that a request counts in."""
     match kind:
-        case Kind.READ:
+        case RequestKind.READ:
             return ("reads", "all")
-        case Kind.CREATE:
+        case RequestKind.CREATE:
             return ("creates", "all")
-        case Kind.UPLOAD:
+        case RequestKind.UPLOAD:
             # A presigned upload goes to a store of files, not to the vendor's API.
             return ()
         case _:
@@ -88,7 +100,7 @@ def counted_as(kind: Kind) -> tuple[str, ...]:
 class Shared(Protocol):
     """What others that use the same credential have sent."""
 
-    def claim(self, kind: Kind, now: float, *, silent: bool = True) -> float:
+    def claim(self, kind: RequestKind, now: float, *, silent: bool = True) -> float:
         """Counts a request that leaves now and returns `now`; else a later time at which to ask again.
 
         `silent`: whether a silence that the vendor asked for is kept.
@@ -98,51 +110,57 @@ class Shared(Protocol):
     def hold(self, seconds: float) -> None: ...
 
 
-class Pacer:
+class RateLimiter:
     """The budget of one vendor's credential, shared with others if there are any."""
 
     def __init__(self, plan: VendorPlan, shared: Shared | None = None) -> None:
-        self._of = {name: Window(rate) for name, rate in rates_of(plan).items()}
+        self._windows = {name: RateWindow(rate) for name, rate in rates_of(plan).items()}
         self._shared = shared
-        self._others: dict[Kind, float] = {}
+        self._others: dict[RequestKind, float] = {}
         self._held_until = float("-inf")
-        self._ends_at = float("inf")
+        self._stops_waiting_at = float("inf")
         self._silences = 0
-        self._asking = False
+        self._probing = False
+        """True while one request finds out whether a silence is over."""
 
-    @property
-    def _ending(self) -> bool:
-        return self._ends_at < float("inf")
+    def _windows_of(self, kind: RequestKind) -> list[RateWindow]:
+        return [self._windows[name] for name in counted_as(kind) if name in self._windows]
 
-    def _windows(self, kind: Kind) -> list[Window]:
-        return [self._of[name] for name in counted_as(kind) if name in self._of]
-
-    def ready_at(self, kind: Kind, now: float) -> float:
-        """The earliest time, now or later, at which a request of this kind may leave; infinite if an answer decides."""
-        if self._asking and not self._ending:
+    def ready_at(self, kind: RequestKind, now: float) -> float:
+        """The earliest time, now or later, at which a request of this kind may leave; infinite if a reply decides."""
+        if self._probing and self._stops_waiting_at == float("inf"):
             return float("inf")
-        times = [window.ready_at(now) for window in self._windows(kind)]
-        if kind is Kind.READ and "reads" in self._of:
+        times = [window.ready_at(now) for window in self._windows_of(kind)]
+        if kind is RequestKind.READ and "reads" in self._windows:
             # All at once, and then none for most of a minute, would be late for whatever ends in between.
-            times.append(self._of["reads"].even_at(now))
-        held_until = self._held_until if self._held_until < self._ends_at else now
+            times.append(self._windows["reads"].even_at(now))
+        held_until = now if self._too_long(kind, self._held_until, now) else self._held_until
         return max([now, held_until, self._others.get(kind, now), *times])
 
-    def claim(self, kind: Kind, now: float) -> bool:
+    def _too_long(self, kind: RequestKind, until: float, now: float) -> bool:
+        """True if a request of this kind does not wait for the end of a silence, but breaks it."""
+        longest = now + LONGEST_CLEANUP_SILENCE_S if kind in CLEANUP else float("inf")
+        return until >= min(longest, self._stops_waiting_at)
+
+    def try_take(self, kind: RequestKind, now: float) -> bool:
         """Counts a request that leaves now; false if others have just used up what was left."""
-        windows = self._windows(kind)
+        windows = self._windows_of(kind)
         if self._shared is not None and windows:
-            self._others[kind] = ready = self._shared.claim(kind, now, silent=not self._ending)
+            self._others[kind] = ready = self._claim(self._shared, kind, now)
             if ready > now:
                 return False
         for window in windows:
             window.sent(now)
-        self._asking = self._silences > 0 and kind is not Kind.UPLOAD
+        self._probing = self._silences > 0 and kind is not RequestKind.UPLOAD
         return True
 
-    def heard(self, *, refused: bool) -> None:
-        """An answer came; `refused`: it asks for silence."""
-        self._asking = False
+    def _claim(self, shared: Shared, kind: RequestKind, now: float) -> float:
+        ready = shared.claim(kind, now, silent=self._stops_waiting_at == float("inf"))
+        return shared.claim(kind, now, silent=False) if self._too_long(kind, ready, now) else ready
+
+    def note_reply(self, *, refused: bool) -> None:
+        """A reply came, or none will come; `refused`: it asks for silence."""
+        self._probing = False
         if not refused:
             self._silences = 0
 
@@ -154,12 +172,14 @@ class Pacer:
         if now >= self._held_until:
             self._silences += 1
         if not named:
-            wait_s = max(wait_s, min(LONGEST_SILENCE_S, 2.0 ** min(self._silences, 10) / 2))
+            wait_s = max(wait_s, min(LONGEST_UNNAMED_SILENCE_S, 2.0 ** min(self._silences, 10) / 2))
+        wait_s = min(wait_s, LONGEST_SILENCE_S)
         self._held_until = max(self._held_until, now + wait_s)
         if self._shared is not None:
             self._shared.hold(wait_s)
         return self._held_until - now
 
-    def end_by(self, at: float) -> None:
-        """Nothing leaves after that: a longer silence is broken, since what is not cancelled by then runs on."""
-        self._ends_at = at
+    def stop_waiting_at(self, at: float) -> None:
+        """Nothing leaves after that time. A silence that lasts longer is broken: what is not cancelled runs on."""
+        self._stops_waiting_at = at
+        self._others.clear()

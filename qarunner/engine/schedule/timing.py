@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qarunner.engine.decide.interpret import Again
-    from qarunner.engine.io.workers import Clock
-    from qarunner.engine.schedule.queue import Lane, Task
     from qarunner.engine.state.run import JobState
     from qarunner.entry import Entry
     from qarunner.plan.model import Plan, VendorPlan
@@ -54,7 +52,7 @@ _IMPROBABLE = 1e-9
 _STEPS = 18
 
 
-class Watch:
+class LatenessEstimate:
     """A run between two polls: how late it would probably be to ask now whether it has ended.
 
     `born` is when it was made, `known` when it was last asked and went on.
@@ -62,7 +60,7 @@ class Watch:
 
     __slots__ = ("_age", "_alive", "_born", "_expected", "_lived")
 
-    def __init__(self, expected: Expected, *, born: float, known: float) -> None:
+    def __init__(self, expected: DurationModel, *, born: float, known: float) -> None:
         self._expected = expected
         self._born = born
         self._age = max(0.0, known - born)
@@ -95,16 +93,16 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class NextPoll:
     """When a run is asked again, and what puts it before others that are due by then: the earlier, the more urgent."""
 
     due: float
     urgency: float
-    watch: Watch
+    lateness: LatenessEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class PollSchedule:
     """How often one vendor's runs are asked. `override_s` is the user's word on the command line: it beats hints."""
 
     every_s: float
@@ -113,7 +111,7 @@ class Rhythm:
     override_s: float | None = None
 
     @classmethod
-    def of(cls, plan: VendorPlan, documented: Pacing, override_s: float | None) -> Rhythm:
+    def of(cls, plan: VendorPlan, documented: Pacing, override_s: float | None) -> PollSchedule:
         return cls(every_s=plan.every_s, max_s=plan.max_s, hint_s=documented.hint_s, override_s=override_s)
 
     @property
@@ -121,22 +119,22 @@ class Rhythm:
         """Between two polls of one run."""
         return self.every_s if self.override_s is None else self.override_s
 
-    def turn(
-        self, expected: Expected, *, born: float, known_at: float | None, now: float, hint_s: float | None = None
-    ) -> Turn:
-        """When a run is asked next that was last known to go on when it was asked at `known_at`, or else was made."""
-        known = born if known_at is None else known_at
-        watch = Watch(expected, born=born, known=known)
-        price = watch.price_s()
-        urgency = watch.late_by(max(URGENT_S, price))
+    def next_poll(
+        self, expected: DurationModel, *, born: float, running_at: float | None, now: float, hint_s: float | None = None
+    ) -> NextPoll:
+        """When a run is asked next that was last known to go on when it was asked at `running_at`, or else was made."""
+        known = born if running_at is None else running_at
+        lateness = LatenessEstimate(expected, born=born, known=known)
+        price = lateness.price_s()
+        urgency = lateness.late_by(max(URGENT_S, price))
         if self.override_s is not None:
-            return Turn(due=now + self.override_s, urgency=urgency, watch=watch)
+            return NextPoll(due=now + self.override_s, urgency=urgency, lateness=lateness)
         earliest = max(now, known + self.every_s)
         if hint_s is not None:
             low, high = self.hint_s or (self.every_s, self.max_s)
             earliest = max(earliest, now + min(max(hint_s, low), high))
-        latest = known + (max(self.max_s, FIRST_LOOK_S) if known_at is None else self.max_s)
-        return Turn(due=max(earliest, min(watch.late_by(price), latest)), urgency=urgency, watch=watch)
+        latest = known + (max(self.max_s, FIRST_LOOK_S) if running_at is None else self.max_s)
+        return NextPoll(due=max(earliest, min(lateness.late_by(price), latest)), urgency=urgency, lateness=lateness)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,7 +165,7 @@ FIRST_BACKOFF_S = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Trouble:
+class RetryState:
     """Failures in a row of one request; a good reply starts a new one."""
 
     since: float | None = None
@@ -229,7 +227,7 @@ _ROOT = math.sqrt(2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class DurationModel:
     """How long a run takes: half of its like take longer than `median_s`; `spread` is that of the logarithm."""
 
     median_s: float
@@ -269,7 +267,7 @@ class Expected:
         )
 
 
-UNKNOWN = Expected(median_s=120.0, spread=1.0)
+UNKNOWN = DurationModel(median_s=120.0, spread=1.0)
 """A run of which nothing is known: minutes, perhaps."""
 
 
@@ -287,13 +285,13 @@ class Tally:
         self.logs += log
         self.squares += log * log
 
-    def expected(self, spread: float) -> Expected:
+    def expected(self, spread: float) -> DurationModel:
         """What is expected of the next one; `spread` is the guess before any of them was known."""
         mean = self.logs / self.count
         around = max(0.0, self.squares - self.count * mean * mean) + SPREAD_WEIGHT * spread * spread
         variance = around / (self.count - 1 + SPREAD_WEIGHT)
         # Of few runs the mean itself is uncertain.
-        return Expected(median_s=math.exp(mean), spread=math.sqrt(variance * (1 + 1 / self.count)))
+        return DurationModel(median_s=math.exp(mean), spread=math.sqrt(variance * (1 + 1 / self.count)))
 
 
 def _above(score: float) -> float:
@@ -325,7 +323,7 @@ def names_of(entry: Entry) -> tuple[str, str]:
     return json.dumps([entry.id, *same]), json.dumps(same)
 
 
-class Habits:
+class DurationHistory:
     """Learns while an apply runs. `took` is what it has learnt, for the next one."""
 
     def __init__(self, plan: Plan, earlier: Durations) -> None:
@@ -341,7 +339,7 @@ class Habits:
         for seconds in durations:
             tally.add(seconds)
 
-    def expected(self, state: JobState) -> Expected:
+    def expected(self, state: JobState) -> DurationModel:
         """Of a run for several entries, the slowest of them counts: it ends with its last test."""
         known = [found for names in self._of(state) if (found := self._known(names)) is not None]
         if known:
@@ -355,7 +353,7 @@ class Habits:
             names = self._names[state.job.id] = [names_of(entry) for entry in state.entries.values()]
         return names
 
-    def _known(self, names: tuple[str, str]) -> Expected | None:
+    def _known(self, names: tuple[str, str]) -> DurationModel | None:
         found = next((self._tallies[name] for name in names if name in self._tallies), None)
         return None if found is None else found.expected(SPREAD)
 
@@ -366,36 +364,3 @@ class Habits:
         for name in dict.fromkeys(name for names in self._of(state) for name in names):
             self._learn(name, [seconds])
             self.took.setdefault(name, []).append(round(seconds, 1))
-
-
-class Rounds:
-    """Knows the ages of runs, and remembers how long those took that have ended."""
-
-    def __init__(self, lanes: Mapping[str, Lane], habits: Habits, clock: Clock) -> None:
-        self._lanes = lanes
-        self._habits = habits
-        self._clock = clock
-
-    def due_at(self, task: Task, now: float, *, hint_s: float | None = None) -> float:
-        """When a run is asked next; its task is told how urgent that is."""
-        rhythm = self._lanes[task.job.job.vendor].rhythm
-        turn = rhythm.turn(
-            self._habits.expected(task.job),
-            born=now - self._age_s(task),
-            known_at=task.known_at,
-            now=now,
-            hint_s=hint_s,
-        )
-        task.urgency, task.watch = turn.urgency, turn.watch
-        return turn.due
-
-    def ended(self, task: Task) -> None:
-        """A run was found to be over: somewhere between its last two answers it ended."""
-        found = self._age_s(task)
-        known = 0.0 if task.known_at is None else found - (self._clock.now() - task.known_at)
-        self._habits.ended(task.job, known_s=max(0.0, known), found_s=found)
-
-    def _age_s(self, task: Task) -> float:
-        """By the wall clock, since another process may have begun the run."""
-        assert task.run is not None  # noqa: S101  a read has a run
-        return max(0.0, self._clock.wall() - task.run.accepted_at)

@@ -22,6 +22,9 @@ WITHOUT_CHECKS = 1
 """The last version of journals whose lines have no checksum."""
 
 
+ANSWER_LOST = "qarunner was stopped before the vendor's answer was written down"
+
+
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
     at: float
 

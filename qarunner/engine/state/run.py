@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 # Where a build or an environment stands; nothing that a vendor was asked to make is forgotten.
 
 
-UNANSWERED = "qarunner was stopped before the vendor's answer was written down"
-
-
 NOT_REMOVED = "it was not removed yet"
 
 
@@ -34,7 +31,7 @@ ResourceEvent: TypeAlias = (
 )
 
 
-class Making(StrEnum):
+class ResourceStatus(StrEnum):
     """Where a resource stands."""
 
     WANTED = "wanted"
@@ -63,7 +60,7 @@ class ResourceState:
     """
 
     resource: Resource
-    phase: Making = Making.WANTED
+    phase: ResourceStatus = ResourceStatus.WANTED
     attempt: int = 0
     taken: int = 0
     values: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +82,7 @@ class ResourceState:
         """What may be at the vendor, each once."""
         found = dict(self.doubts)
         if self.asked is not None:
-            found.setdefault(self.asked.what, Left(leftover=self.asked, why=UNANSWERED))
+            found.setdefault(self.asked.what, Left(leftover=self.asked, why=ev.ANSWER_LOST))
         if self.there and self.made is not None:
             why = self.trouble or NOT_REMOVED
             found[self.made.what] = Left(leftover=self.made, why=why, certain=True, known=True)
@@ -95,20 +92,20 @@ class ResourceState:
         """Applies one event."""
         match event:
             case ev.Preparing():
-                self.phase, self.attempt = Making.PREPARING, event.attempt
+                self.phase, self.attempt = ResourceStatus.PREPARING, event.attempt
             case ev.ResourceAsked():
-                self._doubt(UNANSWERED)
+                self._doubt(ev.ANSWER_LOST)
                 self.asked = event.leftover
             case ev.ResourceNotMade():
                 self._not_made(event)
             case ev.ResourceReady():
-                self.phase, self.values, self.message = Making.READY, event.values, None
+                self.phase, self.values, self.message = ResourceStatus.READY, event.values, None
                 self.asked, self.made, self.there, self.trouble = None, event.leftover, True, None
             case ev.ResourceFailed():
-                self.phase, self.message, self.cause = Making.FAILED, event.message, event.cause
+                self.phase, self.message, self.cause = ResourceStatus.FAILED, event.message, event.cause
             case ev.ResourceReleased():
                 self.there, self.trouble = event.message is not None, event.message
-                self.phase = Making.READY if self.there else Making.RELEASED
+                self.phase = ResourceStatus.READY if self.there else ResourceStatus.RELEASED
             case _:
                 assert_never(event)
 
@@ -126,9 +123,9 @@ class ResourceState:
 
     def resumed(self) -> None:
         """Half made is not made; one that was given up, or removed, is made again if a job still waits for it."""
-        self._doubt(UNANSWERED)
-        if self.phase in {Making.PREPARING, Making.FAILED, Making.RELEASED}:
-            self.phase = Making.READY if self.there else Making.WANTED
+        self._doubt(ev.ANSWER_LOST)
+        if self.phase in {ResourceStatus.PREPARING, ResourceStatus.FAILED, ResourceStatus.RELEASED}:
+            self.phase = ResourceStatus.READY if self.there else ResourceStatus.WANTED
 
 
 REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.CONNECTION, Cause.BUG})

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.schedule.rate_limits import MARGIN, Kind, Pacer, Window
-from qarunner.engine.schedule.timing import UNKNOWN, Expected, Rhythm, Watch
+from qarunner.engine.schedule.rate_limits import (
+    CLEANUP,
+    LONGEST_CLEANUP_SILENCE_S,
+    LONGEST_SILENCE_S,
+    MARGIN,
+    RateLimiter,
+    RateWindow,
+    RequestKind,
+)
+from qarunner.engine.schedule.timing import UNKNOWN, DurationModel, LatenessEstimate, PollSchedule
 from qarunner.plan.model import Rate, VendorPlan
 
 RATES = st.builds(Rate, count=st.integers(1, 12), per_s=st.floats(0.5, 120))
@@ -28,7 +36,7 @@ def most_in_a_window(times: list[float], per_s: float) -> int:
 
 @given(RATES, GAPS)
 def test_no_window_holds_more_than_the_rate(rate: Rate, gaps: list[float]) -> None:
-    window, now, times = Window(rate), 0.0, list[float]()
+    window, now, times = RateWindow(rate), 0.0, list[float]()
     for gap in gaps:
         now = window.ready_at(now + gap)
         assert window.ready_at(now) == now
@@ -37,26 +45,26 @@ def test_no_window_holds_more_than_the_rate(rate: Rate, gaps: list[float]) -> No
     assert most_in_a_window(times, rate.per_s) <= rate.count
 
 
-@given(RATES, RATES, RATES, st.lists(st.tuples(st.floats(0, 10), st.sampled_from(Kind)), max_size=80))
+@given(RATES, RATES, RATES, st.lists(st.tuples(st.floats(0, 10), st.sampled_from(RequestKind)), max_size=80))
 def test_each_kind_keeps_its_own_rate_and_all_keep_theirs(
-    reads: Rate, creates: Rate, of_all: Rate, wanted: list[tuple[float, Kind]]
+    reads: Rate, creates: Rate, of_all: Rate, wanted: list[tuple[float, RequestKind]]
 ) -> None:
-    pacer, now = Pacer(vendor(reads, creates, of_all)), 0.0
-    times: dict[Kind, list[float]] = {kind: [] for kind in Kind}
+    limiter, now = RateLimiter(vendor(reads, creates, of_all)), 0.0
+    times: dict[RequestKind, list[float]] = {kind: [] for kind in RequestKind}
     for gap, kind in wanted:
-        now = pacer.ready_at(kind, now + gap)
-        pacer.claim(kind, now)
+        now = limiter.ready_at(kind, now + gap)
+        limiter.try_take(kind, now)
         times[kind].append(now)
-    assert most_in_a_window(times[Kind.READ], reads.per_s) <= reads.count
-    assert most_in_a_window(times[Kind.CREATE], creates.per_s) <= creates.count
+    assert most_in_a_window(times[RequestKind.READ], reads.per_s) <= reads.count
+    assert most_in_a_window(times[RequestKind.CREATE], creates.per_s) <= creates.count
     # A presigned upload goes to a store of files, not to the vendor's API.
-    counted = itertools.chain(*(sent for kind, sent in times.items() if kind is not Kind.UPLOAD))
+    counted = itertools.chain(*(sent for kind, sent in times.items() if kind is not RequestKind.UPLOAD))
     assert most_in_a_window(sorted(counted), of_all.per_s) <= of_all.count
 
 
 @given(RATES, st.integers(1, 40))
 def test_a_rate_is_used_up_before_anybody_waits(rate: Rate, requests: int) -> None:
-    window = Window(rate)
+    window = RateWindow(rate)
     for number in range(requests):
         now = window.ready_at(0.0)
         assert now == (0.0 if number < rate.count else now)
@@ -65,52 +73,55 @@ def test_a_rate_is_used_up_before_anybody_waits(rate: Rate, requests: int) -> No
 
 
 def test_a_vendor_without_rates_is_asked_at_once() -> None:
-    pacer = Pacer(vendor())
+    limiter = RateLimiter(vendor())
     for _ in range(1000):
-        assert pacer.ready_at(Kind.READ, 5.0) == 5.0
-        pacer.claim(Kind.READ, 5.0)
+        assert limiter.ready_at(RequestKind.READ, 5.0) == 5.0
+        limiter.try_take(RequestKind.READ, 5.0)
 
 
-@given(SECONDS, st.floats(1, 1e6), st.floats(1, 1e6), st.sampled_from(Kind))
+@given(SECONDS, st.floats(1, 1e6), st.floats(1, 1e6), st.sampled_from(RequestKind))
 def test_a_vendor_that_asks_for_silence_gets_it_for_every_kind(
-    now: float, first: float, second: float, kind: Kind
+    now: float, first: float, second: float, kind: RequestKind
 ) -> None:
-    pacer = Pacer(vendor())
-    pacer.hold(first, now, named=True)
-    pacer.hold(second, now, named=True)
-    assert pacer.ready_at(kind, now) == now + max(first, second)
+    limiter = RateLimiter(vendor())
+    limiter.hold(first, now, named=True)
+    limiter.hold(second, now, named=True)
+    end = now + min(max(first, second), LONGEST_SILENCE_S)
+    # What is not cancelled runs on, and is paid for: a cancel or a removal does not wait for long.
+    breaks = kind in CLEANUP and end >= now + LONGEST_CLEANUP_SILENCE_S
+    assert limiter.ready_at(kind, now) == (now if breaks else end)
 
 
 def test_after_a_silence_one_request_finds_out_whether_it_is_over() -> None:
-    pacer, now, waits = Pacer(vendor()), 0.0, list[float]()
+    limiter, now, waits = RateLimiter(vendor()), 0.0, list[float]()
     for _ in range(8):
-        pacer.heard(refused=True)
-        pacer.hold(0.1, now, named=False)
-        waits.append(pacer.ready_at(Kind.READ, now) - now)
+        limiter.note_reply(refused=True)
+        limiter.hold(0.1, now, named=False)
+        waits.append(limiter.ready_at(RequestKind.READ, now) - now)
         now += waits[-1]
-        assert pacer.claim(Kind.READ, now)
-        assert pacer.ready_at(Kind.READ, now) == math.inf
+        assert limiter.try_take(RequestKind.READ, now)
+        assert limiter.ready_at(RequestKind.READ, now) == math.inf
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
-    pacer.heard(refused=False)
-    assert all(pacer.claim(Kind.READ, now) for _ in range(9))
+    limiter.note_reply(refused=False)
+    assert all(limiter.try_take(RequestKind.READ, now) for _ in range(9))
 
 
-MINUTES = Expected(median_s=240.0, spread=0.25)
-HABITS = st.builds(Expected, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))
+MINUTES = DurationModel(median_s=240.0, spread=0.25)
+HABITS = st.builds(DurationModel, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))
 
 
-def rhythm(override: float | None = None, hint: tuple[float, float] | None = (2.0, 15.0)) -> Rhythm:
-    return Rhythm(every_s=10, max_s=30, hint_s=hint, override_s=override)
+def schedule(override: float | None = None, hint: tuple[float, float] | None = (2.0, 15.0)) -> PollSchedule:
+    return PollSchedule(every_s=10, max_s=30, hint_s=hint, override_s=override)
 
 
 @given(HABITS, st.floats(0, 7200), st.none() | st.floats(0, 600), st.none() | st.floats(0, 1e9))
 def test_a_run_is_asked_neither_too_often_nor_too_rarely(
-    expected: Expected, age: float, ago: float | None, hint: float | None
+    expected: DurationModel, age: float, ago: float | None, hint: float | None
 ) -> None:
     now = 10_000.0
     born = now - age
     known = None if ago is None else max(born, now - ago)
-    due = rhythm().turn(expected, born=born, known_at=known, now=now, hint_s=hint).due
+    due = schedule().next_poll(expected, born=born, running_at=known, now=now, hint_s=hint).due
     last = born if known is None else known
     lowest = max(now, last + 10.0, 0.0 if hint is None else now + min(max(hint, 2.0), 15.0))
     assert lowest <= due <= max(lowest, last + (120.0 if known is None else 30.0))
@@ -119,7 +130,7 @@ def test_a_run_is_asked_neither_too_often_nor_too_rarely(
 def test_a_hint_is_the_earliest_time_within_the_vendors_bounds_or_else_within_ours() -> None:
     def wait(hint: float, bounds: tuple[float, float] | None) -> float:
         likely = 240.0
-        return rhythm(hint=bounds).turn(MINUTES, born=0, known_at=likely, now=likely, hint_s=hint).due - likely
+        return schedule(hint=bounds).next_poll(MINUTES, born=0, running_at=likely, now=likely, hint_s=hint).due - likely
 
     assert [wait(hint, (12.0, 25.0)) for hint in (0.0, 20.0, 500.0)] == [12.0, 20.0, 25.0]
     assert [wait(hint, None) for hint in (0.0, 12.0, 500.0)] == [10.0, 12.0, 30.0]
@@ -127,42 +138,44 @@ def test_a_hint_is_the_earliest_time_within_the_vendors_bounds_or_else_within_ou
 
 @given(HABITS, st.floats(0, 7200), st.none() | st.floats(0, 1e9), st.floats(0.02, 100))
 def test_the_users_interval_beats_hints_and_habits(
-    expected: Expected, age: float, hint: float | None, override: float
+    expected: DurationModel, age: float, hint: float | None, override: float
 ) -> None:
-    turn = rhythm(override).turn(expected, born=0.0, known_at=None, now=age, hint_s=hint)
-    assert turn.due == age + override
+    poll = schedule(override).next_poll(expected, born=0.0, running_at=None, now=age, hint_s=hint)
+    assert poll.due == age + override
 
 
 def test_a_run_is_asked_rarely_before_it_can_have_ended_and_often_when_it_is_likely_to() -> None:
-    due = rhythm(hint=None).turn(MINUTES, born=0, known_at=None, now=0).due
+    due = schedule(hint=None).next_poll(MINUTES, born=0, running_at=None, now=0).due
     assert 90 < due <= 120
-    gaps = [rhythm(hint=None).turn(MINUTES, born=0, known_at=at, now=at).due - at for at in (30, 130, 240)]
+    gaps = [schedule(hint=None).next_poll(MINUTES, born=0, running_at=at, now=at).due - at for at in (30, 130, 240)]
     assert gaps == [30, pytest.approx(14, abs=4), 10]
 
 
 def test_a_run_without_any_habit_is_asked_as_often_as_the_vendor_wishes() -> None:
     at, gaps = 0.0, []
     while at < 300:
-        turn = rhythm(hint=None).turn(UNKNOWN, born=0, known_at=at or None, now=at)
-        gaps.append(turn.due - at)
-        at = turn.due
+        poll = schedule(hint=None).next_poll(UNKNOWN, born=0, running_at=at or None, now=at)
+        gaps.append(poll.due - at)
+        at = poll.due
     assert gaps[0] < 20
     assert set(gaps[1:]) == {10.0}
 
 
 @given(HABITS, st.floats(0, 5000), st.floats(0, 2000), st.floats(0, 2000))
-def test_a_run_is_the_later_the_longer_nobody_asked(expected: Expected, known: float, one: float, two: float) -> None:
-    watch = Watch(expected, born=0.0, known=known)
+def test_a_run_is_the_later_the_longer_nobody_asked(
+    expected: DurationModel, known: float, one: float, two: float
+) -> None:
+    watch = LatenessEstimate(expected, born=0.0, known=known)
     sooner, later = sorted((known + one, known + two))
     assert -0.01 <= watch.late_s(sooner) <= watch.late_s(later) + 0.01
     assert watch.late_s(later) <= later - known + 0.01
 
 
 def test_reads_leave_half_a_window_for_bursts_and_spend_the_rest_evenly() -> None:
-    pacer, now, times = Pacer(vendor(reads=Rate(count=60))), 0.0, list[float]()
+    limiter, now, times = RateLimiter(vendor(reads=Rate(count=60))), 0.0, list[float]()
     for _ in range(120):
-        now = pacer.ready_at(Kind.READ, now)
-        pacer.claim(Kind.READ, now)
+        now = limiter.ready_at(RequestKind.READ, now)
+        limiter.try_take(RequestKind.READ, now)
         times.append(now)
     assert times[29] == 0.0
     assert max(after - before for before, after in itertools.pairwise(times)) < 2.1

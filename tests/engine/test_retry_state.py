@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.engine.decide.interpret import Again
-from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE, Trouble
+from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE, RetryState
 from qarunner.vendors.api import Cause
 
 DOWN = Again(message="no connection")
@@ -15,10 +15,10 @@ ODD = Again(message="HTTP 200, but what?", unreadable=True)
 
 def given_up_after(again: Again, *, established: bool, step_s: float = 1.0) -> tuple[float, Cause]:
     """The seconds after which a request that fails every `step_s` is given up."""
-    trouble, now = Trouble(), 1000.0
+    retries, now = RetryState(), 1000.0
     while now < 10_000:
-        trouble.add(again, now)
-        cause = trouble.exhausted(again, now, established=established)
+        retries.add(again, now)
+        cause = retries.exhausted(again, now, established=established)
         if cause is not None:
             return now - 1000.0, cause
         now += step_s
@@ -39,32 +39,32 @@ def test_a_vendor_that_asks_for_time_has_answered() -> None:
 
 
 def test_a_wait_beyond_all_patience_is_not_begun() -> None:
-    trouble = Trouble()
+    retries = RetryState()
     tomorrow = Again(message="HTTP 429", wait_s=86_400.0, held=True)
-    trouble.add(tomorrow, 0.0)
-    assert trouble.exhausted(tomorrow, 0.0, established=True) is Cause.UNAVAILABLE
+    retries.add(tomorrow, 0.0)
+    assert retries.exhausted(tomorrow, 0.0, established=True) is Cause.UNAVAILABLE
 
 
 def test_answers_beyond_understanding_are_counted_not_timed() -> None:
     assert given_up_after(ODD, established=True) == (UNREADABLE - 1, Cause.REFUSED)
-    trouble = Trouble()
+    retries = RetryState()
     for number in range(UNREADABLE - 1):
-        trouble.add(ODD, float(number))
-        trouble.add(DOWN, float(number))
-    assert trouble.exhausted(DOWN, 5.0, established=True) is None
+        retries.add(ODD, float(number))
+        retries.add(DOWN, float(number))
+    assert retries.exhausted(DOWN, 5.0, established=True) is None
 
 
 def test_a_good_answer_starts_a_new_account() -> None:
-    assert Trouble().exhausted(DOWN, 1e9, established=False) is None
+    assert RetryState().exhausted(DOWN, 1e9, established=False) is None
 
 
 @given(st.integers(1, 1000), st.floats(0, 1))
 def test_tries_grow_apart_to_half_a_minute(failures: int, jitter: float) -> None:
-    trouble = Trouble(since=0.0, count=failures)
-    assert 0.1 <= trouble.backoff(DOWN, jitter) <= min(LONGEST_BACKOFF_S, 2.0**failures)
+    retries = RetryState(since=0.0, count=failures)
+    assert 0.1 <= retries.backoff(DOWN, jitter) <= min(LONGEST_BACKOFF_S, 2.0**failures)
 
 
 @given(st.integers(1, 1000), st.floats(0, 1), st.floats(0, 3600))
 def test_the_vendors_own_wait_is_kept_and_spread_a_little(failures: int, jitter: float, wait: float) -> None:
-    found = Trouble(since=0.0, count=failures).backoff(Again(message="HTTP 503", wait_s=wait), jitter)
+    found = RetryState(since=0.0, count=failures).backoff(Again(message="HTTP 503", wait_s=wait), jitter)
     assert wait < found <= wait + 1.0

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.schedule.timing import UNKNOWN, Expected, Habits, Tally, names_of
+from qarunner.engine.schedule.timing import UNKNOWN, DurationHistory, DurationModel, Tally, names_of
 from qarunner.engine.state.run import JobState, Run
 from tests.fictional import entry, plan_of
 
-HABITS = st.builds(Expected, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))
+HABITS = st.builds(DurationModel, median_s=st.floats(1, 5000), spread=st.floats(0.05, 1.5))
 
 
 @given(HABITS, st.floats(0, 5000), st.floats(0, 5000))
-def test_lifetimes_add_up(expected: Expected, one: float, two: float) -> None:
+def test_lifetimes_add_up(expected: DurationModel, one: float, two: float) -> None:
     young, old = sorted((one, two))
     assert 0.0 <= expected.alive(old) <= expected.alive(young) <= 1.0
     lived = expected.lived(old) - expected.lived(young)
@@ -26,18 +26,18 @@ def test_lifetimes_add_up(expected: Expected, one: float, two: float) -> None:
 
 
 def test_half_of_the_runs_live_longer_than_the_median() -> None:
-    assert Expected(median_s=240, spread=0.3).alive(240) == pytest.approx(0.5)
+    assert DurationModel(median_s=240, spread=0.3).alive(240) == pytest.approx(0.5)
 
 
 @given(HABITS, st.floats(0, 9000), st.floats(0, 9000))
-def test_a_run_ended_between_its_last_two_answers(expected: Expected, one: float, two: float) -> None:
+def test_a_run_ended_between_its_last_two_answers(expected: DurationModel, one: float, two: float) -> None:
     known, found = sorted((one, two))
     assert known <= expected.took_s(known, found) <= found
 
 
 def test_a_run_that_was_asked_late_did_not_take_that_long() -> None:
     """Else each apply under load would teach the next one to ask still later."""
-    usual = Expected(median_s=240, spread=0.2)
+    usual = DurationModel(median_s=240, spread=0.2)
     assert 230 < usual.took_s(0, 600) < 260
 
 
@@ -56,7 +56,7 @@ def test_an_entrys_own_runs_count_before_those_of_the_same_tests_and_of_the_same
     entries = [entry(name, "plain") for name in ("a", "b", "c", "d", "e")]
     plan = plan_of(*entries)
     own, tests = names_of(entries[0])[0], names_of(entries[1])[1]
-    habits, jobs = Habits(plan, {own: [100.0], tests: [200.0]}), Run.of(plan).job_of
+    habits, jobs = DurationHistory(plan, {own: [100.0], tests: [200.0]}), Run.of(plan).job_of
     assert habits.expected(jobs["a"]).median_s == pytest.approx(100)
     assert habits.expected(jobs["b"]).median_s == pytest.approx(200)
     assert habits.expected(jobs["c"]) is UNKNOWN
@@ -69,6 +69,6 @@ def test_an_entrys_own_runs_count_before_those_of_the_same_tests_and_of_the_same
 def test_a_run_for_several_entries_ends_with_its_slowest() -> None:
     pair = [entry("a", "plain"), entry("b", "plain")]
     plan = plan_of(*pair)
-    habits = Habits(plan, {names_of(pair[0])[0]: [50.0], names_of(pair[1])[0]: [400.0]})
+    habits = DurationHistory(plan, {names_of(pair[0])[0]: [50.0], names_of(pair[1])[0]: [400.0]})
     both = JobState(job=plan.jobs[0], entries={each.id: each for each in pair})
     assert habits.expected(both).median_s == pytest.approx(400)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.schedule.queue import FIRST, Lane, Queue, Task
-from qarunner.engine.schedule.rate_limits import Kind
-from qarunner.engine.schedule.timing import Rhythm
+from qarunner.engine.schedule.queue import FIRST, Queue, Shares, Task, VendorQueue
+from qarunner.engine.schedule.rate_limits import RequestKind
+from qarunner.engine.schedule.timing import PollSchedule
 from qarunner.engine.state.run import Run
 from qarunner.plan.model import Rate, VendorPlan
 from qarunner.vendors.api import Request
@@ -25,17 +25,17 @@ def jobs(count: int) -> list[JobState]:
     return list(Run.of(plan_of(*(entry(f"e{number}", "plain") for number in range(count)))).jobs.values())
 
 
-def lane(*, of_all: Rate | None = None, max_in_flight: int = 100) -> Lane:
+def vendor_queue(*, of_all: Rate | None = None, max_in_flight: int = 100) -> VendorQueue:
     plan = VendorPlan(key_env="K", every_s=10, max_s=30, max_in_flight=max_in_flight, all=of_all)
-    return Lane(PLAIN, plan, Rhythm(every_s=10, max_s=30, hint_s=None))
+    return VendorQueue(PLAIN, plan, PollSchedule(every_s=10, max_s=30, hint_s=None), Shares(12))
 
 
 def test_creates_and_reads_that_share_a_rate_take_turns() -> None:
-    shared = lane(of_all=Rate(count=10))
-    for kind in (Kind.CREATE, Kind.READ):
+    shared = vendor_queue(of_all=Rate(count=10))
+    for kind in (RequestKind.CREATE, RequestKind.READ):
         for job in jobs(50):
             shared.put(Task(kind=kind, job=job, request=ASK), 0.0)
-    now, sent = 0.0, list[Kind]()
+    now, sent = 0.0, list[RequestKind]()
     while len(sent) < 60:
         due = shared.due_at(now)
         assert due is not None
@@ -43,22 +43,23 @@ def test_creates_and_reads_that_share_a_rate_take_turns() -> None:
         task = shared.take(now)
         assert task is not None
         sent.append(task.kind)
-    assert sent[:40].count(Kind.CREATE) == sent[:40].count(Kind.READ) == 20
+        shared.give_back()
+    assert sent[:40].count(RequestKind.CREATE) == sent[:40].count(RequestKind.READ) == 20
 
 
 def test_what_ends_something_goes_before_everything_else() -> None:
-    line = lane()
-    for kind in (Kind.CREATE, Kind.READ, Kind.CANCEL):
+    line = vendor_queue()
+    for kind in (RequestKind.CREATE, RequestKind.READ, RequestKind.CANCEL):
         line.put(Task(kind=kind, job=jobs(1)[0], request=ASK), 0.0)
     first = line.take(0.0)
     assert first is not None
-    assert first.kind is Kind.CANCEL
+    assert first.kind is RequestKind.CANCEL
 
 
 def test_a_create_that_is_repeated_does_not_wait_for_its_own_place() -> None:
     """With one place, the next job waits for the first, and the first must not stand behind the next."""
-    line, (first, second) = lane(max_in_flight=1), jobs(2)
-    again, other = (Task(kind=Kind.CREATE, job=job, request=ASK) for job in (first, second))
+    line, (first, second) = vendor_queue(max_in_flight=1), jobs(2)
+    again, other = (Task(kind=RequestKind.CREATE, job=job, request=ASK) for job in (first, second))
     line.put(again, 0.0)
     line.put(other, 0.0)
     assert line.take(0.0) is again
@@ -76,7 +77,7 @@ def test_a_create_that_is_repeated_does_not_wait_for_its_own_place() -> None:
 def test_of_what_is_due_the_most_urgent_goes_first(given_tasks: list[tuple[float, float | None]]) -> None:
     queue, job = Queue(), jobs(1)[0]
     for due, urgency in given_tasks:
-        queue.put(Task(kind=Kind.READ, job=job, request=ASK, urgency=urgency), due)
+        queue.put(Task(kind=RequestKind.READ, job=job, request=ASK, urgency=urgency), due)
     waiting = [due if urgency is None else urgency for due, urgency in given_tasks if due <= 50]
     taken = []
     while (task := queue.first(50.0)) is not None:
@@ -89,7 +90,7 @@ def test_of_what_is_due_the_most_urgent_goes_first(given_tasks: list[tuple[float
 
 def test_a_task_that_is_put_in_again_moves() -> None:
     queue, job = Queue(), jobs(1)[0]
-    task, other = (Task(kind=Kind.READ, job=job, request=ASK) for _ in range(2))
+    task, other = (Task(kind=RequestKind.READ, job=job, request=ASK) for _ in range(2))
     queue.put(task, 1.0)
     queue.put(other, 2.0)
     assert queue.first(3.0) is task

@@ -1,0 +1,305 @@
+"""How entries and runs end: verdicts that are written down, and runs that are cancelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qarunner.engine.decide import attempts
+from qarunner.engine.decide.interpret import (
+    Never,
+    ask_again,
+    cancel_all_request,
+    cancel_request,
+    poll_request,
+    refusal_of,
+)
+from qarunner.engine.decide.outcomes import merge
+from qarunner.engine.schedule.queue import Task
+from qarunner.engine.schedule.rate_limits import RequestKind
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import Phase, reason_of
+from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.flow.context import RunContext
+    from qarunner.engine.state.run import JobState, RunState
+    from qarunner.entry import Entry
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Verdicts: an entry is closed once, when its job has come to its end or its time is up.
+
+
+_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
+
+
+class EntryCloser:
+    """Writes down the verdicts of entries, and new attempts in their place."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._run = context.run
+        self.failure: str | None = next(filter(self._fails, self._run.closed), None)
+        """The first entry whose end is one that --fail-fast waits for."""
+
+    def _fails(self, entry: str) -> bool:
+        policy = self._run.job_of[entry].entries[entry].policy
+        return self._run.fail_fast and policy.gating and self._run.closed[entry].verdict in _FAILURES
+
+    def close_job(self, state: JobState) -> None:
+        """Closes the open entries of a job that has come to its end, or gives them a new attempt."""
+        retried: dict[tuple[ev.Why, ...], list[Entry]] = {}
+        for entry in self._run.open_entries(state):
+            outcome = self._outcome(state, entry)
+            if outcome is None:
+                continue
+            attempt = attempts.again(self._run, state, entry) if self._may_have_attempts() else None
+            if attempt is None:
+                self._close(entry, outcome)
+            else:
+                wanted, why = attempt
+                retried.setdefault(why, []).append(wanted)
+        if retried and self._context.mode.may_retry:
+            self._try_again(state, retried)
+        if not self._run.open_entries(state):
+            self._finish(state)
+
+    def _may_have_attempts(self) -> bool:
+        """True if a new attempt begins, or is a resume's to begin; else the last attempt decides."""
+        mode = self._context.mode
+        return self._run.ended is None and (mode.may_retry or mode.leaves_open)
+
+    def _try_again(self, state: JobState, wanted: Mapping[tuple[ev.Why, ...], list[Entry]]) -> None:
+        """Writes new attempts down before anything of them leaves; a resume finds them as they are."""
+        for why, entries in wanted.items():
+            jobs = attempts.attempt_jobs(self._run, self._context.queue(state).vendor, state, entries)
+            if isinstance(jobs, str):
+                for entry in entries:
+                    outcome = self._outcome(state, entry.id) or merge(())
+                    message = "; ".join(part for part in (outcome.message, f"no new attempt: {jobs}") if part)
+                    self._close(entry.id, replace(outcome, message=message))
+                continue
+            for job, asked in jobs:
+                for entry_id in job.entries:
+                    self._context.deadlines.expired.discard(entry_id)
+                at, attempt = self._context.clock.wall(), state.attempt + 1
+                event = ev.Reattempted(at=at, of=state.job.id, job=job, entries=asked, attempt=attempt, why=why)
+                self._context.record(event)
+                self._context.startable.append(self._run.jobs[job.id])
+
+    def _finish(self, state: JobState) -> None:
+        self._context.queue(state).busy_jobs.discard(state.job.id)
+        self._context.done.append(state)
+
+    def _outcome(self, state: JobState, entry: str) -> Outcome | None:
+        """What the job came to for an entry; None while it goes on."""
+        match state.phase:
+            case Phase.UNCERTAIN:
+                return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
+            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
+                return None
+            case Phase.RUNNING | Phase.DONE if state.runs or state.outcomes is not None:
+                return attempts.told(state, entry) or merge(())
+            case Phase.DONE:
+                return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
+            case _:
+                return None
+
+    def close_entries(self, state: JobState, outcome: Outcome) -> None:
+        """Ends all open entries of a job at once, for a reason that is the job's."""
+        for entry in self._run.open_entries(state):
+            self.close_entry(state, entry, outcome)
+        self._finish(state)
+
+    def close_entry(self, state: JobState, entry: str, outcome: Outcome) -> None:
+        """Ends one entry; a result that was paid for stays in the report."""
+        self._close(entry, attempts.told(state, entry, outcome) or outcome)
+
+    def _close(self, entry: str, outcome: Outcome) -> None:
+        outcome = attempts.combine([*attempts.earlier(self._run, entry), outcome])
+        self._context.record(ev.EntryClosed(at=self._context.clock.wall(), entry=entry, outcome=outcome))
+        self._context.closed.append(entry)
+        if self.failure is None and self._fails(entry):
+            self.failure = entry
+
+    # --- a job's end --------------------------------------------------------------------------------------------------
+
+    def give_up(self, state: JobState, run: RunState, outcome: Outcome) -> None:
+        """Stops asking for one run; the job's other runs go on."""
+        job, name = state.job.id, run.remote.id
+        self._context.record(ev.RunGivenUp(at=self._context.clock.wall(), job=job, run=name, outcome=outcome))
+        self.close_job(state)
+
+    def leave(self, state: JobState, run: RunState, why: str) -> None:
+        """Stops asking for a run that goes on although everything was to end."""
+        self.give_up(state, run, Outcome(verdict=Verdict.CANCELLED, message=f"{reason_of(self._run)}; {why}"))
+
+    def uncertain(self, state: JobState, message: str) -> None:
+        """A create may or may not have made a run: a person decides, or a resume asks with its key."""
+        self._context.record(ev.Uncertain(at=self._context.clock.wall(), job=state.job.id, message=message))
+        self.close_job(state)
+
+    def create_failed(self, state: JobState, message: str, cause: Cause) -> None:
+        """A create has certainly made no run, and does not leave again."""
+        self._context.record(
+            ev.NotSubmitted(at=self._context.clock.wall(), job=state.job.id, message=message, cause=cause)
+        )
+        self.close_job(state)
+        if cause is Cause.CREDENTIAL:
+            # The same key will not be better for the next create; each of them could cost a lock-out.
+            for task in self._context.queue(state).drop(RequestKind.CREATE):
+                self.end_create(task, message, cause)
+
+    def end_create(self, task: Task, message: str, cause: Cause) -> None:
+        """Gives a create up. One that may have made a run is uncertain: a new apply would have another key."""
+        if task.may_have_created:
+            self.uncertain(task.job, message)
+        else:
+            self.create_failed(task.job, message, cause)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Cancels: the runs of a job are asked to stop, all at once or each by itself.
+
+
+CANCEL_TRIES = 3
+
+
+GONE = frozenset({404, 409, 410})
+"""Replies to a cancel that say that there is nothing to cancel: to ask again would not change it."""
+
+
+NO_CANCEL = "{vendor} has no call to cancel it: it runs on"
+
+
+class CancelHandler:
+    """Cancels runs. `refused`: replies to cancel requests that the vendor rejected, by run id."""
+
+    def __init__(self, context: RunContext, closer: EntryCloser) -> None:
+        self._context = context
+        self._closer = closer
+        self._run = context.run
+        self.refused: dict[str, Answer] = {}
+
+    def put(self, state: JobState, now: float) -> None:
+        """Asks the vendor to stop the job's runs, where it can be asked: all at once, or each by itself."""
+        live = [run for run in state.runs.values() if run.live]
+        remotes = [run.remote for run in live]
+        vendor = self._context.queue(state).vendor
+        request = cancel_all_request(vendor, self._context.call(state), remotes) if live else None
+        if request is None:
+            self._put_each(state, live, now)
+        else:
+            self._put(Task(kind=RequestKind.CANCEL, job=state, request=request), now)
+
+    def _put_each(self, state: JobState, runs: Iterable[RunState], now: float) -> None:
+        for run in runs:
+            request = cancel_request(self._context.queue(state).vendor, self._context.call(state), run.remote)
+            if request is not None:
+                self._put(Task(kind=RequestKind.CANCEL, job=state, run=run, request=request), now)
+
+    def _put(self, task: Task, due: float) -> None:
+        self._context.cancels[task.job.job.id] += 1
+        self._context.queue(task.job).put(task, due)
+
+    def end(self, state: JobState, now: float) -> None:
+        """Cancels a job's runs for good. Runs that cannot be cancelled are left, and their entries closed."""
+        self.put(state, now)
+        if not self._context.cancels[state.job.id]:
+            for run in [run for run in state.runs.values() if run.followed]:
+                self._closer.leave(state, run, NO_CANCEL.format(vendor=state.job.vendor))
+            self._closer.close_job(state)
+
+    def put_expired(self, state: JobState, now: float) -> None:
+        """On a resume: the cancel of a run that timed out may not have left."""
+        closed = [self._run.closed.get(entry) for entry in state.job.entries]
+        if any(outcome is not None and outcome.verdict is Verdict.TIMED_OUT for outcome in closed):
+            self.put(state, now)
+
+    def stop_if_late(self, task: Task, now: float) -> bool:
+        """Closes the entries whose time is up, and cancels a run that nothing waits for; true if it is not polled."""
+        state, expired = task.job, self._context.deadlines.expired
+        late = [entry for entry in self._run.open_entries(state) if entry in expired]
+        for entry in late:
+            run = task.run
+            note = (run.trouble or run.note) if run else ""
+            message = (
+                f"still {note!r} when the apply's time was up"
+                if self._context.mode.looks_first
+                else f"no verdict within {state.entries[entry].policy.timeout_s:g} s"
+                + (f", still {note!r}" if note else "")
+            )
+            outcome = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
+            self._closer.close_entry(state, entry, outcome)
+        if self._run.open_entries(state):
+            return False
+        if late:
+            self.put(state, now)
+            self._context.queue(state).busy_jobs.discard(state.job.id)
+            self._context.done.append(state)
+        return True
+
+    # --- replies ------------------------------------------------------------------------------------------------------
+
+    def settle(self, task: Task, answer: Answer) -> None:
+        """Takes the answer to a cancel; what it says of runs is written down once it is the last one."""
+        state, now = task.job, self._context.clock.now()
+        done = isinstance(answer, Reply) and answer.ok
+        over = isinstance(answer, Reply) and answer.status in GONE
+        if not done and not over and ask_again(answer) and task.sends < CANCEL_TRIES:
+            self._context.queue(state).put(task, now + 1.0)
+            return
+        self._context.cancels[state.job.id] -= 1
+        if task.run is not None:
+            message = None if done or over else self._words(state, answer)
+            if message is not None:
+                self.refused[task.run.remote.id] = answer
+            self._stopped(state, task.run, message=message, over=over, sure=False)
+        else:
+            live = [run for run in state.runs.values() if run.live]
+            if not done:
+                self._put_each(state, live, now)
+                return
+            for run in live:  # some may have been over before
+                self._stopped(state, run, message=None, over=True, sure=True)
+        self._after_cancel(state)
+
+    def _words(self, state: JobState, answer: Answer) -> str:
+        vendor = self._context.queue(state).vendor
+        return refusal_of(vendor, answer).message if isinstance(answer, Reply) else answer.message
+
+    def _stopped(self, state: JobState, run: RunState, *, message: str | None, over: bool, sure: bool) -> None:
+        at, job, name = self._context.clock.wall(), state.job.id, run.remote.id
+        self._context.record(ev.RunCancelled(at=at, job=job, run=name, message=message, over=over))
+        if over and run.followed and (self._run.open_entries(state) or not sure):
+            # What was paid for and is over has a result; what is only said to be over may say itself that it runs.
+            self._look(state, run)
+
+    def _look(self, state: JobState, run: RunState) -> None:
+        """Reads a run that is over once more, also while the apply stops: its result was paid for."""
+        queue = self._context.queue(state)
+        request = poll_request(queue.vendor, self._context.call(state), run.remote)
+        if not isinstance(request, Never):
+            queue.put(Task.poll_of(state, run, request, is_last_look=True), self._context.clock.now())
+
+    def _after_cancel(self, state: JobState) -> None:
+        if not any(run.followed for run in state.runs.values()):
+            self._closer.close_job(state)
+        elif not self._context.cancels[state.job.id]:
+            self._leave_refused(state)
+            self._context.done.append(state)
+
+    def _leave_refused(self, state: JobState) -> None:
+        """When everything is to end: a vendor that will not cancel a run, or has no call for it, is not asked again."""
+        if self._run.ended is None or self._context.mode.leaves_open:
+            return
+        for run in [run for run in state.runs.values() if run.followed and not run.over]:
+            answer = self.refused.get(run.remote.id)
+            words = "it cannot be cancelled" if answer is None else f"it could not be: {self._words(state, answer)}"
+            self._closer.leave(state, run, f"{words}; it runs on")

@@ -1,0 +1,80 @@
+"""What all that carries a run out shares: the run, the queues, the journal, the clock and the mode."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qarunner.engine.io.workers import Clock
+from qarunner.engine.schedule.queue import Task, VendorQueue
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.mode import RUNNING, Mode
+from qarunner.engine.state.run import JobState, Run
+
+if TYPE_CHECKING:
+    from qarunner.vendors.api import Call
+
+
+class Deadlines:
+    """When the time of each entry is up. Times are seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str, str]] = []
+        self.expired: set[str] = set()
+        """Entries whose time is up: their run gets one last look."""
+
+    def set(self, at: float, entry: str, job: str) -> None:
+        heapq.heappush(self._heap, (at, entry, job))
+
+    def next_at(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> list[tuple[str, str]]:
+        """The entries whose time is up by now, each with the job that it was set for."""
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            _, entry, job = heapq.heappop(self._heap)
+            due.append((entry, job))
+        return due
+
+
+@dataclass(slots=True, kw_only=True)
+class RunContext:
+    """`record` writes an event down before anybody acts on it. `ends_at` is when the engine stops, whatever comes."""
+
+    run: Run
+    queues: Mapping[str, VendorQueue]
+    record: Callable[[ev.Event], None]
+    clock: Clock
+    mode: Mode = RUNNING
+    ends_at: float | None = None
+    detach_on_interrupt: bool = False
+    """True if an interruption leaves the runs to a resume (`--on-interrupt detach`)."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    flying: dict[int, Task] = field(default_factory=dict)
+    """Requests without an answer, by the number that the pool knows them by."""
+    cancels: Counter[str] = field(default_factory=Counter)
+    """Cancels that are due or without an answer, by job."""
+    closed: deque[str] = field(default_factory=deque)
+    """Entries that got their verdict; others may wait for them."""
+    created: deque[JobState] = field(default_factory=deque)
+    """Jobs whose create was accepted."""
+    startable: deque[JobState] = field(default_factory=deque)
+    """Jobs to look at again: a new attempt, or one whose resource is there."""
+    done: deque[JobState] = field(default_factory=deque)
+    """Jobs that nothing waits for any more; what was made for them may go."""
+
+    def queue(self, state: JobState) -> VendorQueue:
+        return self.queues[state.job.vendor]
+
+    @property
+    def may_cancel(self) -> bool:
+        """False if the runs are a resume's."""
+        return not (self.detach_on_interrupt and self.mode.cancels and self.mode.leaves_open)
+
+    def call(self, state: JobState) -> Call:
+        """What the adapter is asked with when it reads a job's replies."""
+        return self.run.call(state)
