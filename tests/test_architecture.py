@@ -136,6 +136,13 @@ def test_adapters_do_not_know_each_other() -> None:
                     assert f"vendors.{vendor}" not in dotted, f"{path.name} imports {dotted}"
 
 
+def test_what_is_known_of_a_vendor_is_data_in_its_folder() -> None:
+    for path in (ROOT / "vendors").glob("*/info.py"):
+        ours = {dotted for dotted in imports(path) if dotted.startswith("qarunner.")}
+        allowed = ("qarunner.vendors.types.", "qarunner.entry.", "qarunner.decode.Json")
+        assert all(dotted.startswith(allowed) for dotted in ours), f"{path.parent.name}: {sorted(ours)}"
+
+
 def test_only_the_rehearsal_knows_the_emulator() -> None:
     for path in files():
         if not lives_in(path, {"emulator/", "app/session.py", "cli/main.py"}):

@@ -46,14 +46,6 @@ if TYPE_CHECKING:
 _UNKNOWN_VENDOR = "E502"
 
 
-_DEFAULTS_OF_SETTINGS = {"certyn": {"project": "CERTYN_PROJECT", "environment": "CERTYN_ENVIRONMENT"}}
-"""Settings that a vendor's own variables give where the manifest gives none (dev.certyn.io/docs: auth and config)."""
-
-
-_AS_IF_SET = {name: name for names in _DEFAULTS_OF_SETTINGS.values() for name in names.values()}
-"""No variable needs to be set for a manifest to be valid: whether one is, is asked where something is to be sent."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable."""
@@ -129,7 +121,7 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest), **vendors}
-    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, _AS_IF_SET))
+    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, None))
     others = (*capabilities, *_unknown_in_budget(manifest, vendors))
     found += [other for other in others if other.place not in told]
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
@@ -223,15 +215,18 @@ def _missing_vendor(name: str) -> UserError | None:
 
 
 def settings_of(
-    given: Mapping[str, Mapping[str, object]], vendors: Mapping[str, Vendor], environ: Mapping[str, str]
+    given: Mapping[str, Mapping[str, object]], vendors: Mapping[str, Vendor], environ: Mapping[str, str] | None
 ) -> dict[str, dict[str, Json]]:
-    """Each vendor's settings: the manifest's, completed from the vendor's own variables."""
+    """Each vendor's settings: the manifest's, completed from the vendor's own variables.
+
+    Without an environment each of them counts as set: a manifest is valid without any variable.
+    """
     found: dict[str, dict[str, Json]] = {}
-    for name in vendors:
+    for name, vendor in vendors.items():
         settings = cast("dict[str, Json]", dict(given.get(name, {})))
-        for key, variable in _DEFAULTS_OF_SETTINGS.get(name, {}).items():
-            if environ.get(variable):
-                settings.setdefault(key, environ[variable])
+        for key, variable in vendor.info.settings_env.items():
+            if value := variable if environ is None else environ.get(variable):
+                settings.setdefault(key, value)
         found[name] = settings
     return found
 

@@ -133,6 +133,14 @@ class Pacing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Starter:
+    """Lines of YAML for a first manifest: an entry under `matrix`, indented by two, and settings under `vendors`."""
+
+    entry: str
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VendorInfo:
     """Everything about a vendor that is data. `auth` is the header and its text, with `{key}` for the credential."""
 
@@ -152,6 +160,10 @@ class VendorInfo:
     """JSON Schema of what this vendor adds under `vendors.<name>`, as `properties`."""
     credential_environ: tuple[str, ...] = ()
     """Names of other credentials of this vendor; templates can never read them."""
+    settings_env: Mapping[str, str] = field(default_factory=dict)
+    """The vendor's own variables that give a setting where the manifest has none: setting → variable."""
+    starter: Starter | None = None
+    """What `init` writes; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

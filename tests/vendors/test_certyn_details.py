@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from qarunner.engine.decide.outcomes import distrust, tally
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import FINISHED, Call, Finished, More, RemoteRun, Reply, Verdict
-from qarunner.vendors.certyn.adapter import INFO, VENDOR
+from qarunner.vendors.certyn.adapter import VENDOR
+from qarunner.vendors.certyn.info import INFO
 from tests.amount import examples
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, fill
-from qarunner.vendors.certyn.adapter import CAPABILITIES, VENDOR
+from qarunner.vendors.certyn.adapter import VENDOR
+from qarunner.vendors.certyn.info import CAPABILITIES
 
 URL = "https://pr-12.example.com"
 OVERVIEW = {"defaultProjectId": "p-1", "projects": [{"id": "p-1", "slug": "other"}, {"id": "p-2", "slug": "my-app"}]}

@@ -20,7 +20,8 @@ from qarunner.vendors.api import (
     Resource,
     ResourceKind,
 )
-from qarunner.vendors.docketqa.adapter import INFO, VENDOR
+from qarunner.vendors.docketqa.adapter import VENDOR
+from qarunner.vendors.docketqa.info import INFO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,9 @@ import pytest
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
-from qarunner.vendors.doksi.adapter import INFO, VENDOR
+from qarunner.vendors.doksi.adapter import VENDOR
 from qarunner.vendors.doksi.grouping import address, alike
+from qarunner.vendors.doksi.info import INFO
 from tests.amount import no_long_time
 
 if TYPE_CHECKING:

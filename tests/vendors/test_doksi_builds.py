@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Build, Call, Metadata, Prepared, Reply, Request, Resource, ResourceKind, fill
-from qarunner.vendors.doksi.adapter import CAPABILITIES, VENDOR
+from qarunner.vendors.doksi.adapter import VENDOR
+from qarunner.vendors.doksi.info import CAPABILITIES
 
 
 def android(name: str, path: str, test: str = "t1") -> Entry:

@@ -10,9 +10,9 @@ from qarunner.engine.decide.interpret import Again, Never, Nothing, after_create
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
-from qarunner.vendors.testerarmy.adapter import INFO, VENDOR
+from qarunner.vendors.testerarmy.adapter import VENDOR
+from qarunner.vendors.testerarmy.info import INFO, RULES
 from qarunner.vendors.testerarmy.options import FITS
-from qarunner.vendors.testerarmy.requests import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

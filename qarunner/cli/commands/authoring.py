@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
     from qarunner.vendors.api import Metadata
+    from qarunner.vendors.types import Starter
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -126,58 +127,22 @@ env:                                    # the only environment variables that te
 """
 
 
-_SETTINGS = {
-    "certyn": "  certyn: { project: my-app }           # the project's slug\n",
-}
-
-
-_ENTRIES = {
-    "doksi": """
-  - id: checkout
-    vendor: doksi
-    platform: web
-    labels: [smoke]
-    target: { web_url: "{{ env.STAGING_URL }}" }
-    test_ids: [abc123]                  # ids of your tests at Doksi, or category_ids
-""",
-    "docketqa": """
-  - id: login
-    vendor: docketqa
-    platform: web
-    target: { web_url: "{{ env.STAGING_URL }}" }
-    category_ids: [7]                   # the number of your suite at DocketQA
-""",
-    "testerarmy": """
-  - id: search
-    vendor: testerarmy
-    platform: web
-    target: { web_url: "{{ env.STAGING_URL }}" }
-    category_ids: [3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f]   # the id of your group at TesterArmy
-""",
-    "certyn": """
-  - id: release-smoke
-    vendor: certyn
-    category_ids: [smoke-suite]         # the slug of your process at Certyn
-    target: { web_url: "{{ env.STAGING_URL }}" }
-""",
-}
-
-
 def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
     """Writes both files into a folder. UserError where a manifest is already there, or for a vendor of plugins."""
+    starters = {name: text for name in registry.names_builtin() if (text := registry.get(name).info.starter)}
     chosen = tuple(dict.fromkeys(vendors))
     for name in chosen:
-        if name not in _ENTRIES:
-            raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(_ENTRIES)))
+        if name not in starters:
+            raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(starters)))
     if not chosen:
-        raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(_ENTRIES)}")
+        raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(starters)}")
     there = next((folder / name for name in NAMES if (folder / name).exists()), None)
     if there is not None:
         raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
     path = folder / NAMES[0]
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(starter(_name(folder), chosen))
+            file.write(starter(_name(folder), [starters[name] for name in chosen]))
         (folder / _SCHEMA).write_text(published.for_editors(), encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
@@ -187,11 +152,11 @@ def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
     return ExitCode.OK
 
 
-def starter(name: str, vendors: Sequence[str]) -> str:
+def starter(name: str, starters: Sequence[Starter]) -> str:
     """A manifest that is valid as it stands."""
-    settings = "".join(_SETTINGS[vendor] for vendor in vendors if vendor in _SETTINGS)
+    settings = "".join(each.settings for each in starters)
     middle = f"vendors:                                # settings, never credentials\n{settings}\n" if settings else ""
-    entries = "".join(_ENTRIES[vendor] for vendor in vendors).removeprefix("\n")
+    entries = "\n".join(each.entry for each in starters)
     return f"{_HEAD.format(name=name)}{middle}defaults: {{ timeout: 30m }}\n\nmatrix:\n{entries}"
 
 

@@ -9,23 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor
-from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.entry import SelectionKind, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
-    Capabilities,
     Complaint,
     Finished,
     More,
-    Pacing,
     RemoteRun,
     Request,
     Running,
     Vendor,
-    VendorInfo,
     use,
 )
 from qarunner.vendors.certyn import environments as certyn_projects
 from qarunner.vendors.certyn import results as certyn_details
+from qarunner.vendors.certyn.info import INFO
 from qarunner.vendors.certyn.results import outcome, progress
 
 if TYPE_CHECKING:
@@ -44,67 +42,6 @@ _NOT_FOUND = 404
 
 _UNSEEN_POLLS = 3
 """For how many polls a new run may not be found yet (client: the vendor's action bears it as often)."""
-
-
-_NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
-
-
-_NO_DEVICE = "certyn tests web environments alone: use `platform: web`, or leave it out"
-
-
-_TARGETS = frozenset({TargetKind.ENVIRONMENT, TargetKind.WEB_URL})
-
-
-CAPABILITIES = Capabilities(
-    targets={None: _TARGETS, Platform.WEB: _TARGETS},
-    target_required=False,
-    selections=frozenset({SelectionKind.CATEGORY_IDS, SelectionKind.TAGS}),
-    several_ids=False,
-    cancel=True,
-    per_test_results=False,
-    instead={
-        "test_ids": "certyn cannot run single tests; name a process in category_ids, or tags",
-        "binary": _NO_BUILD,
-        "binary_url": _NO_BUILD,
-        "target_id": _NO_BUILD,
-        "bundle_id": _NO_BUILD,
-        "android": _NO_DEVICE,
-        "ios": _NO_DEVICE,
-        "artifacts": "certyn signs in as its environment says: set the account up there",
-    },
-)
-
-
-INFO = VendorInfo(
-    name="certyn",
-    title="Certyn",
-    docs="https://dev.certyn.io/docs",
-    base_url="https://api.certyn.io",
-    url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
-    key_env="CERTYN_API_KEY",
-    auth=("X-API-Key", "{key}"),
-    capabilities=CAPABILITIES,
-    # Documented as typical limits of a tenant, with polls every 10 to 30 s.
-    pacing=Pacing(every_s=10, max_s=30, reads=60, creates=20, all=100, hint_s=(10, 30)),
-    idempotency_header="Idempotency-Key",
-    options={
-        "instruction": {"type": "string", "minLength": 1, "description": "Free text for Certyn's agent"},
-    },
-    settings={
-        "project": {"type": "string", "minLength": 1, "description": "The project's slug"},
-        "environment": {
-            "type": "string",
-            "minLength": 1,
-            "description": "The environment of entries without a target; else the project's default one. Each "
-            "target.web_url gets a new environment, for which the key needs the scope platform:manage",
-        },
-        "details": {
-            "type": "boolean",
-            "description": "Whether to ask for the single tests of a run that ended: two more reads, for which the key "
-            "needs the scope execution:read. Default true; without them the report shows numbers",
-        },
-    },
-)
 
 
 class Certyn(Vendor):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Capabilities, Pacing, Refusal, Request, Vendor, VendorInfo
+from qarunner.vendors.api import Refusal, Request, Vendor
 from qarunner.vendors.docketqa import builds as docketqa_builds
 from qarunner.vendors.docketqa import options as docketqa_checks
 from qarunner.vendors.docketqa import requests as docketqa_creates
 from qarunner.vendors.docketqa import results as docketqa_results
-from qarunner.vendors.docketqa.options import OPTIONS
+from qarunner.vendors.docketqa.info import INFO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,50 +38,6 @@ if TYPE_CHECKING:
 
 
 _CONFLICT = 409
-
-
-_UPLOADED = "docketqa runs the current build of an app: upload one with target.binary, or name one in target.target_id"
-
-
-_BUILDS = frozenset({TargetKind.BINARY, TargetKind.TARGET_ID})
-
-
-CAPABILITIES = Capabilities(
-    # Documented: a test knows its own device type, so that the platform may be left out.
-    targets={
-        None: _BUILDS | {TargetKind.WEB_URL},  # only an upload has to be told it, and `check` asks for it
-        Platform.WEB: frozenset({TargetKind.WEB_URL}),
-        Platform.ANDROID: _BUILDS,
-        Platform.IOS: _BUILDS,
-    },
-    target_required=False,
-    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
-    # The documented create takes one suite; the client's route would take several, but promises no verdicts.
-    several_ids=False,
-    builds=docketqa_builds.RULES,
-    instead={
-        "binary_url": _UPLOADED,
-        "bundle_id": _UPLOADED,
-        "environment": "docketqa saves addresses with its tests; target.web_url gives a suite another one",
-        "tags": "docketqa has suites: name one in category_ids, or single tests in test_ids",
-        "artifacts": "docketqa signs in as its tests say: set the account up there; "
-        "options.login_url moves a suite's login",
-    },
-)
-
-
-INFO = VendorInfo(
-    name="docketqa",
-    title="DocketQA",
-    docs="https://docs.docketqa.com/api-reference/introduction",
-    base_url="https://api.docketqa.com",
-    url_env=("QARUNNER_DOCKETQA_URL",),
-    key_env="DOCKET_API_KEY",
-    auth=("X-API-KEY", "{key}"),  # documented on every reference page; one guide shows a Bearer header instead
-    capabilities=CAPABILITIES,
-    pacing=Pacing(every_s=10, max_s=30),  # assumed: neither an interval nor a rate is documented
-    options=OPTIONS,
-)
 
 
 class DocketQA(Vendor):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor, UnexpectedData
-from qarunner.entry import Platform, TargetKind
+from qarunner.entry import TargetKind
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import BuildRules, Cause, Clash, FileRef, More, Need, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.api import Cause, Clash, FileRef, More, Need, Prepared, Refusal, Request, ResourceKind
 from qarunner.vendors.docketqa.options import same_number
 
 if TYPE_CHECKING:
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 
 _KEY = "build"
-
-
-_MAX_BYTES = 1_073_741_824
-
-
-RULES = {
-    Platform.ANDROID: BuildRules(endings=(".apk", ".xapk", ".apks", ".apkm"), max_bytes=_MAX_BYTES),
-    Platform.IOS: BuildRules(endings=(".zip",), max_bytes=_MAX_BYTES),  # a simulator's .app
-}
 
 
 _MARK = 8

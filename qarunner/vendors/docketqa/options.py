@@ -14,46 +14,11 @@ from qarunner.vendors.api import Complaint
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.decode import Json
-
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
-
-
-_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*$"
-
-
-OPTIONS: Mapping[str, Json] = {
-    "app_id": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "The id of DocketQA's app that target.binary or target.target_id is a build of",
-    },
-    "set_current": {
-        "type": "boolean",
-        "description": "true: make the build the app's current one, which moves it for everybody; builds need it",
-    },
-    "build_name": {
-        "type": "string",
-        "minLength": 1,
-        "description": "What the uploaded build is called, unique within the app; else its file's name and a mark",
-    },
-    "login_url": {
-        "type": "string",
-        "pattern": _URL,
-        "description": "With category_ids: where the suite's account signs in, instead of the saved address",
-    },
-    "test_urls": {
-        "type": "object",
-        "minProperties": 1,
-        "propertyNames": {"pattern": "^[0-9]{1,18}$"},
-        "additionalProperties": {"type": "string", "pattern": _URL},
-        "description": "With category_ids: addresses of single tests of the suite by their ids, before target.web_url",
-    },
-}
 
 
 _LIST = "the number stands in DocketQA's list of tests, GET /test_blueprint/list, as {}"

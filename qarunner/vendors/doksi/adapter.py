@@ -8,27 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor, UnexpectedData
-from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
+from qarunner.entry import Strategy, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
-    BuildRules,
-    Capabilities,
     Cause,
     Complaint,
     FileRef,
     Finished,
     Need,
-    Pacing,
     Prepared,
     Refusal,
     RemoteRun,
     Request,
     ResourceKind,
     Vendor,
-    VendorInfo,
     use,
 )
 from qarunner.vendors.doksi import grouping as doksi_groups
+from qarunner.vendors.doksi.info import INFO
 from qarunner.vendors.doksi.results import ENDED, outcomes, progress
 
 if TYPE_CHECKING:
@@ -93,50 +90,6 @@ def _put(build: Build, address: Cursor) -> Request:
         headers=(("Content-Type", "application/zip"),),
         file=FileRef(path=build.path, zipped=not zipped),
     )
-
-
-_NAMES = "doksi chooses tests by test_ids or category_ids"
-
-
-CAPABILITIES = Capabilities(
-    targets={
-        Platform.WEB: frozenset({TargetKind.WEB_URL}),
-        Platform.ANDROID: frozenset({TargetKind.BINARY_URL, TargetKind.BINARY, TargetKind.TARGET_ID}),
-    },
-    target_required=True,
-    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
-    artifacts=True,
-    # Documented: a zip of one .apk, or of base.apk with split_config.*.apk, which a folder holds here; a bare .apk is
-    # zipped first. No size limit is documented.
-    builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True, zips_of_apks=True)},
-    instead={
-        "ios": "doksi tests web and android",
-        "tags": _NAMES,
-        "bundle_id": "doksi takes a build: target.binary, an uploaded one's target_id, or a public APK's binary_url",
-        "environment": "doksi is given an address: use target.web_url",
-        "options": "doksi has none for an entry; vendors.doksi.extra adds fields to the whole request",
-    },
-)
-
-
-INFO = VendorInfo(
-    name="doksi",
-    title="Doksi",
-    docs="https://docs.doksi.ai/integrations/cicd",
-    base_url="https://api.doksi.ai/external/integration/cicd",
-    url_env=("QARUNNER_DOKSI_URL",),
-    key_env="DOKSI_API_KEY",
-    auth=("Authorization", "Bearer {key}"),
-    capabilities=CAPABILITIES,
-    pacing=Pacing(every_s=10, max_s=15),  # what the documentation's examples do; no rates are documented
-    settings={
-        "extra": {
-            "type": "object",
-            "not": {"required": ["matrix"]},
-            "description": "More top-level fields of the create, passed through untouched; never `matrix`",
-        },
-    },
-)
 
 
 class Doksi(Vendor):

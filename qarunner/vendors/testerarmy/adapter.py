@@ -12,20 +12,18 @@ from qarunner.decode import Cursor
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
-    Capabilities,
     Cause,
     Complaint,
     Finished,
-    Pacing,
     Refusal,
     Request,
     Running,
     Vendor,
-    VendorInfo,
 )
 from qarunner.vendors.testerarmy import requests as testerarmy_builds
 from qarunner.vendors.testerarmy import requests as testerarmy_creates
-from qarunner.vendors.testerarmy.options import FITS, OPTIONS, SETTINGS, Kind, is_open, is_uuid, kind_of, on_github
+from qarunner.vendors.testerarmy.info import INFO
+from qarunner.vendors.testerarmy.options import FITS, Kind, is_open, is_uuid, kind_of, on_github
 from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome
 
@@ -270,46 +268,6 @@ _TOO_MANY = 429
 
 
 _USAGE = re.compile(r"\busage[\s_-]*limit", re.IGNORECASE)
-
-
-_APPS = frozenset(
-    {TargetKind.TARGET_ID, TargetKind.BUNDLE_ID, TargetKind.BINARY_URL, TargetKind.BINARY, TargetKind.ENVIRONMENT}
-)
-
-
-CAPABILITIES = Capabilities(
-    targets={
-        None: _APPS
-        | {TargetKind.WEB_URL},  # the platform is the group's or the test's own; an app's is asked for in `check`
-        Platform.WEB: frozenset({TargetKind.WEB_URL, TargetKind.ENVIRONMENT}),
-        Platform.ANDROID: _APPS,
-        Platform.IOS: _APPS,
-    },
-    target_required=False,
-    selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
-    several_ids=False,
-    cancel=True,
-    builds=testerarmy_builds.RULES,
-    instead={
-        "tags": "testerarmy has groups: name one in category_ids, or a single test in test_ids",
-        "artifacts": "testerarmy signs in as its tests and environments say: set the account up there",
-    },
-)
-
-
-INFO = VendorInfo(
-    name="testerarmy",
-    title="TesterArmy",
-    docs="https://docs.tester.army",
-    base_url="https://tester.army/api/v1",
-    url_env=("QARUNNER_TESTERARMY_URL",),
-    key_env="TESTERARMY_API_KEY",
-    auth=("Authorization", "Bearer {key}"),
-    capabilities=CAPABILITIES,
-    pacing=Pacing(every_s=10, max_s=30),  # the vendor's own tools poll every 10 s; no rates are documented
-    options=OPTIONS,
-    settings=SETTINGS,
-)
 
 
 class TesterArmy(Vendor):

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from qarunner.entry import SelectionKind
 from qarunner.secret import OPEN
+from qarunner.vendors.testerarmy.info import UUID_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from qarunner.decode import Json
     from qarunner.vendors.api import Metadata
-
-
-UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
 _UUID = re.compile(UUID_PATTERN)
@@ -86,74 +83,3 @@ FITS: Mapping[str, frozenset[Kind]] = {
     "pull_request": _ALL,
 }
 """With what each option goes: the creates take different fields, and refuse what they do not know."""
-
-
-OPTIONS: Mapping[str, Json] = {
-    "mode": {
-        "type": "string",
-        "enum": ["fast", "deep"],
-        "description": "How thoroughly a single test is run; with test_ids",
-    },
-    "device_model": {
-        "type": "string",
-        "enum": ["iphone", "ipad"],
-        "description": "The simulated device of ios tests; with test_ids or category_ids",
-    },
-    "project_environment_id": {
-        "type": "string",
-        "pattern": UUID_PATTERN,
-        "description": "The id of a saved environment, where the target is something else; not for pull requests",
-    },
-    "environment_label": {
-        "type": "string",
-        "enum": ["production", "staging", "preview", "custom"],
-        "description": "What kind of environment a group runs against; a web_url without it is marked as preview",
-    },
-    "build_id": {
-        "type": "string",
-        "minLength": 1,
-        "description": "Your own id of the app's build; with category_ids or pull_request",
-    },
-    "artifact_filename": {
-        "type": "string",
-        "minLength": 1,
-        "description": "The file name of target.binary_url, where the URL does not end in it",
-    },
-    "simulator_region": {
-        "type": "string",
-        "enum": ["eu-north1", "us-west1"],
-        "description": "Where the simulators of a pull request's app run",
-    },
-    "pull_request": {
-        "type": "boolean",
-        "description": "true: TesterArmy plans the tests of this build's pull request itself, in place of test_ids",
-    },
-    "title": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 500,
-        "description": "The pull request's title; its number if left out",
-    },
-    "description": {"type": "string", "maxLength": 5000, "description": "The pull request's description"},
-    "base_branch": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 255,
-        "description": "The branch that the pull request is to be merged into",
-    },
-    "remove_after": {
-        "type": "integer",
-        "minimum": 60,
-        "maximum": 604800,
-        "description": "After how many seconds TesterArmy removes the uploaded target.binary",
-    },
-}
-
-
-SETTINGS: Mapping[str, Json] = {
-    "project": {
-        "type": "string",
-        "minLength": 1,
-        "description": "The project's id or, without uploads, its short id; for pull requests and uploads",
-    },
-}

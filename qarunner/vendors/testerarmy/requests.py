@@ -12,7 +12,6 @@ from qarunner.decode import Cursor, UnexpectedData
 from qarunner.entry import Platform, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
-    BuildRules,
     FileRef,
     Finished,
     Need,
@@ -24,6 +23,7 @@ from qarunner.vendors.api import (
     Verdict,
     use,
 )
+from qarunner.vendors.testerarmy.info import ENDINGS
 from qarunner.vendors.testerarmy.options import Kind, kind_of, on_github
 
 if TYPE_CHECKING:
@@ -47,20 +47,6 @@ NEED = "app"
 
 APP_ID = "app_id"
 """What a prepared app is referred to by."""
-
-
-# Documented as one list. assumed: an .app is for iOS and an .apk for Android, an archive may hold either.
-_ARCHIVES = (".zip", ".tgz")
-
-
-ENDINGS = {Platform.ANDROID: (".apk", *_ARCHIVES), Platform.IOS: (".app.zip", ".app.tar.gz", *_ARCHIVES)}
-
-
-_MAX_BYTES = 20 * 1024**3
-"""Documented of all temporary uploads of a project together: a larger file can never fit."""
-
-
-RULES = {platform: BuildRules(endings=endings, max_bytes=_MAX_BYTES) for platform, endings in ENDINGS.items()}
 
 
 _SIMULATOR = "testerarmy runs ios apps in a simulator: build for it, and zip the .app as NAME.app.zip"
