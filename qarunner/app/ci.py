@@ -7,33 +7,45 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from qarunner.app.git import Git
+from qarunner.errors import UserError
+from qarunner.known import Known, Refused, Unknown  # noqa: TC001  an alias is made of it when the module is read
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-
-GIT_S = 10.0
+    from qarunner.known import Answer
 
 
 GITHUB = "github"
 
 
+Doubts: TypeAlias = "Mapping[str, Unknown | Refused]"
+"""Why a fact could not be found out, by its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a plan is told of its build: for templates, and for the vendors."""
+    """What a plan is told of its build: for templates, and for the vendors. What `git` does not have is None."""
 
     git: Mapping[str, str | None]
     ci: Mapping[str, str | None]
     metadata: Metadata
+    doubts: Doubts = field(default_factory=dict)
+    """Of `git`."""
+
+    @property
+    def in_templates(self) -> Mapping[str, str | Unknown | Refused | None]:
+        """`git` as templates read it."""
+        return {**self.git, **self.doubts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +68,13 @@ class Build:
     pr_description: str | None = None
     remark: str | None = None
     """What is not certain, for the user."""
+    doubts: Doubts = field(default_factory=dict, compare=False)
+    """Why `sha`, `branch`, `tag` or `repository` could not be found out."""
 
     @property
     def facts(self) -> Facts:
-        return Facts(git=self.git, ci=self.ci, metadata=self.metadata)
+        short = {"short_sha": self.doubts["sha"]} if "sha" in self.doubts else {}
+        return Facts(git=self.git, ci=self.ci, metadata=self.metadata, doubts={**self.doubts, **short})
 
     @property
     def git(self) -> dict[str, str | None]:
@@ -96,14 +111,38 @@ class Build:
         )
 
 
-def read_build(environ: Mapping[str, str], folder: Path) -> Build:
-    """The build that this process belongs to."""
+def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None = None, tag: str | None = None) -> Build:
+    """The build that this process belongs to. `branch` and `tag` are what --branch and --tag say."""
     # A variable that is set to nothing says nothing.
-    told = {name: value for name, value in environ.items() if value}
-    for marker, reader in _SYSTEMS:
-        if marker in told:
-            return _completed(_about_head(reader(told), told, folder), folder)
-    return _completed(Build(), folder)
+    told = {name: _as_utf8(value) for name, value in environ.items() if value}
+    read = next((reader for marker, reader in _SYSTEMS if marker in told), None)
+    git = Git(folder, environ)
+    build = read(told) if read else Build()
+    build = _named(build, branch or told.get(BRANCH), tag or told.get(TAG))
+    return _completed(_about_head(build, told, git) if read else build, git)
+
+
+BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
+
+
+def _as_utf8(value: str) -> str:
+    """A variable may hold any byte; what is no character here is none at a vendor either."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def checked_name(option: str, text: str | None) -> str | None:
+    """A branch or tag as an option names it, with or without `refs/…/`. UserError for an empty one."""
+    if text is None:
+        return None
+    name = text.strip().removeprefix("refs/heads/" if option == "--branch" else "refs/tags/")
+    if not name:
+        raise UserError(f"{option}: is empty", hint=f"name it, or leave {option} out where the build has none")
+    return name
+
+
+def _named(build: Build, branch: str | None, tag: str | None) -> Build:
+    """A build is of a branch or of a tag: where the user names one of them, there is no other unless it is named."""
+    return replace(build, branch=branch, tag=tag) if branch or tag else build
 
 
 def _number(text: str | None) -> int | None:
@@ -118,8 +157,9 @@ def _github(env: Mapping[str, str]) -> Build:
     head = head if isinstance(head, dict) else {}
     from_ref = re.fullmatch(r"refs/pull/([0-9]+)/.*", env.get("GITHUB_REF", ""))
     number = pull.get("number") if isinstance(pull.get("number"), int) else _number(from_ref[1] if from_ref else None)
-    kind = env.get("GITHUB_REF_TYPE")
-    name = env.get("GITHUB_REF_NAME") or None
+    ref = env.get("GITHUB_REF", "")
+    kind = env.get("GITHUB_REF_TYPE") or ("tag" if ref.startswith("refs/tags/") else None)
+    name = env.get("GITHUB_REF_NAME") or re.sub(r"^refs/(heads|tags)/", "", ref) or None
     repository, run = env.get("GITHUB_REPOSITORY") or None, env.get("GITHUB_RUN_ID")
     url = f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}/actions/runs/{run}" if run else None
     return Build(
@@ -184,7 +224,7 @@ def _jenkins(env: Mapping[str, str]) -> Build:
         sha=env.get("GIT_COMMIT"),
         branch=env.get("CHANGE_BRANCH") or (branch.removeprefix("origin/") if branch and not tag else None),
         tag=tag,
-        repository=repository_of(env.get("GIT_URL")),
+        repository=repository_from_url(env.get("GIT_URL")),
         host=host_of(env.get("CHANGE_URL")) or host_of(env.get("GIT_URL")),
     )
 
@@ -250,7 +290,7 @@ def _buildkite(env: Mapping[str, str]) -> Build:
         sha=commit if commit != "HEAD" else None,  # the newest of the branch, when it was made by hand or by API
         branch=env.get("BUILDKITE_BRANCH"),
         tag=env.get("BUILDKITE_TAG") or None,
-        repository=repository_of(env.get("BUILDKITE_REPO")),
+        repository=repository_from_url(env.get("BUILDKITE_REPO")),
         host=_hosted(env.get("BUILDKITE_PIPELINE_PROVIDER"), env.get("BUILDKITE_REPO")),
     )
 
@@ -276,7 +316,7 @@ _SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
 # --- the repository itself --------------------------------------------------------------------------------------------
 
 
-def _about_head(build: Build, env: Mapping[str, str], folder: Path) -> Build:
+def _about_head(build: Build, env: Mapping[str, str], git: Git) -> Build:
     """On a pull request whose event told no head: the merge commit's second parent, which is the head."""
     if build.name != GITHUB or not (build.event or "").startswith("pull_request"):
         return build
@@ -284,7 +324,7 @@ def _about_head(build: Build, env: Mapping[str, str], folder: Path) -> Build:
         return build
     merged = (env.get("GITHUB_REF") or "").startswith("refs/pull/")
     # Not HEAD^2: a shallow clone hides the parents from everything but the commit itself.
-    told = _git(folder, "cat-file", "-p", build.sha) if merged else ""
+    told = _text(git.ask("cat-file", "commit", build.sha)) if merged else ""
     parents = re.findall(r"^parent ([0-9a-f]{40,64})$", told.partition("\n\n")[0], re.MULTILINE)
     if len(parents) == 2:  # noqa: PLR2004  base and head
         return replace(build, sha=parents[1])
@@ -293,41 +333,83 @@ def _about_head(build: Build, env: Mapping[str, str], folder: Path) -> Build:
     return replace(build, remark=text)
 
 
-def _completed(build: Build, folder: Path) -> Build:
-    """What the CI did not say, from git; a detached head has no branch."""
+def _text(answer: Answer[bytes]) -> str:
+    return answer.value.decode(errors="replace").strip() if isinstance(answer, Known) else ""
+
+
+def _completed(build: Build, git: Git) -> Build:
+    """What the CI did not say, from git. A build of a branch has no tag, and one of a tag has no branch."""
     if build.sha and build.repository and build.host and (build.branch or build.tag):
         return build
-    lines = _git(folder, "rev-parse", "HEAD", "--abbrev-ref", "HEAD").splitlines()
-    sha, branch = [*lines, "", ""][:2]
-    remote = _git(folder, "config", "--get", "remote.origin.url")
-    at_head = not build.sha or build.sha == sha
+    sha, branch = _head(git)
+    # `git config` says nothing of a repository that git refuses.
+    remote = git.maybe("config", "--get", "remote.origin.url") if isinstance(sha, Known) else sha
+    of_remote = Known(repository_from_url(remote.value)) if isinstance(remote, Known) else remote
+    if build.sha and Known(build.sha) != sha and isinstance(branch, Known):
+        branch = Unknown("the commit that is checked out is not the one that the CI names")
+    found: dict[str, Answer[str | None]] = {"sha": sha, "repository": of_remote}
+    if not build.branch and not build.tag:
+        found["branch"] = branch
+        found["tag"] = branch if not isinstance(branch, Known) else Known(None)
+    values = {name: answer.value for name, answer in found.items() if isinstance(answer, Known)}
+    doubts = {
+        name: _with_ways(name, answer)
+        for name, answer in found.items()
+        if not isinstance(answer, Known) and not getattr(build, name)
+    }
     return replace(
         build,
-        sha=build.sha or sha or None,
-        branch=build.branch or (branch if at_head and branch not in {"", "HEAD"} and not build.tag else None),
-        repository=build.repository or repository_of(remote),
-        host=build.host or host_of(remote),
+        sha=build.sha or values.get("sha"),
+        branch=build.branch or values.get("branch"),
+        repository=build.repository or values.get("repository"),
+        host=build.host or (host_of(remote.value) if isinstance(remote, Known) else None),
+        doubts=doubts,
+        remark=build.remark or (_unsent(doubts) if git.root is not None else None),
     )
 
 
-def _git(folder: Path, *words: str) -> str:
-    """What git prints, or nothing: a build without git is no error."""
-    try:
-        done = subprocess.run(  # noqa: S603  fixed words
-            ["git", *words],  # noqa: S607  the user's own git
-            cwd=folder,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=GIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _unsent(doubts: Doubts) -> str | None:
+    """What vendors do not get, since git cannot tell it."""
+    names = [name for name in ("sha", "branch", "repository") if name in doubts]
+    if not names:
+        return None
+    first = doubts[names[0]]
+    listed = " and ".join("commit" if name == "sha" else name for name in names)
+    return f"no vendor gets the {listed} of this build: {first.why}" + (f" ({first.hint})" if first.hint else "")
 
 
-def repository_of(url: str | None) -> str | None:
+def _head(git: Git) -> tuple[Answer[str | None], Answer[str | None]]:
+    """The commit that is checked out, and its branch. A repository without a commit has a branch alone."""
+    both = git.ask("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
+    if isinstance(both, Known):
+        sha, branch = [*_text(both).splitlines(), "", ""][:2]
+        return Known(sha), _branch(branch)
+    named = git.maybe("symbolic-ref", "--quiet", "HEAD")
+    if not isinstance(named, Known):
+        return named, named
+    return Known(None), _branch(named.value or "")
+
+
+def _branch(ref: str) -> Answer[str | None]:
+    """Not the short name that git itself makes: it is another one where a tag is called the same."""
+    if not ref.startswith("refs/heads/"):
+        return Unknown("HEAD is detached, so that git does not know the branch")
+    return Known(ref.removeprefix("refs/heads/"))
+
+
+_WAYS = {
+    "branch": "name it: --branch NAME, or QARUNNER_BRANCH; a tag's build: --tag NAME, or QARUNNER_TAG",
+    "tag": "name it: --tag NAME, or QARUNNER_TAG; a branch's build: --branch NAME, or QARUNNER_BRANCH",
+}
+
+
+def _with_ways(name: str, answer: Unknown | Refused) -> Unknown | Refused:
+    """The reason with every way out: git's own, and the options."""
+    hints = [hint for hint in (_WAYS.get(name), answer.hint) if hint]
+    return replace(answer, hint="; or ".join(hints) or None)
+
+
+def repository_from_url(url: str | None) -> str | None:
     """`owner/name` of a hosted repository, else its URL; never a user or a password, which remotes may hold."""
     parts = _parts(url)
     if parts is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,7 +12,23 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose
 from qarunner.errors import UserError
+from qarunner.known import Known
 from qarunner.manifest.load import BadGlob, Found
+from qarunner.paths import (
+    GIT,
+    OWN,
+    PathRefused,
+    append,
+    inside,
+    is_below,
+    make_folder,
+    manifest_root,
+    read_regular,
+    remove_file,
+    repository_root,
+    working_folder,
+    write_whole,
+)
 from qarunner.plan.capabilities import misfit
 from qarunner.vendors.api import Complaint
 
@@ -35,12 +53,12 @@ def find_manifest(given: Path | None) -> Path:
     """The manifest: as given, or in this folder or the nearest parent up to the repository's root."""
     if given is not None:
         return given
-    here = Path.cwd()
+    here = working_folder()
     for folder in (here, *here.parents):
         for name in NAMES:
             if (folder / name).is_file():
                 return Path(os.path.relpath(folder / name))
-        if (folder / ".git").exists():
+        if os.path.exists(folder / GIT):  # noqa: PTH110  it raises nothing
             break
     raise UserError(
         f"no manifest: looked for {' and '.join(NAMES)} here and up to the repository's root",
@@ -49,11 +67,14 @@ def find_manifest(given: Path | None) -> Path:
 
 
 def read_manifest(path: Path) -> tuple[str, bytes]:
-    """A manifest's name for messages, and its bytes."""
+    """A manifest's name for messages, and its bytes. UserError for a link that leads out of its repository."""
     try:
-        return path.as_posix(), path.read_bytes()
+        return path.as_posix(), read_regular(inside(path, manifest_root(path)))
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a file", hint=f"name the file in it: {path / NAMES[0]}") from None
+    except PathRefused as error:
+        hint = "a manifest is a regular file; it may be a link to one in its own repository"
+        raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -70,9 +91,9 @@ def _read_env_file(file: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
     try:
-        with file.open(encoding="utf-8-sig") as stream:
-            # Not interpolated: a value is what stands in the file, as `docker --env-file` reads it.
-            values = dotenv_values(stream=stream, interpolate=False)
+        stream = io.StringIO(read_regular(file).decode("utf-8-sig"), newline=None)
+        # Not interpolated: a value is what stands in the file, as `docker --env-file` reads it.
+        values = dotenv_values(stream=stream, interpolate=False)
     except UnicodeDecodeError as error:
         raise UserError(f"--env-file {file}: is not UTF-8") from error
     except OSError as error:
@@ -129,10 +150,7 @@ def duration(option: str, text: str | None) -> float | None:
 _WILD = frozenset("*?[")
 
 
-def repository_of(manifest: Path) -> tuple[Path, Path]:
-    """The manifest's folder, and the root of its repository: the folder itself where there is none. Links followed."""
-    folder = manifest.resolve().parent
-    return folder, next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+_ENDINGS = (".yml", ".yaml")
 
 
 def finder(manifest: Path) -> Finder:
@@ -141,38 +159,55 @@ def finder(manifest: Path) -> Finder:
     def find(glob: str) -> list[Found]:
         if glob.startswith("/") or Path(glob).is_absolute():
             raise BadGlob("is absolute")
+        root = manifest_root(manifest)
+        if _leaves(manifest.parent.resolve().relative_to(root), glob):
+            raise BadGlob("lies outside of the repository")
         wild = not _WILD.isdisjoint(glob)
         try:
             paths = sorted(manifest.parent.glob(glob), key=lambda path: path.as_posix())
         except (ValueError, NotImplementedError, OSError) as error:
             raise BadGlob(f"is no glob: {error}") from None
-        own, (_, root) = manifest.resolve(), repository_of(manifest)
-        return [_found(path, own, root) for path in paths if not (wild and path.is_dir())]
+        own = manifest.resolve()
+        found = [path for path in paths if not (wild and (path.is_dir() or is_below(path, GIT)))]
+        if not all(path.parent.resolve().is_relative_to(root) for path in found):
+            # Not even the names of what lies there are told.
+            raise BadGlob("leads out of the repository by a link")
+        return [_found(path, own, root) for path in found]
 
     return find
+
+
+def _leaves(folder: Path, glob: str) -> bool:
+    """True if the dots of a glob lead above the root that `folder` is relative to."""
+    depth = len(folder.parts)
+    for part in Path(glob).parts:
+        depth += -1 if part == ".." else 0 if part == "**" else 1
+        if depth < 0:
+            return True
+    return False
 
 
 def _found(path: Path, own: Path, root: Path) -> Found:
     name = Path(os.path.normpath(path)).as_posix()
     try:
-        # Links are followed first: what is included must not lie outside of the repository by pointing there.
-        real = path.resolve(strict=True)
-        refusal = _refusal(real, own, root)
-        text = b"" if refusal else real.read_bytes()
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "its links lead in a circle"
-        return Found(name=name, key=name, refusal=f"cannot be read: {reason}")
+        real = inside(path, root)
+        refusal = _refusal(path, real, own)
+        text = b"" if refusal else read_regular(real)
+    except PathRefused as error:
+        return Found(name=name, key=name, refusal=error.strerror)
+    except OSError as error:
+        return Found(name=name, key=name, refusal=f"cannot be read: {error.strerror}")
     return Found(name=name, key=str(real), text=text, refusal=refusal)
 
 
-def _refusal(real: Path, own: Path, root: Path) -> str | None:
+def _refusal(path: Path, real: Path, own: Path) -> str | None:
     if real == own:
         return "is the manifest itself: write a glob that does not match it"
-    if not real.is_relative_to(root):
-        return "lies outside of the repository"
     if real.is_dir():
         return f"is a folder: write {real.name}/*.yml"
-    return None if real.is_file() else "is no file"
+    if not (path.name.endswith(_ENDINGS) and real.name.endswith(_ENDINGS)):
+        return f"does not end in {' or '.join(_ENDINGS)}: no other file is read as a fragment"
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -185,7 +220,7 @@ _PATH = ("target", "binary")
 
 def measurer(manifest: Path) -> Callable[[str, BuildRules | None], Build | Complaint]:
     """Reads builds whose paths are relative to the manifest's folder; each content is read once."""
-    folder, root = repository_of(manifest)
+    folder, root = manifest.resolve().parent, manifest_root(manifest)
     known: dict[Path, Build | Complaint] = {}
 
     def measure(text: str, rules: BuildRules | None) -> Build | Complaint:
@@ -205,23 +240,25 @@ def measurer(manifest: Path) -> Callable[[str, BuildRules | None], Build | Compl
 def _located(folder: Path, root: Path, text: str) -> Path | Complaint:
     from qarunner.engine.io.uploads import BASE_APK
 
-    # Links are followed first: a manifest must not send a file from outside of the repository by pointing at it.
     try:
-        path = (folder / text).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
+        path = _build_inside(folder / text, root)
+    except PathRefused as error:
+        return Complaint(path=_PATH, message=f"{text}: {error.strerror}", hint=f"the repository is {root.name}")
+    except OSError:
         return Complaint(
             path=_PATH, message=f"{text}: no such file", hint="build it first; paths begin at the manifest's folder"
         )
-    if not path.is_relative_to(root):
-        return Complaint(
-            path=_PATH, message=f"{text}: lies outside of the repository", hint=f"the repository is {root.name}"
-        )
-    if not path.is_file() and not (path / BASE_APK).is_file():
-        what = f"a folder of split APKs holds {BASE_APK}, this one does not" if path.is_dir() else "is no file"
-        return Complaint(path=_PATH, message=f"{text}: {what}")
-    if path.is_dir() and any(not _inside(each, root) for each in path.iterdir()):
-        return Complaint(path=_PATH, message=f"{text}: a file in it lies outside of the repository")
+    if path.is_dir() and not (path / BASE_APK).is_file():
+        return Complaint(path=_PATH, message=f"{text}: a folder of split APKs holds {BASE_APK}, this one does not")
     return path
+
+
+def _build_inside(path: Path, root: Path) -> Path:
+    """A build, with links resolved. OSError if it, or a file of its folder, is not ours."""
+    real = inside(path, root)
+    for each in real.iterdir() if real.is_dir() else ():
+        inside(each, root)
+    return real
 
 
 def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
@@ -261,11 +298,9 @@ def _name(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def _inside(path: Path, root: Path) -> bool:
-    try:
-        return path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):
-        return False
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Reports: where they may be written is found out before anything is paid.
 
 
 FORMATS = ("json", "junit", "ctrf", "markdown", "html")
@@ -273,10 +308,11 @@ FORMATS = ("json", "junit", "ctrf", "markdown", "html")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A report that the user asked for."""
+    """A report that is to be written. `named`: by the command line, so that it may be a device or a pipe."""
 
     format: str
     path: Path
+    named: bool = False
 
 
 def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
@@ -286,35 +322,95 @@ def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
         name, equals, path = word.partition("=")
         if not equals or not path:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
-        found.append(Wanted(format=checked_format(name, "--report"), path=_writable(word, Path(path))))
+        form = checked_format(name, "--report")
+        found.append(Wanted(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
     return tuple(found)
+
+
+def check_paths(plan: Plan, root: Path) -> None:
+    """UserError for a path of a plan that somebody else may have written, as if it stood in a manifest."""
+    if plan.reports and not Path(plan.manifest).resolve().is_relative_to(root):
+        raise UserError(
+            f"{plan.manifest}: lies outside of the repository, and the plan's reports would be written beside it",
+            hint="go on where the apply was started, in the repository of its manifest",
+        )
+    for build in (resource.build for resource in plan.resources if resource.build is not None):
+        with contextlib.suppress(FileNotFoundError):  # one that was uploaded may be gone
+            try:
+                _build_inside(Path(build.path), root)
+            except PathRefused as error:
+                raise UserError(f"{build.path}: a build of the plan {error.strerror}") from None
 
 
 def planned(plan: Plan) -> tuple[Wanted, ...]:
-    """The reports that the manifest asks for. UserError if one would lie elsewhere: a link may lead there."""
-    folder = Path(plan.manifest).parent
+    """The reports that the manifest asks for. UserError if one would lie outside of the manifest's folder."""
+    manifest = Path(plan.manifest)
     found = []
     for number, report in enumerate(plan.reports):
-        path = folder / report.path
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{plan.manifest}: reports[{number}]: {report.path} leads out of the manifest's folder")
-        found.append(Wanted(format=report.format, path=_writable(f"{report.format}={report.path}", path)))
+        path = manifest.parent / report.path
+        where = f"{plan.manifest}: reports[{number}]: {report.path}"
+        try:
+            confined = path.resolve().is_relative_to(manifest.parent.resolve())
+        except (OSError, RuntimeError, ValueError):
+            raise UserError(f"{where}: is no path of a file") from None
+        if Path(report.path).is_absolute() or not confined:
+            raise UserError(f"{where} leads out of the manifest's folder")
+        found.append(Wanted(format=report.format, path=_writable(where, path)))
     return tuple(found)
+
+
+def here() -> Path:
+    """The repository that this process was started in; without one, the working directory."""
+    return repository_root(working_folder()) or working_folder().resolve()
 
 
 def _writable(word: str, path: Path) -> Path:
     """Found out before anything is paid: the report's folder can be made, and it is no folder itself."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_below(path, OWN):
+            raise PathRefused(f"lies in {OWN}, which holds the runs")
+        make_folder(path.parent)
+        folder = path.is_dir()
+        writable = os.access(path if path.exists() else path.parent, os.W_OK)
     except OSError as error:
-        raise UserError(f"--report {word}: {path.parent}: {error.strerror}") from error
-    if path.is_dir():
-        raise UserError(
-            f"--report {word}: {path} is a folder", hint=f"name a file in it, such as {path / 'report.xml'}"
-        )
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"--report {word}: {path}: cannot be written")
+        raise UserError(f"{word}: cannot be written: {error.strerror}", hint=_ELSEWHERE) from error
+    if folder:
+        raise UserError(f"{word}: {path} is a folder", hint=f"name a file in it, such as {path / 'report.xml'}")
+    if not writable:
+        raise UserError(f"{word}: cannot be written: no permission", hint=_ELSEWHERE)
     return path
+
+
+_ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
+
+
+def check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+    """UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell."""
+    from qarunner.app.git import tracked
+
+    warnings = []
+    for report in reports:
+        word = f"--report {report.format}={report.path}"
+        place = report.path.parent.resolve() / report.path.name
+        if place.is_relative_to(runs_dir.resolve()):
+            raise UserError(f"{word}: cannot be written: lies in {runs_dir}, which holds the runs", hint=_ELSEWHERE)
+        found = tracked(report.path, environ)
+        if found == Known(value=True):
+            hint = "name a file that git does not track; the history of the repository is no place for results"
+            raise UserError(f"{word}: git tracks this file, and it would be replaced", hint=hint)
+        if not isinstance(found, Known):
+            warnings.append(f"{word}: git cannot tell whether it tracks this file: {found.why}")
+    return warnings
+
+
+def remove_earlier(reports: Iterable[Wanted]) -> None:
+    """Removes the reports of an earlier run, so that nobody takes them for this one's. UserError if one stays."""
+    for report in reports:
+        try:
+            remove_file(report.path)
+        except OSError as error:
+            word = f"--report {report.format}={report.path}"
+            raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
 
 
 def checked_format(name: str, option: str) -> str:
@@ -343,8 +439,7 @@ def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None
         # Earlier steps' words count as well: a summary that is too long is dropped whole.
         room = markdown.STEP_SUMMARY - (path.stat().st_size if path.exists() else 0)
         text = markdown.render(summary, room - 1024)
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        append(path, text.encode())
     except OSError as error:
         return f"GITHUB_STEP_SUMMARY={name}: cannot be written: {error.strerror}"
     return None
@@ -352,12 +447,10 @@ def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None
 
 def write(summary: Summary, reports: Iterable[Wanted]) -> list[str]:
     """Writes the reports; returns what went wrong, a sentence each."""
-    from qarunner.engine.io.journal import write_whole
-
     problems = []
     for report in reports:
         try:
-            write_whole(report.path, render(summary, report.format).encode())
+            write_whole(report.path, render(summary, report.format).encode(), device=report.named)
         except OSError as error:
             problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result

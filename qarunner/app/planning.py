@@ -23,6 +23,7 @@ from qarunner.manifest.rules import check_conditions, check_needs, check_quarant
 from qarunner.manifest.select import Shard, fingerprint, split, weights
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.paths import working_folder
 from qarunner.plan import capabilities as check
 from qarunner.plan.compile import check_budget, compile_plan, tests_of
 from qarunner.plan.model import NotPlanned, Plan, Sharding
@@ -127,13 +128,15 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
 
 
-def path_warnings(path: Path, manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+def path_warnings(
+    path: Path, manifest: Manifest, rows: Sequence[Row], environ: Mapping[str, str]
+) -> tuple[Diagnostic, ...]:
     """What git tells of globs in `paths`; it is only asked where there are some."""
     if not any("paths" in row.data for row in rows):
         return ()
     from qarunner.app.git import unmatched_paths
 
-    return unmatched_paths(path, manifest, rows)
+    return unmatched_paths(path, manifest, rows, environ)
 
 
 def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
@@ -256,6 +259,8 @@ class Choice:
     rerun_failed: str | None = None
     runs_dir: Path = Path()
     rehearse: bool = False
+    branch: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +283,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     found = examined(path, choice.profile)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
-    build = read_build(choice.environ, Path.cwd())
+    build = read_build(choice.environ, working_folder(), branch=choice.branch, tag=choice.tag)
     facts = choice.facts or build.facts
     values = Values(
         env=choice.environ,
@@ -286,7 +291,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         allow_secrets=choice.allow_secrets,
         credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
         vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
-        git=facts.git,
+        git=facts.in_templates,
         ci=facts.ci,
     )
     if found.problems or quarantines.errors:
@@ -319,7 +324,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         plan=plan,
         secrets=rendered.secrets,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts),
-        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows)]),
+        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows, choice.environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
@@ -332,7 +337,7 @@ def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
     if choice.changed_since is not None:
         from qarunner.app.git import untouched
 
-        about_changes = untouched(choice.changed_since, path)
+        about_changes = untouched(choice.changed_since, path, choice.environ)
     if choice.rerun_failed is not None:
         from qarunner.app.choosing import earlier_run
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import msgspec
 
 from qarunner import __version__
-from qarunner.app.ci import Facts, read_build
+from qarunner.app.ci import Facts, checked_name, read_build
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
+from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
 from qarunner.plan.model import Sources, checked_json, from_json, made_from
 from qarunner.vendors import registry
 
@@ -188,7 +189,7 @@ _LENGTH = 16
 """Hexadecimal digits of a variable's digest: enough to see that it differs."""
 
 
-_RECORDED = ("profile", "select", "var", "changed_since", "shard", "rerun_failed")
+_RECORDED = ("profile", "select", "var", "changed_since", "branch", "tag", "shard", "rerun_failed")
 """The words of the command line that choose the rows, and hold for the apply as well."""
 
 
@@ -196,7 +197,7 @@ def with_sources(found: Prepared, path: Path, words: Given, environ: Mapping[str
     """The plan with what it was made from; a manifest that comes through a pipe cannot be read again."""
     if not path.is_file():
         return found
-    root = root_of(path.resolve().parent)
+    root = manifest_root(path)
     files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *found.files)}
     sources = Sources(
         manifest=_in(root, path),
@@ -206,11 +207,6 @@ def with_sources(found: Prepared, path: Path, words: Given, environ: Mapping[str
         choices=_choices(words, found.declared_secrets),
     )
     return replace(found, plan=made_from(found.plan, sources))
-
-
-def root_of(folder: Path) -> Path:
-    """The repository that a folder is in; the folder itself where it is in none."""
-    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
 
 
 def _in(root: Path, path: Path) -> str:
@@ -252,7 +248,7 @@ def is_saved(path: Path | None) -> bool:
     if path is None or not path.is_file():  # a pipe is read once, as a manifest
         return False
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError:
         return False
     if not data.lstrip().startswith(b"{"):
@@ -276,10 +272,12 @@ def reopened(
     if sources is None:
         raise UserError(f"{path}: does not say what it was made from", hint="make it with: qarunner plan --out FILE")
     again = _again(path, saved, words)
-    manifest = Path(os.path.relpath(root_of(Path.cwd()) / sources.manifest))
+    here = working_folder()
+    manifest = Path(os.path.relpath((repository_root(here) or here) / sources.manifest))
     if not manifest.is_file():
         raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
-    found = facts_that_differ(saved.git, read_build(environ, Path.cwd()).git)
+    branch, tag = checked_name("--branch", again.branch), checked_name("--tag", again.tag)
+    found = facts_that_differ(saved.git, read_build(environ, here, branch=branch, tag=tag).git)
     facts = Facts(git=saved.git, ci=saved.ci, metadata=saved.metadata)
     try:
         made = make(manifest, again, environ, facts)

@@ -279,7 +279,10 @@ def resume(folder: Path, settings: Settings, console: Console, decisions: Decisi
     with journal:
         _refuse_rehearsal(stored)
         plan, decided = stored.plan, decisions.of(stored.run)
+        reporting.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
+        for warning in reporting.check_reports(settings.reports, settings.runs_dir, settings.environ):
+            console.warn(f"qarunner: warning: {warning}")
         transport = _transport_to(_to_resume(stored, decided), stored, settings, console)
         console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
         session = _Session(stored.run, journal, transport, settings, console)

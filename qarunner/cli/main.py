@@ -16,7 +16,9 @@ import typer
 
 from qarunner import __version__
 from qarunner.cli import options as opt
+from qarunner.cli.console import open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError
+from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
 
 if TYPE_CHECKING:
@@ -68,9 +70,8 @@ def _may_be_secret(name: str, value: str) -> bool:
 def _write(text: str) -> Path | None:
     data = text.encode()
     with contextlib.suppress(OSError):
-        FOLDER.mkdir(exist_ok=True)
         path = FOLDER / "crash.txt"
-        path.write_bytes(data)
+        write_whole(path, data, private=True)
         return path
     with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(prefix="qarunner-crash-", delete=False) as file:
         file.write(data)
@@ -86,6 +87,7 @@ def _write(text: str) -> Path | None:
 def guarded(console: Console, body: Callable[[], int], *, concludes: bool = False) -> int:
     """Runs a command. Its errors go through its console, with a last line where it `concludes`."""
     try:
+        working_folder()
         return int(body())
     except UserError as error:
         return failed(console, error, concludes=concludes)
@@ -127,7 +129,6 @@ def cancel(
     """Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more."""
     from qarunner.app import files as inputs
     from qarunner.cli.commands import apply as cancelling
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
 
@@ -150,7 +151,6 @@ def status(
 ) -> int:
     """Show where a run stands, from its journal: also while another process drives it. Offline."""
     from qarunner.cli.commands import runs as standing
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
     return guarded(console, lambda: standing.status(console, runs_dir, run))
@@ -163,7 +163,6 @@ def runs(
 ) -> int:
     """List the runs that are kept here, the newest first. Offline."""
     from qarunner.cli.commands import runs as standing
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
     return guarded(console, lambda: standing.runs(console, runs_dir))
@@ -187,7 +186,6 @@ def init(vendor: opt.Starters = None, quiet: opt.Quiet = False, no_color: opt.No
     from pathlib import Path
 
     from qarunner.cli.commands import authoring as starting
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, quiet=quiet, no_color=no_color)
     return guarded(console, lambda: starting.init(console, Path(), vendor or ()))
@@ -199,6 +197,8 @@ def explain(
     profile: opt.Profile = None,
     select: opt.Select = None,
     changed_since: opt.ChangedSince = None,
+    branch: opt.Branch = None,
+    tag: opt.Tag = None,
     rerun_failed: opt.RerunFailed = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     var: opt.Var = None,
@@ -209,7 +209,6 @@ def explain(
     """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
     from qarunner.cli.commands import authoring as explaining
     from qarunner.cli.commands import plan as planning
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, no_color=no_color)
     given = planning.given(
@@ -220,6 +219,8 @@ def explain(
         env_file=env_file,
         allow_secret=None,
         changed_since=changed_since,
+        branch=branch,
+        tag=tag,
         rerun_failed=rerun_failed,
         runs_dir=runs_dir,
     )
@@ -228,7 +229,6 @@ def explain(
 
 def schema(plain: opt.PlainSchema = False) -> int:
     """Print the JSON Schema of the manifest, for editors and other tools."""
-    from qarunner.cli.console import open_console
     from qarunner.manifest.schema import validate as published
 
     text = published.plain() if plain else published.for_editors()
@@ -242,7 +242,6 @@ def vendors(
 ) -> int:
     """Show what each vendor can do: the table that the check uses."""
     from qarunner.cli.commands import validate as checking
-    from qarunner.cli.console import open_console
 
     return checking.vendors(open_console(os.environ, output=output), name)
 
@@ -293,10 +292,10 @@ def validate(
     from datetime import UTC, datetime
 
     from qarunner.cli.commands import validate as checking
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, no_color=no_color)
-    return checking.validate(console, files or (), datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    return guarded(console, lambda: checking.validate(console, files or (), today, os.environ))
 
 
 @app.command()
@@ -305,6 +304,8 @@ def plan(
     profile: opt.Profile = None,
     select: opt.Select = None,
     changed_since: opt.ChangedSince = None,
+    branch: opt.Branch = None,
+    tag: opt.Tag = None,
     shard: opt.ShardOf = None,
     rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
@@ -321,7 +322,6 @@ def plan(
 ) -> int:
     """Show every request that apply would send, secrets masked. Nothing is sent."""
     from qarunner.cli.commands import plan as planning
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, verbose=verbose, no_color=no_color)
     given = planning.given(
@@ -333,6 +333,8 @@ def plan(
         allow_secret=allow_secret,
         max_tests=max_tests,
         changed_since=changed_since,
+        branch=branch,
+        tag=tag,
         shard=shard,
         rerun_failed=rerun_failed,
         runs_dir=runs_dir,
@@ -355,7 +357,6 @@ def diff(
 ) -> int:
     """Show what changed in the expanded matrix since another revision, and why. Offline."""
     from qarunner.cli.commands import review as diffing
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, verbose=verbose, no_color=no_color)
     order = diffing.Order(
@@ -370,6 +371,8 @@ def apply(
     profile: opt.Profile = None,
     select: opt.Select = None,
     changed_since: opt.ChangedSince = None,
+    branch: opt.Branch = None,
+    tag: opt.Tag = None,
     shard: opt.ShardOf = None,
     rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
@@ -394,7 +397,6 @@ def apply(
     """Plan, run, wait, report, gate. The exit code is the gate."""
     from qarunner.cli.commands import apply as applying
     from qarunner.cli.commands import plan as planning
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
     given = planning.given(
@@ -406,6 +408,8 @@ def apply(
         allow_secret=allow_secret,
         max_tests=max_tests,
         changed_since=changed_since,
+        branch=branch,
+        tag=tag,
         shard=shard,
         rerun_failed=rerun_failed,
         runs_dir=runs_dir,
@@ -417,10 +421,8 @@ def apply(
         poll_interval=poll_interval,
         on_interrupt=on_interrupt,
         run_id=run_id,
-        runs_dir=runs_dir,
         fail_fast=fail_fast,
         detach=detach,
-        rehearse=rehearse,
         scenario=scenario,
     )
     return guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
@@ -445,7 +447,6 @@ def resume(
 ) -> int:
     """Go on with an interrupted or detached apply, from its folder. No entry is started twice."""
     from qarunner.cli.commands import apply as applying
-    from qarunner.cli.console import open_console
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
     order = applying.Order(
@@ -481,9 +482,9 @@ def report(
 ) -> int:
     """Render a report again from a run's journal, or one of several runs. Offline."""
     from qarunner.cli.commands import runs as merging
-    from qarunner.cli.console import open_console
 
-    return merging.report(open_console(os.environ), runs_dir, runs or (), merge=merge, form=form, out=out)
+    console = open_console(os.environ)
+    return guarded(console, lambda: merging.report(console, runs_dir, runs or (), merge=merge, form=form, out=out))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -517,8 +518,6 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
     try:
         return _called(arguments)
     except UserError as error:
-        from qarunner.cli.console import open_console
-
         return failed(open_console(os.environ), error, concludes=_concludes(arguments))
     except SystemExit as error:  # argparse's own end
         return error.code if isinstance(error.code, int) else int(ExitCode.OK)
@@ -554,8 +553,6 @@ def _written(code: int) -> int:
 
 def _unwritten(error: OSError) -> int:
     """The code of a command whose result stdout did not take."""
-    from qarunner.cli.console import open_console, silence, unwritten
-
     silence(sys.stdout)
     if isinstance(error, BrokenPipeError):  # whoever closed the pipe wants no word of it either
         return _BROKEN_PIPE
@@ -570,8 +567,6 @@ def _concludes(arguments: list[str]) -> bool:
 def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     """The last line of an apply that never came to its own."""
     if _concludes(arguments):
-        from qarunner.cli.console import open_console
-
         # The line that was not understood may have asked for data on stdout, where no sentence belongs.
         as_data = "json" in arguments or "--output=json" in arguments
         open_console(os.environ, output="json" if as_data else "text").conclude(f"qarunner: exit {int(code)}: {why}")

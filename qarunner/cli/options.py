@@ -70,6 +70,14 @@ ChangedSince: TypeAlias = Annotated[
         help="Leaves out entries with paths of which nothing changed since the merge base with REF.",
     ),
 ]
+Branch: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--branch", metavar="NAME", help="The branch of this build, where neither CI nor git tells it."),
+]
+Tag: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--tag", metavar="NAME", help="The tag of this build, which then has no branch."),
+]
 ShardOf: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--shard", metavar="I/N", help="Only the Ith of N parts of equal weight, for parallel jobs."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qarunner.engine.io.journal import write_whole
+from qarunner.paths import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

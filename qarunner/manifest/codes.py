@@ -46,6 +46,7 @@ class Code(StrEnum):
     FAILED = "E341"
     TOO_MUCH = "E342"
     NOT_TEXT = "E343"
+    NOT_KNOWN = "E344"
 
     DUPLICATE_ID = "E401"
     NOTHING_TO_RUN = "E402"
@@ -94,6 +95,7 @@ MEANINGS: Mapping[str, str] = {
     Code.FAILED: "A template cannot be computed.",
     Code.TOO_MUCH: "A template exceeds a bound of size or of time.",
     Code.NOT_TEXT: "A template's result is a list or an object where text is needed.",
+    Code.NOT_KNOWN: "A template reads a fact about the build that could not be found out.",
     Code.DUPLICATE_ID: "Two entries have the same id.",
     Code.NOTHING_TO_RUN: "The matrix is empty.",
     Code.NO_DAY: "A quarantine ends on a day that the calendar does not have.",

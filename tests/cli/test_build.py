@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.ci import Build, read_build, repository_of
+from qarunner.app.ci import Build, checked_name, read_build, repository_from_url
+from qarunner.errors import UserError
+from qarunner.known import Refused, Unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -322,12 +324,81 @@ def test_a_commit_that_buildkite_does_not_know_yet_is_that_of_git(repository: Re
 
 def test_a_detached_head_has_no_branch(repository: Repository) -> None:
     repository("checkout", "-q", "--detach")
-    assert read_build({}, repository.folder) == Build(sha=repository.sha)
+    build = read_build({}, repository.folder)
+    assert (build.sha, build.branch, build.tag, build.repository) == (repository.sha, None, None, None)
+    assert doubts(build) == {
+        name: ("HEAD is detached, so that git does not know the branch", f"name it: --{name} NAME")
+        for name in ("branch", "tag")
+    }
+    assert (build.remark or "").startswith("no vendor gets the branch of this build: HEAD is detached")
 
 
-def test_a_repository_without_a_commit_has_nothing_to_tell(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert read_build({}, tmp_path) == Build()
+def doubts(build: Build) -> dict[str, tuple[str, str]]:
+    """Why facts could not be found out, and the beginning of what helps."""
+    return {name: (doubt.why, (doubt.hint or "").partition(",")[0]) for name, doubt in build.doubts.items()}
+
+
+def test_a_build_is_of_a_branch_or_of_a_tag(repository: Repository) -> None:
+    repository("tag", "main")  # git itself would call the branch heads/main now
+    build = read_build({}, repository.folder)
+    assert (build.branch, build.tag, build.doubts) == ("main", None, {})
+    tag = read_build({"GITLAB_CI": "1", "CI_COMMIT_TAG": "v1"}, repository.folder)
+    assert (tag.branch, tag.tag, tag.doubts) == (None, "v1", {})
+
+
+def test_the_user_names_the_branch_or_the_tag_of_a_build(repository: Repository) -> None:
+    repository("checkout", "-q", "--detach")
+    cases: list[tuple[dict[str, str], str | None]] = [
+        ({}, "fix"),
+        ({"QARUNNER_BRANCH": "fix"}, None),
+        ({"QARUNNER_BRANCH": "other"}, "fix"),
+        ({**GITHUB, "GITHUB_REF_NAME": "main"}, "fix"),
+        ({"GITLAB_CI": "1", "CI_COMMIT_TAG": "v1"}, "fix"),
+    ]
+    for environ, branch in cases:
+        build = read_build(environ, repository.folder, branch=branch)
+        assert (build.branch, build.tag, build.doubts, build.metadata.ref) == ("fix", None, {}, "fix")
+    build = read_build({**GITHUB, "GITHUB_REF_NAME": "main", "QARUNNER_TAG": "v1"}, repository.folder)
+    assert (build.branch, build.tag, build.doubts, build.metadata.ref) == (None, "v1", {}, "v1")
+    build = read_build({"QARUNNER_BRANCH": ""}, repository.folder)
+    assert set(build.doubts) == {"branch", "tag"}
+
+
+def test_a_name_may_be_a_whole_ref_and_never_nothing() -> None:
+    assert checked_name("--branch", None) is None
+    assert checked_name("--branch", "refs/heads/a/b") == "a/b"
+    assert checked_name("--tag", "refs/tags/v1") == "v1"
+    assert checked_name("--tag", "v1") == "v1"
+    for text in ("", " ", "refs/heads/"):
+        with pytest.raises(UserError, match="--branch: is empty"):
+            checked_name("--branch", text)
+
+
+def test_what_git_refuses_is_told_in_its_own_words(repository: Repository) -> None:
+    environ = {"PATH": os.environ["PATH"], "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    build = read_build(environ, repository.folder)
+    assert (build.sha, build.branch) == (None, None)
+    assert set(build.doubts) == {"sha", "branch", "tag", "repository"}
+    for doubt in build.doubts.values():
+        assert isinstance(doubt, Refused)
+        assert doubt.why.startswith("git: detected dubious ownership in repository at")
+        assert "safe.directory" in (doubt.hint or "")
+    assert "no vendor gets the commit and branch and repository" in (build.remark or "")
+    known = read_build({**environ, **GITLAB, "CI_COMMIT_BRANCH": "main"}, repository.folder)
+    assert (known.doubts, known.remark) == ({}, None), "nothing of it had to be asked for"
+
+
+def test_without_a_git_nobody_can_tell(repository: Repository, tmp_path: Path) -> None:
+    build = read_build({"PATH": str(tmp_path / "none")}, repository.folder)
+    assert {doubt.why for doubt in build.doubts.values()} == {"git is not installed"}
+    assert set(build.facts.in_templates) == {"sha", "short_sha", "branch", "tag", "repository"}
+    assert all(isinstance(value, Unknown) for value in build.facts.in_templates.values())
+
+
+def test_a_repository_without_a_commit_has_a_branch_alone(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=tmp_path, check=True)
+    build = read_build({}, tmp_path)
+    assert (build, build.doubts) == (Build(branch="main"), {})
 
 
 def test_a_branch_need_not_be_utf_8(repository: Repository) -> None:
@@ -394,6 +465,7 @@ def test_without_the_event_the_head_is_the_merge_commits_second_parent(repositor
         "GITHUB_EVENT_NAME": "pull_request",
         "GITHUB_SHA": merge,
         "GITHUB_REF": "refs/pull/12/merge",
+        "GITHUB_HEAD_REF": "fix",
         "GITHUB_EVENT_PATH": "/none",
     }
     build = read_build(environ, folder)
@@ -444,7 +516,7 @@ def test_a_folder_without_git_is_no_error(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_a_repository_has_a_name_and_never_a_password(url: str | None, expected: str | None) -> None:
-    assert repository_of(url) == expected
+    assert repository_from_url(url) == expected
 
 
 def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> None:

@@ -24,6 +24,7 @@ def explain(
     """Runs `explain` beside the golden manifest, in no build of any CI."""
     for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "URL", "LOCALE", "PREVIEW_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QARUNNER_BRANCH", "main")
     monkeypatch.chdir(tmp_path)
     shutil.copy(GOLDEN / "qa-matrix.yml", tmp_path)
 

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive().run)
 
 
-def test_reports_are_asked_for_by_format_and_path() -> None:
+def test_reports_are_asked_for_by_format_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert wanted(["json=a=b.json", "junit=out/qa.xml"]) == (
-        Wanted(format="json", path=Path("a=b.json")),
-        Wanted(format="junit", path=Path("out/qa.xml")),
+        Wanted(format="json", path=Path("a=b.json"), named=True),
+        Wanted(format="junit", path=Path("out/qa.xml"), named=True),
     )
 
 

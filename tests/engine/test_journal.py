@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import itertools
@@ -30,7 +29,6 @@ from qarunner.engine.io.journal import (
     newest,
     read,
     started_in,
-    write_whole,
 )
 from qarunner.engine.io.seal import Chain, Key, Trust
 from qarunner.engine.state import events as ev
@@ -595,46 +593,15 @@ def test_a_folder_that_vanishes_while_it_is_looked_at_is_left_out(
     assert not is_driven(tmp_path / "gone")
 
 
-# --- whole files ----------------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_written_whole_in_a_folder_that_is_made(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "report.json"
-    for data in (b"first, and longer", b"second"):
-        write_whole(path, data)
-        assert path.read_bytes() == data
-    assert [each.name for each in path.parent.iterdir()] == ["report.json"]
-
-
-def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "report.json"
-    path.write_bytes(b"before")
-
-    def fails(_fd: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(OSError, match="No space left"):
-        write_whole(path, b"after")
-    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("report.json", b"before")]
-
-
-def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Is a directory"):
-        write_whole(tmp_path, b"data")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_link_is_written_through_and_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    write_whole(tmp_path / "link", b"data")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_bytes() == b"data"
-
-
-def test_a_report_can_go_to_standard_output(tmp_path: Path) -> None:
-    code = "import pathlib, qarunner.engine.io.journal as j; j.write_whole(pathlib.Path('/dev/stdout'), b'hi')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=tmp_path)
-    assert done.stdout == b"hi"
-    with contextlib.suppress(FileNotFoundError):
-        assert not (tmp_path / "stdout").exists()
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege there")
+def test_no_link_of_a_repository_leads_to_a_run(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".qarunner").symlink_to(elsewhere)
+    elsewhere.mkdir()
+    with pytest.raises(RunFolderError, match=r"lies behind the link \.qarunner"):
+        write(tmp_path / ".qarunner" / "runs" / "r1")
+    assert not list(elsewhere.iterdir())
+    write(elsewhere / "runs" / "r1")
+    with pytest.raises(RunFolderError, match=r"lies behind the link \.qarunner"):
+        Journal.reopen(tmp_path / ".qarunner" / "runs" / "r1")

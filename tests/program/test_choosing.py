@@ -214,12 +214,13 @@ def test_a_ref_that_git_does_not_know_is_told_with_the_way_out(stage: Stage, tmp
 
 def test_without_a_repository_or_without_git_it_is_an_error(stage: Stage) -> None:
     stage.commit(stage.doksi("cart", paths=["src/**"]))
-    ended = stage.run("plan", "--changed-since", "main", GIT_CEILING_DIRECTORIES=str(stage.folder.parent))
+    ended = stage.run("plan", "--changed-since", "main")
     assert ended.code == 2, ended
-    assert "is in no git repository" in ended.err
+    assert "--changed-since main: not in a git repository" in ended.err
+    git(stage, "init", "-q")
     ended = stage.run("plan", "--changed-since", "main", PATH="")
     assert ended.code == 2, ended
-    assert "needs git, which is not installed" in ended.err
+    assert "--changed-since main: git is not installed" in ended.err
     assert stage.run("validate", PATH="").err == ""
 
 

@@ -51,7 +51,6 @@ class Order:
     on_interrupt: str = "cancel"
     run_id: str | None = None
     runs_dir: Path = DEFAULT_RUNS
-    rehearse: bool = False
     scenario: Path | None = None
     fail_fast: bool = False
     detach: bool = False
@@ -77,27 +76,30 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         start,
     )
 
-    options, reports = order.options(), reporting.wanted(order.reports)
+    options, named = order.options(), reporting.wanted(order.reports)
     run_id = checked_id(order.run_id) if order.run_id else new_run_id(time.time())
-    if order.scenario is not None and not order.rehearse:
+    if order.scenario is not None and not given.rehearse:
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
-    if order.detach and order.rehearse:
+    if order.detach and given.rehearse:
         raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
     found, environ = prepared(environ, given)
     tell(console, found)
     plan = found.plan
     with ExitStack() as stack:
-        if order.rehearse:
+        if given.rehearse:
             from qarunner.app.session import rehearse
 
             environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
             plan = as_rehearsal(plan)
+        reports = (*reporting.planned(plan), *named)
+        for warning in reporting.check_reports(reports, given.runs_dir, environ):
+            console.warn(f"qarunner: warning: {warning}")
         settings = Settings(
             environ=environ,
-            runs_dir=order.runs_dir,
-            reports=(*reporting.planned(plan), *reports),
+            runs_dir=given.runs_dir,
+            reports=reports,
             options=options,
-            rehearsal=order.rehearse,
+            rehearsal=given.rehearse,
             fail_fast=order.fail_fast,
             env_files=given.env_file,
             allow=given.allow_secret,
@@ -181,7 +183,7 @@ def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, o
     if out is None:
         console.result(reporting.render(found, form).rstrip("\n"))
         return ExitCode.OK
-    problems = reporting.write(found, (reporting.Wanted(format=form, path=out),))
+    problems = reporting.write(found, (reporting.Wanted(format=form, path=out, named=True),))
     if problems:
         raise UserError(problems[0])
     return ExitCode.OK

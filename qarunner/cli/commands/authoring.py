@@ -23,6 +23,7 @@ from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import select
 from qarunner.manifest.templates.evaluate import Partly
 from qarunner.manifest.templates.parse import holds_template
+from qarunner.paths import create, working_folder, write_whole
 from qarunner.plan.capabilities import AdapterBug, blamed, grouped, own_settings
 from qarunner.secret import mask
 from qarunner.vendors import registry
@@ -141,9 +142,8 @@ def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
         raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
     path = folder / NAMES[0]
     try:
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(starter(_name(folder), [starters[name] for name in chosen]))
-        (folder / _SCHEMA).write_text(published.for_editors(), encoding="utf-8", newline="\n")
+        create(path, starter(_name(folder), [starters[name] for name in chosen]).encode())
+        write_whole(folder / _SCHEMA, published.for_editors().encode())
     except OSError as error:
         raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
     keys = ", ".join(registry.get(name).info.key_env for name in chosen)
@@ -496,7 +496,7 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
 
 def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
-    from qarunner.app.ci import read_build
+    from qarunner.app.ci import checked_name, read_build
     from qarunner.app.planning import (
         Choice,
         examined,
@@ -509,7 +509,8 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
     if found.problems:
         raise ManifestError(found.problems)
     environ = inputs.with_env_files(environ, words.env_file)
-    build = read_build(environ, Path.cwd())
+    branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
+    build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts
     choice = Choice(
         environ=environ,
@@ -521,7 +522,7 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
     )
     explaining = Explaining(
         found,
-        Values(env=environ, overrides=inputs.overrides(words.var), git=facts.git, ci=facts.ci),
+        Values(env=environ, overrides=inputs.overrides(words.var), git=facts.in_templates, ci=facts.ci),
         wanted=wanted(path, choice, build.sha),
         environ=environ,
         metadata=facts.metadata,

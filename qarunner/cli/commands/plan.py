@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
+from qarunner.app.ci import checked_name
 from qarunner.app.planning import Choice, prepare
 from qarunner.cli.console import inert
 from qarunner.cli.options import DEFAULT_RUNS
@@ -66,6 +67,8 @@ class Given:
     allow_secret: tuple[str, ...] = ()
     max_tests: int | None = None
     changed_since: str | None = None
+    branch: str | None = None
+    tag: str | None = None
     shard: str | None = None
     rerun_failed: str | None = None
     runs_dir: Path = DEFAULT_RUNS
@@ -84,6 +87,8 @@ def given(  # noqa: PLR0913  one an option
     allow_secret: Sequence[str] | None,
     max_tests: int | None = None,
     changed_since: str | None = None,
+    branch: str | None = None,
+    tag: str | None = None,
     shard: str | None = None,
     rerun_failed: str | None = None,
     runs_dir: Path = DEFAULT_RUNS,
@@ -99,6 +104,8 @@ def given(  # noqa: PLR0913  one an option
         allow_secret=tuple(allow_secret or ()),
         max_tests=max_tests,
         changed_since=changed_since,
+        branch=branch,
+        tag=tag,
         shard=shard,
         rerun_failed=rerun_failed,
         runs_dir=runs_dir,
@@ -125,6 +132,8 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         facts=facts,
         max_tests=words.max_tests,
         changed_since=words.changed_since,
+        branch=checked_name("--branch", words.branch),
+        tag=checked_name("--tag", words.tag),
         shard=parse_shard(words.shard) if words.shard is not None else None,
         rerun_failed=words.rerun_failed,
         runs_dir=words.runs_dir,
@@ -172,6 +181,8 @@ def _words(given: Given) -> str:
     single = (
         ("--profile", given.profile),
         ("--changed-since", given.changed_since),
+        ("--branch", given.branch),
+        ("--tag", given.tag),
         ("--rerun-failed", given.rerun_failed),
         ("--max-tests", given.max_tests),
     )
@@ -190,10 +201,10 @@ def tell(console: Console, found: Prepared) -> None:
 
 
 def _write(out: Path, data: bytes) -> None:
-    from qarunner.engine.io.journal import write_whole
+    from qarunner.paths import write_whole
 
     try:
-        write_whole(out, data)
+        write_whole(out, data, device=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
 

@@ -75,10 +75,10 @@ def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode
 
 def _show(console: Console, review: Review, order: Order) -> None:
     if order.out is not None:
-        from qarunner.engine.io.journal import write_whole
+        from qarunner.paths import write_whole
 
         try:
-            write_whole(order.out, _whole(review, order.form, every_row=console.verbose).encode())
+            write_whole(order.out, _whole(review, order.form, every_row=console.verbose).encode(), device=True)
         except OSError as error:
             raise UserError(f"--out {order.out}: cannot be written: {error.strerror}") from error
         return
@@ -120,7 +120,7 @@ def _side(path: Path, profile: str | None, copied_to: str = "") -> Side:
 
 def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Order) -> _Earlier:
     base = order.base
-    repository = Repository(file.resolve().parent)
+    repository = Repository(file.parent, environ)
     other = Path(base) if base is not None else None
     if other is not None and other.is_file() and (_looks_like_path(other) or not _known(repository, str(base))):
         if other.resolve() == file.resolve():

@@ -75,7 +75,7 @@ def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str,
     if out is None:
         console.result(reporting.render(summary, form).rstrip("\n"))
     else:
-        problems = reporting.write(summary, (reporting.Wanted(format=form, path=out),))
+        problems = reporting.write(summary, (reporting.Wanted(format=form, path=out, named=True),))
         if problems:
             raise UserError(problems[0])
     console.warn(f"{headline(summary)}; {counted(len(parts), 'run')} joined")

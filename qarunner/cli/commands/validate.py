@@ -10,7 +10,7 @@ from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UNREADABLE = "E503"
 
 
-def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
+def validate(console: Console, files: Sequence[Path], today: date, environ: Mapping[str, str]) -> ExitCode:
     """Checks each file, and reports the problems of all of them at once. Warnings do not change the exit code."""
     from qarunner.app.files import find_manifest
 
@@ -33,7 +33,7 @@ def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
     fine: list[tuple[Path, int]] = []
     for file in files or [find_manifest(None)]:
         try:
-            rows, found = _looked_at(file, today)
+            rows, found = _looked_at(file, today, environ)
             if not found.errors:
                 fine.append((file, rows))
             problems += found.errors
@@ -56,7 +56,7 @@ def validate(console: Console, files: Sequence[Path], today: date) -> ExitCode:
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
 
 
-def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
+def _looked_at(file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, Findings]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
     from qarunner.app.planning import (
         examined_in_all,
@@ -73,7 +73,7 @@ def _looked_at(file: Path, today: date) -> tuple[int, Findings]:
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
-        warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows)]
+        warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows, environ)]
     # What is wrong with every profile is told once.
     return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
 

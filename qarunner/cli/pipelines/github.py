@@ -17,6 +17,7 @@ from qarunner.cli.pipelines.arguments import arguments
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
 from qarunner.errors import UserError
+from qarunner.paths import append
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -179,8 +180,7 @@ def _summary(environ: Mapping[str, str], text: str) -> None:
 
 def _append(path: str | None, text: str) -> None:
     if path:
-        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        append(Path(path), text.encode())
 
 
 def _say(level: str, message: str) -> None:

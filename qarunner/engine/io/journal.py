@@ -16,6 +16,7 @@ import msgspec
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError
+from qarunner.paths import create, make_folder, open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,8 +36,7 @@ _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK
 
 def open_shared(path: Path) -> int:
     """Opens a file that several processes read and write, each while it holds it. OSError if that cannot be done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    return open_own(path, os.O_RDWR)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ class Journal:
             if folder.is_symlink() or folder.exists():
                 raise _taken(folder)
             made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-            made.mkdir()
+            make_folder(made)
         except OSError as error:
             raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint="see --runs-dir") from error
         try:
@@ -225,12 +225,6 @@ class Journal:
         self.close()
 
 
-_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline into two bytes
-
-
-_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
-
-
 def _first(started: ev.RunStarted, keys: Sequence[Key], run_key: bytes) -> tuple[bytes, Chain]:
     body = ev.to_line(started)[:-1]
     return Chain().sealed_line(body, keys, run_key) if keys else Chain().line(body)
@@ -256,7 +250,7 @@ def _name(made: Path, folder: Path) -> None:
 
 def _write_private(path: Path, data: bytes) -> None:
     """A new file that its owner alone can read. OSError if it is not on disk as a whole."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY | _NO_LINK, 0o600)
+    fd = open_own(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND)
     try:
         if os.write(fd, data) != len(data):
             raise OSError(errno.ENOSPC, "no space left on device")
@@ -270,7 +264,7 @@ def _opened_and_locked(folder: Path) -> int:
     path = folder / JOURNAL
     refuse_links(folder)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | _BINARY | _NO_LINK)
+        fd = open_own(path, os.O_RDWR | os.O_APPEND, create=False)
     except FileNotFoundError:
         raise _unknown(folder) from None
     except OSError as error:
@@ -383,31 +377,11 @@ def started_in(folder: Path) -> ev.RunStarted | None:
 
 def _make_runs(runs: Path) -> None:
     """Makes the folder of all runs, and keeps it out of commits; one that the user made is left as it is."""
-    if runs.is_dir():
-        return
-    runs.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        (runs / ".gitignore").write_text("*\n", encoding="utf-8")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file that a reader sees either whole or not at all. OSError if it cannot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        # A link, a pipe or a device such as /dev/stdout is written to, not replaced.
-        path.write_bytes(data)
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
+    before = runs.is_dir()
+    make_folder(runs)
+    if not before:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            create(runs / ".gitignore", b"*\n")
 
 
 def _sync_folder(folder: Path) -> None:

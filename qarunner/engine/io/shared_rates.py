@@ -14,6 +14,7 @@ import msgspec
 
 from qarunner.engine.io.journal import held_once, open_shared
 from qarunner.engine.schedule.rate_limits import MARGIN, counted_as, rates_of
+from qarunner.paths import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,10 +164,10 @@ def salt_of(folder: Path) -> bytes:
         found = path.read_bytes()
         if len(found) == SALT_LENGTH:
             return found
-    folder.mkdir(parents=True, exist_ok=True)
     # Written whole beside it and then named: nobody reads half a salt, and nobody's salt is replaced.
-    own = path.with_name(f".{SALT}.{os.getpid()}")
-    own.write_bytes(secrets.token_bytes(SALT_LENGTH))
+    own = path.with_name(f".{SALT}.{secrets.token_hex(8)}")
+    with os.fdopen(open_own(own, os.O_WRONLY | os.O_EXCL), "wb") as file:
+        file.write(secrets.token_bytes(SALT_LENGTH))
     try:
         path.hardlink_to(own)
     except FileExistsError:

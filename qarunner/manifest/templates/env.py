@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from qarunner import secret
+from qarunner import known, secret
 from qarunner.diagnostics import Diagnostic, Locator, Path, choose, problem
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
@@ -264,14 +264,14 @@ class Values:
     `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
     the words of --allow-secret and QARUNNER_ALLOW_SECRETS (see `permissions`). `credentials` names the variables that
     templates can never read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of
-    `expression.FIELDS`.
+    `parse.FIELDS`; what nobody could find out is Unknown or Refused.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     allow_secrets: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
-    git: Mapping[str, str | None] = field(default_factory=dict)
+    git: Mapping[str, str | known.Unknown | known.Refused | None] = field(default_factory=dict)
     ci: Mapping[str, str | int | None] = field(default_factory=dict)
     vendor_keys: Mapping[str, str] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from qarunner import secret
 from qarunner.diagnostics import in_order, problem
 from qarunner.errors import ManifestError
+from qarunner.known import Refused, Unknown
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Placed, Section, row_problems
 from qarunner.manifest.model import Row
@@ -100,6 +101,8 @@ class Computing:
                 continue
             text = self._context[reference.root].get(reference.path[0])
             name = f"{reference.root}.{reference.path[0]}"
+            if isinstance(text, (Unknown, Refused)):
+                raise TemplateFault(Code.NOT_KNOWN, f"{name} could not be found out: {text.why}", text.hint)
             if isinstance(text, str) and ("⟦" in text or "⟧" in text):
                 raise TemplateFault(Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
             if isinstance(text, str) and shaped_like_secret(text):

@@ -1,0 +1,281 @@
+"""Files that a pull request, a cache or an artifact may hold: nothing outside is read, and nothing written there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from qarunner.engine.io.journal import Journal, read
+from qarunner.engine.state.events import RunStarted
+from qarunner.plan.model import Report, from_json, seal, to_json
+from tests.program.conftest import PROGRAM
+
+if TYPE_CHECKING:
+    from tests.program.conftest import AtOnce, Begin, Ended, Stage
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="links need a privilege there")
+
+WORD = "hunter2-of-a-neighbour"
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, check=True)
+
+
+def in_a_repository(stage: Stage) -> Path:
+    """A file beside the repository that is none of its business."""
+    stage.folder.joinpath(".gitignore").write_text("site/\n")
+    git(stage.folder, "init", "-q")
+    private = stage.folder.parent / f"{stage.folder.name}-private"
+    private.write_text(f"password: {WORD}\n")
+    return private
+
+
+def refused(ended: Ended, *words: str) -> None:
+    assert ended.code == 2, ended
+    assert WORD not in ended.text, ended
+    for word in words:
+        assert word in ended.err, ended
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_that_is_a_link_out_of_its_repository_is_not_read(begin: Begin, at_once: AtOnce) -> None:
+    def check(command: str) -> None:
+        stage = begin()
+        private = in_a_repository(stage)
+        for target in (private, Path("/proc/self/environ"), stage.folder / ".git" / "config"):
+            (stage.folder / "qa-matrix.yml").unlink(missing_ok=True)
+            (stage.folder / "qa-matrix.yml").symlink_to(target)
+            words = (command, "a") if command == "explain" else (command,)
+            ended = stage.run(*words, DOKSI_API_KEY=WORD)
+            refused(ended, "qa-matrix.yml: cannot be read")
+        assert stage.sent() == []
+
+    at_once(("validate", "plan", "apply", "diff", "explain"), check)
+
+
+def test_no_file_is_a_fragment_that_does_not_look_like_one(stage: Stage) -> None:
+    in_a_repository(stage)
+    for name in (".env", "gha-creds.json", ".npmrc", "notes.txt"):
+        (stage.folder / name).write_text(f"PAYMENT_LOGIN={WORD}\n")
+        (stage.folder / "link.yml").unlink(missing_ok=True)
+        (stage.folder / "link.yml").symlink_to(name)
+        for glob in (name, "link.yml"):
+            stage.commit(stage.doksi("a"), include=[glob])
+            refused(stage.run("validate"), "does not end in .yml or .yaml")
+    stage.commit(stage.doksi("a"), include=[".git/config.yml"])
+    (stage.folder / ".git" / "config.yml").write_text(f"matrix: {WORD}\n")
+    refused(stage.run("validate"), "lies in .git")
+
+
+def test_what_the_command_line_names_has_to_be_a_file(stage: Stage) -> None:
+    in_a_repository(stage)
+    stage.commit(stage.doksi("a"))
+    os.mkfifo(stage.folder / "pipe")
+    refused(stage.run("plan", "--env-file", "pipe"), "--env-file pipe: cannot be read: is no regular file")
+    refused(stage.run("validate", "pipe"), "pipe: cannot be read: it is no file")
+    refused(stage.run("validate", "/dev/null"), "/dev/null: cannot be read: it is no file")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_replaces_a_link_and_follows_none(begin: Begin, at_once: AtOnce) -> None:
+    def check(form: str) -> None:
+        stage = begin()
+        private = in_a_repository(stage)
+        before = private.read_bytes()
+        stage.commit(stage.doksi("a"), reports=[{"format": form, "path": "of-the-manifest.out"}])
+        (stage.folder / "of-the-manifest.out").symlink_to(private)
+        refused(stage.apply(), "of-the-manifest.out leads out of the manifest's folder")
+        (stage.folder / "of-the-manifest.out").unlink()
+        (stage.folder / "of-the-manifest.out").symlink_to("qa-matrix.yml")
+        for name in ("named.out", ".of-the-manifest.out.1.tmp"):
+            (stage.folder / name).symlink_to(private)
+        ended = stage.apply("--report", f"{form}=named.out")
+        assert ended.code == 0, ended
+        assert private.read_bytes() == before
+        assert b"matrix" in (stage.folder / "qa-matrix.yml").read_bytes()
+        for name in ("named.out", "of-the-manifest.out"):
+            assert not (stage.folder / name).is_symlink()
+            assert (stage.folder / name).stat().st_size > 0
+
+    at_once(("json", "junit", "ctrf", "markdown", "html"), check)
+
+
+REPORTS = {
+    ".git/config": "lies in .git",
+    ".git/hooks/post-checkout": "lies in .git",
+    ".qarunner/runs/r1/journal.jsonl": "lies in .qarunner",
+    "kept/r1/journal.jsonl": "which holds the runs",
+    "qa-matrix.yml": "git tracks this file",
+    "link/report.xml": "lies behind the link link",
+    "a\0b": "character",
+    "n" * 300: "cannot be written",
+    "a\ud800b": "character",
+}
+
+
+def test_a_report_goes_where_it_may_and_nowhere_else(begin: Begin, at_once: AtOnce) -> None:
+    def check(path: str) -> None:
+        stage = begin()
+        private = in_a_repository(stage)
+        (stage.folder / "link").symlink_to(private.parent)
+        stage.commit(stage.doksi("a"))
+        git(stage.folder, "add", "qa-matrix.yml")
+        before = {file: file.read_bytes() for file in stage.folder.rglob("*") if file.is_file()}
+        words = ("--runs-dir", "kept")
+        named = stage.apply("--report", f"junit={path}", *words) if path.isprintable() else None
+        if named is not None:
+            refused(named, REPORTS[path])
+        assert {file: file.read_bytes() for file in stage.folder.rglob("*") if file in before} == before
+        if path != "qa-matrix.yml":
+            stage.commit(stage.doksi("a"), reports=[{"format": "junit", "path": path}])
+            of_manifest = stage.apply(*words)
+            assert of_manifest.code == 2, of_manifest
+            assert not (private.parent / "report.xml").exists()
+        else:
+            git(stage.folder, "mv", "qa-matrix.yml", "m.yml")
+            (stage.folder / "m.yml").unlink()
+            stage.commit(stage.doksi("a"), name="m.yml", reports=[{"format": "junit", "path": "m.yml"}])
+            refused(stage.apply("m.yml", *words), "git tracks this file")
+        assert stage.sent() == []
+
+    at_once(REPORTS, check)
+
+
+def test_where_git_cannot_tell_what_it_tracks_there_is_a_warning(stage: Stage) -> None:
+    in_a_repository(stage)
+    stage.commit(stage.doksi("a"))
+    ended = stage.apply("--report", "junit=qa.xml", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert ended.code == 0, ended
+    assert "--report junit=qa.xml: git cannot tell whether it tracks this file: git: detected dubious" in ended.err
+    assert (stage.folder / "qa.xml").exists()
+
+
+def test_a_run_is_written_through_no_link(begin: Begin, at_once: AtOnce) -> None:
+    def check(name: str) -> None:
+        stage = begin()
+        private = in_a_repository(stage)
+        elsewhere = private.parent / f"{stage.folder.name}-elsewhere"
+        elsewhere.mkdir()
+        stage.commit(stage.doksi("a"))
+        link = stage.folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(elsewhere if "." not in link.name[1:] else elsewhere / "file")
+        ended = stage.apply()
+        assert not list(elsewhere.iterdir()), ended
+        # What other applies have sent cannot be counted then, which is a warning.
+        assert ended.code == (0 if link.name == ".limits" else 2), ended
+
+    at_once(
+        [
+            ".qarunner",
+            ".qarunner/runs",
+            ".qarunner/runs/r1",
+            *(f".qarunner/runs/r1/{name}" for name in ("plan.json", "journal.jsonl", "report.json")),
+            ".qarunner/runs/.limits",
+        ],
+        check,
+    )
+
+
+def test_a_plan_is_saved_through_no_link(stage: Stage) -> None:
+    private = in_a_repository(stage)
+    before = private.read_bytes()
+    stage.commit(stage.doksi("a"))
+    for command, words in (("plan", ()), ("diff", ("--format", "json", "qa-matrix.yml", "--file", "b.yml"))):
+        stage.commit(stage.doksi("b"), name="b.yml")
+        out = stage.folder / f"{command}.json"
+        out.symlink_to(private)
+        ended = stage.run(command, *words, "--out", out.name)
+        assert ended.code == 0, ended
+        assert not out.is_symlink()
+        refused(stage.run(command, *words, "--out", ".git/config"), "lies in .git")
+    assert private.read_bytes() == before
+
+
+def test_init_writes_through_no_link(stage: Stage) -> None:
+    private = in_a_repository(stage)
+    before = private.read_bytes()
+    (stage.folder / "qa-matrix.schema.json").symlink_to(private)
+    ended = stage.run("init", "--vendor", "doksi")
+    assert ended.code == 0, ended
+    assert private.read_bytes() == before
+    (stage.folder / "qa-matrix.yml").unlink()
+    (stage.folder / "qa-matrix.yml").symlink_to(private.parent / "new")
+    assert stage.run("init", "--vendor", "doksi").code == 2
+    assert not (private.parent / "new").exists()
+
+
+def test_a_step_summary_is_written_through_no_link(stage: Stage) -> None:
+    private = in_a_repository(stage)
+    before = private.read_bytes()
+    (stage.folder / "summary.md").symlink_to(private)
+    stage.commit(stage.doksi("a"))
+    ended = stage.apply(GITHUB_STEP_SUMMARY="summary.md")
+    assert ended.code == 0, ended
+    assert "GITHUB_STEP_SUMMARY=summary.md: cannot be written" in ended.err
+    assert private.read_bytes() == before
+
+
+# --- a plan that somebody else wrote ----------------------------------------------------------------------------------
+
+
+def test_the_paths_of_a_plan_are_checked_as_if_they_stood_in_a_manifest(stage: Stage) -> None:
+    in_a_repository(stage)
+    other = stage.folder.parent / f"{stage.folder.name}-other"
+    other.mkdir()
+    (other / "build.apk").write_text(WORD)
+    changed: list[dict[str, Any]] = [
+        {"manifest": f"../{other.name}/x.yml"},
+        {"manifest": f"{other}/x.yml"},
+        {"reports": (Report(format="json", path=f"../{other.name}/escaped.json"),)},
+        {"reports": (Report(format="json", path=f"{other}/escaped.json"),)},
+        {"reports": (Report(format="json", path=".git/config"),)},
+        {"reports": (Report(format="json", path=".qarunner/runs/r1/journal.jsonl"),)},
+    ]
+    for number, changes in enumerate(changed):
+        stage.commit(stage.doksi("a"), reports=[{"format": "json", "path": "escaped.json"}])
+        run = f"r{number}"
+        ended = stage.run("apply", "--detach", "--run-id", run, "--poll-interval", "20ms")
+        assert ended.code == 0, ended
+        forge(stage.run_folder(run), changes)
+        refused(stage.resume(run))
+        assert not (other / "escaped.json").exists()
+        assert b"verdict" not in (stage.folder / ".git" / "config").read_bytes()
+
+
+def forge(folder: Path, changes: dict[str, Any]) -> None:
+    """Changes a run's plan, and writes a journal that fits: whoever has no key can do that."""
+    plan = seal(msgspec.structs.replace(from_json((folder / "plan.json").read_bytes(), path=folder), **changes))
+    started, *others = read(folder).events
+    assert isinstance(started, RunStarted)
+    shutil.rmtree(folder)
+    with Journal.create(folder, to_json(plan), msgspec.structs.replace(started, digest=plan.digest)) as journal:
+        for event in others:
+            journal.append(event)
+
+
+# --- a folder that is gone --------------------------------------------------------------------------------------------
+
+
+def test_a_working_directory_that_is_gone_is_a_users_matter(stage: Stage) -> None:
+    folder = stage.folder / "gone"
+    names = "validate, plan, apply, diff, status, runs, resume, cancel, report, init --vendor doksi, explain a"
+    for words in names.split(", "):
+        folder.mkdir()
+        script = f'cd "{folder}" && rmdir "{folder}" && exec "{PROGRAM}" {words}'
+        ended = subprocess.run(["sh", "-c", script], env=stage.environ, capture_output=True, text=True, check=False)
+        assert ended.returncode == 2, (words, ended)
+        assert "the working directory does not exist any more" in ended.stderr, (words, ended)
+        assert "Traceback" not in ended.stderr
