@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qarunner.review.compare import Change, Line
+    from qarunner.review.model import Change, Line
     from qarunner.review.view import Review
 
 

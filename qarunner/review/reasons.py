@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.diagnostics import Path
     from qarunner.manifest.model import Manifest
-    from qarunner.review.compare import Difference, Line, Setting, Side
     from qarunner.review.fields import Fields
+    from qarunner.review.model import Difference, Line, Setting, Side
 
 
 # ---------------------------------------------------------------------------------------------------------------------

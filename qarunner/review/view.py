@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.review.compare import Difference, Field, Line
+from qarunner.review.model import Difference, Field, Line
 from qarunner.review.reasons import Notice, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qarunner.decode import Json
-    from qarunner.review.compare import Change, Setting, Size
+    from qarunner.review.model import Change, Setting, Size
 
 
 _UNSEEN = re.compile(

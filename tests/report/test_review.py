@@ -13,7 +13,8 @@ from qarunner.app.planning import checked
 from qarunner.review import json as review_json
 from qarunner.review import markdown as review_markdown
 from qarunner.review import text as review_text
-from qarunner.review.compare import Side, compare
+from qarunner.review.compare import compare
+from qarunner.review.model import Side
 from qarunner.review.reasons import notices
 from qarunner.review.view import Review, visible
 

@@ -15,7 +15,8 @@ from qarunner.app.planning import examined
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.select import select, suggestion, unmatched
-from qarunner.review.compare import Side, compare
+from qarunner.review.compare import compare
+from qarunner.review.model import Side
 from qarunner.review.reasons import notices
 from qarunner.review.view import Review
 

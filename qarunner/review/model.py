@@ -1,0 +1,107 @@
+"""Two matrices side by side: what a row, a setting and their changes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qarunner.decode import Json
+from qarunner.entry import Origin
+from qarunner.manifest.model import Manifest, Row
+from qarunner.review.fields import Fields
+from qarunner.vendors.api import Vendor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two matrices. `vendors` are the adapters that its rows name.
+
+    `copied_to` begins the names of its files where they are a copy in another folder: nobody is to see that.
+    """
+
+    manifest: Manifest
+    rows: tuple[Row, ...]
+    vendors: Mapping[str, Vendor]
+    copied_to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A row for reviewers. `listed`: its tests are named one by one; a category counts as its estimate, or as one."""
+
+    id: str
+    entry: str
+    variant: str | None
+    axes: Mapping[str, str | int | float | bool]
+    vendor: str | None
+    platform: str | None
+    tests: int
+    listed: bool
+    origin: Origin
+    row: Row
+    fields: Fields
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A value that differs; None is one that is not there. `where` is the entry or variant that was edited.
+
+    Two equal values are a template that reads something else now.
+    """
+
+    path: str
+    before: Json
+    after: Json
+    cause: str
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A row that both matrices have. `was` is its earlier id, where that differs."""
+
+    before: Line
+    after: Line
+    fields: tuple[Field, ...]
+
+    @property
+    def was(self) -> str | None:
+        return None if self.before.id == self.after.id else self.before.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value at the manifest's top that differs."""
+
+    path: str
+    before: Json
+    after: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What a matrix costs: tests, and create calls by vendor."""
+
+    rows: int = 0
+    tests: int = 0
+    runs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_runs(self) -> int:
+        return sum(self.runs.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Rows in the order of their files. `before` of a matrix that did not exist is of size 0."""
+
+    added: tuple[Line, ...]
+    removed: tuple[Line, ...]
+    changed: tuple[Change, ...]
+    settings: tuple[Setting, ...]
+    before: Size
+    after: Size
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed or self.settings)
