@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/storefront/qa-matrix.yml
 
-.PHONY: demo test simulate check editor format setup golden clean
+.PHONY: demo test test-full simulate check editor format setup golden clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
 
 test: check
 	$(BIN)/python -m pytest -n auto
+
+# Every kill and eight times the examples; much longer than `make test`.
+test-full: check
+	QARUNNER_TESTS=full $(BIN)/python -m pytest -n auto
 
 # Worlds by chance, as many as one likes: make simulate N=100000; one that broke a promise: make simulate SEED=17 N=1
 N ?= 10000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it has no types
+from click.testing import CliRunner
 
 from qarunner.cli.pipelines.arguments import arguments
+from tests.program.conftest import Started
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -32,15 +36,25 @@ def tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+def fits(path: Path, schema: str, *more: str) -> None:
+    """check-jsonschema, in this process: it would import for longer than it checks."""
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", f"vendor.{schema}", *more, str(path)])
+    assert done.exit_code == 0, done.output
+
+
+def run(*words: str) -> str:
+    ended = Started(words, ROOT, {"PATH": os.environ["PATH"]}).end()
+    assert ended.code == 0, ended
+    return ended.out
+
+
 def relative(value: object) -> str:
     return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else str(value)
 
 
 @pytest.mark.parametrize(("schema", "path", "more"), SCHEMAS, ids=relative)
 def test_it_fits_the_systems_public_schema(schema: str, path: Path, more: tuple[str, ...]) -> None:
-    words = [tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", "--regex-variant", "python", *more]
-    done = subprocess.run([*words, str(path)], capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    fits(path, schema, "--regex-variant", "python", *more)
 
 
 def test_nothing_in_the_action_and_the_workflows_is_unsafe(tmp_path: Path) -> None:
@@ -61,11 +75,9 @@ def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
     found = re.findall(r"\bqarunner ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
     for command in found:
         name = re.split("[^a-z]", command)[0]
-        done = subprocess.run(
-            [sys.executable, "-m", "qarunner", name, "--help"], capture_output=True, encoding="utf-8", check=True
-        )
+        shown = run(name, "--help")
         for option in re.findall(r"--[a-z-]+", command):
-            assert option in done.stdout, f"{path.name}: qarunner {name} has no {option}"
+            assert option in shown, f"{path.name}: qarunner {name} has no {option}"
     assert found or path.parent.name == "github", path
 
 
@@ -120,30 +132,16 @@ def component(inputs: dict[str, str]) -> str:
 def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> None:
     path = tmp_path / ".gitlab-ci.yml"
     path.write_text(component(inputs), encoding="utf-8")
-    words = [
-        tool("check-jsonschema"),
-        "--builtin-schema",
-        "vendor.gitlab-ci",
-        "--data-transform",
-        "gitlab-ci",
-        str(path),
-    ]
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout
+    fits(path, "gitlab-ci", "--data-transform", "gitlab-ci")
     assert "$[[" not in path.read_text(encoding="utf-8")
 
 
 def test_the_child_pipeline_that_the_component_runs_is_one(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "qarunner", "plan", "examples/storefront/qa-matrix.yml", "--shards", "3"]
-    made = subprocess.run(
-        [*words, "--format", "gitlab-ci"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
-    )
+    made = run("plan", "examples/storefront/qa-matrix.yml", "--shards", "3", "--format", "gitlab-ci")
     path = tmp_path / ".gitlab-ci.yml"
-    path.write_text(made.stdout, encoding="utf-8")
-    checker = [tool("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
-    done = subprocess.run([*checker, str(path)], capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout
-    jobs = yaml.safe_load(made.stdout)
+    path.write_text(made, encoding="utf-8")
+    fits(path, "gitlab-ci", "--data-transform", "gitlab-ci")
+    jobs = yaml.safe_load(made)
     assert "qarunner apply examples/storefront/qa-matrix.yml --shard 1/3" in str(jobs["qarunner 1/3"]["script"])
 
 

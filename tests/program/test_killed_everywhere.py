@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.amount import some
 from tests.program.killing import POINTS, killed_at, undisturbed
 
 if TYPE_CHECKING:
@@ -15,15 +16,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 
 EACH = 4
-"""How many kills of each kind: more is a benchmark, not a test."""
+"""How many kills of each kind, where not all of them are wanted."""
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_nothing_is_paid_twice_and_nothing_is_lost(begin: Begin, at_once: AtOnce, point: str) -> None:
     whole = undisturbed(begin)
-    most = whole.points[point]
-    outcomes = []
-    numbers = sorted({1 + round(step * (most - 1) / (EACH - 1)) for step in range(EACH)})
+    outcomes: list[str] = []
+    numbers = some(range(1, whole.points[point] + 1), EACH)
     at_once(numbers, lambda number: outcomes.append(killed_at(begin, whole, point, number)))
     assert len(outcomes) == len(numbers)
-    assert outcomes.count("not reached") <= 2
+    assert outcomes.count("not reached") <= 2 + len(numbers) // 10
