@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
-from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.env import Names, Values
 from qarunner.manifest.templates.evaluate import check_templates, render
 
 if TYPE_CHECKING:
@@ -42,11 +43,17 @@ def rendered(subject: Manifest, values: Values | None = None) -> Rendered:
     return render(subject, expand(subject), values or Values())
 
 
+def values(env: Mapping[str, str], *allow: str, **more: Mapping[str, str]) -> Values:
+    """An environment all of whose variables the pipeline names, and words of --allow-secret."""
+    return Values(env=env, names=Names(tuple(env)), allow_secrets=frozenset(allow), **more)  # type: ignore[arg-type]
+
+
 def name_of(template: str, top: str = "", **env: str) -> object:
-    """The rendered name; all secrets are allowed."""
+    """The rendered name; all secrets may go to the entry's vendor."""
     subject = named(template, top)
-    values = Values(env=env, allow_secrets=frozenset(subject.env), git=GIT, ci={"name": "local", "pr_number": 7})
-    return rendered(subject, values).rows[0].data["name"]
+    given = values(env, *(f"{name}@doksi" for name in subject.env))
+    build = replace(given, git=GIT, ci={"name": "local", "pr_number": 7})
+    return rendered(subject, build).rows[0].data["name"]
 
 
 GIT: Mapping[str, str | None] = {

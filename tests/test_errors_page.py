@@ -59,7 +59,15 @@ def printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[str, bytes], str]:
     """What a command prints beside a manifest."""
-    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "QARUNNER_ALLOW_SECRETS", "STAGING_URL", "LOCALE"):
+    for name in (
+        "CI",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        "QARUNNER_ALLOW_SECRETS",
+        "QARUNNER_ENV",
+        "STAGING_URL",
+        "LOCALE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -91,13 +99,15 @@ def test_a_page_begins_with_what_its_code_means() -> None:
 
 @pytest.mark.parametrize("code", sorted(set(PAGES) - UNREACHABLE))
 def test_the_example_has_the_code_and_its_correction_has_not(
-    code: str, printed: Callable[[str, bytes], str], request: pytest.FixtureRequest
+    code: str, tmp_path: Path, printed: Callable[[str, bytes], str], request: pytest.FixtureRequest
 ) -> None:
     section = next(found for found in SECTION.finditer(source()) if found[1] == code)[0]
     example = re.search(r"^```yaml *([^\n]*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     session = re.search(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert example is not None
     assert session is not None
+    for name, text in re.findall(r"^```text (\S+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     shown = printed(session[1], manifest_bytes(example[2], example[1]))
     told = set(re.findall(r'\[([EW]\d{3})\]$|"code": "([EW]\d{3})"', shown, re.MULTILINE))
     assert {first or second for first, second in told} == {code}, shown

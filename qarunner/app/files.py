@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner.diagnostics import choose
-from qarunner.errors import UserError
+from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order
+from qarunner.errors import ManifestError, UserError
 from qarunner.known import Known
+from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, Found
+from qarunner.manifest.templates.env import Names, as_variable, checked_naming
+from qarunner.manifest.templates.secret_access import checked_word
+from qarunner.manifest.yaml.reader import read as read_yaml
 from qarunner.paths import (
     GIT,
     OWN,
@@ -33,9 +39,12 @@ from qarunner.plan.capabilities import misfit
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
+
+    from dotenv.parser import Original
 
     from qarunner.manifest.load import Finder
+    from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
     from qarunner.vendors.api import Build, BuildRules
@@ -79,29 +88,126 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def with_env_files(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, str]:
-    """The environment over the variables of files; of these, a later one wins over an earlier one."""
-    found: dict[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class FileVariable:
+    """A variable that a file gives, and its line."""
+
+    name: str
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvFiles:
+    """What env files give: `values` of declared variables, and `keys` of vendors. `problems` are of other lines."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Diagnostic, ...] = ()
+
+
+_NEVER_IN_FILES = re.compile(
+    r"QARUNNER_.*|(?:HTTPS?|ALL|NO|FTP)_PROXY|(?:REQUESTS|CURL)_CA_BUNDLE|SSL_CERT_(?:FILE|DIR)", re.IGNORECASE
+)
+"""What decides where requests and secrets go: an env file may come from the checkout, and these may not."""
+
+
+def read_env_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
+    """The lines of env files, in their order. ManifestError for lines that cannot be taken, whatever is declared."""
+    found: list[FileVariable] = []
+    problems: list[Diagnostic] = []
     for file in files:
-        found.update(_read_env_file(file))
-    return {**found, **environ}
+        _read_env_file(file, found, problems)
+    if problems:
+        raise ManifestError(in_order(problems))
+    return tuple(found)
 
 
-def _read_env_file(file: Path) -> dict[str, str]:
-    from dotenv import dotenv_values
+def _read_env_file(file: Path, found: list[FileVariable], problems: list[Diagnostic]) -> None:
+    from dotenv.parser import parse_stream
 
+    text = _read_text("--env-file", file)
+    # Not interpolated: a value is what stands in the file, as `docker --env-file` reads it.
+    for line in parse_stream(io.StringIO(text)):
+        place = Place(file=file.as_posix(), line=_first_line(line.original), column=1)
+        if line.error or (line.key is not None and line.value is None):
+            problems.append(_bad_line(place, "this line is no assignment", "write NAME=value, one a line"))
+        elif line.key is not None and _NEVER_IN_FILES.fullmatch(line.key):
+            message = f"{line.key} cannot be set in an env file"
+            problems.append(_bad_line(place, message, "set it in the environment of the pipeline"))
+        elif line.key is not None and line.value is not None:
+            found.append(FileVariable(line.key, line.value, place))
+
+
+def _first_line(original: Original) -> int:
+    """Blank lines before an assignment belong to it, for the parser."""
+    blank = original.string[: len(original.string) - len(original.string.lstrip())]
+    return original.line + blank.count("\n")
+
+
+def _bad_line(place: Place, message: str, hint: str) -> Diagnostic:
+    """The line itself is not shown: it may hold a secret."""
+    return Diagnostic(code=Code.ENV_FILE, message=message, place=place, hint=hint)
+
+
+def sorted_out(lines: Iterable[FileVariable], declared: Collection[str], keys: Collection[str]) -> EnvFiles:
+    """What the lines of env files are, once the manifest is known. Of two lines of a name the later one counts."""
+    values: dict[str, str] = {}
+    found: dict[str, str] = {}
+    problems: list[Diagnostic] = []
+    for line in lines:
+        if line.name in declared:
+            values[line.name] = line.text
+        elif line.name in keys:
+            found[line.name] = line.text
+        else:
+            near = closest(line.name, declared)
+            hint = f"did you mean {near}?" if near else "declare it under env, or remove the line"
+            message = "an env file holds variables that the manifest declares and vendors' keys, and this is neither"
+            problems.append(_bad_line(line.place, message, hint))
+    return EnvFiles(values=values, keys=found, problems=tuple(problems))
+
+
+def read_var_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
+    """Values of variables in YAML or JSON files, in their order. ManifestError for what is no value."""
+    found: list[FileVariable] = []
+    problems: list[Diagnostic] = []
+    for file in files:
+        try:
+            document = read_yaml(file.as_posix(), _read_text("--var-file", file).encode())
+        except ManifestError as error:
+            problems += (replace(each, source=None) for each in error.diagnostics)
+            continue
+        for name, value in document.data.items():
+            place = document.locate((name,))
+            text = as_variable(value)
+            if text is None:
+                message = f"{name}: the value of a variable is a text, a number, true or false"
+                problems.append(Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint="write NAME: value"))
+            elif not isinstance(value, (str, bool)) and not _stands_at(document, place, text):
+                message = f"{name}: this number would become {text}"
+                problems.append(Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint="write it in quotes"))
+            else:
+                found.append(FileVariable(name, text, place))
+    if problems:
+        raise ManifestError(in_order(problems))
+    return tuple(found)
+
+
+def _stands_at(document: Document, place: Place, text: str) -> bool:
+    """True if a number is written as it will be used: 1.10 is not, and most likely a version."""
+    written = (document.source_line(place) or "")[place.column - 1 :]
+    return re.match(rf"{re.escape(text)}(?![\w.])", written) is not None
+
+
+def _read_text(option: str, file: Path) -> str:
+    """A file of values. UserError if it cannot be read, as a pipe or a device cannot."""
     try:
-        stream = io.StringIO(read_regular(file).decode("utf-8-sig"), newline=None)
-        # Not interpolated: a value is what stands in the file, as `docker --env-file` reads it.
-        values = dotenv_values(stream=stream, interpolate=False)
+        return io.StringIO(read_regular(file).decode("utf-8-sig"), newline=None).read()
     except UnicodeDecodeError as error:
-        raise UserError(f"--env-file {file}: is not UTF-8") from error
+        raise UserError(f"{option} {file}: is not UTF-8") from error
     except OSError as error:
-        raise UserError(f"--env-file {file}: cannot be read: {error.strerror}") from error
-    empty = [name for name, value in values.items() if value is None]
-    if empty:
-        raise UserError(f"--env-file {file}: {empty[0]!r} has no value", hint="write NAME=value, one a line")
-    return {name: value for name, value in values.items() if value is not None}
+        raise UserError(f"{option} {file}: cannot be read: {error.strerror}") from error
 
 
 def overrides(words: Iterable[str]) -> dict[str, str]:
@@ -115,14 +221,26 @@ def overrides(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozenset[str]:
-    """The words that --allow-secret and QARUNNER_ALLOW_SECRETS give, commas allowed in both: NAME or NAME@HOST."""
-    from qarunner.manifest.templates.secret_access import checked_word
+def named_variables(environ: Mapping[str, str], words: Iterable[str]) -> Names:
+    """The names and globs that --env and QARUNNER_ENV give, commas allowed in both."""
+    found = []
+    for option, listed in (("QARUNNER_ENV", (environ.get("QARUNNER_ENV", ""),)), ("--env", tuple(words))):
+        for word in (each.strip() for text in listed for each in text.split(",")):
+            if word:
+                found.append(checked_naming(word, option))
+            elif option == "--env":
+                raise UserError("--env: names no variable", hint="such as --env STAGING_URL")
+    return Names(tuple(found))
 
+
+def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozenset[str]:
+    """The words of --allow-secret and QARUNNER_ALLOW_SECRETS, commas allowed in both: NAME@HOST, NAME@VENDOR, NAME."""
     given = tuple(words)
     for word in given:
         if not word.strip(" ,"):
-            raise UserError(f"--allow-secret {word!r}: names no variable", hint="such as --allow-secret PREVIEW_TOKEN")
+            raise UserError(
+                f"--allow-secret {word!r}: names no variable", hint="such as --allow-secret TOKEN@shop.example.com"
+            )
     listed = ",".join([environ.get("QARUNNER_ALLOW_SECRETS", ""), *given])
     return frozenset(checked_word(word.strip()) for word in listed.split(",") if word.strip())
 

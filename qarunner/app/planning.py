@@ -11,18 +11,27 @@ from typing import TYPE_CHECKING, cast
 from qarunner import __version__
 from qarunner.app.choosing import Wanted, choose_rows
 from qarunner.app.ci import Facts, read_build
-from qarunner.app.files import finder, measurer, read_manifest
-from qarunner.diagnostics import Diagnostic, in_order, problem
+from qarunner.app.files import (
+    FileVariable,
+    allowed_secrets,
+    finder,
+    measurer,
+    named_variables,
+    read_manifest,
+    sorted_out,
+)
+from qarunner.diagnostics import Diagnostic, Place, in_order, problem
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
-from qarunner.manifest.model import Manifest, Row
+from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import Shard, fingerprint, split, weights
-from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.env import CREDENTIALS, Names, Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import working_folder
 from qarunner.plan import capabilities as check
 from qarunner.plan.compile import check_budget, compile_plan, tests_of
@@ -31,7 +40,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from qarunner.app.choosing import LeftOut
     from qarunner.decode import Json
@@ -240,6 +249,91 @@ def settings_of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the command line says about values: which may be read, and which it gives itself."""
+
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What --var and --var-file give, by name."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """The lines of those that a file gives."""
+    names: Names = field(default_factory=Names)
+    env_lines: tuple[FileVariable, ...] = ()
+    allow_secrets: frozenset[str] = frozenset()
+
+
+def values_of(
+    found: Checked, inputs: Inputs, environ: Mapping[str, str], facts: Facts
+) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
+    """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
+    manifest = found.manifest
+    credentials = frozenset(name for vendor in found.vendors.values() for name in credential_names(vendor))
+    files = sorted_out(inputs.env_lines, manifest.env, CREDENTIALS | credentials | key_names(manifest.document.data))
+    environ = {**files.keys, **environ}
+    values = Values(
+        env=environ,
+        names=inputs.names,
+        files=files.values,
+        overrides=inputs.overrides,
+        places=inputs.places,
+        allow_secrets=inputs.allow_secrets,
+        credentials=credentials,
+        vendor_keys={name: vendor.info.key_env for name, vendor in found.vendors.items()},
+        git=facts.in_templates,
+        ci=facts.ci,
+    )
+    return values, environ, files.problems
+
+
+def values_of_run(
+    plan: Plan, environ: Mapping[str, str], lines: Iterable[FileVariable], allow: Iterable[str]
+) -> Values:
+    """Where the secrets of a stored run come from, and what may be done with them.
+
+    Its env files are those of the apply: what else they hold has gone into the plan, or is not declared.
+    """
+    keys = {settings.key_env for settings in plan.vendors.values()}
+    keys |= {variable for name in plan.vendors for variable in credential_names(registry.get(name))}
+    files = sorted_out(lines, plan.secrets, keys)
+    return Values(
+        env={**files.keys, **environ},
+        names=named_variables(environ, ()),
+        files=files.values,
+        allow_secrets=allowed_secrets(environ, allow),
+    )
+
+
+def known_secrets(plan: Plan, values: Values) -> dict[str, str]:
+    """The text of a plan's secrets, as far as they are set: also of those that may not be sent."""
+    found = {name: values.lookup(EnvDeclaration(name=name, secret=True)).text for name in plan.secrets}
+    return {name: text for name, text in found.items() if text}
+
+
+def permitted_secrets(plan: Plan, values: Values) -> dict[str, str]:
+    """The text of a plan's secrets. UserError if one is not set, or may not go where the plan sends it."""
+    known = known_secrets(plan, values)
+    missing = [name for name in plan.secrets if name not in known]
+    if missing:
+        raise UserError(f"not set: {', '.join(missing)}", hint="the run's requests need the secrets it began with")
+    refused: dict[str, str] = {}
+    for vendor, data in plan.material():
+        for found in misdirected(data, values.allow_secrets, vendor=vendor):
+            _, message, hint = refusal(found, values.allow_secrets)
+            refused[message] = hint
+    if refused:
+        (message, hint), *others = refused.items()
+        raise UserError(message, hint=hint, details=[f"{also}: {how}" for also, how in others])
+    return known
+
+
+def remarks_of(manifest: Manifest, values: Values) -> Iterator[str]:
+    """What is no error about values, and most likely not meant."""
+    yield from misspelt((*manifest.env, *manifest.vars), values.env)
+    for name, declaration in manifest.env.items():
+        if name in values.files and values.env.get(name) and values.lookup(declaration).text is values.files[name]:
+            yield f"{name} is set in the environment, too; the env file's value is used, as nothing names the variable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What the command line says about one plan."""
 
@@ -247,8 +341,7 @@ class Choice:
     today: date
     profile: str | None = None
     select: Sequence[str] = ()
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    allow_secrets: frozenset[str] = frozenset()
+    inputs: Inputs = field(default_factory=Inputs)
     facts: Facts | None = None
     """What an earlier plan was told of its build, where that holds on."""
     max_tests: int | None = None
@@ -269,6 +362,8 @@ class Prepared:
 
     plan: Plan
     secrets: Mapping[str, str]
+    environ: Mapping[str, str]
+    """The environment, with the vendors' keys of env files."""
     remarks: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     variables: Mapping[str, object] = field(default_factory=dict)
@@ -285,17 +380,10 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, working_folder(), branch=choice.branch, tag=choice.tag)
     facts = choice.facts or build.facts
-    values = Values(
-        env=choice.environ,
-        overrides=choice.overrides,
-        allow_secrets=choice.allow_secrets,
-        credentials=frozenset(name for vendor in vendors.values() for name in credential_names(vendor)),
-        vendor_keys={name: vendor.info.key_env for name, vendor in vendors.items()},
-        git=facts.in_templates,
-        ci=facts.ci,
-    )
-    if found.problems or quarantines.errors:
-        raise ManifestError(in_order([*found.problems, *quarantines.errors, *_also(manifest, rows, values)]))
+    values, environ, wrong = values_of(found, choice.inputs, choice.environ, facts)
+    early = [*found.problems, *quarantines.errors, *wrong]
+    if early:
+        raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
     chosen = choose_rows(manifest, rows, wanted(path, choice, build.sha), values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
     rendered = render(manifest, chosen.rows, values)
@@ -304,7 +392,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     plan = compile_plan(
         manifest=manifest,
         rows=[row for row in rendered.rows if part is None or row.id in part.rows],
-        settings=settings_of(rendered.vendors, used, choice.environ),
+        settings=settings_of(rendered.vendors, used, environ),
         vendors=used,
         secrets=rendered.secrets,
         metadata=facts.metadata,
@@ -323,7 +411,8 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     return Prepared(
         plan=plan,
         secrets=rendered.secrets,
-        remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts),
+        environ=environ,
+        remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
         warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows, choice.environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,

@@ -13,6 +13,7 @@ import msgspec
 
 from qarunner import __version__
 from qarunner.app.ci import Facts, checked_name, read_build
+from qarunner.app.files import read_var_files
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
@@ -193,8 +194,11 @@ _RECORDED = ("profile", "select", "var", "changed_since", "branch", "tag", "shar
 """The words of the command line that choose the rows, and hold for the apply as well."""
 
 
-def with_sources(found: Prepared, path: Path, words: Given, environ: Mapping[str, str]) -> Prepared:
-    """The plan with what it was made from; a manifest that comes through a pipe cannot be read again."""
+def with_sources(found: Prepared, path: Path, words: Given, overrides: Mapping[str, str]) -> Prepared:
+    """The plan with what it was made from; a manifest that comes through a pipe cannot be read again.
+
+    `overrides` are the values that --var and --var-file gave.
+    """
     if not path.is_file():
         return found
     root = manifest_root(path)
@@ -203,8 +207,8 @@ def with_sources(found: Prepared, path: Path, words: Given, environ: Mapping[str
         manifest=_in(root, path),
         files={name: _content(file) for name, file in sorted(files.items())},
         variables={name: _digest(name, value) for name, value in sorted(found.variables.items())},
-        endpoints={each: _address(each, environ) for each in found.plan.vendors},
-        choices=_choices(words, found.declared_secrets),
+        endpoints={each: _address(each, found.environ) for each in found.plan.vendors},
+        choices=_choices(words, overrides, found.declared_secrets),
     )
     return replace(found, plan=made_from(found.plan, sources))
 
@@ -217,13 +221,16 @@ def _content(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _choices(words: Given, secrets: frozenset[str]) -> dict[str, Json]:
-    """The words that hold for the apply as well; the value of a secret is not kept."""
+def _choices(words: Given, overrides: Mapping[str, str], secrets: frozenset[str]) -> dict[str, Json]:
+    """The words that hold for the apply as well; the value of a secret is not kept.
+
+    What may be read of the environment is not kept either: the pipeline says so wherever the plan is applied.
+    """
     found: dict[str, Json] = {}
     for name in _RECORDED:
         value = getattr(words, name, None)
         if name == "var":
-            value = tuple(word for word in words.var if word.partition("=")[0] not in secrets)
+            value = tuple(f"{name}={text}" for name, text in overrides.items() if name not in secrets)
         if value:
             found[name] = list(value) if isinstance(value, tuple) else value
     return found
@@ -303,15 +310,21 @@ def _again(path: Path, saved: Plan, words: Given) -> Given:
     """The words that the plan was made with. UserError for words of now that would make another one."""
     assert saved.sources is not None  # noqa: S101  asked before
     choices = saved.sources.choices
-    others = [word for word in words.var if word.partition("=")[0] not in saved.secrets]
-    wrong = [f"--{name.replace('_', '-')}" for name in _RECORDED if (others if name == "var" else getattr(words, name))]
+    secrets = frozenset(saved.secrets)
+    given = {
+        "var": {word.partition("=")[0] for word in words.var} - secrets,
+        "var_file": {each.name for each in read_var_files(words.var_file)} - secrets,
+    }
+    wrong = [
+        f"--{name.replace('_', '-')}" for name in (*_RECORDED, "var_file") if given.get(name, getattr(words, name))
+    ]
     if wrong:
         raise UserError(
             f"{path}: the plan is made; {', '.join(wrong)} cannot change it",
             hint="give it to: qarunner plan --out FILE",
         )
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in choices.items()}
-    return replace(words, **{**given, "var": (*cast("Iterable[str]", given.get("var", ())), *words.var)})  # type: ignore[arg-type]
+    again = {name: tuple(value) if isinstance(value, list) else value for name, value in choices.items()}
+    return replace(words, **{**again, "var": (*cast("Iterable[str]", again.get("var", ())), *words.var)})  # type: ignore[arg-type]
 
 
 def _unmade(

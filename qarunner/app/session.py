@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
+from qarunner.app.planning import known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import reopen
-from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel, plan_secrets
+from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine.flow.driver import Engine, Options
@@ -327,16 +328,15 @@ def _transport_to(
     vendors: Container[str], stored: StoredRun, settings: Settings, console: Console, *, cancels: bool = False
 ) -> Transport | None:
     """The way to those of a run's vendors that are needed; None if there is nothing to send."""
-    plan, environ = stored.plan, settings.environ
+    plan = stored.plan
     if not any(name in vendors for name in plan.vendors):
         return None
+    values = values_of_run(plan, settings.environ, reporting.read_env_files(settings.env_files), settings.allow)
+    environ = values.env
     note_moved(console, {name: url for name, url in stored.run.endpoints.items() if name in vendors}, environ)
-    allowed = reporting.allowed_secrets(environ, settings.allow)
-    if cancels:  # a cancel repeats nothing: it needs no secret, and hides those that it may know
-        values = {name: environ[name] for name in plan.secrets if name in allowed and name in environ}
-    else:
-        values = plan_secrets(plan, environ, allowed)
-    return connect(plan, environ, values, only=vendors)
+    # A cancel repeats nothing: it needs no secret, and hides all that it may know.
+    known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)
+    return connect(plan, environ, known, only=vendors)
 
 
 class _Session:

@@ -127,7 +127,6 @@ def cancel(
     no_color: opt.NoColor = False,
 ) -> int:
     """Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more."""
-    from qarunner.app import files as inputs
     from qarunner.cli.commands import apply as cancelling
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
@@ -136,8 +135,7 @@ def cancel(
         from qarunner.app.session import Settings
 
         files, allow = tuple(env_file or ()), tuple(allow_secret or ())
-        environ = inputs.with_env_files(os.environ, files)
-        settings = Settings(environ=environ, runs_dir=runs_dir, env_files=files, allow=allow)
+        settings = Settings(environ=os.environ, runs_dir=runs_dir, env_files=files, allow=allow)
         return cancelling.cancel(console, settings, run)
 
     return guarded(console, body, concludes=True)
@@ -202,7 +200,10 @@ def explain(
     rerun_failed: opt.RerunFailed = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     var: opt.Var = None,
+    var_file: opt.VarFile = None,
+    env: opt.Env = None,
     env_file: opt.EnvFile = None,
+    allow_secret: opt.AllowSecret = None,
     output: opt.Output = "text",
     no_color: opt.NoColor = False,
 ) -> int:
@@ -213,11 +214,9 @@ def explain(
     console = open_console(os.environ, output=output, no_color=no_color)
     given = planning.given(
         file,
+        (var, var_file, env, env_file, allow_secret),
         profile=profile,
         select=select,
-        var=var,
-        env_file=env_file,
-        allow_secret=None,
         changed_since=changed_since,
         branch=branch,
         tag=tag,
@@ -309,6 +308,8 @@ def plan(
     shard: opt.ShardOf = None,
     rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
+    var_file: opt.VarFile = None,
+    env: opt.Env = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     max_tests: opt.MaxTests = None,
@@ -326,11 +327,9 @@ def plan(
     console = open_console(os.environ, verbose=verbose, no_color=no_color)
     given = planning.given(
         file,
+        (var, var_file, env, env_file, allow_secret),
         profile=profile,
         select=select,
-        var=var,
-        env_file=env_file,
-        allow_secret=allow_secret,
         max_tests=max_tests,
         changed_since=changed_since,
         branch=branch,
@@ -376,6 +375,8 @@ def apply(
     shard: opt.ShardOf = None,
     rerun_failed: opt.RerunFailed = None,
     var: opt.Var = None,
+    var_file: opt.VarFile = None,
+    env: opt.Env = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     report: opt.Report = None,
@@ -401,11 +402,9 @@ def apply(
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
     given = planning.given(
         file,
+        (var, var_file, env, env_file, allow_secret),
         profile=profile,
         select=select,
-        var=var,
-        env_file=env_file,
-        allow_secret=allow_secret,
         max_tests=max_tests,
         changed_since=changed_since,
         branch=branch,

@@ -50,16 +50,33 @@ Var: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--var", metavar="K=V", help="A value for a variable that the manifest declares."),
 ]
+VarFile: TypeAlias = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option("--var-file", metavar="FILE", help="Values of variables, in YAML or JSON; --var wins."),
+]
+Env: TypeAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        help="Lets templates read this variable of the environment, if the manifest declares it; NAME* is a glob, "
+        "'!NAME' is not meant.",
+    ),
+]
 EnvFile: TypeAlias = Annotated[
     Optional[list[Path]],  # noqa: UP045
-    typer.Option("--env-file", metavar="FILE", help="Variables from a file; what the environment sets wins."),
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Declared variables and vendors' keys, as NAME=value lines; what is named of the environment wins.",
+    ),
 ]
 AllowSecret: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
         "--allow-secret",
-        metavar="NAME[@HOST]",
-        help="Lets templates use this secret variable; with a host, in target URLs of that host alone.",
+        metavar="NAME@HOST|NAME@VENDOR",
+        help="Lets a secret into URLs of this host, or other fields of this vendor; NAME alone: as an api_key_env.",
     ),
 ]
 ChangedSince: TypeAlias = Annotated[

@@ -41,6 +41,10 @@ class Code(StrEnum):
     FOREIGN_KEY = "E330"
     KEY_NOT_ALLOWED = "E331"
     ELSEWHERE = "E332"
+    NOT_NAMED = "E333"
+    ENV_FILE = "E334"
+    VAR_FILE = "E335"
+    OWN_VARIABLE = "E336"
 
     NO_VALUE = "E340"
     FAILED = "E341"
@@ -90,7 +94,11 @@ MEANINGS: Mapping[str, str] = {
     Code.UNKNOWN_OVERRIDE: "--var names a variable that the manifest does not declare.",
     Code.FOREIGN_KEY: "`api_key_env` names another vendor's credential.",
     Code.KEY_NOT_ALLOWED: "`api_key_env` names an unrelated variable without --allow-secret.",
-    Code.ELSEWHERE: "A secret would be sent elsewhere than to the host that it is allowed for.",
+    Code.ELSEWHERE: "A secret would be sent elsewhere than to the host or vendor that it is allowed for.",
+    Code.NOT_NAMED: "A variable is set in the environment, and the pipeline does not name it.",
+    Code.ENV_FILE: "A line of an env file that is no assignment, or sets what an env file cannot set.",
+    Code.VAR_FILE: "A --var-file that does not hold values of variables.",
+    Code.OWN_VARIABLE: "A variable of qarunner itself is declared under `env`.",
     Code.NO_VALUE: "A template needs a value that does not exist in this build.",
     Code.FAILED: "A template cannot be computed.",
     Code.TOO_MUCH: "A template exceeds a bound of size or of time.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -15,6 +14,7 @@ from qarunner.errors import UserError
 from qarunner.vendors.api import Call, Metadata, Request, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION = 1
@@ -138,14 +138,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def entry_map(self) -> dict[str, Entry]:
         return {entry.id: entry for entry in self.entries}
 
-    def material(self) -> dict[str, object]:
-        """What the requests are made of, under the keys of rows: a target's URL is known as one."""
-        targets: dict[str, list[str]] = {}
+    def material(self) -> Iterator[tuple[str, dict[str, object]]]:
+        """What the requests are made of, with the vendor that gets it; entries under the keys of rows."""
         for entry in self.entries:
-            if entry.target is not None:
-                targets.setdefault(entry.target.kind.value, []).append(entry.target.value)
-        bare = [dataclasses.replace(entry, target=None) for entry in self.entries]
-        return {"target": targets, "matrix": msgspec.to_builtins(bare), "vendors": msgspec.to_builtins(self.vendors)}
+            target = {} if entry.target is None else {entry.target.kind.value: entry.target.value}
+            yield entry.vendor, {**msgspec.to_builtins(entry), "target": target}
+        for name, vendor in self.vendors.items():
+            yield name, {"settings": msgspec.to_builtins(vendor.settings)}
 
     def call(self, job: Job, entries: Mapping[str, Entry]) -> Call:
         """What the adapter is asked with when it reads this job's replies."""

@@ -234,7 +234,7 @@ def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice
 
 def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
     old, new = _uses(before), _uses(after)
-    yield from _secrets(old, new, after.manifest)
+    yield from _secrets(old, new, after)
     yield from _places(before, after)
     yield from _published(new, before, after)
     yield from _variables(old, new, before, after)
@@ -281,14 +281,16 @@ def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) ->
 
 
 def _secrets(
-    old: Mapping[tuple[str, str], list[str]], new: Mapping[tuple[str, str], list[str]], manifest: Manifest
+    old: Mapping[tuple[str, str], list[str]], new: Mapping[tuple[str, str], list[str]], after: Side
 ) -> Iterator[Notice]:
     known = {name for name, _ in old}
     for (name, vendor), rows in new.items():
-        declaration = manifest.env.get(name)
+        declaration = after.manifest.env.get(name)
         if declaration is None or not declaration.secret or (name, vendor) in old:
             continue
-        need = "" if name in known else f"; apply needs --allow-secret {name}"
+        hosts = [host for (used, host), where in _in_urls(after).items() if used == name and set(where) & set(rows)]
+        words = [f"--allow-secret {name}@{'HOST' if '{{' in host else host}" for host in hosts]
+        need = "" if name in known else f"; apply needs {', '.join(words) or f'--allow-secret {name}@{vendor}'}"
         yield Notice(kind=Kind.SECRET, message=f"the secret {name} is now sent to {vendor}{need}", rows=tuple(rows))
 
 
@@ -337,9 +339,15 @@ def _variables(
     after: Side,
 ) -> Iterator[Notice]:
     was, now = _required(old, before), _required(new, after)
-    for name in sorted(now - was):
-        rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
-        yield Notice(kind=Kind.VARIABLE, message=f"{name} must be set from now on: it has no default", rows=tuple(rows))
+    known = before.manifest.env if before is not None else {}
+    for name, declaration in after.manifest.env.items():
+        rows = tuple(dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each))
+        if name not in known:
+            needed = "; it must be set, as it has no default" if declaration.default is None else ""
+            message = f"{name} is newly declared: templates can read it where the pipeline names it{needed}"
+            yield Notice(kind=Kind.VARIABLE, message=message, rows=rows)
+        elif name in now - was:
+            yield Notice(kind=Kind.VARIABLE, message=f"{name} must be set from now on: it has no default", rows=rows)
     for name in sorted(was - now):
         yield Notice(kind=Kind.VARIABLE, message=f"{name} need not be set any more")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
 
 ENVIRON = {
-    "STAGING_URL": "https://staging.example.com",
+    "QARUNNER_VAR_STAGING_URL": "https://staging.example.com",
     "GITHUB_ACTIONS": "true",
     "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567",
     "GITHUB_REF": "refs/heads/main",
@@ -73,7 +73,7 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
 def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
     path.write_text(text, encoding="utf-8")
     found = examined(path)
-    environ = {} if url is None else {"STAGING_URL": url}
+    environ = {} if url is None else {"QARUNNER_VAR_STAGING_URL": url}
     explaining = Explaining(
         found, Values(env=environ), wanted=Wanted(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
     )

@@ -4,9 +4,8 @@ import pytest
 
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.env import Values
-from qarunner.manifest.templates.secret_access import Permissions, checked_word
-from tests.matrices import manifest, only, refusal, rendered
+from qarunner.manifest.templates.secret_access import checked_word
+from tests.matrices import manifest, only, refusal, rendered, values
 
 HEAD = """
 env: { TOKEN: { secret: true }, OTHER: { secret: true }, BASE: {} }
@@ -23,7 +22,7 @@ BOUND = frozenset({"TOKEN@shop.example.com", "OTHER@shop.example.com"})
 
 def render(url: str, allow: frozenset[str] = BOUND, **env: str) -> object:
     subject = manifest(HEAD + f"    target: {{ web_url: '{url}' }}\n")
-    return rendered(subject, Values(env={**ENV, **env}, allow_secrets=allow)).rows[0].data["target"]
+    return rendered(subject, values({**ENV, **env}, *allow)).rows[0].data["target"]
 
 
 @pytest.mark.parametrize(
@@ -87,54 +86,55 @@ def test_a_bound_secret_goes_nowhere_else(url: str) -> None:
         "labels: ['{{ env.TOKEN }}']",
         "options: { instruction: 'open https://shop.example.com/{{ env.TOKEN }}' }",
         "artifacts: [{ type: authentication, strategy: specific, account_id: '{{ env.TOKEN }}' }]",
-        "target: { target_id: 'https://shop.example.com/{{ env.TOKEN }}' }",
+        "target: { target_id: 'shop/{{ env.TOKEN }}' }",
     ],
 )
 def test_a_bound_secret_stands_in_urls_of_targets_alone(line: str) -> None:
     subject = manifest(HEAD.replace("doksi", "acme") + f"    {line}\n")
-    found = refusal(lambda: rendered(subject, Values(env=ENV, allow_secrets=BOUND)))
+    found = refusal(lambda: rendered(subject, values(ENV, *BOUND)))
     assert Code.ELSEWHERE in {problem.code for problem in found}
 
 
 def test_nor_in_settings_of_vendors() -> None:
     subject = manifest("vendors: { acme: { project: '{{ env.TOKEN }}' } }\n" + HEAD.replace("doksi", "acme"))
-    problem = only(refusal(lambda: rendered(subject, Values(env=ENV, allow_secrets=BOUND))))
+    problem = only(refusal(lambda: rendered(subject, values(ENV, *BOUND))))
     assert (problem.code, problem.place.line) == (Code.ELSEWHERE, 3)
 
 
-def test_a_name_alone_allows_it_everywhere_as_before() -> None:
-    assert render("https://evil.example/{{ env.TOKEN }}", frozenset({"TOKEN"}))
-    assert render("https://evil.example/{{ env.TOKEN }}", frozenset({"TOKEN", "TOKEN@shop.example.com"}))
+def test_a_bare_name_allows_no_secret() -> None:
+    for words in (frozenset({"TOKEN"}), frozenset({"TOKEN", "TOKEN@other.example.com"})):
+        found = refusal(lambda words=words: render("https://evil.example/{{ env.TOKEN }}", words))  # type: ignore[misc]
+        assert {problem.code for problem in found} <= {Code.NOT_ALLOWED, Code.ELSEWHERE}
 
 
-def test_a_whole_secret_url_needs_the_name_alone() -> None:
-    assert render("{{ env.OTHER }}", frozenset({"OTHER"}), OTHER="https://shop.example.com/x")
+@pytest.mark.parametrize("line", ["name: '{{ env.TOKEN }}'", "labels: ['{{ env.TOKEN }}']"])
+def test_a_secret_goes_into_other_fields_of_the_vendor_that_it_is_allowed_for(line: str) -> None:
+    subject = manifest(HEAD + f"    {line}\n    target: {{ web_url: https://shop.example.com }}\n")
+    assert rendered(subject, values(ENV, "TOKEN@doksi")).secrets.keys() == {"TOKEN"}
+    for word in ("TOKEN@certyn", "TOKEN@shop.example.com"):
+        problem = only(refusal(lambda word=word: rendered(subject, values(ENV, word))))  # type: ignore[misc]
+        assert problem.code == Code.ELSEWHERE
+        assert "--allow-secret TOKEN@doksi" in str(problem.hint)
 
 
-@pytest.mark.parametrize(
-    ("host", "fine", "refused"),
-    [
-        ("*.preview.example.com", ["a.preview.example.com", "a.b.preview.example.com"], ["preview.example.com"]),
-        (
-            "shop-*.example.com",
-            ["shop-1.example.com", "shop-.example.com"],
-            ["shop-1.x.example.com", "shop.example.com"],
-        ),
-        ("shop.example.com:8443", ["shop.example.com:8443"], ["shop.example.com", "shop.example.com:8444"]),
-        ("*.example.com:8443", ["a.example.com:8443"], ["a.example.com"]),
-    ],
-)
-def test_hosts(host: str, fine: list[str], refused: list[str]) -> None:
-    permissions = Permissions(frozenset({f"TOKEN@{host}"}))
-    urls = {each: {"target": {"web_url": f"https://{each}/?t=⟦secret:TOKEN⟧"}} for each in (*fine, *refused)}
-    assert [each for each in urls if not list(permissions.misdirected(urls[each]))] == fine
+def test_the_vendor_s_word_is_no_word_for_a_url() -> None:
+    problem = only(refusal(lambda: render("https://evil.example/{{ env.TOKEN }}", frozenset({"TOKEN@doksi"}))))
+    assert problem.code == Code.ELSEWHERE
+    assert "--allow-secret TOKEN@evil.example" in str(problem.hint)
+
+
+def test_settings_go_to_their_vendor() -> None:
+    subject = manifest("vendors: { acme: { project: '{{ env.TOKEN }}' } }\n" + HEAD.replace("doksi", "acme"))
+    assert rendered(subject, values(ENV, "TOKEN@acme")).vendors == {"acme": {"project": "⟦secret:TOKEN⟧"}}
 
 
 def test_loopback_needs_no_https() -> None:
     assert render("http://localhost:3000/{{ env.TOKEN }}", frozenset({"TOKEN@localhost:3000"}))
 
 
-@pytest.mark.parametrize("word", ["TOKEN", "_t@a.b", "TOKEN@shop.example.com", "T@*.a.example", "T@a-*.b.c:1", "T@h"])
+@pytest.mark.parametrize(
+    "word", ["TOKEN", "_t@a.b", "TOKEN@shop.example.com", "T@*.a.example", "T@a-*.b.c:1", "T@doksi", "T@acme_qa"]
+)
 def test_words(word: str) -> None:
     assert checked_word(word) == word
 

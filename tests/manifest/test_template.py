@@ -11,7 +11,7 @@ from qarunner.manifest.expand import expand
 from qarunner.manifest.load import examine, load
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import check_templates
-from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
+from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered, values
 
 HERE = Path(__file__).parent
 TOP = """
@@ -245,7 +245,7 @@ matrix:
     platform: "{{ env.PLATFORM }}"
     target: { web_url: "https://example.com" }
 """)
-    problems = refusal(lambda: rendered(subject, Values(env={"PLATFORM": "symbian"})))
+    problems = refusal(lambda: rendered(subject, values({"PLATFORM": "symbian"})))
     assert {problem.place.line for problem in problems} == {9}
     assert any("symbian" in problem.message for problem in problems)
 
@@ -276,8 +276,8 @@ vendors: { certyn: { poll: { every: "{{ env.EVERY }}" } } }
 matrix:
   - { id: a, vendor: certyn, category_ids: [c] }
 """)
-    assert rendered(subject, Values(env={"EVERY": "10s"})).vendors == {"certyn": {"poll": {"every": "10s"}}}
-    problem = only(refusal(lambda: rendered(subject, Values(env={"EVERY": "often"}))))
+    assert rendered(subject, values({"EVERY": "10s"})).vendors == {"certyn": {"poll": {"every": "10s"}}}
+    problem = only(refusal(lambda: rendered(subject, values({"EVERY": "often"}))))
     assert problem.place.line == 5
     assert "often" in problem.message
 

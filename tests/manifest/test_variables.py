@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qarunner.diagnostics import Severity
 from qarunner.manifest.codes import MEANINGS, Code
 from qarunner.manifest.expand import expand
-from qarunner.manifest.templates.env import Values, check_key_names, named_like_secret, shaped_like_secret
+from qarunner.manifest.rules import conditions
+from qarunner.manifest.templates.env import (
+    Names,
+    Values,
+    check_key_names,
+    misspelt,
+    named_like_secret,
+    shaped_like_secret,
+)
 from qarunner.manifest.templates.evaluate import render
 from tests.amount import no_long_time
-from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered
+from tests.matrices import checked, manifest, name_of, named, only, refusal, rendered, values
 
 KEYS = {"doksi": "DOKSI_API_KEY", "docketqa": "DOCKET_API_KEY", "certyn": "CERTYN_API_KEY"}
 
@@ -21,16 +31,123 @@ def test_every_code_has_its_meaning() -> None:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_order_is_override_environment_default() -> None:
-    subject = named("{{ env.A }}", "env: { A: { default: d } }")
+SOURCES = ["overrides", "QARUNNER_VAR_A", "A, which is named", "files", "default"]
 
-    def value(**kinds: dict[str, str]) -> object:
-        return rendered(subject, Values(**kinds)).rows[0].data["name"]  # type: ignore[arg-type]
 
-    assert value() == "d"
-    assert value(env={"A": "e"}) == "e"
-    assert value(env={"A": "e"}, overrides={"A": "o"}) == "o"
-    assert value(env={"A": ""}) == "d"
+@pytest.mark.parametrize("first", range(len(SOURCES)))
+def test_the_first_source_that_has_a_value_wins(first: int) -> None:
+    """Each source has a value of its own name; those before `first` have none."""
+    there = SOURCES[first:]
+    subject = named("{{ env.A }}", "env: { A: { default: default } }")
+    env = {name.partition(",")[0]: name for name in there if "A" in name}
+    given = Values(
+        env=env,
+        names=Names(("A",)),
+        files={"A": "files"} if "files" in there else {},
+        overrides={"A": "overrides"} if "overrides" in there else {},
+    )
+    assert rendered(subject, given).rows[0].data["name"] == there[0]
+
+
+@pytest.mark.parametrize("empty", [{"A": ""}, {"QARUNNER_VAR_A": ""}])
+def test_an_empty_variable_of_the_environment_is_not_set(empty: dict[str, str]) -> None:
+    subject = named("<{{ env.A }}>", "env: { A: { default: d } }")
+    assert rendered(subject, values(empty)).rows[0].data["name"] == "<d>"
+
+
+@pytest.mark.parametrize("given", [Values(overrides={"A": ""}), Values(files={"A": ""})])
+def test_an_empty_value_that_somebody_gives_is_a_value(given: Values) -> None:
+    subject = named("<{{ env.A }}>", "env: { A: { default: d } }")
+    assert rendered(subject, given).rows[0].data["name"] == "<>"
+
+
+def test_an_empty_default_is_a_default() -> None:
+    assert name_of("<{{ env.A }}>", "env: { A: { default: '' } }") == "<>"
+
+
+# --- what the pipeline names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("default", [None, "d", "''"])
+def test_a_variable_that_nobody_names_is_not_read(default: str | None) -> None:
+    subject = named("{{ env.DB_PW }}", f"env: {{ DB_PW: {{ {'' if default is None else f'default: {default}'} }} }}")
+    problem = only(refusal(lambda: rendered(subject, Values(env={"DB_PW": "pssst"}))))
+    assert (problem.code, problem.place.line) == (Code.NOT_NAMED, 3)
+    assert "pssst" not in f"{problem.message}{problem.hint}"
+    for way in ("--env DB_PW", "QARUNNER_ENV=DB_PW", "QARUNNER_VAR_DB_PW=", "--var DB_PW="):
+        assert way in str(problem.hint)
+    assert ("--env '!DB_PW'" in str(problem.hint)) is (default is not None)
+
+
+def test_what_the_pipeline_gives_permits_that_value_alone() -> None:
+    subject = named("{{ env.A }}", "env: { A: {} }")
+    for given in (
+        Values(env={"A": "not meant"}, overrides={"A": "meant"}),
+        Values(env={"A": "not meant"}, files={"A": "meant"}),
+        Values(env={"A": "not meant", "QARUNNER_VAR_A": "meant"}),
+    ):
+        assert rendered(subject, given).rows[0].data["name"] == "meant"
+
+
+def test_a_variable_that_is_not_meant_is_as_if_it_were_not_set() -> None:
+    given = Values(env={"A": "x"}, names=Names(("A", "!A")))
+    assert rendered(named("{{ env.A }}", "env: { A: { default: d } }"), given).rows[0].data["name"] == "d"
+    assert only(refusal(lambda: rendered(named("{{ env.A }}", "env: { A: {} }"), given))).code == Code.MISSING
+    secret = values({"TOKEN": "t"}, "TOKEN@doksi")
+    left_out = replace(secret, names=Names(("!TOKEN",)))
+    subject = named("{{ env.TOKEN }}", "env: { TOKEN: { secret: true } }")
+    assert only(refusal(lambda: rendered(subject, left_out))).code == Code.MISSING
+
+
+def test_only_what_the_rows_use_has_to_be_named() -> None:
+    assert rendered(named("x", "env: { A: {} }"), Values(env={"A": "x"})).env == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "named_ones"),
+    [
+        (("A",), {"A"}),
+        (("SHOP_*",), {"SHOP_A", "SHOP_B"}),
+        (("SHOP_*", "!SHOP_B"), {"SHOP_A"}),
+        (("!SHOP_*", "SHOP_A", "A"), {"A"}),
+        (("SHOP_?", "a"), {"SHOP_A", "SHOP_B"}),
+        ((), set()),
+    ],
+)
+def test_names_and_globs(words: tuple[str, ...], named_ones: set[str]) -> None:
+    names = Names(words)
+    assert {name for name in ("A", "SHOP_A", "SHOP_B", "SHOPS") if names.named(name)} == named_ones
+
+
+def test_a_variable_that_is_a_condition_has_to_be_named_as_well() -> None:
+    subject = manifest("""
+env: { DEEP: { format: boolean, default: false } }
+matrix:
+  - { id: a, vendor: doksi, test_ids: [x], if: "{{ env.DEEP }}" }
+""")
+    rows = expand(subject)
+    assert only(refusal(lambda: conditions(subject, rows, Values(env={"DEEP": "true"})))).code == Code.NOT_NAMED
+    assert conditions(subject, rows, values({"DEEP": "true"}))["a"].holds
+
+
+@pytest.mark.parametrize("name", ["QARUNNER_SEAL_KEY", "QARUNNER_ENV", "qarunner_x"])
+def test_no_template_reads_a_variable_of_qarunner_itself(name: str) -> None:
+    assert only(refusal(lambda: named("x", f"env: {{ {name}: {{ secret: true }} }}"))).code == Code.OWN_VARIABLE
+
+
+def test_an_entry_of_vars_takes_its_value_from_the_pipeline_too() -> None:
+    subject = named("{{ vars.host }}", "vars: { host: staging }")
+    assert rendered(subject, Values(env={"QARUNNER_VAR_host": "de"})).rows[0].data["name"] == "de"
+    bad = Values(env={"QARUNNER_VAR_host": "ghp_" + "a1B2" * 9})
+    assert only(refusal(lambda: rendered(subject, bad))).code == Code.LOOKS_SECRET
+
+
+def test_a_misspelt_value_is_remarked_and_another_project_s_is_not() -> None:
+    environ = {"QARUNNER_VAR_STAGNG_URL": "x", "QARUNNER_VAR_OTHER": "y", "QARUNNER_VAR_STAGING_URL": "z"}
+    remark = list(misspelt(["STAGING_URL"], environ))
+    assert len(remark) == 1
+    assert "QARUNNER_VAR_STAGNG_URL" in remark[0]
+    assert "did you mean QARUNNER_VAR_STAGING_URL?" in remark[0]
 
 
 def test_every_missing_variable_is_told_at_its_declaration_with_its_use() -> None:
@@ -41,7 +158,7 @@ def test_every_missing_variable_is_told_at_its_declaration_with_its_use() -> Non
         ("B is set but empty", 5),
         ("C is not set (the shop)", 6),
     ]
-    assert "export A=…" in str(problems[0].hint)
+    assert "QARUNNER_VAR_A=…" in str(problems[0].hint)
     assert "--var A=…" in str(problems[0].hint)
     assert problems[0].related[0][0].line == 9
     assert all(problem.severity is Severity.ERROR for problem in problems)
@@ -55,7 +172,7 @@ matrix:
   - { id: a, vendor: doksi, test_ids: [x], name: "{{ vars.b }}" }
   - { id: d, vendor: doksi, test_ids: [x], name: "{{ env.D }}" }
 """)
-    done = render(subject, expand(subject)[:1], Values(env={"B": "b"}))
+    done = render(subject, expand(subject)[:1], values({"B": "b"}))
     assert done.rows[0].data["name"] == "b"
 
 
@@ -170,18 +287,35 @@ def test_two_encodings_of_a_secret_are_refused_at_the_latest_when_rendering(temp
 
 def test_the_text_of_used_secrets_is_handed_over() -> None:
     subject = named("{{ env.A_TOKEN }}", "env: { A_TOKEN: { secret: true }, B_TOKEN: { secret: true } }")
-    values = Values(env={"A_TOKEN": "a", "B_TOKEN": "b"}, allow_secrets=frozenset({"A_TOKEN", "B_TOKEN"}))
-    assert rendered(subject, values).secrets == {"A_TOKEN": "a"}
+    given = values({"A_TOKEN": "a", "B_TOKEN": "b"}, "A_TOKEN@doksi", "B_TOKEN@doksi")
+    assert rendered(subject, given).secrets == {"A_TOKEN": "a"}
 
 
-def test_a_secret_has_to_be_allowed_by_name() -> None:
+@pytest.mark.parametrize("allow", ["X@doksi", "PREVIEW", "X"])
+def test_a_secret_has_to_be_allowed_with_its_destination(allow: str) -> None:
     subject = named("{{ env.PREVIEW }}", SECRET)
-    problem = only(
-        refusal(lambda: rendered(subject, Values(env={"PREVIEW": "s3cr3t"}, allow_secrets=frozenset({"X"}))))
-    )
-    assert (problem.code, problem.place.line) == (Code.NOT_ALLOWED, 3)
-    assert "--allow-secret PREVIEW" in str(problem.hint)
-    assert "QARUNNER_ALLOW_SECRETS" in str(problem.hint)
+    problem = only(refusal(lambda: rendered(subject, values({"PREVIEW": "s3cr3t"}, allow))))
+    assert (problem.code, problem.place.line) == (Code.NOT_ALLOWED, 5)
+    assert "--allow-secret PREVIEW@doksi" in str(problem.hint)
+    assert "QARUNNER_ALLOW_SECRETS=PREVIEW@doksi" in str(problem.hint)
+    assert ("permits an api_key_env alone" in str(problem.hint)) is (allow == "PREVIEW")
+
+
+def test_a_secret_that_is_not_allowed_is_told_beside_other_problems() -> None:
+    subject = named("{{ env.PREVIEW }}{{ env.A }}", "env: { PREVIEW: { secret: true }, A: {} }")
+    problems = refusal(lambda: rendered(subject, values({"PREVIEW": "s3cr3t"})))
+    assert {problem.code for problem in problems} == {Code.NOT_ALLOWED, Code.MISSING}
+
+
+def test_a_secret_that_is_read_and_not_sent_has_to_be_allowed_too() -> None:
+    subject = named("{{ 'x' if true else env.PREVIEW }}", SECRET)
+    assert only(refusal(lambda: rendered(subject, values({"PREVIEW": "s3cr3t"})))).code == Code.NOT_ALLOWED
+
+
+def test_many_rows_with_one_secret_make_one_problem() -> None:
+    row = "  - {{ id: r{}, vendor: doksi, test_ids: [x], name: '{{{{ env.PREVIEW }}}}' }}\n"
+    subject = manifest(f"{SECRET}\nmatrix:\n" + "".join(row.format(number) for number in range(50)))
+    assert only(refusal(lambda: rendered(subject, values({"PREVIEW": "s3cr3t"})))).code == Code.NOT_ALLOWED
 
 
 def test_the_value_of_a_secret_that_is_not_allowed_is_not_looked_at() -> None:
@@ -203,25 +337,25 @@ def test_a_secret_that_no_row_uses_needs_nothing() -> None:
 
 def test_a_secret_that_reaches_a_row_through_vars_has_to_be_allowed() -> None:
     subject = named("{{ vars.auth }}", f"{SECRET}\nvars: {{ auth: 'Bearer {{{{ env.PREVIEW }}}}' }}")
-    assert only(refusal(lambda: rendered(subject, Values(env={"PREVIEW": "s"})))).code == Code.NOT_ALLOWED
+    assert only(refusal(lambda: rendered(subject, values({"PREVIEW": "s"})))).code == Code.NOT_ALLOWED
 
 
 def test_messages_never_show_a_secret() -> None:
     subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'x+', enum: [xx] } }")
-    values = Values(env={"PREVIEW": "pssst-secret"}, allow_secrets=frozenset({"PREVIEW"}))
-    problem = only(refusal(lambda: rendered(subject, values)))
+    given = values({"PREVIEW": "pssst-secret"}, "PREVIEW@doksi")
+    problem = only(refusal(lambda: rendered(subject, given)))
     assert problem.code == Code.BAD_VALUE
     assert "pssst" not in f"{problem.message}{problem.hint}"
 
 
-def test_a_whole_url_can_be_secret() -> None:
+def test_a_whole_url_can_be_no_secret_as_its_host_is_not_certain() -> None:
     subject = manifest("""
 env: { PREVIEW: { secret: true } }
 matrix:
   - { id: a, vendor: doksi, test_ids: [x], platform: web, target: { web_url: "{{ env.PREVIEW }}" } }
 """)
-    values = Values(env={"PREVIEW": "https://u:p@example.com"}, allow_secrets=frozenset({"PREVIEW"}))
-    assert rendered(subject, values).rows[0].data["target"] == {"web_url": "⟦secret:PREVIEW⟧"}
+    given = values({"PREVIEW": "https://u:p@example.com"}, "PREVIEW@example.com", "PREVIEW@doksi")
+    assert only(refusal(lambda: rendered(subject, given))).code == Code.ELSEWHERE
 
 
 def test_a_secret_where_a_choice_belongs_is_refused_without_showing_it() -> None:
@@ -230,8 +364,8 @@ env: { PREVIEW: { secret: true } }
 matrix:
   - { id: a, vendor: doksi, test_ids: [x], timeout: "{{ env.PREVIEW }}" }
 """)
-    values = Values(env={"PREVIEW": "pssst-secret"}, allow_secrets=frozenset({"PREVIEW"}))
-    problems = refusal(lambda: rendered(subject, values))
+    given = values({"PREVIEW": "pssst-secret"}, "PREVIEW@doksi")
+    problems = refusal(lambda: rendered(subject, given))
     assert "pssst" not in str([(problem.message, problem.hint) for problem in problems])
 
 
@@ -322,8 +456,8 @@ def test_a_default_with_the_shape_of_a_secret_is_refused() -> None:
 @pytest.mark.parametrize("value", ["key-of-vendor-1", " key-of-vendor-1\n", "https://x/?k=key-of-vendor-1"])
 def test_the_value_of_a_credential_is_refused_under_any_name(value: str) -> None:
     subject = named("{{ env.A }}", "env: { A: {} }")
-    values = Values(env={"A": value, "DOKSI_API_KEY": "key-of-vendor-1"})
-    problem = only(refusal(lambda: rendered(subject, values)))
+    given = values({"A": value, "DOKSI_API_KEY": "key-of-vendor-1"})
+    problem = only(refusal(lambda: rendered(subject, given)))
     assert problem.code == Code.LOOKS_SECRET
     assert "key-of" not in f"{problem.message}{problem.hint}"
 
@@ -339,8 +473,8 @@ def test_a_credential_cannot_be_declared(name: str, secret: bool) -> None:  # no
 
 def test_a_credential_that_only_the_caller_knows_cannot_be_declared_either() -> None:
     subject = named("x", "env: { ACME_X: { secret: true } }")
-    values = Values(credentials=frozenset({"ACME_X"}), allow_secrets=frozenset({"ACME_X"}))
-    assert only(refusal(lambda: rendered(subject, values))).code == Code.CREDENTIAL
+    given = Values(credentials=frozenset({"ACME_X"}), allow_secrets=frozenset({"ACME_X@doksi"}))
+    assert only(refusal(lambda: rendered(subject, given))).code == Code.CREDENTIAL
 
 
 @pytest.mark.parametrize("value", ["⟦secret:DOKSI_API_KEY⟧", "⟦", "⟧"])
@@ -348,15 +482,15 @@ def test_no_value_can_forge_a_placeholder(value: str) -> None:
     assert only(refusal(lambda: name_of("{{ env.A }}", "env: { A: {} }", A=value))).code == Code.RESERVED
     for root, place in (("git", "branch"), ("ci", "url")):
         subject = named(f"{{{{ {root}.{place} }}}}")
-        values = Values(**{root: {place: value}})  # type: ignore[arg-type]
-        assert only(refusal(lambda s=subject, v=values: rendered(s, v))).code == Code.RESERVED  # type: ignore[misc]
+        build = Values(**{root: {place: value}})  # type: ignore[arg-type]
+        assert only(refusal(lambda s=subject, v=build: rendered(s, v))).code == Code.RESERVED  # type: ignore[misc]
     assert only(checked('{{ "\\u27e6secret:A\\u27e7" }}')).code == Code.RESERVED
 
 
 def test_a_secret_in_the_build_is_not_inserted() -> None:
     subject = named("{{ git.repository }}")
-    values = Values(git={"repository": "https://x:ghp_" + "a1B2" * 9 + "@github.com/a/b"})
-    assert only(refusal(lambda: rendered(subject, values))).code == Code.LOOKS_SECRET
+    build = Values(git={"repository": "https://x:ghp_" + "a1B2" * 9 + "@github.com/a/b"})
+    assert only(refusal(lambda: rendered(subject, build))).code == Code.LOOKS_SECRET
 
 
 # --- api_key_env ------------------------------------------------------------------------------------------------------
@@ -434,7 +568,7 @@ def test_a_var_option_replaces_an_entry_of_vars_and_is_no_template() -> None:
 def test_a_credential_comes_in_by_no_way(template: str, env: dict[str, str], overrides: dict[str, str]) -> None:
     top = "env: { A: { secret: true }, B: {} }\nvars: { v: x }\nvendors: { doksi: { api_key_env: DOKSI_CI_KEY } }"
     env = {"DOKSI_CI_KEY": "k3y-of-doksi-123", **env}
-    values = Values(env=env, overrides=overrides, allow_secrets=frozenset({"A"}))
-    problem = only(refusal(lambda: rendered(named(template, top), values)))
+    given = values(env, "A@doksi", overrides=overrides)
+    problem = only(refusal(lambda: rendered(named(template, top), given)))
     assert problem.code == Code.LOOKS_SECRET
     assert "k3y-of-doksi" not in problem.message

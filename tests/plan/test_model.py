@@ -138,9 +138,13 @@ def test_the_adapter_is_asked_with_what_the_job_was_made_of() -> None:
     assert list(subject.entry_map()) == ["a", "b", "c"]
 
 
-def test_the_material_has_each_target_under_its_kind() -> None:
-    material: Any = plan().material()
-    assert material["target"] == {"web_url": ["https://one.example", "https://two.example"]}
-    assert [(row["id"], row["target"]) for row in material["matrix"]] == [("a", None), ("b", None), ("c", None)]
-    assert material["matrix"][0]["options"] == {"size": 1}
-    assert material["vendors"]["acme"]["settings"] == {"team": "shop"}
+def test_the_material_has_each_target_under_its_kind_and_goes_to_its_vendor() -> None:
+    material: list[tuple[str, Any]] = list(plan().material())
+    assert [vendor for vendor, _ in material] == ["acme"] * 4
+    assert [data["target"] for _, data in material[:3]] == [
+        {"web_url": "https://one.example"},
+        {"web_url": "https://two.example"},
+        {},
+    ]
+    assert material[0][1]["options"] == {"size": 1}
+    assert material[3][1]["settings"] == {"team": "shop"}

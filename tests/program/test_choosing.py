@@ -72,6 +72,7 @@ def conditional(entry: dict[str, object], condition: object) -> dict[str, object
 
 
 def gated(stage: Stage) -> None:
+    stage.environ["QARUNNER_ENV"] = "BRANCH"
     stage.commit(
         stage.doksi("login"),
         conditional(stage.doksi("release"), MAIN),

@@ -191,10 +191,10 @@ def hints_lead_back_to_the_run(begin: Begin) -> None:
     stage = begin(doksi=SLOW)
     stage.commit(stage.doksi("login", url="https://shop.example/{{ env.TOKEN }}"), env={"TOKEN": {"secret": True}})
     (stage.folder / "a b.env").write_text("TOKEN=tttttttt\n", encoding="utf-8")
-    words = ("--runs-dir=all runs", "--env-file=a b.env", "--allow-secret=TOKEN")
+    words = ("--runs-dir=all runs", "--env-file=a b.env", "--allow-secret=TOKEN@shop.example")
     ended = stage.apply("--detach", *words)
     assert ended.code == 0, ended
-    told = "qarunner resume r1 '--runs-dir=all runs' '--env-file=a b.env' --allow-secret=TOKEN"
+    told = "qarunner resume r1 '--runs-dir=all runs' '--env-file=a b.env' --allow-secret=TOKEN@shop.example"
     assert ended.last.endswith(f"to wait: {told}")
     assert "tttttttt" not in ended.text
     resumed = stage.resume("r1", *words)

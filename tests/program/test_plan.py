@@ -42,7 +42,7 @@ def test_a_plan_as_a_comment_holds_no_secret_and_closes_no_tag(stage: Stage) -> 
         env={"TOKEN": {"secret": True}},
         name="qa-matrix.yml",
     )
-    token = {"TOKEN": "hunter2-hunter2", "QARUNNER_ALLOW_SECRETS": "TOKEN"}
+    token = {"TOKEN": "hunter2-hunter2", "QARUNNER_ALLOW_SECRETS": "TOKEN@shop.example"}
     ended = stage.run("plan", "--format", "markdown", **token)
     assert ended.code == 0, ended
     assert ended.out.startswith("### `shop`: 2 entries in 2 vendor runs: doksi 1, certyn 1; nothing was sent\n")

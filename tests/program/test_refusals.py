@@ -28,6 +28,9 @@ NONSENSE = {
     "--run-id ../elsewhere": "is no run id",
     "--var LOCALE": "not of the form K=V",
     "--var LOCALE=de": "does not declare LOCALE",
+    "--var-file missing.yml": "cannot be read",
+    "--env *": "names every variable",
+    "--env LOCALE=de": "write --var LOCALE=…",
     "--env-file missing.env": "cannot be read",
     "--scenario some.yml": "--scenario goes with --rehearse",
     "missing.yml": "missing.yml: cannot be read",
@@ -78,8 +81,10 @@ def test_a_mistake_in_the_manifest_wherever_it_is_stops_everything(begin: Begin,
 def test_a_variable_that_is_not_set(stage: Stage) -> None:
     env = {"STAGING_URL": {"format": "uri", "description": "the site"}}
     stage.commit(stage.doksi("login", url="{{ env.STAGING_URL }}"), stage.certyn("smoke"), env=env)
-    refused(stage, stage.apply(), "STAGING_URL is not set", "the site", "export STAGING_URL=")
-    assert stage.apply(STAGING_URL="https://staging.example").code == 0
+    refused(stage, stage.apply(), "STAGING_URL is not set", "the site", "QARUNNER_VAR_STAGING_URL=…")
+    unnamed = stage.apply(STAGING_URL="https://staging.example")
+    refused(stage, unnamed, "STAGING_URL is set in the environment, but the pipeline does not name it")
+    assert stage.apply(QARUNNER_VAR_STAGING_URL="https://staging.example").code == 0
 
 
 def test_a_credential_that_is_missing_or_cannot_be_one(stage: Stage, at_once: AtOnce) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.program.conftest import Ended, Stage
 
 SECRET = "hunter2-hunter2-hunter2"
+ALLOW = "TOKEN@shop.example"
 GIT = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -45,7 +46,12 @@ def matrix(stage: Stage, *more: dict[str, object], timeout: str = "30m", **top: 
 @pytest.fixture
 def saved(stage: Stage) -> Stage:
     """A repository with a plan of everything that a plan can depend on."""
-    stage.environ |= {"STAGING_URL": "https://staging.example", "TOKEN": SECRET, "QARUNNER_ALLOW_SECRETS": "TOKEN"}
+    stage.environ |= {
+        "STAGING_URL": "https://staging.example",
+        "TOKEN": SECRET,
+        "QARUNNER_ENV": "STAGING_URL",
+        "QARUNNER_ALLOW_SECRETS": ALLOW,
+    }
     (stage.folder / "build").mkdir()
     apk(stage, "one")
     matrix(stage)
@@ -86,8 +92,29 @@ def test_no_secret_and_no_digest_of_one_is_in_a_plan(saved: Stage) -> None:
 def test_a_secret_needs_its_permission_again(saved: Stage) -> None:
     ended = saved.apply("plan.json", QARUNNER_ALLOW_SECRETS=None)
     assert ended.code == 2, ended
-    assert "--allow-secret TOKEN" in ended.err
-    assert saved.apply("plan.json", "--allow-secret", "TOKEN", QARUNNER_ALLOW_SECRETS=None).code == 0
+    assert f"--allow-secret {ALLOW}" in ended.err
+    assert saved.apply("plan.json", "--allow-secret", ALLOW, QARUNNER_ALLOW_SECRETS=None).code == 0
+
+
+def test_a_variable_has_to_be_named_again(saved: Stage) -> None:
+    """Who changed the plan could otherwise name others."""
+    told = stale(saved.apply("plan.json", QARUNNER_ENV=None))
+    assert "STAGING_URL is set in the environment, but the pipeline does not name it" in told
+    assert saved.apply("plan.json", "--env", "STAGING_*", QARUNNER_ENV=None).code == 0
+
+
+def test_values_of_a_file_hold_for_the_apply_as_those_of_an_option_do(saved: Stage) -> None:
+    (saved.folder / "values.yml").write_text("LOCALE: de\n", encoding="utf-8")
+    (saved.folder / "secrets.json").write_text(f'{{"TOKEN": "{SECRET}"}}', encoding="utf-8")
+    assert saved.run("plan", "--out", "plan.json", "--var-file", "values.yml", "--var-file", "secrets.json").code == 0
+    (saved.folder / "values.yml").unlink()
+    assert SECRET not in (saved.folder / "plan.json").read_text(encoding="utf-8")
+    assert plan(saved)["sources"]["choices"] == {"var": ["LOCALE=de"]}
+    assert saved.apply("plan.json", "--var-file", "secrets.json", TOKEN=None).code == 0
+    assert saved.sent("doksi", "POST", "/runs")[0]["body"]["matrix"][0]["web_url"].endswith("/de")
+    (saved.folder / "values.yml").write_text("LOCALE: en\n", encoding="utf-8")
+    wrong = saved.apply("plan.json", "--var-file", "values.yml")
+    assert (wrong.code, "--var-file cannot change it" in wrong.err) == (2, True), wrong
 
 
 def edit(name: str, change: Callable[[str], str]) -> Callable[[Stage], None]:

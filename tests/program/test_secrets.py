@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
 TOKEN = "pr3view/T0ken+with=odd&chars"
-ALLOWED = ("--allow-secret", "PREVIEW_TOKEN")
+ALLOWED = ("--allow-secret", "PREVIEW_TOKEN@shop.example")
 
 
 def private(stage: Stage, *, url: str = "https://shop.example/?token={{ env.PREVIEW_TOKEN | urlencode }}") -> None:
@@ -80,11 +80,11 @@ def test_a_secret_that_nobody_allowed_is_not_sent(stage: Stage, at_once: AtOnce)
     def check(words: tuple[str, ...]) -> None:
         ended = stage.apply(*words)
         assert ended.code == 2, ended
-        assert "--allow-secret PREVIEW_TOKEN" in ended.err
+        assert "--allow-secret PREVIEW_TOKEN@shop.example" in ended.err
 
-    at_once([(), ("--allow-secret", "OTHER")], check)
+    at_once([(), ("--allow-secret", "OTHER@shop.example"), ("--allow-secret", "PREVIEW_TOKEN")], check)
     assert stage.sent() == []
-    assert stage.apply(QARUNNER_ALLOW_SECRETS="OTHER,PREVIEW_TOKEN").code == 0
+    assert stage.apply(QARUNNER_ALLOW_SECRETS="OTHER,PREVIEW_TOKEN@shop.example").code == 0
 
 
 def test_a_plan_shows_no_secret(stage: Stage) -> None:
@@ -104,7 +104,7 @@ def test_a_template_cannot_read_a_credential(stage: Stage) -> None:
         stage.commit(
             stage.doksi("login", url="https://shop.example/{{ env.CERTYN_API_KEY }}"), env={"CERTYN_API_KEY": declared}
         )
-        ended = stage.apply("--allow-secret", "CERTYN_API_KEY")
+        ended = stage.apply("--allow-secret", "CERTYN_API_KEY@shop.example")
         assert ended.code == 2, ended
         assert "CERTYN_API_KEY" in ended.err
         kept(stage, ended)
@@ -113,7 +113,7 @@ def test_a_template_cannot_read_a_credential(stage: Stage) -> None:
 
 def test_a_value_that_is_a_credential_is_not_sent_under_another_name(stage: Stage) -> None:
     stage.commit(stage.doksi("login", url="https://shop.example/{{ env.HARMLESS }}"), env={"HARMLESS": {}})
-    ended = stage.apply(HARMLESS=stage.environ["CERTYN_API_KEY"])
+    ended = stage.apply("--env", "HARMLESS", HARMLESS=stage.environ["CERTYN_API_KEY"])
     assert ended.code == 2, ended
     assert "HARMLESS" in ended.err
     kept(stage, ended)
@@ -137,19 +137,16 @@ def test_a_resume_that_still_has_to_send_the_secret_needs_its_permission_again(b
     kept(stage, ended)
 
 
-BOUND = ("--allow-secret", "PREVIEW_TOKEN@shop.example")
-
-
 def test_a_secret_that_is_bound_to_a_host_is_not_sent_to_another(begin: Begin) -> None:
     stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "drop": "before"}]})
     private(stage, url="https://elsewhere.example/?token={{ env.PREVIEW_TOKEN | urlencode }}")
-    ended = stage.apply(*BOUND)
+    ended = stage.apply(*ALLOWED)
     assert ended.code == 2, ended
     assert "would be sent to elsewhere.example" in ended.err
     assert stage.sent() == []
     kept(stage, ended)
     private(stage)
-    assert stage.apply(*BOUND).code == 8
+    assert stage.apply(*ALLOWED).code == 8
     other = stage.resume("--resubmit", "login", "--allow-secret", "PREVIEW_TOKEN@elsewhere.example")
     assert other.code == 2, other
     assert "would be sent to shop.example" in other.err

@@ -17,7 +17,6 @@ from qarunner.cli.result import counted
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
 from qarunner.errors import PRECEDENCE, ExitCode, UserError
-from qarunner.manifest.templates.secret_access import Permissions, refusal
 from qarunner.plan.model import as_rehearsal
 from qarunner.vendors.api import Reply
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.state.run import Run
-    from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
 
 
@@ -82,9 +80,9 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
     if order.detach and given.rehearse:
         raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
-    found, environ = prepared(environ, given)
+    found = prepared(environ, given)
     tell(console, found)
-    plan = found.plan
+    plan, environ = found.plan, found.environ
     with ExitStack() as stack:
         if given.rehearse:
             from qarunner.app.session import rehearse
@@ -131,7 +129,7 @@ def resume(  # noqa: PLR0913  a command and its options, by name
 
     options, reports = order.options(), reporting.wanted(order.reports)
     settings = Settings(
-        environ=inputs.with_env_files(environ, env_files),
+        environ=environ,
         runs_dir=order.runs_dir,
         reports=reports,
         options=options,
@@ -156,22 +154,6 @@ def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str
     current = next((environ[variable] for variable in info.url_env if environ.get(variable)), info.base_url)
     if current.rstrip("/") != url:
         console.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
-
-
-def plan_secrets(plan: Plan, environ: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
-    """The text of the plan's secrets; each needs its word of permission again, as it is sent again."""
-    missing = [name for name in plan.secrets if not environ.get(name)]
-    if missing:
-        raise UserError(f"not set: {', '.join(missing)}", hint="the run's requests need the secrets it began with")
-    permissions = Permissions(allowed)
-    refused = [name for name in plan.secrets if not permissions.allows(name)]
-    if refused:
-        words = " ".join(f"--allow-secret {name}" for name in refused)
-        raise UserError(f"nobody allowed the secrets {', '.join(refused)}", hint=f"add {words}")
-    for _, name, where in permissions.misdirected(plan.material()):
-        message, hint = refusal(permissions, name, where)
-        raise UserError(message, hint=hint)
-    return {name: environ[name] for name in plan.secrets}
 
 
 def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, out: Path | None) -> ExitCode:

@@ -123,7 +123,7 @@ version: 1
 name: {{name}}
 
 env:                                    # the only environment variables that templates can read
-  STAGING_URL: {{{{ format: uri }}}}
+  STAGING_URL: {{{{ format: uri }}}}          # its value: QARUNNER_VAR_STAGING_URL, or --env STAGING_URL
 
 """
 
@@ -148,7 +148,9 @@ def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
         raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
     keys = ", ".join(registry.get(name).info.key_env for name in chosen)
     console.result(f"{path.as_posix()}: written, with {_SCHEMA} for editors")
-    console.note(f"next: put your ids in, set STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`")
+    console.note(
+        f"next: put your ids in, set QARUNNER_VAR_STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`"
+    )
     return ExitCode.OK
 
 
@@ -500,18 +502,20 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
     from qarunner.app.planning import (
         Choice,
         examined,
+        values_of,
         wanted,
     )
-    from qarunner.manifest.templates.env import Values
+    from qarunner.cli.commands.plan import read_inputs
 
     path = inputs.find_manifest(words.file)
+    given = read_inputs(words, environ)
     found = examined(path, words.profile)
-    if found.problems:
-        raise ManifestError(found.problems)
-    environ = inputs.with_env_files(environ, words.env_file)
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts
+    values, environ, problems = values_of(found, given, environ, facts)
+    if found.problems or problems:
+        raise ManifestError(in_order([*found.problems, *problems]))
     choice = Choice(
         environ=environ,
         today=words.today,
@@ -522,7 +526,7 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
     )
     explaining = Explaining(
         found,
-        Values(env=environ, overrides=inputs.overrides(words.var), git=facts.in_templates, ci=facts.ci),
+        values,
         wanted=wanted(path, choice, build.sha),
         environ=environ,
         metadata=facts.metadata,

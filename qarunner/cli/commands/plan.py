@@ -6,12 +6,12 @@ import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
 from qarunner.app.ci import checked_name
-from qarunner.app.planning import Choice, prepare
+from qarunner.app.planning import Choice, Inputs, prepare
 from qarunner.cli.console import inert
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.diagnostics import choose
@@ -21,7 +21,7 @@ from qarunner.plan.model import to_json
 from qarunner.secret import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from qarunner.app.ci import Facts
     from qarunner.app.planning import Prepared
@@ -63,6 +63,8 @@ class Given:
     profile: str | None = None
     select: tuple[str, ...] = ()
     var: tuple[str, ...] = ()
+    var_file: tuple[Path, ...] = ()
+    env: tuple[str, ...] = ()
     env_file: tuple[Path, ...] = ()
     allow_secret: tuple[str, ...] = ()
     max_tests: int | None = None
@@ -77,48 +79,40 @@ class Given:
     """The day of the plan; quarantines end by it."""
 
 
-def given(  # noqa: PLR0913  one an option
-    file: Path | None,
-    *,
-    profile: str | None,
-    select: Sequence[str] | None,
-    var: Sequence[str] | None,
-    env_file: Sequence[Path] | None,
-    allow_secret: Sequence[str] | None,
-    max_tests: int | None = None,
-    changed_since: str | None = None,
-    branch: str | None = None,
-    tag: str | None = None,
-    shard: str | None = None,
-    rerun_failed: str | None = None,
-    runs_dir: Path = DEFAULT_RUNS,
-    rehearse: bool = False,
-) -> Given:
-    """Options as typer hands them over, where one that was not given is None."""
-    return Given(
-        file=file,
-        profile=profile,
-        select=tuple(select or ()),
-        var=tuple(var or ()),
-        env_file=tuple(env_file or ()),
-        allow_secret=tuple(allow_secret or ()),
-        max_tests=max_tests,
-        changed_since=changed_since,
-        branch=branch,
-        tag=tag,
-        shard=shard,
-        rerun_failed=rerun_failed,
-        runs_dir=runs_dir,
-        rehearse=rehearse,
-    )
+def given(file: Path | None, values: ValueWords, **words: object) -> Given:
+    """Options as typer hands them over: lists become tuples, and what was not given keeps its default."""
+    found = {**words, **dict(zip(_VALUE_WORDS, values, strict=True))}
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return Given(file=file, **{name: value for name, value in told.items() if value is not None})  # type: ignore[arg-type]
 
 
-def prepared(environ: Mapping[str, str], words: Given) -> tuple[Prepared, Mapping[str, str]]:
-    """The plan, and the environment it was made with. StalePlan for a saved one that does not hold any more."""
-    environ = inputs.with_env_files(environ, words.env_file)
+_VALUE_WORDS = ("var", "var_file", "env", "env_file", "allow_secret")
+
+
+ValueWords: TypeAlias = (
+    "tuple[list[str] | None, list[Path] | None, list[str] | None, list[Path] | None, list[str] | None]"
+)
+"""What --var, --var-file, --env, --env-file and --allow-secret were given, in this order."""
+
+
+def prepared(environ: Mapping[str, str], words: Given) -> Prepared:
+    """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more."""
     if words.file is not None and saved.is_saved(words.file):
-        return saved.reopened(words.file, words, environ, _made), environ
-    return _made(inputs.find_manifest(words.file), words, environ, None), environ
+        return saved.reopened(words.file, words, environ, _made)
+    return _made(inputs.find_manifest(words.file), words, environ, None)
+
+
+def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:
+    """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
+    from_files = inputs.read_var_files(words.var_file)
+    given = inputs.overrides(words.var)
+    return Inputs(
+        overrides={**{each.name: each.text for each in from_files}, **given},
+        places={each.name: each.place for each in from_files if each.name not in given},
+        names=inputs.named_variables(environ, words.env),
+        env_lines=inputs.read_env_files(words.env_file),
+        allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
+    )
 
 
 def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None) -> Prepared:
@@ -127,8 +121,7 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         today=words.today,
         profile=words.profile,
         select=words.select,
-        overrides=inputs.overrides(words.var),
-        allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
+        inputs=read_inputs(words, environ),
         facts=facts,
         max_tests=words.max_tests,
         changed_since=words.changed_since,
@@ -139,24 +132,25 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         runs_dir=words.runs_dir,
         rehearse=words.rehearse,
     )
-    return saved.with_sources(prepare(path, choice), path, words, environ)
+    return saved.with_sources(prepare(path, choice), path, words, choice.inputs.overrides)
 
 
 def show_plan(console: Console, environ: Mapping[str, str], given: Given, showing: Showing) -> ExitCode:
     """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
     showing.check(given)
-    found, _ = prepared(environ, given)
+    found = prepared(environ, given)
     tell(console, found)
     if showing.out is not None:
         _write(showing.out, to_json(found.plan))
-    for line in _shown(console, found.plan, given, showing):
+    for line in _shown(console, found, given, showing):
         console.result(line)
     return ExitCode.CHANGES if showing.exit_code and found.plan.jobs else ExitCode.OK
 
 
-def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iterator[str]:
+def _shown(console: Console, found: Prepared, given: Given, showing: Showing) -> Iterator[str]:
     from qarunner.report import plan as planned
 
+    plan = found.plan
     last = f"{summary(plan)}; nothing was sent"
     shards = min(showing.shards or 1, len(plan.entries))
     match showing.form:
@@ -167,7 +161,9 @@ def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iter
         case "github-matrix":
             yield planned.github_matrix(shards)
         case "gitlab-ci":
-            yield planned.gitlab_pipeline(shards, _words(given), DEFAULT_RUNS.as_posix()).rstrip()
+            yield planned.gitlab_pipeline(
+                shards, _words(given, found.declared_secrets), DEFAULT_RUNS.as_posix()
+            ).rstrip()
         case _:
             for text, style in planned.text(plan, {}, every_body=console.verbose):
                 yield console.style(inert(text), style) if style else inert(text)
@@ -175,8 +171,8 @@ def _shown(console: Console, plan: Plan, given: Given, showing: Showing) -> Iter
             yield f"plan: {last}"
 
 
-def _words(given: Given) -> str:
-    """The words that chose this plan, for the apply of a shard; how secrets get there is the pipeline's matter."""
+def _words(given: Given, secrets: frozenset[str]) -> str:
+    """The words that chose this plan, for the apply of a shard. The values of secrets are the pipeline's matter."""
     words = [given.file.as_posix()] if given.file is not None else []
     single = (
         ("--profile", given.profile),
@@ -187,9 +183,15 @@ def _words(given: Given) -> str:
         ("--max-tests", given.max_tests),
     )
     words += [part for option, value in single if value is not None for part in (option, str(value))]
-    for option, values in (("--select", given.select), ("--var", given.var), ("--allow-secret", given.allow_secret)):
-        for value in values:
-            words += [option, value]
+    repeated = (
+        ("--select", given.select),
+        ("--var", tuple(word for word in given.var if word.partition("=")[0] not in secrets)),
+        ("--var-file", tuple(file.as_posix() for file in given.var_file)),
+        ("--env", given.env),
+        ("--env-file", tuple(file.as_posix() for file in given.env_file)),
+        ("--allow-secret", given.allow_secret),
+    )
+    words += [part for option, values in repeated for value in values for part in (option, value)]
     return "".join(f" {shlex.quote(word)}" for word in words)
 
 

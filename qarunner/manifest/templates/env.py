@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from qarunner import known, secret
-from qarunner.diagnostics import Diagnostic, Locator, Path, choose, problem
+from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, closest, problem
+from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
 from qarunner.manifest.templates.filters import Refused, compile_pattern
 from qarunner.manifest.templates.parse import LONGEST_TEXT
-from qarunner.manifest.templates.secret_access import Permissions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.yaml.reader import Document
@@ -163,15 +164,15 @@ def _declaration(name: str, body: Mapping[str, object] | None) -> EnvDeclaration
     return EnvDeclaration(
         name=name,
         secret=body.get("secret") is True,
-        default=_text(body.get("default")),
-        format=_text(body.get("format")),
-        enum=tuple(_text(value) or "" for value in enum) if isinstance(enum, list) else (),
-        pattern=_text(body.get("pattern")),
-        description=_text(body.get("description")),
+        default=as_variable(body.get("default")),
+        format=as_variable(body.get("format")),
+        enum=tuple(as_variable(value) or "" for value in enum) if isinstance(enum, list) else (),
+        pattern=as_variable(body.get("pattern")),
+        description=as_variable(body.get("description")),
     )
 
 
-def _text(value: object) -> str | None:
+def as_variable(value: object) -> str | None:
     """Environment variables are text: `default: 3` means "3", and `true` is written as YAML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -180,10 +181,12 @@ def _text(value: object) -> str | None:
 
 def check_declarations(document: Document, declared: Mapping[str, EnvDeclaration]) -> Iterator[Diagnostic]:
     """What is wrong with the declarations themselves, whatever the environment holds."""
-    credentials = CREDENTIALS | key_names(document.data)
+    credentials = {name.upper() for name in CREDENTIALS | key_names(document.data)}
     for declaration in declared.values():
-        if declaration.name.upper() in {name.upper() for name in credentials}:
+        if declaration.name.upper() in credentials:
             yield credential(document, declaration)
+        elif declaration.name.upper().startswith(OWN):
+            yield _own_variable(document, declaration)
         elif named_like_secret(declaration.name) and not declaration.secret:
             yield _undeclared_secret(document, declaration)
         yield from _check_pattern(document, declaration)
@@ -197,6 +200,17 @@ def credential(document: Document, declaration: EnvDeclaration) -> Diagnostic:
         f"{declaration.name} is a vendor's credential: a template can never read it",
         code=Code.CREDENTIAL,
         hint="remove it from env; qarunner itself sends it to its vendor, and only there",
+        key=True,
+    )
+
+
+def _own_variable(document: Document, declaration: EnvDeclaration) -> Diagnostic:
+    return problem(
+        document,
+        declaration.path,
+        f"{declaration.name} is a variable of qarunner itself: no template reads it",
+        code=Code.OWN_VARIABLE,
+        hint=f"give it another name; the pipeline gives NAME its value as {VALUE_OF}NAME",
         key=True,
     )
 
@@ -257,23 +271,110 @@ _CONTAINED = 8
 """Credentials shorter than this are compared as a whole; longer ones are also looked for inside of values."""
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Which value a declared variable has. Only the pipeline decides what is read: a change of the manifest alone reads
+# nothing new from the environment.
+
+
+OWN = "QARUNNER_"
+"""What the names of qarunner's own variables begin with."""
+
+
+VALUE_OF = "QARUNNER_VAR_"
+"""`QARUNNER_VAR_NAME` is the value of the declared variable NAME."""
+
+
+_NAMING = re.compile(r"!?[A-Za-z_*?][A-Za-z0-9_*?]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The variables that the pipeline names with --env and QARUNNER_ENV: names and globs, where `!` excludes."""
+
+    words: tuple[str, ...] = ()
+
+    def named(self, name: str) -> bool:
+        """True if the pipeline names a variable, and does not exclude it."""
+        return not self.excluded(name) and any(fnmatchcase(name, word) for word in self.words)
+
+    def excluded(self, name: str) -> bool:
+        """True if the pipeline says that a variable is not meant."""
+        return any(word.startswith("!") and fnmatchcase(name, word[1:]) for word in self.words)
+
+
+def checked_naming(word: str, option: str) -> str:
+    """A name or glob of --env. UserError if it is none, or names whatever the environment holds."""
+    bare = word.removeprefix("!")
+    if "=" in bare:
+        name = bare.partition("=")[0]
+        raise UserError(f"{option} {name}=…: names a variable, and gives it no value", hint=f"write --var {name}=…")
+    if not _NAMING.fullmatch(word):
+        raise UserError(f"{option} {word}: is no name of a variable", hint=_NAMING_HINT)
+    if not re.search("[A-Za-z0-9]", bare):
+        raise UserError(f"{option} {word}: names every variable of the environment", hint=_NAMING_HINT)
+    return word
+
+
+_NAMING_HINT = "name the variables one by one, or by how they begin: STAGING_URL, SHOP_*; !NAME is not meant"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The value of a variable, if it has one. `unnamed`: the environment has another, which nobody named."""
+
+    text: str | None
+    unnamed: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
     """Everything from outside that templates can depend on.
 
-    `env` is like os.environ; `overrides` are the `--var` options and win over it and over `vars`. `allow_secrets` are
-    the words of --allow-secret and QARUNNER_ALLOW_SECRETS (see `permissions`). `credentials` names the variables that
+    `env` is the environment of the process, of which `names` says what may be read. `overrides` are what --var and
+    --var-file give, and win over all else; `places` are their lines in files. `files` has the variables of --env-file.
+    `allow_secrets` are the words of --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that
     templates can never read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of
     `parse.FIELDS`; what nobody could find out is Unknown or Refused.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
+    names: Names = Names()
+    files: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     allow_secrets: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     git: Mapping[str, str | known.Unknown | known.Refused | None] = field(default_factory=dict)
     ci: Mapping[str, str | int | None] = field(default_factory=dict)
     vendor_keys: Mapping[str, str] = field(default_factory=dict)
+
+    def given(self, name: str) -> str | None:
+        """The value that the pipeline itself gives, for a variable of `env` or an entry of `vars`.
+
+        CI systems set what they do not know to nothing, so an empty variable of the environment gives no value.
+        """
+        return self.overrides.get(name, self.env.get(VALUE_OF + name) or None)
+
+    def lookup(self, declaration: EnvDeclaration) -> Lookup:
+        """The value of a declared variable, from the first source that has one."""
+        name = declaration.name
+        given = self.given(name)
+        if given is not None:
+            return Lookup(given)
+        # A secret is named by its permission, without which it goes nowhere.
+        named = self.names.named(name) or (declaration.secret and not self.names.excluded(name))
+        in_environment = self.env.get(name) or None
+        if named and in_environment is not None:
+            return Lookup(in_environment)
+        if name in self.files:
+            return Lookup(self.files[name])
+        unnamed = in_environment is not None and not self.names.excluded(name)
+        return Lookup(declaration.default, unnamed=unnamed)
+
+    def permits(self, name: str) -> bool:
+        """True if a secret may be sent to some place at all."""
+        return bool(secret.places_of(name, self.allow_secrets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,62 +387,58 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The values of the variables that are used. `env` holds placeholders for secrets, `secrets` their text."""
+    """The values of the variables that are used. `env` holds placeholders for secrets, `secrets` their text.
+
+    `not_permitted` are the secrets among them that may not be sent anywhere, each with what there is to say of it.
+    """
 
     env: dict[str, object]
     secrets: dict[str, str]
     problems: tuple[Diagnostic, ...]
+    not_permitted: Mapping[str, Diagnostic] = field(default_factory=dict)
 
 
 def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Resolved:
-    """Looks up the used variables. A variable that is set but empty counts as not set: its default applies."""
+    """Looks up the used variables."""
     env: dict[str, object] = {}
     secrets: dict[str, str] = {}
+    not_permitted: dict[str, Diagnostic] = {}
     problems = [*_check_overrides(manifest, values), *_declared_credentials(manifest, values)]
     keys = _credential_values(manifest, values)
     for name, use in used.items():
         declaration = manifest.env[name]
-        text = _lookup(declaration, values)
-        found = list(_problems(manifest, declaration, text, values, keys))
-        if text is None:
-            problems += [*found, _missing(manifest, declaration, use, values)]
-        elif found:
-            problems += found
+        found = values.lookup(declaration)
+        permitted = not declaration.secret or values.permits(name)
+        if not permitted:
+            not_permitted[name] = _not_permitted(manifest, declaration)
+        if found.unnamed:
+            problems.append(_unnamed(manifest, declaration, use))
+        elif found.text is None:
+            problems.append(_missing(manifest, declaration, use, values))
+        # Of a secret that is not permitted not even the value is looked at: an enum or a pattern would tell about it.
+        elif wrong := list(_misfit(manifest, declaration, found.text, keys)) if permitted else []:
+            problems += wrong
         elif declaration.secret:
-            env[name], secrets[name] = secret.placeholder(name), text
+            env[name], secrets[name] = secret.placeholder(name), found.text
         else:
-            env[name] = typed(declaration, text)
-    return Resolved(env, secrets, tuple(problems))
+            env[name] = typed(declaration, found.text)
+    return Resolved(env, secrets, tuple(problems), not_permitted)
 
 
-def _lookup(declaration: EnvDeclaration, values: Values) -> str | None:
+def _misfit(manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """What speaks against a variable's value; it does not quote a value that may be secret."""
     name = declaration.name
-    return values.overrides.get(name) or values.env.get(name) or declaration.default or None
-
-
-def _problems(
-    manifest: Manifest, declaration: EnvDeclaration, text: str | None, values: Values, keys: tuple[str, ...]
-) -> Iterator[Diagnostic]:
-    """What speaks against a variable's value; none of it quotes a value that may be secret."""
-    name = declaration.name
-    if declaration.secret and not Permissions(values.allow_secrets).allows(name):
-        yield _at(
-            manifest,
-            declaration,
-            Code.NOT_ALLOWED,
-            f"the secret {name} is used, but nobody allowed it",
-            f"give --allow-secret {name}, or set QARUNNER_ALLOW_SECRETS={name} where the pipeline is configured",
-        )
-        # Its value is not even looked at: an enum or a pattern would tell about it, one guess at a time.
-        return
-    if text is None:
-        return
     if _is_credential(text, keys):  # also where it was declared as a secret: it is its vendor's alone
         message = f"the value of {name} holds a vendor's credential"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, message, "templates never read those")
     elif not declaration.secret and shaped_like_secret(text):
         hint = f"declare it as {name}: {{ secret: true }}"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} looks like a secret", hint)
+    elif not _is_unicode(text):
+        message = f"the value of {name} is not valid UTF-8"
+        yield _at(
+            manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
+        )
     elif reason := misfit(declaration, text):
         shown = "" if declaration.secret else f" ({text[:60]!r})"
         yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}")
@@ -351,44 +448,101 @@ def _problems(
         yield _at(manifest, declaration, Code.TOO_MUCH, f"the value of {name} is longer than {LONGEST_TEXT} characters")
 
 
+def _is_unicode(text: str) -> bool:
+    """False for text that was made from bytes which are not UTF-8: nothing could send or write it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _at(
     manifest: Manifest, declaration: EnvDeclaration, code: Code, message: str, hint: str | None = None
 ) -> Diagnostic:
     return problem(manifest.document, declaration.path, message, code=code, hint=hint, key=True)
 
 
+def _not_permitted(manifest: Manifest, declaration: EnvDeclaration) -> Diagnostic:
+    """For a secret whose destination is not known, since the rows could not be computed, or do not send it."""
+    name = declaration.name
+    message = f"the secret {name} is used, and is not allowed"
+    hint = f"add --allow-secret {name}@HOST for a URL of that host, or {name}@VENDOR for another field of that vendor"
+    return _at(manifest, declaration, Code.NOT_ALLOWED, message, f"{hint}; or set QARUNNER_ALLOW_SECRETS")
+
+
+def _used_here(declaration: EnvDeclaration, use: Use) -> tuple[tuple[Place, str], ...]:
+    return ((use.locator.locate(use.path), f"{declaration.name} is used here"),)
+
+
+def _unnamed(manifest: Manifest, declaration: EnvDeclaration, use: Use) -> Diagnostic:
+    name = declaration.name
+    ways = [
+        f"to read it: --env {name}, or QARUNNER_ENV={name}",
+        f"to give another value: {VALUE_OF}{name}=…, or --var {name}=…",
+    ]
+    if declaration.default is not None:
+        ways.append(f"to use its default: --env '!{name}'")
+    found = _at(
+        manifest,
+        declaration,
+        Code.NOT_NAMED,
+        f"{name} is set in the environment, but the pipeline does not name it",
+        "; ".join(ways),
+    )
+    return replace(found, related=_used_here(declaration, use))
+
+
 def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: Values) -> Diagnostic:
     name = declaration.name
-    place = manifest.document.locate(declaration.path, key=True)
-    emptied = name in values.overrides or name in values.env
-    how = f"export {name}=…, or give --var {name}=…; a default in the declaration makes it optional"
+    emptied = name in values.env or VALUE_OF + name in values.env
+    how = f"set {VALUE_OF}{name}=…, or give --var {name}=…; a default in the declaration makes it optional"
+    kept = f"set {VALUE_OF}{name} or {name} from where the pipeline keeps its secrets"
     what = f" ({declaration.description})" if declaration.description else ""
-    return Diagnostic(
-        code=Code.MISSING,
-        message=f"{name} {'is set but empty' if emptied else 'is not set'}{what}",
-        place=place,
-        hint=f"export {name}=…, from where the pipeline keeps its secrets" if declaration.secret else how,
-        source=manifest.document.source_line(place),
-        related=((use.locator.locate(use.path), f"{name} is used here"),),
-    )
+    message = f"{name} {'is set but empty' if emptied else 'is not set'}{what}"
+    found = _at(manifest, declaration, Code.MISSING, message, kept if declaration.secret else how)
+    return replace(found, related=_used_here(declaration, use))
+
+
+def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
+    """A remark for each `QARUNNER_VAR_…` that is most likely a declared variable, misspelt: it gives no value."""
+    known = tuple(declared)
+    given = sorted(name.removeprefix(VALUE_OF) for name in environ if name.startswith(VALUE_OF))
+    for name in given:
+        if name not in known and (near := closest(name, known)):
+            yield f"{VALUE_OF}{name} gives no declared variable its value: did you mean {VALUE_OF}{near}?"
 
 
 def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
-    """What no --var can bring. Those of `env` are looked at again where they are used."""
+    """What nobody can give. Values of `env` are looked at again where they are used."""
     known, keys = (*manifest.env, *manifest.vars), _credential_values(manifest, values)
-    for name, text in values.overrides.items():
+    given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+    for name, text in {**given, **values.overrides}.items():
+        place = values.places.get(name)
         if name in manifest.vars and (_is_credential(text, keys) or shaped_like_secret(text)):
             what = "holds a vendor's credential" if _is_credential(text, keys) else "looks like a secret"
             hint = "a secret comes from an environment variable that env declares with secret: true"
             message = f"--var {name}: the value {what}"
-            yield problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
+            found = problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
+            yield _in_file(found, place)
+        if not _is_unicode(text):
+            found = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
+            yield _in_file(found, place)
         if "⟦" in text or "⟧" in text:
             message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
-            yield problem(manifest.document, (), message, code=Code.RESERVED)
+            yield _in_file(problem(manifest.document, (), message, code=Code.RESERVED), place)
         if name not in known:
             hint = choose(name, known) if known else "the manifest has no variable under env or vars"
             message = f"--var {name}: the manifest does not declare {name}"
-            yield problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
+            found = problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
+            yield _in_file(found, place)
+
+
+def _in_file(found: Diagnostic, place: Place | None) -> Diagnostic:
+    """A problem at its line of a --var-file, whose text is not shown: it may hold secrets."""
+    if place is None:
+        return found
+    return replace(found, place=place, message=found.message.removeprefix("--var "), source=None)
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -428,36 +582,22 @@ def check_key_names(
         if owners and vendor not in owners:
             message = f"{name} is the credential of {min(owners)}: it is never sent to {vendor}"
             found.append(_bad_key(manifest, vendor, Code.FOREIGN_KEY, message, _example(vendor, keys)))
-        elif not (allow_secrets is None or name in allow_secrets or _own(vendor, name, keys)):
+        elif allow_secrets is not None and not secret.key_may_go_to(name, vendor, keys=keys, allowed=allow_secrets):
             message = f"{name} would be sent to {vendor}, and its name does not say that it belongs there"
             hint = f"give --allow-secret {name} (or QARUNNER_ALLOW_SECRETS={name}), or {_example(vendor, keys)}"
             found.append(_bad_key(manifest, vendor, Code.KEY_NOT_ALLOWED, message, hint))
     return tuple(found)
 
 
-def _owners(name: str, chosen: Mapping[str, str], keys: Mapping[str, str]) -> set[str]:
+def _owners(name: str, chosen: Mapping[str, str], keys: Mapping[str, str]) -> frozenset[str]:
     """The vendors whose credential a variable is: by default, else by their own choice and with their own word."""
-    default = {vendor for vendor, key in keys.items() if key.upper() == name.upper()}
-    return default or {vendor for vendor, key in chosen.items() if key == name and _own(vendor, name, keys)}
+    named = (vendor for vendor, key in chosen.items() if key == name and secret.named_after(vendor, name, keys))
+    return secret.owners_of_key(name, keys) or frozenset(named)
 
 
 def _bad_key(manifest: Manifest, vendor: str, code: Code, message: str, hint: str) -> Diagnostic:
     return problem(manifest.document, ("vendors", vendor, "api_key_env"), message, code=code, hint=hint)
 
 
-def _own(vendor: str, name: str, keys: Mapping[str, str]) -> bool:
-    return any(f"_{prefix}_" in f"_{name.upper()}_" for prefix in _prefixes(vendor, keys))
-
-
-def _prefixes(vendor: str, keys: Mapping[str, str]) -> tuple[str, ...]:
-    """The words that mark a variable as a vendor's: DOCKETQA, and DOCKET as in DOCKET_API_KEY."""
-    own = vendor.upper().replace("-", "_")
-    default = keys.get(vendor, "").upper()
-    for ending in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN"):
-        if default.endswith(ending):
-            return (default.removesuffix(ending), own)
-    return (own,)
-
-
 def _example(vendor: str, keys: Mapping[str, str]) -> str:
-    return f"name a variable with {_prefixes(vendor, keys)[0]} in its name"
+    return f"name a variable with {secret.words_of(vendor, keys)[0]} in its name"

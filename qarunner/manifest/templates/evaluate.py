@@ -27,7 +27,7 @@ from qarunner.manifest.templates.parse import (
     parse,
 )
 from qarunner.manifest.templates.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in
-from qarunner.manifest.templates.secret_access import Permissions, refusal
+from qarunner.manifest.templates.secret_access import misdirected, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -236,8 +236,9 @@ def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
     early = [*check_templates(manifest, rows), *check_key_names(manifest, values.vendor_keys, values.allow_secrets)]
     job = _Rendering(manifest, rows, values)
     resolved = resolve(manifest, {} if early else job.used_variables(), values)
-    _stop_at([*early, *resolved.problems])
-    return job.run(Computing(resolved, values))
+    if early or resolved.problems:
+        _stop_at([*early, *resolved.problems, *resolved.not_permitted.values()])
+    return job.run(Computing(resolved, values), resolved.not_permitted)
 
 
 def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -> dict[str, object]:
@@ -250,7 +251,7 @@ def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -
     job = _Rendering(manifest, rows, values, whole=False)
     resolved = resolve(manifest, job.used_variables(), values)
     _stop_at(resolved.problems)
-    return {row.id: row.data[key] for row in job.run(Computing(resolved, values, asking=True)).rows}
+    return {row.id: row.data[key] for row in job.run(Computing(resolved, values, asking=True), {}).rows}
 
 
 def _stop_at(problems: Iterable[Diagnostic]) -> None:
@@ -269,9 +270,9 @@ class _Rendering:
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        self._given = {name: text for name, text in values.overrides.items() if name in manifest.vars}
+        self._given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
-        self._permissions = Permissions(values.allow_secrets)
+        self._allowed = values.allow_secrets
         self._problems: list[Diagnostic] = []
 
     def used_variables(self) -> dict[str, Use]:
@@ -297,7 +298,8 @@ class _Rendering:
                     # A part of `vars` that is chosen by a computed name can be any.
                     names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
 
-    def run(self, computing: Computing) -> Rendered:
+    def run(self, computing: Computing, not_permitted: Mapping[str, Diagnostic]) -> Rendered:
+        """`not_permitted` are secrets that may be sent nowhere: what the rows do with them says what is needed."""
         document = self._manifest.document
         for name, found in self._vars.items():
             own = self._given.get(name, self._manifest.vars[name])
@@ -308,11 +310,11 @@ class _Rendering:
         }
         if not self._problems and any(self._vendors.values()):
             self._problems += _settings_faults(document, vendors)
-        _stop_at(self._problems)
+        if self._problems:
+            _stop_at([*self._problems, *not_permitted.values()])
         rows = [self._row(row, found, computing) if found else row for row, found in self._rows]
-        if computing.secrets:
-            self._problems += self._misdirected(rows, vendors)
-        _stop_at(self._problems)
+        sent = set(self._check_destinations(rows, vendors)) if computing.secrets else set()
+        _stop_at([*self._problems, *(found for name, found in not_permitted.items() if name not in sent)])
         return Rendered(
             rows=tuple(rows),
             vendors=cast("dict[str, Mapping[str, object]]", vendors),
@@ -320,13 +322,26 @@ class _Rendering:
             env=computing.env,
         )
 
-    def _misdirected(self, rows: Sequence[Row], vendors: Mapping[str, object]) -> Iterator[Diagnostic]:
-        """Secrets on their way to somewhere else than the pipeline allows."""
-        places: list[tuple[Locator, object]] = [(Placed(self._manifest, row), row.data) for row in rows]
-        for locator, data in (*places, (self._manifest.document, {"vendors": vendors})):
-            for path, name, where in self._permissions.misdirected(data):
-                message, hint = refusal(self._permissions, name, where)
-                yield problem(locator, path, message, code=Code.ELSEWHERE, hint=hint)
+    def _check_destinations(self, rows: Sequence[Row], vendors: Mapping[str, object]) -> Iterator[str]:
+        """Adds a problem for each secret on its way to where the pipeline does not let it; gives these secrets.
+
+        Many rows send the same secret to the same place: the first of them is enough.
+        """
+        told: set[object] = set()
+        document = self._manifest.document
+        places: list[tuple[Locator, Path, object, str]] = [
+            *((Placed(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
+            *((document, ("vendors", name), data, name) for name, data in vendors.items()),
+        ]
+        for locator, above, data, vendor in places:
+            for found in misdirected(data, self._allowed, vendor=vendor):
+                path = (*above, *found.path)
+                same = (found.name, found.needed or locator.locate(path))
+                if same not in told:
+                    told.add(same)
+                    code, message, hint = refusal(found, self._allowed)
+                    self._problems.append(problem(locator, path, message, code=code, hint=hint))
+                yield found.name
 
     def _row(self, row: Row, found: _Found, computing: Computing) -> Row:
         before = len(self._problems)
@@ -425,17 +440,17 @@ def _masked(value: object, key: str) -> object:
 
 
 class Partly:
-    """Renders rows and settings of one manifest. Secrets count as not set, whoever allowed them."""
+    """Renders rows and settings of one manifest. Secrets stay templates, whoever allowed them."""
 
     def __init__(self, manifest: Manifest, values: Values) -> None:
         used = {name: Use(manifest.document, ("env", name)) for name in manifest.env}
         resolved = resolve(manifest, used, values)
         env = {name: value for name, value in resolved.env.items() if name not in resolved.secrets}
         self._computing = Computing(Resolved(env, {}, ()), values)
-        self._env = env
+        self._set = resolved.env.keys() - resolved.not_permitted.keys()
         self._manifest = manifest
-        given = {**manifest.vars, **{name: text for name, text in values.overrides.items() if name in manifest.vars}}
-        literal = frozenset(values.overrides)
+        literal = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+        given = {**manifest.vars, **literal}
         for name, value in given.items():
             known = value if name in literal else self._value(value, {})
             if name in literal or not _texts(known):
@@ -455,7 +470,7 @@ class Partly:
         for text in queue:
             for reference in (each for expression in parse(text).expressions for each in expression.references):
                 name = reference.path[0] if reference.path else ""
-                if reference.root == "env" and name in self._manifest.env and name not in self._env:
+                if reference.root == "env" and name in self._manifest.env and name not in self._set:
                     found.add(name)
                 elif reference.root == "vars" and name not in self._computing.vars and name not in looked_at:
                     looked_at.add(name)
