@@ -327,14 +327,18 @@ def _again(path: Path, saved: Plan, words: Given) -> Given:
     return replace(words, **{**again, "var": (*cast("Iterable[str]", again.get("var", ())), *words.var)})  # type: ignore[arg-type]
 
 
+_PERMISSIONS = frozenset({Code.NOT_ALLOWED, Code.ELSEWHERE, Code.NOT_NAMED})
+"""What the pipeline has to say again wherever a plan is applied."""
+
+
 def _unmade(
     path: Path, manifest: Path, sources: Sources, found: list[str], error: ManifestError | NothingSelected
 ) -> UserError:
     """Why no plan could be made. A permission that is missing is the user's matter, and no change of anything."""
-    if isinstance(error, ManifestError) and all(each.code == Code.NOT_ALLOWED for each in error.diagnostics):
+    if isinstance(error, ManifestError) and all(each.code in _PERMISSIONS for each in error.diagnostics):
         return error
     if _content(manifest) != sources.files.get(sources.manifest):
         found.append(f"{manifest.as_posix()} changed")
     problems = error.diagnostics if isinstance(error, ManifestError) else ()
-    found += [f"{each.place}: {each.message}" for each in problems if each.code != Code.NOT_ALLOWED]
+    found += [f"{each.place}: {each.message}" for each in problems if each.code not in _PERMISSIONS]
     return StalePlan(path.as_posix(), found or [error.message])

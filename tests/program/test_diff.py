@@ -335,3 +335,21 @@ def test_a_secret_that_gets_another_host_or_is_none_any_more_stands_first(repo: 
     assert told() == [("secret", "the secret CODE now goes to {{ env.SITE }} in a URL")]
     matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="one.example", declared={"default": "x"})
     assert ("secret", "CODE is no secret any more: it is masked nowhere, and needs no --allow-secret") in told()
+
+
+def test_every_newly_declared_variable_is_marked(repo: Repo) -> None:
+    def matrix(env: dict[str, object]) -> None:
+        repo.stage.commit(repo.stage.doksi("a", url="https://a.example/{{ env.OLD }}"), env={"OLD": {}, **env})
+
+    def told() -> list[str]:
+        return [notice["message"].partition(":")[0] for notice in repo.document("HEAD")["notices"]]
+
+    matrix({})
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "x")
+    matrix({"SLACK_URL": {"default": "x"}, "DB_PW": {}, "TOKEN": {"secret": True}})
+    assert told() == [f"{name} is newly declared" for name in ("SLACK_URL", "DB_PW", "TOKEN")]
+    text = repo.diff("HEAD").out
+    assert "! DB_PW is newly declared: templates can read it where the pipeline names it; it must be set" in text
+    matrix({})
+    assert told() == []

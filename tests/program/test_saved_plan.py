@@ -98,8 +98,9 @@ def test_a_secret_needs_its_permission_again(saved: Stage) -> None:
 
 def test_a_variable_has_to_be_named_again(saved: Stage) -> None:
     """Who changed the plan could otherwise name others."""
-    told = stale(saved.apply("plan.json", QARUNNER_ENV=None))
-    assert "STAGING_URL is set in the environment, but the pipeline does not name it" in told
+    ended = saved.apply("plan.json", QARUNNER_ENV=None)
+    assert ended.code == 2, ended
+    assert "STAGING_URL is set in the environment, but the pipeline does not name it" in ended.err
     assert saved.apply("plan.json", "--env", "STAGING_*", QARUNNER_ENV=None).code == 0
 
 
@@ -137,7 +138,7 @@ def other_branch(stage: Stage) -> None:
     ("change", "variables", "told"),
     [
         (None, {"STAGING_URL": "https://other.example"}, "STAGING_URL differs"),
-        (None, {"LOCALE": "de"}, "LOCALE differs"),
+        (None, {"QARUNNER_VAR_LOCALE": "de"}, "LOCALE differs"),
         (None, {"STAGING_URL": None}, "STAGING_URL is not set"),
         (lambda stage: apk(stage, "two"), {}, "build/app.apk has other content"),
         (lambda stage: (stage.folder / "build/app.apk").unlink(), {}, "build/app.apk: no such file"),
@@ -253,7 +254,7 @@ def test_plan_looks_whether_a_plan_still_holds(saved: Stage) -> None:
     ended = saved.run("plan", "plan.json")
     assert ended.code == 0, ended
     assert "login" in ended.out
-    assert saved.run("plan", "plan.json", LOCALE="de").code == 5
+    assert saved.run("plan", "plan.json", QARUNNER_VAR_LOCALE="de").code == 5
 
 
 def test_a_rehearsal_of_a_saved_plan(saved: Stage) -> None:

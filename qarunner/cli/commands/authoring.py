@@ -547,7 +547,7 @@ def _text(console: Console, found: Explained) -> Iterator[str]:
         yield f"  {line}"
     yield f"  cost: {cost(found)}"
     if found.missing:
-        yield f"  not set, and shown as templates: {', '.join(found.missing)}"
+        yield f"  not known, and shown as templates: {', '.join(found.missing)}"
     yield ""
     yield from _table(console, found.values)
     yield ""
