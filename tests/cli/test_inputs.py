@@ -151,7 +151,7 @@ def test_files_of_values_that_cannot_be_read_are_said_in_a_sentence(tmp_path: Pa
     for path, message in (
         (tmp_path / "none", "cannot be read: No such file"),
         (tmp_path / "latin", "is not UTF-8"),
-        (tmp_path, "is no regular file"),
+        (tmp_path, "is a folder"),
     ):
         for read in (read_env_files, read_var_files):
             with pytest.raises(UserError, match=message):
