@@ -1,4 +1,4 @@
-"""Reports as files: each written whole, and one that cannot be written does not touch the others."""
+"""Files by name: manifests, fragments, builds and env files in; reports out, each written whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that go on with a run, as they have to be typed here: whatever this one was told, they need as well."""
+"""What a command line asks for, and the commands that go on with a run, as they have to be typed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One shard of the chosen rows: the part of them that this job runs, and what the gate asks of a part."""
+"""From a manifest's text to a plan: read, check, expand, render, choose, compile, in this order."""
 
 from __future__ import annotations
 

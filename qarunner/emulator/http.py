@@ -1,4 +1,4 @@
-"""The pages and pictures behind the URLs in emulated replies: they say what they are, and fetch nothing."""
+"""The HTTP side that all emulated vendors share: requests, credentials, rates, replies, and the pages behind links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for a row's runs and verdict: timeout, retries, and a quarantine that ends on its day."""
+"""What holds in a row beyond the schema: axes, needs, conditions, timeouts, retries and quarantines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`paths`: which files concern an entry. Globs begin at the repository's root, and the last that matches decides."""
+"""Which rows run here: `--select` expressions, shards, and `paths` of changed files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An adapter under test: a call that breaks the protocol is an AssertionError with what it was given."""
+"""An adapter under test: an example's scene, a world without doors, and every call checked against the protocol."""
 
 from __future__ import annotations
 

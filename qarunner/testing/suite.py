@@ -1,4 +1,4 @@
-"""Replies that mean nothing: read as such, whatever they hold. With hypothesis where it is installed."""
+"""What the suite asks of an adapter: its data, the requests that it builds, and the replies that it reads."""
 
 from __future__ import annotations
 

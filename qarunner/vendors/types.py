@@ -1,4 +1,4 @@
-"""What has to exist at a vendor before a create: builds and environments."""
+"""The data that adapters and the engine exchange: requests and replies, what a vendor can do, results, resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cancel`: ends at the vendors what a run still has there, and says what cannot be ended."""
+"""`apply`, `resume` and `cancel`: what they print, and in which order they ask the use cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`explain`: what a code means; or one entry, from the line of each of its values to the request that it becomes."""
+"""`init` and `explain`: the first manifest, the page of a code, and one entry from its lines to its request."""
 
 from __future__ import annotations
 

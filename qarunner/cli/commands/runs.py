@@ -1,4 +1,4 @@
-"""`runs` and `status`: what the journals know, without the network; also of a run that another process drives."""
+"""`status`, `runs` and `report --merge`: what run folders say, without the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer leaves at a vendor: pure decisions about environments, of which none may be forgotten."""
+"""What a reply means: created or not, worth a repetition, refused, or in doubt. Pure decisions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The schema as it is handed out: for editors, with more than the standard has; and plain, for strict validators.
-
-Both accept what the schema accepts, and refuse what it refuses.
-"""
+"""Data against the JSON Schema, and the schema itself as it is handed out."""
 
 from __future__ import annotations
 

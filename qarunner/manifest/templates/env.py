@@ -1,4 +1,4 @@
-"""The environment meets the declarations: which values templates get, and which of them are secrets."""
+"""The variables that a manifest declares: what each may be, and the values that templates get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be rendered of a row where not everything is set: a text that needs more stays as it was written."""
+"""Templates in a row: checked without any value, then computed once, from the outside in."""
 
 from __future__ import annotations
 

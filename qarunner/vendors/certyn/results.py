@@ -1,7 +1,4 @@
-"""Certyn's single tests, best effort: they name what the counters count; they make a verdict worse, never better.
-
-Read from the vendor's published CLI ("client"). Refused, odd or incomplete details leave the counters as they are.
-"""
+"""What a Certyn run says: counters decide the verdict, and single tests can make it worse, never better."""
 
 from __future__ import annotations
 

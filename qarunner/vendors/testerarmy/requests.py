@@ -1,4 +1,4 @@
-"""The creates of TesterArmy: each has fields of its own, and only those are written.
+"""What TesterArmy is sent: the creates of a group, a test or a pull request, and the steps of an upload.
 
 Sources: docs.tester.army and the vendor's OpenAPI file.
 """
