@@ -181,7 +181,7 @@ def secret_may_go_to(name: str, text: str, *, vendor: str, allowed: Collection[s
 
 def needed_permission(name: str, text: str, *, vendor: str, is_url: bool = False) -> str | None:
     """The word of --allow-secret that lets a secret out in this text; None if the URL's host is not certain."""
-    if not (is_url or _ADDRESS.search(text)):
+    if not (is_url or _looks_like_address(text)):
         return f"{name}@{vendor}"
     host = certain_host(text)
     return None if host is None else f"{name}@{host}"
@@ -210,8 +210,13 @@ def certain_host(url: str) -> str | None:
     return host if bare else f"{host}:{port}"
 
 
+def _looks_like_address(text: str) -> bool:
+    """True if some program could read an address in a text, or take the whole text for one that lacks its scheme."""
+    return _ADDRESS.search(text) is not None or _NO_SCHEME.match(_PLACEHOLDER.sub("x", text)) is not None
+
+
 _ADDRESS = re.compile(r"https?:|[/\\]{2}", re.IGNORECASE)
-"""Whatever some program could read as the beginning of an address."""
+_NO_SCHEME = re.compile(r"\s*(?:[^\s/@]*@)?(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::[0-9]*)?(?:[/?#\\]|\Z)", re.IGNORECASE)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 

@@ -66,10 +66,31 @@ def test_a_permission_is_that_of_one_secret() -> None:
         "//evil.example/⟦secret:TOKEN⟧",
         "\\\\evil.example\\⟦secret:TOKEN⟧",
         "HTTPS:\\\\evil.example/⟦secret:TOKEN⟧",
+        "evil.example/?t=⟦secret:TOKEN⟧",
+        " evil.example:8443/⟦secret:TOKEN⟧",
+        "user@evil.example/⟦secret:TOKEN⟧",
+        "⟦secret:TOKEN⟧.evil.example",
+        "a.⟦secret:TOKEN:urlencode⟧.evil.example:443?x",
+        "⟦secret:TOKEN⟧@evil.example",
+        "evil.example#⟦secret:TOKEN⟧",
     ],
 )
 def test_an_address_needs_a_host_wherever_it_stands(text: str) -> None:
     assert not may_go(text, "TOKEN@doksi", "TOKEN@shop.example.com")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "⟦secret:TOKEN⟧",
+        "user:⟦secret:TOKEN⟧",
+        "v1.2 ⟦secret:TOKEN⟧",
+        "a/⟦secret:TOKEN⟧",
+        "user@example.com:⟦secret:TOKEN⟧",
+    ],
+)
+def test_what_no_program_takes_for_an_address_goes_to_its_vendor(text: str) -> None:
+    assert may_go(text, "TOKEN@doksi")
 
 
 @pytest.mark.parametrize("url", ["⟦secret:TOKEN⟧", "shop.example.com/⟦secret:TOKEN⟧", "x⟦secret:TOKEN⟧", ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.state import events as ev
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
-    from qarunner.vendors.api import Request, Vendor
+    from qarunner.vendors.api import Vendor
 
 EPOCH = 1_790_000_000.0
 
@@ -41,10 +41,10 @@ class VirtualPool:
     def __init__(
         self,
         clock: VirtualClock,
-        world: Callable[[str, Request, str | None, float], Answer],
+        world: Callable[[str, Any, str | None, float], Answer],
         *,
         workers: int = 12,
-        latency: float | Callable[[str, Request], float] = 0.05,
+        latency: float | Callable[[str, Any], float] = 0.05,
     ) -> None:
         self._clock = clock
         self._world = world
@@ -52,10 +52,10 @@ class VirtualPool:
         self._latency = latency
         self._flying: list[tuple[float, int, int, Answer]] = []
         self._order = itertools.count()
-        self.sent: list[tuple[float, str, Request, str | None]] = []
+        self.sent: list[tuple[float, str, Any, str | None]] = []
         self.at: list[tuple[float, Callable[[], None]]] = []
 
-    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+    def start(self, token: int, vendor: str, request: Any, *, key: str | None, fresh: bool) -> None:  # noqa: ANN401  an upload or another request
         del fresh
         now = self._clock.now()
         self.sent.append((now, vendor, request, key))
@@ -93,7 +93,7 @@ class Story:
         self,
         plan: Plan,
         vendors: Mapping[str, Vendor],
-        world: Callable[[str, Request, str | None, float], Answer],
+        world: Callable[[str, Any, str | None, float], Answer],
         *,
         options: Options | None = None,
         before: Iterable[ev.Event] = (),
@@ -101,7 +101,7 @@ class Story:
         clock: VirtualClock | None = None,
         jitter: float | Callable[[], float] = 0.5,
         history: DurationHistory | None = None,
-        latency: float | Callable[[str, Request], float] = 0.05,
+        latency: float | Callable[[str, Any], float] = 0.05,
         fail_fast: bool = False,
     ) -> None:
         self.clock = clock or VirtualClock()
@@ -131,7 +131,7 @@ class Story:
         self.engine.drive()
         return self
 
-    def creates(self) -> list[tuple[float, str, Request, str | None]]:
+    def creates(self) -> list[tuple[float, str, Any, str | None]]:
         return [sent for sent in self.pool.sent if sent[2].method == "POST" and not sent[2].path.endswith("/cancel")]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.app.planning import known_secrets, permitted_secrets, values_of_run
+from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import reopen
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
 from qarunner.cli.options import DEFAULT_RUNS
@@ -26,7 +26,7 @@ from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.shared_rates import SharedBudget, salt_of
-from qarunner.engine.io.transport import Transport
+from qarunner.engine.io.transport import Permissions, Transport
 from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import DurationHistory
@@ -182,9 +182,15 @@ def adapters(plan: Plan) -> dict[str, Vendor]:
 
 
 def connect(
-    plan: Plan, environ: Mapping[str, str], values: Mapping[str, str], *, only: Container[str] | None = None
+    plan: Plan,
+    environ: Mapping[str, str],
+    secrets: Mapping[str, str],
+    *,
+    allowed: frozenset[str] = frozenset(),
+    only: Container[str] | None = None,
+    cancels: bool = False,
 ) -> Transport:
-    """The way to the plan's vendors, or to some of them.
+    """The way to the plan's vendors, or to some of them. It is not used for creates if it `cancels`.
 
     UserError names every credential that is missing, before anything is sent.
     """
@@ -202,15 +208,44 @@ def connect(
             )
         url, source = _base_url(info.url_env, info.base_url, environ)
         endpoints[name] = Endpoint(
-            base_url=checked_url(url, source), auth=info.auth, key=key, idempotency_header=info.idempotency_header
+            base_url=checked_url(url, source),
+            auth=info.auth,
+            key=key,
+            key_variable=variable,
+            idempotency_header=info.idempotency_header,
         )
     if missing:
         raise UserError(
             f"no credential: {', '.join(missing)} not set",
             hint=f"export {missing[0].split()[0]}=…, or try it without one: qarunner apply --rehearse",
         )
-    builds = [resource.build for resource in plan.resources if resource.build is not None]
-    return Transport(endpoints, values, Network.of(environ), SystemClock().now, builds)
+    known = {name: registry.get(name) for name in (*registry.names_builtin(), *plan.vendors)}
+    credentials = {variable for vendor in known.values() for variable in credential_names(vendor)}
+    credentials |= {settings.key_env for settings in plan.vendors.values()}
+    transport = Transport(
+        endpoints,
+        secrets,
+        Network.of(environ),
+        SystemClock().now,
+        [resource.build for resource in plan.resources if resource.build is not None],
+        permissions=Permissions(allowed=allowed, keys={name: vendor.info.key_env for name, vendor in known.items()}),
+        masked={variable: environ[variable] for variable in credentials if environ.get(variable)},
+    )
+    if not cancels:
+        _refuse_requests(plan, transport)
+    return transport
+
+
+def _refuse_requests(plan: Plan, transport: Transport) -> None:
+    """UserError if the transport would not send a create of the plan: that is said before anything is begun."""
+    reasons: dict[str, str] = {}
+    for job in plan.jobs:
+        if job.vendor in transport.base_urls and (reason := transport.forbidden(job.vendor, job.request)):
+            reasons.setdefault(reason, job.id)
+    if reasons:
+        (reason, job_id), *others = reasons.items()
+        hint = "the plan asks for more than the pipeline allows: nothing was sent"
+        raise UserError(f"{job_id}: {reason}", hint=hint, details=[f"{job}: {words}" for words, job in others])
 
 
 def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -336,7 +371,7 @@ def _transport_to(
     note_moved(console, {name: url for name, url in stored.run.endpoints.items() if name in vendors}, environ)
     # A cancel repeats nothing: it needs no secret, and hides all that it may know.
     known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)
-    return connect(plan, environ, known, only=vendors)
+    return connect(plan, environ, known, allowed=values.allow_secrets, only=vendors, cancels=cancels)
 
 
 class _Session:

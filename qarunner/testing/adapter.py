@@ -43,6 +43,7 @@ from qarunner.vendors.api import (
     Reply,
     Request,
     Running,
+    Upload,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,17 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
     from qarunner.plan.model import Job, Plan
-    from qarunner.vendors.api import Accepted, BuildRules, Call, Outcome, Resource, Status, Vendor
+    from qarunner.vendors.api import (
+        Accepted,
+        BuildRules,
+        Call,
+        Outcome,
+        PrepareStep,
+        Resource,
+        Status,
+        Vendor,
+    )
+    from qarunner.vendors.types import AnyRequest
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -116,7 +127,7 @@ def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:
 Body: TypeAlias = "Json | Reply"
 
 
-Told: TypeAlias = "Body | tuple[Body, ...] | Callable[[Request], Body]"
+Told: TypeAlias = "Body | tuple[Body, ...] | Callable[[Any], Body]"
 """A body of JSON; a tuple of bodies, one for each request in turn; or a function from the request to its body."""
 
 
@@ -158,7 +169,7 @@ class Example:
     metadata: Metadata = METADATA
 
 
-def reply_of(told: Told, request: Request, number: int) -> Reply:
+def reply_of(told: Told, request: AnyRequest, number: int) -> Reply:
     """The answer to a request, which is the one of that number about its run or resource."""
     if callable(told):
         body = told(request)
@@ -382,9 +393,9 @@ class Adapter:
             assert set(each.entries) <= known, f"{self.name}: check_all: entries that are not there: {each!r}"
         return found
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
-        step: Request | More | Prepared | Refusal = self._ask("prepare", resource, token, list(replies))
-        self._expect("prepare", step, Request, More, Prepared, Refusal)
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
+        step: PrepareStep = self._ask("prepare", resource, token, list(replies))
+        self._expect("prepare", step, Request, Upload, More, Prepared, Refusal)
         return step
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:

@@ -26,6 +26,7 @@ from qarunner.vendors.api import (
     Reply,
     Request,
     Running,
+    Upload,
     Vendor,
     VendorInfo,
     Verdict,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.testing.adapter import Adapter, Scene
     from qarunner.vendors.api import Capabilities, Outcome, Pacing, RemoteRun, Resource
+    from qarunner.vendors.types import AnyRequest
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -224,17 +226,16 @@ def check_requests(scene: Scene) -> None:
             assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
 
 
-def _check_request(scene: Scene, request: Request) -> None:
+def _check_request(scene: Scene, request: AnyRequest) -> None:
     where = f"{scene.adapter.name}: {request}"
     assert request.method in _HTTP_METHODS, f"{where}: unknown method"
-    if request.file is None:
-        told = "expected a path from the base URL, quoted, without `..`, and a query in `query`"
-        assert _PATH.fullmatch(request.path), f"{where}: {told}"
-        assert request.path.isascii(), f"{where}: {told}"
-        assert not {".", ".."} & set(request.path.split("/")), f"{where}: {told}"
-    else:
-        assert re.match(r"https?://|/", request.path), f"{where}: expected a path, or an upload's absolute address"
-        assert request.body is None, f"{where}: a body and a file"
+    if isinstance(request, Upload):
+        assert re.match(r"https?://", request.path), f"{where}: expected an absolute address"
+        return
+    told = "expected a path from the base URL, quoted, without `..`, and a query in `query`"
+    assert _PATH.fullmatch(request.path), f"{where}: {told}"
+    assert request.path.isascii(), f"{where}: {told}"
+    assert not {".", ".."} & set(request.path.split("/")), f"{where}: {told}"
     for problem in _not_json(request.body, "body"):
         raise AssertionError(f"{where}: {problem}")
     for name, value in request.query:
@@ -331,7 +332,7 @@ def resources(scene: Scene) -> list[tuple[str, Resource]]:
 def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
     """A resource at its end, and the replies that led to it."""
     replies: list[Reply] = []
-    while isinstance(step := _step(scene, resource, replies), Request):
+    while isinstance(step := _step(scene, resource, replies), (Request, Upload)):
         _check_request(scene, step)
         _check_upload(scene, step, resource)
         assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: prepare asks for more and more"
@@ -341,7 +342,7 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
     return step, replies
 
 
-def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
+def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> AnyRequest | Prepared:
     try:
         step = scene.adapter.prepare(resource, TOKEN, replies)
     except UnexpectedData as error:
@@ -350,8 +351,8 @@ def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> Request
     return step.request if isinstance(step, More) else step
 
 
-def _check_upload(scene: Scene, request: Request, resource: Resource) -> None:
-    if request.file is not None:
+def _check_upload(scene: Scene, request: AnyRequest, resource: Resource) -> None:
+    if isinstance(request, Upload):
         path = resource.build.path if resource.build else None
         told = f"{scene.adapter.name}: prepare: sends {request.file.path}, but the resource is {path}"
         assert request.file.path == path, told

@@ -31,6 +31,7 @@ from qarunner.vendors.types import (
     Outcome,
     Pacing,
     Prepared,
+    PrepareStep,
     Refusal,
     RemoteRun,
     Reply,
@@ -40,6 +41,8 @@ from qarunner.vendors.types import (
     Running,
     Status,
     Step,
+    Upload,
+    UploadAddress,
     VendorInfo,
     Verdict,
     fill,
@@ -73,6 +76,7 @@ __all__ = [
     "Outcome",
     "Pacing",
     "Platform",
+    "PrepareStep",
     "Prepared",
     "Refusal",
     "RemoteRun",
@@ -86,6 +90,8 @@ __all__ = [
     "Step",
     "TargetKind",
     "UnexpectedData",
+    "Upload",
+    "UploadAddress",
     "Vendor",
     "VendorInfo",
     "Verdict",
@@ -150,7 +156,7 @@ class Vendor(Protocol):
         del call
         return ()
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         """The next request that makes a resource, given the 2xx replies to the ones before; at last, the resource.
 
         `token` is a short text that no other resource of any run has. It is the same whenever an environment is begun

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from qarunner.decode import UnexpectedData
 from qarunner.secret import canonical, names_in, placeholder
-from qarunner.vendors.api import Cause, Refusal
+from qarunner.vendors.api import Cause, Refusal, UploadAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,15 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def upload_address(cursor: Cursor) -> UploadAddress:
+    """Where a reply says that a build goes. What it says instead is not shown: it may hold a signature."""
+    url = cursor.text_or("") or ""
+    # One that is not absolute would go to the vendor itself.
+    if not (url.startswith(("https://", "http://")) and is_text(url)):
+        raise UnexpectedData(f"{cursor.name}: expected the absolute URL of an upload")
+    return UploadAddress(url=url)
 
 
 def segment(text: str) -> str:

@@ -28,7 +28,7 @@ class FileRef:
 class Request:
     """One call. The credential and the idempotency key are added when it is sent.
 
-    `path` is relative to the vendor's base URL; an absolute one (a presigned upload) is sent without any credential.
+    `path` is relative to the vendor's base URL, and begins with one `/`.
     """
 
     method: str
@@ -36,7 +36,34 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: Json = None
     headers: tuple[tuple[str, str], ...] = ()
-    file: FileRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadAddress:
+    """Where a vendor's reply says that a build goes: an absolute URL, sent as it stands.
+
+    Only what is read from a reply is one: a plan has no place for it.
+    """
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A build's bytes to an address that a reply gave. It gets no credential and no secret."""
+
+    address: UploadAddress
+    file: FileRef
+    method: str = "PUT"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The address, under the name that a request has for it."""
+        return self.address.url
+
+
+AnyRequest: TypeAlias = "Request | Upload"
 
 
 _OK, _SERVER_ERROR = 200, 500
@@ -367,6 +394,10 @@ class Prepared:
     """A resource that exists at the vendor; `values` are what creates refer to, such as `target_id`."""
 
     values: Mapping[str, str]
+
+
+PrepareStep: TypeAlias = "Request | Upload | More | Prepared | Refusal"
+"""What comes next on the way to a resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

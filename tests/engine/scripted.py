@@ -36,6 +36,8 @@ from qarunner.vendors.api import (
     Resource,
     ResourceKind,
     Running,
+    Upload,
+    UploadAddress,
     Verdict,
     use,
 )
@@ -143,17 +145,17 @@ class Scripted(Telling):
             request.body["on"] = use("it", field_of[need.kind])
         return request
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
         done = len(replies)
         if resource.kind is ResourceKind.ENVIRONMENT:
-            steps = [Request(method="POST", path="/environments", body={"key": token})]
+            steps: list[Request | Upload] = [Request(method="POST", path="/environments", body={"key": token})]
             if done == len(steps):
                 return Prepared(values={"key": token, "id": replies[-1].json().get("id").text()})
             return steps[done]
         assert resource.build is not None
         steps = [
             Request(method="POST", path="/uploads"),
-            Request(method="PUT", path=STORE, file=FileRef(path=resource.build.path)),
+            Upload(address=UploadAddress(url=STORE), file=FileRef(path=resource.build.path)),
             Request(method="POST", path="/targets"),
         ]
         if done == len(steps):

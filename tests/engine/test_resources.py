@@ -12,7 +12,18 @@ from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
-from qarunner.vendors.api import Build, FileRef, Prepared, Reply, Request, Resource, ResourceKind, use
+from qarunner.vendors.api import (
+    Build,
+    FileRef,
+    Prepared,
+    Reply,
+    Request,
+    Resource,
+    ResourceKind,
+    Upload,
+    UploadAddress,
+    use,
+)
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
 from tests.worlds import Story, VirtualClock
 
@@ -28,7 +39,7 @@ PUT = "https://files.test/upload"
 class Uploading(Fictional):
     """A build: POST /uploads, PUT, POST /targets. An environment: POST /environments, DELETE afterwards."""
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
         if resource.kind is ResourceKind.ENVIRONMENT:
             if replies:
                 return Prepared(values={"key": token})
@@ -36,11 +47,12 @@ class Uploading(Fictional):
         assert resource.build is not None
         if len(replies) == 3:
             return Prepared(values={"target": replies[2].json().get("target").text()})
-        return [
+        steps: tuple[Request | Upload, ...] = (
             Request(method="POST", path="/uploads"),
-            Request(method="PUT", path=PUT, file=FileRef(path=resource.build.path, zipped=True)),
+            Upload(address=UploadAddress(url=PUT), file=FileRef(path=resource.build.path, zipped=True)),
             Request(method="POST", path="/targets"),
-        ][len(replies)]
+        )
+        return steps[len(replies)]
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         if resource.kind is ResourceKind.BUILD:

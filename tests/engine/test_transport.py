@@ -23,17 +23,20 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from qarunner.engine.io import connection as network
 from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
-from qarunner.engine.io.transport import Timeouts, Transport
+from qarunner.engine.io.transport import Permissions, Timeouts, Transport
+from qarunner.engine.io.uploads import measure
 from qarunner.errors import UserError
-from qarunner.vendors.api import Cause, Reply, Request
+from qarunner.vendors.api import Cause, FileRef, Reply, Request, Upload, UploadAddress
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from qarunner.engine.decide.interpret import Answer
+    from qarunner.vendors.api import Build
+    from qarunner.vendors.types import AnyRequest
 
 KEY = "the-key-of-the-vendor"
 SECRET = 's3cr&t/"é<>'
@@ -131,7 +134,7 @@ def serving(answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None 
 
 
 @contextlib.contextmanager
-def sender(
+def sender(  # noqa: PLR0913  all that a transport can be given, by name
     url: str,
     *,
     secrets: Mapping[str, str] | None = None,
@@ -140,9 +143,17 @@ def sender(
     auth: tuple[str, str] = ("Authorization", "Bearer {key}"),
     header: str | None = "Idempotency-Key",
     timeouts: Timeouts | None = None,
+    allowed: Collection[str] | None = None,
+    builds: Collection[Build] = (),
+    variable: str = "V_API_KEY",
 ) -> Iterator[Transport]:
-    endpoint = Endpoint(base_url=url, auth=auth, key=KEY, idempotency_header=header)
-    made = Transport({"v": endpoint}, secrets or {}, Network.of(environ or {}), clock, timeouts=timeouts)
+    """A transport whose secrets may go to the vendor, unless `allowed` says otherwise."""
+    secrets = secrets or {}
+    allowed = [f"{name}@v" for name in secrets] if allowed is None else allowed
+    endpoint = Endpoint(base_url=url, auth=auth, key=KEY, key_variable=variable, idempotency_header=header)
+    network = Network.of(environ or {})
+    permissions = Permissions(allowed=frozenset(allowed), keys={"v": "V_API_KEY", "w": "W_API_KEY"})
+    made = Transport({"v": endpoint}, secrets, network, clock, builds, permissions=permissions, timeouts=timeouts)
     try:
         yield made
     finally:
@@ -150,7 +161,7 @@ def sender(
 
 
 def send(
-    url: str, request: Request = CREATE, *, key: str | None = None, fresh: bool = True, **options: object
+    url: str, request: AnyRequest = CREATE, *, key: str | None = None, fresh: bool = True, **options: object
 ) -> Answer:
     with sender(url, **options) as made:  # type: ignore[arg-type]
         return made.send("v", request, key=key, fresh=fresh)
@@ -417,21 +428,141 @@ def test_redirects_are_not_followed_and_the_credential_stays() -> None:
             assert other.connections == 0
 
 
-def test_a_presigned_upload_goes_to_its_own_host_without_any_credential() -> None:
+def build_in(folder: Path, content: bytes = b"bytes of a build") -> Build:
+    path = folder / "app.apk"
+    path.write_bytes(content)
+    return measure(path, path.as_posix())
+
+
+def upload(url: str, build: Build, *headers: tuple[str, str]) -> Upload:
+    return Upload(address=UploadAddress(url=url), file=FileRef(path=build.path), headers=headers)
+
+
+def test_a_presigned_upload_goes_to_its_own_host_without_any_credential(tmp_path: Path) -> None:
+    build = build_in(tmp_path)
     with serving(says(http(""))) as store, serving(says(http("{}"))) as vendor:
-        request = Request(method="PUT", path=f"{store.url}/bucket/key?X-Sig=a%2Fb%3D&n=1", headers=(("X-Type", "apk"),))
-        reply(send(vendor.url, request, key="key-1"))
+        address = f"{store.url}/bucket/key?X-Sig=a%2Fb%3D&n=1&t=⟦secret:TOKEN⟧"
+        request = upload(address, build, ("X-Type", "apk ⟦secret:TOKEN⟧".encode().decode("latin-1")))
+        reply(send(vendor.url, request, key="key-1", secrets={"TOKEN": "s3cr3t-text"}, builds=[build]))
         assert vendor.connections == 0
-    head = store.requests[0].decode()
-    assert head.startswith("PUT /bucket/key?X-Sig=a%2Fb%3D&n=1 HTTP/1.1\r\n")
+    head = store.requests[0].decode("latin-1")
+    assert head.startswith("PUT /bucket/key?X-Sig=a%2Fb%3D&n=1&t=%E2%9F%A6secret:TOKEN%E2%9F%A7 HTTP/1.1\r\n")
     assert "X-Type: apk" in head
-    assert not any(word in head for word in (KEY, "Authorization", "Bearer", "key-1"))
+    assert head.endswith("\r\n\r\nbytes of a build")
+    assert not any(word in head for word in (KEY, "Authorization", "Bearer", "key-1", "s3cr3t"))
 
 
-def test_a_presigned_upload_without_tls_is_not_sent() -> None:
-    found = fault(send("https://vendor.test", Request(method="PUT", path="http://store.test/key?X-Sig=s1gnature")))
+def test_a_presigned_upload_without_tls_is_not_sent(tmp_path: Path) -> None:
+    build = build_in(tmp_path)
+    found = fault(send("https://vendor.test", upload("http://store.test/key?X-Sig=s1gnature", build), builds=[build]))
     assert (found.sent, found.final) == (False, Cause.REFUSED)
     assert "s1gnature" not in found.message
+
+
+def test_a_build_that_was_changed_is_not_sent(tmp_path: Path) -> None:
+    build = build_in(tmp_path)
+    with serving(says(http(""))) as store:
+        for change in (lambda: build_in(tmp_path, b"other bytes"), (tmp_path / "app.apk").unlink):
+            change()
+            found = fault(send(store.url, upload(f"{store.url}/key", build), builds=[build]))
+            assert (found.sent, found.final) == (False, Cause.REFUSED)
+            assert found.message.startswith(build.path)
+        assert store.connections == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "runs",
+        "//evil.test/runs",
+        "/\\evil.test/runs",
+        "http://evil.test/runs",
+        "https://evil.test/runs",
+        "@evil.test/runs",
+        ".evil.test/runs",
+        ":8443/runs",
+        "/../runs",
+        "/a/%2e%2E/../runs",
+        "/a/..\\..\\runs",
+        "/a/./runs",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_not_sent_whatever_plan_asks_for_it(path: str) -> None:
+    with serving(says(http("{}"))) as server:
+        found = fault(send(f"{server.url}/api", Request(method="POST", path=path)))
+        assert server.connections == 0
+    assert (found.sent, found.final) == (False, Cause.REFUSED)
+
+
+def test_a_secret_does_not_lead_elsewhere_either() -> None:
+    request = Request(method="GET", path="/runs/⟦secret:TOKEN⟧")
+    with serving(says(http("{}"))) as server:
+        found = fault(send(server.url, request, secrets={"TOKEN": "../../admin"}))
+        assert server.connections == 0
+    assert (found.sent, found.final) == (False, Cause.REFUSED)
+    assert "admin" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "allowed", "goes"),
+    [
+        ("V_API_KEY", [], True),
+        ("STAGING_V_TOKEN", [], True),
+        ("AWS_SECRET_ACCESS_KEY", [], False),
+        ("AWS_SECRET_ACCESS_KEY", ["AWS_SECRET_ACCESS_KEY"], True),
+        ("AWS_SECRET_ACCESS_KEY", ["AWS_SECRET_ACCESS_KEY@v"], False),
+        ("W_API_KEY", ["W_API_KEY"], False),
+    ],
+)
+def test_a_variable_is_a_vendors_key_if_it_is_named_so_or_allowed_whatever_plan_names_it(
+    variable: str,
+    allowed: list[str],
+    goes: bool,  # noqa: FBT001  a table's column
+) -> None:
+    with serving(says(http("{}"))) as server:
+        if goes:
+            reply(send(server.url, variable=variable, allowed=allowed))
+        else:
+            with pytest.raises(UserError, match=f"{variable} must not be sent to v as its key"):
+                send(server.url, variable=variable, allowed=allowed)
+        assert bool(server.connections) is goes
+
+
+SHOP = "https://shop.test/?token=⟦secret:TOKEN⟧"
+
+
+@pytest.mark.parametrize(
+    ("request_", "allowed", "goes"),
+    [
+        (Request(method="POST", path="/runs", body={"url": SHOP}), ["TOKEN@shop.test"], True),
+        (Request(method="POST", path="/runs", body={"url": SHOP}), ["TOKEN@other.test"], False),
+        (Request(method="POST", path="/runs", body={"url": SHOP}), ["TOKEN@v"], False),
+        (Request(method="POST", path="/runs", body={"url": SHOP}), ["TOKEN"], False),
+        (Request(method="POST", path="/runs", body={"url": SHOP}), [], False),
+        (Request(method="POST", path="/runs", body={"url": "evil.test/⟦secret:TOKEN⟧"}), ["TOKEN@v"], False),
+        (Request(method="POST", path="/runs", body={"deep": [{"token": "⟦secret:TOKEN⟧"}]}), ["TOKEN@v"], True),
+        (Request(method="POST", path="/runs", body={"deep": [{"token": "⟦secret:TOKEN⟧"}]}), ["TOKEN@w"], False),
+        (Request(method="POST", path="/runs", body={"deep": [{"url": SHOP}]}), ["TOKEN@w", "TOKEN@shop.test"], True),
+        (Request(method="GET", path="/runs/⟦secret:TOKEN⟧"), ["TOKEN@v"], True),
+        (Request(method="GET", path="/runs/⟦secret:TOKEN⟧"), ["TOKEN@shop.test"], False),
+        (Request(method="GET", path="/runs", query=(("q", "⟦secret:TOKEN⟧"),)), ["TOKEN@v"], True),
+        (Request(method="GET", path="/runs", query=(("q", SHOP),)), ["TOKEN@v"], False),
+        (Request(method="GET", path="/runs", query=(("q", "⟦secret:OTHER⟧"),)), ["OTHER@v"], False),
+    ],
+)
+def test_a_secret_goes_where_the_pipeline_said_whatever_plan_asks_for_it(
+    request_: Request,
+    allowed: list[str],
+    goes: bool,  # noqa: FBT001  a table's column
+) -> None:
+    with serving(says(http("{}"))) as server:
+        answer = send(server.url, request_, secrets={"TOKEN": "tok-12345"}, allowed=allowed)
+        assert bool(server.requests) is goes
+        assert isinstance(answer, Reply) is goes
+    if not goes:
+        assert (fault(answer).sent, fault(answer).final) == (False, Cause.REFUSED)
+        assert "tok-12345" not in fault(answer).message
 
 
 def test_the_programs_own_environment_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -541,7 +672,7 @@ def test_no_fault_tells_a_credential_or_a_secret() -> None:
 
 
 def test_an_endpoint_does_not_print_its_key() -> None:
-    endpoint = Endpoint(base_url="https://vendor.test", auth=("X", "{key}"), key=KEY)
+    endpoint = Endpoint(base_url="https://vendor.test", auth=("X", "{key}"), key=KEY, key_variable="V_API_KEY")
     assert KEY not in f"{endpoint} {endpoint!r}"
 
 

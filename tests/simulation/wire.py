@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.types import AnyRequest
 
 CONNECT_S = 10.0
 PROXY = "http://proxy.test:3128"
@@ -280,7 +280,7 @@ class Telegraph:
     """That of each request to meet a breach."""
 
     def send(
-        self, sender: Sender, vendor: str, request: Request, key: str | None, now: float, *, fresh: bool
+        self, sender: Sender, vendor: str, request: AnyRequest, key: str | None, now: float, *, fresh: bool
     ) -> Answer:
         network, wire = self.wire.network, self.wire
         wire.vendor, wire.reached, wire.breach = vendor, False, None

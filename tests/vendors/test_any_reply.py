@@ -28,6 +28,7 @@ from qarunner.vendors.api import (
     Reply,
     Resource,
     ResourceKind,
+    Upload,
     Verdict,
 )
 
@@ -121,7 +122,7 @@ def made(vendor: Vendor, resource: Resource, reply: Reply) -> None:
             return
         step = step.request if isinstance(step, More) else step
         step.path.encode()
-        assert step.file is None or step.path.startswith(("https://", "http://", "/"))
+        assert step.path.startswith(("https://", "http://") if isinstance(step, Upload) else "/")
         got.append(reply)
     assert all(value.encode() for value in step.values.values())
     vendor.release(resource, step)

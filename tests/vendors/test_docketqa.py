@@ -19,6 +19,7 @@ from qarunner.vendors.api import (
     Request,
     Resource,
     ResourceKind,
+    Upload,
 )
 from qarunner.vendors.docketqa.adapter import VENDOR
 from qarunner.vendors.docketqa.info import INFO
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.decode import Json
-    from qarunner.vendors.api import Clash
+    from qarunner.vendors.api import (
+        Clash,
+        PrepareStep,
+    )
 
 BUILD: dict[str, Any] = {"app_id": 7, "set_current": True}
 NAMED: dict[str, Any] = {**BUILD, "build_name": "1.4"}
@@ -213,7 +217,7 @@ def test_one_content_under_two_paths_is_one_build() -> None:
 LOST = Reply(status=0, text="the connection to 127.0.0.1 was lost")
 
 
-def making(*after: Reply, name: str | None = None) -> Request | More | Prepared | Refusal:
+def making(*after: Reply, name: str | None = None) -> PrepareStep:
     """What follows the answers to the create of a build, and to what finds out about it."""
     build = Build(path="app.apk", filename="app.apk", size=3, sha256="ab" * 32)
     data: dict[str, Json] = {"app_id": 7, "platform": "android", **({"build_name": name} if name else {})}
@@ -280,7 +284,7 @@ def test_a_build_is_uploaded_without_the_key_and_named_anew_each_time() -> None:
     granted = {"s3_presigned_url": "http://127.0.0.1:9/put?s=1", "s3_key": "k", "content_type": "a/b", "filename": "f"}
     replies = [Reply(status=200, text=json.dumps(granted)), Reply(status=200, text="")]
     put = VENDOR.prepare(resource, "t", replies[:1])
-    assert isinstance(put, Request)
+    assert isinstance(put, Upload)
     assert (put.path, put.headers) == ("http://127.0.0.1:9/put?s=1", (("Content-Type", "a/b"),))
     bodies = [VENDOR.prepare(resource, token, replies) for token in ("t1", "t2")]
     creates = [made.request.body for made in bodies if isinstance(made, More)]

@@ -24,6 +24,7 @@ from qarunner.vendors.api import (
     Resource,
     ResourceKind,
     Running,
+    Upload,
     Verdict,
 )
 from qarunner.vendors.docketqa.adapter import VENDOR
@@ -227,8 +228,8 @@ def test_any_answer_to_an_upload_is_read_or_refused(bodies: list[Any]) -> None:
         step = VENDOR.prepare(resource, "t", [reply(body) for body in bodies])
     except UnexpectedData:
         return
-    assert isinstance(step, (Prepared, Request))
-    if isinstance(step, Request) and step.file is not None:
+    assert isinstance(step, (Prepared, Request, Upload))
+    if isinstance(step, Upload):
         assert step.path.startswith(("https://", "http://"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Build, Call, Metadata, Prepared, Reply, Request, Resource, ResourceKind, fill
+from qarunner.vendors.api import Build, Call, Metadata, Prepared, Reply, Request, Resource, ResourceKind, Upload, fill
 from qarunner.vendors.doksi.adapter import VENDOR
 from qarunner.vendors.doksi.info import CAPABILITIES
 
@@ -67,8 +67,9 @@ def test_a_build_goes_from_its_file_to_a_target() -> None:
     replies: list[Reply] = []
     answers = [{"upload_id": "up", "upload_url": "https://store.example/x?s=1"}, {}, {"target_id": "bin_1"}]
     seen = []
-    while isinstance(step := VENDOR.prepare(resource(), "token", replies), Request):
-        seen.append((step.method, step.path, step.file is not None, step.body is not None))
+    while isinstance(step := VENDOR.prepare(resource(), "token", replies), (Request, Upload)):
+        has_body = isinstance(step, Request) and step.body is not None
+        seen.append((step.method, step.path, isinstance(step, Upload), has_body))
         replies.append(ok(answers[len(replies)]))
     assert step == Prepared(values={"target_id": "bin_1"})
     assert seen == [

@@ -24,6 +24,7 @@ from qarunner.vendors.api import (
     Resource,
     ResourceKind,
     Running,
+    Upload,
     Verdict,
 )
 from qarunner.vendors.testerarmy.adapter import VENDOR
@@ -320,9 +321,9 @@ def test_any_answer_on_the_way_to_an_app_is_read_or_cannot_be(answers: list[obje
         if isinstance(step, Prepared):
             assert all(step.values.values())
         else:
-            assert isinstance(step, Request)
+            assert isinstance(step, (Request, Upload))
             assert step.path.encode()
-            assert (step.file is not None) is step.path.startswith("http")
+            assert isinstance(step, Upload) is step.path.startswith("http")
 
 
 def test_an_upload_goes_where_no_credential_goes() -> None:

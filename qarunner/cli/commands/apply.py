@@ -103,7 +103,8 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             allow=given.allow_secret,
         )
         # Before a run is spoken of: without a credential there is none.
-        transport = connect(plan, environ, found.secrets)
+        allowed = inputs.allowed_secrets(environ, given.allow_secret)
+        transport = connect(plan, environ, found.secrets, allowed=allowed)
         for line in not_planned(plan):
             console.note(f"qarunner: {line}")
         for notice in plan.notices:

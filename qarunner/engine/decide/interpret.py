@@ -27,6 +27,7 @@ from qarunner.vendors.api import (
     Request,
     ResourceKind,
     Running,
+    Upload,
     fill,
 )
 from qarunner.vendors.types import Fault
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.state.run import JobState, ResourceState
     from qarunner.vendors.api import Call, Resource, Vendor
+    from qarunner.vendors.types import AnyRequest
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -274,7 +276,7 @@ def after_prepare(
     presigned: bool,
     now: float,
     best_effort: bool = False,
-) -> Request | More | Prepared | Again | Never:
+) -> Request | Upload | More | Prepared | Again | Never:
     """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.
 
     `presigned`: the last one was to a store of files, whose refusals say nothing about the vendor's credential.
@@ -285,7 +287,7 @@ def after_prepare(
         return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
         replies = [a if isinstance(a, Reply) else Reply(status=0, text=a.message) for a in answers]
-        found = typed(vendor.prepare(resource, token, replies), Request, More, Prepared, Refusal)
+        found = typed(vendor.prepare(resource, token, replies), Request, Upload, More, Prepared, Refusal)
         return Never(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
         return Again(message=str(error), unreadable=True)
@@ -411,7 +413,7 @@ def filled(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
     return replace(request, body=fill(request.body, values)) if state.job.uses else request
 
 
-def makes(resource: Resource, request: Request) -> bool:
+def makes(resource: Resource, request: AnyRequest) -> bool:
     """Whether a request can make an environment. Builds may be uploaded twice: nobody has to remove them."""
     return resource.kind is ResourceKind.ENVIRONMENT and request.method not in _READS
 

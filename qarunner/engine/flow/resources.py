@@ -23,7 +23,7 @@ from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.vendors.api import Cause, More, Prepared, Reply, Request, ResourceKind
+from qarunner.vendors.api import Cause, More, Prepared, Reply, Request, ResourceKind, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState, ResourceState
+    from qarunner.vendors.types import AnyRequest
 
 
 RELEASE_TRIES = 3
@@ -51,7 +52,7 @@ class ResourceHandler:
         self._closer = closer
         self._jitter = jitter
         self._under_way: set[str] = set()
-        self._requests: dict[str, Request] = {}
+        self._requests: dict[str, AnyRequest] = {}
         """The request that makes each environment, while it has no reply."""
         self._kept: dict[str, bool] = {}
         """Environments that were not removed; true if they are certainly there."""
@@ -116,9 +117,9 @@ class ResourceHandler:
             case More():
                 task.request, task.kind, task.best_effort = meaning.request, RequestKind.SETUP, meaning.best_effort
                 queue.put(task, due)
-            case Request():
+            case Request() | Upload():
                 task.request, task.best_effort = meaning, False
-                task.kind = RequestKind.UPLOAD if meaning.file is not None else RequestKind.SETUP
+                task.kind = RequestKind.UPLOAD if isinstance(meaning, Upload) else RequestKind.SETUP
                 queue.put(task, due)
             case Prepared():
                 self._made(resource, meaning)

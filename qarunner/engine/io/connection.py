@@ -347,11 +347,15 @@ def _innermost(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process."""
+    """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process.
+
+    `key_variable` is the variable that the key stood in.
+    """
 
     base_url: str
     auth: tuple[str, str]
     key: str
+    key_variable: str
     idempotency_header: str | None = None
 
     def __repr__(self) -> str:

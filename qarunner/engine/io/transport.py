@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import math
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import requests
 import urllib3
 
+from qarunner.decode import Json
 from qarunner.engine.io.connection import (
-    Endpoint,
     Exchange,
     Route,
     WatchedAdapter,
@@ -26,18 +26,30 @@ from qarunner.engine.io.connection import (
 )
 from qarunner.engine.io.uploads import ChangedBuild, Counted, open_body
 from qarunner.errors import UserError
-from qarunner.secret import Scrubber, reveal
-from qarunner.vendors.api import Cause, Reply
+from qarunner.secret import (
+    Scrubber,
+    key_may_go_to,
+    names_in,
+    needed_permission,
+    owners_of_key,
+    reveal,
+    secret_may_go_to,
+)
+from qarunner.vendors.api import Cause, Reply, Upload
 from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-    from qarunner.decode import Json
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.io.connection import Clock, Network
+    from qarunner.engine.io.connection import (
+        Clock,
+        Endpoint,
+        Network,
+    )
     from qarunner.vendors.api import Build, Request
+    from qarunner.vendors.types import AnyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +75,69 @@ _STRONG = 8
 """Shorter secrets are not looked for in the names of an answer's fields: `test` must not eat `testId`."""
 
 
-class Transport:
-    """Sends requests; safe to use from several threads, each with a connection of its own."""
+_HEADERS = {"Accept": "application/json", "User-Agent": "qarunner"}
 
-    def __init__(
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parcel:
+    """What goes over the network, with everything in it that is secret. It has no representation, and is not kept."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: Json = field(default=None, repr=False)
+    file: Counted | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """What the pipeline lets out, whatever plan asks for more.
+
+    `allowed` are the words of --allow-secret. `keys` gives the default key variable of each vendor.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def refuse_keys(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """UserError if the variable of a vendor's key may not be sent to that vendor."""
+        refused = {
+            name: endpoint.key_variable
+            for name, endpoint in endpoints.items()
+            if not key_may_go_to(endpoint.key_variable, name, keys=self.keys, allowed=self.allowed)
+        }
+        if refused:
+            vendor, variable = next(iter(refused.items()))
+            message = "; ".join(f"{key} must not be sent to {name} as its key" for name, key in refused.items())
+            owned = owners_of_key(variable, self.keys)
+            hint = f"it is the key of {', '.join(sorted(owned))}" if owned else f"add --allow-secret {variable}"
+            raise UserError(message, hint=hint if owned else f"{hint}, if {vendor} has to get it")
+
+
+class Transport:
+    """Sends requests; safe to use from several threads, each with a connection of its own.
+
+    The one place that decides about leaving: it trusts no plan, neither a fresh nor a stored one. `masked` are texts
+    that no answer may bring back, besides the keys and secrets that are sent.
+    """
+
+    def __init__(  # noqa: PLR0913  all that a transport needs, by name
         self,
         endpoints: Mapping[str, Endpoint],
         secrets: Mapping[str, str],
         network: Network,
         clock: Clock,
         builds: Iterable[Build] = (),
+        *,
+        permissions: Permissions,
+        masked: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self._endpoints = endpoints
         self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
         self._secrets = secrets
+        permissions.refuse_keys(endpoints)
+        self._allowed = permissions.allowed
         self._network = network
         self._clock = clock
         self._timeouts = timeouts or Timeouts()
@@ -86,7 +146,8 @@ class Transport:
         """Bytes sent and bytes in all of each upload, for whoever shows progress."""
         self.watch: Callable[[str, int, int], None] = _unwatched
         """Is told the same by the thread that uploads, at each piece that leaves."""
-        hidden = {f"{name}_key": end.key for name, end in endpoints.items()} | network.passwords() | dict(secrets)
+        keys = {f"{name}_key": end.key for name, end in endpoints.items()}
+        hidden = {**(masked or {}), **keys, **network.passwords(), **secrets}
         self.scrub = Scrubber(hidden)
         self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
@@ -100,28 +161,61 @@ class Transport:
         endpoint = self._endpoints[vendor]
         return hmac.new(salt, f"{endpoint.base_url}\n{endpoint.key}".encode(), hashlib.sha256).hexdigest()[:16]
 
-    def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer:
+    def send(self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> Answer:
         """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again."""
-        endpoint = self._endpoints[vendor]
-        if request.path.startswith(("https://", "http://")):
-            return self._presigned(vendor, request)
-        patience_s = self._timeouts.create_s if fresh or key is not None else self._timeouts.read_s
+        if isinstance(request, Upload):
+            return self._upload(vendor, request)
+        reason = self.forbidden(vendor, request)
+        if reason is None and not _is_relative(reveal(request.path, self._secrets)):
+            reason = f"with its secret, the path {request.path!r} of a request leaves its place"
+        if reason is not None:
+            return Fault(sent=False, final=Cause.REFUSED, message=reason)
+        endpoint, timeouts = self._endpoints[vendor], self._timeouts
+        parcel = _Parcel(
+            method=request.method,
+            url=self._url(endpoint, request),
+            headers={**self._headers(endpoint, key), **dict(request.headers)},
+            body=None if request.body is None else self._revealed(request.body),
+        )
+        exchange = self._exchange(timeouts.create_s if fresh or key is not None else timeouts.read_s)
         if not fresh:
-            return self._answer(self._session(), endpoint, request, key, patience_s)
+            return self._answer(self._session(), parcel, exchange)
         with self._new_session() as session:
-            return self._answer(session, endpoint, request, key, patience_s)
+            return self._answer(session, parcel, exchange)
 
-    def _presigned(self, vendor: str, request: Request) -> Answer:
-        """An upload to a store of files: over a connection of its own, and without any credential."""
-        parts = urlsplit(request.path)
+    def forbidden(self, vendor: str, request: Request) -> str | None:
+        """Why a request must not be sent, whatever plan it comes from; None if it may be."""
+        if not _is_relative(request.path):
+            return f"the path {request.path!r} of a request has to begin with exactly one /, and to stay below it"
+        texts = [request.path, *(value for _, value in request.query), *_texts(request.body)]
+        for text in texts:
+            for name in sorted(names_in(text)):
+                if name not in self._secrets:
+                    return f"the secret {name} is not set"
+                if not secret_may_go_to(name, text, vendor=vendor, allowed=self._allowed):
+                    needed = needed_permission(name, text, vendor=vendor)
+                    where = f"--allow-secret {needed} is missing" if needed else "the host of its URL is not certain"
+                    return f"the secret {name} must not be sent there: {where}"
+        return None
+
+    def _upload(self, vendor: str, upload: Upload) -> Answer:
+        """To a store of files: over a connection of its own, as it stands, and without any credential or secret."""
+        url, path = upload.address.url, upload.file.path
+        parts = urlsplit(url)
         # A store on this machine belongs to a vendor on this machine, which is an emulated one.
         near = is_loopback(parts.hostname or "") and is_loopback(urlsplit(self.base_urls[vendor]).hostname or "")
         if parts.scheme != "https" and not near:
             message = f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
             return Fault(sent=False, final=Cause.REFUSED, message=message)
-        endpoint = Endpoint(base_url=f"{parts.scheme}://{parts.netloc}", auth=("", ""), key="")
-        with self._new_session() as session:
-            return self._answer(session, endpoint, request, None, self._timeouts.upload_s)
+        try:
+            opened = open_body(self._builds[path], zipped=upload.file.zipped)
+        except OSError as error:
+            message = str(error) if isinstance(error, ChangedBuild) else f"{path}: {error.strerror or error}"
+            return Fault(sent=False, final=Cause.REFUSED, message=message)
+        with opened as file, self._new_session() as session:
+            body = Counted(file, lambda sent, size: self._sent(path, sent, size))
+            parcel = _Parcel(method=upload.method, url=url, headers={**_HEADERS, **dict(upload.headers)}, file=body)
+            return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, total_s=math.inf))
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -143,44 +237,38 @@ class Transport:
                 self._context = self._network.tls_context()
             return self._context
 
-    def _answer(
-        self, session: requests.Session, endpoint: Endpoint, request: Request, key: str | None, patience_s: float
-    ) -> Answer:
-        exchange = self._exchange(request, patience_s)
+    def _answer(self, session: requests.Session, parcel: _Parcel, exchange: Exchange) -> Answer:
+        parts = urlsplit(parcel.url)
         proxy = None
         try:
-            proxy = self._proxy_for(endpoint.base_url)
+            proxy = self._proxy_for(f"{parts.scheme}://{parts.netloc}")
             with (
-                self._body(request) as body,
                 watched(exchange),
                 session.request(
-                    request.method,
-                    self._url(endpoint, request),
-                    json=None if request.body is None else self._revealed(request.body),
-                    data=body,
-                    headers={**self._headers(endpoint, key), **dict(request.headers)},
-                    timeout=(exchange.connect_s, patience_s),
+                    parcel.method,
+                    parcel.url,
+                    json=parcel.body,
+                    data=parcel.file,
+                    headers=parcel.headers,
+                    timeout=(exchange.connect_s, exchange.idle_s),
                     allow_redirects=False,
                     stream=True,
                     proxies={} if proxy is None else {"https": proxy},
                 ) as response,
             ):
                 text = self._text(response)
-        except ChangedBuild as error:
-            return Fault(sent=exchange.sent, final=Cause.REFUSED, message=str(error))
         except UserError as error:
             return Fault(sent=False, final=Cause.CONNECTION, message=error.message)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            host, variable = urlsplit(endpoint.base_url).netloc, self._network.proxy_variable
-            fault = fault_of(error, exchange, Route(host=host, proxy=proxy, variable=variable))
+            route = Route(host=parts.netloc, proxy=proxy, variable=self._network.proxy_variable)
+            fault = fault_of(error, exchange, route)
             return replace(fault, message=self.scrub(fault.message))
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
         return Reply(status=response.status_code, text=text, headers=headers)
 
-    def _exchange(self, request: Request, patience_s: float) -> Exchange:
-        connect_s, rest_s = self._timeouts.connect_s, self._timeouts.rest_s
-        # An upload takes as long as it takes; each of its steps may take `patience_s`.
-        total_s = connect_s + patience_s + rest_s if request.file is None else math.inf
+    def _exchange(self, patience_s: float, total_s: float | None = None) -> Exchange:
+        connect_s = self._timeouts.connect_s
+        total_s = connect_s + patience_s + self._timeouts.rest_s if total_s is None else total_s
         return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=self._clock() + total_s)
 
     def _proxy_for(self, base_url: str) -> str | None:
@@ -190,35 +278,18 @@ class Transport:
                 self._proxies[base_url] = self._network.proxy_for(base_url)
             return self._proxies[base_url]
 
-    @contextlib.contextmanager
-    def _body(self, request: Request) -> Iterator[Counted | None]:
-        if request.file is None:
-            yield None
-            return
-        path = request.file.path
-        try:
-            opened = open_body(self._builds[path], zipped=request.file.zipped)
-        except OSError as error:
-            raise ChangedBuild(f"{path}: {error.strerror or error}") from error
-        with opened as body:
-            yield Counted(body, lambda sent, size: self._sent(path, sent, size))
-
     def _sent(self, path: str, sent: int, size: int) -> None:
         self.uploaded[path] = (sent, size)
         self.watch(path, sent, size)
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": "qarunner"}
         name, text = endpoint.auth
-        if name:
-            headers[name] = text.format(key=endpoint.key)
+        headers = {**_HEADERS, name: text.format(key=endpoint.key)}
         if key is not None and endpoint.idempotency_header:
             headers[endpoint.idempotency_header] = key
         return headers
 
     def _url(self, endpoint: Endpoint, request: Request) -> str:
-        if request.path.startswith(endpoint.base_url + "/") and not endpoint.key:
-            return request.path  # presigned: its signature covers every character
         query = urlencode([(name, reveal(value, self._secrets)) for name, value in request.query])
         path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
         return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")
@@ -271,6 +342,28 @@ class Transport:
                 return [self._without_secrets(inner) for inner in value]
             case _:
                 return value
+
+
+def _is_relative(path: str) -> bool:
+    """True if a path leads to the vendor's own API: it begins with exactly one `/`, and does not climb out of it."""
+    if not path.startswith("/") or path[1:2] in {"/", "\\"}:
+        return False
+    return {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
+
+
+def _texts(body: object) -> Iterator[str]:
+    """Every text in a body that could hold a secret."""
+    match body:
+        case str():
+            yield body
+        case dict():
+            for inner in body.values():
+                yield from _texts(inner)
+        case list() | tuple():
+            for inner in body:
+                yield from _texts(inner)
+        case _:
+            pass  # a number, true, false or null
 
 
 def _unwatched(path: str, sent: int, size: int) -> None:

@@ -11,7 +11,7 @@ from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.types import AnyRequest
 
 
 class Clock(Protocol):
@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class Sender(Protocol):
-    def send(self, vendor: str, request: Request, *, key: str | None, fresh: bool) -> Answer: ...
+    def send(self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> Answer: ...
 
 
 class Pool(Protocol):
@@ -33,7 +33,7 @@ class Pool(Protocol):
 
     share: int
 
-    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None: ...
+    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None: ...
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         """The answers that came, as soon as there is one; none after `timeout` seconds or a wake."""
@@ -66,10 +66,10 @@ class Workers:
         self._sender = sender
         self._busy = 0
         self._started = 0
-        self._tasks: queue.SimpleQueue[tuple[int, str, Request, str | None, bool] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[int, str, AnyRequest, str | None, bool] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Answer] | None] = queue.SimpleQueue()
 
-    def start(self, token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None:
         self._busy += 1
         if self._busy > self._started:
             self._started += 1

@@ -15,6 +15,7 @@ from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKi
 from qarunner.engine.schedule.timing import LatenessEstimate, RetryState
 from qarunner.engine.state.run import JobState, ResourceState, RunState
 from qarunner.vendors.api import Request
+from qarunner.vendors.types import AnyRequest
 
 if TYPE_CHECKING:
     from qarunner.engine.schedule.rate_limits import Shared
@@ -119,7 +120,7 @@ class Task:
 
     kind: RequestKind
     job: JobState
-    request: Request
+    request: AnyRequest
     run: RunState | None = None
     resource: ResourceState | None = None
     poll: Request | None = None

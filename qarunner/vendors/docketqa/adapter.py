@@ -27,9 +27,8 @@ if TYPE_CHECKING:
         Call,
         Clash,
         Complaint,
-        More,
         Need,
-        Prepared,
+        PrepareStep,
         RemoteRun,
         Reply,
         Resource,
@@ -59,7 +58,7 @@ class DocketQA(Vendor):
     def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
         return docketqa_builds.races(calls, builds)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         if len(replies) == docketqa_builds.MADE and not replies[-1].ok:
             # Documented of 409: the name is taken, which a name of the manifest may well be. A generated one is not.
             is_taken = replies[-1].status == _CONFLICT and resource.data.get("build_name") is not None

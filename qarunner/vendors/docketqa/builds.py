@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 from qarunner.decode import Cursor, UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Cause, Clash, FileRef, More, Need, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.api import (
+    Cause,
+    Clash,
+    FileRef,
+    More,
+    Need,
+    Prepared,
+    PrepareStep,
+    Refusal,
+    Request,
+    ResourceKind,
+    Upload,
+)
 from qarunner.vendors.docketqa.options import same_number
 
 if TYPE_CHECKING:
@@ -18,7 +30,13 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry, Target
-    from qarunner.vendors.api import Build, Call, Reply, Resource
+    from qarunner.vendors.api import (
+        Build,
+        Call,
+        PrepareStep,
+        Reply,
+        Resource,
+    )
 
 
 _KEY = "build"
@@ -91,7 +109,7 @@ MADE = 3
 """So many replies there are once the build's create was answered."""
 
 
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | More | Prepared | Refusal:
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
     """Documented steps: the upload's address, the bytes, the build made of them and made current at once.
 
     No create refers to what this makes, since tests run whatever is current: its value is for people.
@@ -121,7 +139,7 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request
     return _found_out(app, name, replies[MADE - 1 :], ours=not given)
 
 
-def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> Request | More | Prepared | Refusal:
+def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> PrepareStep:
     """After a create without an answer. A name of the manifest's own may be an older build's, ours is nobody else's.
 
     assumed: what GET /apps/{id} answers is not shown, so that it is searched for an object of that name with an id.
@@ -165,7 +183,7 @@ def _id(resource: Resource, name: str) -> str:
     return Cursor(resource.data, "resource").get(name).identifier()
 
 
-def _pin(app: str, build: str, replies: Sequence[Reply]) -> Request | Prepared:
+def _pin(app: str, build: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
     if replies:
         return Prepared(values={_KEY: build})
     return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
@@ -186,19 +204,14 @@ def _made_of(build: Build, key: str, name: Json) -> dict[str, Json]:
     }
 
 
-def _put(build: Build, granted: Cursor) -> Request:
+def _put(build: Build, granted: Cursor) -> Upload:
     """The presigned upload. Documented: with the content type that was granted, and without the API key."""
-    address = granted.get("s3_presigned_url")
-    url = address.text_or("") or ""
-    # One that is not absolute would go to DocketQA itself. What it is instead is not shown: it may hold a signature.
-    if not (url.startswith(("https://", "http://")) and answers.is_text(url)):
-        raise UnexpectedData(f"{address.name}: expected the absolute URL of an upload")
+    address = answers.upload_address(granted.get("s3_presigned_url"))
     content_type = granted.get("content_type")
     if not (content_type.text().isascii() and content_type.text().isprintable()):
         raise content_type.fail("a content type")
-    return Request(
-        method="PUT",
-        path=url,
+    return Upload(
+        address=address,
         headers=(("Content-Type", content_type.text()),),
         file=FileRef(path=build.path),
     )

@@ -21,6 +21,7 @@ from qarunner.vendors.api import (
     RemoteRun,
     Request,
     ResourceKind,
+    Upload,
     Vendor,
     use,
 )
@@ -58,7 +59,7 @@ def needs(call: Call) -> Iterator[Need]:
         yield Need(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
 
 
-def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
+def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
     """An upload's address, the upload, and the target made of it; documented in this order."""
     build = resource.build
     if build is None:
@@ -77,16 +78,11 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
     return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
 
 
-def _put(build: Build, address: Cursor) -> Request:
+def _put(build: Build, address: Cursor) -> Upload:
     """The zip's bytes to a presigned address, which is no place for the credential."""
-    url = address.text_or("") or ""
-    # One that is not absolute would go to Doksi itself. What it is instead is not shown: it may hold a signature.
-    if not (url.startswith(("https://", "http://")) and answers.is_text(url)):
-        raise UnexpectedData(f"{address.name}: expected the absolute URL of an upload")
     zipped = not build.folder and build.filename.lower().endswith(".zip")
-    return Request(
-        method="PUT",
-        path=url,
+    return Upload(
+        address=answers.upload_address(address),
         headers=(("Content-Type", "application/zip"),),
         file=FileRef(path=build.path, zipped=not zipped),
     )
@@ -119,7 +115,7 @@ class Doksi(Vendor):
     def resources(self, call: Call) -> Iterable[Need]:
         return needs(call)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:  # noqa: ARG002
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:  # noqa: ARG002
         return prepare(resource, replies)
 
     def submit(self, call: Call) -> Request:

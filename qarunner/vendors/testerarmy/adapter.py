@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
-    from qarunner.vendors.api import Accepted, Call, Need, Prepared, RemoteRun, Reply, Resource, Status
+    from qarunner.vendors.api import (
+        Accepted,
+        Call,
+        Need,
+        Prepared,
+        RemoteRun,
+        Reply,
+        Resource,
+        Status,
+        Upload,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -284,7 +294,7 @@ class TesterArmy(Vendor):
             return ()
         return (testerarmy_builds.need(call, entry.target.value, entry.options.get("remove_after")),)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
         del token
         return testerarmy_builds.prepare(resource, replies)
 

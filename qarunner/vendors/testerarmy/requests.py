@@ -20,6 +20,7 @@ from qarunner.vendors.api import (
     RemoteRun,
     Request,
     ResourceKind,
+    Upload,
     Verdict,
     use,
 )
@@ -90,7 +91,7 @@ def need(call: Call, path: str, remove_after: Json) -> Need:
     return Need(key=NEED, kind=ResourceKind.BUILD, path=path, data=told)
 
 
-def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Prepared:
+def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
     """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
     if resource.build is None:
         raise ValueError(f"{resource.id}: a build without a file")
@@ -122,16 +123,12 @@ def _described(resource: Resource, build: Build) -> dict[str, Json]:
     }
 
 
-def _put(build: Build, granted: Reply) -> Request:
+def _put(build: Build, granted: Reply) -> Upload:
     """The presigned upload: an absolute address, so that no credential goes there."""
     body = granted.json()
     _sendable(body.get("storageKey"))  # without it, nothing could be confirmed afterwards
-    url = _sendable(body.get("uploadUrl"))
-    if not url.startswith(("https://", "http://")):
-        raise body.get("uploadUrl").fail("an absolute URL")
-    return Request(
-        method="PUT",
-        path=url,
+    return Upload(
+        address=answers.upload_address(body.get("uploadUrl")),
         headers=(("Content-Type", "application/octet-stream"),),
         file=FileRef(path=build.path),
     )
