@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qarunner.secret import certain_host, key_may_go_to, needed_permission, secret_may_go_to
+from qarunner.secret import certain_host, key_may_go_to, needed_permission, secret_may_go_to, words_of
 
 KEYS = {"doksi": "DOKSI_API_KEY", "docketqa": "DOCKET_API_KEY", "certyn": "CERTYN_API_KEY"}
 
@@ -22,6 +22,18 @@ def may_go(text: str, *allowed: str, vendor: str = "doksi", is_url: bool = False
 )
 def test_a_key_with_the_vendors_own_word_may_go_there(variable: str, vendor: str) -> None:
     assert key_may_go_to(variable, vendor, keys=KEYS, allowed=())
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        *(("QA_API_KEY", ("QA", "ACME_QA")), ("QA_API_TOKEN", ("QA", "ACME_QA")), ("qa_key", ("QA", "ACME_QA"))),
+        *(("QA_TOKEN", ("QA", "ACME_QA")), ("QA_SECRET", ("ACME_QA",))),
+    ],
+)
+def test_the_words_of_a_vendor_are_its_name_and_that_of_its_key(key: str, words: tuple[str, ...]) -> None:
+    assert words_of("acme-qa", {"acme-qa": key}) == words
+    assert words_of("other", {"acme-qa": key}) == ("OTHER",)
 
 
 @pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "DOKSIAN_KEY", "XDOKSI", "AWS_SECRET_ACCESS_KEY"])
@@ -46,6 +58,11 @@ def test_a_url_needs_its_host_and_any_other_text_its_vendor() -> None:
     assert not may_go(URL, "TOKEN@doksi", is_url=True)
     assert may_go("⟦secret:TOKEN⟧", "TOKEN@doksi")
     assert not may_go("⟦secret:TOKEN⟧", "TOKEN@shop.example.com", "TOKEN@certyn")
+
+
+def test_a_text_is_no_url_unless_it_is_said() -> None:
+    assert secret_may_go_to("TOKEN", "⟦secret:TOKEN⟧", vendor="doksi", allowed=["TOKEN@doksi"])
+    assert needed_permission("TOKEN", "⟦secret:TOKEN⟧", vendor="doksi") == "TOKEN@doksi"
 
 
 def test_a_bare_name_permits_no_secret() -> None:
@@ -109,6 +126,9 @@ def test_where_a_url_belongs_something_else_goes_nowhere(url: str) -> None:
         ("https://doksi/x", "doksi:443"),
         ("http://localhost:3000/", "localhost:3000"),
         ("http://127.0.0.1", "127.0.0.1"),
+        ("http://localhost:80/", "localhost"),
+        ("http://localhost:443/", "localhost:443"),
+        ("https://localhost/", "localhost"),
         ("http://shop.example.com/", None),
         ("https://shop.example.com/ https://evil.example/", None),
         ("https://shop.example.com/\nhttps://evil.example/", None),
@@ -131,7 +151,11 @@ def test_a_vendors_name_is_no_host() -> None:
     ("place", "fine", "refused"),
     [
         ("*.preview.example.com", ["a.preview.example.com", "a.b.preview.example.com"], ["preview.example.com"]),
-        ("shop-*.example.com", ["shop-1.example.com", "shop-.example.com"], ["shop-1.x.example.com"]),
+        (
+            "shop-*.example.com",
+            ["shop-1.example.com", "shop-.example.com", "shop-pr.example.com"],
+            ["shop-1.x.example.com"],
+        ),
         ("shop.example.com:8443", ["shop.example.com:8443"], ["shop.example.com", "shop.example.com:8444"]),
         ("*.example.com:8443", ["a.example.com:8443"], ["a.example.com"]),
         ("Shop.Example.com", ["shop.example.com"], ["shop.example.co"]),

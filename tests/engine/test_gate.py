@@ -272,6 +272,14 @@ def test_a_skipped_entry_fails_the_build_where_nothing_that_it_needs_does() -> N
     assert skipping(("e0",), ("e1",), free=(0, 1)).skipped == ("e2",)
 
 
+def test_entries_that_need_each_other_explain_nothing() -> None:
+    """No manifest can have such a circle; a plan that somebody made by hand is no pass for it."""
+    plan = plan_of(entry("e0", "plain", needs=("e1",)), entry("e1", "plain", needs=("e0",)), min_tests=0)
+    closed = [ev.EntryClosed(at=EPOCH, entry=each, outcome=BY_NEED) for each in ("e0", "e1")]
+    decision = decide(fold(plan, [started(EPOCH, plan), *closed]))
+    assert (decision.exit_code, decision.skipped) == (ExitCode.FAILED, ("e0", "e1"))
+
+
 def test_where_skips_fail_each_of_them_does() -> None:
     decision = skipping(("e0",), ("e1",), on_skipped="fail")
     assert decision == Decision(exit_code=ExitCode.FAILED, finished=0, skipped=("e1", "e2"), failed_by_skips_only=True)

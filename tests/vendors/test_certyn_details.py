@@ -49,6 +49,35 @@ def counted(body: dict[str, Any]) -> Outcome:
     return finished(ok(body), settings={"project": "my-app", "details": False})
 
 
+def named(*items: object, **counters: int) -> list[tuple[str, str | None, str | None]]:
+    """The cases of a run whose counters say three passed: id, the vendor's word, and what is said of it."""
+    body = {"state": "completed", "total": 3, "passed": 3, "failed": 0, "blocked": 0, **counters}
+    told = finished(ok(body), ok(OVERVIEW), ok({"items": items}))
+    return [(case.id, case.raw_status, case.message) for case in told.cases]
+
+
+def test_an_item_that_is_repeated_counts_once_unless_it_says_something_else() -> None:
+    first = {"id": "i-1", "testCaseId": "t", "testOutcome": "passed"}
+    assert named(first, first) == [("t", "passed", None)]
+    assert named(first, {**first, "id": "i-2"}) == [("t", "passed", None)] * 2
+    assert named({**first, "id": None}, {**first, "id": None}) == [("t", "passed", None)] * 2
+    assert named(first, {**first, "testOutcome": "failed"}, first) == [("t", "passed", None), ("t", "failed", None)]
+
+
+def test_an_item_without_the_id_of_its_test_has_its_own() -> None:
+    word = {"testOutcome": "passed"}
+    assert [name for name, _, _ in named({**word, "testCaseId": [], "id": 7}, {**word, "id": "i"}, word)] == [
+        *("7", "i", "?"),
+    ]
+
+
+def test_a_word_that_no_page_knows_is_told_unless_the_item_says_more() -> None:
+    item = {"id": "i-1", "testOutcome": "odd"}
+    assert named(item) == [("i-1", "odd", "Certyn's outcome of this test is 'odd'")]
+    assert named({**item, "summaryMarkdown": "It was odd."}) == [("i-1", "odd", "It was odd.")]
+    assert named(item, passed=2, skipped=1) == [("i-1", "odd", None)]
+
+
 numbers = st.integers(0, 4)
 counters = st.fixed_dictionaries(
     {"state": st.sampled_from(["completed", "completed", "completed", "cancelled"])},

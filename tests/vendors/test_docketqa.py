@@ -12,14 +12,17 @@ from qarunner.vendors.api import (
     Build,
     Call,
     Cause,
+    Finished,
     More,
     Prepared,
     Refusal,
+    RemoteRun,
     Reply,
     Request,
     Resource,
     ResourceKind,
     Upload,
+    Verdict,
 )
 from qarunner.vendors.docketqa.adapter import VENDOR
 from qarunner.vendors.docketqa.info import INFO
@@ -300,3 +303,15 @@ def test_a_conflict_names_what_to_change() -> None:
     refusal = VENDOR.refused(Reply(status=409, text='{"message": "name is taken"}'))
     assert refusal.message.startswith("name is taken")
     assert "options.build_name" in refusal.message
+
+
+def test_the_vendors_own_attempts_are_told_one_by_one() -> None:
+    step = {"task": "Pay", "is_successful": False, "result": "No button", "actions": [{}]}
+    attempts = [{"status": "failed", "results": [step]}, {}, {"status": "passed", "results": []}]
+    body = {"test_run": {"id": 9001, "status": "passed", "additional_attempts": attempts}}
+    call = Call(entries=(entry("a"),))
+    status = VENDOR.read(call, RemoteRun(id="9001"), [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Finished)
+    (case,) = status.outcomes["a"].cases
+    told = "passed with 3 more attempts of DocketQA's own: failed: Pay: No button; passed"
+    assert (case.verdict, case.message) == (Verdict.FLAKY, told)

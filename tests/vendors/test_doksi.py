@@ -191,6 +191,36 @@ def test_a_run_that_goes_on_tells_how_many_tests_are_over(
     assert status == Running(note="running", done=done, total=total)
 
 
+def of_one(*results: object) -> list[tuple[str, Verdict, str | None]]:
+    """The cases of an entry with the test t that is alone in its run."""
+    text = json.dumps({"run_id": "r", "status": "passed", "results": results})
+    status = VENDOR.read(Call(entries=(web("a", "t"),)), RemoteRun(id="r"), [Reply(status=200, text=text)], polls=0)
+    assert isinstance(status, Finished)
+    return [(case.id, case.verdict, case.message) for case in status.outcomes["a"].cases]
+
+
+def test_a_destination_with_an_address_alone_is_on_the_web() -> None:
+    passed = {"result_id": "1", "test_id": "t", "status": "passed"}
+    assert of_one({**passed, "destination": {"web_url": URL}}) == [("t", Verdict.PASSED, None)]
+    ((_, verdict, message),) = of_one({**passed, "destination": {"web_url": URL + "/other"}})
+    assert verdict is Verdict.UNKNOWN
+    assert message is not None
+    assert message.startswith("no entry of the run asked for result 1 (passed) of test t on web ")
+
+
+def test_a_test_without_a_word_of_its_own_is_no_pass() -> None:
+    assert of_one({"result_id": "1", "test_id": "t"}) == [("t", Verdict.UNKNOWN, "no status")]
+    assert of_one({"result_id": "1", "test_id": "t", "status": "odd"}) == [
+        ("t", Verdict.UNKNOWN, "the run is over, but this test's status is 'odd'")
+    ]
+
+
+def test_a_result_without_any_id_has_a_question_mark() -> None:
+    (first, missing) = of_one({"status": "passed"})
+    assert first == ("?", Verdict.UNKNOWN, "result ? (passed) of test ? on an unnamed destination may belong to a")
+    assert missing == ("t", Verdict.UNKNOWN, "no result came back")
+
+
 def test_a_result_that_says_nothing_of_itself_may_be_anybodys_and_is_nobodys() -> None:
     reply = Reply(status=200, text=json.dumps({"run_id": "r", "status": "passed", "results": [{}]}))
     call = Call(entries=(web("a", "t"), web("b", "u")))

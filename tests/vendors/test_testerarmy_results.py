@@ -131,6 +131,14 @@ def said(**body: object) -> str | None:
         ),
         ({"status": "completed", "output": {}}, "the run is completed, but without a result"),
         (
+            {"status": "completed", "output": {"result": "PASS", "steps": [{"status": "failed"}]}},
+            "the result is PASS, but a step failed: without a title",
+        ),
+        (
+            {"status": "completed", "output": {"result": "PASS", "steps": [{"status": "failed", "error": "No"}]}},
+            "the result is PASS, but a step failed: without a title: No",
+        ),
+        (
             {"status": "z" * 70, "completedAt": "2026-07-01T10:00:00Z"},
             f"the run has ended with the word {'z' * 60!r}, which no page explains",
         ),
@@ -160,6 +168,17 @@ def test_a_failure_is_explained_by_the_steps_that_did_not_pass_alone() -> None:
 def test_an_issue_is_named_by_what_is_told_of_it() -> None:
     issues = [{"type": "bug", "name": "A", "severity": 2}, {"description": "B"}, {"name": " "}, {"name": "fourth"}]
     assert failed(issues=issues) == "bug (severity 2): A; issue: B; issue: without a name"
+
+
+@pytest.mark.parametrize(
+    ("retries", "message"),
+    [
+        *((0, None), ("many", None), (1, "after 1 retry of TesterArmy's own")),
+        (2, "after 2 retries of TesterArmy's own"),
+    ],
+)
+def test_a_pass_tells_of_the_vendors_own_retries(retries: object, message: str | None) -> None:
+    assert said(**PASS, autoRetryCount=retries) == message
 
 
 def test_steps_without_a_title_are_numbered_and_only_addresses_are_screenshots() -> None:

@@ -70,7 +70,7 @@ def decide(run: Run) -> Decision:
         outcome = outcome_of(run, entry)
         counts = tally(outcome, expected_tests(entry))
         own = set(_codes(outcome, counts))
-        by_need = any(explained.get(need, False) for need in entry.needs if need in gating)
+        by_need = any(explained.get(need) for need in entry.needs if need in gating)
         explained[entry.id] = bool(own) or by_need
         if entry.id not in gating:
             continue
