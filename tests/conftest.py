@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ settings.register_profile("same", settings.get_profile("any"), derandomize=True,
 settings.register_profile("full", settings.get_profile("any"), derandomize=True, max_examples=200)
 settings.register_profile("explore", settings.get_profile("any"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if FULL else "same"))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end: looking through them again and again finds nothing to collect."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

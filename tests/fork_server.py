@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import gc
 import importlib
 import json
@@ -25,7 +24,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -271,17 +270,15 @@ def _read(control: socket.socket) -> _Start:
 
 
 def _import_all() -> None:
-    """Everything that the program may import, so that no start does; and what is the same for each start is kept.
+    """Everything that the program may import, so that no start does. Once is validated, too.
 
-    That is the commands as typer builds them, and what validating a manifest without a plugin compiles.
+    The commands as typer builds them and the compiled schema are the same for each start, and are kept.
     """
     import qarunner  # noqa: PLC0415  no test's process needs it
 
     for module in pkgutil.walk_packages(qarunner.__path__, "qarunner."):
         if "testing" not in module.name:
             importlib.import_module(module.name)
-    builder: Any = importlib.import_module("typer.main")
-    builder.get_command = functools.cache(builder.get_command)
     example = Path(__file__).parent.parent / "examples" / "storefront" / "qa-matrix.yml"
     sys.argv[1:], arguments = ["validate", str(example)], sys.argv[1:]
     with contextlib.suppress(SystemExit):

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -572,9 +573,15 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     return int(code)
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """All commands as typer builds them from their signatures."""
+    return typer.main.get_command(app)
+
+
 def _called(arguments: list[str]) -> int:
     try:
-        result = app(args=arguments, prog_name="qarunner", standalone_mode=False)
+        result = _command()(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort:
         return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except _CommandLineError as error:
