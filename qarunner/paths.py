@@ -106,7 +106,18 @@ def inside(path: Path, root: Path) -> Path:
         raise PathRefused(f"lies in {GIT}")
     if not (real.is_file() or real.is_dir()):
         raise PathRefused("is no file")
+    if not (_is_unicode(path) and _is_unicode(real.relative_to(root))):
+        raise PathRefused("has a name that is not UTF-8")
     return real
+
+
+def _is_unicode(path: Path) -> bool:
+    """False for a name that no plan, journal or report could hold."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_below(path: Path, name: str) -> bool:

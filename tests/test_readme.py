@@ -50,7 +50,7 @@ def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert manifest is not None
     path = tmp_path / "qa-matrix.yml"
     path.write_text(manifest[1], encoding="utf-8")
-    _, rows, _ = checked(path)
+    _, rows, _ = checked(path, {})
     assert [row.id for row in rows] == ["checkout/web", "checkout/android", "release-smoke"]
 
 
@@ -58,7 +58,7 @@ def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
 def test_every_example_is_valid(path: Path) -> None:
     if path.parent.name == "vendor-plugin":
         pytest.skip("needs the plugin beside it; tests/plugins installs it")
-    checked(path)
+    checked(path, {})
 
 
 def test_every_builtin_vendor_has_an_example() -> None:

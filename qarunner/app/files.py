@@ -271,8 +271,11 @@ _WILD = frozenset("*?[")
 _ENDINGS = (".yml", ".yaml")
 
 
-def finder(manifest: Path) -> Finder:
-    """Finds fragments beside a manifest, in the order of their names."""
+def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
+    """Finds fragments beside a manifest, in the order of their names.
+
+    `environ` is what git runs with; None for a copy of files that git itself gave.
+    """
 
     def find(glob: str) -> list[Found]:
         if glob.startswith("/") or Path(glob).is_absolute():
@@ -290,9 +293,20 @@ def finder(manifest: Path) -> Finder:
         if not all(path.parent.resolve().is_relative_to(root) for path in found):
             # Not even the names of what lies there are told.
             raise BadGlob("leads out of the repository by a link")
-        return [_found(path, own, root) for path in found]
+        return _without_strangers([_found(path, own, root) for path in found], root, environ)
 
     return find
+
+
+def _without_strangers(found: list[Found], root: Path, environ: Mapping[str, str] | None) -> list[Found]:
+    """A file that git ignores is no part of the repository: what it holds was never meant to be seen."""
+    if environ is None:
+        return found
+    from qarunner.app.git import not_of_the_repository
+
+    strangers = not_of_the_repository((Path(file.key) for file in found if file.refusal is None), root, environ)
+    refusal = "is ignored by git, or belongs to another repository: it is not read as a fragment"
+    return [replace(file, text=b"", refusal=refusal) if Path(file.key) in strangers else file for file in found]
 
 
 def _leaves(folder: Path, glob: str) -> bool:
@@ -307,14 +321,15 @@ def _leaves(folder: Path, glob: str) -> bool:
 
 def _found(path: Path, own: Path, root: Path) -> Found:
     name = Path(os.path.normpath(path)).as_posix()
+    shown = os.fsencode(name).decode(errors="backslashreplace")
     try:
         real = inside(path, root)
         refusal = _refusal(path, real, own)
         text = b"" if refusal else read_regular(real)
     except PathRefused as error:
-        return Found(name=name, key=name, refusal=error.strerror)
+        return Found(name=shown, key=name, refusal=error.strerror)
     except OSError as error:
-        return Found(name=name, key=name, refusal=f"cannot be read: {error.strerror}")
+        return Found(name=shown, key=name, refusal=f"cannot be read: {error.strerror}")
     return Found(name=name, key=str(real), text=text, refusal=refusal)
 
 

@@ -266,6 +266,41 @@ def files_of(git: Git) -> Answer[tuple[str, ...]]:
     return git.names("ls-files", "--cached", "--others", "--exclude-standard", "-z")
 
 
+def not_of_the_repository(files: Iterable[Path], root: Path, environ: Mapping[str, str]) -> frozenset[Path]:
+    """Files that git neither has nor would add, such as ignored ones. Their paths have links resolved.
+
+    A submodule that git has is a part of the repository. Where git cannot tell, no file is among them.
+    """
+    by_root: dict[Path | None, list[Path]] = {}
+    for file in files:
+        by_root.setdefault(repository_root(file.parent), []).append(file)
+    foreign: set[Path] = set()
+    for owner, members in by_root.items():
+        if owner is None:
+            continue
+        if owner != root and Git(root, environ).tracks(owner) == Known(value=False):
+            foreign.update(members)
+        else:
+            foreign |= _unknown_files(members, Git(owner, environ))
+    return frozenset(foreign)
+
+
+_AT_ONCE = 200
+"""So many names stand on one command line: all systems take as many."""
+
+
+def _unknown_files(files: Sequence[Path], git: Git) -> set[Path]:
+    found: set[Path] = set()
+    for start in range(0, len(files), _AT_ONCE):
+        names = {file.relative_to(git.root or file.parent).as_posix(): file for file in files[start : start + _AT_ONCE]}
+        words = ("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--")
+        known = git.names(*words, *(f":(top,literal,icase){name}" for name in names))
+        if isinstance(known, Known):
+            listed = {name.casefold() for name in known.value}
+            found |= {file for name, file in names.items() if name.casefold() not in listed}
+    return found
+
+
 def _merge_base(ref: str, git: Git) -> str:
     """The commit to compare with. UserError if git does not know the ref, or nothing that both have in common."""
     commit = git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")

@@ -66,25 +66,28 @@ class Checked:
     problems: tuple[Diagnostic, ...]
 
 
-def checked(path: Path) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]]:
+def checked(path: Path, environ: Mapping[str, str]) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]]:
     """A manifest without any problem that can be seen without variables. ManifestError has them all."""
-    found = examined(path)
+    found = examined(path, environ)
     if found.problems:
         raise ManifestError(found.problems)
     return found.manifest, found.rows, found.vendors
 
 
-def examined(path: Path, profile: str | None = None) -> Checked:
-    """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest."""
-    read = _read(path)
+def examined(path: Path, environ: Mapping[str, str] | None, profile: str | None = None) -> Checked:
+    """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
+
+    `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
+    """
+    read = _read(path, environ)
     manifest = read.manifest if profile is None else _with_profile(read, profile)
     found = _checked(read, manifest)
     return replace(found, problems=in_order([*read.problems, *found.problems]))
 
 
-def examined_in_all(path: Path) -> tuple[Checked, ...]:
+def examined_in_all(path: Path, environ: Mapping[str, str]) -> tuple[Checked, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
-    read = _read(path)
+    read = _read(path, environ)
     found = _checked(read, read.manifest)
     whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
     told = {(problem.place, problem.message) for problem in whole[0].problems}
@@ -105,9 +108,9 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
     )
 
 
-def _read(path: Path) -> Examined:
+def _read(path: Path, environ: Mapping[str, str] | None) -> Examined:
     name, text = read_manifest(path)
-    return examine(name, text, finder(path))
+    return examine(name, text, finder(path, environ))
 
 
 def _with_profile(read: Examined, name: str) -> Manifest:
@@ -375,7 +378,7 @@ class Prepared:
 
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
-    found = examined(path, choice.profile)
+    found = examined(path, choice.environ, choice.profile)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, working_folder(), branch=choice.branch, tag=choice.tag)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from qarunner.diagnostics import Diagnostic, choose, closest, in_order, problem
+from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     Authentication,
     Entry,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qarunner.decode import Json
-    from qarunner.diagnostics import Path, Place
+    from qarunner.diagnostics import Path
     from qarunner.manifest.model import OnSkipped, Row
     from qarunner.manifest.schema.explain import Fault
 
@@ -184,10 +185,29 @@ def _fragment(main: Document, file: Found, problems: list[Diagnostic]) -> tuple[
     try:
         fragment = read(file.name, file.text)
     except ManifestError as error:
-        problems += error.diagnostics
+        # What stands in a file that is no fragment at all is never shown: it may be one with passwords.
+        problems += error.diagnostics if _MATRIX.search(file.text) else [_no_fragment(file.name)]
+        return None
+    if "matrix" not in fragment.data:
+        misspelt = closest("matrix", fragment.data)
+        problems.append(_no_fragment(file.name, fragment.locate((misspelt,), key=True) if misspelt else None))
         return None
     problems += _misplaced(main, fragment)
     return fragment, file.text
+
+
+_MATRIX = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?matrix["']?\s*:""", re.MULTILINE)
+
+
+def _no_fragment(name: str, misspelt: Place | None = None) -> Diagnostic:
+    """`misspelt` is the place of a key that was most likely meant as matrix."""
+    meant = "did you mean 'matrix'? " if misspelt else ""
+    return Diagnostic(
+        code=Code.FRAGMENT,
+        message="this is no fragment: it has no matrix at its top",
+        place=misspelt or Place(file=name, line=1, column=1),
+        hint=f"{meant}A fragment holds matrix and nothing else: put it right, or narrow the glob",
+    )
 
 
 _TOP = ("version", "name", "env", "vars", "vendors", "defaults", "gate", "include", "profiles", "budget", "reports")
@@ -207,17 +227,11 @@ def _misplaced(main: Document, fragment: Document) -> Iterator[Diagnostic]:
             message = f"{key!r} cannot stand in a fragment: it belongs into {main.name}, which includes this file"
             hint = "a fragment holds matrix and nothing else"
         else:
-            message = f"unknown key {key!r}"
-            meant = "did you mean 'matrix'? " if closest(key, ["matrix"]) else ""
-            hint = f"{meant}A fragment holds matrix and nothing else"
+            message, hint = f"unknown key {key!r}", "a fragment holds matrix and nothing else"
         yield problem(fragment, (key,), message, code=Code.FRAGMENT, hint=hint, key=True)
     matrix = fragment.data.get("matrix")
-    if "matrix" not in fragment.data and closest("matrix", fragment.data):
-        return  # it is misspelt, which was told
     if not isinstance(matrix, list) or not matrix:
-        has = "matrix" in fragment.data
-        message = "matrix: expected a list of entries" if has else "a fragment without matrix holds nothing"
-        hint = "begin each entry with `- id: …`" if has else "write matrix, with a list of entries"
+        message, hint = "matrix: expected a list of entries", "begin each entry with `- id: …`"
         yield problem(fragment, ("matrix",), message, code=Code.FRAGMENT, hint=hint)
 
 

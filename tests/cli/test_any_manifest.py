@@ -56,7 +56,7 @@ def told(problems: tuple[Diagnostic, ...]) -> list[str]:
 @given(text=texts())
 def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    assert told(examined(path).problems) == []
+    assert told(examined(path, {}).problems) == []
     for profile in [None, "nightly"] if "nightly" in text else [None]:
         try:
             first = prepare(path, choice(profile)).plan
@@ -72,7 +72,7 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
 def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
     path.write_text(text, encoding="utf-8")
-    found = examined(path)
+    found = examined(path, {})
     environ = {} if url is None else {"QARUNNER_VAR_STAGING_URL": url}
     explaining = Explaining(
         found, Values(env=environ), wanted=Wanted(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
@@ -92,7 +92,7 @@ def refused_or_planned(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     problems: tuple[Diagnostic, ...] = ()
     try:
-        problems = examined(path).problems
+        problems = examined(path, {}).problems
         prepare(path, choice())
     except ManifestError as error:
         problems = (*problems, *error.diagnostics)

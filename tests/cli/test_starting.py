@@ -23,7 +23,7 @@ def test_every_choice_is_valid(vendors: tuple[str, ...], tmp_path: Path) -> None
     starters = [each for name in vendors if (each := registry.get(name).info.starter)]
     assert len(starters) == len(vendors), "each built-in vendor has one"
     path.write_text(starter("shop", starters), encoding="utf-8")
-    _, rows, _ = checked(path)
+    _, rows, _ = checked(path, {})
     assert [row.data["vendor"] for row in rows] == list(vendors)
 
 

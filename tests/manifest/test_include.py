@@ -111,10 +111,12 @@ def test_problems_of_all_files_are_told_at_once() -> None:
         ("matrix: [{ id: a }]\nfoo: 1\n", "unknown key 'foo'", "2:1"),
         ("matrix: []\n", "expected a list of entries", "1:9"),
         ("matrix: { id: a }\n", "expected a list of entries", "1:9"),
-        ("x-a: 1\n", "holds nothing", "1:1"),
+        ("x-a: 1\n", "no matrix at its top", "1:1"),
         ("version: 1\nname: b\nmatrix: [{ id: a }]\n", "a manifest of its own", "1:1"),
-        ("- id: a\n", "the top level is a list", "1:1"),
-        ("", "the file is empty", "1:1"),
+        ("- id: a\n", "no matrix at its top", "1:1"),
+        ("", "no matrix at its top", "1:1"),
+        ("matrix: [{ id: a }]\nmatrix: []\n", "duplicate key 'matrix'", "2:1"),
+        ('{"matrix": [{"id": "a"}], "b": }', "", "1:27"),
         ('matrix: [{ id: a, name: "⟦secret:A⟧" }]\n', "are reserved", "1:25"),
     ],
 )
@@ -127,6 +129,22 @@ def test_a_fragment_holds_a_matrix_and_nothing_else(text: str, said: str, place:
 def test_a_misspelt_matrix_is_recognised() -> None:
     problem = only(problems(MAIN % "b", files(b="matrx: [{ id: a }]\n")))
     assert str(problem.hint).startswith("did you mean 'matrix'?")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("PAYMENT_LOGIN=pssst\n", "pssst", "//registry.example/:_authToken=pssst", "- pssst\n", "a: &pssst [\n"),
+        *("password: pssst\n", "matrx: pssst\n", "pssst: 1\npssst: 2\n", '{"auths": {"x": {"auth": "pssst"}}}'),
+        *('{"type": "service_account", "private_key": "pssst"}', "\x00pssst", "%pssst\n", "a: !pssst 1\n"),
+        *("jobs:\n  a:\n    strategy:\n      matrix: pssst\n     x: 1\n", "a: '⟦pssst'\n"),
+    ],
+)
+def test_nothing_is_shown_of_a_file_that_is_no_fragment(text: str) -> None:
+    problem = only(problems(MAIN % "b", files(b=text)))
+    assert problem.code == Code.FRAGMENT
+    assert problem.source is None
+    assert "pssst" not in f"{problem.message}{problem.hint}{problem.related}"
 
 
 def test_anchors_can_be_kept_in_a_fragment() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,59 @@ def test_no_file_is_a_fragment_that_does_not_look_like_one(stage: Stage) -> None
     stage.commit(stage.doksi("a"), include=[".git/config.yml"])
     (stage.folder / ".git" / "config.yml").write_text(f"matrix: {WORD}\n")
     refused(stage.run("validate"), "lies in .git")
+
+
+def test_no_file_is_a_fragment_that_git_ignores_or_another_repository_holds(stage: Stage) -> None:
+    """A job's own files lie in the checkout as well: ignored, in a clone beside, or in a package."""
+    in_a_repository(stage)
+    (stage.folder / ".gitignore").write_text("secrets/\n*.local.yml\n")
+    for name in ("secrets/ci.yml", "qa/x.local.yml", "beside/a.yml"):
+        path = stage.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"matrix: [{{ id: b, password: {WORD} }}]\n")
+    git(stage.folder / "beside", "init", "-q")
+    for glob in ("secrets/ci.yml", "qa/*.yml", "beside/*"):
+        stage.commit(stage.doksi("a"), include=[glob])
+        for command in (("validate",), ("plan",), ("explain", "a")):
+            refused(stage.run(*command), "is ignored by git, or belongs to another repository")
+
+
+def test_files_that_git_has_or_would_add_are_fragments(stage: Stage) -> None:
+    in_a_repository(stage)
+    (stage.folder / ".gitignore").write_text("*.local.yml\n")
+    shared = stage.folder.parent / "shared"
+    for folder in (stage.folder / "qa", shared):
+        folder.mkdir()
+    git(shared, "init", "-q")
+    (shared / "s.yml").write_text("matrix: [{ id: of-a-submodule, test_ids: [t] }]\n")
+    git(shared, "add", "-A")
+    git(shared, "commit", "-qm", "one")
+    git(stage.folder, "-c", "protocol.file.allow=always", "submodule", "add", "-q", shared.as_posix(), "shared")
+    for name in ("of-git.local", "new", "Ünïcode [1] *"):
+        (stage.folder / "qa" / f"{name}.yml").write_text(f"matrix: [{{ id: {name[:3].lower()}, test_ids: [t] }}]\n")
+    git(stage.folder, "add", "-f", "qa/of-git.local.yml")
+    target = {"vendor": "doksi", "platform": "web", "target": {"web_url": "https://shop.example"}}
+    (stage.folder / "qa" / "Ünïcode [1] *.yml").write_text("matrix: [{ id: uni, test_ids: [t] }]\n", encoding="utf-8")
+    stage.commit(stage.doksi("a"), include=["qa/*.yml", "shared/*.yml"], defaults=target)
+    ended = stage.run("validate")
+    assert (ended.code, "5 entries" in ended.text) == (0, True), ended
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there")
+def test_a_name_that_is_not_utf_8_is_one_error(stage: Stage) -> None:
+    path = os.fsencode(stage.folder) + b"/caf\xe9.yml"
+    Path(os.fsdecode(path)).write_text("matrix: [{ id: b, test_ids: [t] }]\n")
+    stage.commit(stage.doksi("a"), include=["*\u00e9.yml", "caf*.yml"])
+    for command in ("validate", "plan", "apply"):
+        ended = stage.run(command)
+        assert ended.code == 2, ended
+        assert r"include: caf\xe9.yml has a name that is not UTF-8" in ended.err
+    manifest = os.fsdecode(os.fsencode(stage.folder) + b"/m\xe9.yml")
+    Path(manifest).write_bytes(stage.commit(stage.doksi("a")).read_bytes())
+    for command in ("validate", "plan", "apply", "diff"):
+        words = ("--file",) if command == "diff" else ()
+        ended = stage.run(command, *words, os.fsdecode(b"m\xe9.yml"))
+        assert (ended.code, "not UTF-8" in ended.err) == (2, True), ended
 
 
 def test_what_the_command_line_names_has_to_be_a_file(stage: Stage) -> None:

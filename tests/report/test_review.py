@@ -28,7 +28,7 @@ CASES = sorted(path.parent.name for path in ROOT.glob("*/after.yml"))
 def side(path: Path) -> Side | None:
     if not path.exists():
         return None
-    manifest, rows, vendors = checked(path)
+    manifest, rows, vendors = checked(path, {})
     return Side(manifest=manifest, rows=rows, vendors=vendors, copied_to=f"{path.parent.as_posix()}/")
 
 

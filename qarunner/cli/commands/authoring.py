@@ -509,7 +509,7 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
 
     path = inputs.find_manifest(words.file)
     given = read_inputs(words, environ)
-    found = examined(path, words.profile)
+    found = examined(path, environ, words.profile)
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts

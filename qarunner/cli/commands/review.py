@@ -57,7 +57,7 @@ def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode
     if order.form not in FORMATS:
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
-    after = _side(file, order.profile)
+    after = _side(file, environ, order.profile)
     with ExitStack() as stack:
         earlier = _earlier(stack, environ, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
@@ -110,9 +110,9 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def _side(path: Path, profile: str | None, copied_to: str = "") -> Side:
+def _side(path: Path, environ: Mapping[str, str] | None, profile: str | None, copied_to: str = "") -> Side:
     """An expanded matrix. ManifestError if it has problems."""
-    found = examined(path, profile)
+    found = examined(path, environ, profile)
     if found.problems:
         raise ManifestError(found.problems)
     rows = select(found.rows, found.manifest.select)
@@ -128,7 +128,7 @@ def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Or
             raise UserError(
                 f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
             )
-        return _of_file(other, order.profile)
+        return _of_file(other, environ, order.profile)
     build = read_build(environ, repository.top)
     found = repository.base(base, build.base_branch)
     path = repository.path_of(file)
@@ -153,9 +153,9 @@ def _known(repository: Repository, name: str) -> bool:
         return False
 
 
-def _of_file(path: Path, profile: str | None) -> _Earlier:
+def _of_file(path: Path, environ: Mapping[str, str], profile: str | None) -> _Earlier:
     """A file that the user names has to be one; a revision's may be broken, as nobody can put it right any more."""
-    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, profile))
+    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, environ, profile))
 
 
 def _at_commit(
@@ -170,7 +170,7 @@ def _at_commit(
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_bytes(text)
     try:
-        return _side(manifest, profile, f"{folder.as_posix()}/"), ()
+        return _side(manifest, None, profile, f"{folder.as_posix()}/"), ()
     except ManifestError as error:
         told = _first(error, folder)
     except UserError as error:

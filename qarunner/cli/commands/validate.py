@@ -69,7 +69,7 @@ def _looked_at(file: Path, today: date, environ: Mapping[str, str]) -> tuple[int
 
     errors: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
-    whole = examined_in_all(file)
+    whole = examined_in_all(file, environ)
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
