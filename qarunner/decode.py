@@ -127,3 +127,12 @@ class Cursor:
             return None
         # JSON can hold integers that no float can.
         return float(self.value) if 0 <= self.value <= sys.float_info.max else None
+
+
+def is_unicode(text: str) -> bool:
+    """False for text that was made from bytes which are not UTF-8: nothing could write or send it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

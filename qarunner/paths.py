@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.decode import is_unicode
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,18 +107,9 @@ def inside(path: Path, root: Path) -> Path:
         raise PathRefused(f"lies in {GIT}")
     if not (real.is_file() or real.is_dir()):
         raise PathRefused("is no file")
-    if not (_is_unicode(path) and _is_unicode(real.relative_to(root))):
+    if not (is_unicode(os.fspath(path)) and is_unicode(os.fspath(real.relative_to(root)))):
         raise PathRefused("has a name that is not UTF-8")
     return real
-
-
-def _is_unicode(path: Path) -> bool:
-    """False for a name that no plan, journal or report could hold."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def is_below(path: Path, name: str) -> bool:

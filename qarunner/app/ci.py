@@ -135,6 +135,8 @@ def checked_name(option: str, text: str | None) -> str | None:
     if text is None:
         return None
     name = text.strip().removeprefix("refs/heads/" if option == "--branch" else "refs/tags/")
+    if name != _as_utf8(name):
+        raise UserError(f"{option}: is not valid UTF-8", hint="git's own names of branches and tags are")
     if not name:
         raise UserError(f"{option}: is empty", hint=f"name it, or leave {option} out where the build has none")
     return name

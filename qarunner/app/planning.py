@@ -20,6 +20,7 @@ from qarunner.app.files import (
     read_manifest,
     sorted_out,
 )
+from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, Place, in_order, problem
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
@@ -241,6 +242,8 @@ def settings_of(
         settings = cast("dict[str, Json]", dict(given.get(name, {})))
         for key, variable in vendor.info.settings_env.items():
             if value := variable if environ is None else environ.get(variable):
+                if not is_unicode(value):
+                    raise UserError(f"{variable}: is not valid UTF-8")
                 settings.setdefault(key, value)
         found[name] = settings
     return found

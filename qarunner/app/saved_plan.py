@@ -243,7 +243,8 @@ def _digest(name: str, value: object) -> str:
 def _address(vendor: str, environ: Mapping[str, str]) -> str:
     info = registry.get(vendor).info
     url = next((environ[name] for name in info.url_env if environ.get(name)), info.base_url)
-    scheme, _, rest = url.partition("://")
+    # Compared, and refused where something is to be sent: a variable may hold any byte, a plan cannot.
+    scheme, _, rest = url.encode("utf-8", "replace").decode().partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,3 +152,31 @@ def test_the_child_pipeline_repeats_what_may_be_read_and_no_value_of_a_secret(st
     assert ended.code == 0, ended
     assert VALUE not in ended.text
     assert "--var-file values.yml --env 'SHOP_*' --allow-secret TOKEN@shop.example" in ended.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the environment is text there")
+def test_bytes_that_are_not_utf_8_are_one_error_that_names_where_they_are(stage: Stage) -> None:
+    bad = os.fsdecode(b"caf\xe9")
+    stage.commit(
+        stage.doksi("login", url="https://shop.example/{{ env.SHOP_A | urlencode }}", name="{{ vars.v }}"),
+        stage.certyn("smoke"),
+        env={"SHOP_A": {"default": "x"}},
+        vars={"v": "x"},
+        vendors={"certyn": {}},
+    )
+    cases: list[tuple[tuple[str, ...], dict[str, str], str]] = [
+        (("--env", "SHOP_A"), {"SHOP_A": bad}, "the value of SHOP_A is not valid UTF-8"),
+        (("--var", f"SHOP_A={bad}"), {}, "the value of SHOP_A is not valid UTF-8"),
+        ((), {"QARUNNER_VAR_SHOP_A": bad}, "the value of SHOP_A is not valid UTF-8"),
+        ((), {"QARUNNER_VAR_v": bad}, "--var v: is not valid UTF-8"),
+        (("--branch", bad), {}, "--branch: is not valid UTF-8"),
+        (("--tag", bad), {}, "--tag: is not valid UTF-8"),
+        ((), {"CERTYN_PROJECT": bad}, "CERTYN_PROJECT: is not valid UTF-8"),
+        (("--env", bad), {}, "is no name of a variable"),
+        (("--allow-secret", bad), {}, "is no variable's name"),
+    ]
+    for words, variables, told in cases:
+        for command in ("plan", "apply"):
+            ended = stage.run(command, *words, **{"CERTYN_PROJECT": "shop", **variables})
+            assert (ended.code, told in ended.text) == (2, True), ended
+    assert stage.sent() == []

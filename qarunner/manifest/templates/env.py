@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from qarunner import known, secret
+from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, closest, problem
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
@@ -434,7 +435,7 @@ def _misfit(manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tu
     elif not declaration.secret and shaped_like_secret(text):
         hint = f"declare it as {name}: {{ secret: true }}"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} looks like a secret", hint)
-    elif not _is_unicode(text):
+    elif not is_unicode(text):
         message = f"the value of {name} is not valid UTF-8"
         yield _at(
             manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
@@ -446,15 +447,6 @@ def _misfit(manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tu
         yield _at(manifest, declaration, Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
     elif len(text) > LONGEST_TEXT:
         yield _at(manifest, declaration, Code.TOO_MUCH, f"the value of {name} is longer than {LONGEST_TEXT} characters")
-
-
-def _is_unicode(text: str) -> bool:
-    """False for text that was made from bytes which are not UTF-8: nothing could send or write it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _at(
@@ -525,7 +517,7 @@ def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]
             message = f"--var {name}: the value {what}"
             found = problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
             yield _in_file(found, place)
-        if not _is_unicode(text):
+        if not is_unicode(text):
             found = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
             yield _in_file(found, place)
         if "⟦" in text or "⟧" in text:
