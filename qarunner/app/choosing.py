@@ -16,8 +16,8 @@ from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
+    from qarunner.app.planning import Choice
     from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest
@@ -30,23 +30,28 @@ if TYPE_CHECKING:
 # `--rerun-failed`: what an earlier run tells of the rows of this one.
 
 
-def earlier_run(runs_dir: Path, run_id: str, *, sha: str | None, rehearse: bool) -> Earlier:
+def earlier_run(choice: Choice, run_id: str, *, sha: str | None) -> Earlier:
     """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
-    from qarunner.app.runs import find_run, load
+    from qarunner.app.runs import Secrets, doubt, find_run, load, verified
 
-    stored = load(find_run(runs_dir, run_id))
+    secrets = Secrets.of(choice.environ, choice.inputs.env_lines, choice.inputs.allow_secrets)
+    stored = load(find_run(choice.runs_dir, run_id), secrets)
     plan, run = stored.plan, stored.run
-    if stored.rehearsal and not rehearse:
+    if stored.rehearsal and not choice.rehearse:
         raise UserError(
             f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
             hint="name a real run; only apply --rehearse takes up a rehearsal",
         )
-    outcomes = {entry.id: _runs_again(run, entry) for entry in plan.entries}
+    believed = choice.rehearse or verified(stored, unsealed=choice.unsealed is not False)
+    remarks = list(_remarks(run, run_id, plan.git, sha))
+    if not choice.rehearse and (why := doubt(stored)) is not None:
+        remarks.append(f"run {run_id}: {why}")
     return Earlier(
         run_id=run_id,
-        failed=tuple(row for row, again in outcomes.items() if again),
+        failed=tuple(entry.id for entry in plan.entries if _runs_again(run, entry)),
         passed=frozenset(entry.id for entry in plan.entries if outcome_of(run, entry).verdict in GOOD),
-        remarks=tuple(_remarks(run, run_id, plan.git, sha)),
+        remarks=tuple(remarks),
+        unverified=not believed,
     )
 
 
@@ -90,6 +95,8 @@ class Earlier:
     failed: tuple[str, ...]
     passed: frozenset[str]
     remarks: tuple[str, ...]
+    unverified: bool = False
+    """True if no key was there to verify it with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from qarunner.app.git import Git
+from qarunner.engine.state.events import Who
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown  # noqa: TC001  an alias is made of it when the module is read
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from urllib.parse import SplitResult
 
     from qarunner.known import Answer
@@ -313,6 +314,98 @@ _SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
     ("BITBUCKET_BUILD_NUMBER", _bitbucket),
     ("BUILDKITE", _buildkite),
 )
+
+
+# --- who let it run ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """The variables that say who started what: of `actor` and `job` the first that is set, of `pipeline` all.
+
+    `attempt` counts from 1; `retries` is the same, counted from 0.
+    """
+
+    name: str
+    actor: tuple[str, ...]
+    pipeline: tuple[str, ...]
+    job: tuple[str, ...]
+    attempt: str | None = None
+    retries: str | None = None
+
+
+_IDENTITIES: Mapping[str, _Identity] = {
+    "GITHUB_ACTIONS": _Identity(
+        name=GITHUB,
+        actor=("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"),
+        pipeline=("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"),
+        job=("GITHUB_JOB",),
+        attempt="GITHUB_RUN_ATTEMPT",
+    ),
+    "GITLAB_CI": _Identity(
+        name="gitlab",
+        actor=("GITLAB_USER_LOGIN",),
+        pipeline=("CI_SERVER_HOST", "CI_PROJECT_PATH", "CI_PIPELINE_ID"),
+        job=("CI_JOB_NAME",),
+    ),
+    "JENKINS_URL": _Identity(
+        name="jenkins",
+        actor=("BUILD_USER_ID", "CHANGE_AUTHOR"),
+        pipeline=("JENKINS_URL", "JOB_NAME", "BUILD_NUMBER"),
+        job=("STAGE_NAME",),
+    ),
+    "CIRCLECI": _Identity(
+        name="circleci", actor=("CIRCLE_USERNAME",), pipeline=("CIRCLE_WORKFLOW_ID",), job=("CIRCLE_JOB",)
+    ),
+    "TF_BUILD": _Identity(
+        name="azure",
+        actor=("BUILD_REQUESTEDFOR",),
+        pipeline=("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"),
+        job=("SYSTEM_JOBNAME", "AGENT_JOBNAME"),
+        attempt="SYSTEM_JOBATTEMPT",
+    ),
+    "BITBUCKET_BUILD_NUMBER": _Identity(
+        name="bitbucket",
+        actor=("BITBUCKET_STEP_TRIGGERER_UUID",),
+        pipeline=("BITBUCKET_PIPELINE_UUID",),
+        job=("BITBUCKET_STEP_UUID",),
+        attempt="BITBUCKET_STEP_RUN_NUMBER",
+    ),
+    "BUILDKITE": _Identity(
+        name="buildkite",
+        actor=("BUILDKITE_UNBLOCKER", "BUILDKITE_BUILD_CREATOR"),
+        pipeline=("BUILDKITE_BUILD_ID",),
+        job=("BUILDKITE_STEP_KEY", "BUILDKITE_LABEL"),
+        retries="BUILDKITE_RETRY_COUNT",
+    ),
+}
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """True in the job of a CI system, whether it is a known one or says `CI` alone."""
+    known = any(environ.get(marker) for marker in _IDENTITIES)
+    return known or environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def who(environ: Mapping[str, str]) -> Who | None:
+    """Who let this process run; None outside of a known CI system."""
+    told = {name: value for name, value in environ.items() if value}
+    identity = next((found for marker, found in _IDENTITIES.items() if marker in told), None)
+    if identity is None:
+        return None
+    retries = _number(told.get(identity.retries or ""))
+    whole = identity.pipeline[-1] in told
+    parts = [told[name].rstrip("/") for name in identity.pipeline if name in told]
+    return Who(
+        actor=_first_of(told, identity.actor),
+        pipeline=f"{identity.name}: {'/'.join(parts)}" if whole else None,
+        job=_first_of(told, identity.job),
+        attempt=retries + 1 if retries is not None else _number(told.get(identity.attempt or "")),
+    )
+
+
+def _first_of(told: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return next((told[name] for name in names if name in told), None)
 
 
 # --- the repository itself --------------------------------------------------------------------------------------------

@@ -360,6 +360,8 @@ class Choice:
     rehearse: bool = False
     branch: str | None = None
     tag: str | None = None
+    unsealed: bool | None = None
+    """Whether a person vouches for the earlier run. None: nothing is to be sent, so a doubt is only said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +379,8 @@ class Prepared:
     declared_secrets: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
     """The manifest and its fragments."""
+    unverified: bool = False
+    """True if it leaves out what passed in an earlier run that nobody could verify."""
 
 
 def prepare(path: Path, choice: Choice) -> Prepared:
@@ -390,7 +394,8 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     early = [*found.problems, *quarantines.errors, *wrong]
     if early:
         raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
-    chosen = choose_rows(manifest, rows, wanted(path, choice, build.sha), values)
+    asked_for = wanted(path, choice, build.sha)
+    chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
     rendered = render(manifest, chosen.rows, values)
     entries = [entry_of(manifest, row, today=choice.today, needs=chosen.needs.get(row.id, ())) for row in rendered.rows]
@@ -423,6 +428,7 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
+        unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
 
 
@@ -436,7 +442,7 @@ def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
     if choice.rerun_failed is not None:
         from qarunner.app.choosing import earlier_run
 
-        about_runs = earlier_run(choice.runs_dir, choice.rerun_failed, sha=sha, rehearse=choice.rehearse)
+        about_runs = earlier_run(choice, choice.rerun_failed, sha=sha)
     return Wanted(select=choice.select, untouched=about_changes, earlier=about_runs)
 
 

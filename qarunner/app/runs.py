@@ -1,15 +1,41 @@
-"""Which runs are kept, what their folders say, and whether that belongs together."""
+"""Which runs are kept, what their folders say, and whether that can be believed.
+
+Folders come from caches and artifacts: somebody else may have made them. The seal in the journal tells.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
 
-from qarunner.engine.io.journal import JOURNAL, PLAN, Journal, Recorded, folders, newest, read, refuse_links
+from qarunner.app.ci import in_ci, who
+from qarunner.engine.io.journal import (
+    JOURNAL,
+    PLAN,
+    Journal,
+    Recorded,
+    folders,
+    newest,
+    read,
+    refuse_links,
+    started_in,
+)
+from qarunner.engine.io.seal import Key, Trust
 from qarunner.engine.state.run import Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.plan.model import Plan, from_json
+from qarunner.report.summary import UNVERIFIED
+from qarunner.secret import key_may_go_to
+from qarunner.vendors import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qarunner.app.files import FileVariable
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHOWN = 5
@@ -55,6 +81,38 @@ def find_run(runs_dir: Path, run_id: str | None) -> Path:
     raise UserError(f"no run {run_id} in {runs_dir}", hint=_others(runs_dir))
 
 
+def find_open_run(runs_dir: Path, environ: Mapping[str, str], run_id: str | None) -> Path:
+    """The folder of a run to go on with. In a CI, where none is named, only one of this pipeline can be meant."""
+    if run_id is not None or not in_ci(environ):
+        return find_run(runs_dir, run_id)
+    me = who(environ)
+    pipeline = me.pipeline if me else None
+    found = [(first.at, folder) for folder in folders(runs_dir) if (first := started_in(folder)) is not None]
+    if pipeline is not None:
+        found = [each for each in found if _pipeline_of(each[1]) == pipeline]
+    ours = [folder for _, folder in sorted(found, reverse=True)]
+    meant = [folder for folder in ours if not _is_over(folder)] or ours
+    if not meant:
+        where = f"no run of this pipeline in {runs_dir}" if pipeline else f"no run in {runs_dir}"
+        raise UserError(where, hint=f"name one; {_others(runs_dir)}")
+    if len(meant) > 1:
+        names = ", ".join(folder.name for folder in meant[:_SHOWN]) + (", …" if len(meant) > _SHOWN else "")
+        raise UserError(f"which run? {len(meant)} of them in {runs_dir} can be meant: {names}", hint="name one")
+    return meant[0]
+
+
+def _pipeline_of(folder: Path) -> str | None:
+    started = started_in(folder)
+    return started.who.pipeline if started is not None and started.who is not None else None
+
+
+def _is_over(folder: Path) -> bool:
+    try:
+        return load(folder).run.over
+    except UserError:
+        return False
+
+
 def _others(runs_dir: Path) -> str:
     there = sorted((folder.name for folder in folders(runs_dir)), reverse=True)
     if not there:
@@ -76,23 +134,24 @@ def read_plan(folder: Path) -> Plan:
     return from_json(data, path=folder / PLAN)
 
 
-def load(folder: Path) -> StoredRun:
+def load(folder: Path, secrets: Secrets | None = None) -> StoredRun:
     """A run, read only. UserError if anything in its folder is damaged, or does not belong together."""
-    return _stored(folder, read(folder))
+    plan = read_plan(folder)
+    return _stored(folder, plan, read(folder, secrets.verifying(plan) if secrets else ()))
 
 
-def reopen(folder: Path) -> tuple[Journal, StoredRun]:
+def reopen(folder: Path, secrets: Secrets) -> tuple[Journal, StoredRun]:
     """A run to go on with, held by this process: whatever is decided about it is decided on what this returns."""
-    journal, recorded = Journal.reopen(folder)
+    plan = read_plan(folder)  # what the journal says under the lock has to be of this one
+    journal, recorded = Journal.reopen(folder, secrets.verifying(plan))
     try:
-        return journal, _stored(folder, recorded)
+        return journal, _stored(folder, plan, recorded)
     except UserError:
         journal.close()
         raise
 
 
-def _stored(folder: Path, recorded: Recorded) -> StoredRun:
-    plan = read_plan(folder)
+def _stored(folder: Path, plan: Plan, recorded: Recorded) -> StoredRun:
     if recorded.started.digest != plan.digest:
         raise RunFolderError(
             f"{folder}: {PLAN} is the plan of another run: its digest is {plan.digest}, and the journal's"
@@ -113,3 +172,95 @@ def _folded(folder: Path, plan: Plan, recorded: Recorded) -> Run:
                 hint="restore the folder as it was written; nothing was changed",
             ) from error
     return run
+
+
+# --- whether it can be believed ---------------------------------------------------------------------------------------
+
+
+SEAL_KEY = "QARUNNER_SEAL_KEY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What an environment holds to seal runs with. `allowed` are the words of --allow-secret."""
+
+    environ: Mapping[str, str]
+    allowed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], lines: Iterable[FileVariable], allowed: frozenset[str]) -> Secrets:
+        """An environment with what env files give besides: they may hold the vendors' keys."""
+        return cls(environ={**{line.name: line.text for line in lines}, **environ}, allowed=allowed)
+
+    def sealing(self, plan: Plan) -> tuple[Key, ...]:
+        """The keys of a new run: those that are meant for it, else those of its vendors."""
+        return self._own() or self._of_vendors(plan)
+
+    def verifying(self, plan: Plan) -> tuple[Key, ...]:
+        """Every key that is here: any one of them may have sealed the run."""
+        return (*self._own(), *self._of_vendors(plan))
+
+    def _own(self) -> tuple[Key, ...]:
+        words = self.environ.get(SEAL_KEY, "").split(",")
+        return tuple(dict.fromkeys(Key.of(word.strip()) for word in words if word.strip()))
+
+    def _of_vendors(self, plan: Plan) -> tuple[Key, ...]:
+        values = [self.environ.get(name, "").strip() for name in self._credentials(plan)]
+        return tuple(dict.fromkeys(Key.of(value) for value in values if value))
+
+    def _credentials(self, plan: Plan) -> Iterator[str]:
+        """Variables that hold a vendor's credential, whatever a plan says: its author may know the others' values."""
+        defaults = _default_keys(plan)
+        for vendor, own in plan.vendors.items():
+            if vendor in defaults:
+                yield defaults[vendor]
+            if own.key_env != defaults.get(vendor) and self._is_credential(own.key_env, vendor, defaults):
+                yield own.key_env
+
+    def _is_credential(self, name: str, vendor: str, defaults: Mapping[str, str]) -> bool:
+        from qarunner.manifest.templates.env import named_like_secret
+
+        may_go = key_may_go_to(name, vendor, keys=defaults, allowed=self.allowed)
+        return may_go and (name in self.allowed or named_like_secret(name))
+
+
+def _default_keys(plan: Plan) -> dict[str, str]:
+    found = {}
+    for vendor in dict.fromkeys((*registry.names_builtin(), *plan.vendors)):
+        with contextlib.suppress(UserError):  # a plugin that is not installed here has no key here either
+            found[vendor] = registry.get(vendor).info.key_env
+    return found
+
+
+def verified(stored: StoredRun, *, unsealed: bool) -> bool:
+    """True if a run is what a holder of a key wrote, or a person says so; False where no key is here to tell.
+
+    UserError for a seal that does not hold.
+    """
+    trust = stored.recorded.trust
+    if trust is Trust.HOLDS or (unsealed and trust is not Trust.UNCHECKED):
+        return True
+    if trust is Trust.UNCHECKED:
+        return False
+    hint = "if this folder is yours, add --unsealed"
+    if trust is Trust.FOREIGN:
+        hint = f"set {SEAL_KEY}, or the vendors' keys, as where the run began; {hint}"
+    raise UserError(f"run {stored.folder.name}: {doubt(stored)}", hint=hint)
+
+
+def doubt(stored: StoredRun) -> str | None:
+    """Why a run cannot be believed; None if it can."""
+    match stored.recorded.trust:
+        case Trust.HOLDS:
+            return None
+        case Trust.BROKEN:
+            where = f"line {stored.recorded.broken_at} of {JOURNAL}"
+            return f"its seal is broken: {where} was not written with any of the keys that are set here"
+        case Trust.MISSING:
+            return "its seal is missing: anybody can have written it"
+        case Trust.FOREIGN:
+            return "it was sealed with other keys than those that are set here"
+        case Trust.UNCHECKED:
+            return UNVERIFIED
+        case other:
+            assert_never(other)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.app import files as reporting
+from qarunner.app.ci import who
 from qarunner.app.options import Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
-from qarunner.app.runs import reopen
+from qarunner.app.runs import SEAL_KEY, Secrets, doubt, reopen, verified
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
@@ -25,6 +26,7 @@ from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.journal import REPORT, Journal
+from qarunner.engine.io.seal import RUN_KEY, Trust
 from qarunner.engine.io.shared_rates import SharedBudget, salt_of
 from qarunner.engine.io.transport import Permissions, Transport
 from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
@@ -35,7 +37,7 @@ from qarunner.engine.state.run import Phase, advance, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.plan.model import to_json
-from qarunner.report.summary import summarise
+from qarunner.report.summary import UNVERIFIED, summarise
 from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
@@ -170,7 +172,27 @@ class Settings:
     fail_fast: bool = False
     env_files: tuple[Path, ...] = ()
     allow: tuple[str, ...] = ()
+    unsealed: bool = False
+    """A person said that the folder is theirs, whatever its seal says."""
+    unverified: bool = False
+    """The plan builds on a run that nobody could verify."""
+    real_environ: Mapping[str, str] | None = None
+    """What a rehearsal was started with: the keys of emulated vendors seal nothing."""
     surroundings: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        return reporting.allowed_secrets(self.environ, self.allow)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What runs are sealed and verified with."""
+        lines = reporting.read_env_files(self.env_files)
+        return Secrets.of(self.real_environ or self.environ, lines, self.allowed)
+
+    def run_key(self) -> bytes:
+        """A key by chance, for one run alone."""
+        return bytes.fromhex(self.surroundings.token(RUN_KEY))
 
     def follow(self, run_id: str) -> Follow:
         """The commands that go on with a run."""
@@ -267,8 +289,12 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
         rehearsal=settings.rehearsal,
         fail_fast=settings.fail_fast,
         seed=settings.surroundings.token(8),
+        who=who(settings.environ),
+        allowed=tuple(sorted(settings.allowed)),
+        unverified=settings.unverified,
     )
-    with Journal.create(settings.runs_dir / run_id, to_json(plan), begun) as journal:
+    keys = settings.secrets.sealing(plan)
+    with Journal.create(settings.runs_dir / run_id, to_json(plan), begun, keys, settings.run_key()) as journal:
         return _Session(fold(plan, [begun]), journal, transport, settings, console).finish()
 
 
@@ -311,9 +337,10 @@ def resume(folder: Path, settings: Settings, console: Console, decisions: Decisi
     """An earlier run from where it stopped. All is decided on what the journal says while this process holds it."""
     from qarunner.cli.commands.plan import summary
 
-    journal, stored = reopen(folder)
+    journal, stored = reopen(folder, settings.secrets)
     with journal:
         _refuse_rehearsal(stored)
+        believed = verified(stored, unsealed=settings.unsealed)
         plan, decided = stored.plan, decisions.of(stored.run)
         reporting.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
@@ -322,10 +349,11 @@ def resume(folder: Path, settings: Settings, console: Console, decisions: Decisi
         transport = _transport_to(_to_resume(stored, decided), stored, settings, console)
         console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
         session = _Session(stored.run, journal, transport, settings, console)
-        now = session.clock.wall()
-        session.record(ev.Resumed(at=now))
+        if not believed:
+            return session.report_unverified(decided)
+        session.go_on(anew=stored.recorded.trust is not Trust.HOLDS)
         for job, resubmit in decided:
-            session.decide(job, resubmit=resubmit, at=now)
+            session.decide(job, resubmit=resubmit)
         return session.finish()
 
 
@@ -340,9 +368,11 @@ def _to_resume(stored: StoredRun, decided: Iterable[tuple[str, bool]]) -> set[st
 
 def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
-    journal, stored = reopen(folder)
+    journal, stored = reopen(folder, settings.secrets)
     with journal:
         _refuse_rehearsal(stored)
+        if (why := doubt(stored)) is not None:
+            console.warn(f"qarunner: warning: run {folder.name}: {why}")
         vendors = vendors_to_contact(stored.run, adapters(stored.plan), for_="cancel")
         if stored.run.complete and not vendors:
             return nothing_to_cancel(console, stored.run)
@@ -396,16 +426,46 @@ class _Session:
         if self._progress is not None:
             self._progress.saw(event, self._run)
 
-    def decide(self, job: str, *, resubmit: bool, at: float) -> None:
+    def go_on(self, *, anew: bool) -> None:
+        """The first line of a resume. `anew`: a person vouches for all that stands before it, and it seals that."""
+        settings = self._settings
+        event = ev.Resumed(
+            at=self.clock.wall(),
+            who=who(settings.environ),
+            allowed=tuple(sorted(settings.allowed)),
+            unsealed=anew,
+        )
+        if anew:
+            keys = settings.secrets.sealing(self._run.plan)
+            self._journal.append_sealed(event, keys, settings.run_key())
+            advance(self._run, event)
+        else:
+            self.record(event)
+
+    def report_unverified(self, decided: Sequence[object]) -> ExitCode:
+        """Tells what the folder says, and writes nothing into it: no key is here, so anybody may have made it."""
+        from qarunner.cli.result import show
+
+        if decided or self._transport is not None:
+            raise UserError(f"the run cannot go on: {UNVERIFIED}", hint=f"set {SEAL_KEY} as where the run began")
+        self._run.unverified = True
+        summary = summarise(self._run)
+        problems = reporting.write(summary, self._settings.reports)
+        show(self._console, summary, self._journal.folder, self._follow)
+        for problem in problems:
+            self._console.warn(f"qarunner: error: {problem}")
+        return concluded(self._console, summary, unwritten=len(problems))
+
+    def decide(self, job: str, *, resubmit: bool) -> None:
         """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
-        state = self._run.jobs[job]
+        at, state = self.clock.wall(), self._run.jobs[job]
         if state.phase is Phase.SUBMITTING:
             self.record(ev.Uncertain(at=at, job=job, message=ev.ANSWER_LOST))
         if not resubmit:
             unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
             for entry in self._run.open_entries(state):
                 self.record(ev.EntryClosed(at=at, entry=entry, outcome=unknown))
-        self.record(ev.Decided(at=at, job=job, resubmit=resubmit))
+        self.record(ev.Decided(at=at, job=job, resubmit=resubmit, who=who(self._settings.environ)))
 
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports. JournalLost if the journal cannot be written any more."""
@@ -422,7 +482,8 @@ class _Session:
         with self._recorded():
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
-                self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED))
+                me = who(self._settings.environ)
+                self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
             refused = self._drive(self._transport) if self._transport is not None else {}
             summary = self._finished(())
             stopped = self._run.cancelled_runs() - before

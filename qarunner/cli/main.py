@@ -9,9 +9,10 @@ import os
 import sys
 import tempfile
 import traceback
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -23,7 +24,7 @@ from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from qarunner.cli.console import Console
 
@@ -152,7 +153,7 @@ def status(
     from qarunner.cli.commands import runs as standing
 
     console = open_console(os.environ, output=output, no_color=no_color)
-    return guarded(console, lambda: standing.status(console, runs_dir, run))
+    return guarded(console, lambda: standing.status(console, os.environ, runs_dir, run))
 
 
 def runs(
@@ -365,6 +366,12 @@ def diff(
     return guarded(console, lambda: diffing.diff(console, os.environ, order))
 
 
+def _given(options: Mapping[str, Any], kind: type[Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The options that a dataclass has a field for, by its name."""
+    names = {field.name for field in fields(kind)} - set(without)
+    return {name: value for name, value in options.items() if name in names}
+
+
 @app.command()
 def apply(
     file: opt.Manifest = None,
@@ -389,6 +396,7 @@ def apply(
     on_interrupt: opt.OnInterrupt = "cancel",
     run_id: opt.NewRunId = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
+    unsealed: opt.Unsealed = False,
     rehearse: opt.Rehearse = False,
     scenario: opt.Scenario = None,
     output: opt.Output = "text",
@@ -397,34 +405,14 @@ def apply(
     no_color: opt.NoColor = False,
 ) -> int:
     """Plan, run, wait, report, gate. The exit code is the gate."""
+    options = dict(locals())
     from qarunner.cli.commands import apply as applying
     from qarunner.cli.commands import plan as planning
 
     console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    given = planning.given(
-        file,
-        (var, var_file, env, env_file, allow_secret),
-        profile=profile,
-        select=select,
-        max_tests=max_tests,
-        changed_since=changed_since,
-        branch=branch,
-        tag=tag,
-        shard=shard,
-        rerun_failed=rerun_failed,
-        runs_dir=runs_dir,
-        rehearse=rehearse,
-    )
-    order = applying.Order(
-        reports=tuple(report or ()),
-        timeout=timeout,
-        poll_interval=poll_interval,
-        on_interrupt=on_interrupt,
-        run_id=run_id,
-        fail_fast=fail_fast,
-        detach=detach,
-        scenario=scenario,
-    )
+    choosing = _given(options, planning.Given, without={"file", *planning.VALUE_WORDS})
+    given = planning.given(file, (var, var_file, env, env_file, allow_secret), **choosing)
+    order = applying.Order(reports=tuple(report or ()), **_given(options, applying.Order))
     return guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
 
 
@@ -433,6 +421,7 @@ def resume(
     run: opt.RunId = None,
     resubmit: opt.Resubmit = None,
     drop: opt.Drop = None,
+    unsealed: opt.Unsealed = False,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     report: opt.Report = None,
@@ -467,6 +456,7 @@ def resume(
             allow=tuple(allow_secret or ()),
             resubmit=tuple(resubmit or ()),
             drop=tuple(drop or ()),
+            unsealed=unsealed,
         ),
         concludes=True,
     )
@@ -478,13 +468,15 @@ def report(
     merge: opt.Merge = False,
     form: opt.ReportForm = "json",
     out: opt.ReportOut = None,
+    unsealed: opt.Unsealed = False,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
 ) -> int:
     """Render a report again from a run's journal, or one of several runs. Offline."""
     from qarunner.cli.commands import runs as merging
 
     console = open_console(os.environ)
-    return guarded(console, lambda: merging.report(console, runs_dir, runs or (), merge=merge, form=form, out=out))
+    order = merging.Order(runs=tuple(runs or ()), merge=merge, form=form, out=out, unsealed=unsealed, runs_dir=runs_dir)
+    return guarded(console, lambda: merging.report(console, os.environ, order))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

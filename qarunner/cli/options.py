@@ -164,6 +164,9 @@ Drop: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--drop", metavar="ID", help="Leave an uncertain job or entry as it is: unknown."),
 ]
+Unsealed: TypeAlias = Annotated[
+    bool, typer.Option("--unsealed", help="The run's folder is mine, whatever its seal says.", show_default=False)
+]
 ReportOut: TypeAlias = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--out", metavar="FILE", help="Where to write it. Default: print it."),

@@ -145,8 +145,10 @@ class Summary:
     """What fails the build where no test does; machines that read a report find it as a failing case."""
     failed_by_skips_only: bool = False
     """True if skipped tests are the only reason for the failure."""
+    unverified: bool = False
 
 
+UNVERIFIED = "nothing was verified: no key is set that the run could have been sealed with"
 _FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 GATE = "gate"
 """The name of the suite that holds what fails the build for itself."""
@@ -198,6 +200,7 @@ def summarise(run: Run) -> Summary:
         min_tests=run.plan.min_tests,
         gate=tuple(_gate(run, decision, entries)),
         failed_by_skips_only=decision.failed_by_skips_only,
+        unverified=run.unverified,
     )
 
 
@@ -216,6 +219,8 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
     if decision.finished < run.plan.min_tests:
         found = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"
         yield GateFailure(name="min_tests", message=found)
+    if run.unverified:
+        yield GateFailure(name="seal", message=UNVERIFIED)
 
 
 _SHOWN = 20
@@ -377,6 +382,8 @@ def headline(summary: Summary) -> str:
         text += f"; to go on: qarunner resume {summary.run_id}"
     if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"
+    if summary.unverified:
+        text += f"; {UNVERIFIED}"
     return text
 
 

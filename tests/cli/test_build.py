@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.ci import Build, checked_name, read_build, repository_from_url
+from qarunner.app.ci import Build, checked_name, in_ci, read_build, repository_from_url, who
 from qarunner.errors import UserError
 from qarunner.known import Refused, Unknown
 
@@ -524,3 +524,69 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
     build = read_build({}, repository.folder)
     assert build.repository == "https://git.test/shop.git"
     assert "hunter2" not in f"{build!r} {build.git} {build.metadata!r}"
+
+
+# --- who let it run -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_SERVER_URL": "https://github.com",
+                "GITHUB_REPOSITORY": "acme/shop",
+                "GITHUB_RUN_ID": "7",
+                "GITHUB_JOB": "qa",
+                "GITHUB_RUN_ATTEMPT": "2",
+                "GITHUB_ACTOR": "ann",
+                "GITHUB_TRIGGERING_ACTOR": "bob",
+            },
+            ("bob", "github: https://github.com/acme/shop/7", "qa", 2),
+        ),
+        (
+            {"GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/shop", "CI_PIPELINE_ID": "7", "CI_JOB_NAME": "qa"},
+            (None, "gitlab: acme/shop/7", "qa", None),
+        ),
+        (
+            {"JENKINS_URL": "https://ci/", "JOB_NAME": "shop/main", "BUILD_NUMBER": "7", "BUILD_USER_ID": "ann"},
+            ("ann", "jenkins: https://ci/shop/main/7", None, None),
+        ),
+        (
+            {"CIRCLECI": "true", "CIRCLE_WORKFLOW_ID": "w-1", "CIRCLE_JOB": "qa", "CIRCLE_USERNAME": "ann"},
+            ("ann", "circleci: w-1", "qa", None),
+        ),
+        (
+            {
+                "TF_BUILD": "True",
+                "SYSTEM_TEAMPROJECT": "shop",
+                "BUILD_BUILDID": "7",
+                "SYSTEM_JOBATTEMPT": "3",
+                "AGENT_JOBNAME": "qa",
+                "BUILD_REQUESTEDFOR": "Ann",
+            },
+            ("Ann", "azure: shop/7", "qa", 3),
+        ),
+        (
+            {"BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_PIPELINE_UUID": "{p}", "BITBUCKET_STEP_RUN_NUMBER": "2"},
+            (None, "bitbucket: {p}", None, 2),
+        ),
+        (
+            {"BUILDKITE": "true", "BUILDKITE_BUILD_ID": "b", "BUILDKITE_RETRY_COUNT": "1", "BUILDKITE_LABEL": "qa"},
+            (None, "buildkite: b", "qa", 2),
+        ),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/shop"}, (None, None, None, None)),
+    ],
+)
+def test_who_let_it_run(variables: dict[str, str], told: tuple[str | None, str | None, str | None, int | None]) -> None:
+    found = who(variables)
+    assert found is not None
+    assert (found.actor, found.pipeline, found.job, found.attempt) == told
+    assert in_ci(variables)
+
+
+def test_nobody_tells_who_let_it_run_outside_of_a_ci() -> None:
+    assert who({"USER": "ann"}) is None
+    assert who({"CI": "true"}) is None
+    assert [in_ci({"CI": value}) for value in ("true", "1", "false", "0", "")] == [True, True, False, False, False]

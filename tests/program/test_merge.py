@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
+from qarunner.app.runs import Secrets
 from qarunner.engine.io.journal import PLAN, Journal, read
 from qarunner.engine.state import events as ev
 from qarunner.plan.model import from_json, made_from, to_json
@@ -29,16 +30,17 @@ def shard(stage: Stage, run: str, word: str, *select: str) -> Ended:
     plan, events = from_json((folder / PLAN).read_bytes(), path=folder), read(folder).events
     assert plan.sources is not None
     part = replace(plan, shard=word, shard_min_tests=min(1, plan.gate.min_tests))
-    rewritten(folder, made_from(part, replace(plan.sources, choices={"shard": word})), events)
+    rewritten(stage, folder, made_from(part, replace(plan.sources, choices={"shard": word})), events)
     return ended
 
 
-def rewritten(folder: Path, plan: Plan, events: Sequence[ev.Event]) -> None:
+def rewritten(stage: Stage, folder: Path, plan: Plan, events: Sequence[ev.Event]) -> None:
     """The folder of a run as it would have been written for another plan."""
+    keys = Secrets(environ=stage.environ).sealing(plan)
     shutil.rmtree(folder)
     first, *others = events
     assert isinstance(first, ev.RunStarted)
-    with Journal.create(folder, to_json(plan), replace(first, digest=plan.digest)) as journal:
+    with Journal.create(folder, to_json(plan), replace(first, digest=plan.digest), keys, bytes(32)) as journal:
         for event in others:
             journal.append(event)
 

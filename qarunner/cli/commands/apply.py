@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import files as reporting
-from qarunner.app.runs import checked_id, find_run, load
+from qarunner.app.ci import in_ci
+from qarunner.app.runs import SEAL_KEY, Secrets, checked_id, doubt, find_open_run, find_run, load
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.result import counted
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.state.run import Run
+    from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
 
 
@@ -83,6 +85,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     found = prepared(environ, given)
     tell(console, found)
     plan, environ = found.plan, found.environ
+    _refuse_unsealed_shard(plan, environ)
     with ExitStack() as stack:
         if given.rehearse:
             from qarunner.app.session import rehearse
@@ -101,6 +104,8 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             fail_fast=order.fail_fast,
             env_files=given.env_file,
             allow=given.allow_secret,
+            unverified=found.unverified,
+            real_environ=found.environ,
         )
         # Before a run is spoken of: without a credential there is none.
         allowed = inputs.allowed_secrets(environ, given.allow_secret)
@@ -113,6 +118,21 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         return start(plan, transport, settings, console, run_id)
 
 
+def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Another job joins the shards, and has no vendor's key: without one of its own it could not verify them."""
+    if plan.shard is None or not in_ci(environ) or environ.get(SEAL_KEY, "").strip(" ,"):
+        return
+    line = {
+        "GITHUB_ACTIONS": f"{SEAL_KEY}: ${{{{ secrets.{SEAL_KEY} }}}}",
+        "TF_BUILD": f"{SEAL_KEY}: $({SEAL_KEY})",
+    }
+    told = next((text for marker, text in line.items() if environ.get(marker)), f"{SEAL_KEY}=…, a secret of the CI")
+    raise UserError(
+        f"--shard {plan.shard}: {SEAL_KEY} is not set: no job could verify this run and join it with the others",
+        hint=f"add to the environment of the jobs that apply and join: {told}   (made by: openssl rand -hex 32)",
+    )
+
+
 def resume(  # noqa: PLR0913  a command and its options, by name
     console: Console,
     environ: Mapping[str, str],
@@ -122,6 +142,7 @@ def resume(  # noqa: PLR0913  a command and its options, by name
     allow: tuple[str, ...],
     resubmit: tuple[str, ...],
     drop: tuple[str, ...],
+    unsealed: bool = False,
     surroundings: Surroundings | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
@@ -136,9 +157,10 @@ def resume(  # noqa: PLR0913  a command and its options, by name
         options=options,
         env_files=env_files,
         allow=allow,
+        unsealed=unsealed,
         surroundings=surroundings or Surroundings(),
     )
-    folder = find_run(order.runs_dir, order.run_id)
+    folder = find_open_run(order.runs_dir, settings.environ, order.run_id)
     return go_on(folder, settings, console, Decisions(resubmit=resubmit, drop=drop))
 
 
@@ -157,12 +179,17 @@ def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str
         console.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
 
 
-def report(console: Console, runs_dir: Path, run_id: str | None, *, form: str, out: Path | None) -> ExitCode:
+def report(
+    console: Console, environ: Mapping[str, str], runs_dir: Path, run_id: str | None, *, form: str, out: Path | None
+) -> ExitCode:
     """Renders a report from what is on disk."""
     from qarunner.report.summary import summarise
 
     reporting.checked_format(form, "--format")
-    found = summarise(load(find_run(runs_dir, run_id)).run)
+    stored = load(find_run(runs_dir, run_id), Secrets(environ=environ))
+    if (why := doubt(stored)) is not None:
+        console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
+    found = summarise(stored.run)
     if out is None:
         console.result(reporting.render(found, form).rstrip("\n"))
         return ExitCode.OK
@@ -188,7 +215,7 @@ def cancel(console: Console, settings: Settings, run_id: str | None) -> ExitCode
     """Cancels a run from its folder, wherever it was started."""
     from qarunner.app.session import cancel as end
 
-    return end(find_run(settings.runs_dir, run_id), settings, console)
+    return end(find_open_run(settings.runs_dir, settings.environ, run_id), settings, console)
 
 
 def nothing_to_cancel(console: Console, run: Run) -> ExitCode:

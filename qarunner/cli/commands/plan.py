@@ -75,18 +75,19 @@ class Given:
     rerun_failed: str | None = None
     runs_dir: Path = DEFAULT_RUNS
     rehearse: bool = False
+    unsealed: bool | None = None
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day of the plan; quarantines end by it."""
 
 
 def given(file: Path | None, values: ValueWords, **words: object) -> Given:
     """Options as typer hands them over: lists become tuples, and what was not given keeps its default."""
-    found = {**words, **dict(zip(_VALUE_WORDS, values, strict=True))}
+    found = {**words, **dict(zip(VALUE_WORDS, values, strict=True))}
     told = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return Given(file=file, **{name: value for name, value in told.items() if value is not None})  # type: ignore[arg-type]
 
 
-_VALUE_WORDS = ("var", "var_file", "env", "env_file", "allow_secret")
+VALUE_WORDS = ("var", "var_file", "env", "env_file", "allow_secret")
 
 
 ValueWords: TypeAlias = (
@@ -131,6 +132,7 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         rerun_failed=words.rerun_failed,
         runs_dir=words.runs_dir,
         rehearse=words.rehearse,
+        unsealed=words.unsealed,
     )
     return saved.with_sources(prepare(path, choice), path, words, choice.inputs.overrides)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.app.runs import find_run, load
+from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, verified
 from qarunner.cli.commands import apply as applying
 from qarunner.cli.console import inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
@@ -17,6 +17,7 @@ from qarunner.cli.result import left
 from qarunner.engine.decide.merge import merged
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven
+from qarunner.engine.io.seal import Trust
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report.plan import counted
@@ -24,7 +25,7 @@ from qarunner.report.summary import Summary, headline, summarise, timestamp, wor
 from qarunner.secret import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, RunState
@@ -38,31 +39,56 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The words on the command line that say which report is made of which runs."""
+
+    runs: tuple[str, ...]
+    merge: bool
+    form: str
+    out: Path | None
+    unsealed: bool
+    runs_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A run to be joined. `shard` is (1, 4) for the first of four; None if it was started without."""
 
-    folder: Path
-    run: Run
+    stored: StoredRun
     shard: tuple[int, int] | None
 
+    @property
+    def run(self) -> Run:
+        return self.stored.run
 
-def report(
-    console: Console, runs_dir: Path, words: Sequence[str], *, merge: bool, form: str, out: Path | None
-) -> ExitCode:
+    @property
+    def holds(self) -> bool:
+        return self.stored.recorded.trust is Trust.HOLDS
+
+    @property
+    def pipeline(self) -> str | None:
+        who = self.stored.recorded.started.who
+        return who.pipeline if who is not None else None
+
+
+def report(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
     """A report of one run, which is the newest where none is named, or one of all."""
-    if merge:
-        return joined(console, runs_dir, words, form=form, out=out)
-    if len(words) > 1:
+    if order.merge:
+        return joined(console, environ, order)
+    if len(order.runs) > 1:
         raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
-    return applying.report(console, runs_dir, words[0] if words else None, form=form, out=out)
+    run_id = order.runs[0] if order.runs else None
+    return applying.report(console, environ, order.runs_dir, run_id, form=order.form, out=order.out)
 
 
-def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str, out: Path | None) -> ExitCode:
+def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
     """Renders one report of all runs, and returns what their gate says."""
-    reporting.checked_format(form, "--format")
-    if not words:
+    reporting.checked_format(order.form, "--format")
+    if not order.runs:
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
-    parts = _newest(console, [_part(folder) for folder in _folders(runs_dir, words)])
+    secrets = Secrets(environ=environ)
+    parts = _counting(console, [_part(folder, secrets) for folder in _folders(order.runs_dir, order.runs)])
+    believed = [verified(part.stored, unsealed=order.unsealed) for part in parts]
     _check(parts)
     for part in parts:
         if not part.run.complete:
@@ -71,11 +97,13 @@ def joined(console: Console, runs_dir: Path, words: Sequence[str], *, form: str,
     missing = _missing(parts)
     for index, total in missing:
         console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
-    summary = summarise(merged([part.run for part in parts], missing))
-    if out is None:
-        console.result(reporting.render(summary, form).rstrip("\n"))
+    whole = merged([part.run for part in parts], missing)
+    whole.unverified = whole.unverified or not all(believed)
+    summary = summarise(whole)
+    if order.out is None:
+        console.result(reporting.render(summary, order.form).rstrip("\n"))
     else:
-        problems = reporting.write(summary, (reporting.Wanted(format=form, path=out, named=True),))
+        problems = reporting.write(summary, (reporting.Wanted(format=order.form, path=order.out, named=True),))
         if problems:
             raise UserError(problems[0])
     console.warn(f"{headline(summary)}; {counted(len(parts), 'run')} joined")
@@ -104,12 +132,13 @@ def _found(runs_dir: Path, word: str) -> Iterator[Path]:
             yield folder
             return
     if Path(word).is_dir():
-        yield from sorted(path.parent for path in Path(word).rglob(PLAN) if (path.parent / JOURNAL).is_file())
+        found = sorted(path.parent for path in Path(word).rglob(PLAN))
+        yield from (folder for folder in found if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
 
 
-def _part(folder: Path) -> Part:
-    stored = load(folder)
-    return Part(folder=folder, run=stored.run, shard=_shard(stored.plan))
+def _part(folder: Path, secrets: Secrets) -> Part:
+    stored = load(folder, secrets)
+    return Part(stored=stored, shard=_shard(stored.plan))
 
 
 def _shard(plan: Plan) -> tuple[int, int] | None:
@@ -119,20 +148,43 @@ def _shard(plan: Plan) -> tuple[int, int] | None:
     return int(index), int(total)
 
 
-def _newest(console: Console, parts: Sequence[Part]) -> list[Part]:
-    """One part for each shard, and one copy of each run: the one that knows the most, or was started last."""
+def _counting(console: Console, parts: Sequence[Part]) -> list[Part]:
+    """One part for each shard, and one copy of each run: the one that holds, knows the most, or was started last."""
     copies: dict[str, Part] = {}
-    for part in sorted(parts, key=lambda part: part.run.last_at):
+    for part in sorted(parts, key=lambda part: (part.holds, part.run.last_at)):
+        other = copies.get(part.run.run_id)
+        if other is not None and other.holds is not part.holds:
+            _refuse(console, other)
         copies[part.run.run_id] = part
-    kept: dict[object, Part] = {}
-    for part in sorted(copies.values(), key=lambda part: part.run.started_at):
-        key = part.shard or part.run.run_id
-        if key in kept:
-            old = kept[key].run.run_id
-            shard = "/".join(map(str, part.shard or ()))
-            console.warn(f"qarunner: note: shard {shard} was run twice: {part.run.run_id} counts, {old} does not")
-        kept[key] = part
-    return sorted(kept.values(), key=lambda part: (part.shard or (0, 0), part.run.started_at))
+    groups: dict[object, list[Part]] = {}
+    for part in copies.values():
+        groups.setdefault(part.shard or part.run.run_id, []).append(part)
+    kept = [_one_of(console, group) for group in groups.values()]
+    return sorted(kept, key=lambda part: (part.shard or (0, 0), part.run.started_at))
+
+
+def _one_of(console: Console, group: Sequence[Part]) -> Part:
+    """The run that counts of those of one shard: a repeated job leaves several in one run of the CI."""
+    able = [part for part in group if part.holds] or list(group)
+    able.sort(key=lambda part: part.run.started_at)
+    shard = "/".join(map(str, able[0].shard or ()))
+    if len({part.pipeline for part in able}) > 1:
+        names = ", ".join(f"{inert(part.run.run_id)} ({inert(part.pipeline or 'no CI')})" for part in able)
+        raise UserError(
+            f"shard {shard} is there of several runs of the CI: {names}", hint="name the runs of one of them"
+        )
+    for part in group:
+        if part not in able:
+            _refuse(console, part)
+        elif part is not able[-1]:
+            name, other = inert(able[-1].run.run_id), inert(part.run.run_id)
+            console.warn(f"qarunner: note: shard {shard} was run twice: {name} counts, {other} does not")
+    return able[-1]
+
+
+def _refuse(console: Console, part: Part) -> None:
+    """A run that nobody can believe is no reason to stop where another one of the same shard holds."""
+    console.warn(f"qarunner: warning: {inert(str(part.stored.folder))} does not count: {doubt(part.stored)}")
 
 
 # --- whether they belong together -------------------------------------------------------------------------------------
@@ -211,6 +263,8 @@ class Standing:
     run: Run
     summary: Summary
     state: str
+    seal: Trust
+    doubt: str | None
 
     @property
     def over(self) -> bool:
@@ -221,11 +275,19 @@ class Standing:
         return Follow(run_id=self.folder.name, runs_dir=self.folder.parent)
 
 
-def _read(folder: Path) -> Standing:
+def _read(folder: Path, secrets: Secrets | None = None) -> Standing:
     """UserError for a folder that holds no run of ours."""
     driven = is_driven(folder)
-    run = load(folder).run
-    return Standing(folder=folder, run=run, summary=summarise(run), state=_state(run, driven=driven))
+    stored = load(folder, secrets)
+    run = stored.run
+    return Standing(
+        folder=folder,
+        run=run,
+        summary=summarise(run),
+        state=_state(run, driven=driven),
+        seal=stored.recorded.trust,
+        doubt=doubt(stored),
+    )
 
 
 def _state(run: Run, *, driven: bool) -> str:
@@ -233,7 +295,7 @@ def _state(run: Run, *, driven: bool) -> str:
         return "running"
     if run.detached:
         return "detached"
-    return "finished" if run.complete and run.exit_code is not None else "interrupted"
+    return "finished" if run.over else "interrupted"
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -312,9 +374,9 @@ def _table(console: Console, found: list[Standing]) -> Iterator[str]:
 # --- status -----------------------------------------------------------------------------------------------------------
 
 
-def status(console: Console, runs_dir: Path, run_id: str | None) -> ExitCode:
+def status(console: Console, environ: Mapping[str, str], runs_dir: Path, run_id: str | None) -> ExitCode:
     """One run, entry by entry."""
-    standing = _read(find_run(runs_dir, run_id))
+    standing = _read(find_run(runs_dir, run_id), Secrets(environ=environ))
     if console.output == "json":
         console.result(mask(json.dumps(_document(standing), indent=2, ensure_ascii=False)))
         return ExitCode.OK
@@ -336,6 +398,7 @@ def _document(standing: Standing) -> dict[str, object]:
         "version": VERSION,
         **_row(standing),
         "updated_at": summary.finished_at,
+        "seal": str(standing.seal),
         "entries": [
             _entry(standing.run, entry, rows[entry.id].reason, str(rows[entry.id].verdict))
             for entry in standing.run.plan.entries
@@ -401,6 +464,8 @@ def _text(console: Console, standing: Standing) -> Iterator[str]:
         line = f"{sign} {row.entry.id.ljust(widths[0])}  {row.entry.vendor.ljust(widths[1])}  {told}{reason}"
         yield console.style(line, colour)
         yield from _remotes(run, row.entry.id)
+    if standing.doubt is not None:
+        yield f"seal: {standing.doubt}"
     if standing.state == "running":
         yield "another process is at work on it"
         return

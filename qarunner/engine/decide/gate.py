@@ -113,7 +113,8 @@ def _worst(codes: set[ExitCode], run: Run) -> ExitCode:
             codes = codes - {ExitCode.UNAVAILABLE} | {ExitCode.NO_VERDICT}
         if ExitCode.TIMEOUT in codes and not (started_anywhere(run) or _anything_sent(run)):
             codes = codes - {ExitCode.TIMEOUT} | {ExitCode.UNAVAILABLE}
-    return next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
+    passed = ExitCode.NO_VERDICT if run.unverified else ExitCode.OK
+    return next((code for code in PRECEDENCE if code in codes), passed)
 
 
 def started_anywhere(run: Run) -> bool:

@@ -25,6 +25,15 @@ WITHOUT_CHECKS = 1
 ANSWER_LOST = "qarunner was stopped before the vendor's answer was written down"
 
 
+class Who(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who let a process run, as the CI tells it. `pipeline` is the same in all jobs and attempts of one CI run."""
+
+    actor: str | None = None
+    pipeline: str | None = None
+    job: str | None = None
+    attempt: int | None = None
+
+
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
     at: float
 
@@ -33,6 +42,7 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     """The first line. `endpoints` are the base URLs that the vendors' runs live at.
 
     `seed` is by chance: a run's id may be given, and given again on another machine, where it is another run.
+    `allowed` are the words of --allow-secret that held. `unverified`: it builds on a run that nobody could verify.
     """
 
     version: int
@@ -43,10 +53,17 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     rehearsal: bool = False
     fail_fast: bool = False
     seed: str = ""
+    who: Who | None = None
+    allowed: tuple[str, ...] = ()
+    unverified: bool = False
 
 
 class Resumed(_Event, frozen=True, kw_only=True):
-    """Another process goes on from here."""
+    """Another process goes on from here. `unsealed`: a person said that the folder is theirs."""
+
+    who: Who | None = None
+    allowed: tuple[str, ...] = ()
+    unsealed: bool = False
 
 
 class Preparing(_Event, frozen=True, kw_only=True):
@@ -217,6 +234,7 @@ class Decided(_Event, frozen=True, kw_only=True):
 
     job: str
     resubmit: bool
+    who: Who | None = None
 
 
 class Reason(StrEnum):
@@ -231,6 +249,7 @@ class Ended(_Event, frozen=True, kw_only=True):
 
     reason: Reason
     entry: str | None = None
+    who: Who | None = None
 
 
 class Detached(_Event, frozen=True, kw_only=True):

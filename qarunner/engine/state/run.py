@@ -226,6 +226,8 @@ class Run:
     fail_fast: bool = False
     ended: ev.Ended | None = None
     detached: bool = False
+    unverified: bool = False
+    """True if what it says, or what it builds on, could not be verified: it never passes."""
 
     @property
     def identity(self) -> str:
@@ -266,6 +268,11 @@ class Run:
     def complete(self) -> bool:
         return len(self.closed) == len(self.plan.entries)
 
+    @property
+    def over(self) -> bool:
+        """True if an apply or a resume came to its end, and every entry has its outcome."""
+        return self.complete and self.exit_code is not None and not self.detached
+
 
 def fold(plan: Plan, events: Iterable[ev.Event]) -> Run:
     """The state that a journal tells of."""
@@ -284,6 +291,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RunStarted():
             run.run_id, run.seed, run.tool, run.started_at = event.run_id, event.seed, event.tool, event.at
             run.endpoints, run.rehearsal, run.fail_fast = event.endpoints, event.rehearsal, event.fail_fast
+            run.unverified = event.unverified
         case ev.Resumed():
             _resumed(run)
         case (
