@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import advance, fold
+from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,14 +54,28 @@ class VirtualPool:
         self._flying: list[tuple[float, int, int, Answer]] = []
         self._order = itertools.count()
         self.sent: list[tuple[float, str, Any, str | None]] = []
+        self.limits: list[float] = []
+        """How long some requests may take, in seconds."""
         self.at: list[tuple[float, Callable[[], None]]] = []
 
-    def start(self, token: int, vendor: str, request: Any, *, key: str | None, fresh: bool) -> None:  # noqa: ANN401  an upload or another request
+    def start(
+        self,
+        token: int,
+        vendor: str,
+        request: Any,  # noqa: ANN401  an upload or another request
+        *,
+        key: str | None,
+        fresh: bool,
+        limit_s: float | None = None,
+    ) -> None:
         del fresh
         now = self._clock.now()
         self.sent.append((now, vendor, request, key))
+        self.limits += [] if limit_s is None else [limit_s]
         answer = self._world(vendor, request, key, now)
         latency = self._latency(vendor, request) if callable(self._latency) else self._latency
+        if limit_s is not None and latency > limit_s:
+            answer, latency = Fault(sent=True, message=f"no answer within {limit_s:.0f} s"), limit_s
         heapq.heappush(self._flying, (now + latency, next(self._order), token, answer))
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:

@@ -256,10 +256,12 @@ def test_an_environment_whose_answer_hangs_is_named_after_an_interruption() -> N
     story = Story(PLAN, VENDOR, tenant)
     real = story.pool.start
 
-    def start(token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+    def start(
+        token: int, vendor: str, request: Request, *, key: str | None, fresh: bool, limit_s: float | None = None
+    ) -> None:
         story.pool._latency = 90.0 if request.path == "/environments" else 0.05
         assert fresh or request.path != "/environments"
-        real(token, vendor, request, key=key, fresh=fresh)
+        real(token, vendor, request, key=key, fresh=fresh, limit_s=limit_s)
 
     story.pool.start = start  # type: ignore[method-assign]
     story.pool.at.append((1.0, lambda: story.engine.interrupt(15)))

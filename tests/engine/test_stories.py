@@ -425,9 +425,11 @@ class Hanging:
     def __init__(self, story: Story, hangs: str) -> None:
         real = story.pool.start
 
-        def start(token: int, vendor: str, request: Request, *, key: str | None, fresh: bool) -> None:
+        def start(
+            token: int, vendor: str, request: Request, *, key: str | None, fresh: bool, limit_s: float | None = None
+        ) -> None:
             story.pool._latency = 60.0 if request.method == hangs else 0.05
-            real(token, vendor, request, key=key, fresh=fresh)
+            real(token, vendor, request, key=key, fresh=fresh, limit_s=limit_s)
 
         story.pool.start = start  # type: ignore[method-assign]
 

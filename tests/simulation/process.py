@@ -140,9 +140,18 @@ class Pool(VirtualPool):
     waits = 0
     fresh = False
 
-    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None:
+    def start(
+        self,
+        token: int,
+        vendor: str,
+        request: AnyRequest,
+        *,
+        key: str | None,
+        fresh: bool,
+        limit_s: float | None = None,
+    ) -> None:
         self.fresh = fresh
-        super().start(token, vendor, request, key=key, fresh=fresh)
+        super().start(token, vendor, request, key=key, fresh=fresh, limit_s=limit_s)
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         self.waits += 1

@@ -65,6 +65,21 @@ def distrust(outcome: Outcome) -> Outcome:
     return outcome
 
 
+def takes_details(counted: Outcome, detailed: Outcome) -> bool:
+    """True if what details say may replace what a verdict was made of.
+
+    They never make a verdict better, nor add a test that finished: then it would depend on them whether a build passes.
+    """
+    before, after = distrust(counted), distrust(detailed)
+    if after.verdict is before.verdict:
+        return after.cause is before.cause and _finished(after) <= _finished(before)
+    return worst([before.verdict, after.verdict]) is after.verdict
+
+
+def _finished(outcome: Outcome) -> int:
+    return sum(number for verdict, number in tally(outcome, 1).items() if verdict in FINISHED)
+
+
 def without_run(outcome: Outcome) -> Outcome:
     """An outcome that came without a run: nothing in it has passed, whatever it says."""
     parts = {outcome.verdict, *(case.verdict for case in outcome.cases)}

@@ -110,6 +110,7 @@ class Engine:
         while not self._is_over():
             now = self._clock.now()
             self._shutdown.heed(now)
+            self._polls.end_details(now)
             self._proceed()
             self._dispatch(now)
             if self._is_over():
@@ -154,7 +155,11 @@ class Engine:
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""
-        times = [self._shutdown.next_at(), *(queue.due_at(now) for queue in self._context.queues.values())]
+        times = [
+            self._shutdown.next_at(),
+            self._polls.next_at(),
+            *(queue.due_at(now) for queue in self._context.queues.values()),
+        ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, due - now)
 
@@ -171,7 +176,8 @@ class Engine:
         self._context.flying[self._tokens] = task
         # A kept connection that the vendor closes just now would lose a create's answer for nothing.
         fresh = (task.kind is RequestKind.CREATE and key is None) or makes_environment
-        self._pool.start(self._tokens, task.job.job.vendor, task.request, key=key, fresh=fresh)
+        vendor, limit_s = task.job.job.vendor, task.limit_s
+        self._pool.start(self._tokens, vendor, task.request, key=key, fresh=fresh, limit_s=limit_s)
 
     def _settle(self, task: Task, answer: Answer) -> None:
         queue = self._context.queue(task.job)

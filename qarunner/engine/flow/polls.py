@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from qarunner.engine.decide.interpret import Again, Never, after_read, asked_with, poll_request
+from qarunner.engine.decide.outcomes import takes_details
 from qarunner.engine.schedule.queue import FIRST, Task
-from qarunner.engine.schedule.rate_limits import MARGIN
+from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.engine.schedule.timing import RetryState
 from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Cause, Finished, More, Outcome, Refusal, Reply, Running, Verdict
 from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import CancelHandler, EntryCloser
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import JobState, RunState
+
+
+Meaning: TypeAlias = Running | More | Finished | Again | Never
+
+
+_NO_DETAILS = Reply(status=0, text="not read")
+
+
+DETAILS_S = 5.0
+"""Seconds for optional details, once the verdict is known. They are for people, and nothing waits longer for them."""
+
+
+MOST_DETAILS = 20
+"""An adapter that asks for more replies than this never comes to an end."""
 
 
 ASK_ONCE_S = 5.0
@@ -43,6 +58,8 @@ class PollHandler:
         self._cancels = cancels
         self._history = history
         self._jitter = jitter
+        self._detailed: dict[Task, Mapping[str, Outcome]] = {}
+        """Reads for optional details, each with the outcomes that were written down before."""
 
     # --- where polls begin --------------------------------------------------------------------------------------------
 
@@ -104,44 +121,110 @@ class PollHandler:
     # --- replies ------------------------------------------------------------------------------------------------------
 
     def settle(self, task: Task, answer: Answer) -> None:
-        run, wall = _run_of(task), self._context.clock.wall()
         if task.best_effort and isinstance(answer, Fault):
             answer = Reply(status=0, text=answer.message)
         answers = [*task.answers, answer]
+        meaning = self._read(task, answers, best_effort=task.best_effort)
+        if task.details_end_at is not None:
+            self._settle_details(task, answers, meaning)
+        elif self._is_wanted(task, meaning):
+            self._act(task, answers, meaning)
+
+    def _read(self, task: Task, answers: Sequence[Answer], *, best_effort: bool) -> Meaning:
         queue = self._context.queue(task.job)
-        meaning = after_read(
+        return after_read(
             queue.vendor,
             self._context.call(task.job),
-            run.remote,
+            _run_of(task).remote,
             answers,
             polls=task.polls,
-            now=wall,
+            now=self._context.clock.wall(),
             key_worked=queue.key_worked,
-            best_effort=task.best_effort,
+            best_effort=best_effort,
         )
-        if not self._is_wanted(task, meaning):
-            return
+
+    def _act(self, task: Task, answers: list[Answer], meaning: Meaning) -> None:
         match meaning:
             case Running():
                 self._still_running(task, meaning)
+            case More(best_effort=True) if (outcomes := self._without_details(task, answers)) is not None:
+                self._finish(task, outcomes)
+                self._ask_details(task, answers, meaning, outcomes)
             case More():
-                task.answers, task.request, task.best_effort = answers, meaning.request, meaning.best_effort
-                task.urgency = FIRST
-                queue.put(task, self._context.clock.now())
+                self._ask_more(task, answers, meaning)
             case Finished():
-                self._learn(task)
-                self._context.record(
-                    ev.RemoteFinished(at=wall, job=task.job.job.id, run=run.remote.id, outcomes=meaning.outcomes)
-                )
+                self._finish(task, meaning.outcomes)
                 self._closer.close_job(task.job)
             case Again():
                 self._retry(task, meaning)
             case Never():
-                self._refuse(task.job, run, meaning)
+                self._refuse(task.job, _run_of(task), meaning)
             case _:
                 assert_never(meaning)
 
-    def _is_wanted(self, task: Task, meaning: Running | More | Finished | Again | Never) -> bool:
+    def _ask_more(self, task: Task, answers: list[Answer], more: More) -> None:
+        task.answers, task.request, task.best_effort = answers, more.request, more.best_effort
+        task.urgency = FIRST
+        self._context.queue(task.job).put(task, self._context.clock.now())
+
+    def _finish(self, task: Task, outcomes: Mapping[str, Outcome]) -> None:
+        """Writes a run's end down."""
+        if task.details_end_at is None:
+            self._learn(task)
+        at, job, run = self._context.clock.wall(), task.job.job.id, _run_of(task).remote.id
+        self._context.record(ev.RemoteFinished(at=at, job=job, run=run, outcomes=outcomes))
+
+    # --- optional details ---------------------------------------------------------------------------------------------
+
+    def _without_details(self, task: Task, answers: Sequence[Answer]) -> Mapping[str, Outcome] | None:
+        """What a run comes to if no detail can be read; None if its end depends on the reply after all."""
+        for number in range(1, MOST_DETAILS):
+            meaning = self._read(task, [*answers, *[_NO_DETAILS] * number], best_effort=True)
+            if isinstance(meaning, Finished):
+                return meaning.outcomes
+            if not isinstance(meaning, More) or not meaning.best_effort:
+                break
+        return None
+
+    def _ask_details(self, task: Task, answers: list[Answer], more: More, outcomes: Mapping[str, Outcome]) -> None:
+        """Asks for details of a run whose verdict is written down; they get a few seconds, and nothing waits longer."""
+        now, queue = self._context.clock.now(), self._context.queue(task.job)
+        ends_at = now + DETAILS_S
+        if not self._context.mode.may_begin or queue.limiter.ready_at(RequestKind.READ, now) >= ends_at:
+            self._closer.close_job(task.job)
+            return
+        task.details_end_at, task.limit_s = ends_at, DETAILS_S
+        self._detailed[task] = outcomes
+        self._ask_more(task, answers, more)
+
+    def _settle_details(self, task: Task, answers: list[Answer], meaning: Meaning) -> None:
+        before = self._detailed.get(task)
+        if before is None:  # their time was up
+            return
+        if isinstance(meaning, More) and meaning.best_effort and len(answers) < MOST_DETAILS:
+            self._ask_more(task, answers, meaning)
+            return
+        if isinstance(meaning, Finished) and meaning.outcomes != before and _fit(before, meaning.outcomes):
+            self._finish(task, meaning.outcomes)
+        self._end_details(task)
+
+    def next_at(self) -> float | None:
+        """When the time for some details is up; None if no details are read."""
+        times = (task.details_end_at for task in self._detailed)
+        return min((at for at in times if at is not None), default=None)
+
+    def end_details(self, now: float | None = None) -> None:
+        """Closes what waits for details: all of it, or what waits for too long by `now`."""
+        for task in list(self._detailed):
+            if now is None or (task.details_end_at is not None and task.details_end_at <= now):
+                self._end_details(task)
+
+    def _end_details(self, task: Task) -> None:
+        del self._detailed[task]
+        self._context.queue(task.job).remove(task)
+        self._closer.close_job(task.job)
+
+    def _is_wanted(self, task: Task, meaning: Meaning) -> bool:
         """True if a reply can still change something. While runs are cancelled, the replies to cancels decide."""
         mode = self._context.mode
         if mode.looks_first or not mode.cancels:
@@ -215,3 +298,10 @@ class PollHandler:
 def _run_of(task: Task) -> RunState:
     assert task.run is not None  # noqa: S101  a read has a run
     return task.run
+
+
+def _fit(counted: Mapping[str, Outcome], detailed: Mapping[str, Outcome]) -> bool:
+    """True if details speak of the same entries, and may replace what their verdicts were made of."""
+    return counted.keys() == detailed.keys() and all(
+        takes_details(outcome, detailed[entry]) for entry, outcome in counted.items()
+    )

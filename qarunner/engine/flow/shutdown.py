@@ -106,6 +106,7 @@ class Shutdown:
     def _stop(self, signal: int, now: float) -> None:
         self._enter(INTERRUPTED, now)
         self._context.record(ev.Interrupted(at=self._context.clock.wall(), signal=signal))
+        self._polls.end_details()
         self._give_up_doubts(self._drop(*_BEGINNINGS, RequestKind.READ))
         if self._context.may_cancel:
             for state in self._run.jobs.values():
@@ -125,8 +126,16 @@ class Shutdown:
                 due.append(entry)
         expired = self._context.deadlines.expired
         looked, first = [e for e in due if e in expired], [e for e in due if e not in expired]
-        self._expire(first, now)
+        self._expire([entry for entry in first if not self._close_over(entry)], now)
         self._end_looks(looked, now)
+
+    def _close_over(self, entry: str) -> bool:
+        """Closes an entry whose run is over and that waits for details alone; false if it is another one."""
+        state = self._run.job_of[entry]
+        if state.phase is not Phase.DONE:
+            return False
+        self._closer.close_job(state)
+        return True
 
     def _expire(self, entries: list[str], now: float) -> None:
         """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
@@ -137,6 +146,8 @@ class Shutdown:
             queue = self._context.queue(state)
             held_up = queue.limiter.ready_at(RequestKind.READ, now) > now + LAST_LOOK_S
             for task in queue.reads_of(state):
+                if task.details_end_at is not None:
+                    continue
                 queue.remove(task)
                 task.urgency = FIRST
                 if not (held_up and self._cancels.stop_if_late(task, now)):
@@ -148,19 +159,23 @@ class Shutdown:
         """Ends last looks that got no answer: a vendor that hangs does not hold an entry beyond its time."""
         jobs = {self._run.job_of[entry].job.id for entry in entries}
         hung = [
-            task for task in self._context.flying.values() if task.kind is RequestKind.READ and task.job.job.id in jobs
+            task
+            for task in self._context.flying.values()
+            if task.kind is RequestKind.READ and task.job.job.id in jobs and task.details_end_at is None
         ]
         for job in jobs:
             queue = self._context.queue(self._run.jobs[job])
             for task in queue.reads_of(self._run.jobs[job]):
-                queue.remove(task)
-                hung.append(task)
+                if task.details_end_at is None:
+                    queue.remove(task)
+                    hung.append(task)
         for task in hung:
             self._cancels.stop_if_late(task, now)
 
     def _time_out(self, now: float) -> None:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
         self._enter(DEADLINE, now)
+        self._polls.end_details()
         dropped = self._drop(*_BEGINNINGS)
         waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
         self._give_up_doubts(dropped)
@@ -207,6 +222,7 @@ class Shutdown:
     def _end_all(self, now: float) -> None:
         """Ends every job; of those under way, the answers to their cancels close the entries."""
         self._enter(ENDED, now)
+        self._polls.end_details()
         self._drop(RequestKind.READ)
         for state in list(self._run.jobs.values()):
             self._end_job(state, now)

@@ -161,10 +161,16 @@ class Transport:
         endpoint = self._endpoints[vendor]
         return hmac.new(salt, f"{endpoint.base_url}\n{endpoint.key}".encode(), hashlib.sha256).hexdigest()[:16]
 
-    def send(self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> Answer:
-        """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again."""
+    def send(
+        self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool, limit_s: float | None = None
+    ) -> Answer:
+        """Sends one request. `fresh`: over a new connection, since a kept one may break just when it is used again.
+
+        `limit_s`: all of it is over after so many seconds.
+        """
+        limit_s = math.inf if limit_s is None else limit_s
         if isinstance(request, Upload):
-            return self._upload(vendor, request)
+            return self._upload(vendor, request, limit_s)
         reason = self.forbidden(vendor, request)
         if reason is None and not _is_relative(reveal(request.path, self._secrets)):
             reason = f"with its secret, the path {request.path!r} of a request leaves its place"
@@ -177,7 +183,8 @@ class Transport:
             headers={**self._headers(endpoint, key), **dict(request.headers)},
             body=None if request.body is None else self._revealed(request.body),
         )
-        exchange = self._exchange(timeouts.create_s if fresh or key is not None else timeouts.read_s)
+        patience_s = timeouts.create_s if fresh or key is not None else timeouts.read_s
+        exchange = self._exchange(patience_s, min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s))
         if not fresh:
             return self._answer(self._session(), parcel, exchange)
         with self._new_session() as session:
@@ -198,7 +205,7 @@ class Transport:
                     return f"the secret {name} must not be sent there: {where}"
         return None
 
-    def _upload(self, vendor: str, upload: Upload) -> Answer:
+    def _upload(self, vendor: str, upload: Upload, limit_s: float) -> Answer:
         """To a store of files: over a connection of its own, as it stands, and without any credential or secret."""
         url, path = upload.address.url, upload.file.path
         parts = urlsplit(url)
@@ -215,7 +222,7 @@ class Transport:
         with opened as file, self._new_session() as session:
             body = Counted(file, lambda sent, size: self._sent(path, sent, size))
             parcel = _Parcel(method=upload.method, url=url, headers={**_HEADERS, **dict(upload.headers)}, file=body)
-            return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, total_s=math.inf))
+            return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, limit_s))
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -266,9 +273,8 @@ class Transport:
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
         return Reply(status=response.status_code, text=text, headers=headers)
 
-    def _exchange(self, patience_s: float, total_s: float | None = None) -> Exchange:
+    def _exchange(self, patience_s: float, total_s: float) -> Exchange:
         connect_s = self._timeouts.connect_s
-        total_s = connect_s + patience_s + self._timeouts.rest_s if total_s is None else total_s
         return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=self._clock() + total_s)
 
     def _proxy_for(self, base_url: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from qarunner.vendors.types import Fault
 
@@ -25,7 +25,11 @@ class Clock(Protocol):
 
 
 class Sender(Protocol):
-    def send(self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> Answer: ...
+    def send(
+        self, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool, limit_s: float | None = None
+    ) -> Answer:
+        """Sends one request; nothing but a fault comes after `limit_s` seconds."""
+        ...
 
 
 class Pool(Protocol):
@@ -33,7 +37,16 @@ class Pool(Protocol):
 
     share: int
 
-    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None: ...
+    def start(
+        self,
+        token: int,
+        vendor: str,
+        request: AnyRequest,
+        *,
+        key: str | None,
+        fresh: bool,
+        limit_s: float | None = None,
+    ) -> None: ...
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         """The answers that came, as soon as there is one; none after `timeout` seconds or a wake."""
@@ -58,6 +71,9 @@ LONGEST_WAIT_S = 0.5
 """A wait is cut into pieces: on Windows a signal's handler runs only between them."""
 
 
+_Errand: TypeAlias = "tuple[int, str, AnyRequest, str | None, bool, float | None]"
+
+
 class Workers:
     """Daemon threads, as many as there are requests: one that hangs never keeps the process from ending."""
 
@@ -66,15 +82,24 @@ class Workers:
         self._sender = sender
         self._busy = 0
         self._started = 0
-        self._tasks: queue.SimpleQueue[tuple[int, str, AnyRequest, str | None, bool] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Errand | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Answer] | None] = queue.SimpleQueue()
 
-    def start(self, token: int, vendor: str, request: AnyRequest, *, key: str | None, fresh: bool) -> None:
+    def start(
+        self,
+        token: int,
+        vendor: str,
+        request: AnyRequest,
+        *,
+        key: str | None,
+        fresh: bool,
+        limit_s: float | None = None,
+    ) -> None:
         self._busy += 1
         if self._busy > self._started:
             self._started += 1
             threading.Thread(target=self._work, name=f"sender-{self._started}", daemon=True).start()
-        self._tasks.put((token, vendor, request, key, fresh))
+        self._tasks.put((token, vendor, request, key, fresh, limit_s))
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -105,9 +130,9 @@ class Workers:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            token, vendor, request, key, fresh = task
+            token, vendor, request, key, fresh, limit_s = task
             try:
-                answer = self._sender.send(vendor, request, key=key, fresh=fresh)
+                answer = self._sender.send(vendor, request, key=key, fresh=fresh, limit_s=limit_s)
             except Exception as error:  # noqa: BLE001  the engine must get an answer to every request, even to a bug
                 answer = Fault(sent=True, message=f"the sender failed: {type(error).__name__}: {error}")
             self._answers.put((token, answer))

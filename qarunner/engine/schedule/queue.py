@@ -129,6 +129,10 @@ class Task:
     sends: int = 0
     polls: int = 0
     best_effort: bool = False
+    limit_s: float | None = None
+    """Seconds after which its reply is not waited for any more; None: as long as the transport does."""
+    details_end_at: float | None = None
+    """Of a read for optional details of a run that is over: the time at which they are given up."""
     is_last_look: bool = False
     """True of a read of a run that is over; an interruption waits for it, too."""
     polled_at: float | None = None

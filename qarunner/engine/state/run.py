@@ -470,7 +470,9 @@ def _accepted(state: JobState, event: ev.Accepted) -> None:
 def _finished(state: JobState, event: ev.RemoteFinished) -> None:
     remote = state.runs[event.run]
     _known(state.entries, event.outcomes)
-    remote.outcomes, remote.finished_at, remote.note = event.outcomes, event.at, "finished"
+    # Details may come after the verdict; the run was over before.
+    remote.finished_at = event.at if remote.finished_at is None else remote.finished_at
+    remote.outcomes, remote.note = event.outcomes, "finished"
     if all(run.outcomes is not None for run in state.runs.values()):
         state.phase = Phase.DONE
 
