@@ -117,8 +117,7 @@ def test_details_that_hang_cost_five_seconds_and_no_verdict() -> None:
     (first,) = finished(made)
     assert closed(made) == (first + 5.0, Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 2}))
     assert decide(made.run).exit_code is ExitCode.OK
-    (limit,) = made.pool.limits
-    assert limit == 5.0
+    assert made.pool.limits == [3600.0, 5.0], "of the create, and of the details"
 
 
 @pytest.mark.parametrize("timeout_s", [31.0, 33.0, 35.5])

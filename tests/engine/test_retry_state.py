@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.engine.decide.interpret import Again
-from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE, RetryState
+from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE_S, RetryState
 from qarunner.vendors.api import Cause
 
 DOWN = Again(message="no connection")
@@ -45,13 +46,27 @@ def test_a_wait_beyond_all_patience_is_not_begun() -> None:
     assert retries.exhausted(tomorrow, 0.0, established=True) is Cause.UNAVAILABLE
 
 
-def test_answers_beyond_understanding_are_counted_not_timed() -> None:
-    assert given_up_after(ODD, established=True) == (UNREADABLE - 1, Cause.REFUSED)
+@pytest.mark.parametrize("step_s", [0.1, 1.0, 30.0])
+def test_answers_beyond_understanding_get_a_minute_however_often_they_come(step_s: float) -> None:
+    seconds, cause = given_up_after(ODD, established=True, step_s=step_s)
+    assert seconds == pytest.approx(UNREADABLE_S, abs=step_s)
+    assert cause is Cause.REFUSED
+
+
+def test_one_or_two_answers_beyond_understanding_are_not_enough() -> None:
+    assert given_up_after(ODD, established=True, step_s=400.0) == (800.0, Cause.REFUSED)
     retries = RetryState()
-    for number in range(UNREADABLE - 1):
-        retries.add(ODD, float(number))
-        retries.add(DOWN, float(number))
-    assert retries.exhausted(DOWN, 5.0, established=True) is None
+    for at in (0.0, 100.0):
+        retries.add(ODD, at)
+        retries.add(DOWN, at)
+    assert retries.exhausted(DOWN, 110.0, established=True) is None
+
+
+def test_patience_is_for_a_vendor_and_not_for_each_of_its_requests() -> None:
+    retries = RetryState()
+    retries.add(DOWN, 5000.0)
+    assert retries.exhausted(DOWN, 5000.0, established=True) is None
+    assert retries.exhausted(DOWN, 5000.0, established=True, failing_since=5000.0 - LONG_S - 1) is Cause.UNAVAILABLE
 
 
 def test_a_good_answer_starts_a_new_account() -> None:

@@ -72,7 +72,7 @@ class Again:
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
     `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
-    patience for that counts answers, not minutes. `cause`: what it comes to if it stays so.
+    patience for that is short. `cause`: what it comes to if it stays so.
     """
 
     message: str
@@ -373,13 +373,17 @@ def bug_of(vendor: Vendor, error: BaseException) -> str:
     return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
 
 
+LONGEST_WAIT_S = 365 * 86_400.0
+"""A vendor may ask for more digits than a clock has."""
+
+
 def retry_after(reply: Reply, now: float) -> float | None:
     """`Retry-After` in seconds from now, from either of its forms (RFC 9110, 10.2.3); None if absent or nonsense."""
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), LONGEST_WAIT_S)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), LONGEST_WAIT_S)
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -13,10 +13,11 @@ from qarunner.engine.decide.interpret import (
     cancel_request,
     poll_request,
     refusal_of,
+    retry_after,
 )
 from qarunner.engine.decide.outcomes import merge
 from qarunner.engine.schedule.queue import Task
-from qarunner.engine.schedule.rate_limits import RequestKind
+from qarunner.engine.schedule.rate_limits import LONGEST_CLEANUP_SILENCE_S, RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, reason_of
 from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
@@ -168,7 +169,11 @@ class EntryCloser:
 # Cancels: the runs of a job are asked to stop, all at once or each by itself.
 
 
-CANCEL_TRIES = 3
+CLEANUP_TRIES = 3
+"""How often a cancel or a removal is sent at most."""
+
+
+CLEANUP_PAUSE_S = 1.0
 
 
 GONE = frozenset({404, 409, 410})
@@ -176,6 +181,20 @@ GONE = frozenset({404, 409, 410})
 
 
 NO_CANCEL = "{vendor} has no call to cancel it: it runs on"
+
+
+def seconds_to_next_try(context: RunContext, task: Task, answer: Answer) -> float | None:
+    """When a cancel or a removal that failed is sent again; None if it is given up, and named."""
+    if not ask_again(answer) or task.sends >= CLEANUP_TRIES:
+        return None
+    named = retry_after(answer, context.clock.wall()) if isinstance(answer, Reply) else None
+    longest = LONGEST_CLEANUP_SILENCE_S
+    if context.ends_at is not None:
+        longest = min(longest, context.ends_at - context.clock.now())
+    if named is None or named <= longest:
+        return max(CLEANUP_PAUSE_S, named or 0.0)
+    # In the last seconds it is tried all the same: what is not cancelled runs on.
+    return None if context.mode.bound is None else CLEANUP_PAUSE_S
 
 
 class CancelHandler:
@@ -252,8 +271,8 @@ class CancelHandler:
         state, now = task.job, self._context.clock.now()
         done = isinstance(answer, Reply) and answer.ok
         over = isinstance(answer, Reply) and answer.status in GONE
-        if not done and not over and ask_again(answer) and task.sends < CANCEL_TRIES:
-            self._context.queue(state).put(task, now + 1.0)
+        if not done and not over and (wait := seconds_to_next_try(self._context, task, answer)) is not None:
+            self._context.queue(state).put(task, now + wait)
             return
         self._context.cancels[state.job.id] -= 1
         if task.run is not None:

@@ -23,11 +23,30 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str, str]] = []
+        self._ends: dict[str, float] = {}
+        self._began: dict[str, float] = {}
         self.expired: set[str] = set()
         """Entries whose time is up: their run gets one last look."""
 
+    def start(self, job: str, timeouts: Mapping[str, float], now: float) -> None:
+        """The first request for a job leaves: the time of its entries is counted, whatever they wait for."""
+        if job in self._began:
+            return
+        self._began[job] = now
+        for entry, timeout_s in timeouts.items():
+            self.set(now + timeout_s, entry, job)
+
     def set(self, at: float, entry: str, job: str) -> None:
+        self._ends[job] = max(at, self._ends.get(job, at))
         heapq.heappush(self._heap, (at, entry, job))
+
+    def began(self, job: str) -> float | None:
+        """When the time of a job's entries began in this process."""
+        return self._began.get(job)
+
+    def end_of(self, job: str) -> float | None:
+        """When the last of a job's entries has no time left; None if their time has not begun."""
+        return self._ends.get(job)
 
     def next_at(self) -> float | None:
         return self._heap[0][0] if self._heap else None
@@ -74,6 +93,11 @@ class RunContext:
     def may_cancel(self) -> bool:
         """False if the runs are a resume's."""
         return not (self.detach_on_interrupt and self.mode.cancels and self.mode.leaves_open)
+
+    def start_clock(self, state: JobState) -> None:
+        """A request leaves without which the job's entries get no verdict."""
+        timeouts = {entry: state.entries[entry].policy.timeout_s for entry in self.run.open_entries(state)}
+        self.deadlines.start(state.job.id, timeouts, self.clock.now())
 
     def call(self, state: JobState) -> Call:
         """What the adapter is asked with when it reads a job's replies."""

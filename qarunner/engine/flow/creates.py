@@ -30,12 +30,17 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.closing import EntryCloser
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.flow.resources import ResourceHandler
+    from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState, Run
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 # Creates: each is on disk before it leaves, and sent again only where that cannot make a second run.
+
+
+GOOD_REPLY_S = 60.0
+"""A vendor that has failed since so soon after an entry's first request has failed all the time."""
 
 
 class CreateHandler:
@@ -96,19 +101,69 @@ class CreateHandler:
         now, wall = self._context.clock.now(), self._context.clock.wall()
         task.retries.add(again, now)
         task.may_have_created = task.may_have_created or again.maybe
-        cause = task.retries.exhausted(again, now, established=queue.established)
-        if cause is not None or not self._may_retry(task):
-            self._closer.end_create(task, again.message, Cause.UNAVAILABLE)
-            return
         longest = LONGEST_BACKOFF_S if queue.established else FIRST_BACKOFF_S
         wait = task.retries.backoff(again, self._jitter(), longest=longest)
         if again.held:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
+        if not self._may_retry(task) or self._is_exhausted(task, again, now, wait):
+            self._closer.end_create(task, again.message, Cause.UNAVAILABLE)
+            return
+        if again.held:
+            self._start_clocks_of_held(queue)
         if queue.vendor.info.idempotency_header:
             self._context.record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         else:
             self._context.record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         queue.put(task, now + wait)
+
+    def _is_exhausted(self, task: Task, again: Again, now: float, wait: float) -> bool:
+        """True if there is no time, or no patience, for another try.
+
+        A vendor that asks for silence is there, and what it has no room for now may be taken later: then the time of
+        the entries alone bounds the wait.
+        """
+        ends_at = self._context.deadlines.end_of(task.job.job.id)
+        if ends_at is not None and now + wait >= ends_at:
+            return True
+        if again.held:
+            return False
+        queue = self._context.queue(task.job)
+        return (
+            task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
+            is not None
+        )
+
+    def _start_clocks_of_held(self, queue: VendorQueue) -> None:
+        """Counts the time of the creates that would have left but for the vendor's silence: they wait to be taken."""
+        for waiting in queue.creates()[: queue.has_room_for()]:
+            self._context.start_clock(waiting.job)
+
+    def overdue(self, state: JobState) -> Outcome | None:
+        """What entries have that waited in vain for a create to be taken; None if no create waits."""
+        if self._context.queue(state).create_of(state) is None:
+            return None
+        message = f"not taken in time: {_refusal(state)}"
+        return Outcome(verdict=Verdict.ERROR, cause=Cause.UNAVAILABLE, message=message)
+
+    def end_overdue(self, state: JobState) -> bool:
+        """Ends a job whose create was not taken in time; false if no create waits."""
+        queue = self._context.queue(state)
+        task = queue.create_of(state)
+        if task is None:
+            return False
+        queue.remove(task)
+        refusal = _refusal(state)
+        self._closer.end_create(task, f"not taken in time: {refusal}", Cause.UNAVAILABLE)
+        self._end_held(queue, state, refusal)
+        return True
+
+    def _end_held(self, queue: VendorQueue, state: JobState, refusal: str) -> None:
+        """Where a vendor has given no good reply in all that time, the creates behind have nothing to wait for."""
+        began = self._context.deadlines.began(state.job.id)
+        if began is None or queue.failing_since is None or queue.failing_since > began + GOOD_REPLY_S:
+            return
+        for task in queue.drop(RequestKind.CREATE):
+            self._closer.end_create(task, f"the vendor took nothing for too long: {refusal}", Cause.UNAVAILABLE)
 
     def _may_retry(self, task: Task) -> bool:
         mode = self._context.mode
@@ -130,6 +185,10 @@ class CreateHandler:
             at = self._context.clock.wall()
             self._context.record(ev.Submitting(at=at, job=state.job.id, attempt=state.attempt, key=key))
         return key
+
+
+def _refusal(state: JobState) -> str:
+    return state.message or "the vendor takes nothing at the moment"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

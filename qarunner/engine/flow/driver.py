@@ -14,7 +14,7 @@ from qarunner.engine.flow.context import RunContext
 from qarunner.engine.flow.creates import CreateHandler, Dependencies
 from qarunner.engine.flow.polls import PollHandler
 from qarunner.engine.flow.resources import ResourceHandler
-from qarunner.engine.flow.shutdown import Shutdown
+from qarunner.engine.flow.shutdown import LAST_LOOK_S, Shutdown
 from qarunner.engine.schedule.queue import Shares, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
@@ -147,7 +147,7 @@ class Engine:
         """True if a reply can still change something: one about a run that nothing waits for cannot."""
         mode = self._context.mode
         if task.kind is RequestKind.UPLOAD:
-            return mode.may_begin
+            return mode.may_begin and bool(self._resources.waiting_for(task))
         if task.kind is not RequestKind.READ:
             return True
         polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
@@ -171,6 +171,7 @@ class Engine:
     def _send(self, task: Task) -> None:
         key = self._creates.submitting(task) if task.kind is RequestKind.CREATE else None
         makes_environment = self._resources.submitting(task)
+        self._start_clocks(task)
         self._tokens += 1
         task.sends += 1
         self._context.flying[self._tokens] = task
@@ -179,6 +180,18 @@ class Engine:
         vendor, limit_s = task.job.job.vendor, task.limit_s
         self._pool.start(self._tokens, vendor, task.request, key=key, fresh=fresh, limit_s=limit_s)
 
+    def _start_clocks(self, task: Task) -> None:
+        """Counts the time of the entries that a request is made for, and bounds what may take long by it."""
+        waiting = [task.job] if task.kind is RequestKind.CREATE else self._resources.waiting_for(task)
+        for state in waiting:
+            self._context.start_clock(state)
+        if task.kind in {RequestKind.CREATE, RequestKind.UPLOAD}:
+            now, deadlines = self._clock.now(), self._context.deadlines
+            ends = [at for state in waiting if (at := deadlines.end_of(state.job.id)) is not None]
+            # An upload that ends with its entries is no refusal: they are closed before it is.
+            more = LAST_LOOK_S if task.kind is RequestKind.UPLOAD else 0.0
+            task.limit_s = max(LAST_LOOK_S, max(ends) - now + more) if ends else None
+
     def _settle(self, task: Task, answer: Answer) -> None:
         queue = self._context.queue(task.job)
         queue.give_back()
@@ -186,6 +199,9 @@ class Engine:
             queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
         is_ok = isinstance(answer, Reply) and answer.ok
         queue.established = queue.established or is_ok
+        if task.kind is not RequestKind.UPLOAD:
+            is_trouble = not isinstance(answer, Reply) or answer.is_transient
+            queue.failing_since = (queue.failing_since or self._clock.now()) if is_trouble else None
         # A store is shown no key.
         queue.key_worked = queue.key_worked or (is_ok and task.kind is not RequestKind.UPLOAD)
         match task.kind:

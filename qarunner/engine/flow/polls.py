@@ -66,16 +66,21 @@ class PollHandler:
     def follow(self, state: JobState, now: float, *, at_once: bool = False) -> None:
         """Polls the job's runs and watches its entries' time."""
         self._context.queue(state).busy_jobs.add(state.job.id)
-        accepted_at = max(run.accepted_at for run in state.runs.values())
-        age = max(0.0, self._context.clock.wall() - accepted_at)
-        # Of a run that nobody has asked for a while, something may be known: each is asked once before its time is up.
-        once = self._once_s(state.job.vendor) if at_once else 0.0
-        for entry in self._run.open_entries(state):
-            left = state.entries[entry].policy.timeout_s - age
-            self._context.deadlines.set(now + max(left, once), entry, state.job.id)
+        if self._context.deadlines.began(state.job.id) is None:
+            self._set_deadlines(state, now)
         for run in state.runs.values():
             if run.followed:
                 self._poll(state, run, now, at_once=at_once)
+
+    def _set_deadlines(self, state: JobState, now: float) -> None:
+        """For runs that another process began, whose time has been counted since then."""
+        began_at = state.began_at or min(run.accepted_at for run in state.runs.values())
+        age = max(0.0, self._context.clock.wall() - began_at)
+        # Of a run that nobody has asked for a while, something may be known: each is asked once before its time is up.
+        once = self._once_s(state.job.vendor)
+        for entry in self._run.open_entries(state):
+            left = state.entries[entry].policy.timeout_s - age
+            self._context.deadlines.set(now + max(left, once), entry, state.job.id)
 
     def look(self, state: JobState, now: float) -> None:
         """Reads the job's runs now, whatever their age."""
@@ -268,7 +273,10 @@ class PollHandler:
     def _retry(self, task: Task, again: Again) -> None:
         now, queue, run = self._context.clock.now(), self._context.queue(task.job), _run_of(task)
         task.retries.add(again, now)
-        wait, cause = task.retries.backoff(again, self._jitter()), task.retries.exhausted(again, now, established=True)
+        wait, cause = (
+            task.retries.backoff(again, self._jitter()),
+            task.retries.exhausted(again, now, established=True, failing_since=queue.failing_since),
+        )
         if again.held and cause is None:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         if self._cancels.stop_if_late(task, now):

@@ -8,22 +8,21 @@ from qarunner.engine.decide.interpret import (
     Again,
     Never,
     after_prepare,
-    ask_again,
     asked_with,
     leftover_of,
     makes,
     not_removed,
     release_request,
     remains_of,
-    retry_after,
     token_of,
     unclear,
 )
+from qarunner.engine.flow.closing import seconds_to_next_try
 from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.vendors.api import Cause, More, Prepared, Reply, Request, ResourceKind, Upload
+from qarunner.vendors.api import Cause, More, Outcome, Prepared, Request, ResourceKind, Upload, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState, ResourceState
     from qarunner.vendors.types import AnyRequest
-
-
-RELEASE_TRIES = 3
 
 
 UPLOADS = 5
@@ -51,7 +47,10 @@ class ResourceHandler:
         self._run = context.run
         self._closer = closer
         self._jitter = jitter
-        self._under_way: set[str] = set()
+        self._tasks: dict[str, Task] = {}
+        """What is under way for each resource: it is made, or removed."""
+        self._waiting_jobs: dict[str, dict[str, JobState]] = {}
+        """The jobs that wait for each resource and for nothing else that has to come before."""
         self._requests: dict[str, AnyRequest] = {}
         """The request that makes each environment, while it has no reply."""
         self._kept: dict[str, bool] = {}
@@ -68,17 +67,20 @@ class ResourceHandler:
         """True if all that the job needs is there; what is not, is begun."""
         missing = [resource for resource in self.of(state) if not self._usable(resource)]
         for resource in missing:
+            self._waiting_jobs.setdefault(resource.resource.id, {})[state.job.id] = state
             if resource.phase is ResourceStatus.FAILED:
                 self._fail(state, resource.message or "", resource.cause or Cause.REFUSED)
                 return False
-            if resource.resource.id in self._under_way:
-                continue
-            if resource.phase is ResourceStatus.READY:
+            task = self._tasks.get(resource.resource.id)
+            if task is not None:
+                if task.sends:
+                    self._context.start_clock(state)
+            elif resource.phase is ResourceStatus.READY:
                 self._release(state, resource)
-                continue
-            self._under_way.add(resource.resource.id)
-            task = Task(kind=RequestKind.SETUP, job=state, resource=resource, request=_NOTHING)
-            self._begin(task, self._context.clock.now())
+            else:
+                task = Task(kind=RequestKind.SETUP, job=state, resource=resource, request=_NOTHING)
+                self._tasks[resource.resource.id] = task
+                self._begin(task, self._context.clock.now())
         return not missing
 
     def _usable(self, resource: ResourceState) -> bool:
@@ -166,7 +168,7 @@ class ResourceHandler:
         leftover = None
         if kind is ResourceKind.ENVIRONMENT:
             leftover = leftover_of(queue.vendor, resource.resource, self._token(resource), prepared)
-        self._under_way.discard(name)
+        self._tasks.pop(name, None)
         at = self._context.clock.wall()
         self._context.record(ev.ResourceReady(at=at, resource=name, values=prepared.values, leftover=leftover))
         if not self._context.mode.may_begin or not self._go_on(resource):
@@ -184,6 +186,29 @@ class ResourceHandler:
             if state.phase in {Phase.WAITING, Phase.SUBMITTING} and self._run.open_entries(state):
                 yield state
 
+    def waiting_for(self, task: Task) -> list[JobState]:
+        """The jobs that have begun and that a request for a resource is made for, at the time when it leaves."""
+        if task.resource is None or task.kind is RequestKind.RELEASE:
+            return []
+        return self._begun(task.resource)
+
+    def _begun(self, resource: ResourceState) -> list[JobState]:
+        jobs = self._waiting_jobs.get(resource.resource.id, {}).values()
+        waiting = {state.job.id for state in self._waiting(resource)}
+        return [state for state in jobs if state.job.id in waiting]
+
+    def overdue(self, state: JobState) -> Outcome | None:
+        """What a job has waited for in vain: it is still under way, or was refused. None if nothing is under way."""
+        tasks = [task for resource in self.of(state) if (task := self._tasks.get(resource.resource.id)) is not None]
+        for task in tasks:
+            if task.retries.message is not None and task not in self._context.flying.values():
+                message = f"{_what(_of(task))} was not taken in time: {task.retries.message}"
+                return Outcome(verdict=Verdict.ERROR, cause=Cause.UNAVAILABLE, message=message)
+        if not tasks:
+            return None
+        what = " and ".join(_what(_of(task)) for task in tasks)
+        return Outcome(verdict=Verdict.TIMED_OUT, message=f"the time was up while {what} was under way")
+
     def _users(self, resource: ResourceState) -> Iterator[JobState]:
         return (state for state in self._run.jobs.values() if resource.resource.id in state.job.uses.values())
 
@@ -191,29 +216,41 @@ class ResourceHandler:
         """Takes the answer to a request for a resource."""
         if task.kind is RequestKind.RELEASE:
             self._settle_release(task, answer)
-        else:
-            task.answers = [*task.answers, answer]
+            return
+        task.answers = [*task.answers, answer]
+        if self._begun(_of(task)) or _of(task).asked is not None:
             self._next(task, self._context.clock.now())
+        else:  # only what may be at the vendor is of interest any more
+            self._tasks.pop(_of(task).resource.id, None)
 
     def _again(self, task: Task, again: Again) -> None:
         resource, now = _of(task), self._context.clock.now()
         queue = self._queue(resource)
         task.retries.add(again, now)
-        cause = task.retries.exhausted(again, now, established=queue.established)
+        cause = task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
+        if again.held and cause is Cause.UNAVAILABLE:  # the vendor is there: the time of the entries bounds the wait
+            cause = None
         if resource.resource.kind is ResourceKind.BUILD and task.retries.count >= UPLOADS and not again.held:
             # Each try sends the whole build: a quarter of an hour of them helps nobody.
             cause = cause or Cause.UNAVAILABLE
-        if cause is not None or not self._context.mode.may_retry:
-            self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
-            return
         wait = task.retries.backoff(again, self._jitter())
         if again.held:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
-        self._begin(task, now + wait)
+        if cause is not None or not self._context.mode.may_retry:
+            self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
+            return
+        for state in self._begun(resource):
+            ends_at = self._context.deadlines.end_of(state.job.id)
+            if ends_at is not None and now + wait >= ends_at:  # what it waits for cannot come in time
+                self._fail(state, f"{_what(resource)}: {again.message}", Cause.UNAVAILABLE)
+        if self._begun(resource):
+            self._begin(task, now + wait)
+        else:
+            self._tasks.pop(resource.resource.id, None)
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:
         name = resource.resource.id
-        self._under_way.discard(name)
+        self._tasks.pop(name, None)
         self._context.record(
             ev.ResourceFailed(at=self._context.clock.wall(), resource=name, message=message, cause=cause)
         )
@@ -233,8 +270,18 @@ class ResourceHandler:
     # --- afterwards ---------------------------------------------------------------------------------------------------
 
     def release_unused(self, state: JobState) -> None:
-        """Removes the environments of a job that no other job needs."""
+        """Stops making what no job waits for any more, and removes the environments that no job needs."""
         for resource in self.of(state):
+            task = self._tasks.get(resource.resource.id)
+            is_making = task is not None and task.kind is not RequestKind.RELEASE
+            if (
+                task is not None
+                and is_making
+                and task not in self._context.flying.values()
+                and not self._begun(resource)
+            ):
+                self._queue(resource).remove(task)
+                del self._tasks[resource.resource.id]
             self._release_if_unused(resource)
 
     def _release_if_unused(self, resource: ResourceState) -> None:
@@ -259,20 +306,17 @@ class ResourceHandler:
     def _release(self, state: JobState, resource: ResourceState) -> None:
         queue, name = self._queue(resource), resource.resource.id
         request = release_request(queue.vendor, resource.resource, Prepared(values=resource.values))
-        if request is not None and name not in self._under_way:
-            self._under_way.add(name)
-            task = Task(kind=RequestKind.RELEASE, job=state, resource=resource, request=request)
+        if request is not None and name not in self._tasks:
+            task = self._tasks[name] = Task(kind=RequestKind.RELEASE, job=state, resource=resource, request=request)
             queue.put(task, self._context.clock.now())
 
     def _settle_release(self, task: Task, answer: Answer) -> None:
         resource, queue = _of(task), self._queue(_of(task))
         message, wall, name = not_removed(queue.vendor, answer), self._context.clock.wall(), resource.resource.id
-        if message is not None and ask_again(answer) and task.sends < RELEASE_TRIES:
-            bounded = self._context.ends_at is not None
-            wait = retry_after(answer, wall) if isinstance(answer, Reply) and not bounded else None
-            queue.put(task, self._context.clock.now() + max(1.0, wait or 0.0))
+        if message is not None and (wait := seconds_to_next_try(self._context, task, answer)) is not None:
+            queue.put(task, self._context.clock.now() + wait)
             return
-        self._under_way.discard(name)
+        self._tasks.pop(name, None)
         if message is not None:
             self._kept[name] = not unclear(answer)
         self._context.record(ev.ResourceReleased(at=wall, resource=name, message=message))

@@ -10,7 +10,7 @@ from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import DEADLINE, END_S, ENDED, INTERRUPTED
 from qarunner.engine.state.run import Phase, ResourceStatus, reason_of
-from qarunner.vendors.api import Outcome, ResourceKind, Verdict
+from qarunner.vendors.api import Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Vendor
 
 
+AFTERWARDS_S = 60.0
+"""Seconds for cancels and removals once every entry has its verdict. What is not ended by then is named."""
+
+
 LAST_LOOK_S = 5.0
 """A last look that the rates would hold up longer than this is not taken."""
 
 
 _BEGINNINGS = (RequestKind.CREATE, RequestKind.SETUP, RequestKind.UPLOAD)
+
+
+_NOT_BEGUN_IN_TIME = Outcome(verdict=Verdict.TIMED_OUT, message="the apply's time was up before it could begin")
 
 
 _NOT_BEGUN = {ev.Reason.FAIL_FAST: Verdict.SKIPPED, ev.Reason.CANCELLED: Verdict.CANCELLED}
@@ -81,6 +88,8 @@ class Shutdown:
                 self._time_out(now)
         if self._heeds_deadlines():
             self._heed_deadlines(now)
+        if self._run.complete and self._context.ends_at is None:
+            self._set_end(now + AFTERWARDS_S)
 
     def _enter(self, mode: Mode, now: float) -> None:
         self._context.mode = mode
@@ -88,10 +97,13 @@ class Shutdown:
         bounds += [now + mode.bound] if mode.bound is not None else []
         bounds += [self._times_out_at + END_S] if self._times_out_at is not None else []
         ends_at = min((at for at in bounds if at is not None), default=None)
-        self._context.ends_at = ends_at
         if ends_at is not None:
-            for queue in self._context.queues.values():
-                queue.limiter.stop_waiting_at(ends_at)
+            self._set_end(ends_at)
+
+    def _set_end(self, at: float) -> None:
+        self._context.ends_at = at
+        for queue in self._context.queues.values():
+            queue.limiter.stop_waiting_at(at)
 
     def _drop(self, *kinds: RequestKind) -> list[Task]:
         return [task for queue in self._context.queues.values() for task in queue.drop(*kinds)]
@@ -120,22 +132,37 @@ class Shutdown:
         return mode.looks_first or not mode.cancels
 
     def _heed_deadlines(self, now: float) -> None:
-        due = []
+        running, looked = [], []
         for entry, job in self._context.deadlines.pop_due(now):
-            if entry not in self._run.closed and self._run.job_of[entry].job.id == job:
-                due.append(entry)
-        expired = self._context.deadlines.expired
-        looked, first = [e for e in due if e in expired], [e for e in due if e not in expired]
-        self._expire([entry for entry in first if not self._close_over(entry)], now)
+            state = self._run.job_of[entry]
+            if entry in self._run.closed or state.job.id != job:
+                continue
+            if state.phase is Phase.DONE:  # it waits for details alone
+                self._closer.close_job(state)
+            elif state.phase is not Phase.RUNNING:
+                self._context.deadlines.expired.add(entry)
+                self._end_unstarted(state)
+            elif entry in self._context.deadlines.expired:
+                looked.append(entry)
+            else:
+                running.append(entry)
+        self._expire(running, now)
         self._end_looks(looked, now)
 
-    def _close_over(self, entry: str) -> bool:
-        """Closes an entry whose run is over and that waits for details alone; false if it is another one."""
-        state = self._run.job_of[entry]
-        if state.phase is not Phase.DONE:
-            return False
-        self._closer.close_job(state)
-        return True
+    def _end_unstarted(self, state: JobState) -> None:
+        """Ends entries whose create was not taken in time. One that is under way has a limit of its own."""
+        if any(task.kind is RequestKind.CREATE and task.job is state for task in self._context.flying.values()):
+            return
+        still_open = self._run.open_entries(state)
+        expired = [entry for entry in still_open if entry in self._context.deadlines.expired]
+        if expired == still_open and self._creates.end_overdue(state):
+            return
+        outcome = self._creates.overdue(state) or self._resources.overdue(state) or _NOT_BEGUN_IN_TIME
+        if expired == still_open:
+            self._closer.close_entries(state, outcome)
+            return
+        for entry in expired:
+            self._closer.close_entry(state, entry, outcome)
 
     def _expire(self, entries: list[str], now: float) -> None:
         """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
@@ -176,14 +203,14 @@ class Shutdown:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
         self._enter(DEADLINE, now)
         self._polls.end_details()
-        dropped = self._drop(*_BEGINNINGS)
-        waiting = [state for state in self._run.jobs.values() if state.phase is Phase.WAITING]
-        self._give_up_doubts(dropped)
-        for state in dict.fromkeys([*(s.job.id for s in waiting), *(task.job.job.id for task in dropped)]):
-            job = self._run.jobs[state]
-            why = f": {job.message}" if job.message else ""
-            message = f"the apply's time was up before it could begin{why}"
-            self._closer.close_entries(job, Outcome(verdict=Verdict.TIMED_OUT, message=message))
+        creates = {task.job.job.id: task for task in self._drop(*_BEGINNINGS) if task.kind is RequestKind.CREATE}
+        for state in list(self._run.jobs.values()):
+            create = creates.get(state.job.id)
+            if create is not None and (state.message is not None or create.may_have_created):
+                message = f"the apply's time was up: {state.message or ev.ANSWER_LOST}"
+                self._closer.end_create(create, message, Cause.UNAVAILABLE)
+            elif state.phase is Phase.WAITING:
+                self._closer.close_entries(state, self._resources.overdue(state) or _NOT_BEGUN_IN_TIME)
         running = [state for state in self._run.jobs.values() if state.phase is Phase.RUNNING]
         self._expire([entry for state in running for entry in self._run.open_entries(state)], now)
 
@@ -247,6 +274,8 @@ class Shutdown:
         mode = self._context.mode
         if not mode.cancels:
             self._polls.follow(state, now)
+            late = [entry for entry in self._run.open_entries(state) if entry in self._context.deadlines.expired]
+            self._expire(late, now)
         elif mode.looks_first:
             self._polls.look(state, now)
             self._expire(self._run.open_entries(state), now)

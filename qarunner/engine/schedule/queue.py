@@ -97,9 +97,13 @@ class Queue:
     def of(self, job: str) -> list[Task]:
         return list(self._of_job.get(job, ()))
 
+    def tasks(self) -> list[Task]:
+        """All tasks, in the order in which they came."""
+        return sorted(self._held, key=self._held.__getitem__)
+
     def clear(self) -> list[Task]:
         """Empties the queue and returns what was in it, in the order in which it came."""
-        tasks = sorted(self._held, key=self._held.__getitem__)
+        tasks = self.tasks()
         self._later.clear()
         self._due.clear()
         self._held.clear()
@@ -206,6 +210,8 @@ class VendorQueue:
         self.schedule = schedule
         self.limiter = RateLimiter(plan, shared)
         self.established = False
+        self.failing_since: float | None = None
+        """Time of the first failure since the vendor's last good reply."""
         self.key_worked = False
         self.busy_jobs: set[str] = set()
         self._shares = shares
@@ -228,6 +234,10 @@ class VendorQueue:
 
     def reads_of(self, job: JobState) -> list[Task]:
         return self._queues[RequestKind.READ].of(job.job.id)
+
+    def create_of(self, job: JobState) -> Task | None:
+        """The job's create, if it waits here."""
+        return next(iter(self._queues[RequestKind.CREATE].of(job.job.id)), None)
 
     def due_at(self, now: float) -> float | None:
         """The earliest time at which something may leave; None if only a reply can bring more."""
@@ -270,6 +280,14 @@ class VendorQueue:
         if kind in self._turns:
             self._turns.remove(kind)
             self._turns.append(kind)
+
+    def has_room_for(self) -> int:
+        """How many more creates may be in flight."""
+        return max(0, self._max_in_flight - len(self.busy_jobs))
+
+    def creates(self) -> list[Task]:
+        """Creates that wait, in the order in which they came."""
+        return self._queues[RequestKind.CREATE].tasks()
 
     def give_back(self) -> None:
         """The worker of a task that was taken is free, or is not counted any more."""

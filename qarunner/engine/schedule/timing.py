@@ -150,8 +150,12 @@ LONG_S = 900.0
 """A vendor that did answer is waited for: a run that was paid for is worth a quarter of an hour."""
 
 
-UNREADABLE = 5
-"""How many answers in a row may be beyond understanding."""
+UNREADABLE_S = 60.0
+"""For so long replies may be beyond understanding: gateways and eventual consistency pass, a changed API does not."""
+
+
+UNREADABLE_LEAST = 3
+"""And so many of them have to be, however far apart."""
 
 
 BACKOFF_S = 1.0
@@ -171,20 +175,33 @@ class RetryState:
     since: float | None = None
     count: int = 0
     unreadable: int = 0
+    unreadable_since: float | None = None
+    message: str | None = None
+    """What was wrong with the newest try."""
 
     def add(self, again: Again, now: float) -> None:
         self.since = now if self.since is None else self.since
         self.count += 1
-        self.unreadable += again.unreadable
+        self.message = again.message
+        if again.unreadable:
+            self.unreadable += 1
+            self.unreadable_since = now if self.unreadable_since is None else self.unreadable_since
 
-    def exhausted(self, again: Again, now: float, *, established: bool) -> Cause | None:
-        """Why to give up, if it is time: no sense in the answers, or no answer for too long."""
-        if self.unreadable >= UNREADABLE:
+    def exhausted(
+        self, again: Again, now: float, *, established: bool, failing_since: float | None = None
+    ) -> Cause | None:
+        """Why to give up, if it is time: no sense in the replies, or no reply for too long.
+
+        `failing_since` is when the vendor's last good reply was followed by a failure: patience is for a vendor, and
+        the next of many requests has no patience of its own.
+        """
+        unreadable_s = now - (now if self.unreadable_since is None else self.unreadable_since)
+        if self.unreadable >= UNREADABLE_LEAST and unreadable_s >= UNREADABLE_S:
             return Cause.REFUSED
         # An answer that names its own wait is a contact, and a wait beyond our patience needs no waiting.
         patience = LONG_S if established or again.held else FIRST_CONTACT_S
-        elapsed = now - (now if self.since is None else self.since)
-        return Cause.UNAVAILABLE if elapsed + (again.wait_s or 0.0) > patience else None
+        since = min((at for at in (self.since, failing_since) if at is not None), default=now)
+        return Cause.UNAVAILABLE if now - since + (again.wait_s or 0.0) > patience else None
 
     def backoff(self, again: Again, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
         """Seconds until the next try: the vendor's word, or full jitter growing to 30 s; `jitter` is uniform in 0…1."""

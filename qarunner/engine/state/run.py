@@ -173,6 +173,11 @@ class RunState:
         """Whether it is still asked for."""
         return self.outcomes is None and not self.cancelled and self.given_up is None
 
+    @property
+    def unread(self) -> bool:
+        """True if it was given up without a final answer: a resume asks again, which costs nothing."""
+        return self.given_up is not None and self.given_up.verdict is not Verdict.CANCELLED
+
     def outcome_of(self, entry: str) -> Outcome | None:
         """What it says of an entry of its job, if it says anything."""
         if self.outcomes is not None:
@@ -188,6 +193,8 @@ class JobState:
     job: Job
     entries: Mapping[str, Entry]
     attempt: int = 1
+    began_at: float | None = None
+    """When its create left for the first time, as far as the time of its entries is counted from there."""
     why: tuple[ev.Why, ...] = ()
     phase: Phase = Phase.WAITING
     key: str | None = None
@@ -354,6 +361,7 @@ def _created(
     match event:
         case ev.Submitting():
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
+            state.began_at = event.at if state.began_at is None else state.began_at
             state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
         case ev.NotSubmitted():
             state.message, state.cause = event.message, event.cause
@@ -375,7 +383,7 @@ def _resumed(run: Run) -> None:
     run.detached = False
     again = [entry for entry, outcome in run.closed.items() if outcome.cause in REOPENED]
     for state in run.jobs.values():
-        given_up = [each for each in state.runs.values() if each.given_up and each.given_up.cause in REOPENED]
+        given_up = [remote for remote in state.runs.values() if remote.unread]
         for remote in given_up:
             remote.given_up = None
         never_begun = state.phase is Phase.DONE and not state.runs and state.cause in REOPENED
@@ -384,6 +392,8 @@ def _resumed(run: Run) -> None:
         if given_up or never_begun:
             again += _undecided(run, state)
         again += _asked_again(state)
+        if not state.runs:
+            state.began_at = None  # nobody has waited for the vendor meanwhile
     _reopen(run, again)
     for resource in run.resources.values():
         resource.resumed()
