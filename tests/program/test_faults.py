@@ -124,8 +124,9 @@ def test_a_wait_beyond_all_patience_is_not_waited_for(begin: Begin) -> None:
 
 
 def test_a_run_that_goes_on_while_its_vendor_asks_for_too_much_patience_is_named_with_its_resume(begin: Begin) -> None:
-    stage = begin(certyn={"faults": [{"on": CERTYN_READ, "call": 1, "status": 429, "retry_after": 86_400}]})
-    stage.hasty()
+    reads = {"on": CERTYN_READ, "to": 4, "status": 429, "retry_after": 86_400}
+    stage = begin(certyn={"faults": [reads]})
+    stage.leaping()
     stage.commit(stage.certyn("smoke"))
     ended = stage.apply()
     assert ended.code == 8, ended

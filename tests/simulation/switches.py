@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OFF: Mapping[str, str] = {
-    "hung": "one vendor that hangs takes the workers of all the others",
-    "slow": "as `hung`, for as long as an answer takes",
-    "details": "the verdict is written down after the details that it does not depend on",
-    "removals": "a removal is repeated for as long as the vendor asks for silence",
     "full": "creates under way are not waited for when the journal cannot be written",
     "gone": "nobody looks whether the journal is still there",
     "restored": "a repeated job cannot tell that its folder is an older one",
@@ -22,8 +18,6 @@ OFF: Mapping[str, str] = {
     "wire": "an error's class is asked whether a request was sent, and a 103 is taken for the answer",
     "quiet": "a run that keeps its status makes no line",
     "exit 75": "it says that nothing was started, also where something was",
-    "time": "`--timeout` does not end a silence that a vendor asks for",
-    "unread": "a run whose answers could not be read is never asked for again",
 }
 
 
