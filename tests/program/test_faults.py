@@ -181,7 +181,7 @@ def test_a_poll_that_fails_is_repeated(begin: Begin, at_once: AtOnce) -> None:
 
 def test_nonsense_for_ever_is_no_verdict(begin: Begin) -> None:
     stage = begin(doksi={"faults": [{"on": DOKSI_READ, "body": "<html>hello</html>"}]})
-    stage.hasty()
+    stage.leaping()
     stage.commit(stage.doksi("login"))
     ended = stage.apply()
     assert ended.code == 8, ended
