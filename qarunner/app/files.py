@@ -36,6 +36,7 @@ from qarunner.paths import (
     write_whole,
 )
 from qarunner.plan.capabilities import misfit
+from qarunner.secret import mask
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
+    from qarunner.text import Clean
     from qarunner.vendors.api import Build, BuildRules
 
 
@@ -552,15 +554,29 @@ def checked_format(name: str, option: str) -> str:
     return name
 
 
-def render(summary: Summary, form: str) -> str:
+LONGEST_TEXT = 10_000
+"""Characters of one vendor's text in a report; the JSON one has all of it."""
+
+
+def for_report(summary: Summary, form: str, clean: Clean = mask) -> Summary:
+    """What a format is made of: paths from the repository's root, no text that nobody may read, and none without end.
+
+    `clean` takes out the secrets that this process knows.
+    """
+    from qarunner.report.summary import cleaned, from_root
+
+    return cleaned(from_root(summary), clean, most=None if form == "json" else LONGEST_TEXT)
+
+
+def render(summary: Summary, form: str, clean: Clean = mask) -> str:
     """A report as text."""
     # At the end of a run, and for `report`; the page's templates come with a library of their own.
     module = import_module(f"qarunner.report.{form}")
-    rendered: str = module.render(summary)
+    rendered: str = module.render(for_report(summary, form, clean))
     return rendered
 
 
-def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None:
+def add_step_summary(environ: Mapping[str, str], summary: Summary, clean: Clean = mask) -> str | None:
     """On GitHub: appends the Markdown to the step's summary, as long as it fits. Returns what went wrong."""
     name = environ.get("GITHUB_STEP_SUMMARY")
     if not name:
@@ -571,19 +587,19 @@ def add_step_summary(environ: Mapping[str, str], summary: Summary) -> str | None
     try:
         # Earlier steps' words count as well: a summary that is too long is dropped whole.
         room = markdown.STEP_SUMMARY - (path.stat().st_size if path.exists() else 0)
-        text = markdown.render(summary, room - 1024)
+        text = markdown.render(for_report(summary, "markdown", clean), room - 1024)
         append(path, text.encode())
     except OSError as error:
         return f"GITHUB_STEP_SUMMARY={name}: cannot be written: {error.strerror}"
     return None
 
 
-def write(summary: Summary, reports: Iterable[Wanted]) -> list[str]:
+def write(summary: Summary, reports: Iterable[Wanted], clean: Clean = mask) -> list[str]:
     """Writes the reports; returns what went wrong, a sentence each."""
     problems = []
     for report in reports:
         try:
-            write_whole(report.path, render(summary, report.format).encode(), device=report.named)
+            write_whole(report.path, render(summary, report.format, clean).encode(), device=report.named)
         except OSError as error:
             problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result

@@ -38,6 +38,7 @@ from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.plan.model import to_json
 from qarunner.report.summary import UNVERIFIED, summarise
+from qarunner.text import plural
 from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
@@ -548,8 +549,9 @@ class _Session:
         summary = summarise(self._run)
         self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
-        problems = reporting.write(summary, (own, *reports))
-        if (problem := reporting.add_step_summary(self._settings.environ, summary)) is not None:
+        clean = self._console.clean
+        problems = reporting.write(summary, (own, *reports), clean)
+        if (problem := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
             self._console.warn(f"qarunner: warning: {problem}")
         try:
             show(self._console, summary, self._journal.folder, self._follow)
@@ -572,7 +574,7 @@ def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode
         code = ExitCode.USAGE
         text = text.replace("exit 0", f"exit {int(code)}", 1)
     if unwritten:
-        text += f"; {unwritten} {'report' if unwritten == 1 else 'reports'} not written"
+        text += f"; {plural(unwritten, 'report')} not written"
     if console.lost:
         text += "; stdout cannot be written"
     if console.conclude(text) or code is not ExitCode.OK:

@@ -1,29 +1,50 @@
-"""What a person reads: results on stdout, problems and progress on stderr, colours where they are welcome."""
+"""What a person reads: results on stdout, problems and progress on stderr, colours where they are welcome.
+
+Every text passes here, in pieces: what is not our own commands nothing, and no line holds a secret that is known.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from qarunner.diagnostics import Severity
 from qarunner.errors import ManifestError, Unwritten, UserError
+from qarunner.paths import repository_root
+from qarunner.secret import Scrubber, mask
+from qarunner.text import (
+    MOST,
+    Quoted,
+    Styled,
+    cleaned,
+    cut,
+    inert,
+    inert_json,
+    inert_lines,
+    inert_source,
+    pieces_of,
+    plural,
+    styled,
+    to_json,
+    without_command,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Diagnostic
+    from qarunner.text import Line, Piece
 
-_MOST_ANNOTATIONS = 10
-"""Of errors, and of warnings, in a step (docs.github.com: Workflow commands, limits of annotations)."""
+ANNOTATIONS = 10
+"""Of a step: GitHub drops what is beyond its bound, in silence (docs.github.com: Workflow commands)."""
+_LONGEST_ANNOTATION = 300
+_LONGEST_SOURCE = 5000
 OUTPUTS = ("text", "json", "github")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_COMMAND = re.compile(r"^\s*::|##(?=\[|[a-z]+\[)")
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
 
@@ -38,19 +59,62 @@ class Console:
     colour_err: bool = False
     quiet: bool = False
     verbose: bool = False
+    workspace: Path | None = None
+    """The folder that GitHub takes for the root of an annotation's file."""
     lost: bool = False
     """Whether stdout has failed, so that what must be read goes to stderr."""
+    _values: dict[str, str] = field(default_factory=dict, repr=False)
+    _scrubber: Scrubber | None = None
+    _annotated: dict[str, int] = field(default_factory=dict)
 
     @property
     def live(self) -> bool:
         """Whether progress can be drawn in place."""
         return self.colour_err and self.err.isatty() and self.output == "text" and not self.quiet
 
-    def result(self, text: str) -> None:
+    # --- what nobody may read -----------------------------------------------------------------------------------------
+
+    def hide(self, values: Mapping[str, str]) -> None:
+        """From now on no output shows these values. Whether they may be sent is another question."""
+        if not values.items() <= self._values.items():
+            self._values |= values
+            self._scrubber = Scrubber(self._values)
+
+    def clean(self, text: str) -> str:
+        """A text without the values that are hidden, and without placeholders."""
+        return mask(self._scrubber(text) if self._scrubber is not None else text)
+
+    def safe(self, text: str) -> str:
+        """A text for one line of whatever draws by itself."""
+        return self.clean(inert(self.clean(text)))
+
+    # --- lines and documents ------------------------------------------------------------------------------------------
+
+    def result(self, line: Line) -> None:
         """A line of the result. Whoever closed the pipe does not want it; the exit code still counts.
 
         Unwritten where it fails for another reason, such as a full disk.
         """
+        self._write(self._shown(line, colour=self.colour_out))
+
+    def document(self, text: str) -> None:
+        """A result of many lines."""
+        self.report(self.clean(text))
+
+    def report(self, text: str) -> None:
+        """The same of a text whose parts were cleaned one by one: a secret may be called like an element of XML."""
+        self._write(inert_lines(text).rstrip("\n"))
+
+    def data(self, data: object) -> None:
+        """A result for programs: one JSON document."""
+        self._write(to_json(data, self.clean))
+
+    def json(self, text: str) -> None:
+        """JSON that was made elsewhere, and is shown to the last character unless it holds what nobody may read."""
+        data = json.loads(text)
+        self._write(inert_json(text).rstrip("\n") if cleaned(data, self.clean) == data else to_json(data, self.clean))
+
+    def _write(self, text: str) -> None:
         try:
             self.out.write(text + "\n")
             self.out.flush()
@@ -61,41 +125,53 @@ class Console:
             self.lost = True
             raise unwritten(error) from error
 
-    def conclude(self, text: str) -> bool:
+    def conclude(self, line: Line) -> bool:
         """The last line of an apply: on stdout, unless that holds data alone. False if stdout does not take it."""
         if self.output != "json" and not self.lost:
             try:
-                self.result(text)
+                self.result(line)
             except Unwritten as error:
                 self.warn(f"qarunner: error: {error.message}")
             else:
                 return True
-        self.warn(text)
+        self.warn(line)
         return not self.lost
 
     def stopped(self, error: UserError) -> None:
         """The last line of an apply that an error ended."""
         found = len(error.diagnostics) if isinstance(error, ManifestError) else 0
-        reason = f"{found} {'problem' if found == 1 else 'problems'} in the manifest" if found else error.message
-        self.conclude(f"qarunner: exit {int(error.code)}: {inert(reason)}")
+        reason = f"{plural(found, 'problem')} in the manifest" if found else error.message
+        self.conclude(f"qarunner: exit {int(error.code)}: {reason}")
 
-    def note(self, text: str) -> None:
+    def note(self, line: Line) -> None:
         """Progress: on stderr, in one piece."""
         if not self.quiet:
-            self.warn(text)
+            self.warn(line)
 
-    def warn(self, text: str) -> None:
+    def warn(self, line: Line) -> None:
         """On stderr, however quiet it is to be. A log that cannot be written must not end an apply."""
         try:
-            self.err.write(text + "\n")
+            self.err.write(self._shown(line, colour=self.colour_err) + "\n")
             self.err.flush()
         except OSError:
             silence(self.err)
 
-    def style(self, text: str, *styles: str, err: bool = False) -> str:
-        if not (self.colour_err if err else self.colour_out):
-            return text
-        return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
+    def _shown(self, line: Line, *, colour: bool) -> str:
+        """Every piece by itself, and then the line that they make together."""
+        pieces = pieces_of(line)
+        texts = [self._safe(piece) for piece in pieces]
+        whole = "".join(texts)
+        safe = self.clean(without_command(cut(whole, MOST)))
+        if safe != whole or not colour:
+            return safe
+        return "".join(_coloured(text, piece) for text, piece in zip(texts, pieces, strict=True))
+
+    def _safe(self, piece: Piece) -> str:
+        if isinstance(piece, Quoted):
+            return inert_source(self.clean(piece.text))
+        return inert(self.clean(piece if isinstance(piece, str) else piece.text))
+
+    # --- errors -------------------------------------------------------------------------------------------------------
 
     def failure(self, error: UserError) -> None:
         """A user's error: every problem, or the one line and its hint."""
@@ -104,68 +180,111 @@ class Console:
             return
         if self.output == "json":
             told = {"message": error.message, "hint": error.hint, "details": list(error.details)}
-            self.result(json.dumps({"version": 1, "error": told}))
+            self.data({"version": 1, "error": told})
             return
-        if self.output == "github":
-            self.result(f"::error::{escaped(error.message)}")
-        self.warn(f"qarunner: {self.style('error', 'red', 'bold', err=True)}: {error.message}")
+        self.annotate("error", error.message)
+        self.warn(("qarunner: ", styled("error", "red", "bold"), f": {error.message}"))
         for line in error.details:
             self.warn(f"    {line}")
         if error.hint:
-            self.warn(f"  {self.style('hint', 'cyan', err=True)}: {error.hint}")
+            self.warn(("  ", styled("hint", "cyan"), f": {error.hint}"))
 
     def problems(self, diagnostics: Iterable[Diagnostic]) -> None:
         """All problems, in the chosen form."""
         found = tuple(diagnostics)
         if self.output == "json":
-            self.result(json.dumps({"version": 1, "problems": [as_json(each) for each in found]}, indent=2))
+            self.data({"version": 1, "problems": [as_json(each) for each in found]})
             return
-        shown = annotated(found) if self.output == "github" else ()
+        self._annotate_all(found)
         for each in found:
-            if each in shown:
-                self.result(annotation(each))
-            self.warn(self._problem(each))
+            for line in self._problem(each):
+                self.warn(line)
         errors = sum(each.severity is Severity.ERROR for each in found)
         if errors > 1:
             self.warn(f"{errors} errors")
 
     def warnings(self, diagnostics: Iterable[Diagnostic]) -> None:
         """What is no error, on stderr: the result stays one document."""
-        for each in diagnostics:
-            if self.output == "github":
-                self.result(annotation(each))
-            self.warn(self._problem(each))
+        found = tuple(diagnostics)
+        self._annotate_all(found)
+        for each in found:
+            for line in self._problem(each):
+                self.warn(line)
 
-    def _problem(self, found: Diagnostic) -> str:
+    def _problem(self, found: Diagnostic) -> Iterator[Line]:
         colour = "red" if found.severity is Severity.ERROR else "yellow"
-        severity = self.style(str(found.severity), colour, "bold", err=True)
-        lines = [f"{self.style(str(found.place), 'bold', err=True)}: {severity}: {found.message} [{found.code}]"]
-        lines += self._snippet(found)
-        lines += [f"  {place}: {text}" for place, text in found.related]
+        severity = styled(str(found.severity), colour, "bold")
+        yield styled(str(found.place), "bold"), ": ", severity, f": {found.message} [{found.code}]"
+        yield from self._snippet(found)
+        yield from (f"  {place}: {text}" for place, text in found.related)
         if found.hint:
-            lines.append(f"  {self.style('hint', 'cyan', err=True)}: {found.hint}")
-        return "\n".join(lines)
+            yield "  ", styled("hint", "cyan"), f": {found.hint}"
 
-    def _snippet(self, found: Diagnostic) -> Sequence[str]:
-        if found.source is None or not found.source.strip():
-            return ()
+    def _snippet(self, found: Diagnostic) -> Iterator[Line]:
+        if found.source is None or not found.source.strip() or found.place.column > _LONGEST_SOURCE:
+            return
+        source = cut(found.source, _LONGEST_SOURCE)
+        yield f"  {found.place.line:>4} | ", Quoted(source)
+        if self.clean(source) != source:
+            return  # nothing stands in its column any more
         # A tab is as wide as the terminal likes: the caret copies it, so that it stands below its character.
-        before = "".join(char if char == "\t" else " " for char in found.source[: found.place.column - 1])
-        caret = self.style("^", "red", "bold", err=True)
-        return (f"  {found.place.line:>4} | {found.source}", f"       | {before}{caret}")
+        before = "".join(char if char == "\t" else " " for char in source[: found.place.column - 1])
+        yield "       | ", Quoted(before), styled("^", "red", "bold")
+
+    # --- marks at the manifest's lines --------------------------------------------------------------------------------
+
+    def _annotate_all(self, found: Sequence[Diagnostic]) -> None:
+        """Errors first: what is beyond the bound is not shown."""
+        for each in sorted(found, key=lambda each: each.severity is not Severity.ERROR):
+            text = each.message + (f" ({each.hint})" if each.hint else "")
+            place = each.place
+            self.annotate(str(each.severity), text, file=place.file, line=place.line, col=place.column, title=each.code)
+
+    def annotate(self, level: str, message: str, *, file: str | None = None, **properties: object) -> None:
+        """On GitHub: a workflow command that marks a line, `level` being error or warning. A step has few of them.
+
+        Warnings take half of them at most, so that there is room for what fails the build.
+        """
+        room = ANNOTATIONS if level == "error" else ANNOTATIONS // 2
+        if self.output != "github" or sum(self._annotated.values()) >= room:
+            return
+        self._annotated[level] = self._annotated.get(level, 0) + 1
+        parts = {"file": self._from_workspace(file)} if file is not None else {}
+        where = [f"{name}={self._escaped(str(value), value=True)}" for name, value in {**parts, **properties}.items()]
+        self._write(f"::{level}{' ' if where else ''}{','.join(where)}::{self._escaped(message)}")
+
+    def _escaped(self, text: str, *, value: bool = False) -> str:
+        return escaped(inert(self.clean(text), _LONGEST_ANNOTATION), value=value)
+
+    def _from_workspace(self, file: str) -> str:
+        """GitHub looks for files from there, wherever this process was started."""
+        if self.workspace is None or os.path.isabs(file):  # noqa: PTH117  a file of a message need not exist
+            return file
+        with contextlib.suppress(OSError, ValueError):
+            here = os.path.relpath(Path.cwd(), self.workspace)
+            found = Path(os.path.normpath(os.path.join(here, file))).as_posix()  # noqa: PTH118  likewise
+            return file if found.startswith("..") else found
+        return file
+
+
+def _coloured(text: str, piece: Piece) -> str:
+    codes = ";".join(_STYLES[style] for style in piece.styles if style) if isinstance(piece, Styled) else ""
+    return f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text
 
 
 def open_console(
     environ: Mapping[str, str],
     *,
-    output: str = "text",
+    output: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
     no_color: bool = False,
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> Console:
-    """The console for this process. UserError for an unknown form of output."""
+    """The console for this process. Without `output`, it is the form that fits. UserError for an unknown one."""
+    if output is None:
+        output = "github" if environ.get("GITHUB_ACTIONS") == "true" else "text"
     if output not in OUTPUTS:
         raise UserError(f"--output: unknown form {output!r}", hint=f"valid: {', '.join(OUTPUTS)}")
     # A stream that the caller closed is None.
@@ -175,8 +294,6 @@ def open_console(
         if hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError):  # it flushes: what is full is noticed by the next line
                 stream.reconfigure(errors="replace")
-    if output == "text" and environ.get("GITHUB_ACTIONS") == "true":
-        output = "github"  # the same text, and marks at the manifest's lines
     plain = no_color or bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
     return Console(
         out=out,
@@ -186,7 +303,16 @@ def open_console(
         colour_err=not plain and err.isatty(),
         quiet=quiet,
         verbose=verbose,
+        workspace=_workspace(environ) if output == "github" else None,
     )
+
+
+def _workspace(environ: Mapping[str, str]) -> Path | None:
+    """The checkout, as the runner names it; elsewhere, the repository."""
+    named = environ.get("GITHUB_WORKSPACE")
+    with contextlib.suppress(OSError):
+        return Path(named).resolve() if named else repository_root(Path.cwd())
+    return None
 
 
 def _nowhere() -> TextIO:
@@ -210,29 +336,10 @@ def as_json(found: Diagnostic) -> dict[str, object]:
     }
 
 
-def annotated(found: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-    """The first problems of each severity: GitHub drops what is beyond its bound, in silence."""
-    kinds = [[each for each in found if each.severity is severity] for severity in Severity]
-    return [each for kind in kinds for each in kind[:_MOST_ANNOTATIONS]]
-
-
-def annotation(found: Diagnostic) -> str:
-    """A problem as a workflow command of GitHub, which marks the line in the pull request."""
-    text = found.message + (f" ({found.hint})" if found.hint else "")
-    where = f"file={escaped(found.place.file, value=True)},line={found.place.line},col={found.place.column}"
-    return f"::{found.severity} {where},title={found.code}::{escaped(text)}"
-
-
 def escaped(text: str, *, value: bool = False) -> str:
     """Text inside a workflow command, so that nobody's message can start a command of its own."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if value else text
-
-
-def inert(text: str) -> str:
-    """Somebody else's text as one line that no terminal and no CI system takes for a command."""
-    line = _UNPRINTABLE.sub(" ", text)
-    return _COMMAND.sub(lambda match: " ".join(match[0]), line)
 
 
 def unwritten(error: OSError) -> Unwritten:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from qarunner.cli.console import inert
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.secret import mask
+from qarunner.text import cut, duration
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ SIGNS = {
 OTHER_SIGN = ("!", "yellow")
 _MOST_ROWS = 30
 _QUIET_S = 30.0
+_LONGEST_MESSAGE = 500
+"""Characters of an event in a log: a vendor's text may have millions."""
 _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
 
 
@@ -76,7 +77,7 @@ class Lines:
             return
         text = _line(event, run)
         if text is not None:
-            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {inert(mask(text))}")
+            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
 
     def _is_news(self, event: ev.Polled) -> bool:
         """Another word for a run's state, or half a minute since the last line about it: logs are read by people."""
@@ -94,7 +95,7 @@ class Lines:
         if percent < before:  # it begins again
             at, before = now, 0
         if sent < size and now - at >= (1.0 if percent - before >= step else _UPLOAD_QUIET_S):
-            told = f"{inert(path)}: uploaded {amount(sent, size)}"
+            told = f"{path}: uploaded {amount(sent, size)}"
             self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {told}")
             at, before = now, percent
         self._uploads[path] = (at, before)
@@ -201,6 +202,7 @@ class Table_:  # noqa: N801  `Table` is rich's
         from rich.console import Console as Terminal
         from rich.live import Live
 
+        self._console = console
         self._run = run
         self._now = now
         self._note = ""
@@ -211,7 +213,7 @@ class Table_:  # noqa: N801  `Table` is rich's
 
     def saw(self, event: ev.Event, run: Run) -> None:
         if isinstance(event, (ev.Retrying, ev.NotSubmitted)):
-            self._note = f"{_entries(run.jobs[event.job])}: {mask(event.message)}"
+            self._note = cut(f"{_entries(run.jobs[event.job])}: {event.message}", _LONGEST_MESSAGE)
 
     def uploading(self, path: str, sent: int, size: int) -> None:
         self._uploads[path] = (sent, size)
@@ -223,18 +225,19 @@ class Table_:  # noqa: N801  `Table` is rich's
         from rich.markup import escape
         from rich.table import Table
 
+        def safe(text: str) -> str:
+            return escape(self._console.safe(text))
+
         run = self._run
-        done = len(run.closed)
-        title = (
-            f"{escape(run.plan.name)}  {done}/{len(run.plan.entries)} entries  {clock(self._now() - run.started_at)}"
-        )
-        table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption=escape(self._note) or None)
+        done = f"{len(run.closed)}/{len(run.plan.entries)} entries"
+        title = f"{safe(run.plan.name)}  {done}  {clock(self._now() - run.started_at)}"
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption=safe(self._note) or None)
         for heading in ("", "entry", "vendor", "state", "time"):
             table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading == "entry")
         rows = sorted(run.plan.entries, key=lambda entry: entry.id in run.closed)
         for entry in rows[:_MOST_ROWS]:
             sign, colour, state, seconds = self._row(entry.id)
-            table.add_row(f"[{colour}]{sign}[/]", escape(entry.id), entry.vendor, escape(mask(state)), seconds)
+            table.add_row(f"[{colour}]{sign}[/]", safe(entry.id), safe(entry.vendor), safe(state), seconds)
         if len(rows) > _MOST_ROWS:
             table.add_row("", f"… and {len(rows) - _MOST_ROWS} more", "", "", "")
         return table
@@ -272,9 +275,5 @@ def state_words(state: JobState) -> str:
 
 
 def clock(seconds: float) -> str:
-    """`7s`, `2:05`, `1:02:05`."""
-    whole = max(0, int(seconds))
-    if whole < 60:  # noqa: PLR2004  a minute
-        return f"{whole}s"
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    """A duration that goes on: whole seconds."""
+    return duration(max(0, int(seconds)))

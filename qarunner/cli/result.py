@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.cli.console import escaped, inert
-from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock
+from qarunner.cli.progress import OTHER_SIGN, SIGNS
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import words
-from qarunner.secret import mask
+from qarunner.text import cut, duration, plural, styled
 from qarunner.vendors.api import GOOD
 
 if TYPE_CHECKING:
@@ -22,37 +22,44 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, Summary
+    from qarunner.text import Line
 
-ANNOTATIONS = 10
-"""GitHub shows no more than ten a step."""
+_LONGEST_MESSAGE = 2000
+"""Characters of a vendor's text in the result; the reports have all of it."""
+
+_NAMED = 3
+"""Tests that an annotation names."""
 
 
 def show(console: Console, summary: Summary, folder: Path, follow: Follow | None = None) -> None:
     """The result on stdout; only what failed where the user wants it quiet. `follow` knows how to go on."""
     if console.output == "json":
-        from qarunner.report import json as jsondoc
-
-        console.result(jsondoc.render(summary).rstrip())
-    elif console.output == "github":
-        for line in annotate(summary):
-            console.result(line)
-    if console.output != "json":
-        for line in _text(console, summary, folder, follow or Follow(run_id=folder.name, runs_dir=folder.parent)):
-            console.result(mask(line))
+        show_report(console, summary, "json")
+        return
+    annotate(console, summary)
+    whole = _text(summary, folder, follow or Follow(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
+    for line in whole:
+        console.result(line)
 
 
-def _text(console: Console, summary: Summary, folder: Path, follow: Follow) -> Iterator[str]:
-    if not console.quiet:
-        yield from _table(console, summary.entries)
-    yield from _failures(console, summary)
-    yield from left(console, summary, follow)
-    if not console.quiet:
+def show_report(console: Console, summary: Summary, form: str) -> None:
+    """A report on stdout, as it would stand in a file."""
+    text = reporting.render(summary, form, console.clean)
+    console.json(text) if form in {"json", "ctrf"} else console.report(text)
+
+
+def _text(summary: Summary, folder: Path, follow: Follow, *, quiet: bool) -> Iterator[Line]:
+    if not quiet:
+        yield from _table(summary.entries)
+    yield from _failures(summary)
+    yield from left(summary, follow)
+    if not quiet:
         yield f"report: {(folder / 'report.json').as_posix()}"
     if summary.rehearsal:
         yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
 
 
-def _table(console: Console, rows: Sequence[EntrySummary]) -> Iterator[str]:
+def _table(rows: Sequence[EntrySummary]) -> Iterator[Line]:
     table = [("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT"), *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(5)]
     for number, cells in enumerate(table):
@@ -62,16 +69,16 @@ def _table(console: Console, rows: Sequence[EntrySummary]) -> Iterator[str]:
         ]
         line = "  ".join([*padded, cells[5]]).rstrip()
         if number == 0:
-            yield console.style(line, "dim")
+            yield styled(line, "dim")
         else:
-            yield console.style(line, SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
+            yield styled(line, SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
 
 
 def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
     sign, _ = SIGNS.get(row.verdict, OTHER_SIGN)
     tests = sum(row.counts.values())
     good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
-    took = clock(row.duration_s) if row.duration_s is not None else "-"
+    took = duration(row.duration_s) if row.duration_s is not None else "-"
     result = words(row.verdict) + _free(row)
     return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, result
 
@@ -84,50 +91,49 @@ def _free(row: EntrySummary) -> str:
     return "" if row.gating else " (does not gate)"
 
 
-def _failures(console: Console, summary: Summary) -> Iterator[str]:
+def _failures(summary: Summary) -> Iterator[Line]:
     """Each entry that is not green, with the tests that are to blame and the links to look at."""
     for row in summary.entries:
         if row.verdict in GOOD:
             continue
         yield ""
         heading = f"{row.entry.id}: {words(row.verdict)}"
-        yield console.style(heading, "bold") + f"  {row.entry.origin.file}:{row.entry.origin.line}"
+        yield styled(heading, "bold"), f"  {row.entry.origin.file}:{row.entry.origin.line}"
         if row.reason:
-            yield f"  {inert(row.reason)}"
+            yield f"  {cut(row.reason, _LONGEST_MESSAGE)}"
         for case in row.cases:
             if case.verdict not in GOOD and case.id != row.entry.id:
                 name = f"{case.name} ({case.id})" if case.name else case.id
                 parts = [words(case.verdict), name]
                 parts += [case.message] if case.message and case.message != row.reason else []
-                yield f"  {inert(': '.join(parts))}"
+                yield f"  {cut(': '.join(parts), _LONGEST_MESSAGE)}"
                 if case.url:
-                    yield f"    {inert(case.url)}"
+                    yield f"    {case.url}"
         if row.url and all(case.url is None for case in row.cases):
-            yield f"  {inert(row.url)}"
+            yield f"  {row.url}"
 
 
-def left(console: Console, summary: Summary, follow: Follow) -> Iterator[str]:
+def left(summary: Summary, follow: Follow) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
     for run in summary.running:
         yield ""
         entries = ", ".join(run.entries)
-        yield console.style("still running", "yellow", "bold") + f" at {run.vendor}: run {inert(run.id)} of {entries}"
+        yield styled("still running", "yellow", "bold"), f" at {run.vendor}: run {run.id} of {entries}"
         if run.url:
-            yield f"  {inert(run.url)}"
+            yield f"  {run.url}"
     for found in summary.left:
         yield ""
         number = found.details.get("id")
         what = found.what + (f" (id {number})" if number else "")
         how = "left" if found.certain else "may be left"
-        yield console.style(how, "yellow", "bold") + f" at {found.vendor}: {inert(what)}: {inert(found.why)}"
+        why = cut(found.why, _LONGEST_MESSAGE)
+        yield styled(how, "yellow", "bold"), f" at {found.vendor}: {what}: {why}"
         again = f"{follow.resume()} tries again to remove it; or " if found.removable else ""
-        yield f"  {again}{inert(found.todo)}"
+        yield f"  {again}{found.todo}"
     for job, message in summary.uncertain.items():
         yield ""
-        yield (
-            console.style("uncertain", "yellow", "bold")
-            + f": {job} may or may not have started a run: {inert(message)}"
-        )
+        why = cut(message, _LONGEST_MESSAGE)
+        yield styled("uncertain", "yellow", "bold"), f": {job} may or may not have started a run: {why}"
         if job in summary.repeatable:
             yield f"  {follow.resume()} asks again with the same idempotency key: nothing is paid twice"
             continue
@@ -142,36 +148,38 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) 
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
     code = exit_code_so_far(run)
     if console.output == "json":
-        from qarunner.report import json as jsondoc
-
-        console.result(jsondoc.render(summary).rstrip())
+        show_report(console, summary, "json")
     else:
         closed = [row for row in summary.entries if row.entry.id in run.closed]
-        for line in (*_failures(console, replace(summary, entries=tuple(closed))), *left(console, summary, follow)):
-            console.result(mask(line))
+        for line in (*_failures(replace(summary, entries=tuple(closed))), *left(summary, follow)):
+            console.result(line)
     waiting = [state for state in run.jobs.values() if state.phase is Phase.WAITING and run.open_entries(state)]
-    parts = [f"{counted(len(summary.running), 'run')} {'goes' if len(summary.running) == 1 else 'go'} on"]
+    parts = [f"{plural(len(summary.running), 'run')} {'goes' if len(summary.running) == 1 else 'go'} on"]
     if waiting:
         number = sum(len(run.open_entries(state)) for state in waiting)
         waits = "entry waits for what it needs" if number == 1 else "entries wait for what they need"
         parts.append(f"{number} {waits}, and the resume begins {'it' if number == 1 else 'them'}")
     bad = [row for row in summary.entries if row.entry.id in run.closed and row.verdict not in GOOD]
-    parts += [f"{counted(len(bad), 'entry', 'entries')} could not be started"] if bad else []
+    parts += [f"{plural(len(bad), 'entry', 'entries')} could not be started"] if bad else []
     console.conclude(
         f"qarunner: exit {int(code)}: detached, which is no verdict: {'; '.join(parts)}; to wait: {follow.resume()}"
     )
     return code
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def annotate(summary: Summary) -> Iterator[str]:
-    """At most ten workflow commands of GitHub, at the manifest's lines."""
+def annotate(console: Console, summary: Summary) -> None:
+    """On GitHub: marks the lines of the entries that are not green; those that fail the build come first."""
     bad = [row for row in summary.entries if row.verdict not in GOOD]
-    for row in bad[:ANNOTATIONS]:
+    for row in sorted(bad, key=lambda each: not each.gating):
+        origin, named = row.entry.origin, _names(row)
+        tests = f"{words(row.verdict)}: {named}" if named else words(row.verdict)
+        text = "; ".join(part for part in (tests, row.reason, row.url) if part)
         level = "error" if row.gating else "warning"
-        file, title = (escaped(mask(part), value=True) for part in (row.entry.origin.file, row.entry.id))
-        text = " ".join(part for part in (f"{words(row.verdict)}:", row.reason, row.url) if part)
-        yield f"::{level} file={file},line={row.entry.origin.line},title={title}::{escaped(mask(text))}"
+        console.annotate(level, text, file=origin.file, line=origin.line, title=row.entry.id)
+
+
+def _names(row: EntrySummary) -> str:
+    """The tests that are to blame; an entry without tests of its own has nothing to name."""
+    names = [case.name or case.id for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.report.summary import GATE, CaseKind
 from qarunner.secret import mask
+from qarunner.text import to_json
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def render(summary: Summary) -> str:
         "environment": _environment(summary),
     }
     document = {"reportFormat": "CTRF", "specVersion": "0.0.0", "results": results}
-    return mask(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+    return to_json(document, mask) + "\n"
 
 
 def _milliseconds(timestamp: str) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.report.summary import headline, words
 from qarunner.secret import mask
+from qarunner.text import duration, inert_lines
 from qarunner.vendors.api import GOOD
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Bar:
 
 def render(summary: Summary) -> str:
     """The page; no secret and no placeholder in it."""
-    return mask(_template().render(summary=summary, headline=headline(summary).removeprefix("qarunner: "))) + "\n"
+    page = _template().render(summary=summary, headline=headline(summary).removeprefix("qarunner: "))
+    return inert_lines(mask(page)) + "\n"
 
 
 @cache
@@ -68,7 +70,4 @@ def bar(row: EntrySummary, summary: Summary) -> Bar | None:
 
 
 def clock(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+    return "" if seconds is None else duration(seconds)

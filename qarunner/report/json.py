@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from qarunner.secret import mask
+from qarunner.text import to_json
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ VERSION = 1
 
 def render(summary: Summary) -> str:
     """The report as JSON text, indented, ending in a newline; no secret and no placeholder in it."""
-    return mask(json.dumps(document(summary), indent=2, ensure_ascii=False)) + "\n"
+    return to_json(document(summary), mask) + "\n"
 
 
 def document(summary: Summary) -> dict[str, object]:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from qarunner.report.summary import GATE, CaseKind, words
 from qarunner.secret import mask
+from qarunner.text import inert_lines
 from qarunner.vendors.api import Case
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def render(summary: Summary) -> str:
     if summary.gate:
         _gate_suite(root, summary)
     ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return inert_lines('<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")) + "\n"
 
 
 def _attributes(summary: Summary) -> dict[str, str]:

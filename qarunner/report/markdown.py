@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.report.summary import headline, words
 from qarunner.review.markdown import code
 from qarunner.secret import mask
+from qarunner.text import duration, inert_lines
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def render(summary: Summary, limit: int = STEP_SUMMARY - 1024) -> str:
     kept: list[str] = []
     room, cut = limit - _TAIL, 0
     for block in _blocks(summary):
-        text = mask(block) + "\n\n"
+        text = inert_lines(mask(block)) + "\n\n"
         size = len(text.encode())
         if cut or size > room:
             cut += 1
@@ -118,7 +119,7 @@ def _table(summary: Summary) -> Iterator[str]:
     for row in summary.entries:
         tests = sum(row.counts.values())
         good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
-        took = f"{row.duration_s:.0f} s" if row.duration_s is not None else ""
+        took = duration(row.duration_s) if row.duration_s is not None else ""
         sign = _SIGNS.get(row.verdict, _BAD)
         # A bar would end the cell, even in a code span.
         entry = code(row.entry.id).replace("|", "\\|")

@@ -14,6 +14,7 @@ from qarunner.plan.model import Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
+from qarunner.text import duration, plural
 from qarunner.vendors.api import ResourceKind
 from qarunner.vendors.types import described
 
@@ -74,27 +75,22 @@ def _slowest(expected: list[DurationModel]) -> float | None:
 def heading(share: Share) -> str:
     """`doksi: 4 entries, 7 tests in 2 runs; 2 creates, 1 upload; expected duration unknown`."""
     requests = [
-        counted(len(share.jobs), "create"),
-        *([counted(share.uploads, "upload")] if share.uploads else []),
-        *([counted(share.environments, "environment")] if share.environments else []),
+        plural(len(share.jobs), "create"),
+        *([plural(share.uploads, "upload")] if share.uploads else []),
+        *([plural(share.environments, "environment")] if share.environments else []),
     ]
     rows, tests, runs = (
-        counted(share.entries, "entry", "entries"),
-        counted(share.tests, "test"),
-        counted(len(share.jobs), "run"),
+        plural(share.entries, "entry", "entries"),
+        plural(share.tests, "test"),
+        plural(len(share.jobs), "run"),
     )
     return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}"
-
-
-def counted(number: int, what: str, several: str | None = None) -> str:
-    return f"{number} {what if number == 1 else several or f'{what}s'}"
 
 
 def _time(share: Share) -> str:
     if share.expected_s is None:
         return "unknown"
-    minutes, seconds = divmod(round(share.expected_s), 60)
-    return f"about {minutes}m{seconds:02d}s" if minutes else f"about {seconds}s"
+    return f"about {duration(round(share.expected_s))}"
 
 
 def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[tuple[str, str]]:

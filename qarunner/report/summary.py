@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from qarunner.engine.decide.attempts import deciding, superseded, told
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
@@ -16,6 +20,7 @@ from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
+from qarunner.text import cut
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.gate import Decision
     from qarunner.engine.state.run import JobState, Run, RunState
+    from qarunner.entry import Origin
+    from qarunner.text import Clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +153,9 @@ class Summary:
     failed_by_skips_only: bool = False
     """True if skipped tests are the only reason for the failure."""
     unverified: bool = False
+    manifest: str = ""
+    manifest_from_root: str | None = None
+    """The manifest's path from where the apply was started, and from the repository's root."""
 
 
 UNVERIFIED = "nothing was verified: no key is set that the run could have been sealed with"
@@ -201,6 +211,8 @@ def summarise(run: Run) -> Summary:
         gate=tuple(_gate(run, decision, entries)),
         failed_by_skips_only=decision.failed_by_skips_only,
         unverified=run.unverified,
+        manifest=run.plan.manifest,
+        manifest_from_root=run.plan.sources.manifest if run.plan.sources is not None else None,
     )
 
 
@@ -406,3 +418,68 @@ def _counted(summary: Summary, verdict: Verdict) -> str:
 
 def words(verdict: Verdict) -> str:
     return str(verdict).replace("_", " ")
+
+
+def from_root(summary: Summary) -> Summary:
+    """The summary with the paths of files as other programs look for them: from the repository's root."""
+    at_root = summary.manifest_from_root
+    if at_root is None or at_root == summary.manifest:
+        return summary
+    here, there = posixpath.dirname(summary.manifest), posixpath.dirname(at_root)
+
+    def moved(origin: Origin) -> Origin:
+        file = posixpath.relpath(origin.file, here or ".")
+        return replace(origin, file=posixpath.normpath(posixpath.join(there, file)))
+
+    return replace(
+        summary,
+        entries=tuple(
+            replace(row, entry=replace(row.entry, origin=moved(row.entry.origin))) for row in summary.entries
+        ),
+        not_planned=tuple(msgspec.structs.replace(row, origin=moved(row.origin)) for row in summary.not_planned),
+    )
+
+
+def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summary:
+    """The summary with each text cleaned, and with `most`, none longer than that: vendors' texts have no bound."""
+    known: dict[str, str] = {}
+
+    def text(value: str) -> str:
+        if value not in known:
+            found = clean(value)
+            known[value] = found if most is None else cut(found, most)
+        return known[value]
+
+    found = _mapped(summary, text)
+    assert isinstance(found, Summary)  # noqa: S101  a copy of what went in
+    return found
+
+
+def _mapped(value: object, text: Clean) -> object:
+    """A copy of data with other texts; whatever has none in it stays the same object."""
+    if type(value) is str:
+        return text(value)
+    if isinstance(value, tuple):
+        items = [_mapped(item, text) for item in value]
+        return value if all(map(operator.is_, items, value)) else tuple(items)
+    if isinstance(value, Mapping):
+        return {_mapped(key, text): _mapped(item, text) for key, item in value.items()}
+    changed = {
+        name: found
+        for name in _fields_of(type(value))
+        if (found := _mapped(old := getattr(value, name), text)) is not old
+    }
+    if changed and isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **changed)
+    return replace(value, **changed) if changed and is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _fields_of(kind: type) -> tuple[str, ...]:
+    """The fields of the classes that a summary is made of."""
+    if kind not in _FIELDS:
+        named = getattr(kind, "__struct_fields__", ())
+        _FIELDS[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else named
+    return _FIELDS[kind]
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.console import annotation, escaped, inert, open_console
+from qarunner.cli.console import escaped, open_console
 from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.errors import ManifestError, RunFolderError, UserError
+from qarunner.text import inert, styled
 
 if TYPE_CHECKING:
     from qarunner.cli.console import Console
@@ -118,17 +119,19 @@ def test_github_gets_no_more_problems_than_it_shows() -> None:
     console = quiet_streams("github")
     console.problems(replace(each, place=Place("m.yml", line, 1)) for line in range(1, 30) for each in (FIRST, WARNING))
     out, err = written(console)
-    assert out.count("::error ") == out.count("::warning ") == 10
+    assert (out.count("::error "), out.count("::warning ")) == (10, 0)
     assert err.count("m.yml:") == 2 * 29
 
 
 def test_nobodys_text_starts_a_command_of_github() -> None:
     evil = Diagnostic(code="x", message="100%\r\n::stop-commands::t", place=Place("a,b:c\n::x.yml", 1, 2))
-    text = annotation(evil)
-    assert text == "::error file=a%2Cb%3Ac%0A%3A%3Ax.yml,line=1,col=2,title=x::100%25%0D%0A::stop-commands::t"
+    console = quiet_streams("github")
+    console.problems([evil])
+    mark = "::error file=a%2Cb%3Ac %3A%3Ax.yml,line=1,col=2,title=x::100%25 ::stop-commands::t\n"
+    assert written(console)[0] == mark
     console = quiet_streams("github")
     console.failure(UserError("bad\n::error::x"))
-    assert written(console)[0] == "::error::bad%0A::error::x\n"
+    assert written(console)[0] == "::error::bad ::error::x\n"
     assert escaped("%0A") == "%250A"
 
 
@@ -150,26 +153,31 @@ def test_somebody_elses_text_is_one_line_that_commands_nothing(text: str, harmle
     assert found.isprintable()
 
 
+def coloured(console: Console) -> tuple[str, str]:
+    console.result(("a ", styled("x", "red")))
+    console.warn(styled("x", "bold"))
+    return written(console)
+
+
 def test_colours_are_for_terminals_alone() -> None:
-    assert (
-        "\x1b[" in Terminal().getvalue()
-        or open_console({}, out=Terminal(), err=Terminal()).style("x", "red") == "\x1b[31mx\x1b[0m"
+    assert coloured(open_console({}, out=Terminal(), err=Terminal())) == (
+        "a \x1b[31mx\x1b[0m\n",
+        "\x1b[1mx\x1b[0m\n",
     )
-    for environ, no_color, stream in (
-        ({"NO_COLOR": "1"}, False, Terminal()),
-        ({"TERM": "dumb"}, False, Terminal()),
-        ({}, True, Terminal()),
-        ({}, False, io.StringIO()),
+    for environ, no_color, kind in (
+        ({"NO_COLOR": "1"}, False, Terminal),
+        ({"TERM": "dumb"}, False, Terminal),
+        ({}, True, Terminal),
+        ({}, False, io.StringIO),
     ):
-        console = open_console(environ, no_color=no_color, out=stream, err=stream)
-        assert console.style("x", "red") == console.style("x", "red", err=True) == "x"
+        console = open_console(environ, no_color=no_color, out=kind(), err=kind())
+        assert coloured(console) == ("a x\n", "x\n")
         assert not console.live
     assert open_console({"NO_COLOR": ""}, out=Terminal(), err=Terminal()).colour_out
 
 
 def test_each_stream_has_its_own_colours() -> None:
-    console = open_console({}, out=io.StringIO(), err=Terminal())
-    assert (console.style("x", "bold"), console.style("x", "bold", err=True)) == ("x", "\x1b[1mx\x1b[0m")
+    assert coloured(open_console({}, out=io.StringIO(), err=Terminal())) == ("a x\n", "\x1b[1mx\x1b[0m\n")
 
 
 def test_progress_is_drawn_in_place_only_where_somebody_looks() -> None:

@@ -162,7 +162,7 @@ def drawn(plan: Plan, *events: Event, now: float = 65.0) -> str:
 def test_a_table_shows_every_entry_with_its_state_and_time() -> None:
     closed = ev.EntryClosed(at=EPOCH + 30, entry="a", outcome=Outcome(verdict=Verdict.PASSED))
     shown = drawn(PLAN, ACCEPTED, closed)
-    assert "story  1/2 entries  1:05" in shown
+    assert "story  1/2 entries  1m05s" in shown
     assert re.search(r"✓ +a +plain +passed +28s", shown)
     assert re.search(r"· +search\[locale=en\] +keyed +waiting", shown)
 
@@ -178,6 +178,22 @@ def test_a_table_takes_nobodys_text_for_markup() -> None:
     assert "[/red] shop [bold]" in shown
     assert "[/green] ***" in shown
     assert "[/] ***" in shown
+
+
+def test_a_table_passes_no_command_of_a_vendor_on() -> None:
+    run, terminal = Run.of(PLAN), Terminal()
+    table = Table_(open_console({}, out=terminal, err=terminal), run, lambda: EPOCH)
+    word = "in_progress\x1b]0;PWNED\x07\x1b]52;c;cHduZWQ=\x07\x1b[2J"
+    try:
+        for event in (started(EPOCH, PLAN), ACCEPTED, polled(5, word)):
+            advance(run, event)
+            table.saw(event, run)
+        table._live.refresh()
+    finally:
+        table.close()
+    shown = terminal.getvalue()
+    assert "PWNED" in shown
+    assert not re.search(r"\x1b[\]P^_]|\x07|\x1b\[2J", shown)
 
 
 def test_a_table_of_many_entries_shows_those_that_are_open() -> None:
@@ -201,7 +217,7 @@ def test_times_are_short() -> None:
         "0s",
         "7s",
         "59s",
-        "1:00",
-        "2:05",
-        "1:02:05",
+        "1m",
+        "2m05s",
+        "1h02m05s",
     ]

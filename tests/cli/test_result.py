@@ -134,19 +134,33 @@ def test_a_vendors_text_commands_neither_the_terminal_nor_the_ci_system() -> Non
 
 def test_github_marks_the_manifests_lines_and_nobody_can_add_a_command() -> None:
     failed = Outcome(verdict=Verdict.FAILED, message="100%\n::error::x", url="https://app.test/1")
-    assert list(annotate(ended(failed))) == [
-        "::error file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::failed: 100%25%0A::error::x https://app.test/1"
+    assert marks(ended(failed)) == [
+        "::error file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::failed; 100%25 ::error::x; https://app.test/1"
     ]
     unavailable = Outcome(verdict=Verdict.ERROR, cause=Cause.UNAVAILABLE)
-    assert list(annotate(ended(unavailable, free=True))) == [
-        "::warning file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::error: allowed to fail"
+    assert marks(ended(unavailable, free=True)) == [
+        "::warning file=qa-matrix.yml,line=1,title=e[n=0%2Cx=1]::error; allowed to fail"
     ]
+
+
+def marks(summary: Summary) -> list[str]:
+    out = io.StringIO()
+    annotate(open_console({}, output="github", out=out, err=io.StringIO()), summary)
+    return out.getvalue().splitlines()
+
+
+def test_a_mark_names_the_tests_that_failed_and_is_short() -> None:
+    cases = tuple(Case(id=f"t{number}", name=f"Test {number}", verdict=Verdict.FAILED) for number in range(5))
+    found = marks(ended(Outcome(verdict=Verdict.FAILED, cases=cases, message="\x1b[31m" + "x" * 3_000_000)))
+    assert "::failed: Test 0, Test 1, Test 2 and 2 more;  [31mxxx" in found[0]
+    assert len(found[0]) < 500
+    assert found[0].isprintable()
 
 
 def test_github_gets_at_most_ten_marks_and_none_for_a_pass() -> None:
     many = [Outcome(verdict=Verdict.FAILED)] * 25
-    assert len(list(annotate(ended(*many)))) == 10
-    assert not list(annotate(summary_of("everything-passes")))
+    assert len(marks(ended(*many))) == 10
+    assert not marks(summary_of("everything-passes"))
     text = shown(ended(*many), output="github")
     assert text.count("::error ") == 10
     assert text.count("failed  qa-matrix.yml:1") == 25

@@ -14,11 +14,12 @@ from qarunner.app.ci import in_ci
 from qarunner.app.runs import SEAL_KEY, Secrets, checked_id, doubt, find_open_run, find_run, load
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
 from qarunner.cli.options import DEFAULT_RUNS
-from qarunner.cli.result import counted
+from qarunner.cli.result import show_report
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
 from qarunner.errors import PRECEDENCE, ExitCode, UserError
 from qarunner.plan.model import as_rehearsal
+from qarunner.text import plural
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
@@ -191,9 +192,9 @@ def report(
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     found = summarise(stored.run)
     if out is None:
-        console.result(reporting.render(found, form).rstrip("\n"))
+        show_report(console, found, form)
         return ExitCode.OK
-    problems = reporting.write(found, (reporting.Wanted(format=form, path=out, named=True),))
+    problems = reporting.write(found, (reporting.Wanted(format=form, path=out, named=True),), console.clean)
     if problems:
         raise UserError(problems[0])
     return ExitCode.OK
@@ -232,9 +233,9 @@ def cancelled(console: Console, run: Run, summary: Summary, *, stopped: int, ref
     if summary.uncertain or any(left.removable for left in summary.left):
         codes.add(ExitCode.NO_VERDICT)
     code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)
-    parts = [f"{counted(stopped, 'run')} cancelled"]
-    parts += [f"{counted(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
-    parts += [f"{counted(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []
+    parts = [f"{plural(stopped, 'run')} cancelled"]
+    parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
+    parts += [f"{plural(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []
     parts += _running_on(run, besides=refused)
     console.conclude(f"qarunner: exit {int(code)}: {'; '.join(parts)}")
     return code
@@ -251,4 +252,4 @@ def _running_on(run: Run, *, besides: Iterable[str] = ()) -> Iterator[str]:
     live = [state.job.vendor for state, remote in run.live_runs() if remote.remote.id not in set(besides)]
     for vendor in dict.fromkeys(live):
         number = live.count(vendor)
-        yield f"{counted(number, 'run')} {'goes' if number == 1 else 'go'} on at {vendor}, which cannot cancel"
+        yield f"{plural(number, 'run')} {'goes' if number == 1 else 'go'} on at {vendor}, which cannot cancel"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from qarunner.app.choosing import Chosen, choose_rows
 from qarunner.app.files import NAMES
 from qarunner.app.planning import settings_of
-from qarunner.cli.console import inert
 from qarunner.diagnostics import Place, choose, in_order
 from qarunner.entry import Entry, Policy
 from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
@@ -25,7 +24,7 @@ from qarunner.manifest.templates.evaluate import Partly
 from qarunner.manifest.templates.parse import holds_template
 from qarunner.paths import create, working_folder, write_whole
 from qarunner.plan.capabilities import AdapterBug, blamed, grouped, own_settings
-from qarunner.secret import mask
+from qarunner.text import duration, styled
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Request
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
+    from qarunner.text import Line
     from qarunner.vendors.api import Metadata
     from qarunner.vendors.types import Starter
 
@@ -463,10 +463,10 @@ def explain_code(console: Console, word: str) -> ExitCode:
         raise UserError(f"unknown code {word!r}", hint=choose(word.upper(), tuple(known)))
     if console.output == "json":
         data = {"version": 1, "code": page.code, "title": page.title, "text": page.text}
-        console.result(json.dumps(data, indent=2, ensure_ascii=False))
+        console.data(data)
         return ExitCode.OK
     first, *rest = plain(page)
-    console.result(console.style(first, "bold"))
+    console.result(styled(first, "bold"))
     for line in rest:
         console.result(line)
     return ExitCode.OK
@@ -488,11 +488,11 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
     found = [explaining.row(row) for row in chosen]
     if console.output == "json":
         data = {"version": 1, "entries": [_data(each) for each in found]}
-        console.result(mask(json.dumps(data, indent=2, ensure_ascii=False, default=str)))
+        console.data(data)
         return ExitCode.OK
     for number, each in enumerate(found):
-        for line in ([""] if number else []) + list(_text(console, each)):
-            console.result(mask(line))
+        for line in ([""] if number else []) + list(_text(each)):
+            console.result(line)
     return ExitCode.OK
 
 
@@ -535,23 +535,23 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
     return explaining, found.rows
 
 
-def _text(console: Console, found: Explained) -> Iterator[str]:
-    yield f"{console.style(found.row.id, 'bold')}  {found.place}"
+def _text(found: Explained) -> Iterator[Line]:
+    yield styled(found.row.id, "bold"), f"  {found.place}"
     runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[found.runs]
-    yield f"  {console.style(*runs)}: {inert(found.reason)}"
+    yield "  ", styled(*runs), f": {found.reason}"
     condition = found.row.data.get("if")
     if condition is not None:
         yield f"  if: {_short(condition)}"
-    yield f"  {inert(gate(found))}"
+    yield f"  {gate(found)}"
     for line in needs(found):
         yield f"  {line}"
     yield f"  cost: {cost(found)}"
     if found.missing:
         yield f"  not known, and shown as templates: {', '.join(found.missing)}"
     yield ""
-    yield from _table(console, found.values)
+    yield from _table(found.values)
     yield ""
-    yield from _request(console, found)
+    yield from _request(found)
 
 
 def gate(found: Explained) -> str:
@@ -583,23 +583,16 @@ def cost(found: Explained) -> str:
     more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
     more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
     again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
-    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {_duration(policy.timeout_s)} each"
+    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each"
 
 
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    parts = [(whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or f"{seconds}s"
-
-
-def _table(console: Console, values: tuple[Value, ...]) -> Iterator[str]:
+def _table(values: tuple[Value, ...]) -> Iterator[Line]:
     rows = [(each, _short(each.written)) for each in values]
     path = max((len(each.path) for each, _ in rows), default=0)
     text = min(max((len(shown) for _, shown in rows), default=0), _WIDEST)
     source = max((len(each.source) for each, _ in rows), default=0)
     for each, shown in rows:
-        where = console.style(str(each.place), "dim")
-        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source}}  {where}"
+        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source}}  ", styled(str(each.place), "dim")
         if each.value != each.written:
             yield f"  {'':{path}}  = {json.dumps(each.value, ensure_ascii=False)}"
 
@@ -610,7 +603,7 @@ def _short(value: object) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _request(console: Console, found: Explained) -> Iterator[str]:
+def _request(found: Explained) -> Iterator[Line]:
     if found.sent is None:
         yield f"  request: {found.unsent}"
         return
@@ -619,7 +612,7 @@ def _request(console: Console, found: Explained) -> Iterator[str]:
     together = f"  together with {', '.join(found.sent.together)}" if found.sent.together else ""
     yield f"  {found.sent.request.method} {found.sent.request.path}{together}"
     for line in json.dumps(found.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
-        yield console.style(f"    {line}", "dim")
+        yield styled(f"    {line}", "dim")
 
 
 def _data(found: Explained) -> dict[str, object]:

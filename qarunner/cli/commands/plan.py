@@ -12,13 +12,12 @@ from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
 from qarunner.app.ci import checked_name
 from qarunner.app.planning import Choice, Inputs, prepare
-from qarunner.cli.console import inert
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.select import parse_shard
 from qarunner.plan.model import to_json
-from qarunner.secret import mask
+from qarunner.text import plural, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,12 +143,11 @@ def show_plan(console: Console, environ: Mapping[str, str], given: Given, showin
     tell(console, found)
     if showing.out is not None:
         _write(showing.out, to_json(found.plan))
-    for line in _shown(console, found, given, showing):
-        console.result(line)
+    _show(console, found, given, showing)
     return ExitCode.CHANGES if showing.exit_code and found.plan.jobs else ExitCode.OK
 
 
-def _shown(console: Console, found: Prepared, given: Given, showing: Showing) -> Iterator[str]:
+def _show(console: Console, found: Prepared, given: Given, showing: Showing) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
@@ -157,20 +155,20 @@ def _shown(console: Console, found: Prepared, given: Given, showing: Showing) ->
     shards = min(showing.shards or 1, len(plan.entries))
     match showing.form:
         case "json":
-            yield to_json(plan).decode().rstrip()
+            console.json(to_json(plan).decode())
         case "markdown":
-            yield planned.markdown(plan, {}, last).rstrip()
+            console.document(planned.markdown(plan, {}, last))
         case "github-matrix":
-            yield planned.github_matrix(shards)
+            console.json(planned.github_matrix(shards))
         case "gitlab-ci":
-            yield planned.gitlab_pipeline(
-                shards, _words(given, found.declared_secrets), DEFAULT_RUNS.as_posix()
-            ).rstrip()
+            words = _words(given, found.declared_secrets)
+            console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix()))
         case _:
             for text, style in planned.text(plan, {}, every_body=console.verbose):
-                yield console.style(inert(text), style) if style else inert(text)
-            yield from (console.style(line, "dim") for line in not_planned(plan))
-            yield f"plan: {last}"
+                console.result(styled(text, style))
+            for line in not_planned(plan):
+                console.result(styled(line, "dim"))
+            console.result(f"plan: {last}")
 
 
 def _words(given: Given, secrets: frozenset[str]) -> str:
@@ -215,7 +213,7 @@ def _write(out: Path, data: bytes) -> None:
 
 def not_planned(plan: Plan) -> Iterator[str]:
     for row in plan.not_planned:
-        yield f"not planned: {row.id}  {mask(inert(row.reason))}  {row.origin}"
+        yield f"not planned: {row.id}  {row.reason}  {row.origin}"
 
 
 def summary(plan: Plan) -> str:
@@ -224,9 +222,9 @@ def summary(plan: Plan) -> str:
     for job in plan.jobs:
         runs[job.vendor] = runs.get(job.vendor, 0) + 1
     each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
-    entries = f"{len(plan.entries)} {'entry' if len(plan.entries) == 1 else 'entries'}"
+    entries = plural(len(plan.entries), "entry", "entries")
     if not plan.entries:
         return f"no entries: shard {plan.shard} is empty"
     if plan.shard:
         entries = f"shard {plan.shard}: {entries}"
-    return f"{entries} in {len(plan.jobs)} vendor {'run' if len(plan.jobs) == 1 else 'runs'}: {each}"
+    return f"{entries} in {plural(len(plan.jobs), 'vendor run')}: {each}"

@@ -19,6 +19,7 @@ from qarunner.review.compare import compare
 from qarunner.review.model import Side
 from qarunner.review.reasons import notices
 from qarunner.review.view import Review
+from qarunner.text import inert_lines, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,18 +80,19 @@ def _show(console: Console, review: Review, order: Order) -> None:
         from qarunner.paths import write_whole
 
         try:
-            write_whole(order.out, _whole(review, order.form, every_row=console.verbose).encode(), device=True)
+            whole = _whole(review, order.form, every_row=console.verbose)
+            write_whole(order.out, inert_lines(console.clean(whole)).encode(), device=True)
         except OSError as error:
             raise UserError(f"--out {order.out}: cannot be written: {error.strerror}") from error
         return
     if order.form == "text":
-        from qarunner.cli.console import inert
         from qarunner.review import text as review_text
 
         for text, style in review_text.render(review, every_row=console.verbose):
-            console.result(console.style(inert(text), style) if style else inert(text))
-    else:
-        console.result(_whole(review, order.form, every_row=True).rstrip("\n"))
+            console.result(styled(text, style))
+        return
+    whole = _whole(review, order.form, every_row=True)
+    console.json(whole) if order.form == "json" else console.document(whole)
 
 
 def _whole(review: Review, form: str, *, every_row: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +10,16 @@ from qarunner.app import files as reporting
 from qarunner.app.options import Follow
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, verified
 from qarunner.cli.commands import apply as applying
-from qarunner.cli.console import inert
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
-from qarunner.cli.result import left
+from qarunner.cli.result import left, show_report
 from qarunner.engine.decide.merge import merged
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven
 from qarunner.engine.io.seal import Trust
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, UserError
-from qarunner.report.plan import counted
 from qarunner.report.summary import Summary, headline, summarise, timestamp, words
-from qarunner.secret import mask
+from qarunner.text import plural, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import JobState, RunState
     from qarunner.entry import Entry
     from qarunner.plan.model import Plan
+    from qarunner.text import Line
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -92,7 +90,7 @@ def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCo
     _check(parts)
     for part in parts:
         if not part.run.complete:
-            name = inert(part.run.run_id)
+            name = part.run.run_id
             console.warn(f"qarunner: warning: run {name} is not finished; to go on: qarunner resume {name}")
     missing = _missing(parts)
     for index, total in missing:
@@ -101,12 +99,13 @@ def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCo
     whole.unverified = whole.unverified or not all(believed)
     summary = summarise(whole)
     if order.out is None:
-        console.result(reporting.render(summary, order.form).rstrip("\n"))
+        show_report(console, summary, order.form)
     else:
-        problems = reporting.write(summary, (reporting.Wanted(format=order.form, path=order.out, named=True),))
+        wanted = reporting.Wanted(format=order.form, path=order.out, named=True)
+        problems = reporting.write(summary, (wanted,), console.clean)
         if problems:
             raise UserError(problems[0])
-    console.warn(f"{headline(summary)}; {counted(len(parts), 'run')} joined")
+    console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
     return summary.exit_code
 
 
@@ -169,7 +168,7 @@ def _one_of(console: Console, group: Sequence[Part]) -> Part:
     able.sort(key=lambda part: part.run.started_at)
     shard = "/".join(map(str, able[0].shard or ()))
     if len({part.pipeline for part in able}) > 1:
-        names = ", ".join(f"{inert(part.run.run_id)} ({inert(part.pipeline or 'no CI')})" for part in able)
+        names = ", ".join(f"{part.run.run_id} ({part.pipeline or 'no CI'})" for part in able)
         raise UserError(
             f"shard {shard} is there of several runs of the CI: {names}", hint="name the runs of one of them"
         )
@@ -177,14 +176,14 @@ def _one_of(console: Console, group: Sequence[Part]) -> Part:
         if part not in able:
             _refuse(console, part)
         elif part is not able[-1]:
-            name, other = inert(able[-1].run.run_id), inert(part.run.run_id)
+            name, other = able[-1].run.run_id, part.run.run_id
             console.warn(f"qarunner: note: shard {shard} was run twice: {name} counts, {other} does not")
     return able[-1]
 
 
 def _refuse(console: Console, part: Part) -> None:
     """A run that nobody can believe is no reason to stop where another one of the same shard holds."""
-    console.warn(f"qarunner: warning: {inert(str(part.stored.folder))} does not count: {doubt(part.stored)}")
+    console.warn(f"qarunner: warning: {part.stored.folder} does not count: {doubt(part.stored)}")
 
 
 # --- whether they belong together -------------------------------------------------------------------------------------
@@ -196,7 +195,7 @@ def _check(parts: Sequence[Part]) -> None:
     for part in parts[1:]:
         different = list(_different(first, part))
         if different:
-            names = f"{inert(first.run.run_id)} and {inert(part.run.run_id)}"
+            names = f"{first.run.run_id} and {part.run.run_id}"
             raise UserError(
                 f"{names} are no parts of one whole: {', '.join(different)}",
                 hint="join runs of one commit, one manifest and the same options",
@@ -207,7 +206,7 @@ def _check(parts: Sequence[Part]) -> None:
             other = owners.setdefault(entry.id, part.run.run_id)
             if other != part.run.run_id:
                 raise UserError(
-                    f"{entry.id} is in {inert(other)} and in {inert(part.run.run_id)}: which one counts?",
+                    f"{entry.id} is in {other} and in {part.run.run_id}: which one counts?",
                     hint="name the runs that share no entry",
                 )
 
@@ -313,10 +312,10 @@ def runs(console: Console, runs_dir: Path) -> ExitCode:
     if console.output == "json":
         rows = [_row(each) for each in found]
         rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in sorted(broken)]
-        console.result(json.dumps({"version": VERSION, "runs": rows}, indent=2, ensure_ascii=False))
+        console.data({"version": VERSION, "runs": rows})
         return ExitCode.OK
-    for line in _table(console, found):
-        console.result(mask(line))
+    for line in _table(found):
+        console.result(line)
     for _, message in sorted(broken):
         console.warn(f"qarunner: warning: {message}")
     if not found:
@@ -354,7 +353,7 @@ def _totals(standing: Standing) -> dict[str, int]:
     return totals
 
 
-def _table(console: Console, found: list[Standing]) -> Iterator[str]:
+def _table(found: list[Standing]) -> Iterator[Line]:
     if not found:
         return
     rows = [("RUN", "NAME", "STARTED", "STATE", "RESULT")]
@@ -362,13 +361,13 @@ def _table(console: Console, found: list[Standing]) -> Iterator[str]:
         code = f"exit {each.run.exit_code}: " if each.over else f"{len(each.run.closed)}/{len(each.run.plan.entries)} "
         counts = ", ".join(f"{number} {verdict}" for verdict, number in _totals(each).items())
         result = f"{code}{counts}" if each.over else f"{code}entries closed" + (f": {counts}" if counts else "")
-        name = inert(each.summary.name) + (" (rehearsal)" if each.summary.rehearsal else "")
+        name = each.summary.name + (" (rehearsal)" if each.summary.rehearsal else "")
         rows.append((each.folder.name, name, timestamp(_began(each))[:19] + "Z", each.state, result))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for number, row in enumerate(rows):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         line = "  ".join([*padded, row[4]]).rstrip()
-        yield console.style(line, "dim") if number == 0 else line
+        yield styled(line, "dim") if number == 0 else line
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -378,10 +377,10 @@ def status(console: Console, environ: Mapping[str, str], runs_dir: Path, run_id:
     """One run, entry by entry."""
     standing = _read(find_run(runs_dir, run_id), Secrets(environ=environ))
     if console.output == "json":
-        console.result(mask(json.dumps(_document(standing), indent=2, ensure_ascii=False)))
+        console.data(_document(standing))
         return ExitCode.OK
-    for line in _text(console, standing):
-        console.result(mask(line))
+    for line in _text(standing):
+        console.result(line)
     return ExitCode.OK
 
 
@@ -450,26 +449,26 @@ def _phase(run: Run, state: JobState) -> str:
     return f"waits for {', '.join(waits)}" if waits else state_words(state)
 
 
-def _text(console: Console, standing: Standing) -> Iterator[str]:
+def _text(standing: Standing) -> Iterator[Line]:
     run, summary = standing.run, standing.summary
     rehearsal = ", a rehearsal" if summary.rehearsal else ""
     began = f"started {summary.started_at}"
-    yield f"{inert(summary.name)}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}"
+    yield f"{summary.name}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}"
     widths = [max((len(getattr(entry, name)) for entry in run.plan.entries), default=0) for name in ("id", "vendor")]
     for row in summary.entries:
         closed = row.entry.id in run.closed
         sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
         told = words(row.verdict) if closed else _phase(run, run.job_of[row.entry.id])
-        reason = f": {inert(row.reason)}" if closed and row.reason else ""
+        reason = f": {row.reason}" if closed and row.reason else ""
         line = f"{sign} {row.entry.id.ljust(widths[0])}  {row.entry.vendor.ljust(widths[1])}  {told}{reason}"
-        yield console.style(line, colour)
+        yield styled(line, colour)
         yield from _remotes(run, row.entry.id)
     if standing.doubt is not None:
         yield f"seal: {standing.doubt}"
     if standing.state == "running":
         yield "another process is at work on it"
         return
-    yield from left(console, _without_running(standing), standing.follow)
+    yield from left(_without_running(standing), standing.follow)
     if standing.over:
         yield headline(summary)
 
@@ -479,7 +478,7 @@ def _remotes(run: Run, entry: str) -> Iterator[str]:
     for state in attempts:
         for remote in state.runs.values():
             number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
-            told = f"    {remote_state(remote)}{number}: run {inert(remote.remote.id)}"
+            told = f"    {remote_state(remote)}{number}: run {remote.remote.id}"
             yield f"{told}  {remote.remote.url or ''}".rstrip()
 
 

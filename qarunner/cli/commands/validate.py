@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.text import plural
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def validate(console: Console, files: Sequence[Path], today: date, environ: Mapp
         console.problems(in_order([*problems, *warnings]) if warnings else problems)
     if console.output != "json" and not console.quiet:
         for file, rows in fine:
-            console.result(f"{file.as_posix()}: ok, {rows} {'entry' if rows == 1 else 'entries'}")
+            console.result(f"{file.as_posix()}: ok, {plural(rows, 'entry', 'entries')}")
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
 
 
@@ -94,7 +94,7 @@ def vendors(console: Console, name: str | None) -> ExitCode:
     """The capability table, or one vendor with its reasons."""
     found, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
-        console.result(json.dumps({vendor.info.name: as_data(vendor) for vendor in found}, indent=2))
+        console.data({vendor.info.name: as_data(vendor) for vendor in found})
         return _told(console, broken)
     for line in _detail(found[0]) if name else table(found):
         console.result(line)

@@ -1,0 +1,146 @@
+"""Text on its way out: what is not our own commands nothing, and numbers read alike everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable  # noqa: TC003  an alias is made of it when the module is read
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Clean: TypeAlias = "Callable[[str], str]"
+"""Takes out of a text what nobody may read, such as a secret's value."""
+
+_UNSAFE = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # C0 and C1, which command terminals, but for spaces and line ends
+    "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # unseen, or turn the direction
+    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f"  # no characters, and unseen copies of ASCII
+)
+_LINE_ENDS = "\n\x0b\x0c\r\x85\u2028\u2029"
+_CONTROLS = re.compile(f"[{_UNSAFE}\t{_LINE_ENDS}]+")
+_CONTROLS_IN_TEXT = re.compile(f"[{_UNSAFE}]|\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
+_ONE_CONTROL = re.compile(f"[{_UNSAFE}{_LINE_ENDS}]")
+_IN_JSON = re.compile(f"[{_UNSAFE}\x85\u2028\u2029]|#(?=#(?:\\[|[A-Za-z]+\\[))")
+_COMMAND = re.compile(r"^\s*::|##(?=\[|[A-Za-z]+\[)")
+"""GitHub takes `::command` at the start of a line; Azure, TeamCity and others take `##[` and `##name[` anywhere."""
+_COMMANDS = re.compile(r"^[ \t]*::|##(?=\[|[A-Za-z]+\[)", re.MULTILINE)
+
+MOST = 10_000
+"""Characters of a line: longer ones are somebody else's, and no log shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A piece of a line that may be shown in these styles."""
+
+    text: str
+    styles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A line of a file, or what stands below it: every character stays in its column."""
+
+    text: str
+
+
+Piece: TypeAlias = "str | Styled | Quoted"
+Line: TypeAlias = "str | Styled | tuple[Piece, ...]"
+"""What is printed in one line: pieces beside each other."""
+
+
+def styled(text: str, *styles: str) -> Styled:
+    return Styled(text, styles)
+
+
+def pieces_of(line: Line) -> tuple[Piece, ...]:
+    return line if isinstance(line, tuple) else (line,)
+
+
+# --- text that commands nothing ---------------------------------------------------------------------------------------
+
+
+def inert(text: str, most: int = MOST) -> str:
+    """Somebody else's text as one line that no terminal and no CI system takes for a command."""
+    return without_command(cut(_CONTROLS.sub(" ", text), most))
+
+
+def without_command(line: str) -> str:
+    """A line that no CI system takes for a command."""
+    return _COMMAND.sub(lambda match: " ".join(match[0]), line)
+
+
+def inert_lines(text: str) -> str:
+    """The same of a text that keeps its lines, such as a report."""
+    text = _CONTROLS_IN_TEXT.sub(" ", text)
+    return _COMMANDS.sub(lambda match: " ".join(match[0]), text)
+
+
+def inert_source(line: str) -> str:
+    """A line of a file, in which every character stays in its column; tabs are not changed."""
+    return _COMMAND.sub(lambda match: match[0][:-1] + " ", _ONE_CONTROL.sub(" ", line))
+
+
+def inert_json(text: str) -> str:
+    """A JSON document that says the same, with everything escaped that could command something."""
+    return _IN_JSON.sub(lambda match: _escaped(match[0]), text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= 0xFFFF:  # noqa: PLR2004  one escape holds it
+        return f"\\u{code:04x}"
+    high, low = divmod(code - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
+def to_json(data: object, clean: Clean, *, indent: int | None = 2) -> str:
+    """Data as a JSON document for any output. `clean` is asked about each text in it, so that it stays JSON."""
+    text = json.dumps(cleaned(data, clean), indent=indent, ensure_ascii=False, default=lambda value: clean(str(value)))
+    return inert_json(text)
+
+
+def cleaned(data: object, clean: Clean) -> object:
+    """Data of JSON with other texts. Keys are our own words."""
+    if isinstance(data, str):
+        return clean(data)
+    if isinstance(data, dict):
+        return {key: cleaned(value, clean) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [cleaned(value, clean) for value in data]
+    return data
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a text, with how much is missing; a whole one if it is no longer than that."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+_SHORT_S = 10
+_MINUTE_S = 60
+_HOUR_S = 3600
+
+
+def duration(seconds: float) -> str:
+    """`0.4s`, `47s`, `12m30s`, `1h`, `1h00m05s`: to the second, and to a tenth of the first ten."""
+    tenths = round(seconds, 1)
+    if 0 < tenths < _SHORT_S and tenths != round(tenths):
+        return f"{tenths}s"
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // _HOUR_S, whole // _MINUTE_S % 60, whole % 60
+    units = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    first = next((index for index, (number, _) in enumerate(units) if number), 2)
+    last = max((index for index, (number, _) in enumerate(units) if number), default=2)
+    return "".join(
+        f"{number}{unit}" if index == first else f"{number:02}{unit}"
+        for index, (number, unit) in enumerate(units)
+        if first <= index <= last
+    )
