@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order
 from qarunner.errors import ManifestError, UserError
 from qarunner.known import Known
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, Found
-from qarunner.manifest.templates.env import Names, as_variable, checked_naming
+from qarunner.manifest.templates.env import VALUE_OF, Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
 from qarunner.paths import (
@@ -40,7 +41,7 @@ from qarunner.secret import mask
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from dotenv.parser import Original
 
@@ -260,6 +261,34 @@ def duration(option: str, text: str | None) -> float | None:
     if found <= 0:
         raise UserError(f"{option} {text}: not a duration", hint="write 200ms, 30s, 10m or 1h30m")
     return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What no output may show: values that are known here, whether they may be sent or not.
+
+
+_SEAL_KEYS = "QARUNNER_SEAL_KEY"
+
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
+
+
+def credentials_in(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    """The values of these variables, and of what else in an environment is a secret whatever the manifest says."""
+    yield from (value for name in names if (value := environ.get(name)))
+    yield from filter(None, (key.strip() for key in environ.get(_SEAL_KEYS, "").split(",")))
+    for name in _PROXIES:
+        with contextlib.suppress(ValueError):
+            password = urlsplit(environ.get(name, "")).password
+            if password:
+                yield from (password, unquote(password))
+
+
+def credentials_of(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
+    """The same for a plan: its vendors' keys, and its secrets."""
+    keys = (settings.key_env for settings in plan.vendors.values())
+    return credentials_in(environ, (*keys, *plan.secrets, *(f"{VALUE_OF}{name}" for name in plan.secrets)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

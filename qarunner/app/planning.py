@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from qarunner import __version__
 from qarunner.app.choosing import Wanted, choose_rows
@@ -14,6 +14,7 @@ from qarunner.app.ci import Facts, read_build
 from qarunner.app.files import (
     FileVariable,
     allowed_secrets,
+    credentials_in,
     finder,
     measurer,
     named_variables,
@@ -30,7 +31,7 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import Shard, fingerprint, split, weights
-from qarunner.manifest.templates.env import CREDENTIALS, Names, Values, key_names, misspelt
+from qarunner.manifest.templates.env import CREDENTIALS, VALUE_OF, Names, Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import working_folder
@@ -41,7 +42,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qarunner.app.choosing import LeftOut
     from qarunner.decode import Json
@@ -75,20 +76,38 @@ def checked(path: Path, environ: Mapping[str, str]) -> tuple[Manifest, tuple[Row
     return found.manifest, found.rows, found.vendors
 
 
-def examined(path: Path, environ: Mapping[str, str] | None, profile: str | None = None) -> Checked:
+Hide: TypeAlias = "Callable[[Iterable[str]], None]"
+"""Is told of values that no output may show, as soon as they are known."""
+
+
+def _nothing(_: Iterable[str]) -> None:
+    """Whoever prints nothing need not know what to hide."""
+
+
+def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
+    """The values of the manifest's secrets and of all credentials, wherever they are set: permitted or not."""
+    secrets = [name for name, declaration in manifest.env.items() if declaration.secret]
+    names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document.data), *keys)
+    for source in sources:
+        yield from credentials_in(source, (*CREDENTIALS, *names))
+
+
+def examined(
+    path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = _nothing
+) -> Checked:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
     `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
     """
-    read = _read(path, environ)
+    read = _read(path, environ, hide)
     manifest = read.manifest if profile is None else _with_profile(read, profile)
     found = _checked(read, manifest)
     return replace(found, problems=in_order([*read.problems, *found.problems]))
 
 
-def examined_in_all(path: Path, environ: Mapping[str, str]) -> tuple[Checked, ...]:
+def examined_in_all(path: Path, environ: Mapping[str, str], *, hide: Hide = _nothing) -> tuple[Checked, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
-    read = _read(path, environ)
+    read = _read(path, environ, hide)
     found = _checked(read, read.manifest)
     whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
     told = {(problem.place, problem.message) for problem in whole[0].problems}
@@ -109,9 +128,12 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
     )
 
 
-def _read(path: Path, environ: Mapping[str, str] | None) -> Examined:
+def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> Examined:
+    hide(credentials_in(environ or {}, CREDENTIALS))
     name, text = read_manifest(path)
-    return examine(name, text, finder(path, environ))
+    read = examine(name, text, finder(path, environ))
+    hide(secret_values(read.manifest, environ or {}))
+    return read
 
 
 def _with_profile(read: Examined, name: str) -> Manifest:
@@ -362,6 +384,7 @@ class Choice:
     tag: str | None = None
     unsealed: bool | None = None
     """Whether a person vouches for the earlier run. None: nothing is to be sent, so a doubt is only said."""
+    hide: Hide = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,12 +408,13 @@ class Prepared:
 
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
-    found = examined(path, choice.environ, choice.profile)
+    found = examined(path, choice.environ, choice.profile, hide=choice.hide)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, choice.today)
     build = read_build(choice.environ, working_folder(), branch=choice.branch, tag=choice.tag)
     facts = choice.facts or build.facts
     values, environ, wrong = values_of(found, choice.inputs, choice.environ, facts)
+    choice.hide(secret_values(manifest, environ, values.overrides, values.files, keys=values.credentials))
     early = [*found.problems, *quarantines.errors, *wrong]
     if early:
         raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))

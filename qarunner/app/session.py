@@ -339,6 +339,7 @@ def resume(folder: Path, settings: Settings, console: Console, decisions: Decisi
     from qarunner.cli.commands.plan import summary
 
     journal, stored = reopen(folder, settings.secrets)
+    console.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
         believed = verified(stored, unsealed=settings.unsealed)
@@ -370,6 +371,7 @@ def _to_resume(stored: StoredRun, decided: Iterable[tuple[str, bool]]) -> set[st
 def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
     journal, stored = reopen(folder, settings.secrets)
+    console.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
         if (why := doubt(stored)) is not None:
@@ -399,6 +401,7 @@ def _transport_to(
         return None
     values = values_of_run(plan, settings.environ, reporting.read_env_files(settings.env_files), settings.allow)
     environ = values.env
+    console.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
     note_moved(console, {name: url for name, url in stored.run.endpoints.items() if name in vendors}, environ)
     # A cancel repeats nothing: it needs no secret, and hides all that it may know.
     known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)

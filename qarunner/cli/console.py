@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -35,7 +36,7 @@ from qarunner.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.diagnostics import Diagnostic
     from qarunner.text import Line, Piece
@@ -54,6 +55,7 @@ class Console:
 
     out: TextIO
     err: TextIO
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     output: str = "text"
     colour_out: bool = False
     colour_err: bool = False
@@ -63,7 +65,7 @@ class Console:
     """The folder that GitHub takes for the root of an annotation's file."""
     lost: bool = False
     """Whether stdout has failed, so that what must be read goes to stderr."""
-    _values: dict[str, str] = field(default_factory=dict, repr=False)
+    _hidden: dict[str, str] = field(default_factory=dict, repr=False)
     _scrubber: Scrubber | None = None
     _annotated: dict[str, int] = field(default_factory=dict)
 
@@ -74,11 +76,13 @@ class Console:
 
     # --- what nobody may read -----------------------------------------------------------------------------------------
 
-    def hide(self, values: Mapping[str, str]) -> None:
+    def hide(self, values: Iterable[str]) -> None:
         """From now on no output shows these values. Whether they may be sent is another question."""
-        if not values.items() <= self._values.items():
-            self._values |= values
-            self._scrubber = Scrubber(self._values)
+        new = {value for value in values if value} - set(self._hidden.values())
+        if new:
+            first = len(self._hidden)
+            self._hidden |= {f"hidden_{number}": value for number, value in enumerate(sorted(new), first)}
+            self._scrubber = Scrubber(self._hidden)
 
     def clean(self, text: str) -> str:
         """A text without the values that are hidden, and without placeholders."""
@@ -298,6 +302,7 @@ def open_console(
     return Console(
         out=out,
         err=err,
+        environ=environ,
         output=output,
         colour_out=not plain and out.isatty(),
         colour_err=not plain and err.isatty(),

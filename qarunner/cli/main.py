@@ -22,11 +22,13 @@ from qarunner.cli.console import open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError
 from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
+from qarunner.text import inert, inert_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from qarunner.cli.console import Console
+    from qarunner.text import Clean
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -37,14 +39,16 @@ if TYPE_CHECKING:
 FOLDER = Path(".qarunner")
 
 
-def report_crash(error: BaseException, environ: Mapping[str, str]) -> int:
-    """Writes the crash file and says where it is; exit 9."""
+def report_crash(error: BaseException, environ: Mapping[str, str], clean: Clean = mask) -> int:
+    """Writes the crash file and says where it is; exit 9. `clean` takes out the secrets that were known by then."""
     scrub = Scrubber({name: _text(value) for name, value in environ.items() if _may_be_secret(name, value)})
     trace = "".join(traceback.format_exception(error))
-    text = mask(scrub(_text(f"qarunner {__version__}, Python {sys.version}\n{sys.platform}\n\n{trace}")))
+    whole = _text(f"qarunner {__version__}, Python {sys.version}\n{sys.platform}\n\n{trace}")
+    text = inert_lines(clean(mask(scrub(whole))))
     path = _write(text)
+    told = inert(clean(mask(scrub(_text(f"{type(error).__name__}: {error}")))))
     lines = (
-        f"qarunner: a bug in qarunner: {mask(scrub(_text(f'{type(error).__name__}: {error}')))}",
+        f"qarunner: a bug in qarunner: {told}",
         f"  details, without secrets: {path}" if path else text,
         "  if an apply was under way: qarunner resume goes on where it stopped",
         f"qarunner: exit {int(ExitCode.BUG)}: a bug in qarunner",
@@ -93,6 +97,10 @@ def guarded(console: Console, body: Callable[[], int], *, concludes: bool = Fals
         return int(body())
     except UserError as error:
         return failed(console, error, concludes=concludes)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  a bug of ours; what the console hides, the crash file hides
+        return report_crash(error, os.environ, console.clean)
 
 
 def failed(console: Console, error: UserError, *, concludes: bool) -> int:
@@ -123,7 +131,7 @@ def cancel(
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     no_color: opt.NoColor = False,
@@ -146,7 +154,7 @@ def cancel(
 def status(
     run: opt.RunId = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     no_color: opt.NoColor = False,
 ) -> int:
     """Show where a run stands, from its journal: also while another process drives it. Offline."""
@@ -158,7 +166,7 @@ def status(
 
 def runs(
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     no_color: opt.NoColor = False,
 ) -> int:
     """List the runs that are kept here, the newest first. Offline."""
@@ -206,7 +214,7 @@ def explain(
     env: opt.Env = None,
     env_file: opt.EnvFile = None,
     allow_secret: opt.AllowSecret = None,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     no_color: opt.NoColor = False,
 ) -> int:
     """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
@@ -239,7 +247,7 @@ def schema(plain: opt.PlainSchema = False) -> int:
 
 def vendors(
     name: opt.VendorName = None,
-    output: opt.Output = "text",
+    output: opt.Output = None,
 ) -> int:
     """Show what each vendor can do: the table that the check uses."""
     from qarunner.cli.commands import validate as checking
@@ -287,7 +295,7 @@ def _root(
 
 @app.command()
 def validate(
-    files: opt.Manifests = None, output: opt.Output = "text", quiet: opt.Quiet = False, no_color: opt.NoColor = False
+    files: opt.Manifests = None, output: opt.Output = None, quiet: opt.Quiet = False, no_color: opt.NoColor = False
 ) -> int:
     """Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set."""
     from datetime import UTC, datetime
@@ -399,7 +407,7 @@ def apply(
     unsealed: opt.Unsealed = False,
     rehearse: opt.Rehearse = False,
     scenario: opt.Scenario = None,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     no_color: opt.NoColor = False,
@@ -429,7 +437,7 @@ def resume(
     poll_interval: opt.PollInterval = None,
     on_interrupt: opt.OnInterrupt = "cancel",
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = "text",
+    output: opt.Output = None,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     no_color: opt.NoColor = False,
@@ -535,8 +543,6 @@ def _written(code: int) -> int:
             if stream is not None:
                 stream.flush()
         except OSError as error:
-            from qarunner.cli.console import silence
-
             if stream is sys.stdout and not code:
                 code = _unwritten(error)
             silence(stream)
@@ -561,7 +567,7 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     if _concludes(arguments):
         # The line that was not understood may have asked for data on stdout, where no sentence belongs.
         as_data = "json" in arguments or "--output=json" in arguments
-        open_console(os.environ, output="json" if as_data else "text").conclude(f"qarunner: exit {int(code)}: {why}")
+        open_console(os.environ, output="json" if as_data else None).conclude(f"qarunner: exit {int(code)}: {why}")
     return int(code)
 
 
@@ -578,6 +584,20 @@ def _called(arguments: list[str]) -> int:
         return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
     except _CommandLineError as error:
         with contextlib.suppress(OSError):  # the last line and the exit code still tell
-            error.show()
+            _show_misuse(error)
         return _stopped(arguments, ExitCode.USAGE, error.format_message())
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _show_misuse(error: typer.BadParameter) -> None:
+    """What is wrong with the command line, which may hold the names of files."""
+    console = open_console(os.environ)
+    message = error.format_message().splitlines()
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, and nothing is wrong
+        lines = message
+    else:
+        usage = error.ctx.get_usage().splitlines() if error.ctx is not None else []
+        lines = [*usage, *([f"Try '{error.ctx.command_path} --help' for help.", ""] if error.ctx is not None else [])]
+        lines += [f"Error: {line}" for line in message]
+    for line in lines:
+        console.warn(line)

@@ -132,7 +132,12 @@ OnInterrupt: TypeAlias = Annotated[
     str, typer.Option("--on-interrupt", metavar="cancel|detach", help="What a signal does to runs at the vendors.")
 ]
 Output: TypeAlias = Annotated[
-    str, typer.Option("--output", metavar="text|json|github", help="How results and problems are printed.")
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--output",
+        metavar="text|json|github",
+        help="How results and problems are printed. Default: text; in GitHub Actions, github.",
+    ),
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only the result.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("-v", "--verbose", help="Every step.")]

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from qarunner.engine.decide.attempts import deciding, superseded, told
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.outcomes import explained, tally
@@ -436,7 +434,9 @@ def from_root(summary: Summary) -> Summary:
         entries=tuple(
             replace(row, entry=replace(row.entry, origin=moved(row.entry.origin))) for row in summary.entries
         ),
-        not_planned=tuple(msgspec.structs.replace(row, origin=moved(row.origin)) for row in summary.not_planned),
+        not_planned=tuple(
+            NotPlanned(id=row.id, reason=row.reason, origin=moved(row.origin)) for row in summary.not_planned
+        ),
     )
 
 
@@ -464,21 +464,18 @@ def _mapped(value: object, text: Clean) -> object:
         return value if all(map(operator.is_, items, value)) else tuple(items)
     if isinstance(value, Mapping):
         return {_mapped(key, text): _mapped(item, text) for key, item in value.items()}
-    changed = {
-        name: found
-        for name in _fields_of(type(value))
-        if (found := _mapped(old := getattr(value, name), text)) is not old
-    }
-    if changed and isinstance(value, msgspec.Struct):
-        return msgspec.structs.replace(value, **changed)
-    return replace(value, **changed) if changed and is_dataclass(value) and not isinstance(value, type) else value
+    kind = type(value)
+    names = _fields_of(kind)
+    before = [getattr(value, name) for name in names]
+    after = [_mapped(each, text) for each in before]
+    return value if all(map(operator.is_, before, after)) else kind(**dict(zip(names, after, strict=True)))
 
 
 def _fields_of(kind: type) -> tuple[str, ...]:
     """The fields of the classes that a summary is made of."""
     if kind not in _FIELDS:
-        named = getattr(kind, "__struct_fields__", ())
-        _FIELDS[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else named
+        structure = getattr(kind, "__struct_fields__", ())
+        _FIELDS[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else structure
     return _FIELDS[kind]
 
 

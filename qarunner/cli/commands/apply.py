@@ -83,7 +83,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
     if order.detach and given.rehearse:
         raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
-    found = prepared(environ, given)
+    found = prepared(console, environ, given)
     tell(console, found)
     plan, environ = found.plan, found.environ
     _refuse_unsealed_shard(plan, environ)
@@ -188,6 +188,7 @@ def report(
 
     reporting.checked_format(form, "--format")
     stored = load(find_run(runs_dir, run_id), Secrets(environ=environ))
+    console.hide(inputs.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     found = summarise(stored.run)

@@ -481,7 +481,7 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
         suggestion,
     )
 
-    explaining, rows = _explaining(environ, words)
+    explaining, rows = _explaining(console, environ, words)
     chosen = [row for row in rows if row.id == word] or select(rows, [word])
     if not chosen:
         raise UserError(f"no entry is called {word!r}", hint=suggestion(rows, word) if rows else _HINT)
@@ -496,12 +496,13 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
     return ExitCode.OK
 
 
-def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
+def _explaining(console: Console, environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
     from qarunner.app.ci import checked_name, read_build
     from qarunner.app.planning import (
         Choice,
         examined,
+        secret_values,
         values_of,
         wanted,
     )
@@ -509,11 +510,12 @@ def _explaining(environ: Mapping[str, str], words: Given) -> tuple[Explaining, t
 
     path = inputs.find_manifest(words.file)
     given = read_inputs(words, environ)
-    found = examined(path, environ, words.profile)
+    found = examined(path, environ, words.profile, hide=console.hide)
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts
     values, environ, problems = values_of(found, given, environ, facts)
+    console.hide(secret_values(found.manifest, environ, values.overrides, values.files, keys=values.credentials))
     if found.problems or problems:
         raise ManifestError(in_order([*found.problems, *problems]))
     choice = Choice(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.app.ci import Facts
-    from qarunner.app.planning import Prepared
+    from qarunner.app.planning import Hide, Prepared
     from qarunner.cli.console import Console
     from qarunner.plan.model import Plan
 
@@ -95,11 +96,12 @@ ValueWords: TypeAlias = (
 """What --var, --var-file, --env, --env-file and --allow-secret were given, in this order."""
 
 
-def prepared(environ: Mapping[str, str], words: Given) -> Prepared:
+def prepared(console: Console, environ: Mapping[str, str], words: Given) -> Prepared:
     """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more."""
+    make = partial(_made, hide=console.hide)
     if words.file is not None and saved.is_saved(words.file):
-        return saved.reopened(words.file, words, environ, _made)
-    return _made(inputs.find_manifest(words.file), words, environ, None)
+        return saved.reopened(words.file, words, environ, make)
+    return make(inputs.find_manifest(words.file), words, environ, None)
 
 
 def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:
@@ -115,7 +117,7 @@ def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:
     )
 
 
-def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None) -> Prepared:
+def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None, *, hide: Hide) -> Prepared:
     choice = Choice(
         environ=environ,
         today=words.today,
@@ -132,6 +134,7 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
         runs_dir=words.runs_dir,
         rehearse=words.rehearse,
         unsealed=words.unsealed,
+        hide=hide,
     )
     return saved.with_sources(prepare(path, choice), path, words, choice.inputs.overrides)
 
@@ -139,7 +142,7 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
 def show_plan(console: Console, environ: Mapping[str, str], given: Given, showing: Showing) -> ExitCode:
     """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
     showing.check(given)
-    found = prepared(environ, given)
+    found = prepared(console, environ, given)
     tell(console, found)
     if showing.out is not None:
         _write(showing.out, to_json(found.plan))

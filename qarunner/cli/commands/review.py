@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from qarunner.app import files as inputs
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
-from qarunner.app.planning import examined
+from qarunner.app.planning import Hide, examined
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.select import select, suggestion, unmatched
@@ -22,8 +23,6 @@ from qarunner.review.view import Review
 from qarunner.text import inert_lines, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from qarunner.cli.console import Console
 
 
@@ -44,6 +43,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is around: `hide` is told of values that no output may show."""
+
+    environ: Mapping[str, str]
+    hide: Hide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Earlier:
     """What is compared with; no side where there was no manifest, or none that can be read."""
 
@@ -58,9 +65,10 @@ def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode
     if order.form not in FORMATS:
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
-    after = _side(file, environ, order.profile)
+    seen = _Seen(environ=environ, hide=console.hide)
+    after = _side(file, seen, order.profile)
     with ExitStack() as stack:
-        earlier = _earlier(stack, environ, file, order)
+        earlier = _earlier(stack, seen, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
         found = compare(before, after)
         review = Review(
@@ -112,26 +120,26 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def _side(path: Path, environ: Mapping[str, str] | None, profile: str | None, copied_to: str = "") -> Side:
+def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> Side:
     """An expanded matrix. ManifestError if it has problems."""
-    found = examined(path, environ, profile)
+    found = examined(path, None if copied_to else seen.environ, profile, hide=seen.hide)
     if found.problems:
         raise ManifestError(found.problems)
     rows = select(found.rows, found.manifest.select)
     return Side(manifest=found.manifest, rows=rows, vendors=found.vendors, copied_to=copied_to)
 
 
-def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Order) -> _Earlier:
+def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: Order) -> _Earlier:
     base = order.base
-    repository = Repository(file.parent, environ)
+    repository = Repository(file.parent, seen.environ)
     other = Path(base) if base is not None else None
     if other is not None and other.is_file() and (_looks_like_path(other) or not _known(repository, str(base))):
         if other.resolve() == file.resolve():
             raise UserError(
                 f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
             )
-        return _of_file(other, environ, order.profile)
-    build = read_build(environ, repository.top)
+        return _of_file(other, seen, order.profile)
+    build = read_build(seen.environ, repository.top)
     found = repository.base(base, build.base_branch)
     path = repository.path_of(file)
     earlier = repository.earlier_path(found.commit, path)
@@ -140,7 +148,7 @@ def _earlier(stack: ExitStack, environ: Mapping[str, str], file: Path, order: Or
         return _Earlier(base=found.commit, wording=found.wording, side=None, warnings=(warning,))
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
-    side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile)
+    side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile, seen)
     return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem))
 
 
@@ -155,13 +163,13 @@ def _known(repository: Repository, name: str) -> bool:
         return False
 
 
-def _of_file(path: Path, environ: Mapping[str, str], profile: str | None) -> _Earlier:
+def _of_file(path: Path, seen: _Seen, profile: str | None) -> _Earlier:
     """A file that the user names has to be one; a revision's may be broken, as nobody can put it right any more."""
-    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, environ, profile))
+    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, seen, profile))
 
 
 def _at_commit(
-    repository: Repository, commit: str, path: str, folder: Path, profile: str | None
+    repository: Repository, commit: str, path: str, folder: Path, profile: str | None, seen: _Seen
 ) -> tuple[Side | None, tuple[str, ...]]:
     """The matrix of a commit, read from a copy of its YAML files in a folder of their own."""
     (folder / ".git").mkdir()  # the end of the way up, as in the repository
@@ -172,7 +180,7 @@ def _at_commit(
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_bytes(text)
     try:
-        return _side(manifest, None, profile, f"{folder.as_posix()}/"), ()
+        return _side(manifest, seen, profile, f"{folder.as_posix()}/"), ()
     except ManifestError as error:
         told = _first(error, folder)
     except UserError as error:

@@ -85,7 +85,8 @@ def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCo
     if not order.runs:
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
     secrets = Secrets(environ=environ)
-    parts = _counting(console, [_part(folder, secrets) for folder in _folders(order.runs_dir, order.runs)])
+    found = [_part(console, folder, secrets) for folder in _folders(order.runs_dir, order.runs)]
+    parts = _counting(console, found)
     believed = [verified(part.stored, unsealed=order.unsealed) for part in parts]
     _check(parts)
     for part in parts:
@@ -135,8 +136,9 @@ def _found(runs_dir: Path, word: str) -> Iterator[Path]:
         yield from (folder for folder in found if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
 
 
-def _part(folder: Path, secrets: Secrets) -> Part:
+def _part(console: Console, folder: Path, secrets: Secrets) -> Part:
     stored = load(folder, secrets)
+    console.hide(reporting.credentials_of(stored.plan, console.environ))
     return Part(stored=stored, shard=_shard(stored.plan))
 
 
@@ -274,10 +276,11 @@ class Standing:
         return Follow(run_id=self.folder.name, runs_dir=self.folder.parent)
 
 
-def _read(folder: Path, secrets: Secrets | None = None) -> Standing:
+def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Standing:
     """UserError for a folder that holds no run of ours."""
     driven = is_driven(folder)
     stored = load(folder, secrets)
+    console.hide(reporting.credentials_of(stored.plan, console.environ))
     run = stored.run
     return Standing(
         folder=folder,
@@ -305,7 +308,7 @@ def runs(console: Console, runs_dir: Path) -> ExitCode:
     found, broken = [], []
     for folder in folders(runs_dir):
         try:
-            found.append(_read(folder))
+            found.append(_read(console, folder))
         except UserError as error:
             broken.append((folder, error.message))
     found.sort(key=lambda each: (_began(each), each.folder.name), reverse=True)
@@ -375,7 +378,7 @@ def _table(found: list[Standing]) -> Iterator[Line]:
 
 def status(console: Console, environ: Mapping[str, str], runs_dir: Path, run_id: str | None) -> ExitCode:
     """One run, entry by entry."""
-    standing = _read(find_run(runs_dir, run_id), Secrets(environ=environ))
+    standing = _read(console, find_run(runs_dir, run_id), Secrets(environ=environ))
     if console.output == "json":
         console.data(_document(standing))
         return ExitCode.OK

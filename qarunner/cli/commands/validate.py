@@ -33,7 +33,7 @@ def validate(console: Console, files: Sequence[Path], today: date, environ: Mapp
     fine: list[tuple[Path, int]] = []
     for file in files or [find_manifest(None)]:
         try:
-            rows, found = _looked_at(file, today, environ)
+            rows, found = _looked_at(console, file, today, environ)
             if not found.errors:
                 fine.append((file, rows))
             problems += found.errors
@@ -56,7 +56,7 @@ def validate(console: Console, files: Sequence[Path], today: date, environ: Mapp
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
 
 
-def _looked_at(file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, Findings]:
+def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, Findings]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
     from qarunner.app.planning import (
         examined_in_all,
@@ -69,7 +69,7 @@ def _looked_at(file: Path, today: date, environ: Mapping[str, str]) -> tuple[int
 
     errors: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
-    whole = examined_in_all(file, environ)
+    whole = examined_in_all(file, environ, hide=console.hide)
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
