@@ -115,8 +115,11 @@ class Console:
 
     def json(self, text: str) -> None:
         """JSON that was made elsewhere, and is shown to the last character unless it holds what nobody may read."""
-        data = json.loads(text)
-        self._write(inert_json(text).rstrip("\n") if cleaned(data, self.clean) == data else to_json(data, self.clean))
+        data = json.loads(text) if self._scrubber is not None else None
+        if self._scrubber is not None and cleaned(data, self._scrubber) != data:
+            self.data(data)
+        else:
+            self._write(inert_json(text).rstrip("\n"))
 
     def _write(self, text: str) -> None:
         try:

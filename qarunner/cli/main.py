@@ -241,7 +241,7 @@ def schema(plain: opt.PlainSchema = False) -> int:
     from qarunner.manifest.schema import validate as published
 
     text = published.plain() if plain else published.for_editors()
-    open_console(os.environ).result(text.removesuffix("\n"))
+    open_console(os.environ).json(text)
     return ExitCode.OK
 
 
