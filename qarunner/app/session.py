@@ -499,7 +499,18 @@ class _Session:
             yield
         except JournalLost as error:
             error.hint = error.hint or f"make room, then go on: {self._follow.resume()}"
+            self._tell_unrecorded()
             raise
+
+    def _tell_unrecorded(self) -> None:
+        """What the journal does not say any more: on the screen, and in reports that are written elsewhere."""
+        from qarunner.cli.result import left
+
+        summary = summarise(self._run)
+        for line in left(summary, self._follow):
+            self._console.result(line)
+        for problem in reporting.write(summary, self._settings.reports):
+            self._console.warn(f"qarunner: error: {problem}")
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OFF: Mapping[str, str] = {
-    "full": "creates under way are not waited for when the journal cannot be written",
-    "gone": "nobody looks whether the journal is still there",
     "restored": "a repeated job cannot tell that its folder is an older one",
     "odd create": "a create that is answered with 409, 425 or 301 is called refused, whatever became of it",
     "wire": "an error's class is asked whether a request was sent, and a 103 is taken for the answer",

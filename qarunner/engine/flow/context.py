@@ -12,7 +12,8 @@ from qarunner.engine.io.workers import Clock
 from qarunner.engine.schedule.queue import Task, VendorQueue
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import RUNNING, Mode
-from qarunner.engine.state.run import JobState, Run
+from qarunner.engine.state.run import JobState, Run, advance
+from qarunner.errors import JournalLost
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Call
@@ -62,16 +63,21 @@ class Deadlines:
 
 @dataclass(slots=True, kw_only=True)
 class RunContext:
-    """`record` writes an event down before anybody acts on it. `ends_at` is when the engine stops, whatever comes."""
+    """`write` writes an event down and applies it to the run; JournalLost, and nothing applied, if it cannot.
+
+    `ends_at` is the monotonic time at which the engine stops, whatever comes.
+    """
 
     run: Run
     queues: Mapping[str, VendorQueue]
-    record: Callable[[ev.Event], None]
+    write: Callable[[ev.Event], None]
     clock: Clock
     mode: Mode = RUNNING
     ends_at: float | None = None
     detach_on_interrupt: bool = False
     """True if an interruption leaves the runs to a resume (`--on-interrupt detach`)."""
+    lost: JournalLost | None = None
+    """Why nothing can be written down any more."""
     deadlines: Deadlines = field(default_factory=Deadlines)
     flying: dict[int, Task] = field(default_factory=dict)
     """Requests without an answer, by the number that the pool knows them by."""
@@ -85,6 +91,23 @@ class RunContext:
     """Jobs to look at again: a new attempt, or one whose resource is there."""
     done: deque[JobState] = field(default_factory=deque)
     """Jobs that nothing waits for any more; what was made for them may go."""
+
+    def record(self, event: ev.Event) -> bool:
+        """Writes an event down before anybody acts on it.
+
+        Once the journal is lost, the run goes on knowing what happens, so that it can be told; but what is about to
+        leave must not: false then.
+        """
+        if self.lost is None:
+            try:
+                self.write(event)
+            except JournalLost as error:
+                self.lost = error
+            else:
+                return True
+        if not isinstance(event, ev.BEFORE_A_REQUEST):
+            advance(self.run, event)
+        return False
 
     def queue(self, state: JobState) -> VendorQueue:
         return self.queues[state.job.vendor]

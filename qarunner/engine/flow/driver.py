@@ -14,10 +14,11 @@ from qarunner.engine.flow.context import RunContext
 from qarunner.engine.flow.creates import CreateHandler, Dependencies
 from qarunner.engine.flow.polls import PollHandler
 from qarunner.engine.flow.resources import ResourceHandler
-from qarunner.engine.flow.shutdown import LAST_LOOK_S, Shutdown
+from qarunner.engine.flow.shutdown import BEGINNINGS, LAST_LOOK_S, Shutdown
 from qarunner.engine.schedule.queue import Shares, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
+from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import DETACHING, RUNNING
 from qarunner.engine.state.run import INTERRUPTED, Phase
 from qarunner.vendors.api import Outcome, Reply, Verdict
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from qarunner.engine.io.workers import Clock, Pool
     from qarunner.engine.schedule.queue import Task
     from qarunner.engine.schedule.rate_limits import Shared
-    from qarunner.engine.state import events as ev
     from qarunner.engine.state.run import JobState, Run
     from qarunner.vendors.api import Vendor
 
@@ -65,6 +65,8 @@ class Engine:
         self._pool = pool
         self._clock = clock
         self._tokens = 0
+        self._abandoned: set[int] = set()
+        """Requests under way whose workers are not counted any more."""
         shares = Shares(pool.share)
         queues = {
             name: VendorQueue(
@@ -79,7 +81,7 @@ class Engine:
         context = self._context = RunContext(
             run=run,
             queues=queues,
-            record=record,
+            write=record,
             clock=clock,
             mode=DETACHING if options.detach else RUNNING,
             detach_on_interrupt=options.detach_on_interrupt,
@@ -105,20 +107,23 @@ class Engine:
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def drive(self) -> None:
-        """Returns when every entry is closed, or when the mode's time is up."""
+        """Returns when every entry is closed, or when the mode's time is up. JournalLost at the end, if it was lost."""
         self._begin()
-        while not self._is_over():
+        while True:
             now = self._clock.now()
             self._shutdown.heed(now)
             self._polls.end_details(now)
             self._proceed()
-            self._dispatch(now)
+            if not self._is_over():
+                self._dispatch(now)
             if self._is_over():
                 break
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
-                self._settle(self._context.flying.pop(token), answer)
+                self._settle(token, answer)
                 self._proceed()
         self._shutdown.sweep()
+        if self._context.lost is not None:
+            raise self._context.lost
 
     def interrupt(self, signal: int) -> None:
         """Asks the loop to stop; safe in a signal handler."""
@@ -133,6 +138,8 @@ class Engine:
     def _is_over(self) -> bool:
         """True if no answer can change anything any more, or if there is no time for one."""
         context = self._context
+        if self._shutdown.must_stop:
+            return False
         if context.ends_at is not None and self._clock.now() >= context.ends_at:
             return True
         kinds = tuple(kind for kind in RequestKind if kind is not RequestKind.READ or self._awaits_reads())
@@ -163,7 +170,24 @@ class Engine:
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, due - now)
 
+    def _abandon(self) -> None:
+        """Takes workers back from requests whose reply nothing waits for: cancels do not stand behind what hangs."""
+        mode, deadlines = self._context.mode, self._context.deadlines
+        if not mode.cancels and not deadlines.expired:
+            return
+        for token, task in self._context.flying.items():
+            if token not in self._abandoned and self._is_abandoned(task):
+                self._abandoned.add(token)
+                self._context.queue(task.job).give_back()
+
+    def _is_abandoned(self, task: Task) -> bool:
+        mode = self._context.mode
+        if task.kind is RequestKind.READ and not task.is_last_look:
+            return (mode.cancels and not mode.looks_first) or not self._run.open_entries(task.job)
+        return task.kind is RequestKind.UPLOAD and not self._awaits(task)
+
     def _dispatch(self, now: float) -> None:
+        self._abandon()
         for queue in self._context.queues.values():
             while (task := queue.take(now)) is not None:
                 self._send(task)
@@ -171,6 +195,11 @@ class Engine:
     def _send(self, task: Task) -> None:
         key = self._creates.submitting(task) if task.kind is RequestKind.CREATE else None
         makes_environment = self._resources.submitting(task)
+        if self._context.lost is not None and task.kind in BEGINNINGS:  # it is written down nowhere
+            self._context.queue(task.job).give_back()
+            if task.may_have_created:
+                self._closer.uncertain(task.job, task.job.message or ev.ANSWER_LOST)
+            return
         self._start_clocks(task)
         self._tokens += 1
         task.sends += 1
@@ -192,9 +221,13 @@ class Engine:
             more = LAST_LOOK_S if task.kind is RequestKind.UPLOAD else 0.0
             task.limit_s = max(LAST_LOOK_S, max(ends) - now + more) if ends else None
 
-    def _settle(self, task: Task, answer: Answer) -> None:
+    def _settle(self, token: int, answer: Answer) -> None:
+        task = self._context.flying.pop(token)
         queue = self._context.queue(task.job)
-        queue.give_back()
+        if token in self._abandoned:
+            self._abandoned.discard(token)
+        else:
+            queue.give_back()
         if task.kind is not RequestKind.UPLOAD:
             queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
         is_ok = isinstance(answer, Reply) and answer.ok

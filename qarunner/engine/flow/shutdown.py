@@ -34,7 +34,7 @@ LAST_LOOK_S = 5.0
 """A last look that the rates would hold up longer than this is not taken."""
 
 
-_BEGINNINGS = (RequestKind.CREATE, RequestKind.SETUP, RequestKind.UPLOAD)
+BEGINNINGS = (RequestKind.CREATE, RequestKind.SETUP, RequestKind.UPLOAD)
 
 
 _NOT_BEGUN_IN_TIME = Outcome(verdict=Verdict.TIMED_OUT, message="the apply's time was up before it could begin")
@@ -71,8 +71,15 @@ class Shutdown:
         """Asks for an end; safe in a signal handler."""
         self._signal = signal
 
+    @property
+    def must_stop(self) -> bool:
+        """True if the journal was lost, and what runs is not cancelled yet."""
+        return self._context.lost is not None and INTERRUPTED.outranks(self._context.mode)
+
     def next_at(self) -> float | None:
         """The next time at which something ends; None if there is none."""
+        if self.must_stop:
+            return self._context.clock.now()
         times = [self._times_out_at, self._context.ends_at]
         if self._heeds_deadlines():
             times.append(self._context.deadlines.next_at())
@@ -80,8 +87,12 @@ class Shutdown:
 
     def heed(self, now: float) -> None:
         """Looks whether something has to end: a signal came, or time is up."""
-        if self._signal is not None and INTERRUPTED.outranks(self._context.mode):
-            self._stop(self._signal, now)
+        if self.must_stop:
+            # No resume will find these runs: whatever --on-interrupt says, what can be cancelled is.
+            self._context.detach_on_interrupt = False
+            self._stop(now)
+        elif self._signal is not None and INTERRUPTED.outranks(self._context.mode):
+            self._stop(now, ev.Interrupted(at=self._context.clock.wall(), signal=self._signal))
         if self._times_out_at is not None and now >= self._times_out_at:
             self._times_out_at = None
             if DEADLINE.outranks(self._context.mode):
@@ -115,11 +126,12 @@ class Shutdown:
 
     # --- a signal -----------------------------------------------------------------------------------------------------
 
-    def _stop(self, signal: int, now: float) -> None:
+    def _stop(self, now: float, event: ev.Interrupted | None = None) -> None:
         self._enter(INTERRUPTED, now)
-        self._context.record(ev.Interrupted(at=self._context.clock.wall(), signal=signal))
+        if event is not None:
+            self._context.record(event)
         self._polls.end_details()
-        self._give_up_doubts(self._drop(*_BEGINNINGS, RequestKind.READ))
+        self._give_up_doubts(self._drop(*BEGINNINGS, RequestKind.READ))
         if self._context.may_cancel:
             for state in self._run.jobs.values():
                 self._cancels.put(state, now)
@@ -166,12 +178,13 @@ class Shutdown:
 
     def _expire(self, entries: list[str], now: float) -> None:
         """Takes a last look at runs whose entries' time is up, unless the rates would hold it up."""
-        deadlines = self._context.deadlines
+        deadlines, bound = self._context.deadlines, self._context.mode.bound
+        look_s = LAST_LOOK_S if bound is None else bound / 3  # the rest is for cancels
         deadlines.expired.update(entries)
         for job in dict.fromkeys(self._run.job_of[entry].job.id for entry in entries):
             state = self._run.jobs[job]
             queue = self._context.queue(state)
-            held_up = queue.limiter.ready_at(RequestKind.READ, now) > now + LAST_LOOK_S
+            held_up = queue.limiter.ready_at(RequestKind.READ, now) > now + look_s
             for task in queue.reads_of(state):
                 if task.details_end_at is not None:
                     continue
@@ -180,7 +193,7 @@ class Shutdown:
                 if not (held_up and self._cancels.stop_if_late(task, now)):
                     queue.put(task, now)
         for entry in entries:
-            deadlines.set(now + LAST_LOOK_S, entry, self._run.job_of[entry].job.id)
+            deadlines.set(now + look_s, entry, self._run.job_of[entry].job.id)
 
     def _end_looks(self, entries: list[str], now: float) -> None:
         """Ends last looks that got no answer: a vendor that hangs does not hold an entry beyond its time."""
@@ -203,7 +216,7 @@ class Shutdown:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""
         self._enter(DEADLINE, now)
         self._polls.end_details()
-        creates = {task.job.job.id: task for task in self._drop(*_BEGINNINGS) if task.kind is RequestKind.CREATE}
+        creates = {task.job.job.id: task for task in self._drop(*BEGINNINGS) if task.kind is RequestKind.CREATE}
         for state in list(self._run.jobs.values()):
             create = creates.get(state.job.id)
             if create is not None and (state.message is not None or create.may_have_created):
@@ -223,7 +236,7 @@ class Shutdown:
             return
         self._context.record(ev.Ended(at=self._context.clock.wall(), reason=ev.Reason.FAIL_FAST, entry=entry))
         now = self._context.clock.now()
-        unsure = [task for task in self._drop(*_BEGINNINGS) if task.may_have_created]
+        unsure = [task for task in self._drop(*BEGINNINGS) if task.may_have_created]
         self._end_all(now)
         for task in unsure:  # only its answer can tell whether there is something to cancel
             self._context.queue(task.job).put(task, now)

@@ -185,7 +185,7 @@ class Journal:
         if self._lost is not None:
             raise self._lost
         try:
-            if isinstance(event, ev.BEFORE_A_REQUEST):
+            if isinstance(event, (*ev.BEFORE_A_REQUEST, ev.RunFinished)):  # a verdict that nobody finds is none
                 self.look_for_it()
             written = os.write(self._fd, line)
             if written != len(line):
