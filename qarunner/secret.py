@@ -6,13 +6,15 @@ A placeholder reads `⟦secret:NAME⟧`, or `⟦secret:NAME:urlencode⟧` where 
 from __future__ import annotations
 
 import base64
-import json
+import bisect
 import re
-from typing import TYPE_CHECKING
+import sys
+from html import unescape
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 OPEN = "⟦secret:"
 CLOSE = "⟧"
@@ -69,63 +71,300 @@ def canonical(text: str) -> str:
 
 
 class Scrubber:
-    """Replaces secret values in text that comes from outside, in every form in which they may come back."""
+    """Puts placeholders in the place of secret values in text, in every form in which they may come back.
+
+    It looks in the text and in what the text means to a browser, a JSON reader or a URL, up to three times over, and
+    takes out what the value came from. A beginning of 12 characters is a secret, too: logs cut long lines. Time is
+    linear in the text.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        forms: dict[str, str] = {}
+        self._needles: dict[str, list[_Needle]] = {}
+        """Those that chance does not spell, by their beginnings."""
+        self._words: dict[str, str] = {}
+        """Short ones, which have to be there to the letter; with the placeholder of each."""
         for name, value in values.items():
-            for form in _appearances(value):
-                if len(form) >= _SHORTEST:
-                    forms.setdefault(form, placeholder(name))
-        self._forms = forms
-        # Longest first: a quoted form may contain the raw one.
-        longest = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest))) if longest else None
+            self._learn(placeholder(name), value)
+        self._beginnings = re.compile(_any_of(_shortest(self._needles))) if self._needles else None
+        self._lengths = sorted({len(beginning) for beginning in self._needles})
+        words = sorted(self._words, key=len, reverse=True)
+        self._shorts = re.compile("|".join(map(re.escape, words))) if words else None
+
+    def _learn(self, name: str, value: str) -> None:
+        lines = [line.strip() for line in value.splitlines()]
+        for text in {value, value.strip(), *(lines if len(lines) > 1 else ())}:
+            self._add(name, text, least=_BEGINNING + _scheme_length(text))
+            # What a text means is compared with what the value means, so that a value may hold escapes itself.
+            for meant in _meanings(text):
+                if len(meant) >= _STRONG:
+                    self._add(name, meant, least=_BEGINNING)
+        data = _bytes(value)
+        for form in (data.hex(), base64.b64encode(data).decode().rstrip("="), *_cores(data)):
+            self._add(name, form, least=_ENCODED_BEGINNING)
+            self._add(name, form.replace("+", "-").replace("/", "_"), least=_ENCODED_BEGINNING)
+
+    def _add(self, name: str, text: str, *, least: int) -> None:
+        if _SHORTEST <= len(text) < _STRONG:
+            self._words.setdefault(text, name)
+        elif len(text) >= _STRONG:
+            needle = _Needle(_folded(text), min(least, len(text)), name)
+            known = self._needles.setdefault(needle.text[: min(needle.least, _BEGINNING)], [])
+            if all(needle.text != other.text for other in known):
+                known.append(needle)
 
     def __call__(self, text: str) -> str:
-        if self._pattern is None:
+        if OPEN not in text:
+            return self._without(text)
+        # What is a placeholder already stays one, also where a secret is called `secret`.
+        kept, ends = [], 0
+        for match in _PLACEHOLDER.finditer(text):
+            kept += [self._without(text[ends : match.start()]), match[0]]
+            ends = match.end()
+        return "".join([*kept, self._without(text[ends:])])
+
+    def _without(self, text: str) -> str:
+        found = [(*view.source(start, end), name) for view in _views(text) for start, end, name in self._find(view)]
+        if not found:
             return text
-        return self._split(self._pattern.sub(lambda match: self._forms[match[0]], text))
+        parts, ends = [], 0
+        for start, end, name in _joined(found):
+            parts += [text[ends:start], name]
+            ends = end
+        return "".join([*parts, text[ends:]])
 
-    def _split(self, text: str) -> str:
-        """Forms that were wrapped: mail and certificates break lines after 64 or 76 characters."""
-        whole = _BREAK.sub("", text)
-        if len(whole) == len(text):
-            return text
-        for form, name in self._forms.items():
-            if len(form) >= _STRONG and form in whole:
-                text = re.sub(rf"(?:{_BREAK.pattern})?".join(map(re.escape, form)), name, text)
-        return text
+    def _find(self, view: _View) -> Iterator[tuple[int, int, str]]:
+        """Where secrets begin and end in a view."""
+        if self._shorts is not None and not view.is_joined:
+            for match in self._shorts.finditer(view.text):
+                yield match.start(), match.end(), self._words[match[0]]
+        if self._beginnings is None:
+            return
+        text, at, covered = _folded(view.text), 0, 0
+        while (hit := self._beginnings.search(text, at)) is not None:
+            at = hit.start()
+            for length in self._lengths:
+                for needle in self._needles.get(text[at : at + length], ()):
+                    # What is found already is not measured again: a long row of one character would take for ever.
+                    is_news = at + needle.least > covered or text.startswith(needle.text[: covered - at + 1], at)
+                    if is_news and (there := needle.length_in(text, at)):
+                        covered = max(covered, at + there)
+                        yield at, at + there, needle.name
+            at += 1
 
 
-def _inside(value: bytes) -> Iterable[str]:
-    """What is certain of a value's base64 where other bytes stand before and behind it, such as `user:` in a header."""
-    for shift, uncertain in enumerate((0, 2, 3)):
-        text = base64.b64encode(b"\0" * shift + value).decode().rstrip("=")
-        core = text[uncertain : len(text) - bool((shift + len(value)) % 3)]
-        if len(core) >= _STRONG:
-            yield core
-            yield core.replace("+", "-").replace("/", "_")
+_BEGINNING = 12
+"""So many characters of a secret are a secret, too."""
+
+_ENCODED_BEGINNING = 24
+"""The same of a secret in hex, and more than the same in base64."""
 
 
-def _appearances(value: str) -> Iterable[str]:
-    escaped = json.dumps(value)[1:-1]
-    encoded = value.encode("utf-8", "surrogateescape")
-    yield from (
-        value,
-        value.strip(),
-        escaped,
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        quote(encoded, safe=""),
-        quote(encoded),
-        base64.b64encode(encoded).decode().rstrip("="),
-        base64.urlsafe_b64encode(encoded).decode().rstrip("="),
-        escaped.replace("/", "\\/"),
-    )
-    yield from _inside(encoded)
-    lines = [line.strip() for line in value.splitlines()]
-    if len(lines) > 1:
-        yield from lines
+class _Needle(NamedTuple):
+    """What is looked for. `least` characters from its beginning are enough."""
+
+    text: str
+    least: int
+    name: str
+
+    def length_in(self, text: str, at: int) -> int:
+        """How much of it stands in a text from there on; 0 if that is too little."""
+        if text.startswith(self.text, at):
+            return len(self.text)
+        low, high = self.least - 1, len(self.text)
+        while (
+            high - low > 1
+        ):  # the most characters that stand there are at least `low`, if that is enough, below `high`
+            middle = (low + high) // 2
+            low, high = (middle, high) if text.startswith(self.text[:middle], at) else (low, middle)
+        return low if low >= self.least else 0
+
+
+def _shortest(words: Iterable[str]) -> list[str]:
+    """The words, sorted, without those that begin with another one."""
+    found: list[str] = []
+    for word in sorted(words):
+        if not (found and word.startswith(found[-1])):
+            found.append(word)
+    return found
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """A pattern of the words, whose alternatives begin with different characters. No word begins with another one."""
+    branches: dict[str, list[str]] = {}
+    for word in words:
+        branches.setdefault(word[0], []).append(word[1:])
+    parts = [re.escape(first) + (_any_of(rests) if rests[0] else "") for first, rests in branches.items()]
+    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+
+
+def _folded(text: str) -> str:
+    """A text of the same length, in which forms that mean the same are equal: lower case, and `+` for a space."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = "".join(small if len(small := char.lower()) == 1 else char for char in text)
+    return lower.replace("+", " ")
+
+
+def _scheme_length(text: str) -> int:
+    """How much of a URL says nothing about it."""
+    match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    return match.end() if match else 0
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
+
+
+def _cores(data: bytes) -> Iterator[str]:
+    """What is certain of a value in base64 and base32 where other bytes stand before and behind it, as in a header."""
+    for bits, encode, shifts in ((6, base64.b64encode, 3), (5, base64.b32encode, 5)):
+        for shift in range(shifts):
+            text = encode(b"\0" * shift + data).decode()
+            yield text[-(-shift * 8 // bits) : (shift + len(data)) * 8 // bits]
+
+
+def _joined(found: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """The places in their order; those that overlap are one, under the name of the longest."""
+    start = end = longest = 0
+    name = ""
+    for first, last, label in sorted(found):
+        if first >= end:
+            if name:
+                yield start, end, name
+            start, end, name, longest = first, last, label, last - first
+            continue
+        end = max(end, last)
+        if last - first > longest:
+            name, longest = label, last - first
+    if name:
+        yield start, end, name
+
+
+# --- what a text means ------------------------------------------------------------------------------------------------
+
+_DEPTH = 3
+"""So often a text is decoded: a URL in HTML in JSON."""
+
+_ESCAPE = re.compile(
+    r"(?:%[0-9A-Fa-f]{2})+|%u[0-9A-Fa-f]{4}"
+    r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[\"'\\/bfnrt]"
+    r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+)
+_BYTES = re.compile(r"%[0-9A-Fa-f]{2}")
+_SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+def _decoded(text: str) -> str:
+    """A text without one layer of escapes: those of URLs, HTML and JSON."""
+    return _ESCAPE.sub(_meaning, text) if "%" in text or "&" in text or "\\" in text else text
+
+
+def _meanings(text: str) -> Iterator[str]:
+    """What a text is after each layer of escapes."""
+    for _ in range(_DEPTH):
+        meant = _decoded(text)
+        if meant == text:
+            return
+        yield meant
+        text = meant
+
+
+def _meaning(match: re.Match[str]) -> str:
+    text = match[0]
+    if text[0] == "&":
+        return _character(text[2:-1]) or text if text[1] == "#" else unescape(text)
+    if text[1] in "uU":
+        units = "".join(chr(int(unit, 16)) for unit in re.split(r"[%\\]u", text)[1:])
+        return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    if text[0] == "%":
+        return bytes.fromhex(text.replace("%", "")).decode("utf-8", "surrogateescape")
+    return bytes.fromhex(text[2:]).decode("latin-1") if text[1] == "x" else _SIMPLE.get(text[1], text[1])
+
+
+def _character(number: str) -> str:
+    """The character of a number in HTML, also of those that a page must not have."""
+    code = int(number[1:], 16) if number[0] in "xX" else int(number)
+    return chr(code) if code <= sys.maxunicode else ""
+
+
+class _Change(NamedTuple):
+    """A part of a text that another text has in its place."""
+
+    at: int
+    end: int
+    source: int
+    source_end: int
+
+
+class _View:
+    """What a text means: itself, decoded, or with its lines joined. `source` leads back to where a part came from."""
+
+    def __init__(self, text: str, parent: _View | None = None, *, joins: bool = False) -> None:
+        self.text = text
+        self.is_joined: bool = joins or (parent is not None and parent.is_joined)
+        self._parent = parent
+        self._joins = joins
+        self._changes: list[_Change] | None = None
+
+    def decoded(self) -> _View | None:
+        """None if there is nothing to decode."""
+        text = _decoded(self.text)
+        return None if text is self.text or text == self.text else _View(text, self)
+
+    def joined(self) -> _View | None:
+        """Mail and certificates break lines after 64 or 76 characters. None if there is nothing to join."""
+        if self.is_joined or not ("\n" in self.text or "\r" in self.text or "\\" in self.text):
+            return None
+        text = _BREAK.sub("", self.text)
+        return None if len(text) == len(self.text) else _View(text, self, joins=True)
+
+    def source(self, start: int, end: int) -> tuple[int, int]:
+        """Where a part stands in the text that all views are of."""
+        if self._parent is None:
+            return start, end
+        if self._changes is None:
+            self._changes = list(self._changed(self._parent.text))
+        return self._parent.source(self._before(start)[0], self._before(end - 1)[1])
+
+    def _changed(self, text: str) -> Iterator[_Change]:
+        """Where this view differs from its parent's text, in order; a run of %XX character by character."""
+        shift = 0
+        for match in (_BREAK if self._joins else _ESCAPE).finditer(text):
+            place, at, meaning = match.start(), match.start() + shift, "" if self._joins else _meaning(match)
+            shift += len(meaning) - len(match[0])
+            if _BYTES.match(match[0]):
+                for char in meaning:
+                    length = 3 * len(_bytes(char))
+                    yield _Change(at, at + 1, place, place + length)
+                    at, place = at + 1, place + length
+            else:
+                yield _Change(at, at + len(meaning), place, match.end())
+
+    def _before(self, at: int) -> tuple[int, int]:
+        """Where the character at a place begins and ends in the parent's text."""
+        assert self._changes is not None  # noqa: S101  `source` has made them
+        index = bisect.bisect_right(self._changes, at, key=lambda change: change.at) - 1
+        if index < 0:
+            return at, at + 1
+        change = self._changes[index]
+        if at < change.end:
+            return change.source, change.source_end
+        place = change.source_end + at - change.end
+        return place, place + 1
+
+
+def _views(text: str) -> Iterator[_View]:
+    """A text and all that it may mean."""
+    level = [_View(text)]
+    for _ in range(_DEPTH + 1):
+        if not level:
+            return
+        level += [view for each in level if (view := each.joined()) is not None]
+        yield from level
+        level = [view for each in level if (view := each.decoded()) is not None]
 
 
 # --- what may leave ---------------------------------------------------------------------------------------------------

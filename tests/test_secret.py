@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import textwrap
+from html import escape, unescape
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -40,6 +42,150 @@ FORMS = {
     "JSON in UTF-8": json.dumps(TOKEN, ensure_ascii=False)[1:-1],
     "JSON of PHP": json.dumps(TOKEN)[1:-1].replace("/", "\\/"),
 }
+
+
+def html(text: str) -> str:
+    return "".join(f"&#{ord(char)};" for char in text)
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+HARD = "s3cr3t/Value+With=Chars & 42"
+MEANINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "quoted": lambda text: quote(text, safe=""),
+    "quoted in lower case": lambda text: re.sub(r"%..", lambda match: match[0].lower(), quote(text, safe="")),
+    "form-quoted": quote_plus,
+    "quoted to the last character": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "HTML": escape,
+    "HTML in numbers": html,
+    "HTML in hexadecimal numbers": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "JSON in numbers": escaped,
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "a literal of Python": lambda text: text.encode("unicode_escape").decode(),
+    "bytes of Python": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode("latin-1")),
+    "JavaScript's escape": lambda text: "".join(f"%u{ord(char):04X}" for char in text),
+}
+CASES: dict[str, Callable[[str], str]] = {**MEANINGS, "lower case": str.lower, "upper case": str.upper}
+CODES: dict[str, Callable[[bytes], bytes]] = {
+    "hex": lambda data: data.hex().encode(),
+    "hex in upper case": lambda data: data.hex().upper().encode(),
+    "base64": base64.b64encode,
+    "base64 for URLs": base64.urlsafe_b64encode,
+    "base32": base64.b32encode,
+    "base32 in lower case": lambda data: base64.b32encode(data).lower(),
+}
+
+
+@pytest.mark.parametrize("second", MEANINGS)
+@pytest.mark.parametrize("first", CASES)
+def test_a_secret_is_found_in_what_a_text_means_up_to_three_times(first: str, second: str) -> None:
+    scrubber = Scrubber({"TOKEN": HARD})
+    for text in (MEANINGS[second](CASES[first](HARD)), html(MEANINGS[second](CASES[first](HARD)))):
+        assert scrubber(f"before {text} after") == f"before {NAME} after"
+        assert scrubber(f"äö%20&amp;\\n{text}&amp;%41\\u0041") == f"äö%20&amp;\\n{NAME}&amp;%41\\u0041"
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("before", ["", "u", "us", "use", "user", "user:"])
+@pytest.mark.parametrize("after", ["", "!", "!!", "!!!", "!!!!"])
+def test_a_secret_is_found_in_codes_with_anything_around_it(code: str, before: str, after: str) -> None:
+    text = CODES[code](f"{before}{HARD}{after}".encode()).decode().rstrip("=")
+    rest = Scrubber({"TOKEN": HARD})(f"is {text}.").removeprefix("is ").removesuffix(".")
+    assert NAME in rest
+    assert len(rest.replace(NAME, "")) <= len(CODES[code](f"{before}{after}".encode()).rstrip(b"=")) + 2
+    quoted = quote(f"is {text}.", safe="")
+    assert NAME in Scrubber({"TOKEN": HARD})(quoted)
+
+
+@pytest.mark.parametrize(
+    "value", ["100%41percent", "a&amp;b&lt;cdefg", "back\\\\slash\\n123", "%2525252525", "%41%42%43%44%45%46%47%48"]
+)
+@pytest.mark.parametrize("form", MEANINGS)
+def test_a_secret_may_look_like_an_escape_itself(value: str, form: str) -> None:
+    assert value not in (found := Scrubber({"TOKEN": value})(f"<{MEANINGS[form](value)}>"))
+    assert found == f"<{NAME}>"
+
+
+def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
+    scrubber = Scrubber({"TOKEN": HARD})
+    for length in range(8, len(HARD)):
+        text = f"cut: {HARD[:length]}"
+        assert scrubber(text) == (f"cut: {NAME}" if length >= 12 else text)
+    assert scrubber(f"cut: {quote(HARD[:20], safe='')}…") == f"cut: {NAME}…"
+    assert scrubber(f"cut: {HARD[4:]}") == f"cut: {HARD[4:]}", "an end of it is not promised"
+    assert Scrubber({"URL": "https://hooks.example/T0/B0/xyz"})("https://hooks.other/") == "https://hooks.other/"
+
+
+def test_case_counts_for_short_ones_alone() -> None:
+    assert Scrubber({"A": "AbCdEfGh"})("abcdefgh") == placeholder("A")
+    assert Scrubber({"A": "AbCdEfG"})("abcdefg AbCdEfG") == f"abcdefg {placeholder('A')}"
+
+
+def test_a_placeholder_stays_whole_whatever_the_secrets_are() -> None:
+    scrubber = Scrubber({"secret": "secret", "TOKEN": "TOKEN"})
+    text = f"{NAME} of TOKEN"
+    assert scrubber(text) == f"{NAME} of {NAME}"
+    assert scrubber(scrubber(text)) == scrubber(text)
+
+
+def test_secrets_that_overlap_leave_nothing_of_either() -> None:
+    scrubber = Scrubber({"A": "abcdefghijkl", "B": "ijklmnopqrst"})
+    assert scrubber("<abcdefghijklmnopqrst>") == f"<{placeholder('A')}>"
+    cut = Scrubber({"A": "abcdefghijkl-and-more", "B": "ghijklmnopqr"})
+    assert cut("<abcdefghijklmnopqr>") == f"<{placeholder('A')}>"
+
+
+@given(
+    st.text(min_size=8, max_size=40).filter(lambda text: len(text.strip()) >= 8),
+    st.lists(st.sampled_from(["quoted", "form-quoted", "HTML", "JSON", "HTML in numbers"]), max_size=3),
+    st.text(st.characters(codec="ascii", exclude_characters="%&\\;\n\r+ "), max_size=5),
+)
+def test_whatever_a_secret_is_it_is_found_under_three_layers(value: str, layers: list[str], around: str) -> None:
+    text = value
+    for layer in layers:
+        text = MEANINGS[layer](text)
+    found = Scrubber({"X": value})(f"{around}|{text}|{around}")
+    assert placeholder("X") in found
+    for layer in reversed(layers):
+        found = MEANT[layer](found)
+    assert value not in found.replace(placeholder("X"), "")
+
+
+MEANT: dict[str, Callable[[str], str]] = {
+    "quoted": unquote,
+    "form-quoted": unquote_plus,
+    "HTML": unescape,
+    "HTML in numbers": unescape,
+    "JSON": lambda text: str(json.loads(f'"{text}"', strict=False)),
+}
+
+MUCH = 300_000
+HOSTILE = [
+    "%41",
+    "%2525",
+    "\\",
+    "\\u0041",
+    "&amp;",
+    "&a",
+    "&#x41;",
+    "\n ",
+    "\\n",
+    "s3cr3t/Value+",
+    "% ",
+    "73336372",
+    "a" * 12,
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_a_text_that_was_made_to_be_slow_is_not(piece: str) -> None:
+    secrets = {f"S{number}": f"{number}-secret-{number}-{HARD}" for number in range(20)}
+    scrubber = Scrubber({"TOKEN": HARD, "ROW": f"{'a' * 40}{HARD}", **secrets})
+    with no_long_time():
+        scrubber(piece * (MUCH // len(piece)))
 
 
 @pytest.mark.parametrize("form", FORMS)
