@@ -155,3 +155,41 @@ def test_a_run_that_goes_on_tells_how_many_tests_are_over(
     reply = Reply(status=200, text=json.dumps({"state": "in_progress", **counters}))
     status = VENDOR.read(Call(entries=(entry(),)), RemoteRun(id="r"), [reply], polls=1)
     assert status == Running(note="in_progress", done=done, total=total)
+
+
+@pytest.mark.parametrize("told", [{"failed": 0}, {"blocked": 0}, {"failed": 0, "skipped": 0, "aborted": 0}])
+def test_passes_are_derived_only_where_both_documented_counters_are_told(told: dict[str, Any]) -> None:
+    outcome = read({"total": 3, **told})
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert outcome.message == "Certyn does not say how many tests passed"
+
+
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        ({"total": 6, "failed": 1, "blocked": 1, "skipped": 1}, {"passed": 3, "failed": 1, "blocked": 1, "skipped": 1}),
+        ({"total": 1, "failed": 1, "blocked": 0}, {"failed": 1}),
+        ({"total": 1, "failed": 2, "blocked": 0}, {"failed": 2}),
+        ({"total": 2, "failed": 0, "blocked": 0}, {"passed": 2}),
+    ],
+)
+def test_what_the_other_counters_leave_over_has_passed(told: dict[str, Any], counts: dict[str, int]) -> None:
+    assert read(told).counts == {Verdict(word): number for word, number in counts.items()}
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "seconds"),
+    [
+        ("2026-07-01T10:00:00Z", "2026-07-01T10:01:30Z", 90.0),
+        ("2026-07-01T10:00:00Z", "2026-07-01T10:00:00.500Z", 0.5),
+        ("2026-07-01T10:00:00Z", "2026-07-01T10:00:00Z", 0.0),
+        ("2026-07-01T10:00:00Z", "2026-07-01T09:59:59Z", None),
+        ("2026-07-01T10:00:00Z", "2026-07-01T10:01:00", None),
+        ("2026-07-01T10:00:00Z", None, None),
+        (None, None, None),
+    ],
+)
+def test_a_duration_is_known_where_both_times_are(
+    started: str | None, ended: str | None, seconds: float | None
+) -> None:
+    assert read({"total": 1, "startedAt": started, "completedAt": ended}).duration_s == seconds

@@ -64,6 +64,13 @@ def test_an_item_that_is_repeated_counts_once_unless_it_says_something_else() ->
     assert named(first, {**first, "testOutcome": "failed"}, first) == [("t", "passed", None), ("t", "failed", None)]
 
 
+@pytest.mark.parametrize(("name", "number"), [("run-1", 1), (None, 1), ("run-2", 0)])
+def test_details_of_another_run_say_nothing_of_this_one(name: str | None, number: int) -> None:
+    body = {"state": "completed", "total": 1, "passed": 1, "failed": 0, "blocked": 0}
+    details = {"id": name, "items": [{"testCaseId": "t", "testOutcome": "passed"}]}
+    assert len(finished(ok(body), ok(OVERVIEW), ok(details)).cases) == number
+
+
 def test_an_item_without_the_id_of_its_test_has_its_own() -> None:
     word = {"testOutcome": "passed"}
     assert [name for name, _, _ in named({**word, "testCaseId": [], "id": 7}, {**word, "id": "i"}, word)] == [

@@ -315,3 +315,22 @@ def test_the_vendors_own_attempts_are_told_one_by_one() -> None:
     (case,) = status.outcomes["a"].cases
     told = "passed with 3 more attempts of DocketQA's own: failed: Pay: No button; passed"
     assert (case.verdict, case.message) == (Verdict.FLAKY, told)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"error_message": "No device"}, "No device"),
+        ({"error": "No browser"}, "No browser"),
+        ({"error_message": "No device", "error": "No browser"}, "No device"),
+    ],
+)
+def test_a_pass_with_an_error_beside_it_is_none(told: dict[str, str], reason: str) -> None:
+    body = {"test_run": {"id": 9001, "status": "passed", **told}}
+    call = Call(entries=(entry("a"),))
+    status = VENDOR.read(call, RemoteRun(id="9001"), [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Finished)
+    (case,) = status.outcomes["a"].cases
+    assert case.verdict is Verdict.UNKNOWN
+    assert case.message is not None
+    assert reason in case.message

@@ -215,6 +215,13 @@ def test_a_test_without_a_word_of_its_own_is_no_pass() -> None:
     ]
 
 
+def test_of_many_results_that_nobody_asked_for_some_are_shown_and_the_rest_is_counted() -> None:
+    strays = [{"result_id": str(number), "test_id": f"x{number}", "status": "passed"} for number in range(23)]
+    cases = of_one({"result_id": "a", "test_id": "t", "status": "passed"}, *strays)
+    assert [name for name, _, _ in cases] == ["t", *(f"x{number}" for number in range(20)), "?"]
+    assert cases[-1] == ("?", Verdict.UNKNOWN, "no entry asked for 3 more results")
+
+
 def test_a_result_without_any_id_has_a_question_mark() -> None:
     (first, missing) = of_one({"status": "passed"})
     assert first == ("?", Verdict.UNKNOWN, "result ? (passed) of test ? on an unnamed destination may belong to a")

@@ -147,7 +147,7 @@ def some(number: int, what: str) -> str:
 
 def duration(body: Cursor) -> float | None:
     """Seconds between the two times of a run or of one of its tests."""
-    started, ended = (body.get(name).text_or("") or "" for name in ("startedAt", "completedAt"))
+    started, ended = (body.get(name).text_or() or "" for name in ("startedAt", "completedAt"))
     try:
         seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # no times, or one with and one without a zone
