@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/storefront/qa-matrix.yml
 
-.PHONY: demo test test-full simulate check editor format setup golden clean
+.PHONY: demo test test-full simulate check editor format setup golden mutants clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -38,6 +38,14 @@ format: .venv/ready-dev
 golden: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q
 
+# Changes of the code that no test notices: an hour on one core, so not in CI. Afterwards, some functions alone:
+# make mutants ONLY='qarunner.plan.*'
+mutants: .venv/ready-mutants
+	$(if $(ONLY),,rm -rf mutants)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run --max-children 1 $(foreach name,$(ONLY),'$(name)')
+	$(if $(ONLY),,$(BIN)/python tests/mutation/constants.py)
+	$(BIN)/python tests/mutation/report.py
+
 setup: .venv/ready-dev
 
 .venv/ready: pyproject.toml
@@ -51,5 +59,9 @@ setup: .venv/ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
+.venv/ready-mutants: .venv/ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutants
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf mutants .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
