@@ -118,6 +118,7 @@ class Story:
         history: DurationHistory | None = None,
         latency: float | Callable[[str, Any], float] = 0.05,
         fail_fast: bool = False,
+        observe: Callable[[], None] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.pool = VirtualPool(self.clock, world, latency=latency)
@@ -136,6 +137,7 @@ class Story:
             options=options or Options(),
             jitter=jitter if callable(jitter) else lambda: jitter,
             history=history,
+            observe=observe,
         )
 
     def record(self, event: ev.Event) -> None:

@@ -516,6 +516,7 @@ class _Session:
         """Returns the answers to cancels that were refused."""
         pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
+        progress = open_progress(self._console, self._run, self.clock.wall)
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         engine = Engine(
             run=self._run,
@@ -527,9 +528,10 @@ class _Session:
             jitter=self._settings.surroundings.jitter,
             history=durations,
             shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
+            observe=lambda: progress.tick(self._run),
         )
-        self._progress = open_progress(self._console, self._run, self.clock.wall)
-        transport.watch = self._progress.uploading
+        self._progress = progress
+        transport.watch = progress.uploading
         try:
             with _signals(engine.interrupt, self._follow.resume()):
                 engine.drive()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.text import cut, duration
+from qarunner.text import cut, duration, plural
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from qarunner.cli.console import Console
-    from qarunner.engine.state.run import JobState, Left, ResourceState, Run
+    from qarunner.engine.state.run import JobState, Left, ResourceState, Run, RunState
 
 SIGNS = {
     Verdict.PASSED: ("✓", "green"),
@@ -26,7 +26,8 @@ SIGNS = {
 }
 OTHER_SIGN = ("!", "yellow")
 _MOST_ROWS = 30
-_QUIET_S = 30.0
+_MOST_NAMED = 3
+"""So many of the runs that go on are named in a line of a log."""
 _LONGEST_MESSAGE = 500
 """Characters of an event in a log: a vendor's text may have millions."""
 _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
@@ -39,6 +40,10 @@ class Progress(Protocol):
 
     def uploading(self, path: str, sent: int, size: int) -> None:
         """Is told of each piece of a build that left, in bytes, by the thread that sends it."""
+        ...
+
+    def tick(self, run: Run) -> None:
+        """Is called every half minute, whether anything has happened or not."""
         ...
 
     def close(self) -> None: ...
@@ -58,6 +63,9 @@ class Silent:
     def uploading(self, path: str, sent: int, size: int) -> None:
         """Nothing is shown."""
 
+    def tick(self, run: Run) -> None:
+        """Nothing is shown."""
+
     def close(self) -> None:
         """Nothing was opened."""
 
@@ -69,7 +77,7 @@ class Lines:
         self._console = console
         self._began = began
         self._now = now
-        self._told: dict[str, tuple[float, str]] = {}
+        self._notes: dict[str, str] = {}
         self._uploads: dict[str, tuple[float, int]] = {}
 
     def saw(self, event: ev.Event, run: Run) -> None:
@@ -80,12 +88,15 @@ class Lines:
             self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
 
     def _is_news(self, event: ev.Polled) -> bool:
-        """Another word for a run's state, or half a minute since the last line about it: logs are read by people."""
-        before = self._told.get(event.run)
-        if before is not None and before[1] == event.note and event.at - before[0] < _QUIET_S:
-            return False
-        self._told[event.run] = (event.at, event.note)
-        return True
+        """Another word for a run's state; how far it is stands in the line of every half minute."""
+        before, self._notes[event.run] = self._notes.get(event.run), event.note
+        return before != event.note
+
+    def tick(self, run: Run) -> None:
+        """One line about all that goes on: a CI system takes a silent job for dead."""
+        now = self._now()
+        if (text := going_on(run, now)) is not None:
+            self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
 
     def uploading(self, path: str, sent: int, size: int) -> None:
         """A line each 10 % that took a second, or each 10 s: a small build needs none, a large one is no flood."""
@@ -102,6 +113,30 @@ class Lines:
 
     def close(self) -> None:
         """Lines stay."""
+
+
+def going_on(run: Run, now: float) -> str | None:
+    """`2 runs go on: checkout running 0/1, 12m30s; search queued, 40s; 1 entry waits: HTTP 429`, if anything does."""
+    parts = []
+    live = sorted(run.live_runs(), key=lambda each: each[1].accepted_at)
+    if live:
+        named = [
+            f"{_entries(state)} {run_words(remote)}, {clock(now - remote.accepted_at)}"
+            for state, remote in live[:_MOST_NAMED]
+        ]
+        named += [f"{len(live) - _MOST_NAMED} more"] if len(live) > _MOST_NAMED else []
+        parts.append(f"{plural(len(live), 'run')} {'goes' if len(live) == 1 else 'go'} on: {'; '.join(named)}")
+    making = [state for state in run.resources.values() if state.phase is ResourceStatus.PREPARING]
+    parts += [f"{'uploading' if state.resource.build else 'making'} {_what(state)}" for state in making[:_MOST_NAMED]]
+    waiting = [state for state in run.jobs.values() if state.phase in _NOT_STARTED and run.open_entries(state)]
+    if waiting:
+        number = sum(len(run.open_entries(state)) for state in waiting)
+        why = next((f": {state.message}" for state in waiting if state.message), "")
+        parts.append(f"{plural(number, 'entry', 'entries')} {'waits' if number == 1 else 'wait'}{why}")
+    return "; ".join(parts) or None
+
+
+_NOT_STARTED = frozenset({Phase.WAITING, Phase.SUBMITTING})
 
 
 def amount(sent: int, size: int) -> str:
@@ -146,8 +181,7 @@ def _resource(
     event: ev.Preparing | ev.ResourceNotMade | ev.ResourceReady | ev.ResourceFailed | ev.ResourceReleased, run: Run
 ) -> str:
     state = run.resources[event.resource]
-    build = state.resource.build
-    what = f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else "the " + state.resource.kind
+    build, what = state.resource.build, _what(state)
     match event:
         case ev.Preparing():
             told = f"{'uploading' if build else 'making'} {what}"
@@ -162,6 +196,11 @@ def _resource(
         case _:
             told = "; ".join(f"left at the vendor: {named(left)}: {left.why}" for left in state.left() if left.known)
     return f"{event.resource}: {told}"
+
+
+def _what(state: ResourceState) -> str:
+    build = state.resource.build
+    return f"{build.path} ({build.size / 2**20:.1f} MiB)" if build is not None else f"the {state.resource.kind}"
 
 
 def _maybe_left(state: ResourceState, event: ev.ResourceNotMade) -> str:
@@ -218,6 +257,9 @@ class Table_:  # noqa: N801  `Table` is rich's
     def uploading(self, path: str, sent: int, size: int) -> None:
         self._uploads[path] = (sent, size)
 
+    def tick(self, run: Run) -> None:
+        """The table tells the time by itself."""
+
     def close(self) -> None:
         self._live.stop()
 
@@ -269,6 +311,11 @@ def state_words(state: JobState) -> str:
     remote = next(iter(list(state.runs.values())), None)
     if remote is None:
         return str(state.phase)
+    return run_words(remote)
+
+
+def run_words(remote: RunState) -> str:
+    """The state of a run in the vendor's words, or why it cannot be read."""
     if remote.trouble is not None:
         return remote.trouble
     return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Lines, Silent, Table_, clock, open_progress, state_words
+from qarunner.cli.progress import Lines, Silent, Table_, clock, going_on, open_progress, state_words
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
@@ -120,11 +120,35 @@ def test_an_interruption_promises_nothing_that_detaching_would_break() -> None:
     assert "cancel" not in lines(ev.Interrupted(at=EPOCH + 3, signal=2))[0]
 
 
-def test_a_run_that_says_the_same_is_told_of_twice_a_minute() -> None:
+def test_a_run_that_says_the_same_has_no_line_of_its_own() -> None:
     events = [polled(10.0 * number) for number in range(1, 13)]
-    assert len(lines(*events)) == 4
+    assert len(lines(*events)) == 1
     assert len(lines(*events, verbose=True)) == 12
     assert len(lines(polled(10), polled(11, "almost"), polled(12))) == 3
+
+
+def ticked(*events: Event, now: float) -> str | None:
+    run = Run.of(PLAN)
+    for event in (STARTED, *events):
+        advance(run, event)
+    return going_on(run, EPOCH + now)
+
+
+def test_every_half_minute_a_line_says_what_goes_on() -> None:
+    refused = ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 429: slow down", wait_s=60.0)
+    submitting = ev.Submitting(at=EPOCH + 2, job="keyed-1", attempt=1, key="k")
+    passed = Outcome(verdict=Verdict.PASSED)
+    assert ticked(now=30.0) == "2 entries wait"
+    assert ticked(ACCEPTED, polled(9, done=0, total=1), submitting, refused, now=752.0) == (
+        "1 run goes on: a running 0/1, 12m30s; 1 entry waits: HTTP 429: slow down"
+    )
+    more = ev.Accepted(at=EPOCH + 5, job="keyed-1", runs=tuple(RemoteRun(id=name) for name in "wxyz"))
+    assert ticked(ACCEPTED, more, now=65.0) == (
+        "5 runs go on: a accepted, 1m03s; search[locale=en] accepted, 1m; search[locale=en] accepted, 1m; 2 more"
+    )
+    over = ev.RemoteFinished(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
+    closed = [ev.EntryClosed(at=EPOCH + 9, entry=name, outcome=passed) for name in ("a", "search[locale=en]")]
+    assert ticked(ACCEPTED, over, *closed, now=30.0) is None
 
 
 def test_a_log_shows_no_secret_and_obeys_no_vendor() -> None:

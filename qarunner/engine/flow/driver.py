@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Vendor
 
 
+OBSERVE_S = 30.0
+"""An observer is woken this often, whatever happens: CI systems end a job that is silent for long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the command line says of an apply; durations are seconds."""
@@ -46,7 +50,10 @@ class Options:
 
 
 class Engine:
-    """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon."""
+    """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon.
+
+    `observe` is called every 30 s while the run goes on, by the clock and not by events.
+    """
 
     def __init__(  # noqa: PLR0913  one engine, by name
         self,
@@ -60,10 +67,13 @@ class Engine:
         jitter: Callable[[], float],
         history: DurationHistory | None = None,
         shared: Mapping[str, Shared] | None = None,
+        observe: Callable[[], None] | None = None,
     ) -> None:
         self._run = run
         self._pool = pool
         self._clock = clock
+        self._observe = observe
+        self._observes_at = clock.now() + OBSERVE_S
         self._tokens = 0
         self._abandoned: set[int] = set()
         """Requests under way whose workers are not counted any more."""
@@ -114,6 +124,7 @@ class Engine:
             self._shutdown.heed(now)
             self._polls.end_details(now)
             self._proceed()
+            self._wake_observer(now)
             if not self._is_over():
                 self._dispatch(now)
             if self._is_over():
@@ -160,11 +171,17 @@ class Engine:
         polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
         return self._awaits_reads() and (task.is_last_look or polled)
 
+    def _wake_observer(self, now: float) -> None:
+        if self._observe is not None and now >= self._observes_at:
+            self._observes_at = now + OBSERVE_S
+            self._observe()
+
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due; None if only an answer can bring more."""
         times = [
             self._shutdown.next_at(),
             self._polls.next_at(),
+            None if self._observe is None else self._observes_at,
             *(queue.due_at(now) for queue in self._context.queues.values()),
         ]
         due = min((at for at in times if at is not None), default=None)
