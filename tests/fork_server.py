@@ -73,8 +73,9 @@ class Forked:
         return code
 
     def send_signal(self, number: int) -> None:
-        if self.returncode is None:
-            self._control.sendall(bytes([number]))
+        if self.poll() is None:
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                self._control.sendall(bytes([number]))
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from qarunner.engine.schedule.timing import UNREADABLE_LEAST
+
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
@@ -219,7 +221,9 @@ def test_a_credential_that_certyn_refuses(begin: Begin) -> None:
 
 def test_a_credential_that_is_refused_while_a_run_is_on(begin: Begin, at_once: AtOnce) -> None:
     def check(status: int) -> None:
-        stage = begin(doksi={"faults": [{"on": "GET /runs/{run_id}", "call": 1, "status": status}]})
+        stage = begin(doksi={"faults": [{"on": "GET /runs/{run_id}", "to": UNREADABLE_LEAST, "status": status}]})
+        stage.hasty()
+        stage.customise("patience.UNREADABLE_S = 0.0\n")
         stage.commit(stage.doksi("login"))
         ended = stage.apply()
         assert ended.code == 4, ended
