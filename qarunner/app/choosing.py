@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 def earlier_run(choice: Choice, run_id: str, *, sha: str | None) -> Earlier:
     """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
-    from qarunner.app.runs import Secrets, doubt, find_run, load, verified
+    from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, verified
 
-    secrets = Secrets.of(choice.environ, choice.inputs.env_lines, choice.inputs.allow_secrets)
-    stored = load(find_run(choice.runs_dir, run_id), secrets)
+    folder = find_run(choice.runs_dir, run_id)
+    refuse_tracked(folder, choice.environ)
+    stored = load(folder, Secrets.of(choice.environ, choice.inputs.env_lines, choice.inputs.allow_secrets))
     plan, run = stored.plan, stored.run
     if stored.rehearsal and not choice.rehearse:
         raise UserError(

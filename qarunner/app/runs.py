@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from qarunner.engine.io.journal import (
 from qarunner.engine.io.seal import Key, Trust
 from qarunner.engine.state.run import Run, advance
 from qarunner.errors import RunFolderError, UserError
+from qarunner.known import Known
 from qarunner.plan.model import Plan, from_json
 from qarunner.report.summary import UNVERIFIED
 from qarunner.secret import key_may_go_to
@@ -111,6 +113,19 @@ def _is_over(folder: Path) -> bool:
         return load(folder).run.over
     except UserError:
         return False
+
+
+def is_run(folder: Path) -> bool:
+    """True if a run was made under this name, whole or not."""
+    return (folder / PLAN).exists() or (folder / JOURNAL).exists()
+
+
+def remove_rehearsal(folder: Path) -> None:
+    """Takes the folder of a rehearsal away. UserError if a process is at work on it."""
+    journal, recorded = Journal.reopen(folder)
+    journal.close()  # Windows removes no file that is open
+    if recorded.started.rehearsal:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _others(runs_dir: Path) -> str:
@@ -230,6 +245,15 @@ def _default_keys(plan: Plan) -> dict[str, str]:
         with contextlib.suppress(UserError):  # a plugin that is not installed here has no key here either
             found[vendor] = registry.get(vendor).info.key_env
     return found
+
+
+def refuse_tracked(folder: Path, environ: Mapping[str, str]) -> None:
+    """UserError for a run that git tracks: it came with the checkout, and no apply of this pipeline has made it."""
+    from qarunner.app.git import tracked
+
+    if tracked(folder, environ) == Known(value=True):
+        hint = f"runs are not to be committed: git rm -r --cached {folder.as_posix()}"
+        raise UserError(f"run {folder.name} in {folder.parent}: git tracks its folder", hint=hint)
 
 
 def verified(stored: StoredRun, *, unsealed: bool) -> bool:

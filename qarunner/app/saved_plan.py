@@ -45,49 +45,87 @@ _NAMED = 5
 
 
 def differences(saved: Plan, now: Plan) -> tuple[str, ...]:
-    """What a plan that is made again with the same choices has other; both are of the same build's facts."""
+    """What a plan that is made again with the same choices, in the build of now, has other."""
+    moved = facts_that_differ(saved, now)
+    changed = [*_of_sources(saved, now), *_builds(saved, now), *_settings(saved, now), *_gate(saved, now)]
+    changed = changed or list(_rows(saved, now))
+    if changed:
+        return (*moved, *changed)
+    rest = tuple(_rest(saved, now))
+    # A branch, a tag or a commit counts where something was made of it.
+    return tuple(moved) or rest if rest else tuple(each for each in moved if each.startswith(REPOSITORY))
+
+
+REPOSITORY = "git.repository"
+
+
+def _of_sources(saved: Plan, now: Plan) -> Iterator[str]:
     old, new = saved.sources or _NOTHING, now.sources or _NOTHING
-    changed_files = [
-        path for path in dict.fromkeys((*old.files, *new.files)) if old.files.get(path) != new.files.get(path)
-    ]
-    changed = [
-        name for name in dict.fromkeys((*old.variables, *new.variables)) if _other(old.variables, new.variables, name)
-    ]
-    rows = list(_rows(saved, now))
-    found = [f"{path} {_word(path, old.files, new.files)}" for path in changed_files]
-    if found:
-        found[-1] += _of_rows(rows)
-    found += [f"{name} differs" for name in changed]
-    found += [
-        f"{name} is at {new.endpoints.get(name)}, was at {url}"
-        for name, url in old.endpoints.items()
-        if _other(old.endpoints, new.endpoints, name)
-    ]
-    found += _builds(saved, now)
-    found += _settings(saved, now)
-    found += _gate(saved, now)
-    if not found:
-        found += rows
-    if not found:
-        found += _rest(saved, now)
-    return tuple(found)
+    paths = [path for path in dict.fromkeys((*old.files, *new.files)) if old.files.get(path) != new.files.get(path)]
+    for path in paths:
+        rows = _of_rows(list(_rows(saved, now))) if path == paths[-1] else ""
+        yield f"{path} {_word(path, old.files, new.files)}{rows}"
+    for name in dict.fromkeys((*old.variables, *new.variables)):
+        if _other(old.variables, new.variables, name):
+            yield f"{name} differs"
+    for name, url in old.endpoints.items():
+        if new.endpoints.get(name, url) != url:
+            yield f"{name} is at {new.endpoints[name]}, was at {url}"
 
 
 _NOTHING = Sources(manifest="", files={}, variables={}, endpoints={})
 
 
-def facts_that_differ(saved: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[str]:
+def facts_that_differ(saved: Plan, now: Plan) -> list[str]:
     """`git.sha is 1a2b3c4, the plan is for 9f8e7d6`: results would be reported to another commit."""
-    return [
-        f"git.{name} is {_short(now.get(name))}, the plan is for {_short(saved.get(name))}"
+    found = [
+        f"git.{name} is {_short(now.git.get(name))}, the plan is for {_short(saved.git.get(name))}"
         for name in FACTS
-        if saved.get(name) != now.get(name)
+        if saved.git.get(name) != now.git.get(name)
     ]
+    for name, what in _OF_BUILD.items():
+        before, after = (getattr(plan.metadata, name) for plan in (saved, now))
+        fact = _FACT_OF.get(name)
+        if before != after and (fact is None or saved.git.get(fact) == now.git.get(fact)):
+            found.append(f"{what} is {_short(after)}, the plan is for {_short(before)}")
+    if saved.metadata.pr_description != now.metadata.pr_description:
+        found.append("the description of the pull request differs")
+    return found
 
 
-def _short(value: str | None) -> str:
+_FACT_OF = {"commit": "sha", "repository": "repository", "branch": "branch"}
+
+
+_OF_BUILD = {
+    "commit": "the commit that vendors are told",
+    "repository": "the repository that vendors are told",
+    "branch": "the branch that vendors are told",
+    "pr_number": "the pull request",
+    "base_branch": "the base branch",
+    "pr_title": "the title of the pull request",
+    "ci": "the CI",
+    "host": "the repository's host",
+    "run_id": "the run of the CI",
+}
+"""What vendors are told besides the facts. A build's URL and its event may be another job's."""
+
+
+def facts_here(saved: Plan, words: Given, environ: Mapping[str, str]) -> Facts:
+    """What a plan is told that is made again: this build, at the URL and with the event of the job that made it."""
+    branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
+    now = read_build(environ, working_folder(), branch=branch, tag=tag).facts
+    return Facts(
+        git=now.git,
+        ci={**now.ci, "url": saved.ci.get("url"), "event": saved.ci.get("event")},
+        metadata=replace(now.metadata, build_url=saved.metadata.build_url, event=saved.metadata.event),
+        doubts=now.doubts,
+    )
+
+
+def _short(value: object) -> str:
     if value is None:
         return "not known"
+    value = str(value)
     return value[:12] if len(value) == 40 else value  # noqa: PLR2004  a commit
 
 
@@ -168,7 +206,8 @@ def _keys(old: Data, new: Data) -> list[str]:
     return found
 
 
-_OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "ci", "tool"})
+_OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "git", "ci", "metadata", "tool"})
+"""What no request is made of: what a fact has gone into is compared itself."""
 
 
 def _rest(saved: Plan, now: Plan) -> Iterator[str]:
@@ -282,16 +321,17 @@ def reopened(
     again = _again(path, saved, words)
     here = working_folder()
     manifest = Path(os.path.relpath((repository_root(here) or here) / sources.manifest))
+    if Path(sources.manifest).is_absolute() or ".." in Path(sources.manifest).parts:
+        raise UserError(f"{path}: names a manifest outside of its repository: {sources.manifest}")
     if not manifest.is_file():
         raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
-    branch, tag = checked_name("--branch", again.branch), checked_name("--tag", again.tag)
-    found = facts_that_differ(saved.git, read_build(environ, here, branch=branch, tag=tag).git)
-    facts = Facts(git=saved.git, ci=saved.ci, metadata=saved.metadata)
+    facts = facts_here(saved, again, environ)
     try:
         made = make(manifest, again, environ, facts)
     except (ManifestError, NothingSelected) as error:
-        raise _unmade(path, manifest, sources, found, error) from error
-    found += differences(saved, made.plan)
+        now = msgspec.structs.replace(saved, git=facts.git, metadata=facts.metadata)
+        raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error
+    found = differences(saved, made.plan)
     if found:
         raise StalePlan(path.as_posix(), found)
     return made

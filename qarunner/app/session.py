@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.app import files as reporting
-from qarunner.app.ci import who
+from qarunner.app.ci import read_build, who
 from qarunner.app.options import Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
-from qarunner.app.runs import SEAL_KEY, Secrets, doubt, reopen, verified
+from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
+from qarunner.engine.decide.attempts import to_try_anew
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
@@ -33,9 +34,10 @@ from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, advance, fold
+from qarunner.engine.state.run import Phase, advance, doubt_what_waits, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
+from qarunner.paths import working_folder
 from qarunner.plan.model import to_json
 from qarunner.report.summary import UNVERIFIED, summarise
 from qarunner.text import plural
@@ -334,42 +336,103 @@ def _is_uncertain(state: JobState) -> bool:
     return state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None)
 
 
-def resume(folder: Path, settings: Settings, console: Console, decisions: Decisions) -> ExitCode:
-    """An earlier run from where it stopped. All is decided on what the journal says while this process holds it."""
+def resume(
+    folder: Path,
+    settings: Settings,
+    console: Console,
+    decisions: Decisions,
+    *,
+    anew: Mapping[str, str] | None = None,
+) -> ExitCode:
+    """An earlier run from where it stopped. All is decided on what the journal says while this process holds it.
+
+    `anew`: `apply --continue` tries what did not pass once more, with these texts of the plan's secrets.
+    """
     from qarunner.cli.commands.plan import summary
 
+    refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
     console.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
         believed = verified(stored, unsealed=settings.unsealed)
-        plan, decided = stored.plan, decisions.of(stored.run)
+        plan = stored.plan
         reporting.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
         for warning in reporting.check_reports(settings.reports, settings.runs_dir, settings.environ):
             console.warn(f"qarunner: warning: {warning}")
-        transport = _transport_to(_to_resume(stored, decided), stored, settings, console)
+        steps = _steps(stored, settings, anew=anew is not None)
+        if steps[0].repeated:
+            doubt_what_waits(stored.run)
+        decided = decisions.of(stored.run)
+        transport = _transport_to(_to_resume(stored, steps, decided), stored, settings, console, secrets=anew)
+        _note_other_commit(stored, settings, console)
         console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
         session = _Session(stored.run, journal, transport, settings, console)
         if not believed:
             return session.report_unverified(decided)
-        session.go_on(anew=stored.recorded.trust is not Trust.HOLDS)
+        session.go_on(steps)
         for job, resubmit in decided:
             session.decide(job, resubmit=resubmit)
         return session.finish()
 
 
-def _to_resume(stored: StoredRun, decided: Iterable[tuple[str, bool]]) -> set[str]:
-    """The vendors that are asked for anything once the run goes on; what a person decides opens entries, too."""
+def _steps(stored: StoredRun, settings: Settings, *, anew: bool) -> tuple[ev.Resumed, *tuple[ev.Reattempted, ...]]:
+    """What a resume writes first. With `anew`, what did not pass gets a new attempt, if the run was over."""
+    at, me = settings.surroundings.clock.wall(), who(settings.environ)
+
+    def resumed(again: tuple[str, ...] | None) -> ev.Resumed:
+        return ev.Resumed(
+            at=at,
+            who=me,
+            allowed=tuple(sorted(settings.allowed)),
+            unsealed=stored.recorded.trust is not Trust.HOLDS,
+            repeated=_is_repeated(stored, me),
+            again=again,
+        )
+
+    if not anew:
+        return (resumed(None),)
     ahead = fold(stored.plan, stored.recorded.events)
-    advance(ahead, ev.Resumed(at=ahead.last_at))
+    was_over = ahead.exit_code is not None and not ahead.detached
+    advance(ahead, resumed(()))
+    if not was_over:
+        return (resumed(()),)
+    waiting, attempts = to_try_anew(ahead, adapters(stored.plan), at)
+    return (resumed(waiting), *attempts)
+
+
+def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:
+    """True if an earlier attempt of this CI job may have gone on with a detached run, in a copy of this folder."""
+    if not stored.run.detached or me is None or me.attempt is None:
+        return False
+    started = [each.who for each in stored.recorded.events if isinstance(each, ev.RunStarted | ev.Resumed)][-1]
+    same = started is not None and started.pipeline == me.pipeline
+    return me.attempt > ((started.attempt or 1) if same and started is not None else 1)
+
+
+def _to_resume(
+    stored: StoredRun, steps: Sequence[ev.Resumed | ev.Reattempted], decided: Iterable[tuple[str, bool]]
+) -> set[str]:
+    """The vendors that are asked for anything once the run goes on; what a person decides opens entries, too."""
+    ahead = fold(stored.plan, [*stored.recorded.events, *steps])
     for job, again in decided:
         advance(ahead, ev.Decided(at=ahead.last_at, job=job, resubmit=again))
     return vendors_to_contact(ahead, adapters(stored.plan), for_="resume")
 
 
+def _note_other_commit(stored: StoredRun, settings: Settings, console: Console) -> None:
+    """A resume reports results of the plan's commit, whichever is checked out."""
+    planned = stored.plan.git.get("sha")
+    now = read_build(settings.environ, working_folder()).sha if planned else None
+    if planned and now and planned != now:
+        name = stored.folder.name
+        console.warn(f"qarunner: warning: run {name} is of commit {planned[:7]}, and this is {now[:7]}")
+
+
 def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
+    refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
     console.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
@@ -393,12 +456,20 @@ def _refuse_rehearsal(stored: StoredRun) -> None:
 
 
 def _transport_to(
-    vendors: Container[str], stored: StoredRun, settings: Settings, console: Console, *, cancels: bool = False
+    vendors: Container[str],
+    stored: StoredRun,
+    settings: Settings,
+    console: Console,
+    *,
+    secrets: Mapping[str, str] | None = None,
+    cancels: bool = False,
 ) -> Transport | None:
     """The way to those of a run's vendors that are needed; None if there is nothing to send."""
     plan = stored.plan
     if not any(name in vendors for name in plan.vendors):
         return None
+    if secrets is not None:
+        return connect(plan, settings.environ, secrets, allowed=settings.allowed, only=vendors)
     values = values_of_run(plan, settings.environ, reporting.read_env_files(settings.env_files), settings.allow)
     environ = values.env
     console.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
@@ -430,21 +501,17 @@ class _Session:
         if self._progress is not None:
             self._progress.saw(event, self._run)
 
-    def go_on(self, *, anew: bool) -> None:
-        """The first line of a resume. `anew`: a person vouches for all that stands before it, and it seals that."""
-        settings = self._settings
-        event = ev.Resumed(
-            at=self.clock.wall(),
-            who=who(settings.environ),
-            allowed=tuple(sorted(settings.allowed)),
-            unsealed=anew,
-        )
-        if anew:
-            keys = settings.secrets.sealing(self._run.plan)
-            self._journal.append_sealed(event, keys, settings.run_key())
-            advance(self._run, event)
+    def go_on(self, steps: tuple[ev.Resumed, *tuple[ev.Reattempted, ...]]) -> None:
+        """The first lines of a resume. If a person vouches for all that stands before, the first one seals that."""
+        resumed, *attempts = steps
+        if resumed.unsealed:
+            keys = self._settings.secrets.sealing(self._run.plan)
+            self._journal.append_sealed(resumed, keys, self._settings.run_key())
+            advance(self._run, resumed)
         else:
-            self.record(event)
+            self.record(resumed)
+        for attempt in attempts:
+            self.record(attempt)
 
     def report_unverified(self, decided: Sequence[object]) -> ExitCode:
         """Tells what the folder says, and writes nothing into it: no key is here, so anybody may have made it."""

@@ -403,6 +403,7 @@ def apply(
     detach: opt.Detach = False,
     on_interrupt: opt.OnInterrupt = "cancel",
     run_id: opt.NewRunId = None,
+    continues: opt.Continue = False,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     unsealed: opt.Unsealed = False,
     rehearse: opt.Rehearse = False,

@@ -169,6 +169,14 @@ Drop: TypeAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--drop", metavar="ID", help="Leave an uncertain job or entry as it is: unknown."),
 ]
+Continue: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--continue",
+        help="With --run-id: go on with the run of that id; of one that is over, only what did not pass runs again.",
+        show_default=False,
+    ),
+]
 Unsealed: TypeAlias = Annotated[
     bool, typer.Option("--unsealed", help="The run's folder is mine, whatever its seal says.", show_default=False)
 ]

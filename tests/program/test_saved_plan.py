@@ -9,6 +9,9 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
+
+from qarunner.plan.model import from_json, made_from, seal, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,10 +133,6 @@ def commit(stage: Stage) -> None:
     git(stage, "commit", "-q", "--allow-empty", "-m", "two")
 
 
-def other_branch(stage: Stage) -> None:
-    git(stage, "checkout", "-qb", "other")
-
-
 @pytest.mark.parametrize(
     ("change", "variables", "told"),
     [
@@ -159,7 +158,7 @@ def other_branch(stage: Stage) -> None:
         (lambda stage: (stage.folder / "qa-matrix.yml").unlink(), {}, "qa-matrix.yml is not there"),
         (None, {"QARUNNER_DOKSI_URL": "http://127.0.0.1:9"}, "doksi is at http://127.0.0.1:9, was at http"),
         (commit, {}, "git.sha is "),
-        (other_branch, {}, "git.branch is other, the plan is for main"),
+        (None, {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/other"}, "git.repository is acme/other, the plan"),
     ],
 )
 def test_what_differs_is_named_and_nothing_is_sent(
@@ -170,6 +169,72 @@ def test_what_differs_is_named_and_nothing_is_sent(
     assert told in stale(saved.apply("plan.json", **variables))
     assert saved.sent() == []
     assert not saved.run_folder().exists()
+
+
+CI = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_REPOSITORY": "acme/shop",
+    "GITHUB_SHA": "a" * 40,
+    "GITHUB_REF_NAME": "main",
+    "GITHUB_RUN_ID": "1",
+    "GITHUB_EVENT_NAME": "push",
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"GITHUB_SHA": "b" * 40}, "git.sha is bbbbbbbbbbbb, the plan is for aaaaaaaaaaaa"),
+        ({"GITHUB_REPOSITORY": "acme/other"}, "git.repository is acme/other, the plan is for acme/shop"),
+        ({"GITHUB_REF_NAME": "other"}, "git.branch is other, the plan is for main"),
+    ],
+)
+def test_what_a_vendor_is_told_of_the_build_has_to_be_of_this_build(
+    stage: Stage, other: dict[str, str], told: str
+) -> None:
+    stage.commit(stage.certyn("smoke"))
+    assert stage.run("plan", "--out", "plan.json", **CI).code == 0
+    assert told in stale(stage.apply("plan.json", **{**CI, **other}))
+    # Facts and digest say what is true, and the vendor would be told something else: the request is compared.
+    path = stage.folder / "plan.json"
+    saved = from_json(path.read_bytes(), path=path)
+    real = {"sha": "c" * 40, "short_sha": "c" * 7, "branch": "real", "tag": None, "repository": "acme/real"}
+    path.write_bytes(to_json(seal(replace(saved, git=real))))
+    here = {**CI, "GITHUB_SHA": "c" * 40, "GITHUB_REF_NAME": "real", "GITHUB_REPOSITORY": "acme/real"}
+    assert "the plan is for" in stale(stage.apply("plan.json", **here))
+    assert stage.sent() == []
+
+
+def test_another_job_applies_the_plan_of_an_earlier_one(stage: Stage) -> None:
+    stage.commit(stage.certyn("smoke"))
+    assert stage.run("plan", "--out", "plan.json", **CI).code == 0
+    ended = stage.apply("plan.json", **{**CI, "GITHUB_RUN_ID": "2", "GITHUB_EVENT_NAME": "workflow_run"})
+    assert ended.code == 0, ended
+    assert stage.creates("certyn")[0]["body"]["externalUrl"].endswith("/runs/1")
+
+
+def test_a_commit_that_nothing_was_made_of_does_not_matter(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    assert stage.run("plan", "--out", "plan.json", **CI).code == 0
+    ended = stage.apply("plan.json", **{**CI, "GITHUB_SHA": "b" * 40, "GITHUB_REF_NAME": "other"})
+    assert ended.code == 0, ended
+    assert stage.report()["git"]["sha"] == "b" * 40
+    stage.commit(stage.doksi("login", **{"if": "{{ git.branch == 'main' }}"}))
+    assert stage.run("plan", "--out", "plan.json", **CI).code == 0
+    assert "git.branch is other, the plan is for main" in stale(
+        stage.run("apply", "plan.json", **{**CI, "GITHUB_REF_NAME": "other"})
+    )
+
+
+def test_a_plan_names_no_manifest_elsewhere(saved: Stage) -> None:
+    path = saved.folder / "plan.json"
+    made = from_json(path.read_bytes(), path=path)
+    assert made.sources is not None
+    for name in ("../qa-matrix.yml", "/qa-matrix.yml"):
+        path.write_bytes(to_json(made_from(made, replace(made.sources, manifest=name))))
+        ended = saved.apply("plan.json")
+        assert ended.code == 2, ended
+        assert "names a manifest outside of its repository" in ended.err
 
 
 def test_every_difference_is_named_at_once(saved: Stage) -> None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import files as reporting
+from qarunner.app import saved_plan as saved
 from qarunner.app.ci import in_ci
-from qarunner.app.runs import SEAL_KEY, Secrets, checked_id, doubt, find_open_run, find_run, load
+from qarunner.app.runs import (
+    SEAL_KEY,
+    Secrets,
+    checked_id,
+    doubt,
+    find_open_run,
+    find_run,
+    is_run,
+    load,
+    refuse_tracked,
+    remove_rehearsal,
+)
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
 from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.result import show_report
@@ -25,6 +37,7 @@ from qarunner.vendors.api import Reply
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from qarunner.app.runs import StoredRun
     from qarunner.app.session import Settings, Surroundings
     from qarunner.cli.commands.plan import Given
     from qarunner.cli.console import Console
@@ -51,6 +64,7 @@ class Order:
     poll_interval: str | None = None
     on_interrupt: str = "cancel"
     run_id: str | None = None
+    continues: bool = False
     runs_dir: Path = DEFAULT_RUNS
     scenario: Path | None = None
     fail_fast: bool = False
@@ -67,56 +81,88 @@ class Order:
             detach=self.detach,
         )
 
+    def check(self, *, rehearse: bool) -> None:
+        """UserError for words that make no sense together."""
+        if self.scenario is not None and not rehearse:
+            raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
+        if self.detach and rehearse:
+            raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
+        if self.continues and self.run_id is None:
+            raise UserError("--continue goes with --run-id", hint="an id that is the same when the job is repeated")
+
 
 def apply(console: Console, environ: Mapping[str, str], given: Given, order: Order) -> ExitCode:
     """Everything that can be wrong is looked for before the first request leaves."""
-    from qarunner.app.session import (
-        Settings,
-        connect,
-        new_run_id,
-        start,
-    )
+    from qarunner.app.session import Decisions, Settings, connect, new_run_id, start
+    from qarunner.app.session import resume as go_on
 
     options, named = order.options(), reporting.wanted(order.reports)
+    order.check(rehearse=given.rehearse)
     run_id = checked_id(order.run_id) if order.run_id else new_run_id(time.time())
-    if order.scenario is not None and not given.rehearse:
-        raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
-    if order.detach and given.rehearse:
-        raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
-    found = prepared(console, environ, given)
+    earlier = _run_to_continue(given, run_id) if order.continues else None
+    found = prepared(console, environ, given, earlier.plan if earlier else None)
     tell(console, found)
     plan, environ = found.plan, found.environ
     _refuse_unsealed_shard(plan, environ)
+    settings = Settings(
+        environ=environ,
+        runs_dir=given.runs_dir,
+        reports=named,
+        options=options,
+        rehearsal=given.rehearse,
+        fail_fast=order.fail_fast,
+        env_files=given.env_file,
+        allow=given.allow_secret,
+        unsealed=bool(given.unsealed),
+        unverified=found.unverified,
+        real_environ=environ,
+    )
+    if earlier is not None:
+        _refuse_other_plan(earlier, plan)
+        return go_on(earlier.folder, settings, console, Decisions(), anew=found.secrets)
     with ExitStack() as stack:
         if given.rehearse:
             from qarunner.app.session import rehearse
 
             environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
             plan = as_rehearsal(plan)
-        reports = (*reporting.planned(plan), *named)
-        for warning in reporting.check_reports(reports, given.runs_dir, environ):
+        settings = replace(settings, environ=environ, reports=(*reporting.planned(plan), *named))
+        for warning in reporting.check_reports(settings.reports, given.runs_dir, environ):
             console.warn(f"qarunner: warning: {warning}")
-        settings = Settings(
-            environ=environ,
-            runs_dir=given.runs_dir,
-            reports=reports,
-            options=options,
-            rehearsal=given.rehearse,
-            fail_fast=order.fail_fast,
-            env_files=given.env_file,
-            allow=given.allow_secret,
-            unverified=found.unverified,
-            real_environ=found.environ,
-        )
         # Before a run is spoken of: without a credential there is none.
-        allowed = inputs.allowed_secrets(environ, given.allow_secret)
-        transport = connect(plan, environ, found.secrets, allowed=allowed)
+        transport = connect(plan, environ, found.secrets, allowed=settings.allowed)
         for line in not_planned(plan):
             console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
         console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
         return start(plan, transport, settings, console, run_id)
+
+
+def _run_to_continue(given: Given, run_id: str) -> StoredRun | None:
+    """The run of this id; None if there is none yet. A rehearsal has nothing to go on with: it makes room."""
+    folder = given.runs_dir / run_id
+    if not is_run(folder):
+        return None
+    stored = load(folder)
+    if stored.rehearsal and given.rehearse:
+        remove_rehearsal(folder)
+        return None
+    if stored.rehearsal or given.rehearse:
+        what = ("a rehearsal", "is none") if stored.rehearsal else ("no rehearsal", "is one")
+        raise UserError(f"run {run_id} was {what[0]}, and this {what[1]}", hint="name another --run-id")
+    return stored
+
+
+def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
+    """UserError if a run that is to be continued would do something else than this plan says."""
+    moved = [each for each in saved.facts_that_differ(earlier.plan, plan) if each.startswith("git.")]
+    changed = saved.differences(earlier.plan, plan) or moved
+    if changed:
+        raise UserError(
+            f"run {earlier.folder.name} has another plan, and is not continued: {'; '.join(changed)}",
+            hint="name another --run-id for a run of this plan",
+        )
 
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
@@ -187,7 +233,9 @@ def report(
     from qarunner.report.summary import summarise
 
     reporting.checked_format(form, "--format")
-    stored = load(find_run(runs_dir, run_id), Secrets(environ=environ))
+    folder = find_run(runs_dir, run_id)
+    refuse_tracked(folder, environ)
+    stored = load(folder, Secrets(environ=environ))
     console.hide(inputs.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")

@@ -96,12 +96,16 @@ ValueWords: TypeAlias = (
 """What --var, --var-file, --env, --env-file and --allow-secret were given, in this order."""
 
 
-def prepared(console: Console, environ: Mapping[str, str], words: Given) -> Prepared:
-    """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more."""
+def prepared(console: Console, environ: Mapping[str, str], words: Given, like: Plan | None = None) -> Prepared:
+    """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more.
+
+    `like`: an earlier plan, whose build's URL and event are taken over.
+    """
     make = partial(_made, hide=console.hide)
     if words.file is not None and saved.is_saved(words.file):
         return saved.reopened(words.file, words, environ, make)
-    return make(inputs.find_manifest(words.file), words, environ, None)
+    facts = saved.facts_here(like, words, environ) if like is not None else None
+    return make(inputs.find_manifest(words.file), words, environ, facts)
 
 
 def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:

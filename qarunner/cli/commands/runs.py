@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, verified
+from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
 from qarunner.cli.commands import apply as applying
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
 from qarunner.cli.result import left, show_report
@@ -85,8 +85,10 @@ def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCo
     if not order.runs:
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
     secrets = Secrets(environ=environ)
-    found = [_part(console, folder, secrets) for folder in _folders(order.runs_dir, order.runs)]
-    parts = _counting(console, found)
+    named = _folders(order.runs_dir, order.runs)
+    for folder in named:
+        refuse_tracked(folder, environ)
+    parts = _counting(console, [_part(console, folder, secrets) for folder in named])
     believed = [verified(part.stored, unsealed=order.unsealed) for part in parts]
     _check(parts)
     for part in parts:

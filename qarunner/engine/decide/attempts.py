@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.interpret import BUGS, bug_of, typed
 from qarunner.engine.decide.outcomes import distrust, merge, worst
-from qarunner.engine.state.events import Why
+from qarunner.engine.state.events import Reattempted, Why
+from qarunner.engine.state.run import Phase, advance
 from qarunner.entry import SelectionKind
 from qarunner.plan.capabilities import grouped
 from qarunner.plan.model import Job
@@ -123,13 +124,57 @@ def attempt_jobs(
     return found
 
 
+# --- a run that was over is tried anew --------------------------------------------------------------------------------
+
+
+def to_try_anew(run: Run, vendors: Mapping[str, Vendor], at: float) -> tuple[tuple[str, ...], tuple[Reattempted, ...]]:
+    """What did not pass: entries whose create certainly made no run, and new attempts of the others.
+
+    `run` is as a resume finds it, and goes on from there. What a resume asks for by itself is left to it, and what is
+    uncertain to a person.
+    """
+    waiting: list[str] = []
+    failed: dict[str, list[str]] = {}
+    for entry in run.plan.entries:
+        state = run.job_of[entry.id]
+        if not _is_lost(run, state, entry.id):
+            continue
+        if state.runs or state.outcomes is not None:
+            failed.setdefault(state.job.id, []).append(entry.id)
+        else:
+            waiting.append(entry.id)
+    found: list[Reattempted] = []
+    for job, names in failed.items():
+        state = run.jobs[job]
+        asked = [_narrowed(state.entries[name], [distrust(part) for part in _parts(state, name)]) for name in names]
+        jobs = attempt_jobs(run, vendors[state.job.vendor], state, asked)
+        for made, group in () if isinstance(jobs, str) else jobs:
+            attempt, why = state.attempt + 1, (Why.AGAIN,)
+            event = Reattempted(at=at, of=job, job=made, entries=group, attempt=attempt, why=why)
+            found.append(event)
+            advance(run, event)  # the next job's number depends on it
+    return tuple(waiting), tuple(found)
+
+
+def _is_lost(run: Run, state: JobState, entry: str) -> bool:
+    """True if an entry did not pass, and will not by itself."""
+    if state.phase in {Phase.UNCERTAIN, Phase.SUBMITTING}:
+        return False
+    outcome = run.closed.get(entry)
+    if outcome is None:  # an interrupted apply leaves entries open, and cancels their runs
+        return bool(state.runs) and not any(remote.followed or remote.outcomes for remote in state.runs.values())
+    if outcome.verdict is Verdict.SKIPPED and outcome.cause is None:
+        return run.plan.gate.on_skipped == "fail"
+    return outcome.verdict not in GOOD and outcome.cause not in {Cause.NEED, Cause.UNCERTAIN}
+
+
 # --- all attempts together --------------------------------------------------------------------------------------------
 
 
 def combine(attempts: Sequence[Outcome]) -> Outcome:
     """One outcome of an entry's attempts, in their order."""
     *before, last = attempts
-    if not before:
+    if all(_was_cancelled(outcome) for outcome in before):  # such an attempt has shown nothing
         return last
     counts = _counts(before, last)
     cases = () if last.counts and not last.cases else tuple(case for _, case in deciding(attempts))
@@ -150,6 +195,10 @@ def combine(attempts: Sequence[Outcome]) -> Outcome:
         duration_s=_total([outcome.duration_s for outcome in attempts]),
         cause=last.cause if verdict is last.verdict else None,
     )
+
+
+def _was_cancelled(outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.CANCELLED and not outcome.cases
 
 
 def deciding(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:

@@ -232,7 +232,7 @@ def _first(started: ev.RunStarted, keys: Sequence[Key], run_key: bytes) -> tuple
 
 def _taken(folder: Path) -> RunFolderError:
     if (folder / PLAN).exists() or (folder / JOURNAL).exists():
-        hint = f"qarunner resume {folder.name}, or another --run-id"
+        hint = f"qarunner resume {folder.name}, or the same apply with --continue, or another --run-id"
         return RunFolderError(f"{folder}: there is a run of this id already", hint=hint)
     return RunFolderError(f"{folder}: cannot be made: it is there, and no run", hint="another --run-id, or --runs-dir")
 

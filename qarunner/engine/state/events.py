@@ -59,11 +59,17 @@ class RunStarted(_Event, frozen=True, kw_only=True):
 
 
 class Resumed(_Event, frozen=True, kw_only=True):
-    """Another process goes on from here. `unsealed`: a person said that the folder is theirs."""
+    """Another process goes on from here. `unsealed`: a person said that the folder is theirs.
+
+    `repeated`: an earlier attempt of the same CI job may have gone on as well, without a trace in this folder.
+    `again`: `apply --continue` tries anew what did not pass; these entries have no run yet that could be repeated.
+    """
 
     who: Who | None = None
     allowed: tuple[str, ...] = ()
     unsealed: bool = False
+    repeated: bool = False
+    again: tuple[str, ...] | None = None
 
 
 class Preparing(_Event, frozen=True, kw_only=True):
@@ -213,10 +219,12 @@ class EntryClosed(_Event, frozen=True, kw_only=True):
 
 
 class Why(StrEnum):
-    """What a new attempt is for; each has a budget of its own in `retries`."""
+    """What a new attempt is for; the first two have a budget of their own in `retries`."""
 
     FAILED = "failed"
     INFRA = "infra"
+    AGAIN = "again"
+    """`apply --continue` at a run that was over: no budget is asked."""
 
 
 class Reattempted(_Event, frozen=True, kw_only=True):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from qarunner.engine.state import events as ev
-from qarunner.entry import Entry
+from qarunner.entry import Entry, Retries
 from qarunner.plan.model import Job, Plan
 from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
 
@@ -301,6 +301,10 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             run.unverified = event.unverified
         case ev.Resumed():
             _resumed(run)
+            if event.repeated:
+                doubt_what_waits(run)
+            if event.again is not None:
+                _tried_anew(run, event.again)
         case (
             ev.Preparing()
             | ev.ResourceAsked()
@@ -399,6 +403,30 @@ def _resumed(run: Run) -> None:
         resource.resumed()
 
 
+REPEATED = "an earlier attempt of this CI job may have started it, and this folder does not know"
+
+
+def doubt_what_waits(run: Run) -> None:
+    """Of what waits to be created, nobody can tell whether it was created: nothing of it begins by itself."""
+    for state in run.jobs.values():
+        if state.phase is Phase.WAITING and run.open_entries(state):
+            state.phase, state.message = Phase.UNCERTAIN, REPEATED
+        state.entries = {name: _without_retries(entry) for name, entry in state.entries.items()}
+
+
+def _without_retries(entry: Entry) -> Entry:
+    return replace(entry, policy=replace(entry.policy, retries=Retries(failed=0, infra=0)))
+
+
+def _tried_anew(run: Run, entries: Iterable[str]) -> None:
+    """Whatever ended the run before does not hold any more; a job without a run waits again."""
+    run.ended = None
+    for entry in entries:
+        state = run.job_of[entry]
+        state.phase, state.message, state.cause = Phase.WAITING, None, None
+        _reopen(run, (entry,))
+
+
 def _asked_again(state: JobState) -> tuple[str, ...]:
     """The entries of an uncertain create with a key, which tells the vendor that it is the same one."""
     if state.phase is not Phase.UNCERTAIN or state.key is None:
@@ -453,6 +481,7 @@ def _reattempted(run: Run, event: ev.Reattempted) -> None:
         job=event.job, entries={entry.id: entry for entry in event.entries}, attempt=event.attempt, why=event.why
     )
     run.jobs[event.job.id] = state
+    _reopen(run, event.job.entries)
     for entry in event.job.entries:
         run.job_of[entry] = state
         run.attempts[entry].append(state)
