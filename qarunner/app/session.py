@@ -594,6 +594,7 @@ class _Session:
             options=self._settings.options,
             jitter=self._settings.surroundings.jitter,
             history=durations,
+            key_names=transport.key_names,
             shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
             observe=lambda: progress.tick(self._run),
         )

@@ -103,8 +103,6 @@ class Lines:
         now, percent = self._now(), 100 * sent // max(1, size)
         at, before = self._uploads.get(path, (now, 0))
         step = 1 if self._console.verbose else _UPLOAD_STEP
-        if percent < before:  # it begins again
-            at, before = now, 0
         if sent < size and now - at >= (1.0 if percent - before >= step else _UPLOAD_QUIET_S):
             told = f"{path}: uploaded {amount(sent, size)}"
             self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {told}")
@@ -183,8 +181,10 @@ def _resource(
     state = run.resources[event.resource]
     build, what = state.resource.build, _what(state)
     match event:
-        case ev.Preparing():
+        case ev.Preparing(message=None):
             told = f"{'uploading' if build else 'making'} {what}"
+        case ev.Preparing():
+            told = f"{event.message}; {'uploading' if build else 'making'} {what} again in {event.wait_s or 0.0:.1f} s"
         case ev.ResourceNotMade(remains=ev.Remains.NOTHING) | ev.ResourceFailed():
             told = event.message
         case ev.ResourceNotMade():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qarunner.engine.decide.interpret import Again, Lost, Never, after_create, after_read
-from qarunner.vendors.api import Call, Cause, RemoteRun, Reply
+from qarunner.engine.decide.interpret import Again, Lost, Never, after_create, after_prepare, after_read
+from qarunner.vendors.api import Call, Cause, RemoteRun, Reply, Resource, ResourceKind
 from qarunner.vendors.types import Fault
 from tests.fictional import KEYED, PLAIN, entry
 
@@ -51,7 +51,7 @@ def test_a_create_that_came_too_often_has_made_nothing() -> None:
 
 
 def test_a_long_silence_is_said() -> None:
-    for seconds, words in (("86400", "24 hours"), ("900", "15 minutes"), ("7200", "2 hours")):
+    for seconds, words in (("86400", "24h"), ("900", "15m"), ("5400", "1h30m")):
         meaning = created(429, keyed=False, **{"retry-after": seconds})
         assert isinstance(meaning, Again)
         assert meaning.message == f"HTTP 429: words (asks to wait for {words})"
@@ -113,3 +113,40 @@ def test_only_an_address_is_a_redirection(headers: dict[str, str]) -> None:
     assert moved.message == (
         "HTTP 302: redirected to https://elsewhere.test/x; redirects are not followed, check PLAIN_URL"
     )
+
+
+EXPIRED = """<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>AccessDenied</Code><Message>Request has expired &amp; gone</Message><RequestId>1</RequestId></Error>"""
+
+
+@pytest.mark.parametrize(
+    ("reply", "again", "words"),
+    [
+        (Reply(status=403, text=EXPIRED), True, "HTTP 403: AccessDenied: Request has expired & gone"),
+        (Reply(status=401, text=""), True, "HTTP 401 with an empty body"),
+        (Reply(status=503, text="<Error><Code>SlowDown</Code></Error>"), True, "HTTP 503: SlowDown"),
+        (Reply(status=413, text="too large"), False, "HTTP 413: too large"),
+        (Reply(status=400, text='{"error": "no such bucket"}'), False, "HTTP 400: no such bucket"),
+        (Reply(status=501, text=""), False, "HTTP 501 with an empty body"),
+    ],
+)
+def test_a_store_of_builds_is_told_in_its_own_words(
+    reply: Reply,
+    again: bool,  # noqa: FBT001  a table's column
+    words: str,
+) -> None:
+    resource = Resource(id="b", vendor="plain", kind=ResourceKind.BUILD)
+    meaning = after_prepare(PLAIN, resource, "t", [reply], presigned=True, now=0)
+    assert isinstance(meaning, Again if again else Never)
+    assert (meaning.message if isinstance(meaning, Again) else meaning.refusal.message) == words
+    if isinstance(meaning, Never):
+        assert meaning.refusal.cause is Cause.REFUSED, "a store knows no credential of the vendor's"
+
+
+def test_a_store_in_need_of_rest_holds_up_no_vendor() -> None:
+    resource = Resource(id="b", vendor="plain", kind=ResourceKind.BUILD)
+    slow = Reply(status=429, text="", headers={"retry-after": "30"})
+    for presigned in (False, True):
+        meaning = after_prepare(PLAIN, resource, "t", [slow], presigned=presigned, now=0)
+        assert isinstance(meaning, Again)
+        assert (meaning.held, meaning.wait_s) == (not presigned, 30.0)

@@ -47,7 +47,11 @@ CREATE = Request(method="POST", path="/runs", body={"tests": ["a"]})
 class Server:
     """Accepts connections, reads a request from each, and lets `answer` do what it likes with the socket."""
 
-    def __init__(self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, *, pause_s: float = 0.0
+    ) -> None:
+        self._pause_s = pause_s
+        self._over = threading.Event()
         self.requests: list[bytes] = []
         self.connections = 0
         self._answer = answer
@@ -73,11 +77,12 @@ class Server:
         with contextlib.suppress(OSError), raw:
             connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
             with connection:
-                while request := read_request(connection):
+                while request := read_request(connection, lambda: self._over.wait(self._pause_s)):
                     self.requests.append(request)
                     self._answer(connection)
 
     def close(self) -> None:
+        self._over.set()
         # Only a shutdown wakes a thread that waits in accept.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -86,7 +91,8 @@ class Server:
             thread.join(PATIENCE_S)
 
 
-def read_request(connection: socket.socket) -> bytes:
+def read_request(connection: socket.socket, pause: Callable[[], object] = lambda: None) -> bytes:
+    """A request, with a pause after its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (piece := connection.recv(65536)):
@@ -94,6 +100,7 @@ def read_request(connection: socket.socket) -> bytes:
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    pause()
     left = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
     while left > 0 and (piece := connection.recv(left)):
         data, left = data + piece, left - len(piece)
@@ -125,8 +132,10 @@ def hangs(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(answer, tls)
+def serving(
+    answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, *, pause_s: float = 0.0
+) -> Iterator[Server]:
+    server = Server(answer, tls, pause_s=pause_s)
     try:
         yield server
     finally:
@@ -468,6 +477,64 @@ def test_a_build_that_was_changed_is_not_sent(tmp_path: Path) -> None:
             assert (found.sent, found.final) == (False, Cause.REFUSED)
             assert found.message.startswith(build.path)
         assert store.connections == 0
+
+
+def sending(store: Server, folder: Path, size: int = 1, limit_s: float | None = None, **timeouts: float) -> Answer:
+    """The answer to an upload of so many MiB, with short time-outs for everything else."""
+    build = build_in(folder, b"x" * (size << 20))
+    times = Timeouts(**{"connect_s": 0.3, "read_s": 0.3, "create_s": 0.3, "upload_s": 5.0, **timeouts})
+    with sender(store.url, timeouts=times, builds=[build]) as made:
+        return made.send("v", upload(f"{store.url}/key", build), key=None, fresh=False, limit_s=limit_s)
+
+
+def test_a_store_may_stand_still_for_a_while_in_both_directions(tmp_path: Path) -> None:
+    def slow(connection: socket.socket) -> None:
+        time.sleep(0.6)
+        connection.sendall(http(""))
+
+    with serving(slow, pause_s=0.6) as store:
+        assert reply(sending(store, tmp_path, size=30)).ok
+        assert len(store.requests) == 1
+
+
+def test_a_store_that_takes_nothing_more_is_given_up(tmp_path: Path) -> None:
+    with serving(says(http("")), pause_s=PATIENCE_S) as store:
+        found = fault(sending(store, tmp_path, size=30, upload_s=0.3))
+    assert found.sent
+    assert found.message == f"127.0.0.1:{store.port} took nothing more of the request within 0.3 s"
+
+
+def test_an_upload_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    with serving(says(http("")), pause_s=PATIENCE_S) as store:
+        found = fault(sending(store, tmp_path, size=30, limit_s=0.4))
+    assert found.message.endswith("took nothing more of the request in all the time that it may take")
+    with serving(hangs) as store:
+        found = fault(sending(store, tmp_path, limit_s=0.4))
+    assert found.message.endswith("in all the time that it may take")
+    with serving(hangs) as store:
+        assert not fault(sending(store, tmp_path, limit_s=0.0)).sent
+        assert not store.requests
+
+
+def test_the_progress_of_an_upload_never_goes_back(tmp_path: Path) -> None:
+    build = build_in(tmp_path, b"x" * (3 << 20))
+    seen: list[tuple[str, int, int]] = []
+    answers = iter([http("", status="503 Busy"), http("")])
+    with (
+        serving(lambda connection: connection.sendall(next(answers))) as store,
+        sender(store.url, builds=[build]) as made,
+    ):
+        made.watch = lambda *news: seen.append(news)
+        statuses = []
+        for _ in range(2):
+            request = upload(f"{store.url}/key", build)
+            statuses.append(reply(made.send("v", request, key=None, fresh=False)).status)
+    assert statuses == [503, 200]
+    assert {(name, size) for name, _, size in seen} == {(f"{build.path} to v", 3 << 20)}
+    amounts = [sent for _, sent, _ in seen]
+    assert amounts == sorted(amounts)
+    assert amounts[-1] == 3 << 20
+    assert len(amounts) > len(set(amounts)), "the second one is told of, too"
 
 
 @pytest.mark.parametrize(

@@ -254,3 +254,12 @@ def test_an_id_that_the_vendor_does_not_know_is_never_green(begin: Begin, at_onc
         assert len(stage.creates(vendor)) == 1
 
     at_once(["doksi", "certyn"], check)
+
+
+def test_a_key_that_was_pasted_with_its_quotes_is_said_when_it_is_refused(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    for quoted in (f'"{stage.environ["DOKSI_API_KEY"]}"', f"'{stage.environ['DOKSI_API_KEY']}'"):
+        ended = stage.run("apply", DOKSI_API_KEY=quoted)
+        assert ended.code == 4, ended
+        assert "(with the key of DOKSI_API_KEY, which was pasted with its quotes)" in ended.text
+        assert quoted[1:-1] not in ended.text

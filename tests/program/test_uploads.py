@@ -109,3 +109,14 @@ def test_the_reason_of_a_refusal_has_its_status_and_the_keys_variable(begin: Beg
     assert "(with the key of DOCKET_API_KEY)" in stage.reason("shop")
     assert "HTTP 401: " in stage.reason("login")
     assert "(with the key of DOKSI_API_KEY)" in stage.reason("login")
+
+
+def test_an_upload_that_is_repeated_says_why_in_the_stores_own_words(begin: Begin) -> None:
+    expired = {"status": 403, "body": "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"}
+    stage = begin(doksi={"faults": [{"on": "PUT /storage/{token}", "call": 1, **expired}]})
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "doksi"))
+    stage.hasty()
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    assert "doksi-build-1: HTTP 403: AccessDenied: Request has expired; uploading app.apk" in ended.text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ import msgspec
 from qarunner.decode import UnexpectedData
 from qarunner.engine.decide.outcomes import without_run
 from qarunner.engine.state.events import Remains
+from qarunner.text import duration
 from qarunner.vendors.api import (
     Cause,
     Finished,
@@ -30,6 +33,7 @@ from qarunner.vendors.api import (
     Upload,
     fill,
 )
+from qarunner.vendors.replies import error_text
 from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
@@ -233,15 +237,12 @@ def _read_refused(vendor: Vendor, reply: Reply, *, now: float, key_worked: bool)
     return Again(message=message, wait_s=shortened, held=reply.status == TOO_MANY)
 
 
-_MINUTE_S, _HOUR_S = 60.0, 3600.0
+_MINUTE_S = 60.0
 
 
 def _with_wait(message: str, wait_s: float | None) -> str:
     """The vendor's words, with the silence that it asks for where that is long."""
-    if wait_s is None or wait_s < _MINUTE_S:
-        return message
-    unit, name = (_HOUR_S, "hours") if wait_s >= 2 * _HOUR_S else (_MINUTE_S, "minutes")
-    return f"{message} (asks to wait for {wait_s / unit:.0f} {name})"
+    return message if wait_s is None or wait_s < _MINUTE_S else f"{message} (asks to wait for {duration(wait_s)})"
 
 
 def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
@@ -304,19 +305,35 @@ def _may_be_done(answer: Answer) -> bool:
 def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
     if isinstance(answer, Fault):
         return _not_sent(answer)
-    if presigned and answer.status in _REDIRECTS:
-        where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
-        message = f"HTTP {answer.status}: the upload was redirected to {where}; it goes to the signed address alone"
-        return Never(refusal=Refusal(message=message))
-    refusal = refusal_of(vendor, answer)
+    refusal = _store_refusal(answer) if presigned else refusal_of(vendor, answer)
     if answer.is_transient and refusal.cause is not Cause.ALLOWANCE:
         wait_s = retry_after(answer, now)
-        message = _with_wait(refusal.message, wait_s)
-        return Again(message=message, wait_s=wait_s, held=answer.status == TOO_MANY)
+        held = answer.status == TOO_MANY and not presigned
+        return Again(message=_with_wait(refusal.message, wait_s), wait_s=wait_s, held=held)
     if presigned and answer.status in _UNAUTHORISED:
         # The URL has expired, or its signature was misread: another one may do.
-        return Again(message=f"the upload was refused: {refusal.message}", unreadable=True)
+        return Again(message=refusal.message, unreadable=True)
     return Never(refusal=refusal)
+
+
+_STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")
+"""Stores of files answer in XML."""
+
+
+def _store_refusal(reply: Reply) -> Refusal:
+    """What a store of files says; it knows no credential of the vendor's."""
+    if reply.status in _REDIRECTS:
+        where = urlsplit(reply.headers.get("location", "")).netloc or "another address"
+        message = f"HTTP {reply.status}: the upload was redirected to {where}; it goes to the signed address alone"
+        return Refusal(message=message)
+    words = ": ".join(unescape(found).strip() for found in _STORE_WORDS.findall(reply.text[:_STORE_TEXT])[:2])
+    told = error_text(reply, "message", "error")
+    if words or str(reply.status) not in told:
+        told = f"HTTP {reply.status}: {words or told}"
+    return Refusal(message=told)
+
+
+_STORE_TEXT = 10_000
 
 
 def asked_with(refusal: Refusal, variable: str) -> str:

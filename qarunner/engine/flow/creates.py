@@ -90,7 +90,7 @@ class CreateHandler:
             case Again():
                 self._retry(task, meaning)
             case Never():
-                self._closer.end_create(task, asked_with(meaning.refusal, queue.key_env), meaning.refusal.cause)
+                self._closer.end_create(task, asked_with(meaning.refusal, queue.key_name), meaning.refusal.cause)
             case Lost():
                 self._closer.uncertain(state, meaning.message)
             case _:

@@ -53,6 +53,7 @@ class Engine:
     """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon.
 
     `observe` is called every 30 s while the run goes on, by the clock and not by events.
+    `key_names`: what messages call the keys of vendors, besides the names of their variables.
     """
 
     def __init__(  # noqa: PLR0913  one engine, by name
@@ -68,6 +69,7 @@ class Engine:
         history: DurationHistory | None = None,
         shared: Mapping[str, Shared] | None = None,
         observe: Callable[[], None] | None = None,
+        key_names: Mapping[str, str] | None = None,
     ) -> None:
         self._run = run
         self._pool = pool
@@ -85,6 +87,7 @@ class Engine:
                 PollSchedule.of(plan, vendors[name].info.pacing, options.poll_interval_s),
                 shares,
                 (shared or {}).get(name),
+                key_name=(key_names or {}).get(name),
             )
             for name, plan in run.plan.vendors.items()
         }
@@ -221,8 +224,8 @@ class Engine:
         self._tokens += 1
         task.sends += 1
         self._context.flying[self._tokens] = task
-        # A kept connection that the vendor closes just now would lose a create's answer for nothing.
-        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_environment
+        # A kept connection that the vendor closes just now would lose an answer for nothing.
+        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_environment or task.is_sent_once
         vendor, limit_s = task.job.job.vendor, task.limit_s
         self._pool.start(self._tokens, vendor, task.request, key=key, fresh=fresh, limit_s=limit_s)
 

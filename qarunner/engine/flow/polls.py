@@ -299,7 +299,7 @@ class PollHandler:
 
     def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
         refusal = never.refusal
-        message = asked_with(refusal, self._context.queue(state).key_env)
+        message = asked_with(refusal, self._context.queue(state).key_name)
         self._closer.give_up(state, run, Outcome(verdict=Verdict.ERROR, message=message, cause=refusal.cause))
 
 

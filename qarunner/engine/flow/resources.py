@@ -93,12 +93,17 @@ class ResourceHandler:
             return False
         return resource.trouble is None or self._kept.get(resource.resource.id, False)
 
-    def _begin(self, task: Task, due: float) -> None:
-        """The first request of a resource, again from the start if it is repeated."""
+    def _begin(self, task: Task, due: float, *, wait_s: float | None = None, message: str | None = None) -> None:
+        """The first request of a resource, again from the start if it is repeated, for the reason in `message`."""
         resource = _of(task)
-        attempt = resource.attempt + 1
         self._context.record(
-            ev.Preparing(at=self._context.clock.wall(), resource=resource.resource.id, attempt=attempt)
+            ev.Preparing(
+                at=self._context.clock.wall(),
+                resource=resource.resource.id,
+                attempt=resource.attempt + 1,
+                message=message,
+                wait_s=wait_s,
+            )
         )
         task.answers, task.best_effort = [], False
         self._next(task, due)
@@ -115,6 +120,7 @@ class ResourceHandler:
             now=self._context.clock.wall(),
             best_effort=task.best_effort,
         )
+        is_written = resource.asked is not None  # what came to nothing gets an event of its own
         match meaning:
             case More():
                 task.request, task.kind, task.best_effort = meaning.request, RequestKind.SETUP, meaning.best_effort
@@ -127,11 +133,11 @@ class ResourceHandler:
                 self._made(resource, meaning)
             case Again():
                 self._unmade(task, meaning.message)
-                self._again(task, meaning)
+                self._again(task, meaning, is_written=is_written)
             case Never() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
-                self._again(task, Again(message=meaning.refusal.message))
+                self._again(task, Again(message=meaning.refusal.message), is_written=is_written)
             case Never():
-                self._give_up(resource, asked_with(meaning.refusal, queue.key_env), meaning.refusal.cause)
+                self._give_up(resource, asked_with(meaning.refusal, queue.key_name), meaning.refusal.cause)
 
     def _token(self, resource: ResourceState) -> str:
         return token_of(self._run.identity, resource)
@@ -223,7 +229,7 @@ class ResourceHandler:
         else:  # only what may be at the vendor is of interest any more
             self._tasks.pop(_of(task).resource.id, None)
 
-    def _again(self, task: Task, again: Again) -> None:
+    def _again(self, task: Task, again: Again, *, is_written: bool) -> None:
         resource, now = _of(task), self._context.clock.now()
         queue = self._queue(resource)
         task.retries.add(again, now)
@@ -244,7 +250,8 @@ class ResourceHandler:
             if ends_at is not None and now + wait >= ends_at:  # what it waits for cannot come in time
                 self._fail(state, f"{_what(resource)}: {again.message}", Cause.UNAVAILABLE)
         if self._begun(resource):
-            self._begin(task, now + wait)
+            message, wait_s = (None, None) if is_written else (again.message, wait)
+            self._begin(task, now + wait, wait_s=wait_s, message=message)
         else:
             self._tasks.pop(resource.resource.id, None)
 

@@ -309,11 +309,9 @@ def _timeout_words(exchange: Exchange, route: Route) -> str:
             what = f"{route.proxy_words} opened no tunnel to {route.host}"
         case Stage.SENDING:
             what = f"{route.host} took nothing more of the request"
-        case Stage.ANSWER if exchange.is_over:
-            seconds = "in all the time that it may take"
         case Stage.ANSWER:
             pass
-    return f"{what} {seconds}"
+    return f"{what} {'in all the time that it may take' if exchange.is_over else seconds}"
 
 
 def _is_timeout(error: BaseException | None) -> bool:

@@ -137,15 +137,17 @@ class Transport:
         self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
         self._secrets = secrets
         permissions.refuse_keys(endpoints)
+        self.key_names = {name: _key_name(endpoint) for name, endpoint in endpoints.items()}
+        """What messages call the key of each vendor."""
         self._allowed = permissions.allowed
         self._network = network
         self._clock = clock
         self._timeouts = timeouts or Timeouts()
         self._builds = {build.path: build for build in builds}
-        self.uploaded: dict[str, tuple[int, int]] = {}
-        """Bytes sent and bytes in all of each upload, for whoever shows progress."""
+        self._uploaded: dict[str, int] = {}
         self.watch: Callable[[str, int, int], None] = _unwatched
-        """Is told the same by the thread that uploads, at each piece that leaves."""
+        """Called by the thread that uploads, at each piece that leaves: with what goes to whom, the most bytes of it
+        that have been sent at a time, and those in all. A repetition does not go back."""
         keys = {f"{name}_key": end.key for name, end in endpoints.items()}
         hidden = {**(masked or {}), **keys, **network.passwords(), **secrets}
         self.scrub = Scrubber(hidden)
@@ -220,7 +222,8 @@ class Transport:
             message = str(error) if isinstance(error, ChangedBuild) else f"{path}: {error.strerror or error}"
             return Fault(sent=False, final=Cause.REFUSED, message=message)
         with opened as file, self._new_session() as session:
-            body = Counted(file, lambda sent, size: self._sent(path, sent, size))
+            name = f"{path} to {vendor}"
+            body = Counted(file, lambda sent, size: self._sent(name, sent, size))
             parcel = _Parcel(method=upload.method, url=url, headers={**_HEADERS, **dict(upload.headers)}, file=body)
             return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, limit_s))
 
@@ -284,9 +287,9 @@ class Transport:
                 self._proxies[base_url] = self._network.proxy_for(base_url)
             return self._proxies[base_url]
 
-    def _sent(self, path: str, sent: int, size: int) -> None:
-        self.uploaded[path] = (sent, size)
-        self.watch(path, sent, size)
+    def _sent(self, name: str, sent: int, size: int) -> None:
+        self._uploaded[name] = most = max(sent, self._uploaded.get(name, 0))
+        self.watch(name, most, size)
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
         name, text = endpoint.auth
@@ -348,6 +351,15 @@ class Transport:
                 return [self._without_secrets(inner) for inner in value]
             case _:
                 return value
+
+
+def _key_name(endpoint: Endpoint) -> str:
+    """The variable of a key, with what is odd about its text. Some key may really have quotes: it is tried as it is."""
+    is_quoted = endpoint.key[0] in _QUOTES or endpoint.key[-1] in _QUOTES
+    return endpoint.key_variable + (", which was pasted with its quotes" if is_quoted else "")
+
+
+_QUOTES = "\"'`"
 
 
 def _is_relative(path: str) -> bool:

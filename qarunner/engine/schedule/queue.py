@@ -115,6 +115,9 @@ class Queue:
         return self._held.get(item[2]) != item[1]
 
 
+_READS = frozenset({"GET", "HEAD"})
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
     """A request that is due or under way. A task for a resource stands under the first job that uses it.
@@ -162,6 +165,11 @@ class Task:
             urgency=urgency,
         )
 
+    @property
+    def is_sent_once(self) -> bool:
+        """True of a request that makes a part of a resource, and whose lost reply is no reason to send it again."""
+        return self.kind is RequestKind.SETUP and self.best_effort and self.request.method not in _READS
+
     def late_s(self, now: float) -> float:
         """For how long its answer has been wanted, as far as can be told."""
         if self.lateness is not None:
@@ -203,10 +211,18 @@ class VendorQueue:
     """
 
     def __init__(
-        self, vendor: Vendor, plan: VendorPlan, schedule: PollSchedule, shares: Shares, shared: Shared | None = None
+        self,
+        vendor: Vendor,
+        plan: VendorPlan,
+        schedule: PollSchedule,
+        shares: Shares,
+        shared: Shared | None = None,
+        *,
+        key_name: str | None = None,
     ) -> None:
         self.vendor = vendor
-        self.key_env = plan.key_env
+        self.key_name = key_name or plan.key_env
+        """What messages call the vendor's key."""
         self.schedule = schedule
         self.limiter = RateLimiter(plan, shared)
         self.established = False

@@ -73,10 +73,15 @@ class Resumed(_Event, frozen=True, kw_only=True):
 
 
 class Preparing(_Event, frozen=True, kw_only=True):
-    """A resource is about to be made; an attempt that was cut short may have left something at the vendor."""
+    """A resource is about to be made; an attempt that was cut short may have left something at the vendor.
+
+    `message` is why it is made again, `wait_s` how long before.
+    """
 
     resource: str
     attempt: int
+    message: str | None = None
+    wait_s: float | None = None
 
 
 class ResourceAsked(_Event, frozen=True, kw_only=True):
