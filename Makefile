@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/storefront/qa-matrix.yml
 
-.PHONY: demo test test-full simulate check editor format setup golden mutants clean
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
+
+.PHONY: demo test test-full simulate check editor format setup requirements golden mutants clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -47,6 +50,12 @@ mutants: .venv/ready-mutants
 	$(BIN)/python tests/mutation/report.py
 
 setup: .venv/ready-dev
+
+# What install.py installs, with hashes, from what pyproject.toml asks for. A release changes no gate until this is run.
+requirements: .venv/ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	echo hatchling | $(COMPILE) - -o requirements.txt
+	echo hatchling | $(COMPILE) - --extra emulator -o requirements-emulator.txt
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qarunner needs Python 3.11 or later: make PYTHON=python3.12 …"; exit 2; }

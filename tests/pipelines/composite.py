@@ -80,7 +80,7 @@ class Job:
             self.outputs[name] = dict(self.uses[step["uses"].partition("@")[0]](given))
             return 0
         started = self.start(name, step, context)
-        out, _ = started.communicate(timeout=PATIENCE_S)
+        out, _ = started.communicate(timeout=10 * PATIENCE_S)
         return self.finish(name, started.returncode, out)
 
     def start(self, name: str, step: Mapping[str, Any], context: Mapping[str, Any]) -> subprocess.Popen[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -102,9 +103,9 @@ def job(
     data: Mapping[str, Any],
     environ: Mapping[str, str] = {},
 ) -> Job:
-    """A job that an event began, with the variables of GitHub's runner."""
+    """A job that an event began, with the variables of GitHub's runner. Its cache lasts as long as the test."""
     folder = tmp_path / "runner"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     event_path = folder / "event.json"
     event_path.write_text(json.dumps(data), encoding="utf-8")
     variables = {
@@ -124,6 +125,7 @@ def job(
         "GITHUB_RUN_ID": "4711",
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_SHA": checkout.merge,
+        "GITHUB_WORKFLOW": "QA",
         **environ,
     }
     github = {
@@ -131,19 +133,33 @@ def job(
         "workflow": "QA",
         "job": "qa",
         "run_id": "4711",
-        "run_attempt": "1",
+        "run_attempt": environ.get("GITHUB_RUN_ATTEMPT", "1"),
         "event_name": event,
         "event": data,
     }
-    kept: dict[str, str] = {}
+    store = tmp_path / "cache"
 
     def save(given: Mapping[str, str]) -> dict[str, str]:
-        kept[given["key"]] = given["path"]
+        path, kept = checkout.folder / given["path"], store / _folder_of(given["key"])
+        if path.exists() and not kept.exists():  # a key is written once
+            shutil.copytree(path, kept)
+        return {}
+
+    def restore(given: Mapping[str, str]) -> dict[str, str]:
+        kept = sorted(store.iterdir(), key=lambda each: each.stat().st_mtime_ns, reverse=True) if store.exists() else []
+        for prefix in (given["key"], *given["restore-keys"].split()):
+            if match := next((each for each in kept if each.name.startswith(_folder_of(prefix))), None):
+                shutil.copytree(match, checkout.folder / given["path"], dirs_exist_ok=True)
+                break
         return {}
 
     uses = {
         "actions/setup-python": lambda _: {"python-path": sys.executable},
-        "actions/cache/restore": lambda _: {},
+        "actions/cache/restore": restore,
         "actions/cache/save": save,
     }
     return Job(folder=folder, work=checkout.folder, environ=variables, github=github, uses=uses)
+
+
+def _folder_of(key: str) -> str:
+    return key.replace("/", "_")

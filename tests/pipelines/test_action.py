@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import sys
 import time
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from qarunner.cli.pipelines import github
 from qarunner.emulator import serve
 from tests.amount import PATIENCE_S
 from tests.pipelines.conftest import job, payload
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from qarunner.emulator import Running
     from tests.pipelines.composite import Job
@@ -130,6 +133,120 @@ def test_a_manifest_cannot_read_the_actions_inputs(tmp_path: Path, checkout: Che
     assert "INPUT_ARGS" in started.said()
 
 
+# --- jobs that are run again ------------------------------------------------------------------------------------------
+
+
+def again(tmp_path: Path, checkout: Checkout, host: Host, vendors: Running, inputs: Mapping[str, str]) -> list[int]:
+    """The exit codes of three attempts of one job, each with a clean checkout, as a hosted runner has it."""
+    codes = []
+    for attempt in ("1", "2", "3"):
+        shutil.rmtree(checkout.folder / ".qarunner", ignore_errors=True)
+        environ = {**vendors.environ, "GITHUB_RUN_ATTEMPT": attempt}
+        started = job(tmp_path, checkout, host, "push", {}, environ)
+        codes.append(run(started, inputs))
+    return codes
+
+
+def paid(vendors: Running) -> list[list[str]]:
+    runs = json.loads(urllib.request.urlopen(f"{vendors.url}/_emulator/runs").read())  # noqa: S310  loopback
+    return [each["tests"] for each in runs]
+
+
+def test_a_green_job_that_is_run_again_is_green_and_pays_nothing(
+    tmp_path: Path, checkout: Checkout, host: Host, vendors: Running
+) -> None:
+    assert again(tmp_path, checkout, host, vendors, {"poll-interval": "100ms"}) == [0, 0, 0]
+    assert paid(vendors) == [["abc"], ["abc"]], "each of the two entries once"
+
+
+def test_a_red_job_that_is_run_again_pays_for_what_did_not_pass_alone(
+    tmp_path: Path, checkout: Checkout, host: Host
+) -> None:
+    manifest = checkout.folder / "qa-matrix.yml"
+    text = manifest.read_text(encoding="utf-8").replace("abc]", "red]", 1).replace("shop.example", "other.example", 1)
+    manifest.write_text(text, encoding="utf-8")
+    with serve({"doksi": {"tests": {"red": {"outcome": "failed"}}}, "speed": 50}) as vendors:
+        assert again(tmp_path, checkout, host, vendors, {"poll-interval": "100ms"}) == [1, 1, 1]
+        tests = [test for run in paid(vendors) for test in run]
+    assert tests.count("abc") == 1, tests
+    assert tests.count("red") == 3, tests
+
+
+def test_the_jobs_of_a_matrix_have_runs_and_caches_of_their_own(
+    tmp_path: Path, checkout: Checkout, host: Host, vendors: Running
+) -> None:
+    names = set()
+    for inputs in ({"select": "checkout"}, {"select": "search"}, {"shard": "1/2"}):
+        started = job(tmp_path, checkout, host, "push", {}, {**vendors.environ, "QARUNNER_SEAL_KEY": "k" * 32})
+        assert run(started, {"poll-interval": "100ms", **inputs}) == 0, started.said()
+        names.add((started.outputs["name"]["run-id"], started.outputs["name"]["key"]))
+    assert len(names) == 3
+    assert len({key for _, key in names}) == 3
+
+
+def test_a_runner_of_ones_own_keeps_runs_beside_the_checkout(
+    tmp_path: Path, checkout: Checkout, host: Host, vendors: Running
+) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    environ = {**vendors.environ, "RUNNER_ENVIRONMENT": "self-hosted", "RUNNER_WORKSPACE": str(workspace)}
+    started = job(tmp_path, checkout, host, "push", {}, environ)
+    assert run(started, {"poll-interval": "100ms", "cache": "false"}) == 0, started.said()
+    assert list((workspace / ".qarunner-runs").glob("*/journal.jsonl"))
+    assert not (checkout.folder / ".qarunner" / "runs").exists()
+
+
+# --- a checkout full of traps -----------------------------------------------------------------------------------------
+
+TRAP = "import os, pathlib; pathlib.Path(os.environ['HOME'], 'trapped').write_text(__file__)\n"
+
+
+def set_traps(folder: Path) -> None:
+    """What a pull request may add: modules that Python imports first where the working directory is on its path."""
+    for name in ("json", "venv", "os", "site", "sitecustomize", "typing", "requests", "yaml", "typer", "hatchling"):
+        (folder / f"{name}.py").write_text(TRAP, encoding="utf-8")
+    for name in ("pip", "qarunner", "ensurepip"):
+        (folder / name).mkdir()
+        for module in ("__init__", "__main__"):
+            (folder / name / f"{module}.py").write_text(TRAP, encoding="utf-8")
+    plugin = folder / "evil-1.0.dist-info"
+    plugin.mkdir()
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n", encoding="utf-8")
+    (plugin / "entry_points.txt").write_text("[qarunner.vendors.v1]\nevil = json:x\n", encoding="utf-8")
+    (folder / "setup.cfg").write_text("[install]\nprefix=/nowhere\n", encoding="utf-8")
+    (folder / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("steps", ["installed", "from scratch"])
+def test_nothing_of_the_checkout_is_imported(
+    tmp_path: Path, checkout: Checkout, host: Host, vendors: Running, steps: str
+) -> None:
+    set_traps(checkout.folder)
+    own = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    started = job(tmp_path, checkout, host, "pull_request", payload(checkout), {**own, **vendors.environ})
+    instead = INSTALLED if steps == "installed" else {}
+    code = started.run(ROOT, {"poll-interval": "100ms"}, instead=instead)
+    assert not (tmp_path / "trapped").exists(), (tmp_path / "trapped").read_text()
+    assert code == 0, started.said()
+    assert "search" in host.comments[0]["body"]
+
+
+def test_the_steps_that_install_and_comment_see_no_vendors_key() -> None:
+    sys.path.insert(0, str(ROOT))
+    try:
+        install = import_module("install")
+    finally:
+        sys.path.remove(str(ROOT))
+    environ: MutableMapping[str, str] = {"DOKSI_API_KEY": "dk", "AWS_SECRET_ACCESS_KEY": "x", "PATH": "/bin"}
+    github._forget(environ)
+    assert environ == {"PATH": "/bin"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOKSI_API_KEY", "dk")
+        patch.setenv("PIP_INDEX_URL", "https://pypi.example")
+        assert "DOKSI_API_KEY" not in install.environment()
+        assert "PIP_INDEX_URL" in install.environment()
+
+
 # --- cancelled jobs ---------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +260,7 @@ def begun(started: Job, inputs: Mapping[str, str]) -> tuple[subprocess.Popen[str
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     context = started._context(ROOT, data, inputs)
     started.outputs.update({name: dict(each) for name, each in INSTALLED.items()})
+    assert started._step("name", steps()["name"], context) == 0, started.said()
     process = started.start("run", steps()["run"], context)
     deadline = time.monotonic() + PATIENCE_S
     while not list(started.work.glob(".qarunner/runs/*/journal.jsonl")) or not any(
@@ -185,7 +303,7 @@ def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, chec
         started.finish("run", process.returncode, out)
         run_id = started.outputs["run"]["run-id"]
         started.cancelled = True
-        left = {**INSTALLED, "run": {"run-id": run_id}}
+        left = {**INSTALLED, "run": {"run-id": run_id}, "name": started.outputs["name"]}
         assert started.run(ROOT, {}, instead=left) == 0, started.said()
         assert "cancelled" in started.said()
         requests = urllib.request.urlopen(f"{vendors.url}/_emulator/requests").read().decode()  # noqa: S310  loopback

@@ -30,7 +30,14 @@ def may_unshare() -> bool:
 def test_what_the_package_is_built_from_is_in_the_context() -> None:
     kept = re.findall(r"^!(.+)$", (ROOT / ".containerignore").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert all((ROOT / name).exists() for name in kept)
-    assert {"qarunner", "qa-matrix.schema.json", "pyproject.toml", "constraints.txt", "README.md"} <= set(kept)
+    assert {
+        "qarunner",
+        "qa-matrix.schema.json",
+        "pyproject.toml",
+        "install.py",
+        "requirements-emulator.txt",
+        "README.md",
+    } <= set(kept)
     assert (ROOT / ".dockerignore").read_bytes() == (ROOT / ".containerignore").read_bytes()
 
 
@@ -41,13 +48,18 @@ def test_it_runs_as_nobody_in_particular_and_the_program_is_process_1() -> None:
     assert re.search(r"python:\d+\.\d+\.\d+-slim-\w+$", text, flags=re.MULTILINE)
 
 
-def test_every_dependency_has_its_version() -> None:
-    """What the constraints leave open could change from one build of the image to the next."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {re.split("==", line)[0].lower().replace("_", "-") for line in lines if "==" in line}
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    declared = set(re.findall(r'^  "([a-z0-9-]+)[<>=]', text.partition("[dependency-groups]")[0], flags=re.MULTILINE))
-    assert declared
+@pytest.mark.parametrize(("name", "sections"), [("requirements.txt", 1), ("requirements-emulator.txt", 2)])
+def test_every_dependency_has_its_version_and_its_hashes(name: str, sections: int) -> None:
+    """What is not pinned could change from one build of the image to the next, and become another package."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line) for line in lines), lines
+    assert not re.search(r"https?://|file:|--index|--find", text), "which index is asked is the installer's business"
+    pinned = {line.partition("==")[0].replace("_", "-") for line in lines}
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0]
+    needed, extra = project.partition("[project.optional-dependencies]")[::2]
+    declared = set(re.findall(r'"([a-z0-9-]+)[<>=]', needed)) | {"hatchling"}
+    declared |= set(re.findall(r'"([a-z0-9-]+)[<>=]', extra)) if sections > 1 else set()
     assert declared <= pinned
 
 

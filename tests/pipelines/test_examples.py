@@ -72,7 +72,7 @@ def test_nothing_in_the_action_and_the_workflows_is_unsafe(tmp_path: Path) -> No
 def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
     """Options that a file names exist; what they do is tested where they are."""
     text = path.read_text(encoding="utf-8")
-    found = re.findall(r"\bqarunner ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
+    found = re.findall(r"\bqarunner\"? ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
     for command in found:
         name = re.split("[^a-z]", command)[0]
         shown = run(name, "--help")
@@ -99,10 +99,41 @@ def test_every_input_is_an_option_of_the_program() -> None:
     passed = {
         name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")
     }
-    assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python"}
+    assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "emulator"}
     own = passed - {"command", "file", "args", "fail-fast", "detach"}
     words = arguments("apply", {**dict.fromkeys(own, "1"), "fail-fast": "true", "detach": "true"})
     assert len(words) == len(own) + 3
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", [*FILES, ROOT / "action.yml", ROOT / "Containerfile", *PAGES], ids=relative)
+def test_nothing_is_imported_from_the_checkout_or_taken_from_an_index_by_name(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.findall(r"pip3? install[^\n]*\bqarunner\b(?!/|\[|-)", text), "whoever owns the name gets every key"
+    for line in text.splitlines():
+        if re.search(r"(python3?|PYTHON\w*)\S* .*-m ", line) and "unittest" not in line:
+            assert re.search(r"-[IP]\b", line), f"{line.strip()}: -m puts the checkout first on the path"
+
+
+PIPELINE_IDS = {
+    "azure-pipelines.yml": "$(Build.BuildId)",
+    "bitbucket-pipelines.yml": "$BITBUCKET_BUILD_NUMBER",
+    "pipeline.yml": "$$BUILDKITE_BUILD_NUMBER",
+    "config.yml": "<< pipeline.id >>",
+    ".gitlab-ci.yml": "$CI_PIPELINE_ID",
+    "Jenkinsfile": "$BUILD_NUMBER",
+}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES[1:] if path.parent.name != "github"], ids=relative)
+def test_a_job_that_is_run_again_goes_on_with_its_run(path: Path) -> None:
+    (apply,) = re.findall(r"qarunner\"? apply [^\n]*", path.read_text(encoding="utf-8"))
+    assert f'--run-id "qa-{PIPELINE_IDS[path.name]}' in apply, "the id is the pipeline's, not the attempt's"
+    # Bitbucket brings nothing of a failed step back: such a step ends before it pays anything.
+    guarded = "BITBUCKET_STEP_RUN_NUMBER" in path.read_text(encoding="utf-8")
+    assert "--continue" in apply or guarded
 
 
 def test_the_hook_is_a_valid_one() -> None:
@@ -128,7 +159,10 @@ def component(inputs: dict[str, str]) -> str:
     return re.sub(r"\$\[\[ inputs\.([a-z]+) \]\]", lambda found: values[found[1]], body)
 
 
-@pytest.mark.parametrize("inputs", [{}, {"shards": "4", "file": "qa/matrix.yml", "install": "true"}])
+@pytest.mark.parametrize(
+    "inputs",
+    [{}, {"shards": "4", "file": "qa/matrix.yml", "source": "https://git.example.com/q.git", "ref": "0123abc"}],
+)
 def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> None:
     path = tmp_path / ".gitlab-ci.yml"
     path.write_text(component(inputs), encoding="utf-8")

@@ -1,13 +1,14 @@
-"""The steps of action.yml: `python -m qarunner.cli.pipelines.github run|diff|reap`.
+"""The steps of action.yml: `python -I -m qarunner.cli.pipelines.github name|run|diff|reap`.
 
-`run` is the program in this very process, so that a cancelled job's signals arrive at it.
+`run` is the program in this very process, so that a cancelled job's signals arrive at it. The working directory is a
+checkout: `-I` keeps Python from importing what stands there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -28,15 +29,43 @@ RUNS = ".qarunner/runs"
 
 
 def main() -> None:
-    steps: dict[str, Callable[[MutableMapping[str, str]], int]] = {"run": run, "diff": diff, "reap": reap}
+    steps: dict[str, Callable[[MutableMapping[str, str]], int]] = {"name": name, "run": run, "diff": diff, "reap": reap}
     step = steps.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004  the program and the step
     if step is None:
-        sys.exit(f"usage: python -m qarunner.cli.pipelines.github {'|'.join(steps)}")
+        sys.exit(f"usage: python -I -m qarunner.cli.pipelines.github {'|'.join(steps)}")
     try:
         sys.exit(step(os.environ))
     except UserError as error:
         _say("error", error.message + (f" ({error.hint})" if error.hint else ""))
         sys.exit(int(error.code))
+
+
+def name(environ: MutableMapping[str, str]) -> int:
+    """Says under which id, and in which folder, this job's run is kept: the same for each attempt of the job."""
+    inputs = _inputs(environ)
+    run_id = inputs.get("run-id") or (_run_id(environ, inputs) if inputs.get("command", "apply") == "apply" else "")
+    _output(environ, "run-id", run_id)
+    _output(environ, "runs-dir", inputs.get("runs-dir") or _runs_dir(environ))
+    _output(environ, "key", "-".join(("qarunner", *_job(environ), _leg(environ, inputs))))
+    return 0
+
+
+def _job(environ: Mapping[str, str]) -> list[str]:
+    return [environ.get(name, "") for name in ("GITHUB_WORKFLOW", "GITHUB_JOB", "GITHUB_RUN_ID")]
+
+
+def _leg(environ: Mapping[str, str], inputs: Mapping[str, str]) -> str:
+    """Tells the jobs of one matrix, and several uses of the action in one job, apart."""
+    parts = [environ.get("JOB_INDEX", ""), *(f"{name}={text}" for name, text in sorted(inputs.items()))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+def _runs_dir(environ: Mapping[str, str]) -> str:
+    """On a self-hosted runner beside the checkout: what lies in it is removed by the next job's `git clean`."""
+    workspace = environ.get("RUNNER_WORKSPACE")
+    if environ.get("RUNNER_ENVIRONMENT") == "self-hosted" and workspace:
+        return (Path(workspace) / ".qarunner-runs").as_posix()
+    return RUNS
 
 
 def run(environ: MutableMapping[str, str]) -> int:
@@ -46,25 +75,28 @@ def run(environ: MutableMapping[str, str]) -> int:
     inputs = _inputs(environ)
     command = inputs.get("command", "apply")
     options = {name: text for name, text in inputs.items() if name not in NOT_OPTIONS}
-    if options.get("runs-dir") == RUNS:
-        del options["runs-dir"]  # the action's default, which commands without runs would not take
-    run_id = None
+    runs_dir = options.pop("runs-dir", RUNS)
+    if command in {"apply", "resume", "cancel"}:
+        options["runs-dir"] = runs_dir
     if command == "apply":
-        run_id = options.setdefault("run-id", _run_id(environ))
-        _output(environ, "run-id", run_id)
-    elif command in {"resume", "cancel"}:
-        run_id = options.get("run-id")
+        options.setdefault("run-id", _run_id(environ, inputs))
+        options["continue"] = "true"  # a job that is run again goes on with its run, and pays nothing twice
     elif command == "diff" and (pull := _pull_request(environ)) is not None:
         options["base"] = pull[1]
         _fetch(pull[1])
+    run_id = options.get("run-id") if command in {"apply", "resume", "cancel"} else None
+    if run_id is None:
+        options.pop("run-id", None)
+    else:
+        _output(environ, "run-id", run_id)
     words = arguments(command, options)
     # What the manifest declares is read from the environment: the action's own inputs are none of its business.
-    for name in [name for name in environ if name.startswith(PREFIX)]:
-        del environ[name]
+    for variable in [variable for variable in environ if variable.startswith(PREFIX)]:
+        del environ[variable]
     code = app.run(words)
     _output(environ, "exit-code", str(code))
     if run_id:
-        _report(environ, Path(options.get("runs-dir", RUNS)) / run_id / "report.json")
+        _report(environ, Path(runs_dir) / run_id / "report.json")
     return code
 
 
@@ -75,13 +107,12 @@ def _inputs(environ: Mapping[str, str]) -> dict[str, str]:
         for name, text in environ.items()
         if name.startswith(PREFIX)
     }
-    return {name: text for name, text in found.items() if text.strip()}
+    return {key: text for key, text in found.items() if text.strip()}
 
 
-def _run_id(environ: Mapping[str, str]) -> str:
-    """Names the build; jobs of one matrix share all of its parts but the last."""
-    parts = [environ.get(name, "") for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")]
-    words = "-".join(part for part in ("gh", *parts, secrets.token_hex(3)) if part)
+def _run_id(environ: Mapping[str, str], inputs: Mapping[str, str]) -> str:
+    """Names the job of the pipeline, whatever its attempt."""
+    words = "-".join(part for part in ("gh", *_job(environ)[1:], _leg(environ, inputs)) if part)
     return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in words)[-100:]
 
 
@@ -92,20 +123,23 @@ def _report(environ: Mapping[str, str], path: Path) -> None:
         facts = {"verdict": found["verdict"], "tests": found["totals"]["tests"], "failed": found["totals"]["failed"]}
     except (OSError, ValueError, KeyError, TypeError):
         return
+    if isinstance(found.get("next"), dict):
+        facts["next"] = found["next"].get("do") or ""
     _output(environ, "report", path.as_posix())
-    for name, value in facts.items():
-        _output(environ, name, str(value))
+    for fact, value in facts.items():
+        _output(environ, fact, str(value))
 
 
 # --- a pull request's note --------------------------------------------------------------------------------------------
 
 
-def diff(environ: Mapping[str, str]) -> int:
+def diff(environ: MutableMapping[str, str]) -> int:
     """What the pull request changes in the matrix, as its one comment; without permission, in the job's summary."""
     inputs = _inputs(environ)
     pull = _pull_request(environ)
     if pull is None:
         return 0
+    _forget(environ)
     number, base = pull
     _fetch(base)
     changes = changes_since(base, inputs.get("file"))
@@ -124,6 +158,34 @@ def diff(environ: Mapping[str, str]) -> int:
         return 0
     sys.stdout.write(f"qarunner: the pull request's comment with the matrix diff: {done}\n")
     return 0
+
+
+def _forget(environ: MutableMapping[str, str]) -> None:
+    """Takes away what a diff does not need: a workflow's `env` is that of all steps, with the vendors' keys in it."""
+    for variable in list(environ):
+        if variable.upper() not in _OF_A_PROCESS and not variable.startswith(
+            ("GITHUB_", "RUNNER_", "QARUNNER_ACTION_")
+        ):
+            del environ[variable]
+
+
+_OF_A_PROCESS = {
+    *(
+        "PATH",
+        "HOME",
+        "CI",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "LANG",
+        "LC_ALL",
+        "SYSTEMROOT",
+        "COMSPEC",
+        "PATHEXT",
+        "USERPROFILE",
+    ),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+}
 
 
 def _pull_request(environ: Mapping[str, str]) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""The merge request's note with the matrix diff: `python -m qarunner.cli.pipelines.gitlab [FILE]`.
+"""The merge request's note with the matrix diff: `qarunner-gitlab-note [FILE]`.
 
 Needs a token that may write notes (scope `api`, role Reporter) in GITLAB_TOKEN; the job's own token may not.
 """

@@ -25,7 +25,7 @@ def changes_since(base: str, file: str | None) -> Changes:
     words = ["diff", "--format=markdown", "--exit-code", *([f"--file={file}"] if file else []), base]
     try:
         done = subprocess.run(  # noqa: S603  the program itself
-            [sys.executable, "-m", "qarunner", *words],
+            [sys.executable, "-I", "-m", "qarunner", *words],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
