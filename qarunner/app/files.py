@@ -41,13 +41,15 @@ from qarunner.secret import mask
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from dotenv.parser import Original
 
     from qarunner.manifest.load import Finder
+    from qarunner.manifest.model import Report
     from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
+    from qarunner.plan.model import Report as ReportPlan
     from qarunner.report.summary import Summary
     from qarunner.text import Clean
     from qarunner.vendors.api import Build, BuildRules
@@ -508,11 +510,16 @@ def check_paths(plan: Plan, root: Path) -> None:
 
 def planned(plan: Plan) -> tuple[Wanted, ...]:
     """The reports that the manifest asks for. UserError if one would lie outside of the manifest's folder."""
-    manifest = Path(plan.manifest)
+    return beside(plan.manifest, plan.reports)
+
+
+def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[Wanted, ...]:
+    """The same of a manifest that has become no plan."""
+    manifest = Path(name)
     found = []
-    for number, report in enumerate(plan.reports):
+    for number, report in enumerate(reports):
         path = manifest.parent / report.path
-        where = f"{plan.manifest}: reports[{number}]: {report.path}"
+        where = f"{name}: reports[{number}]: {report.path}"
         try:
             confined = path.resolve().is_relative_to(manifest.parent.resolve())
         except (OSError, RuntimeError, ValueError):
@@ -548,8 +555,22 @@ def _writable(word: str, path: Path) -> Path:
 _ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
 
 
-def check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
-    """UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell."""
+def claim(reports: Sequence[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+    """Removes what an earlier run has left where these reports will be, so that nobody takes it for this one's.
+
+    UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell.
+    """
+    warnings = _check_reports(reports, runs_dir, environ)
+    for report in reports:
+        try:
+            remove_file(report.path)
+        except OSError as error:
+            word = f"--report {report.format}={report.path}"
+            raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
+    return warnings
+
+
+def _check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     from qarunner.app.git import tracked
 
     warnings = []
@@ -565,16 +586,6 @@ def check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[st
         if not isinstance(found, Known):
             warnings.append(f"{word}: git cannot tell whether it tracks this file: {found.why}")
     return warnings
-
-
-def remove_earlier(reports: Iterable[Wanted]) -> None:
-    """Removes the reports of an earlier run, so that nobody takes them for this one's. UserError if one stays."""
-    for report in reports:
-        try:
-            remove_file(report.path)
-        except OSError as error:
-            word = f"--report {report.format}={report.path}"
-            raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
 
 
 def checked_format(name: str, option: str) -> str:

@@ -37,7 +37,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, advance, doubt_what_waits, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
-from qarunner.paths import working_folder
+from qarunner.paths import remove_file, working_folder
 from qarunner.plan.model import to_json
 from qarunner.report.summary import UNVERIFIED, summarise
 from qarunner.text import plural
@@ -359,8 +359,9 @@ def resume(
         plan = stored.plan
         reporting.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
-        for warning in reporting.check_reports(settings.reports, settings.runs_dir, settings.environ):
+        for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             console.warn(f"qarunner: warning: {warning}")
+        remove_file(folder / REPORT)
         steps = _steps(stored, settings, anew=anew is not None)
         if steps[0].repeated:
             doubt_what_waits(stored.run)

@@ -286,7 +286,8 @@ def _overlaid(section: str, data: Mapping[str, object], over: Mapping[str, objec
 
 def _reports(data: object) -> tuple[Report, ...]:
     rows = [_mapping(row) for row in data] if isinstance(data, list) else []
-    return tuple(Report(format=str(row.get("format")), path=str(row.get("path"))) for row in rows)
+    whole = (row for row in rows if isinstance(row.get("format"), str) and isinstance(row.get("path"), str))
+    return tuple(Report(format=str(row["format"]), path=str(row["path"])) for row in whole)
 
 
 def _gate(data: Mapping[str, object]) -> Gate:

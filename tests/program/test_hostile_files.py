@@ -333,3 +333,49 @@ def test_a_working_directory_that_is_gone_is_a_users_matter(stage: Stage) -> Non
         assert ended.returncode == 2, (words, ended)
         assert "the working directory does not exist any more" in ended.stderr, (words, ended)
         assert "Traceback" not in ended.stderr
+
+
+# --- an earlier run's reports -----------------------------------------------------------------------------------------
+
+
+def test_no_apply_leaves_an_earlier_runs_report(begin: Begin, at_once: AtOnce) -> None:
+    """Whatever ends it before anything is sent: the CI system would publish yesterday's green file."""
+    cases: list[tuple[int, tuple[str, ...], dict[str, Any]]] = [
+        (2, (), {"gate": {"min_tests": "many"}}),
+        (2, (), {"env": {"X": {}}, "defaults": {"name": "{{ env.X }}"}}),
+        (2, ("--env-file", "none"), {}),
+        (3, ("--select", "zzz"), {}),
+        (6, ("--max-tests", "0"), {}),
+        (5, ("plan.json",), {}),
+        (2, (), {"vendors": {"doksi": {"api_key_env": "NOT_SET_DOKSI_KEY"}}}),
+    ]
+
+    def check(case: tuple[int, tuple[str, ...], dict[str, Any]]) -> None:
+        code, words, top = case
+        stage = begin()
+        in_a_repository(stage)
+        reports = [{"format": "junit", "path": "of-the-manifest.xml"}]
+        stage.commit(stage.doksi("a"), reports=reports)
+        assert stage.run("plan", "--out", "plan.json").code == 0
+        stage.commit(stage.doksi("a"), stage.doksi("b"), reports=reports, **top)
+        for name in ("named.xml", "of-the-manifest.xml"):
+            (stage.folder / name).write_text("<testsuites name='yesterday'/>")
+        ended = stage.apply(*words, "--report", "junit=named.xml")
+        assert ended.code == code, ended
+        for name in ("named.xml", "of-the-manifest.xml"):
+            assert not (stage.folder / name).exists(), (name, ended)
+        assert stage.sent() == []
+
+    at_once(cases, check)
+
+
+def test_a_resume_leaves_no_earlier_report_either(stage: Stage) -> None:
+    in_a_repository(stage)
+    stage.commit(stage.doksi("a"), reports=[{"format": "junit", "path": "of-the-manifest.xml"}])
+    assert stage.apply("--detach").code == 0
+    for name in ("named.xml", "of-the-manifest.xml"):
+        (stage.folder / name).write_text("<testsuites name='yesterday'/>")
+    process = stage.start("resume", "r1", "--poll-interval", "600s", "--report", "junit=named.xml")
+    stage.until(lambda: not (stage.folder / "named.xml").exists())
+    process.kill()
+    assert not (stage.folder / "of-the-manifest.xml").exists()

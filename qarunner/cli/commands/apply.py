@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +30,13 @@ from qarunner.cli.result import show_report
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
 from qarunner.errors import PRECEDENCE, ExitCode, UserError
-from qarunner.plan.model import as_rehearsal
+from qarunner.paths import read_regular
+from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.text import plural
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.app.runs import StoredRun
     from qarunner.app.session import Settings, Surroundings
@@ -99,10 +100,17 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
     options, named = order.options(), reporting.wanted(order.reports)
     order.check(rehearse=given.rehearse)
     run_id = checked_id(order.run_id) if order.run_id else new_run_id(time.time())
-    earlier = _run_to_continue(given, run_id) if order.continues else None
-    found = prepared(console, environ, given, earlier.plan if earlier else None)
+    _claim(console, named, given, environ)
+    try:
+        earlier = _run_to_continue(given, run_id) if order.continues else None
+        found = prepared(console, environ, given, earlier.plan if earlier else None)
+    except UserError:
+        _claim_for_nothing(given, environ)
+        raise
     tell(console, found)
     plan, environ = found.plan, found.environ
+    of_manifest = reporting.planned(plan)
+    _claim(console, of_manifest, given, environ)
     _refuse_unsealed_shard(plan, environ)
     settings = Settings(
         environ=environ,
@@ -126,9 +134,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
 
             environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
             plan = as_rehearsal(plan)
-        settings = replace(settings, environ=environ, reports=(*reporting.planned(plan), *named))
-        for warning in reporting.check_reports(settings.reports, given.runs_dir, environ):
-            console.warn(f"qarunner: warning: {warning}")
+        settings = replace(settings, environ=environ, reports=(*of_manifest, *named))
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets, allowed=settings.allowed)
         for line in not_planned(plan):
@@ -163,6 +169,24 @@ def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
             f"run {earlier.folder.name} has another plan, and is not continued: {'; '.join(changed)}",
             hint="name another --run-id for a run of this plan",
         )
+
+
+def _claim(console: Console, reports: Sequence[reporting.Wanted], given: Given, environ: Mapping[str, str]) -> None:
+    for warning in reporting.claim(reports, given.runs_dir, environ):
+        console.warn(f"qarunner: warning: {warning}")
+
+
+def _claim_for_nothing(given: Given, environ: Mapping[str, str]) -> None:
+    """An apply that ends before it begins leaves no report of an earlier one where its own would have been."""
+    from qarunner.app.planning import examined
+
+    with suppress(UserError, OSError):
+        path = inputs.find_manifest(given.file)
+        if saved.is_saved(path):
+            reports = reporting.planned(from_json(read_regular(path), path=path))
+        else:
+            reports = reporting.beside(path.as_posix(), examined(path, environ).manifest.reports)
+        reporting.claim(reports, given.runs_dir, environ)
 
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
