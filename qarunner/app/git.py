@@ -37,6 +37,13 @@ PATIENCE_S = 60.0
 """For each command."""
 
 
+FETCH_S = 600.0
+"""For the only one that asks another machine."""
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
+
 _SAFE = (
     "--no-pager",
     # A folder of a checkout that looks like a bare repository is none, whatever its `config` says.
@@ -137,8 +144,14 @@ class Git:
         owners = {self.root.joinpath(*PurePosixPath(name).parts[:depth]) for name in found.value}
         return Known(any(owner == place or _is_same(owner, place) for owner in owners))
 
+    def fetch(self, commit: str) -> None:
+        """Brings a commit that a shallow clone does not have; whether it came is seen by whoever needs it."""
+        if _COMMIT.fullmatch(commit) and not isinstance(self.ask("cat-file", "-e", f"{commit}^{{commit}}"), Known):
+            words = ("fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit)
+            self._run(words, b"", patience_s=FETCH_S)
+
     def _run(
-        self, words: Sequence[str], given: bytes, settings: Sequence[str] = ()
+        self, words: Sequence[str], given: bytes, settings: Sequence[str] = (), patience_s: float | None = None
     ) -> Answer[subprocess.CompletedProcess[bytes]]:
         """Known if git ran, and took the repository for one that it may read."""
         if self.root is None:
@@ -154,11 +167,11 @@ class Git:
                 env=_environ(self._environ, self.root),
                 input=given,
                 capture_output=True,
-                timeout=PATIENCE_S,
+                timeout=patience_s or PATIENCE_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Unknown(f"git {words[0]} took longer than {PATIENCE_S:g} s")
+            return Unknown(f"git {words[0]} took longer than {patience_s or PATIENCE_S:g} s")
         except (OSError, ValueError) as error:
             return Unknown(f"git cannot be started: {error}")
         return _judged(done)

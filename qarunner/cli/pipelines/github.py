@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.app.git import Git
+from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
@@ -22,6 +23,8 @@ from qarunner.paths import append
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
+
+    from qarunner.cli.console import Console
 
 PREFIX = "INPUT_"
 NOT_OPTIONS = frozenset({"command", "comment", "token"})
@@ -36,7 +39,7 @@ def main() -> None:
     try:
         sys.exit(step(os.environ))
     except UserError as error:
-        _say("error", error.message + (f" ({error.hint})" if error.hint else ""))
+        _console(os.environ).annotate("error", error.message + (f" ({error.hint})" if error.hint else ""))
         sys.exit(int(error.code))
 
 
@@ -83,7 +86,7 @@ def run(environ: MutableMapping[str, str]) -> int:
         options["continue"] = "true"  # a job that is run again goes on with its run, and pays nothing twice
     elif command == "diff" and (pull := _pull_request(environ)) is not None:
         options["base"] = pull[1]
-        _fetch(pull[1])
+        Git(Path.cwd(), environ).fetch(pull[1])
     run_id = options.get("run-id") if command in {"apply", "resume", "cancel"} else None
     if run_id is None:
         options.pop("run-id", None)
@@ -141,10 +144,12 @@ def diff(environ: MutableMapping[str, str]) -> int:
         return 0
     _forget(environ)
     number, base = pull
-    _fetch(base)
+    console = _console(environ)
+    Git(Path.cwd(), environ).fetch(base)
     changes = changes_since(base, inputs.get("file"))
     if changes.problem:
-        _say("warning", f"no diff of the matrix: {changes.problem}")
+        console.document(changes.log)
+        console.annotate("warning", f"no diff of the matrix: {changes.problem}")
         return 0
     repository = environ.get("GITHUB_REPOSITORY", "")
     api = environ.get("GITHUB_API_URL", "https://api.github.com")
@@ -153,10 +158,10 @@ def diff(environ: MutableMapping[str, str]) -> int:
         done = put(notes, inputs.get("file", "qa-matrix.yml"), changes.text, anew=changes.any)
     except NoteError as error:
         # A pull request from a fork has a token that can only read.
-        _say("notice", f"the matrix diff is in the job's summary, not in a comment: {error.message}")
+        console.annotate("notice", f"the matrix diff is in the job's summary, not in a comment: {error.message}")
         _summary(environ, changes.text)
         return 0
-    sys.stdout.write(f"qarunner: the pull request's comment with the matrix diff: {done}\n")
+    console.result(f"qarunner: the pull request's comment with the matrix diff: {done}")
     return 0
 
 
@@ -198,21 +203,6 @@ def _pull_request(environ: Mapping[str, str]) -> tuple[int, str] | None:
         return None
 
 
-def _fetch(commit: str) -> None:
-    """A checkout of one commit does not have the base; one that is there already costs nothing."""
-    has = subprocess.run(  # noqa: S603  fixed words and a commit's hash
-        ["git", "cat-file", "-e", f"{commit}^{{commit}}"],  # noqa: S607
-        capture_output=True,
-        check=False,
-    )
-    if has.returncode:
-        subprocess.run(  # noqa: S603
-            ["git", "fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit],  # noqa: S607
-            capture_output=True,
-            check=False,
-        )
-
-
 # --- what a cancelled job leaves --------------------------------------------------------------------------------------
 
 
@@ -245,10 +235,10 @@ def _append(path: str | None, text: str) -> None:
         append(Path(path), text.encode())
 
 
-def _say(level: str, message: str) -> None:
-    from qarunner.cli.console import escaped
-
-    sys.stdout.write(f"::{level}::{escaped(message)}\n")
+def _console(environ: Mapping[str, str]) -> Console:
+    console = open_console(environ, output="github")
+    console.hide([environ.get("QARUNNER_ACTION_TOKEN", "")])
+    return console
 
 
 if __name__ == "__main__":

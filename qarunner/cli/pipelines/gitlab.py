@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
 
@@ -22,27 +23,30 @@ def main() -> None:
 
 def note(environ: Mapping[str, str], file: str | None) -> int:
     """Prints the diff, and keeps the merge request's note up to date where there is a token for it."""
+    token = environ.get("GITLAB_TOKEN", "")
+    console = open_console(environ, output="text")
+    console.hide([token])
     base, number = environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"), environ.get("CI_MERGE_REQUEST_IID", "")
     if not base or not number.isdecimal():
-        sys.stdout.write("qarunner: no merge request, no note\n")
+        console.result("qarunner: no merge request, no note")
         return 0
     changes = changes_since(base, file)
     if changes.problem:
-        sys.stdout.write(f"qarunner: no diff of the matrix: {changes.problem}\n")
+        console.document(changes.log)
+        console.result(f"qarunner: no diff of the matrix: {changes.problem}")
         return 0
-    sys.stdout.write(changes.text)
-    token = environ.get("GITLAB_TOKEN", "")
+    console.document(changes.text)
     if not token:
-        sys.stdout.write("qarunner: no note is written: GITLAB_TOKEN is not set\n")
+        console.result("qarunner: no note is written: GITLAB_TOKEN is not set")
         return 0
     api, project = environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"), environ.get("CI_PROJECT_ID", "")
     try:
         notes = GitLabNotes.of(api, token, project, int(number))
         done = put(notes, file or "qa-matrix.yml", changes.text, anew=changes.any)
     except NoteError as error:
-        sys.stdout.write(f"qarunner: no note is written: {error.message}\n")
+        console.result(f"qarunner: no note is written: {error.message}")
         return 0
-    sys.stdout.write(f"qarunner: the merge request's note: {done}\n")
+    console.result(f"qarunner: the merge request's note: {done}")
     return 0
 
 

@@ -13,11 +13,12 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """`text` is Markdown; `problem` says why there is none. `any`: whether the matrix changes at all."""
+    """`text` is Markdown; `problem` says why there is none, and `log` all of it. `any`: whether anything changes."""
 
     text: str = ""
     any: bool = False
     problem: str | None = None
+    log: str = ""
 
 
 def changes_since(base: str, file: str | None) -> Changes:
@@ -35,6 +36,6 @@ def changes_since(base: str, file: str | None) -> Changes:
     except (OSError, subprocess.SubprocessError) as error:
         return Changes(problem=str(error))
     if done.returncode not in {ExitCode.OK, ExitCode.CHANGES}:
-        sys.stderr.write(done.stderr)
-        return Changes(problem=(done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[0])
+        lines = done.stderr.strip().splitlines()
+        return Changes(problem=lines[0] if lines else f"exit {done.returncode}", log=done.stderr)
     return Changes(text=done.stdout, any=done.returncode == ExitCode.CHANGES)
