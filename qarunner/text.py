@@ -100,15 +100,22 @@ def to_json(data: object, clean: Clean, *, indent: int | None = 2) -> str:
     return inert_json(text)
 
 
+_WORD = re.compile(r"[a-zA-Z_]+")
+
+
 def cleaned(data: object, clean: Clean) -> object:
-    """Data of JSON with other texts. Keys are our own words."""
+    """Data of JSON with other texts. A key that is a plain word is one of ours, whatever a secret is called."""
     if isinstance(data, str):
         return clean(data)
     if isinstance(data, dict):
-        return {key: cleaned(value, clean) for key, value in data.items()}
+        return {_cleaned_key(key, clean): cleaned(each, clean) for key, each in data.items()}
     if isinstance(data, (list, tuple)):
         return [cleaned(value, clean) for value in data]
     return data
+
+
+def _cleaned_key(key: object, clean: Clean) -> object:
+    return clean(key) if isinstance(key, str) and not _WORD.fullmatch(key) else key
 
 
 def cut(text: str, most: int) -> str:
