@@ -277,10 +277,15 @@ def test_an_empty_shard_of_a_full_matrix_is_green_and_says_so(stage: Stage) -> N
 
 def test_a_shard_in_which_nothing_gates_leaves_the_gate_to_the_others(stage: Stage) -> None:
     stage.commit(stage.doksi("free", allow_failure=True), stage.doksi("gating"))
-    codes = {tuple(ids(planned(stage, "--shard", f"{n}/2"))): stage.run("apply", "--shard", f"{n}/2") for n in (1, 2)}
+    codes = {
+        tuple(ids(planned(stage, "--shard", f"{n}/2"))): stage.run(
+            "apply", "--poll-interval", "20ms", "--shard", f"{n}/2"
+        )
+        for n in (1, 2)
+    }
     assert {rows: ended.code for rows, ended in codes.items()} == {("free",): 0, ("gating",): 0}
     stage.commit(stage.doksi("free", allow_failure=True), stage.doksi("other", allow_failure=True))
-    assert stage.run("apply", "--shard", "1/2").code == 3
+    assert stage.run("apply", "--poll-interval", "20ms", "--shard", "1/2").code == 3
 
 
 def test_bad_shards_and_budgets_of_all_shards(stage: Stage) -> None:

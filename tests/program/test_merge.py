@@ -162,7 +162,9 @@ def test_runs_of_different_plans_are_refused(shards: Stage, change: str, told: s
         assert shards.run("apply", "--run-id", "x", "--poll-interval", "20ms", "--select", "b").code in {0, 3}
     elif change == "rehearsal":
         (shards.folder / "fast.yml").write_text("speed: 50")
-        shards.run("apply", "--run-id", "x", "--rehearse", "--scenario", "fast.yml", "--select", "b")
+        shards.run(
+            "apply", "--run-id", "x", "--poll-interval", "20ms", "--rehearse", "--scenario", "fast.yml", "--select", "b"
+        )
     else:
         if change != "total":
             name = top.pop("name", None)

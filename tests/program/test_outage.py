@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "outage"
 
 
 def test_a_bad_day_of_every_vendor_costs_time_alone(stage: Stage) -> None:
-    stage.hasty()
+    stage.leaping()
     ended = stage.run(
         *("apply", str(EXAMPLE / "qa-matrix.yml"), "--rehearse", "--scenario", str(EXAMPLE / "rehearsal.yml")),
         *("--poll-interval", "1s", "--run-id", "r1", "--runs-dir", ".qarunner/runs"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 
+APPLY = "apply --poll-interval 20ms"
 CRASH = """
 from qarunner.cli.commands import validate
 def crash(*_):
@@ -36,14 +37,12 @@ def full() -> Iterator[IO[str]]:
 
 def test_a_stdout_that_is_full_is_an_error_and_never_green(stage: Stage, full: IO[str]) -> None:
     stage.commit(stage.doksi("login"))
-    for command in ("--version", "--help", "validate", "plan", "schema", "vendors", "apply"):
-        ended = stage.into(full, None, command)
+    for command in ("--version", "--help", "validate", "plan", "schema", "vendors", APPLY):
+        ended = stage.into(full, None, *command.split())
         assert ended.code == 2, ended
         assert "stdout: cannot be written: " in ended.err, ended
         assert "bug" not in ended.err, ended
-        assert (
-            command != "apply" or ended.err.splitlines()[-1] == "qarunner: exit 2: 1 passed; stdout cannot be written"
-        )
+        assert command != APPLY or ended.err.splitlines()[-1] == "qarunner: exit 2: 1 passed; stdout cannot be written"
 
 
 WAYS_OUT = {
@@ -57,7 +56,7 @@ WAYS_OUT = {
     "plan --verbose": 0,
     "apply --bogus": 2,
     "apply bad.yml": 2,
-    "apply": 1,
+    APPLY: 1,
     "status": 0,
     "report": 0,
     "resume nothing": 2,
