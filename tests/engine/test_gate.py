@@ -155,6 +155,23 @@ def test_a_create_that_may_have_happened_is_not_safe_to_repeat() -> None:
         assert decide(fold(plan, [started(EPOCH, plan), event, closed])).exit_code == 8
 
 
+def test_each_cause_has_a_code_whatever_its_verdict_is() -> None:
+    codes = {
+        "refused": 8,
+        "credential": 4,
+        "allowance": 6,
+        "uncertain": 8,
+        "unavailable": 8,
+        "infra": 8,
+        "connection": 8,
+        "bug": 9,
+    }
+    assert {str(cause) for cause in Cause} == {*codes, "need"}
+    for cause, expected in codes.items():
+        assert code(PASSED, one(Verdict.ERROR, Cause(cause))) == expected
+        assert code(PASSED, one(Verdict.UNKNOWN, Cause(cause))) == expected
+
+
 def test_only_passes_are_green() -> None:
     for verdict in Verdict:
         assert (code(one(verdict)) == 0) == (verdict in GOOD)

@@ -57,6 +57,15 @@ def test_a_pass_that_one_of_its_tests_contradicts_is_what_the_test_says() -> Non
         assert distrust(passing(Verdict.PASSED, verdict)).verdict is verdict
 
 
+ORDER = ("failed", "blocked", "error", "unknown", "timed_out", "cancelled", "flaky", "passed", "skipped")
+
+
+def test_the_worst_of_two_verdicts_is_the_one_that_a_person_has_to_look_at_first() -> None:
+    assert {str(verdict) for verdict in Verdict} == set(ORDER)
+    for first, second in itertools.combinations(ORDER, 2):
+        assert worst([Verdict(first), Verdict(second)]) == worst([Verdict(second), Verdict(first)]) == first
+
+
 @given(st.lists(OUTCOMES, max_size=4))
 @example([])
 def test_a_merge_passes_only_if_each_part_may(outcomes: list[Outcome]) -> None:

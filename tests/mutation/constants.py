@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def _killed(module: Path, text: str) -> bool:
 
 
 def _mutants(source: str) -> Iterator[tuple[str, str, str, str]]:
-    """Name of what is changed, its lines that differ before and after, and the whole module with the change."""
+    """Name of what is changed, what differs before and after, and the whole module with the change."""
     tree = ast.parse(source)
     for name, statement in _places(tree):
         was = ast.unparse(statement)
@@ -128,13 +129,13 @@ def _set(node: ast.AST, fields: dict[str, object]) -> None:
 
 
 def _difference(was: str, now: str) -> tuple[str, str]:
-    """The lines that differ."""
-    first, second = was.splitlines(), now.splitlines()
-    while first and second and first[0] == second[0]:
-        first, second = first[1:], second[1:]
-    while first and second and first[-1] == second[-1]:
-        first, second = first[:-1], second[:-1]
-    return "\n".join(map(str.strip, first)), "\n".join(map(str.strip, second))
+    """What differs, in whole words; so a long table is not shown as a whole."""
+    first, second = re.findall(r"\w+|\W", was), re.findall(r"\w+|\W", now)
+    shorter = min(len(first), len(second))
+    begin = next((index for index in range(shorter) if first[index] != second[index]), shorter)
+    rest = range(1, shorter - begin + 1)
+    end = next((index - 1 for index in rest if first[-index] != second[-index]), shorter - begin)
+    return "".join(first[begin : len(first) - end]), "".join(second[begin : len(second) - end])
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:

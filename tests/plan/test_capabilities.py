@@ -414,6 +414,23 @@ def test_a_template_inside_hides_no_wrong_container() -> None:
     assert message == "size: expected a whole number, got a list"
 
 
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ({"required": ["x"]}, {"y": "{{ vars.y }}"}),
+        ({"properties": {}, "additionalProperties": False}, {"y": "{{ vars.y }}"}),
+        ({"minProperties": 2}, {"y": "{{ vars.y }}"}),
+        ({"maxProperties": 1}, {"y": "{{ vars.y }}", "z": 1}),
+        ({"type": "object"}, ["{{ vars.y }}"]),
+    ],
+)
+def test_a_template_inside_hides_no_wrong_keys(rule: Mapping[str, Json], value: Json) -> None:
+    vendor = Acme()
+    vendor.info = replace(vendor.info, options={"size": rule})
+    assert len(faults_of_options(vendor, {"size": value}, templates=True)) == 1
+    assert len(faults_of_options(vendor, {"size": value}, templates=False)) == 1
+
+
 def test_options_that_are_no_json_schema_are_the_adapters_bug() -> None:
     vendor = Acme()
     vendor.info = replace(vendor.info, options={"size": {"type": "whole"}})
