@@ -1,4 +1,4 @@
-"""`python -m qarunner`: the same program where the script's folder is not on PATH."""
+"""The program's first line, also as `python -m qarunner`: signals are handled before anything else is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ import sys
 if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109  before anything else is imported
     del sys.path[0]  # `-m` puts the working directory first: a checkout, whose files must not be imported
 
-from qarunner.cli.main import main
+from qarunner.signals import PROCESS
+
+
+def main() -> None:
+    """Runs the command line and ends with its exit code."""
+    # An early signal ends what has nothing under way; a resume has runs, and cancels them.
+    with PROCESS.standing(kept=sys.argv[1:2] == ["resume"]):
+        try:
+            from qarunner.cli.main import main as program  # noqa: PLC0415  it takes a quarter of a second
+
+            program()
+        except KeyboardInterrupt as error:
+            sys.stderr.write("qarunner: interrupted\n")
+            sys.exit(128 + getattr(error, "number", 2))
+
 
 if __name__ == "__main__":
     main()

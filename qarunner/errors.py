@@ -49,6 +49,11 @@ PRECEDENCE = (
 """Which code wins when several apply: a real failure is never hidden behind a lesser one."""
 
 
+def code_of_signal(number: int) -> ExitCode:
+    """That of an end by SIGHUP, SIGINT, or any other signal that ends a process."""
+    return {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED}.get(number, ExitCode.TERMINATED)
+
+
 class UserError(Exception):
     """Something the user can put right: printed as one line plus a hint, never as a traceback.
 

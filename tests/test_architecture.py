@@ -24,7 +24,7 @@ BELOW = {
     "emulator": set(),
     "testing": {"ground", "manifest", "vendors", "plan", "engine"},
 }
-GROUND = {"errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known"}
+GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known"}
 HOMES = {
     "requests": {"engine/io/transport.py", "engine/io/connection.py"},
     "urllib3": {"engine/io/transport.py", "engine/io/connection.py"},
@@ -45,8 +45,9 @@ HOMES = {
 }
 AMBIENT = {
     "threading": {"engine/io/workers.py", "engine/io/transport.py"},
-    "time": {"engine/io/workers.py", "cli/", "app/"},
-    "os": {"engine/io/", "cli/", "app/", "paths.py"},
+    "time": {"engine/io/workers.py", "cli/", "app/", "signals.py"},
+    "os": {"engine/io/", "cli/", "app/", "paths.py", "signals.py"},
+    "signal": {"signals.py", "cli/"},
     "subprocess": {"cli/", "app/"},
 }
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import secrets
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,13 +38,13 @@ from qarunner.history import durations as history
 from qarunner.paths import remove_file, working_folder
 from qarunner.plan.model import to_json
 from qarunner.report.summary import UNVERIFIED, summarise
+from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
-    from types import FrameType
 
     from qarunner.app.runs import StoredRun
     from qarunner.cli.console import Console
@@ -161,6 +159,7 @@ class Surroundings:
     pool: Callable[[Sender], Pool] = field(default_factory=lambda: lambda sender: Workers(sender, WORKERS))
     jitter: Callable[[], float] = random.random
     token: Callable[[int], str] = secrets.token_hex
+    signals: Signals = PROCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -494,6 +493,8 @@ class _Session:
         self._transport = transport
         self._follow = settings.follow(journal.folder.name)
         self._progress: Progress | None = None
+        self._engine: Engine | None = None
+        self._signal: int | None = None
 
     def record(self, event: ev.Event) -> None:
         """Disk first, then memory, then the screen."""
@@ -541,7 +542,7 @@ class _Session:
 
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports. JournalLost if the journal cannot be written any more."""
-        with self._recorded():
+        with self._signals_heeded(), self._recorded():
             if self._transport is not None:
                 self._drive(self._transport)
             left = self._settings.options.detach and self._run.signal is None and self._run.ended is None
@@ -551,7 +552,7 @@ class _Session:
 
     def cancel(self) -> ExitCode:
         """Ends the run for good, as far as the vendors let it be ended."""
-        with self._recorded():
+        with self._signals_heeded(), self._recorded():
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
                 me = who(self._settings.environ)
@@ -560,6 +561,23 @@ class _Session:
             summary = self._finished(())
             stopped = self._run.cancelled_runs() - before
             return cancelled(self._console, self._run, summary, stopped=stopped, refused=refused)
+
+    def _signals_heeded(self) -> contextlib.AbstractContextManager[None]:
+        """Until everything is said, what ends the process at once names what runs on."""
+        console, surroundings = self._console, self._settings.surroundings
+
+        def interrupt(number: int) -> None:
+            self._signal = number
+            if self._engine is not None:
+                self._engine.interrupt(number)
+
+        def farewell() -> list[str]:
+            from qarunner.cli.result import parting_words
+
+            return [console.safe(line) for line in parting_words(self._run, self._follow)]
+
+        to = 2 if console.output == "json" else 1
+        return surroundings.signals.heeded(interrupt, farewell, now=self.clock.now, to=to)
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -601,10 +619,13 @@ class _Session:
         )
         self._progress = progress
         transport.watch = progress.uploading
+        self._engine = engine
+        if self._signal is not None:  # it came before there was anything to end
+            engine.interrupt(self._signal)
         try:
-            with _signals(engine.interrupt, self._follow.resume()):
-                engine.drive()
+            engine.drive()
         finally:
+            self._engine = None
             self._progress.close()
             self._progress = None
             pool.close()
@@ -633,15 +654,16 @@ class _Session:
 
         summary = summarise(self._run)
         self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
+        # What runs on is named first: a CI system gives an interrupted job seconds, and reports of thousands take some.
+        try:
+            show(self._console, summary, self._journal.folder, self._follow)
+        except Unwritten as error:
+            self._console.warn(f"qarunner: error: {error.message}")
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
         clean = self._console.clean
         problems = reporting.write(summary, (own, *reports), clean)
         if (problem := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
             self._console.warn(f"qarunner: warning: {problem}")
-        try:
-            show(self._console, summary, self._journal.folder, self._follow)
-        except Unwritten as error:
-            self._console.warn(f"qarunner: error: {error.message}")
         for problem in problems:
             self._console.warn(f"qarunner: error: {problem}")
         if unwritten is not None:
@@ -665,30 +687,6 @@ def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode
     if console.conclude(text) or code is not ExitCode.OK:
         return code
     return Unwritten.code
-
-
-@contextlib.contextmanager
-def _signals(interrupt: Callable[[int], None], resume: str) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks the engine to stop; the second leaves at once."""
-    seen: list[int] = []
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if seen:
-            # Not through a stream: a handler may have interrupted just that.
-            code = 128 + number
-            text = f"qarunner: exit {code}: interrupted twice; what runs on: {resume}\n"
-            with contextlib.suppress(OSError):
-                os.write(1, text.encode())
-            os._exit(code)
-        seen.append(number)
-        interrupt(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def new_run_id(now: float) -> str:

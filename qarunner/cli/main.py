@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -19,9 +20,10 @@ import typer
 from qarunner import __version__
 from qarunner.cli import options as opt
 from qarunner.cli.console import open_console, silence, unwritten
-from qarunner.errors import ExitCode, Unwritten, UserError
+from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
 from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
+from qarunner.signals import Interruption
 from qarunner.text import inert, inert_lines
 
 if TYPE_CHECKING:
@@ -522,8 +524,8 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
         return failed(open_console(os.environ), error, concludes=_concludes(arguments))
     except SystemExit as error:  # argparse's own end
         return error.code if isinstance(error.code, int) else int(ExitCode.OK)
-    except KeyboardInterrupt:
-        return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
+    except KeyboardInterrupt as error:
+        return _interrupted(arguments, error)
     except BrokenPipeError:
         return _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  the last boundary: everything else is a bug of ours
@@ -563,6 +565,12 @@ def _concludes(arguments: list[str]) -> bool:
     return arguments[:1] in (["apply"], ["resume"], ["cancel"])
 
 
+def _interrupted(arguments: list[str], cause: BaseException | None) -> int:
+    """A signal, or the keyboard of a question, ended the program before anything was under way."""
+    number = cause.number if isinstance(cause, Interruption) else signal.SIGINT
+    return _stopped(arguments, code_of_signal(number), "interrupted")
+
+
 def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     """The last line of an apply that never came to its own."""
     if _concludes(arguments):
@@ -581,8 +589,8 @@ def _command() -> Callable[..., object]:
 def _called(arguments: list[str]) -> int:
     try:
         result = _command()(args=arguments, prog_name="qarunner", standalone_mode=False)
-    except typer.Abort:
-        return _stopped(arguments, ExitCode.INTERRUPTED, "interrupted")
+    except typer.Abort as error:
+        return _interrupted(arguments, error.__cause__)
     except _CommandLineError as error:
         with contextlib.suppress(OSError):  # the last line and the exit code still tell
             _show_misuse(error)

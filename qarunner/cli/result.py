@@ -144,6 +144,17 @@ def left(summary: Summary, follow: Follow) -> Iterator[Line]:
         yield f"to go on: {follow.resume()}"
 
 
+def parting_words(run: Run, follow: Follow) -> Iterator[str]:
+    """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
+    for state, remote in list(run.live_runs()):
+        url = f"  {remote.remote.url}" if remote.remote.url else ""
+        yield f"still running at {state.job.vendor}: run {remote.remote.id} of {', '.join(state.job.entries)}{url}"
+    for state in list(run.jobs.values()):
+        if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
+            yield f"uncertain: {state.job.id} may or may not have started a run at {state.job.vendor}"
+    yield f"to go on: {follow.resume()}"
+
+
 def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) -> ExitCode:
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
     code = exit_code_so_far(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,9 +130,103 @@ def a_second_signal_is_heeded_at_once(begin: Begin) -> None:
     stage, process = stuck(begin, gives_up_after_s=36_000)
     process.process.send_signal(signal.SIGINT)
     stage.until(lambda: stage.events("Interrupted"))
+    time.sleep(1.1)  # two within a second are one
     ended = process.signal(signal.SIGINT)
     assert ended.code == 130, ended
+    assert ended.last == "qarunner: exit 130: ended at once by SIGINT"
+    assert f"still running at certyn: run {stage.run_of('certyn-1')} of smoke" in ended.out
+    assert "uncertain: doksi-1 may or may not have started a run" in ended.out
+    assert "to go on: qarunner resume r1" in ended.out
     assert stage.run("report").code == 0
+
+
+def two_signals_within_a_second_are_one(begin: Begin) -> None:
+    for second in (signal.SIGINT, signal.SIGTERM):
+        stage = begin(certyn={"default": "hang"})
+        stage.commit(stage.certyn("smoke"))
+        process = under_way(stage, 1)
+        process.process.send_signal(signal.SIGINT)
+        ended = process.signal(second)
+        assert ended.code == 130, ended
+        assert len(stage.sent("certyn", "POST", "/cancel")) == 1
+
+
+def a_closed_terminal_is_a_termination(begin: Begin) -> None:
+    stage = begin(certyn={"default": "hang"})
+    stage.commit(stage.certyn("smoke"))
+    ended = under_way(stage, 1).signal(signal.SIGHUP)
+    assert ended.code == 129, ended
+    assert len(stage.sent("certyn", "POST", "/cancel")) == 1
+    assert stage.report()["exit_code"] == 129
+
+
+def a_closed_terminal_is_ignored_where_it_was_before(begin: Begin) -> None:
+    """As `nohup` has it."""
+    stage = begin(certyn={"default": {"duration": "30s"}})
+    stage.customise("import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n")
+    stage.commit(stage.certyn("smoke"))
+    ended = under_way(stage, 1).signal(signal.SIGHUP)
+    assert ended.code == 0, ended
+
+
+def a_quit_ends_at_once_and_names_what_runs(begin: Begin) -> None:
+    stage = begin(certyn={"default": "hang"})
+    stage.commit(stage.certyn("smoke"))
+    ended = under_way(stage, 1).signal(signal.SIGQUIT)
+    assert ended.code == 131, ended
+    assert f"still running at certyn: run {stage.run_of('certyn-1')} of smoke" in ended.out
+    assert "to go on: qarunner resume r1" in ended.out
+    assert stage.sent("certyn", "POST", "/cancel") == []
+
+
+EARLY = """
+import os, signal, sys
+class Trap:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), getattr(signal, os.environ["EARLY"]))
+sys.meta_path.insert(0, Trap())
+"""
+"""A signal that comes while the program imports what it needs."""
+
+
+def an_early_signal_leaves_no_traceback(begin: Begin) -> None:
+    for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)):
+        stage = begin()
+        stage.customise(EARLY)
+        stage.commit(stage.certyn("smoke"))
+        ended = stage.fresh("apply", EARLY=name).end()
+        assert ended.code == code, ended
+        assert "Traceback" not in ended.text
+        assert ended.err == "qarunner: interrupted\n"
+        assert stage.sent() == []
+
+
+def an_early_signal_to_a_resume_cancels_what_runs(begin: Begin) -> None:
+    stage = begin(certyn={"default": "hang"})
+    stage.commit(stage.certyn("smoke"))
+    assert under_way(stage, 1, "--on-interrupt", "detach").signal(signal.SIGTERM).code == 143
+    stage.customise(EARLY)
+    ended = stage.fresh("resume", EARLY="SIGTERM").end()
+    assert ended.code == 143, ended
+    assert len(stage.sent("certyn", "POST", "/cancel")) == 1
+
+
+def a_signal_while_reports_are_written_costs_none(begin: Begin) -> None:
+    stage = begin()
+    stage.customise(
+        "import os, signal, qarunner.app.files as files\n"
+        "write = files.write\n"
+        "def interrupted(*words, **more):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return write(*words, **more)\n"
+        "files.write = interrupted\n"
+    )
+    stage.commit(stage.certyn("smoke"))
+    ended = stage.apply("--report", "junit=qa.xml")
+    assert ended.code == 0, ended
+    assert (stage.folder / "qa.xml").exists()
 
 
 def a_signal_before_anything_was_sent(begin: Begin) -> None:
@@ -157,6 +252,13 @@ def test_an_apply_is_interrupted(begin: Begin, at_once: AtOnce) -> None:
         what_was_not_started_yet_is_started_by_a_resume,
         a_run_that_is_accepted_after_the_signal_is_cancelled_too,
         a_second_signal_is_heeded_at_once,
+        two_signals_within_a_second_are_one,
+        a_closed_terminal_is_a_termination,
+        a_closed_terminal_is_ignored_where_it_was_before,
+        a_quit_ends_at_once_and_names_what_runs,
+        an_early_signal_leaves_no_traceback,
+        an_early_signal_to_a_resume_cancels_what_runs,
+        a_signal_while_reports_are_written_costs_none,
         a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result,
         a_signal_before_anything_was_sent,
     ]

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner import signals
 from qarunner.app import session
 from qarunner.app.session import Settings, Surroundings
 from qarunner.cli.commands.apply import Order, cancel, resume
@@ -190,10 +191,14 @@ class Machine:
             return self._pool(orders, disk, met, sender)
 
         surroundings = Surroundings(
-            clock=self.clock, pool=pool, jitter=self.dice.random, token=lambda size: self.dice.randbytes(size).hex()
+            clock=self.clock,
+            pool=pool,
+            jitter=self.dice.random,
+            token=lambda size: self.dice.randbytes(size).hex(),
+            signals=signals.Signals(),
         )
         code: int | None = None
-        with installed(disk, (journal, session)), _default_signals():
+        with installed(disk, (journal, signals)), _default_signals():
             try:
                 code = guarded(console, lambda: self._command(orders, console, surroundings), concludes=True)
             except LostProcessError:

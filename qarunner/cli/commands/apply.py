@@ -29,7 +29,7 @@ from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.result import show_report
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
-from qarunner.errors import PRECEDENCE, ExitCode, UserError
+from qarunner.errors import PRECEDENCE, ExitCode, UserError, code_of_signal
 from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.text import plural
@@ -282,9 +282,6 @@ _AGAIN = frozenset({408, 429})
 _SERVER_ERROR = 500
 
 
-_SIGINT = 2
-
-
 def cancel(console: Console, settings: Settings, run_id: str | None) -> ExitCode:
     """Cancels a run from its folder, wherever it was started."""
     from qarunner.app.session import cancel as end
@@ -302,7 +299,7 @@ def cancelled(console: Console, run: Run, summary: Summary, *, stopped: int, ref
     """Says the last line of a cancel, and returns its code: 0 if nothing runs on that could be cancelled."""
     codes = {_code(answer) for answer in refused.values()}
     if run.signal is not None:
-        codes.add(ExitCode.INTERRUPTED if run.signal == _SIGINT else ExitCode.TERMINATED)
+        codes.add(code_of_signal(run.signal))
     if summary.uncertain or any(left.removable for left in summary.left):
         codes.add(ExitCode.NO_VERDICT)
     code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)

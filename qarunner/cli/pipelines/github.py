@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
-from qarunner.errors import UserError
+from qarunner.errors import UserError, code_of_signal
 from qarunner.paths import append
+from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -36,11 +38,14 @@ def main() -> None:
     step = steps.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004  the program and the step
     if step is None:
         sys.exit(f"usage: python -I -m qarunner.cli.pipelines.github {'|'.join(steps)}")
-    try:
-        sys.exit(step(os.environ))
-    except UserError as error:
-        _console(os.environ).annotate("error", error.message + (f" ({error.hint})" if error.hint else ""))
-        sys.exit(int(error.code))
+    with PROCESS.standing(kept=os.environ.get(f"{PREFIX}COMMAND") == "resume"):
+        try:
+            sys.exit(step(os.environ))
+        except UserError as error:
+            _console(os.environ).annotate("error", error.message + (f" ({error.hint})" if error.hint else ""))
+            sys.exit(int(error.code))
+        except KeyboardInterrupt as error:
+            sys.exit(int(code_of_signal(getattr(error, "number", signal.SIGINT))))
 
 
 def name(environ: MutableMapping[str, str]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.decide.attempts import combine, earlier
 from qarunner.engine.decide.outcomes import tally
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.errors import PRECEDENCE, ExitCode, code_of_signal
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ _OF_VERDICT = {
     Verdict.UNKNOWN: ExitCode.NO_VERDICT,
     Verdict.CANCELLED: ExitCode.NO_VERDICT,
 }
-
-
-_OF_SIGNAL = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED}
-"""SIGHUP and SIGINT; every other signal that ends an apply is a termination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +79,7 @@ def decide(run: Run) -> Decision:
     if skipped:
         codes.add(ExitCode.FAILED)
     if run.signal is not None:
-        codes.add(_OF_SIGNAL.get(run.signal, ExitCode.TERMINATED))
+        codes.add(code_of_signal(run.signal))
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.
     if finished < run.plan.min_tests:
         codes.add(ExitCode.NOTHING)
