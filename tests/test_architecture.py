@@ -46,7 +46,7 @@ HOMES = {
 AMBIENT = {
     "threading": {"engine/io/workers.py", "engine/io/transport.py"},
     "time": {"engine/io/workers.py", "cli/", "app/", "signals.py"},
-    "os": {"engine/io/", "cli/", "app/", "paths.py", "signals.py"},
+    "os": {"__main__.py", "engine/io/", "cli/", "app/", "paths.py", "signals.py"},
     "signal": {"signals.py", "cli/"},
     "subprocess": {"cli/", "app/"},
 }
