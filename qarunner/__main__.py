@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109  before anything else is imported
+try:
+    _HERE = os.getcwd()  # noqa: PTH109  before anything else is imported
+except OSError:  # a folder that is gone is said later, in words
+    _HERE = ""
+if not sys.flags.safe_path and sys.path[:1] in ([""], [_HERE]):
     del sys.path[0]  # `-m` puts the working directory first: a checkout, whose files must not be imported
 
 from qarunner.signals import PROCESS

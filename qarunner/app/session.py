@@ -360,7 +360,8 @@ def resume(
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             console.warn(f"qarunner: warning: {warning}")
-        remove_file(folder / REPORT)
+        if believed:  # a run that nothing vouches for is only read
+            remove_file(folder / REPORT)
         steps = _steps(stored, settings, anew=anew is not None)
         if steps[0].repeated:
             doubt_what_waits(stored.run)
