@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.ledger import uuid_of
@@ -10,13 +12,14 @@ from tests.fictional import LOST
 from tests.simulation.network import Fate, Kind
 from tests.simulation.plans import plan_from
 from tests.simulation.process import Command, Orders
-from tests.simulation.worlds import World
+from tests.simulation.worlds import EndOfWorldError, World
 
 if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
 
 LOST_BEFORE = Fate(name="lost before", answer=LOST, done=False)
 FORBIDDEN = Fate(name="forbidden", answer=Reply(status=403, text="no"), done=False, takes=0.15)
+REFUSED = Fate(name="odd", answer=Reply(status=503, text=""), done=False, takes=0.1)
 DOWN = Fate(name="down", answer=Reply(status=504, text="down"), takes=0.1)
 APPLY, RESUME = Orders(command=Command.APPLY), Orders(command=Command.RESUME)
 UUID = uuid_of("test", 1)
@@ -49,3 +52,13 @@ def test_a_create_that_may_have_happened_stays_in_doubt_when_the_credential_is_r
         assert verdicts(world.run) == {"e0": "unknown", "e1": "error"}
         world.process(RESUME)
         assert verdicts(world.run) == {"e0": "passed", "e1": "passed"}
+
+
+def test_a_create_is_not_repeated_when_its_journal_is_gone() -> None:
+    """With its key it could be, and its run would be in no journal that a resume finds."""
+    plan = plan_from({"vendor": "certyn", "category_ids": ["process-0"]})
+    with World.told(plan, {("certyn", Kind.CREATE, 1): REFUSED}) as world:
+        with contextlib.suppress(EndOfWorldError):
+            world.process(replace(APPLY, gone_at=0.2))
+        assert [each.code for each in world.lives] == [8]
+        assert not world.market.made()

@@ -181,9 +181,9 @@ class CreateHandler:
         if queue.vendor.info.idempotency_header:
             key = idempotency_key(self._context.run.identity, state.job.id, state.attempt)
         queue.busy_jobs.add(state.job.id)
-        if state.phase is not Phase.SUBMITTING:
-            at = self._context.clock.wall()
-            self._context.record(ev.Submitting(at=at, job=state.job.id, attempt=state.attempt, key=key))
+        # A repetition is written down as well: the journal may have gone since, and what it makes would be in none.
+        at = self._context.clock.wall()
+        self._context.record(ev.Submitting(at=at, job=state.job.id, attempt=state.attempt, key=key))
         return key
 
 
