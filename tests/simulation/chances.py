@@ -116,6 +116,9 @@ def weather(dice: random.Random, vendors: Sequence[str]) -> list[Weather]:
             begin = dice.choice([0.0, 0.0, dice.uniform(0, 60)])
             lasts = dice.choice([5.0, 40.0, 200.0, 1e9])
             chance = dice.choice([0.1, 0.3, 1.0])
+            if spell is Spell.HUNG and dice.random() < 0.5:
+                # Not from the beginning: what hangs needs runs to ask for.
+                begin, lasts, chance = dice.uniform(0.5, 15), 200.0, 1.0
             if on(spell):
                 found.append(Weather(vendor=vendor, spell=spell, begin=begin, end=begin + lasts, chance=chance))
     return found
@@ -135,7 +138,9 @@ def mishap(dice: random.Random) -> Mishap | None:
     return found if on(found) else None
 
 
-def orders(dice: random.Random, command: Command, resubmit: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Orders:
+def orders(
+    dice: random.Random, command: Command, vendors: int, resubmit: tuple[str, ...] = (), drop: tuple[str, ...] = ()
+) -> Orders:
     """How a process is started, and what it meets."""
     options = Options(
         poll_interval_s=dice.choice([None, None, None, 5, 30]),
@@ -159,7 +164,8 @@ def orders(dice: random.Random, command: Command, resubmit: tuple[str, ...] = ()
         command=command,
         options=options,
         fail_fast=command is Command.APPLY and dice.random() < 0.2,
-        workers=dice.choice([4, 12, 12]),
+        # In a large plan they are scarce; here they have to be few for that.
+        workers=dice.choice([vendors + 1, vendors + 2, 12]),
         resubmit=resubmit,
         drop=drop,
         signals=signals,

@@ -250,7 +250,7 @@ def _odd(network: Network, kind: Kind, asked: Asked) -> Fate:
     if kind in {Kind.CANCEL, Kind.RELEASE} and status in _GONE:
         status = 400  # that there is nothing to end is a word to be relied on
     reads = kind in {Kind.READ, Kind.DETAILS}
-    unclear = status == 408 or (status in {409, 425, 301} and on("odd create"))
+    unclear = status == 408 or status in {409, 425, 301}
     done = reads or (unclear and network.dice.random() < 0.3)
     return Fate(name="odd", answer=Reply(status=status, text="odd"), done=done)
 

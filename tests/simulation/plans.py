@@ -71,8 +71,8 @@ def _manifest(
     """The settings of its vendors, the rest of it, and what its rows need."""
     rows: list[Json] = []
     needs: dict[str, tuple[str, ...]] = {}
-    vendors = dice.sample(VENDORS, k=dice.choice([1, 1, 2, 2, 3]))
-    for number in range(dice.choice([1, 1, 2, 2, 3, 4])):
+    vendors = dice.sample(VENDORS, k=dice.choice([1, 2, 2, 3]))
+    for number in range(dice.choice([1, 2, 2, 3, 4])):
         row = _row(dice, number, dice.choice(vendors))
         if rows and dice.random() < 0.25:
             needed = f"e{dice.randrange(number)}"
@@ -136,12 +136,12 @@ def group(number: int) -> str:
 
 def members(number: int) -> tuple[str, ...]:
     """The tests of an entry's TesterArmy group."""
-    return tuple(uuid_of("member", number, letter) for letter in "xy")
+    return tuple(uuid_of("member", number, letter) for letter in "xyz")
 
 
 def suite(number: int) -> tuple[int, ...]:
     """The tests of an entry's DocketQA suite."""
-    return (1000 + 10 * number, 1001 + 10 * number)
+    return (1000 + 10 * number, 1001 + 10 * number, 1002 + 10 * number)
 
 
 def own_tests(entry: Entry) -> tuple[str, ...]:
