@@ -37,7 +37,7 @@ from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.paths import remove_file, working_folder
 from qarunner.plan.model import to_json
-from qarunner.report.summary import UNVERIFIED, summarise
+from qarunner.report.summary import UNVERIFIED, GateFailure, summarise
 from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
@@ -518,17 +518,17 @@ class _Session:
 
     def report_unverified(self, decided: Sequence[object]) -> ExitCode:
         """Tells what the folder says, and writes nothing into it: no key is here, so anybody may have made it."""
-        from qarunner.cli.result import show
-
         if decided or self._transport is not None:
             raise UserError(f"the run cannot go on: {UNVERIFIED}", hint=f"set {SEAL_KEY} as where the run began")
         self._run.unverified = True
         summary = summarise(self._run)
-        problems = reporting.write(summary, self._settings.reports)
-        show(self._console, summary, self._journal.folder, self._follow)
+        self._tell(summary)
+        problems = reporting.write(summary, self._settings.reports, self._console.clean)
         for problem in problems:
             self._console.warn(f"qarunner: error: {problem}")
-        return concluded(self._console, summary, unwritten=len(problems))
+        if self._console.output == "json":
+            self._show(summary)
+        return concluded(self._console, summary, lost=len(problems))
 
     def decide(self, job: str, *, resubmit: bool) -> None:
         """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
@@ -542,24 +542,32 @@ class _Session:
         self.record(ev.Decided(at=at, job=job, resubmit=resubmit, who=who(self._settings.environ)))
 
     def finish(self) -> ExitCode:
-        """Drives the run to its end and reports. JournalLost if the journal cannot be written any more."""
-        with self._signals_heeded(), self._recorded():
-            if self._transport is not None:
-                self._drive(self._transport)
+        """Drives the run to its end and reports."""
+        with self._signals_heeded():
+            self._driven()
             left = self._settings.options.detach and self._run.signal is None and self._run.ended is None
-            if left and not self._run.complete:
+            if left and not self._run.complete and self._left():
                 return self._detach()
             return self._report()
 
+    def _left(self) -> bool:
+        """True if it is written down that a resume has to wait for the runs."""
+        if not self._run.unrecorded:
+            try:
+                self.record(ev.Detached(at=self.clock.wall()))
+            except JournalLost as error:
+                self._lose(error)
+        return not self._run.unrecorded
+
     def cancel(self) -> ExitCode:
         """Ends the run for good, as far as the vendors let it be ended."""
-        with self._signals_heeded(), self._recorded():
+        with self._signals_heeded():
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
                 me = who(self._settings.environ)
                 self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
-            refused = self._drive(self._transport) if self._transport is not None else {}
-            summary = self._finished(())
+            refused = self._driven()
+            summary, _ = self._finished(())
             stopped = self._run.cancelled_runs() - before
             return cancelled(self._console, self._run, summary, stopped=stopped, refused=refused)
 
@@ -580,24 +588,20 @@ class _Session:
         to = 2 if console.output == "json" else 1
         return surroundings.signals.heeded(interrupt, farewell, now=self.clock.now, to=to)
 
-    @contextlib.contextmanager
-    def _recorded(self) -> Iterator[None]:
+    def _driven(self) -> Mapping[str, Answer]:
+        """Returns the answers to cancels that were refused. A journal that is lost ends nothing else."""
         try:
-            yield
+            return self._drive(self._transport) if self._transport is not None else {}
         except JournalLost as error:
-            error.hint = error.hint or f"make room, then go on: {self._follow.resume()}"
-            self._tell_unrecorded()
-            raise
+            self._lose(error)
+            return {}
 
-    def _tell_unrecorded(self) -> None:
-        """What the journal does not say any more: on the screen, and in reports that are written elsewhere."""
-        from qarunner.cli.result import left
-
-        summary = summarise(self._run)
-        for line in left(summary, self._follow):
-            self._console.result(line)
-        for problem in reporting.write(summary, self._settings.reports):
-            self._console.warn(f"qarunner: error: {problem}")
+    def _lose(self, error: JournalLost) -> None:
+        """What happened since then stands nowhere but on the screen, and in reports on other disks."""
+        self._run.unrecorded = True
+        hint = f"make room, then go on: {self._follow.resume()}"
+        for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {hint}"):
+            self._console.warn(line)
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""
@@ -632,62 +636,101 @@ class _Session:
             pool.close()
             # What is lost here makes the next apply's polls less clever, and nothing else.
             with contextlib.suppress(OSError):
-                history.keep(self._journal.folder, durations.took, rehearsal=self._run.rehearsal)
+                if self._journal.folder.is_dir():
+                    history.keep(self._journal.folder, durations.took, rehearsal=self._run.rehearsal)
         return engine.uncancelled
 
     def _detach(self) -> ExitCode:
         """Leaves the runs to a resume; no report is written, since there is no verdict yet."""
         from qarunner.cli.result import show_detached
 
-        self.record(ev.Detached(at=self.clock.wall()))
         if self._settings.reports:
             self._console.warn("qarunner: note: there is nothing to report yet; the resume reports")
         return show_detached(self._console, self._run, summarise(self._run), self._follow)
 
     def _report(self) -> ExitCode:
-        unwritten: list[str] = []
-        summary = self._finished(self._settings.reports, unwritten)
-        return concluded(self._console, summary, unwritten=len(unwritten))
+        summary, problems = self._finished(self._settings.reports)
+        code = concluded(self._console, summary, lost=len(problems))
+        if code is not summary.exit_code:  # not even the last line could be written
+            self._settle(summary, self._settings.reports, ["stdout"])
+        return code
 
-    def _finished(self, reports: Iterable[reporting.Wanted], unwritten: list[str] | None = None) -> Summary:
-        """Writes the last line and the reports, and shows the result. `unwritten` gets what went wrong."""
+    def _finished(self, reports: Sequence[reporting.Wanted]) -> tuple[Summary, list[str]]:
+        """Shows what goes on before the reports are made, writes them, and then the last line of the journal.
+
+        Returns what the reports say, and what could not be written.
+        """
+        summary = summarise(self._run)
+        self._tell(summary)
+        targets = self._targets(reports)
+        problems = reporting.write(summary, targets, self._console.clean)
+        for problem in problems:
+            self._console.warn(f"qarunner: error: {problem}")
+        if self._console.output == "json":
+            self._show(unwritten(summary, problems))
+        clean = self._console.clean
+        summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._console.lost else [])])
+        if (warning := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
+            self._console.warn(f"qarunner: warning: {warning}")
+        return summary, problems
+
+    def _tell(self, summary: Summary) -> None:
+        """What people have to know first: a CI system may end this process while it writes reports."""
+        from qarunner.cli.result import left
+
+        if self._console.output != "json":
+            self._show(summary)
+            return
+        for line in left(summary, self._follow):
+            self._console.warn(line)
+
+    def _show(self, summary: Summary) -> None:
         from qarunner.cli.result import show
 
-        summary = summarise(self._run)
-        self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
-        # What runs on is named first: a CI system gives an interrupted job seconds, and reports of thousands take some.
         try:
             show(self._console, summary, self._journal.folder, self._follow)
         except Unwritten as error:
             self._console.warn(f"qarunner: error: {error.message}")
+
+    def _targets(self, reports: Sequence[reporting.Wanted]) -> tuple[reporting.Wanted, ...]:
+        """Where reports go. A folder that was taken away is not made again: it would be no run."""
         own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
-        clean = self._console.clean
-        problems = reporting.write(summary, (own, *reports), clean)
-        if (problem := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
-            self._console.warn(f"qarunner: warning: {problem}")
-        for problem in problems:
-            self._console.warn(f"qarunner: error: {problem}")
-        if unwritten is not None:
-            unwritten += problems
+        return (*reports, own) if own.path.parent.is_dir() else tuple(reports)
+
+    def _settle(self, summary: Summary, reports: Sequence[reporting.Wanted], lost: Sequence[str]) -> Summary:
+        """One end has one code: the journal, each report and the process say the same. `lost` was not written."""
+        told, summary = summary.exit_code, unwritten(summary, lost)
+        try:
+            if not self._run.unrecorded:
+                self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
+        except JournalLost as error:
+            self._lose(error)
+            summary = summarise(self._run)
+        if summary.exit_code is not told:  # a device has said what it was given
+            again = [each for each in self._targets(reports) if each.path.is_file()]
+            reporting.write(summary, again, self._console.clean)
         return summary
 
 
-def concluded(console: Console, summary: Summary, *, unwritten: int) -> ExitCode:
-    """Says the last line, and returns the code. A green run whose report is missing is not a green step."""
+def unwritten(summary: Summary, lost: Sequence[str]) -> Summary:
+    """A green run is no green step if something that was asked for could not be written."""
+    if not lost or summary.exit_code is not ExitCode.OK:
+        return summary
+    failure = GateFailure(name="reports", message=f"not written: {'; '.join(lost)}")
+    return replace(summary, exit_code=ExitCode.UNWRITTEN, gate=(*summary.gate, failure))
+
+
+def concluded(console: Console, summary: Summary, *, lost: int) -> ExitCode:
+    """Says the last line, and returns the code: another one than the summary's only if stdout takes no line.
+
+    `lost` is the number of reports that could not be written.
+    """
     from qarunner.report.summary import headline
 
-    code = summary.exit_code
-    text = headline(summary)
-    if (unwritten or console.lost) and code is ExitCode.OK:
-        code = ExitCode.USAGE
-        text = text.replace("exit 0", f"exit {int(code)}", 1)
-    if unwritten:
-        text += f"; {plural(unwritten, 'report')} not written"
-    if console.lost:
-        text += "; stdout cannot be written"
-    if console.conclude(text) or code is not ExitCode.OK:
-        return code
-    return Unwritten.code
+    reports = f"; {plural(lost, 'report')} not written" if lost else ""
+    without = unwritten(summary, ["stdout"])
+    instead = f"{headline(without)}{reports}; stdout cannot be written"
+    return summary.exit_code if console.conclude(headline(summary) + reports, instead) else without.exit_code
 
 
 def new_run_id(now: float) -> str:

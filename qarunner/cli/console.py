@@ -132,8 +132,11 @@ class Console:
             self.lost = True
             raise unwritten(error) from error
 
-    def conclude(self, line: Line) -> bool:
-        """The last line of an apply: on stdout, unless that holds data alone. False if stdout does not take it."""
+    def conclude(self, line: Line, instead: Line | None = None) -> bool:
+        """The last line of an apply: on stdout, unless that holds data alone. False if stdout does not take it.
+
+        `instead` is what stderr says of a run that was to end well, and whose stdout is lost.
+        """
         if self.output != "json" and not self.lost:
             try:
                 self.result(line)
@@ -141,7 +144,7 @@ class Console:
                 self.warn(f"qarunner: error: {error.message}")
             else:
                 return True
-        self.warn(line)
+        self.warn(line if instead is None or not self.lost else instead)
         return not self.lost
 
     def stopped(self, error: UserError) -> None:

@@ -151,11 +151,13 @@ class Summary:
     failed_by_skips_only: bool = False
     """True if skipped tests are the only reason for the failure."""
     unverified: bool = False
+    unrecorded: bool = False
     manifest: str = ""
     manifest_from_root: str | None = None
     """The manifest's path from where the apply was started, and from the repository's root."""
 
 
+UNRECORDED = "the journal could not be written: a resume would not know all of this"
 UNVERIFIED = "nothing was verified: no key is set that the run could have been sealed with"
 _FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 GATE = "gate"
@@ -209,6 +211,7 @@ def summarise(run: Run) -> Summary:
         gate=tuple(_gate(run, decision, entries)),
         failed_by_skips_only=decision.failed_by_skips_only,
         unverified=run.unverified,
+        unrecorded=run.unrecorded,
         manifest=run.plan.manifest,
         manifest_from_root=run.plan.sources.manifest if run.plan.sources is not None else None,
     )
@@ -231,6 +234,8 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
         yield GateFailure(name="min_tests", message=found)
     if run.unverified:
         yield GateFailure(name="seal", message=UNVERIFIED)
+    if run.unrecorded:
+        yield GateFailure(name="journal", message=UNRECORDED)
 
 
 _SHOWN = 20
@@ -392,6 +397,8 @@ def headline(summary: Summary) -> str:
         text += f"; to go on: qarunner resume {summary.run_id}"
     if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"
+    if summary.unrecorded:
+        text += f"; {UNRECORDED}"
     if summary.unverified:
         text += f"; {UNVERIFIED}"
     return text

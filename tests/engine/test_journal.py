@@ -468,7 +468,7 @@ def test_a_short_write_leaves_whole_lines_only(folder: Path, accepted: int, monk
     real = os.write
     with Journal.reopen(folder)[0] as journal:
         monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:accepted]))
-        with pytest.raises(JournalLost, match="cannot be written: no space left") as caught:
+        with pytest.raises(JournalLost, match="cannot be written: No space left") as caught:
             journal.append(ev.Accepted(at=1.0, job="plain-1", runs=()))
         assert caught.value.code is ExitCode.NO_VERDICT
         assert caught.value.details == ('it could not record: {"event":"Accepted","at":1.0,"job":"plain-1","runs":[]}',)

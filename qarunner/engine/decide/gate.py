@@ -78,6 +78,8 @@ def decide(run: Run) -> Decision:
     by_skips_only = bool(skipped) and ExitCode.FAILED not in codes
     if skipped:
         codes.add(ExitCode.FAILED)
+    if run.unrecorded:
+        codes.add(ExitCode.NO_VERDICT)
     if run.signal is not None:
         codes.add(code_of_signal(run.signal))
     # An apply in which nothing gates is not a green one, unless the manifest says so: min_tests: 0.

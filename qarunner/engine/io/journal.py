@@ -185,11 +185,11 @@ class Journal:
         if self._lost is not None:
             raise self._lost
         try:
-            if isinstance(event, (*ev.BEFORE_A_REQUEST, ev.RunFinished)):  # a verdict that nobody finds is none
+            if isinstance(event, ev.TO_BE_FOUND):
                 self.look_for_it()
             written = os.write(self._fd, line)
             if written != len(line):
-                raise OSError(errno.ENOSPC, "no space left on device")  # noqa: TRY301  handled as what it is
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301  handled as what it is
             if isinstance(event, ev.DURABLE):
                 os.fsync(self._fd)
         except OSError as error:
@@ -253,7 +253,7 @@ def _write_private(path: Path, data: bytes) -> None:
     fd = open_own(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND)
     try:
         if os.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, "no space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -340,6 +340,10 @@ BEFORE_A_REQUEST = (Preparing, ResourceAsked, Submitting)
 """Events after which something is made at a vendor: only a journal that a resume will find may hold them."""
 
 
+TO_BE_FOUND = (*BEFORE_A_REQUEST, Detached, RunFinished)
+"""Events that are true only if a resume finds them: before each one, the journal has to be where it was."""
+
+
 _encoder = msgspec.json.Encoder()
 
 

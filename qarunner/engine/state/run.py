@@ -235,6 +235,8 @@ class Run:
     detached: bool = False
     unverified: bool = False
     """True if what it says, or what it builds on, could not be verified: it never passes."""
+    unrecorded: bool = False
+    """True if this process could not write down all that happened: a resume would know less."""
 
     @property
     def identity(self) -> str:

@@ -1,0 +1,135 @@
+"""One end has one code: the process, its last line, the journal, the reports and `runs` say the same."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.program.conftest import Begin, Ended, Stage
+
+pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+
+
+def codes(stage: Stage, ended: Ended) -> set[int]:
+    """Every code that is told of the end of run r1."""
+    last = next(line for line in reversed(ended.text.splitlines()) if line.startswith("qarunner: exit "))
+    found = {ended.code, int(last.split()[2].removesuffix(":"))}
+    found |= {stage.events("RunFinished")[-1]["exit_code"], stage.report()["exit_code"]}
+    (listed,) = json.loads(stage.run("runs", "--output", "json").out)["runs"]
+    return found | {listed["exit_code"]}
+
+
+@pytest.fixture
+def full() -> Iterator[IO[str]]:
+    with Path("/dev/full").open("w", encoding="utf-8") as device:
+        yield device
+
+
+def test_a_green_apply_whose_report_cannot_be_written_ends_with_74(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    ended = stage.apply("--report", "junit=/dev/full", "--report", "junit=qa.xml", "--report", "json=qa.json")
+    assert codes(stage, ended) == {74}
+    assert ended.last == "qarunner: exit 74: 1 passed; 1 report not written"
+    assert "--report junit=/dev/full: cannot be written: No space left on device" in ended.err
+    assert json.loads((stage.folder / "qa.json").read_text())["exit_code"] == 74
+    assert "not written: --report junit=/dev/full" in (stage.folder / "qa.xml").read_text()  # it is red there, too
+    again = stage.resume("r1")
+    assert codes(stage, again) == {0}
+
+
+def test_a_red_apply_stays_red(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"login": "failed"}})
+    stage.commit(stage.doksi("login"))
+    ended = stage.apply("--report", "junit=/dev/full")
+    assert codes(stage, ended) == {1}
+
+
+@pytest.mark.parametrize("words", [[], ["-q"], ["--output", "json"]])
+def test_a_stdout_that_is_full_is_told_everywhere(stage: Stage, full: IO[str], words: list[str]) -> None:
+    stage.commit(stage.doksi("login"))
+    ended = stage.into(full, None, "apply", "--run-id", "r1", "--poll-interval", "20ms", *words)
+    assert codes(stage, ended) == {74}
+
+
+def test_what_is_no_report_is_a_warning(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    ended = stage.apply(GITHUB_STEP_SUMMARY="/dev/full")
+    assert codes(stage, ended) == {0}
+    assert "qarunner: warning: GITHUB_STEP_SUMMARY=/dev/full: cannot be written" in ended.err
+
+
+def test_a_reader_that_goes_away_changes_nothing(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    process = stage.start_apply()
+    assert process.process.stdout is not None
+    process.process.stdout.close()
+    assert process.process.wait(60) == 0
+    assert stage.events("RunFinished")[-1]["exit_code"] == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB, for the runs alone."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount)], check=False)
+    if done.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begin, disk: Path) -> None:
+    stage = begin(doksi={"default": {"duration": "60s"}})
+    tests = [f"test-{number}" for number in range(60)]  # more of them than fit into what is left of a page
+    stage.commit(stage.doksi("login", *tests))
+    process = stage.start_apply("--runs-dir", str(disk), "--report", "json=qa.json", "--report", "junit=qa.xml")
+    journal = disk / "r1" / "journal.jsonl"
+    stage.until(lambda: journal.exists() and b"Polled" in journal.read_bytes())
+    with (disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        file.writelines(itertools.repeat(b"x" * 512))
+    ended = process.end()
+    assert ended.code == 8, ended
+    assert ended.text.count("journal.jsonl: cannot be written: No space left on device") == 1
+    assert "hint: make room, then go on: qarunner resume r1" in ended.err
+    assert "the journal could not be written" in ended.last
+    assert json.loads((stage.folder / "qa.json").read_text())["exit_code"] == 8
+    assert "the journal could not be written" in (stage.folder / "qa.xml").read_text()
+    (disk / "filler").unlink()
+    resumed = stage.resume("r1", "--runs-dir", str(disk))
+    assert resumed.code == 0, resumed
+    assert len(stage.paid()) == 1
+
+
+SLOW_REPORTS = r"""
+import os
+from qarunner.app import files
+render = files.render
+def slow(*words):
+    os.write(1, b"a report is made\n")
+    return render(*words)
+files.render = slow
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_what_goes_on_is_told_before_reports_are_made(begin: Begin) -> None:
+    stage = begin(doksi={"default": "hang"})
+    stage.commit(stage.doksi("login"))
+    stage.customise(SLOW_REPORTS)
+    process = stage.start_apply("--report", "html=qa.html")
+    stage.until(lambda: stage.events("Polled"))
+    ended = process.signal(signal.SIGINT)
+    assert ended.code == 130, ended
+    assert ended.out.index("to go on: qarunner resume r1") < ended.out.index("a report is made")
+    assert "still running at doksi" in ended.out
