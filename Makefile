@@ -6,7 +6,7 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full simulate check editor format setup requirements golden mutants clean
+.PHONY: demo test test-full simulate check editor format setup requirements schema golden mutants clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -37,6 +37,10 @@ editor: .venv/ready-dev
 format: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The vendor parts of the manifest's schema and of the README, from what vendors/*/info.py say.
+schema: .venv/ready-dev
+	$(BIN)/python -m pytest --update-golden -q tests/vendors/test_describe.py
 
 golden: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q

@@ -9,7 +9,6 @@ import pytest
 import typer.main
 
 from qarunner.app.planning import checked
-from qarunner.cli.commands.validate import markdown
 from qarunner.cli.main import app
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors import registry
@@ -20,17 +19,6 @@ README = ROOT / "README.md"
 
 def text() -> str:
     return README.read_text(encoding="utf-8")
-
-
-def test_the_capability_table_is_the_programs(request: pytest.FixtureRequest) -> None:
-    table = "\n".join(markdown(registry.get(name) for name in registry.names_builtin()))
-    wanted = f"<!-- vendors -->\n{table}\n<!-- /vendors -->"
-    found = re.search(r"<!-- vendors -->.*<!-- /vendors -->", text(), re.DOTALL)
-    assert found is not None
-    if request.config.getoption("--update-golden", default=False):
-        README.write_text(text().replace(found[0], wanted), encoding="utf-8")
-    else:
-        assert found[0] == wanted
 
 
 def test_every_command_is_in_the_readme() -> None:

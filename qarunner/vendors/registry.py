@@ -13,21 +13,29 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
 
     from qarunner.vendors.api import Vendor
+    from qarunner.vendors.types import VendorInfo
 
 GROUP = "qarunner.vendors.v1"
 """The group of entry points through which a distribution adds a vendor."""
 
-_BUILTIN = {
-    "certyn": "qarunner.vendors.certyn.adapter:VENDOR",
-    "docketqa": "qarunner.vendors.docketqa.adapter:VENDOR",
-    "doksi": "qarunner.vendors.doksi.adapter:VENDOR",
-    "testerarmy": "qarunner.vendors.testerarmy.adapter:VENDOR",
-}
+_BUILTIN = ("doksi", "docketqa", "testerarmy", "certyn")
+"""Each is a folder beside this file: facts in `info.INFO`, translation in `adapter.VENDOR`."""
 
 
 def names_builtin() -> tuple[str, ...]:
     """The vendors that qarunner brings along, without looking at any other distribution."""
     return tuple(sorted(_BUILTIN))
+
+
+@cache
+def infos_builtin() -> tuple[VendorInfo, ...]:
+    """The facts about the built-in vendors, without their adapters."""
+    return tuple(cast("VendorInfo", import_module(f"qarunner.vendors.{name}.info").INFO) for name in _BUILTIN)
+
+
+def keys_builtin() -> dict[str, str]:
+    """The variables of the built-in vendors' credentials, by vendor: they are theirs whatever else is known."""
+    return {info.name: info.key_env for info in infos_builtin()}
 
 
 def names() -> tuple[str, ...]:
@@ -39,8 +47,7 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Vendor:
     """The adapter of a vendor; UserError where there is none or where it cannot be loaded."""
     if name in _BUILTIN:  # first, so that no plugin can take a built-in vendor's name and thereby its credential
-        module, _, attribute = _BUILTIN[name].partition(":")
-        return cast("Vendor", getattr(import_module(module), attribute))
+        return cast("Vendor", import_module(f"qarunner.vendors.{name}.adapter").VENDOR)
     return _plugin(name)
 
 

@@ -161,10 +161,16 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starter:
-    """Lines of YAML for a first manifest: an entry under `matrix`, indented by two, and settings under `vendors`."""
+    """Lines of YAML for a first manifest: an entry under `matrix`, indented by two, and settings under `vendors`.
+
+    `snippet` is the entry that editors offer, without `vendor`; `${1:…}` marks what is filled in. `tests` says in words
+    what it runs.
+    """
 
     entry: str
     settings: str = ""
+    tests: str = "Tests"
+    snippet: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +197,31 @@ class VendorInfo:
     """The vendor's own variables that give a setting where the manifest has none: setting → variable."""
     starter: Starter | None = None
     """What `init` writes; None: nothing."""
+    summary: str = ""
+    """A sentence in Markdown: the platforms, and how tests are chosen."""
+    collection: str = "category"
+    """What the vendor calls the thing that `category_ids` names."""
+    rules: Mapping[str, Json] = field(default_factory=dict)
+    """JSON Schema of an entry's keys, beyond what `capabilities` say. It holds however variants change the entry."""
+    row_rules: tuple[Json, ...] = ()
+    """The same of what depends on values that a variant can change."""
+    chosen_by_options: Json = None
+    """JSON Schema of the `options` with which an entry needs no test_ids, category_ids or tags; None: no options do."""
+
+
+CAPABILITY = "E212"
+"""The code of what a vendor cannot do, where the manifest's schema says it."""
+
+
+def refuse(message: str, hint: str | None = None) -> dict[str, Json]:
+    """A schema of a key that cannot stand here, with the reason."""
+    more: dict[str, Json] = {"x-hint": hint} if hint else {}
+    return {"not": {}, "errorMessage": message, **more, "x-code": CAPABILITY}
+
+
+def options_go_with(where: str, *names: str, hint: str | None = None) -> dict[str, Json]:
+    """Schemas of options that cannot stand here, because they go with something else."""
+    return {name: refuse(f"options.{name} goes with {where} alone", hint) for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

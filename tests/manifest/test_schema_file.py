@@ -30,7 +30,7 @@ WORDS = {"errorMessage", "x-expected", "x-hint", "x-missing", "x-instead", "x-ex
 FOR_EDITORS = {"markdownEnumDescriptions", "defaultSnippets"}
 VALUES = WORDS | FOR_EDITORS | {"examples", "default"}
 """Keywords whose values hold no schema."""
-NO_KEYS = ("Rules", "Entry", "Together", "ofPullRequest", "testerarmyTest")
+NO_KEYS = ("Rules", "Entry", "Rows", "chosenByOptions", "OfVendors", "vendorOfDefaults")
 """Names of definitions that say more of keys which are explained elsewhere."""
 
 

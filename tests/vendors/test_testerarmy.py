@@ -11,8 +11,7 @@ from qarunner.entry import Entry, Origin, Platform, Policy, Selection, Selection
 from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
 from qarunner.vendors.testerarmy.adapter import VENDOR
-from qarunner.vendors.testerarmy.info import INFO, RULES
-from qarunner.vendors.testerarmy.options import FITS
+from qarunner.vendors.testerarmy.info import FITS, INFO, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,6 +8,7 @@ from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.text import plural
 from qarunner.vendors import registry
+from qarunner.vendors.describe import HEADINGS, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.rules import Findings
-    from qarunner.vendors.api import Capabilities, TargetKind, Vendor
+    from qarunner.vendors.api import Vendor, VendorInfo
 
 
 _UNREADABLE = "E503"
@@ -96,7 +97,7 @@ def vendors(console: Console, name: str | None) -> ExitCode:
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in found})
         return _told(console, broken)
-    for line in _detail(found[0]) if name else table(found):
+    for line in _detail(found[0]) if name else table(vendor.info for vendor in found):
         console.result(line)
     return _told(console, broken)
 
@@ -108,46 +109,12 @@ def _told(console: Console, broken: Sequence[UserError]) -> ExitCode:
     return ExitCode.USAGE if broken else ExitCode.OK
 
 
-HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
-
-
-def table(found: Iterable[Vendor]) -> Iterator[str]:
+def table(infos: Iterable[VendorInfo]) -> Iterator[str]:
     """The table as aligned text."""
-    rows = [HEADINGS, *(row for vendor in found for row in rows_of(vendor))]
+    rows = [HEADINGS, *(row for info in infos for row in rows_of(info))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def markdown(found: Iterable[Vendor]) -> Iterator[str]:
-    """The table as the README has it."""
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "|---" * len(HEADINGS) + "|"
-    for vendor in found:
-        for row in rows_of(vendor):
-            yield f"| {' | '.join(row)} |"
-
-
-def rows_of(vendor: Vendor) -> Iterator[tuple[str, ...]]:
-    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
-    able = vendor.info.capabilities
-    groups: dict[frozenset[TargetKind], list[str]] = {}
-    for platform, kinds in able.targets.items():
-        groups.setdefault(kinds, []).append(str(platform or "-"))
-    selections = ", ".join(f"one of {each}" if _single(able, each) else each for each in sorted(able.selections))
-    rest = (
-        selections,
-        "yes" if able.artifacts else "no",
-        "yes" if able.cancel else "no",
-        "each test" if able.per_test_results else "numbers",
-    )
-    for number, (kinds, platforms) in enumerate(groups.items()):
-        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
-        yield (vendor.info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
-
-
-def _single(able: Capabilities, selection: str) -> bool:
-    return selection == "category_ids" and not able.several_ids
 
 
 def as_data(vendor: Vendor) -> dict[str, object]:
@@ -177,7 +144,7 @@ def _detail(vendor: Vendor) -> Iterator[str]:
     yield f"{info.title} ({info.name}): {info.docs}"
     yield f"  credential  {info.key_env}"
     yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
-    yield from (f"  {line}" for line in table([vendor]))
+    yield from (f"  {line}" for line in table([info]))
     yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
     if info.options:
         yield f"  options: {', '.join(info.options)}"

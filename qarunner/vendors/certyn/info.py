@@ -10,7 +10,7 @@ from qarunner.vendors.types import Capabilities, Pacing, Starter, VendorInfo
 
 _NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
 
-_NO_DEVICE = "certyn tests web environments alone: use `platform: web`, or leave it out"
+_NO_DEVICE = "certyn tests the web only: platform can be web, or left out"
 
 _TARGETS = frozenset({TargetKind.ENVIRONMENT, TargetKind.WEB_URL})
 
@@ -22,14 +22,14 @@ CAPABILITIES = Capabilities(
     cancel=True,
     per_test_results=False,
     instead={
-        "test_ids": "certyn cannot run single tests; name a process in category_ids, or tags",
+        "test_ids": "certyn cannot run single tests: test_ids is not offered; name a process in category_ids, or tags",
         "binary": _NO_BUILD,
         "binary_url": _NO_BUILD,
         "target_id": _NO_BUILD,
         "bundle_id": _NO_BUILD,
         "android": _NO_DEVICE,
         "ios": _NO_DEVICE,
-        "artifacts": "certyn signs in as its environment says: set the account up there",
+        "artifacts": "certyn takes no artifacts: accounts belong to its environments",
     },
 )
 
@@ -43,6 +43,8 @@ STARTER = Starter(
     settings="""\
   certyn: { project: my-app }           # the project's slug
 """,
+    tests="A process",
+    snippet={"category_ids": ["${2:smoke-suite}"]},
 )
 
 INFO = VendorInfo(
@@ -54,24 +56,34 @@ INFO = VendorInfo(
     key_env="CERTYN_API_KEY",
     auth=("X-API-Key", "{key}"),
     capabilities=CAPABILITIES,
+    summary="The web: one process in `category_ids`, `tags`, or an instruction.",
+    collection="process",
+    chosen_by_options={"required": ["instruction"]},
     # Documented as typical limits of a tenant, with polls every 10 to 30 s.
     pacing=Pacing(every_s=10, max_s=30, reads=60, creates=20, all=100, hint_s=(10, 30)),
     idempotency_header="Idempotency-Key",
     options={
-        "instruction": {"type": "string", "minLength": 1, "description": "Free text for Certyn's agent"},
+        "instruction": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Free text for Certyn's agent",
+            "examples": ["Buy a book as a guest"],
+        },
     },
     settings={
-        "project": {"type": "string", "minLength": 1, "description": "The project's slug"},
+        "project": {"type": "string", "minLength": 1, "description": "The project's slug", "examples": ["my-app"]},
         "environment": {
             "type": "string",
             "minLength": 1,
             "description": "The environment of entries without a target; else the project's default one. Each "
             "target.web_url gets a new environment, for which the key needs the scope platform:manage",
+            "examples": ["staging"],
         },
         "details": {
             "type": "boolean",
             "description": "Whether to ask for the single tests of a run that ended: two more reads, for which the key "
             "needs the scope execution:read. Default true; without them the report shows numbers",
+            "examples": [False],
         },
     },
     starter=STARTER,

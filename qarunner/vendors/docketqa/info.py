@@ -8,41 +8,65 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import BuildRules, Capabilities, Pacing, Starter, VendorInfo
+from qarunner.vendors.types import BuildRules, Capabilities, Pacing, Starter, VendorInfo, options_go_with, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.decode import Json
 
-_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*$"
+_URL: Mapping[str, Json] = {
+    "type": "string",
+    "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*$",
+    "x-expected": "a URL that begins with https:// or http://",
+}
+
+
+def _number(expected: str, hint: str | None = None) -> dict[str, Json]:
+    """Documented: all ids are integers; the manifest may have them as text."""
+    return {
+        "type": ["integer", "string"],
+        "minimum": 0,
+        "maximum": 10**18 - 1,
+        "pattern": "^[0-9]{1,18}$",
+        "x-expected": f"{expected}, which is a whole number",
+        **({"x-hint": hint} if hint else {}),
+    }
+
 
 OPTIONS: Mapping[str, Json] = {
     "app_id": {
         "type": "integer",
         "minimum": 1,
         "description": "The id of DocketQA's app that target.binary or target.target_id is a build of",
+        "examples": [7],
+        "x-expected": "the number of an app, such as 7",
     },
     "set_current": {
         "type": "boolean",
         "description": "true: make the build the app's current one, which moves it for everybody; builds need it",
+        "examples": [True],
     },
     "build_name": {
         "type": "string",
         "minLength": 1,
         "description": "What the uploaded build is called, unique within the app; else its file's name and a mark",
+        "examples": ["{{ git.short_sha }}"],
     },
     "login_url": {
-        "type": "string",
-        "pattern": _URL,
+        **_URL,
         "description": "With category_ids: where the suite's account signs in, instead of the saved address",
+        "examples": ["https://staging.example.com/login"],
     },
     "test_urls": {
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"pattern": "^[0-9]{1,18}$"},
-        "additionalProperties": {"type": "string", "pattern": _URL},
+        "propertyNames": {"pattern": "^[0-9]{1,18}$", "x-expected": "the id of a test, which is a whole number"},
+        "additionalProperties": {**_URL},
         "description": "With category_ids: addresses of single tests of the suite by their ids, before target.web_url",
+        "examples": [{"12": "https://staging.example.com/cart"}],
+        "x-expected": "a mapping of test ids to URLs",
+        "x-hint": 'write `test_urls: { "12": "https://…" }`',
     },
 }
 
@@ -80,6 +104,68 @@ CAPABILITIES = Capabilities(
     },
 )
 
+WHERE_IDS = {
+    SelectionKind.TEST_IDS: "the number stands in DocketQA's list of tests, GET /test_blueprint/list, as id",
+    SelectionKind.CATEGORY_IDS: "the number stands in DocketQA's list of tests, GET /test_blueprint/list, "
+    "as test_blueprint_category_id",
+}
+
+NO_ADDRESS = "docketqa cannot point single tests at a web_url: they start at the address saved with them"
+
+NAME_SUITE = (
+    "name their suite in category_ids: target.web_url and options.test_urls work there; or change the saved test"
+)
+
+OF_SUITES = ("login_url", "test_urls")
+
+OF_BUILDS = ("app_id", "set_current", "build_name")
+
+CONSENT = (
+    "target.{} needs options.set_current: true. "
+    "DocketQA's tests always run the app's current build, so that pinning one changes it for everybody"
+)
+
+GIVE_CONSENT = "write options.set_current: true if that is meant, or leave the target out"
+
+
+def _with_target(target: Json, options: Mapping[str, Json]) -> Json:
+    return {
+        "if": {"required": ["target"], "properties": {"target": target}},
+        "then": {"properties": {"options": {"properties": dict(options)}}},
+    }
+
+
+RULES_OF_ENTRIES: Mapping[str, Json] = {
+    "properties": {
+        **{str(kind): {"items": _number("an id of DocketQA", where)} for kind, where in WHERE_IDS.items()},
+        "target": {"properties": {"target_id": _number("the id of a build at DocketQA")}},
+    },
+    "allOf": [
+        {
+            "if": {"required": ["test_ids"]},
+            "then": {
+                "properties": {
+                    "target": {"properties": {"web_url": refuse(NO_ADDRESS, NAME_SUITE)}},
+                    "options": {"properties": options_go_with("a suite in category_ids", *OF_SUITES, hint=NAME_SUITE)},
+                }
+            },
+        },
+        _with_target(
+            {"not": {"anyOf": [{"required": ["binary"]}, {"required": ["target_id"]}]}},
+            options_go_with("target.binary or target.target_id", *OF_BUILDS),
+        ),
+        _with_target({"required": ["target_id"]}, options_go_with("target.binary", "build_name")),
+    ],
+}
+
+RULES_OF_ROWS: tuple[Json, ...] = tuple(
+    _with_target(
+        {"required": [str(kind)]},
+        {"set_current": {**refuse(CONSENT.format(kind), GIVE_CONSENT), "not": {"const": False}}},
+    )
+    for kind in (TargetKind.BINARY, TargetKind.TARGET_ID)
+)
+
 STARTER = Starter(
     entry="""\
   - id: login
@@ -88,6 +174,8 @@ STARTER = Starter(
     target: { web_url: "{{ env.STAGING_URL }}" }
     category_ids: [7]                   # the number of your suite at DocketQA
 """,
+    tests="A suite",
+    snippet={"category_ids": ["${2:7}"]},
 )
 
 INFO = VendorInfo(
@@ -100,6 +188,10 @@ INFO = VendorInfo(
     auth=("X-API-KEY", "{key}"),  # documented on every reference page; one guide shows a Bearer header instead
     capabilities=CAPABILITIES,
     pacing=Pacing(every_s=10, max_s=30),  # assumed: neither an interval nor a rate is documented
+    summary="Web, Android and iOS: `test_ids` or one suite in `category_ids`.",
+    collection="suite",
     options=OPTIONS,
+    rules=RULES_OF_ENTRIES,
+    row_rules=RULES_OF_ROWS,
     starter=STARTER,
 )

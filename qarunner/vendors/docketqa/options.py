@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, cast
 
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.vendors.api import Complaint
+from qarunner.vendors.docketqa.info import (
+    CONSENT,
+    GIVE_CONSENT,
+    NAME_SUITE,
+    NO_ADDRESS,
+    OF_BUILDS,
+    OF_SUITES,
+    WHERE_IDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,25 +30,7 @@ _TEMPLATE = re.compile(r"\{[{%#]")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-_LIST = "the number stands in DocketQA's list of tests, GET /test_blueprint/list, as {}"
-
-
-_WHERE_IDS = {
-    SelectionKind.TEST_IDS: _LIST.format("id"),
-    SelectionKind.CATEGORY_IDS: _LIST.format("test_blueprint_category_id"),
-}
-
-
-_OF_SUITES = ("login_url", "test_urls")
-
-
-_OF_BUILDS = ("app_id", "set_current", "build_name")
-
-
 _PLATFORM = "a build needs a platform: DocketQA has to be told it for an upload"
-
-
-_EVERYBODY = "DocketQA's tests always run the app's current build, so that pinning one changes it for everybody"
 
 
 def is_number(text: str) -> bool:
@@ -74,9 +65,9 @@ def _is_open(value: object) -> bool:
 
 
 def _selection(row: Mapping[str, object]) -> Iterator[Complaint]:
-    if all(row.get(kind) is None for kind in _WHERE_IDS):
+    if all(row.get(kind) is None for kind in WHERE_IDS):
         yield Complaint(path=(), message="docketqa needs tests in test_ids, or a suite in category_ids")
-    for kind, where in _WHERE_IDS.items():
+    for kind, where in WHERE_IDS.items():
         ids = row.get(kind)
         for index, each in enumerate(ids if isinstance(ids, list) else ()):
             if not (_is_open(each) or is_number(str(each))):
@@ -86,21 +77,18 @@ def _selection(row: Mapping[str, object]) -> Iterator[Complaint]:
 
 def _addresses_of_tests(target: Mapping[str, object], options: Mapping[str, object]) -> Iterator[Complaint]:
     """Documented for suites alone, on the client's route: a test chosen by its id starts where it is saved to."""
-    hint = "name their suite in category_ids: target.web_url and options.test_urls work there; or change the saved test"
     if target.get(TargetKind.WEB_URL) is not None:
-        message = "docketqa cannot point single tests at a web_url: they start at the address saved with them"
-        yield Complaint(path=("target", TargetKind.WEB_URL.value), message=message, hint=hint)
-    for name in _OF_SUITES:
+        yield Complaint(path=("target", TargetKind.WEB_URL.value), message=NO_ADDRESS, hint=NAME_SUITE)
+    for name in OF_SUITES:
         if options.get(name) is not None:
-            yield Complaint(
-                path=("options", name), message=f"options.{name} goes with a suite in category_ids alone", hint=hint
-            )
+            message = f"options.{name} goes with a suite in category_ids alone"
+            yield Complaint(path=("options", name), message=message, hint=NAME_SUITE)
 
 
 def _build(target: Mapping[str, object], options: Mapping[str, object]) -> Iterator[Complaint]:
     kind = next((kind for kind in (TargetKind.BINARY, TargetKind.TARGET_ID) if target.get(kind) is not None), None)
     if kind is None:
-        for name in _OF_BUILDS:
+        for name in OF_BUILDS:
             if options.get(name) is not None:
                 message = f"options.{name} goes with target.binary or target.target_id alone"
                 yield Complaint(path=("options", name), message=message)
@@ -126,5 +114,4 @@ def _consent(kind: TargetKind, options: Mapping[str, object]) -> Iterator[Compla
     consent = options.get("set_current")
     if consent is not True and not _is_open(consent):
         path = ("target", kind.value) if consent is None else ("options", "set_current")
-        hint = "write options.set_current: true if that is meant, or leave the target out"
-        yield Complaint(path=path, message=f"target.{kind} needs options.set_current: true. {_EVERYBODY}", hint=hint)
+        yield Complaint(path=path, message=CONSENT.format(kind), hint=GIVE_CONSENT)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import BuildRules, Capabilities, Pacing, Starter, VendorInfo
 
-_NAMES = "doksi chooses tests by test_ids or category_ids"
-
 CAPABILITIES = Capabilities(
     targets={
         Platform.WEB: frozenset({TargetKind.WEB_URL}),
@@ -22,11 +20,11 @@ CAPABILITIES = Capabilities(
     # zipped first. No size limit is documented.
     builds={Platform.ANDROID: BuildRules(endings=(".apk", ".zip"), folders=True, zips_of_apks=True)},
     instead={
-        "ios": "doksi tests web and android",
-        "tags": _NAMES,
-        "bundle_id": "doksi takes a build: target.binary, an uploaded one's target_id, or a public APK's binary_url",
-        "environment": "doksi is given an address: use target.web_url",
-        "options": "doksi has none for an entry; vendors.doksi.extra adds fields to the whole request",
+        "ios": "doksi has no ios: platform is web or android",
+        "tags": "doksi has no tags: name tests in test_ids, or categories in category_ids",
+        "bundle_id": "doksi takes no bundle_id: an android app is a binary, a binary_url or a target_id",
+        "environment": "doksi has no environments: web takes a web_url, android a binary, a binary_url or a target_id",
+        "options": "doksi has no options; vendors.doksi.extra adds fields to the whole request",
     },
 )
 
@@ -39,6 +37,8 @@ STARTER = Starter(
     target: { web_url: "{{ env.STAGING_URL }}" }
     test_ids: [abc123]                  # ids of your tests at Doksi, or category_ids
 """,
+    tests="Tests of a site",
+    snippet={"platform": "web", "target": {"web_url": "${2:https://staging.example.com}"}, "test_ids": ["${3:abc123}"]},
 )
 
 INFO = VendorInfo(
@@ -50,12 +50,17 @@ INFO = VendorInfo(
     key_env="DOKSI_API_KEY",
     auth=("Authorization", "Bearer {key}"),
     capabilities=CAPABILITIES,
+    summary="Web and Android: `test_ids` or `category_ids`.",
     pacing=Pacing(every_s=10, max_s=15),  # what the documentation's examples do; no rates are documented
     settings={
         "extra": {
             "type": "object",
-            "not": {"required": ["matrix"]},
+            "properties": {
+                "matrix": {"not": {}, "errorMessage": "extra adds to the call; its matrix is made of the entries"}
+            },
             "description": "More top-level fields of the create, passed through untouched; never `matrix`",
+            "examples": [{"pull_request": 7}],
+            "x-expected": "a mapping",
         },
     },
     starter=STARTER,

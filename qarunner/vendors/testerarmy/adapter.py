@@ -22,8 +22,19 @@ from qarunner.vendors.api import (
 )
 from qarunner.vendors.testerarmy import requests as testerarmy_builds
 from qarunner.vendors.testerarmy import requests as testerarmy_creates
-from qarunner.vendors.testerarmy.info import INFO
-from qarunner.vendors.testerarmy.options import FITS, Kind, is_open, is_uuid, kind_of, on_github
+from qarunner.vendors.testerarmy.info import (
+    CHOSEN,
+    FITS,
+    INFO,
+    LIKE_ID,
+    NAMED_TWICE,
+    NEED_APP,
+    ONLY_WITH,
+    UNFIT,
+    Kind,
+    where_fits,
+)
+from qarunner.vendors.testerarmy.options import is_open, is_uuid, kind_of, on_github
 from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome
 
@@ -51,19 +62,10 @@ if TYPE_CHECKING:
 # Sources: docs.tester.army and the vendor's OpenAPI file.
 
 
-_WAYS = "save it as an environment and name that in target.environment, or put the test into a group (category_ids)"
-
-
 _MOBILE = frozenset({Platform.ANDROID, Platform.IOS})
 
 
 _APP_TARGETS = frozenset({TargetKind.BINARY, TargetKind.BINARY_URL, TargetKind.TARGET_ID, TargetKind.BUNDLE_ID})
-
-
-_NEED_APP = frozenset({"build_id", "artifact_filename", "simulator_region", "remove_after"})
-
-
-_ONLY_WITH = {"artifact_filename": TargetKind.BINARY_URL, "remove_after": TargetKind.BINARY}
 
 
 class _Row(NamedTuple):
@@ -135,8 +137,7 @@ def _selection(row: _Row) -> Iterator[Complaint]:
         if ids is None:
             continue
         if row.kind is Kind.PULL_REQUEST:
-            message = f"{kind} cannot stand beside options.pull_request: TesterArmy chooses the tests of a pull request"
-            yield Complaint(path=(kind,), message=message, hint="take one of them out, or write an entry for each")
+            yield Complaint(path=(kind,), message=f"{kind} {CHOSEN[0]}", hint=CHOSEN[1])
         elif isinstance(ids, list):
             yield from _ids(kind, ids)
 
@@ -158,7 +159,7 @@ def _uuid(path: tuple[str | int, ...], value: object) -> Iterator[Complaint]:
     yield Complaint(
         path=path,
         message=f"{value!r} is no id of TesterArmy: its ids are UUIDs",
-        hint="an id looks like 3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f; a name does not do",
+        hint=LIKE_ID,
     )
 
 
@@ -173,7 +174,7 @@ def _target(row: _Row) -> Iterator[Complaint]:
         return
     name, value = row.target
     path = ("target", name)
-    if refusal := _UNFIT.get((row.kind, name)):
+    if refusal := UNFIT.get((row.kind, name)):
         yield Complaint(path=path, message=refusal[0], hint=refusal[1])
         return
     if name in _APP_TARGETS and row.mobile is False:
@@ -182,23 +183,6 @@ def _target(row: _Row) -> Iterator[Complaint]:
         yield from _uuid(path, value)
     if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
         yield from _file(row, name, str(value))
-
-
-_UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
-    (Kind.TEST, TargetKind.WEB_URL): ("testerarmy cannot point a single test at a web_url", _WAYS),
-    (Kind.TEST, TargetKind.BINARY_URL): (
-        "testerarmy cannot download an app for a single test",
-        "upload it: target.binary, or target.target_id of an uploaded one; or put the test into a group (category_ids)",
-    ),
-    (Kind.TEST, TargetKind.BUNDLE_ID): (
-        "testerarmy cannot find a single test's app by its bundle id",
-        "name an uploaded app in target.target_id, or put the test into a group (category_ids)",
-    ),
-    (Kind.PULL_REQUEST, TargetKind.ENVIRONMENT): (
-        "testerarmy cannot run a pull request against a saved environment",
-        "give the address: target.web_url; or name a group in category_ids",
-    ),
-}
 
 
 def _file(row: _Row, name: str, value: str) -> Iterator[Complaint]:
@@ -230,8 +214,7 @@ def _options(row: _Row) -> Iterator[Complaint]:
     if named is not None and row.kind is not Kind.PULL_REQUEST:
         yield from _uuid(("options", "project_environment_id"), named)
         if row.target and row.target[0] == TargetKind.ENVIRONMENT:
-            message = "the environment is named twice: here and in target.environment"
-            yield Complaint(path=("options", "project_environment_id"), message=message, hint="take one of them out")
+            yield Complaint(path=("options", "project_environment_id"), message=NAMED_TWICE[0], hint=NAMED_TWICE[1])
 
 
 def _unfit_option(row: _Row, name: str) -> str | None:
@@ -239,10 +222,10 @@ def _unfit_option(row: _Row, name: str) -> str | None:
     if fits is None:
         return None  # an unknown name is the schema's to refuse
     if row.kind not in fits:
-        return f"goes with {' or '.join(kind for kind in Kind if kind in fits)} alone"
-    if name in _ONLY_WITH and (row.target is None or row.target[0] != _ONLY_WITH[name]):
-        return f"goes with target.{_ONLY_WITH[name]} alone"
-    if name in _NEED_APP and row.mobile is False:
+        return f"goes with {where_fits(name)} alone"
+    if name in ONLY_WITH and (row.target is None or row.target[0] != ONLY_WITH[name]):
+        return f"goes with target.{ONLY_WITH[name]} alone"
+    if name in NEED_APP and row.mobile is False:
         return "goes with platform android or ios alone"
     platform = row.data.get("platform")
     if name == "device_model" and not (platform is None or is_open(platform) or platform == Platform.IOS):

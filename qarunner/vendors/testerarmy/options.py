@@ -6,12 +6,11 @@ Sources: docs.tester.army and the vendor's OpenAPI file.
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING, TypeGuard
 
 from qarunner.entry import SelectionKind
 from qarunner.secret import OPEN
-from qarunner.vendors.testerarmy.info import UUID_PATTERN
+from qarunner.vendors.testerarmy.info import UUID_PATTERN, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 
 
 _UUID = re.compile(UUID_PATTERN)
-
-
-class Kind(StrEnum):
-    """What one create starts; the text is how the manifest asks for it."""
-
-    GROUP = "category_ids"
-    TEST = "test_ids"
-    PULL_REQUEST = "options.pull_request"
 
 
 def kind_of(selections: Container[str], options: Mapping[str, object]) -> Kind | None:
@@ -54,32 +45,3 @@ def is_open(value: object) -> TypeGuard[str]:
 
 def is_uuid(value: object) -> bool:
     return isinstance(value, str) and _UUID.fullmatch(value) is not None
-
-
-_ALL = frozenset(Kind)
-
-
-_DEVICES = frozenset({Kind.GROUP, Kind.TEST})
-
-
-_APP_KINDS = frozenset({Kind.GROUP, Kind.PULL_REQUEST})
-
-
-_PULL_REQUEST = frozenset({Kind.PULL_REQUEST})
-
-
-FITS: Mapping[str, frozenset[Kind]] = {
-    "mode": frozenset({Kind.TEST}),
-    "device_model": _DEVICES,
-    "project_environment_id": _DEVICES,
-    "environment_label": frozenset({Kind.GROUP}),
-    "build_id": _APP_KINDS,
-    "artifact_filename": _APP_KINDS,
-    "simulator_region": _PULL_REQUEST,
-    "title": _PULL_REQUEST,
-    "description": _PULL_REQUEST,
-    "base_branch": _PULL_REQUEST,
-    "remove_after": _ALL,
-    "pull_request": _ALL,
-}
-"""With what each option goes: the creates take different fields, and refuse what they do not know."""

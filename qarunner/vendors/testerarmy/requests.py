@@ -24,8 +24,8 @@ from qarunner.vendors.api import (
     Verdict,
     use,
 )
-from qarunner.vendors.testerarmy.info import ENDINGS
-from qarunner.vendors.testerarmy.options import Kind, kind_of, on_github
+from qarunner.vendors.testerarmy.info import ENDINGS, Kind
+from qarunner.vendors.testerarmy.options import kind_of, on_github
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,377 @@
+"""What each vendor's `info.py` says, as the vendor parts of the manifest's schema and as the table that people read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.vendors.types import CAPABILITY, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.decode import Json
+    from qarunner.vendors.types import Capabilities, VendorInfo
+
+    Schema = dict[str, Json]
+
+
+# --- the schema -------------------------------------------------------------------------------------------------------
+
+
+_NAME = "^[a-z][a-z0-9_-]*$"
+
+_GENERAL = {
+    "poll": "poll",
+    "rate": "rate",
+    "max_in_flight": "maxInFlight",
+    "api_key_env": "apiKeyEnv",
+}
+"""The settings that every vendor has, and their definitions."""
+
+_FOR_PEOPLE = frozenset({"description", "examples", "default"})
+
+_FIRST = "vendor"
+"""The first generated definition: all that follow it are generated, too."""
+
+
+def with_vendors(schema: str, infos: Sequence[VendorInfo]) -> str:
+    """The manifest's schema with its vendor parts as `infos` have them: every definition from `vendor` on."""
+    base, mark, _ = schema.partition(f'\n    "{_FIRST}": {{')
+    if not mark:
+        raise ValueError(f"the schema has no definition {_FIRST!r}")
+    parts = (f"    {json.dumps(name)}: {_text(part, 4, len(name) + 8)}" for name, part in definitions(infos).items())
+    return base + "\n" + ",\n".join(parts) + "\n  }\n}\n"
+
+
+def definitions(infos: Sequence[VendorInfo]) -> Schema:
+    """All that the schema says of vendors. The base part refers to these by `$ref`."""
+    names = [info.name for info in infos]
+    return {
+        _FIRST: _vendor(infos),
+        "settingsOfVendors": {
+            "properties": {name: _ref(f"{name}Settings") for name in names},
+            "additionalProperties": _ref("settings"),
+        },
+        "vendorOfDefaults": {
+            "$comment": "Entries without a vendor of their own are checked against that of the defaults.",
+            "allOf": [_where_defaults(vendor, rules) for vendor, rules in _each(names, "Entry")],
+        },
+        "vendorOfEntry": {
+            "defaultSnippets": [_snippet(info) for info in infos],
+            "allOf": [_where(vendor, rules) for vendor, rules in _each(names, "Entry")],
+        },
+        "ownVendor": {
+            "$comment": "What a vendor does not offer, for a row or variant that names its vendor.",
+            "allOf": [_where(vendor, rules) for vendor, rules in _each(names, "Rules")],
+        },
+        "chosenByOptions": {
+            "$comment": "Options with which the vendor itself chooses the tests.",
+            "anyOf": [
+                {
+                    "required": ["vendor", "options"],
+                    "properties": {"vendor": {"const": info.name}, "options": info.chosen_by_options},
+                }
+                for info in infos
+                if info.chosen_by_options is not None
+            ],
+        },
+        **{name: part for info in infos for name, part in _of_vendor(info).items()},
+        "otherEntry": _entry("other"),
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _each(names: Sequence[str], what: str) -> Iterator[tuple[Json, Json]]:
+    """Schemas of vendors' names, each with the definition that holds there; the last is for vendors of plugins."""
+    yield from (({"const": name}, _ref(f"{name}{what}")) for name in names)
+    yield {"pattern": _NAME, "not": {"enum": list(names)}}, _ref(f"other{what}")
+
+
+def _where(vendor: Json, rules: Json) -> Schema:
+    return {"if": {"required": ["vendor"], "properties": {"vendor": vendor}}, "then": rules}
+
+
+def _where_defaults(vendor: Json, rules: Json) -> Schema:
+    defaults: Json = {"type": "object", "required": ["vendor"], "properties": {"vendor": vendor}}
+    return {
+        "if": {"required": ["defaults"], "properties": {"defaults": defaults}},
+        "then": {"properties": {"matrix": {"items": {"if": {"required": ["vendor"]}, "else": rules}}}},
+    }
+
+
+def _vendor(infos: Sequence[VendorInfo]) -> Schema:
+    known = ", ".join(f"`{info.name}`" for info in infos)
+    return {
+        "description": f"Who runs the tests: {known}, or a vendor that a plugin adds. "
+        "`qarunner vendors` shows what each can do. No template.",
+        "examples": [infos[0].name],
+        "anyOf": [
+            {
+                "title": "Vendor",
+                "enum": [info.name for info in infos],
+                "markdownEnumDescriptions": [f"{info.summary} Credential: `{info.key_env}`." for info in infos],
+            },
+            {"title": "Plugin", "type": "string", "pattern": _NAME},
+        ],
+        "x-expected": "a vendor's name",
+    }
+
+
+def _snippet(info: VendorInfo) -> Schema:
+    starter = info.starter
+    return {
+        "label": f"entry at {info.title}",
+        "description": f"{starter.tests if starter else 'Tests'}, run by {info.title}",
+        "body": {"id": "${1:checkout}", "vendor": info.name, **(starter.snippet if starter else {})},
+    }
+
+
+def _of_vendor(info: VendorInfo) -> Schema:
+    name = info.name
+    found: Schema = {f"{name}Entry": _entry(name), f"{name}Rules": _rules(info)}
+    if rows := _row_rules(info):
+        found[f"{name}Rows"] = {
+            "$comment": "What depends on values that a variant can change: of rows, variants, and entries without.",
+            "allOf": rows,
+        }
+    options: Schema = {
+        "title": f"Options of {info.title}",
+        "properties": {key: _value(schema) for key, schema in info.options.items()},
+        "additionalProperties": False,
+    }
+    if not info.options:
+        options["x-hint"] = info.capabilities.instead.get("options", f"{name} has no options")
+    return {**found, f"{name}Options": options, f"{name}Settings": _settings(info)}
+
+
+def _entry(name: str) -> Schema:
+    """An entry's own keys may be meant for a vendor that only its variants name."""
+    rules = _ref(f"{name}Rules")
+    variants: Json = {"additionalProperties": {"if": {"required": ["vendor"]}, "else": rules}}
+    return {"if": _ref("someVariantHasVendor"), "else": rules, "properties": {"variants": variants}}
+
+
+# --- what a vendor takes ----------------------------------------------------------------------------------------------
+
+
+def _rules(info: VendorInfo) -> Schema:
+    """What the capability table says of an entry, with the vendor's own rules on top."""
+    own = info.rules
+    ids = cast("Mapping[str, Mapping[str, Json]]", own.get("properties", {})).get("test_ids", {})
+    text_ids = {} if "items" in ids else _ref("otherRules")
+    properties = {**_refused_keys(info), "options": _ref(f"{info.name}Options")}
+    rules = _merged({"properties": properties}, {"properties": _open(own.get("properties", {}))})
+    more = list(cast("list[Json]", own.get("allOf", [])))
+    if _row_rules(info):
+        more.append({"if": {"required": ["variants"]}, "else": _ref(f"{info.name}Rows")})
+    return {**text_ids, **rules, **({"allOf": more} if more else {})}
+
+
+def _open(rules: Json) -> Json:
+    """Rules in which every text whose form is checked may be a template, too."""
+    if not isinstance(rules, dict):
+        return rules
+    return _value(rules) if "pattern" in rules else {key: _open(value) for key, value in rules.items()}
+
+
+def _row_rules(info: VendorInfo) -> list[Json]:
+    return [*_targets_by_platform(info), *info.row_rules]
+
+
+def _merged(first: Schema, second: Mapping[str, Json]) -> Schema:
+    """Mappings merge deeply, so that a vendor's rule of a key stands beside the table's."""
+    found = dict(first)
+    for key, value in second.items():
+        other = found.get(key)
+        found[key] = _merged(other, value) if isinstance(other, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _refused_keys(info: VendorInfo) -> Schema:
+    """Keys, or values of them, that the vendor takes on no platform, in the words of its table."""
+    able = info.capabilities
+    found: Schema = {}
+    missing = [str(each) for each in Platform if each not in able.targets]
+    if missing:
+        schema: Json = {"const": missing[0]} if len(missing) == 1 else {"enum": cast("list[Json]", missing)}
+        found["platform"] = {**refuse(able.instead[missing[0]]), "not": schema}
+    for selection in SelectionKind:
+        if selection not in able.selections:
+            found[str(selection)] = refuse(able.instead[selection])
+    if not able.several_ids and SelectionKind.CATEGORY_IDS in able.selections:
+        found[str(SelectionKind.CATEGORY_IDS)] = {
+            "maxItems": 1,
+            "errorMessage": f"{info.name} runs one {info.collection} at a time: category_ids has exactly one; "
+            "make an entry for each of several",
+            "x-code": CAPABILITY,
+        }
+    if not able.artifacts:
+        found["artifacts"] = {**refuse(able.instead["artifacts"]), "not": {"type": "array", "minItems": 1}}
+    taken = frozenset[TargetKind]().union(*able.targets.values())
+    targets: Schema = {str(kind): refuse(able.instead[kind]) for kind in TargetKind if kind not in taken}
+    return {**found, "target": {"properties": targets}} if targets else found
+
+
+def _targets_by_platform(info: VendorInfo) -> Iterator[Schema]:
+    """Targets that the vendor takes on another platform alone."""
+    able = info.capabilities
+    taken = frozenset[TargetKind]().union(*able.targets.values())
+    groups: dict[frozenset[TargetKind], list[str]] = {}
+    for platform, kinds in able.targets.items():
+        if platform is not None:
+            groups.setdefault(kinds, []).append(str(platform))
+    for kinds, platforms in groups.items():
+        offered = _alternatives([f"{_article(kind)} {kind}" for kind in TargetKind if kind in kinds])
+        text = f"with platform: {' or '.join(platforms)} {info.name} takes {offered}, no "
+        refused: Schema = {str(kind): refuse(text + kind) for kind in TargetKind if kind in taken - kinds}
+        if refused:
+            value: Json = {"const": platforms[0]} if len(platforms) == 1 else {"enum": cast("list[Json]", platforms)}
+            yield {
+                "if": {"required": ["platform"], "properties": {"platform": value}},
+                "then": {"properties": {"target": {"properties": refused}}},
+            }
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+# --- options and settings ---------------------------------------------------------------------------------------------
+
+
+def _value(schema: Json) -> Schema:
+    """The schema of an option or setting, which may be a template, too, with its words for people."""
+    own = cast("Schema", schema)
+    words: Schema = {key: value for key, value in own.items() if key in _FOR_PEOPLE}
+    if "description" in words:
+        words["description"] = f"{words['description']}."
+    rule = {key: value for key, value in own.items() if key not in _FOR_PEOPLE}
+    if rule.get("type") == "object":
+        if isinstance(rule.get("additionalProperties"), dict):
+            rule["additionalProperties"] = _value(rule["additionalProperties"])
+        return {**words, **rule}
+    if rule == {"type": "string", "minLength": 1}:
+        return {**words, **_ref("text")}
+    if rule.get("type") == "boolean":
+        rule.setdefault("x-expected", "true or false")
+    # Of a text whose form is checked, a masked secret in it hides the rest.
+    return {**words, "anyOf": [rule, _ref("unknown" if "pattern" in rule else "template")]}
+
+
+def _settings(info: VendorInfo) -> Schema:
+    own = {key: _value(schema) for key, schema in info.settings.items()}
+    example = _example(info)
+    shown = ", ".join(f"{key}: {value}" for key, value in example.items())
+    address = f"the address comes only from the environment variable {info.url_env[0]}"
+    return {
+        "title": f"Settings of {info.title}",
+        "description": f"Settings of {info.title}. Its credential is the environment variable {info.key_env}.",
+        "examples": [example],
+        "type": "object",
+        "additionalProperties": False,
+        "x-instead": {
+            "api_key": f"a manifest holds no credentials: set the environment variable {info.key_env}",
+            "url": address,
+            "base_url": address,
+        },
+        "properties": {**{key: _ref(name) for key, name in _GENERAL.items()}, **own},
+        "x-expected": "a mapping",
+        "x-hint": f"write `{info.name}: {{ {shown} }}`",
+    }
+
+
+def _example(info: VendorInfo) -> Schema:
+    found: Schema = {}
+    for key, schema in info.settings.items():
+        own = cast("Mapping[str, Json]", schema)
+        if own.get("type") == "string":
+            found[key] = cast("list[Json]", own["examples"])[0]
+    return found or {"max_in_flight": 8}
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
+
+
+def rows_of(info: VendorInfo) -> Iterator[tuple[str, ...]]:
+    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
+    able = info.capabilities
+    groups: dict[frozenset[TargetKind], list[str]] = {}
+    for platform, kinds in able.targets.items():
+        groups.setdefault(kinds, []).append(str(platform or "-"))
+    selections = ", ".join(f"one of {each}" if _single(able, each) else each for each in sorted(able.selections))
+    rest = (
+        selections,
+        "yes" if able.artifacts else "no",
+        "yes" if able.cancel else "no",
+        "each test" if able.per_test_results else "numbers",
+    )
+    for number, (kinds, platforms) in enumerate(groups.items()):
+        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
+        yield (info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
+
+
+def _single(able: Capabilities, selection: str) -> bool:
+    return selection == "category_ids" and not able.several_ids
+
+
+def capability_table(infos: Sequence[VendorInfo]) -> str:
+    return _markdown([HEADINGS, *(row for info in infos for row in rows_of(info))])
+
+
+def variable_table(infos: Sequence[VendorInfo]) -> str:
+    """Which variables of the environment a vendor has."""
+    rows = [
+        (info.name, _code(info.key_env), _code(*info.url_env), _code(*info.settings_env.values())) for info in infos
+    ]
+    return _markdown([("vendor", "credential", "base URL", "settings that the manifest leaves out"), *rows])
+
+
+def _code(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "-"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    first, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join((first, "|---" * len(rows[0]) + "|", *rest))
+
+
+# --- JSON as text -----------------------------------------------------------------------------------------------------
+
+
+_WIDTH = 120
+
+
+def _text(node: Json, indent: int, column: int) -> str:
+    """JSON on one line where that fits, else with a line for each member."""
+    flat = _flat(node)
+    if column + len(flat) < _WIDTH or not isinstance(node, (dict, list)):
+        return flat
+    inner = indent + 2
+    if isinstance(node, dict):
+        keyed = ((f"{json.dumps(key)}: ", value) for key, value in node.items())
+        members = [key + _text(value, inner, inner + len(key)) for key, value in keyed]
+    else:
+        members = [_text(value, inner, inner) for value in node]
+    edges = "{}" if isinstance(node, dict) else "[]"
+    lines = ",\n".join(" " * inner + member for member in members)
+    return f"{edges[0]}\n{lines}\n{' ' * indent}{edges[1]}"
+
+
+def _flat(node: Json) -> str:
+    if isinstance(node, dict) and node:
+        return f"{{ {', '.join(f'{json.dumps(key)}: {_flat(value)}' for key, value in node.items())} }}"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_flat, node))}]"
+    return json.dumps(node, ensure_ascii=False)
