@@ -404,12 +404,18 @@ def _steps(stored: StoredRun, settings: Settings, *, anew: bool) -> tuple[ev.Res
 
 
 def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:
-    """True if an earlier attempt of this CI job may have gone on with a detached run, in a copy of this folder."""
-    if not stored.run.detached or me is None or me.attempt is None:
+    """True if an earlier attempt of this CI job may have gone on with the run, in a copy of this folder.
+
+    What this job's attempt before this one left is whole, unless that left the runs to another job.
+    """
+    if me is None or me.attempt is None:
         return False
-    started = [each.who for each in stored.recorded.events if isinstance(each, ev.RunStarted | ev.Resumed)][-1]
-    same = started is not None and started.pipeline == me.pipeline
-    return me.attempt > ((started.attempt or 1) if same and started is not None else 1)
+    last = [each.who for each in stored.recorded.events if isinstance(each, ev.RunStarted | ev.Resumed)][-1]
+    if last is None or last.pipeline != me.pipeline:
+        return me.attempt > 1
+    before = last.attempt or 1
+    follows = not stored.run.detached and last.job == me.job and before == me.attempt - 1
+    return me.attempt > before and not follows
 
 
 def _to_resume(

@@ -286,6 +286,36 @@ def an_apply_that_continues_is_as_careful(begin: Begin) -> None:
     assert stage.paid() == [["a"]]
 
 
+def a_run_that_another_job_could_not_begin(begin: Begin) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "status": 401}]})
+    stage.commit(stage.doksi("a"))
+    assert stage.apply(**{**CI, "GITHUB_JOB": "start"}, GITHUB_RUN_ATTEMPT="1").code == 4
+    shutil.copytree(stage.folder / ".qarunner", stage.folder / "artifact")
+    assert stage.resume("r1", **CI, GITHUB_RUN_ATTEMPT="1").code == 0
+    ended = repeated(stage)
+    assert ended.code == 8, ended
+    assert stage.paid() == [["a"]]
+
+
+def attempts_of_a_job_follow_one_another(begin: Begin) -> None:
+    """What attempt 1 left is whole for attempt 2. Attempt 3 does not know what attempt 2 did."""
+    for attempt, code in (("2", 0), ("3", 8)):
+        stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "status": 401}]})
+        stage.commit(stage.doksi("a"))
+        assert stage.apply(**CI, GITHUB_RUN_ATTEMPT="1").code == 4
+        assert stage.resume("r1", **CI, GITHUB_RUN_ATTEMPT=attempt).code == code
+
+
+def a_job_whose_folder_is_gone_says_so(begin: Begin) -> None:
+    stage = begin()
+    stage.commit(stage.doksi("a"))
+    for attempt in ("1", "2"):
+        ended = job(stage, **CI, GITHUB_RUN_ATTEMPT=attempt)
+        assert ended.code == 0, ended
+        assert ("attempt 2 of this CI job, and no run r1 is in" in ended.err) is (attempt == "2")
+        shutil.rmtree(stage.folder / ".qarunner")
+
+
 def test_jobs_that_are_repeated(begin: Begin, at_once: AtOnce) -> None:
     situations = [
         a_repeated_job_creates_nothing,
@@ -295,5 +325,8 @@ def test_jobs_that_are_repeated(begin: Begin, at_once: AtOnce) -> None:
         a_folder_that_came_back_is_gone_on_with,
         a_later_pipeline_is_repeated_as_well,
         an_apply_that_continues_is_as_careful,
+        a_run_that_another_job_could_not_begin,
+        attempts_of_a_job_follow_one_another,
+        a_job_whose_folder_is_gone_says_so,
     ]
     at_once(situations, lambda situation: situation(begin))

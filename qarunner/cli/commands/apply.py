@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.app import files as inputs
 from qarunner.app import files as reporting
 from qarunner.app import saved_plan as saved
-from qarunner.app.ci import in_ci
+from qarunner.app.ci import in_ci, who
 from qarunner.app.runs import (
     SEAL_KEY,
     Secrets,
@@ -141,6 +141,8 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
+        if order.continues:
+            _note_lost_folder(console, environ, given.runs_dir / run_id)
         console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
         return start(plan, transport, settings, console, run_id)
 
@@ -158,6 +160,16 @@ def _run_to_continue(given: Given, run_id: str) -> StoredRun | None:
         what = ("a rehearsal", "is none") if stored.rehearsal else ("no rehearsal", "is one")
         raise UserError(f"run {run_id} was {what[0]}, and this {what[1]}", hint="name another --run-id")
     return stored
+
+
+def _note_lost_folder(console: Console, environ: Mapping[str, str], folder: Path) -> None:
+    """A repeated job without its folder cannot know what an earlier attempt has started."""
+    me = who(environ)
+    if me is not None and (me.attempt or 1) > 1:
+        console.warn(
+            f"qarunner: warning: attempt {me.attempt} of this CI job, and no run {folder.name} is in {folder.parent}: "
+            "what an earlier attempt has started is started again"
+        )
 
 
 def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
