@@ -13,6 +13,7 @@ from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
 from qarunner.manifest.templates.env import Names, Values
 from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ ENTRY = "matrix:\n  - { id: a, vendor: doksi, test_ids: [t1], name: %s }\n"
 
 
 def manifest(text: str) -> Manifest:
-    return load("qa-matrix.yml", "version: 1\nname: shop\n" + text)
+    return load("qa-matrix.yml", "version: 1\nname: shop\n" + text, vendor_keys=registry.keys_builtin())
 
 
 def named(template: str, top: str = "") -> Manifest:
@@ -45,7 +46,8 @@ def rendered(subject: Manifest, values: Values | None = None) -> Rendered:
 
 def values(env: Mapping[str, str], *allow: str, **more: Mapping[str, str]) -> Values:
     """An environment all of whose variables the pipeline names, and words of --allow-secret."""
-    return Values(env=env, names=Names(tuple(env)), allow_secrets=frozenset(allow), **more)  # type: ignore[arg-type]
+    keys = registry.keys_builtin()
+    return Values(env=env, names=Names(tuple(env)), allow_secrets=frozenset(allow), vendor_keys=keys, **more)  # type: ignore[arg-type]
 
 
 def name_of(template: str, top: str = "", **env: str) -> object:

@@ -31,7 +31,7 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import Shard, fingerprint, split, weights
-from qarunner.manifest.templates.env import CREDENTIALS, VALUE_OF, Names, Values, key_names, misspelt
+from qarunner.manifest.templates.env import VALUE_OF, Names, Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import working_folder
@@ -89,7 +89,7 @@ def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterabl
     secrets = [name for name, declaration in manifest.env.items() if declaration.secret]
     names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document.data), *keys)
     for source in sources:
-        yield from credentials_in(source, (*CREDENTIALS, *names))
+        yield from credentials_in(source, (*registry.keys_builtin().values(), *names))
 
 
 def examined(
@@ -129,9 +129,10 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
 
 
 def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> Examined:
-    hide(credentials_in(environ or {}, CREDENTIALS))
+    keys = registry.keys_builtin()
+    hide(credentials_in(environ or {}, keys.values()))
     name, text = read_manifest(path)
-    read = examine(name, text, finder(path, environ))
+    read = examine(name, text, finder(path, environ), vendor_keys=keys)
     hide(secret_values(read.manifest, environ or {}))
     return read
 
@@ -295,7 +296,9 @@ def values_of(
     """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
     manifest = found.manifest
     credentials = frozenset(name for vendor in found.vendors.values() for name in credential_names(vendor))
-    files = sorted_out(inputs.env_lines, manifest.env, CREDENTIALS | credentials | key_names(manifest.document.data))
+    keys = {**registry.keys_builtin(), **{name: vendor.info.key_env for name, vendor in found.vendors.items()}}
+    credentials = credentials.union(keys.values())
+    files = sorted_out(inputs.env_lines, manifest.env, credentials | key_names(manifest.document.data))
     environ = {**files.keys, **environ}
     values = Values(
         env=environ,
@@ -305,7 +308,7 @@ def values_of(
         places=inputs.places,
         allow_secrets=inputs.allow_secrets,
         credentials=credentials,
-        vendor_keys={name: vendor.info.key_env for name, vendor in found.vendors.items()},
+        vendor_keys=keys,
         git=facts.in_templates,
         ci=facts.ci,
     )

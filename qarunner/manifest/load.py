@@ -305,13 +305,13 @@ def _budget(data: Mapping[str, object]) -> Budget:
     )
 
 
-def cross_references(manifest: Manifest) -> tuple[Diagnostic, ...]:
+def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tuple[Diagnostic, ...]:
     """What no schema can say, and no variable needs to be set for."""
     document = manifest.document
     return (
-        *check_declarations(document, manifest.env),
+        *check_declarations(document, manifest.env, vendor_keys),
         *duplicates(document),
-        *check_key_names(manifest, vendor_keys={}),
+        *check_key_names(manifest, vendor_keys),
     )
 
 
@@ -386,18 +386,26 @@ class Examined:
     profiles: tuple[str, ...] = ()
 
 
-def load(name: str, text: bytes | str, find: Finder | None = None) -> Manifest:
+_NO_KEYS: Mapping[str, str] = {}
+
+
+def load(
+    name: str, text: bytes | str, find: Finder | None = None, *, vendor_keys: Mapping[str, str] = _NO_KEYS
+) -> Manifest:
     """A manifest that passed the schema and the cross-reference checks. ManifestError has all problems.
 
     `name` is the file as the user gave it; it stands in every place. `find` finds the fragments that it includes.
+    `vendor_keys` are the variables of vendors' credentials, by vendor.
     """
-    examined = examine(name, text, find)
+    examined = examine(name, text, find, vendor_keys=vendor_keys)
     if examined.problems:
         raise ManifestError(examined.problems)
     return examined.manifest
 
 
-def examine(name: str, text: bytes | str, find: Finder | None = None) -> Examined:
+def examine(
+    name: str, text: bytes | str, find: Finder | None = None, *, vendor_keys: Mapping[str, str] = _NO_KEYS
+) -> Examined:
     """The same without stopping at problems of single entries. ManifestError where nothing can be read at all."""
     main = document.read(name, text)
     read, more, problems = join(main, find)
@@ -411,7 +419,8 @@ def examine(name: str, text: bytes | str, find: Finder | None = None) -> Examine
     texts = (text, *more)
     manifest = bind(read, templated=any(_may_hold(each, "{{", "{%", "{#") for each in texts))
     told = {fault.place for fault in shown}
-    others = [found for found in (*cross_references(manifest), *_reserved(read, texts)) if found.place not in told]
+    of_meaning = (*cross_references(manifest, vendor_keys), *_reserved(read, texts))
+    others = [found for found in of_meaning if found.place not in told]
     sound = _sound(read, faults) if lone is None else frozenset()
     odd = check_axes(read, sound)
     found = in_order([*shown, *others, *problems, *(fault.problem for fault in odd), *([lone] if lone else [])])

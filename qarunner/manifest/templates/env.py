@@ -30,18 +30,6 @@ if TYPE_CHECKING:
 # The `env` section: which variables templates can read, and the rules that hold before any of them is set.
 
 
-KEY_OF: Mapping[str, str] = {
-    "doksi": "DOKSI_API_KEY",
-    "docketqa": "DOCKET_API_KEY",
-    "testerarmy": "TESTERARMY_API_KEY",
-    "certyn": "CERTYN_API_KEY",
-}
-"""Credentials that are one vendor's whatever else is known: a template can never read them."""
-
-
-CREDENTIALS = frozenset(KEY_OF.values())
-
-
 _SECRET_WORDS = (
     *("TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASS", "PWD"),
     *("KEY", "KEYS", "APIKEY", "SK", "PAT", "DSN", "WEBHOOK", "PGPASSWORD", "PGPASSFILE", "CONNECTION_STRING"),
@@ -180,9 +168,11 @@ def as_variable(value: object) -> str | None:
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
-def check_declarations(document: Document, declared: Mapping[str, EnvDeclaration]) -> Iterator[Diagnostic]:
+def check_declarations(
+    document: Document, declared: Mapping[str, EnvDeclaration], vendor_keys: Mapping[str, str]
+) -> Iterator[Diagnostic]:
     """What is wrong with the declarations themselves, whatever the environment holds."""
-    credentials = {name.upper() for name in CREDENTIALS | key_names(document.data)}
+    credentials = {name.upper() for name in key_names(document.data).union(vendor_keys.values())}
     for declaration in declared.values():
         if declaration.name.upper() in credentials:
             yield credential(document, declaration)
@@ -548,7 +538,7 @@ def _declared_credentials(manifest: Manifest, values: Values) -> Iterator[Diagno
 
 
 def _credential_values(manifest: Manifest, values: Values) -> tuple[str, ...]:
-    named = CREDENTIALS | values.credentials | key_names(manifest.document.data) | set(values.vendor_keys.values())
+    named = values.credentials | key_names(manifest.document.data) | set(values.vendor_keys.values())
     return tuple(text for name in sorted(named) if (text := values.env.get(name, "").strip()))
 
 
@@ -564,19 +554,18 @@ def check_key_names(
     Another vendor's credential is always an error. A name without the vendor's own prefix as a word needs
     --allow-secret; with `allow_secrets=None`, as in `validate`, it passes.
     """
-    keys = {**KEY_OF, **vendor_keys}
     chosen = {
         vendor: name for vendor, body in manifest.vendors.items() if isinstance(name := body.get("api_key_env"), str)
     }
     found = []
     for vendor, name in chosen.items():
-        owners = _owners(name, chosen, keys)
+        owners = _owners(name, chosen, vendor_keys)
         if owners and vendor not in owners:
             message = f"{name} is the credential of {min(owners)}: it is never sent to {vendor}"
-            found.append(_bad_key(manifest, vendor, Code.FOREIGN_KEY, message, _example(vendor, keys)))
-        elif allow_secrets is not None and not secret.key_may_go_to(name, vendor, keys=keys, allowed=allow_secrets):
+            found.append(_bad_key(manifest, vendor, Code.FOREIGN_KEY, message, _example(vendor, vendor_keys)))
+        elif not (allow_secrets is None or secret.key_may_go_to(name, vendor, keys=vendor_keys, allowed=allow_secrets)):
             message = f"{name} would be sent to {vendor}, and its name does not say that it belongs there"
-            hint = f"give --allow-secret {name} (or QARUNNER_ALLOW_SECRETS={name}), or {_example(vendor, keys)}"
+            hint = f"give --allow-secret {name} (or QARUNNER_ALLOW_SECRETS={name}), or {_example(vendor, vendor_keys)}"
             found.append(_bad_key(manifest, vendor, Code.KEY_NOT_ALLOWED, message, hint))
     return tuple(found)
 
