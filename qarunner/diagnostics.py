@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Path: TypeAlias = "tuple[str | int, ...]"
 """The route into a document: keys of mappings and indexes of lists, from the root."""
@@ -82,14 +84,50 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(unique[key] for key in sorted(unique))
 
 
+_MOST_SUGGESTIONS = 20
+
+
+_suggestions_left: ContextVar[list[int] | None] = ContextVar("suggestions left", default=None)
+
+
+@contextmanager
+def few_suggestions() -> Iterator[None]:
+    """Within, only the first problems say what was probably meant: to look for it costs more than all other checks."""
+    if _suggestions_left.get() is not None:
+        yield
+        return
+    token = _suggestions_left.set([_MOST_SUGGESTIONS])
+    try:
+        yield
+    finally:
+        _suggestions_left.reset(token)
+
+
+_LONGEST = 100
+_MOST_COMPARED = 2000
+_MOST_LISTED = 40
+
+
 def closest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that was probably meant, if one is near."""
-    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    left = _suggestions_left.get()
+    if len(word) > _LONGEST or left == [0]:
+        return None
+    if left is not None:
+        left[0] -= 1
+    compared = [choice for choice in choices if len(choice) <= _LONGEST]
+    if len(compared) > _MOST_COMPARED:
+        compared = [choice for choice in compared if choice[:1] == word[:1]][:_MOST_COMPARED]
+    matches = difflib.get_close_matches(word, compared, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def choose(word: str, choices: Sequence[str]) -> str:
-    """A hint: the closest match first, then every valid value."""
-    near = closest(word, choices)
-    listed = ", ".join(choices)
+    """A hint: the closest match first, then the valid values."""
+    return with_valid(closest(word, choices), choices)
+
+
+def with_valid(near: str | None, choices: Sequence[str]) -> str:
+    """The same for a choice that was found already, or for none."""
+    listed = ", ".join(choices[:_MOST_LISTED]) + (", …" if len(choices) > _MOST_LISTED else "")
     return f"did you mean {near!r}? Valid: {listed}" if near else f"valid: {listed}"

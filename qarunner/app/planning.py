@@ -22,7 +22,7 @@ from qarunner.app.files import (
     sorted_out,
 )
 from qarunner.decode import is_unicode
-from qarunner.diagnostics import Diagnostic, Place, in_order, problem
+from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
@@ -92,6 +92,7 @@ def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterabl
         yield from credentials_in(source, (*registry.keys_builtin().values(), *names))
 
 
+@few_suggestions()
 def examined(
     path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = _nothing
 ) -> Checked:
@@ -105,6 +106,7 @@ def examined(
     return replace(found, problems=in_order([*read.problems, *found.problems]))
 
 
+@few_suggestions()
 def examined_in_all(path: Path, environ: Mapping[str, str], *, hide: Hide = _nothing) -> tuple[Checked, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
     read = _read(path, environ, hide)
@@ -145,7 +147,8 @@ def _with_profile(read: Examined, name: str) -> Manifest:
 
 def _checked(read: Examined, manifest: Manifest) -> Checked:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
-    vendors, unknown = _vendors(manifest, rows)
+    adapters = _Adapters()
+    vendors, unknown = _vendors(manifest, rows, adapters)
     decided = check_conditions(manifest, rows)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
     found = [*check_rows(manifest, rows), *decided, *unknown]
@@ -157,9 +160,9 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
         found += check_select(manifest, rows)
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
-    named = {**_with_settings(manifest), **vendors}
+    named = {**_with_settings(manifest, adapters), **vendors}
     capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, None))
-    others = (*capabilities, *_unknown_in_budget(manifest, vendors))
+    others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     found += [other for other in others if other.place not in told]
     return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
 
@@ -184,73 +187,66 @@ def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
     return written - {row.entry_id for row in rows}
 
 
-def _vendors(manifest: Manifest, rows: Iterable[Row]) -> tuple[dict[str, Vendor], list[Diagnostic]]:
+class _Adapters:
+    """Adapters by name, each looked for once: to ask for a name that no distribution adds takes long."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Vendor | UserError] = {}
+        self._names: Sequence[str] | None = None
+
+    def get(self, name: str) -> Vendor | UserError:
+        """The adapter, or why there is none."""
+        if name not in self._found:
+            self._found[name] = self._look_for(name)
+        return self._found[name]
+
+    def _look_for(self, name: str) -> Vendor | UserError:
+        if name not in registry.names_builtin():
+            self._names = registry.names() if self._names is None else self._names
+            if name not in self._names:
+                return registry.unknown(name, self._names)
+        try:
+            return registry.get(name)
+        except UserError as error:
+            return error
+
+
+def _vendors(
+    manifest: Manifest, rows: Iterable[Row], adapters: _Adapters
+) -> tuple[dict[str, Vendor], list[Diagnostic]]:
     """The adapters that the rows name; a name that nobody knows is a problem where it stands."""
     vendors: dict[str, Vendor] = {}
-    unknown: dict[str, UserError] = {}
     problems: list[Diagnostic] = []
     for row in rows:
         name = row.data.get("vendor")
         if not isinstance(name, str) or name in vendors:
             continue
-        try:
-            if name not in unknown:
-                vendors[name] = registry.get(name)
-                continue
-        except UserError as error:
-            unknown[name] = error
-        problems.append(_unknown(manifest, row, unknown[name]))
-    return vendors, problems + _unknown_settings(manifest, vendors, unknown)
+        found = adapters.get(name)
+        if isinstance(found, UserError):
+            problems.append(_unknown(manifest, locate(manifest, row, ("vendor",)), found))
+        else:
+            vendors[name] = found
+    return vendors, problems
 
 
-def _unknown(manifest: Manifest, row: Row, error: UserError) -> Diagnostic:
-    place = locate(manifest, row, ("vendor",))
+def _unknown(manifest: Manifest, place: Place, error: UserError) -> Diagnostic:
     source = manifest.document.source_line(place)
     return Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
 
 
-def _unknown_settings(
-    manifest: Manifest, vendors: Mapping[str, Vendor], unknown: Mapping[str, UserError]
-) -> list[Diagnostic]:
-    """Settings of a vendor that does not exist are a misspelling, which would be dropped in silence."""
-    problems = []
-    for name in manifest.vendors:
-        error = unknown.get(name) or (None if name in vendors else _missing_vendor(name))
-        if error is not None:
-            place = manifest.document.locate(("vendors", name), key=True)
-            source = manifest.document.source_line(place)
-            problems.append(
-                Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
-            )
-    return problems
+def _unknown_elsewhere(manifest: Manifest, adapters: _Adapters) -> Iterator[Diagnostic]:
+    """Settings and limits of a vendor that does not exist are a misspelling, which would be dropped in silence."""
+    for path, names in ((("vendors",), manifest.vendors), (("budget", "per_vendor"), manifest.budget.per_vendor)):
+        for name in names:
+            found = None if name in registry.names_builtin() else adapters.get(name)
+            if isinstance(found, UserError):
+                yield _unknown(manifest, manifest.document.locate((*path, name), key=True), found)
 
 
-def _unknown_in_budget(manifest: Manifest, vendors: Mapping[str, Vendor]) -> list[Diagnostic]:
-    """A limit for a vendor that does not exist would limit nothing, in silence."""
-    document = manifest.document
-    path = ("budget", "per_vendor")
-    errors = {name: _missing_vendor(name) for name in manifest.budget.per_vendor if name not in vendors}
-    return [
-        problem(document, (*path, name), error.message, code=_UNKNOWN_VENDOR, hint=error.hint, key=True)
-        for name, error in errors.items()
-        if error is not None
-    ]
-
-
-def _with_settings(manifest: Manifest) -> dict[str, Vendor]:
+def _with_settings(manifest: Manifest, adapters: _Adapters) -> dict[str, Vendor]:
     """Plugins that have settings, whether a row uses them or not; the schema of the manifest knows the others'."""
-    plugins = [name for name in manifest.vendors if name not in registry.names_builtin()]
-    return {name: registry.get(name) for name in plugins if _missing_vendor(name) is None}
-
-
-def _missing_vendor(name: str) -> UserError | None:
-    if name in registry.names_builtin():
-        return None
-    try:
-        registry.get(name)
-    except UserError as error:
-        return error
-    return None
+    plugins = {name: adapters.get(name) for name in manifest.vendors if name not in registry.names_builtin()}
+    return {name: found for name, found in plugins.items() if not isinstance(found, UserError)}
 
 
 def settings_of(
@@ -409,6 +405,7 @@ class Prepared:
     """True if it leaves out what passed in an earlier run that nobody could verify."""
 
 
+@few_suggestions()
 def prepare(path: Path, choice: Choice) -> Prepared:
     """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
     found = examined(path, choice.environ, choice.profile, hide=choice.hide)

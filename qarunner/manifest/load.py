@@ -26,7 +26,7 @@ from qarunner.manifest.expand import duplicates, locate, overlay, overlay_row
 from qarunner.manifest.model import Budget, Gate, Manifest, Report
 from qarunner.manifest.rules import check_axes, policy_of
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.select import parse, select, suggestion, unmatched
+from qarunner.manifest.select import Vocabulary, parse
 from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations
 from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import Document, read
@@ -61,26 +61,35 @@ def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic
     """Expressions of the manifest's profile that cannot be read, or that name what no row has."""
     path: Path = ("profiles", str(manifest.profile), "select")
     sound = True
+    vocabulary = Vocabulary(rows)
     for index, expression in enumerate(manifest.select):
-        for message, hint in _flaws(expression, rows):
+        for message, hint in _flaws(expression, vocabulary):
             sound = False
             yield problem(manifest.document, (*path, index), message, code=Code.PROFILE, hint=hint)
-    if sound and manifest.select and not select(rows, manifest.select):
+    if sound and manifest.select and not vocabulary.select(manifest.select):
         message = f"select chooses none of {len(rows)} entries"
         yield problem(manifest.document, path, message, code=Code.PROFILE, hint="choose one at least")
 
 
-def _flaws(expression: str, rows: Sequence[Row]) -> Iterator[tuple[str, str | None]]:
+_MOST_TERMS = 100
+
+
+def _flaws(expression: str, vocabulary: Vocabulary) -> Iterator[tuple[str, str | None]]:
     try:
         terms = parse(expression)
-        missing = unmatched(rows, (expression,))
     except UserError as error:
         yield error.message.removeprefix("--"), error.hint
         return
+    if len(terms) > _MOST_TERMS:
+        yield (
+            f"select: {len(terms):,} terms in one expression, at most {_MOST_TERMS} are taken",
+            "use globs, or a label",
+        )
+        return
     for term in terms:
         # What is left out may have gone already; what is chosen has to be there.
-        if term.text in missing and not term.negated:
-            yield f"select: {term.text!r} matches no entry", suggestion(rows, term.text)
+        if not (term.negated or vocabulary.matches(term)):
+            yield f"select: {term.text!r} matches no entry", vocabulary.suggestion(term.text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,13 +159,17 @@ def join(main: Document, find: Finder | None) -> Included:
         return Included(main, (), ())
     fragments: dict[str, tuple[Document, bytes] | None] = {}
     problems: list[Diagnostic] = []
-    for index, glob in enumerate(globs):
+    for index, glob in enumerate(globs[:_MOST_GLOBS]):
         for found in _found(main, index, glob, find, problems) if isinstance(glob, str) else ():
             if found.key not in fragments:
                 fragments[found.key] = _fragment(main, found, problems)
     taken = [each for each in fragments.values() if each is not None]
     whole = Joined(main, [document for document, _ in taken]) if taken else main
     return Included(whole, tuple(text for _, text in taken), tuple(problems))
+
+
+_MOST_GLOBS = 100
+"""The schema refuses more, and nobody looks for their files."""
 
 
 def _found(main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]) -> Iterator[Found]:

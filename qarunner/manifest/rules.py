@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner.diagnostics import Severity, choose, closest, in_order, problem
@@ -283,7 +284,7 @@ def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[s
 
 def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: Mapping[str, list[str]]) -> Diagnostic:
     near = closest(reference, named)
-    some = ", ".join(list(named)[:_SHOWN]) + (", …" if len(named) > _SHOWN else "")
+    some = ", ".join(islice(named, _SHOWN)) + (", …" if len(named) > _SHOWN else "")
     hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
     message = f"needs: there is no entry {reference!r}"
     return problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)

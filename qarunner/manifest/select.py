@@ -36,19 +36,12 @@ _HINT = "terms are an id, label:x, vendor:x, platform:x or variant:x; * and ? ma
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition. `pattern` matches one of the row's ids, labels …, or None where `negated`."""
+    """One condition. `word` matches one of the row's ids, labels …, or no one of them where `negated`."""
 
     text: str
     kind: str
-    pattern: re.Pattern[str]
+    word: str
     negated: bool
-
-    def found(self, row: Row) -> bool:
-        """Whether a row has what the term names, negated or not."""
-        return any(self.pattern.fullmatch(word) for word in _words(self.kind, row))
-
-    def holds(self, row: Row) -> bool:
-        return self.found(row) is not self.negated
 
 
 def parse(expression: str) -> tuple[Term, ...]:
@@ -56,39 +49,90 @@ def parse(expression: str) -> tuple[Term, ...]:
     return tuple(_term(text.strip(), expression) for text in _split(expression))
 
 
-def select(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[Row, ...]:
-    """The rows that one of the expressions matches, in their order; all rows without any expression.
+class Vocabulary:
+    """The words that rows have, of each kind: what a term matches is looked for once, however many rows have it."""
 
-    An id without its variant or axes selects all rows of the entry.
-    """
-    alternatives = [parse(expression) for expression in expressions]
-    if not alternatives:
-        return tuple(rows)
-    return tuple(row for row in rows if any(all(term.holds(row) for term in terms) for terms in alternatives))
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+        self._known: dict[str, dict[str, None]] = {}
+        self._matches: dict[tuple[str, str], frozenset[str]] = {}
+        self._sorted: dict[str, Sequence[str]] = {}
+
+    def words(self, kind: str) -> Mapping[str, None]:
+        """The words of one kind, each once."""
+        if kind not in self._known:
+            self._known[kind] = dict.fromkeys(word for row in self._rows for word in _words(kind, row))
+        return self._known[kind]
+
+    def matches(self, term: Term) -> frozenset[str]:
+        """The words that a term matches, negated or not."""
+        key = (term.kind, term.word)
+        if key not in self._matches:
+            words = self.words(term.kind)
+            if _WILD.search(term.word):
+                pattern = wildcard(term.word)
+                self._matches[key] = frozenset(word for word in words if pattern.fullmatch(word))
+            else:
+                self._matches[key] = frozenset({term.word} & words.keys())
+        return self._matches[key]
+
+    def select(self, expressions: Sequence[str]) -> tuple[Row, ...]:
+        """The rows that one of the expressions matches, in their order; all rows without any expression.
+
+        An id without its variant or axes selects all rows of the entry.
+        """
+        alternatives = [
+            [(term.kind, self.matches(term), term.negated) for term in parse(expression)] for expression in expressions
+        ]
+        if not alternatives:
+            return tuple(self._rows)
+        return tuple(row for row in self._rows if any(_holds(row, terms) for terms in alternatives))
+
+    def unmatched(self, expressions: Iterable[str]) -> tuple[str, ...]:
+        """The terms that name something no row has, as they were written: most likely spelling mistakes."""
+        terms = {term.text: term for expression in expressions for term in parse(expression)}
+        return tuple(text for text, term in terms.items() if not self.matches(term))
+
+    def suggestion(self, text: str) -> str:
+        """A hint for a term that matches nothing: what was probably meant, and what there is."""
+        term = _term(text, text)
+        if term.kind not in self._sorted:
+            self._sorted[term.kind] = sorted(self.words(term.kind))
+        known = self._sorted[term.kind]
+        return choose(term.word, known) if known else f"no row has a {term.kind}"
+
+
+def _holds(row: Row, terms: Iterable[tuple[str, frozenset[str], bool]]) -> bool:
+    return all(any(word in matches for word in _words(kind, row)) is not negated for kind, matches, negated in terms)
+
+
+def select(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[Row, ...]:
+    """See `Vocabulary.select`."""
+    return Vocabulary(rows).select(expressions)
 
 
 def unmatched(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[str, ...]:
-    """The terms that name something no row has, as they were written: most likely spelling mistakes."""
-    terms = {term.text: term for expression in expressions for term in parse(expression)}
-    return tuple(text for text, term in terms.items() if not any(term.found(row) for row in rows))
+    """See `Vocabulary.unmatched`."""
+    return Vocabulary(rows).unmatched(expressions)
 
 
-def suggestion(rows: Iterable[Row], text: str) -> str:
-    """A hint for a term that matches nothing: what was probably meant, and what there is."""
-    term = _term(text, text)
-    known = sorted({word for row in rows for word in _words(term.kind, row)})
-    if not known:
-        return f"no row has a {term.kind}"
-    word = _TERM.sub(r"\2", text.lstrip("! "))
-    return choose(word.strip(), known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
-
-
-_SHOWN = 40
+def suggestion(rows: Sequence[Row], text: str) -> str:
+    """See `Vocabulary.suggestion`."""
+    return Vocabulary(rows).suggestion(text)
 
 
 def _split(expression: str) -> list[str]:
     """At commas, but not at those inside of the brackets of an id: `search[locale=en,tier=pro]`."""
-    return re.split(r",(?![^\[\]]*\])", expression)
+    parts, begin, depth = [], 0, 0
+    for index, sign in enumerate(expression):
+        if sign == "[":
+            depth = 1
+        elif sign == "]":
+            depth = 0
+        elif sign == "," and not depth:
+            parts.append(expression[begin:index])
+            begin = index + 1
+    return [*parts, expression[begin:]]
 
 
 def _term(text: str, expression: str) -> Term:
@@ -99,19 +143,7 @@ def _term(text: str, expression: str) -> Term:
         raise UserError(f"--select {expression!r}: {text!r} names nothing", hint=_HINT)
     if kind not in KINDS:
         raise UserError(f"--select {expression!r}: unknown term {kind!r}", hint=choose(kind, KINDS))
-    return Term(text, kind, _glob(word), negated)
-
-
-def _glob(word: str) -> re.Pattern[str]:
-    """`*` and `?` alone are special: brackets are a part of ids. `**` is `*`, so that time stays bounded."""
-    pieces = re.split(r"(\*+|\?)", word)
-    return re.compile("".join(_piece(piece) for piece in pieces), re.DOTALL)
-
-
-def _piece(piece: str) -> str:
-    if piece.startswith("*"):
-        return ".*"
-    return "." if piece == "?" else re.escape(piece)
+    return Term(text, kind, word, negated)
 
 
 def _words(kind: str, row: Row) -> Iterator[str]:
@@ -129,6 +161,28 @@ def _words(kind: str, row: Row) -> Iterator[str]:
             value = row.data.get(kind)
             if isinstance(value, str):
                 yield value
+
+
+def wildcard(text: str) -> re.Pattern[str]:
+    """`*` and `?` alone are special: brackets are a part of ids. `**` is `*`.
+
+    Between two stars the first place that fits is as good as any: nothing is tried twice, so time stays bounded.
+    """
+    return _between_stars(
+        ["".join("." if sign == "?" else re.escape(sign) for sign in part) for part in _STARS.split(text)]
+    )
+
+
+def _between_stars(parts: Sequence[str]) -> re.Pattern[str]:
+    """A regular expression of pieces with anything between them."""
+    first, *rest = parts
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
+
+
+_STARS = re.compile(r"\*+")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -287,7 +341,6 @@ _path_glob = lru_cache(maxsize=4096)(_Glob)
 
 
 def _step(text: str) -> re.Pattern[str]:
-    """Between two stars the first place that fits is as good as any: nothing is tried twice."""
     parts: list[str] = [""]
     for match in _PIECE.finditer(text):
         stars, question, escaped, plain = match.groups()
@@ -295,11 +348,7 @@ def _step(text: str) -> re.Pattern[str]:
             parts.append("")
         else:
             parts[-1] += "." if question else re.escape(escaped or plain)
-    first, *rest = parts
-    if not rest:
-        return re.compile(first, re.DOTALL)
-    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
-    return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
+    return _between_stars(parts)
 
 
 # --- globs that match nothing -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.metadata import EntryPoint, EntryPoints
 
     from qarunner.vendors.api import Vendor
@@ -51,6 +52,11 @@ def get(name: str) -> Vendor:
     return _plugin(name)
 
 
+def unknown(name: str, known: Sequence[str]) -> UserError:
+    """What to say of a name that no distribution adds."""
+    return UserError(f"unknown vendor {name!r}", hint=choose(name, known))
+
+
 def available() -> tuple[list[Vendor], list[UserError]]:
     """Every vendor that can be loaded, and the reason for each that cannot."""
     found: list[Vendor] = []
@@ -70,7 +76,7 @@ def described(name: str) -> str:
 
 
 def _entry_points() -> EntryPoints:
-    from importlib.metadata import entry_points  # noqa: PLC0415  costs 50 ms, and most runs never need it
+    from importlib.metadata import entry_points  # noqa: PLC0415  costs 50 ms, and most runs do not need it
 
     return entry_points(group=GROUP)
 
@@ -79,7 +85,7 @@ def _entry_points() -> EntryPoints:
 def _plugin(name: str) -> Vendor:
     found = tuple(_entry_points().select(name=name))
     if not found:
-        raise UserError(f"unknown vendor {name!r}", hint=choose(name, names()))
+        raise unknown(name, names())
     if len(found) > 1:
         owners = ", ".join(sorted(_distribution(point) for point in found))
         raise UserError(f"vendor {name!r} is added by several distributions: {owners}", hint="uninstall all but one")

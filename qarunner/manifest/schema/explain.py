@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from qarunner.diagnostics import Path, choose, closest
+from qarunner.diagnostics import Path, choose, closest, with_valid
 from qarunner.manifest import codes
 
 if TYPE_CHECKING:
@@ -361,7 +361,8 @@ def _too_short(broken: Broken) -> Iterator[Found]:
 
 
 def _too_many(broken: Broken) -> Iterator[Found]:
-    text = broken.words("errorMessage") or f"{label(broken.path)}at most {broken.wanted}"
+    number = len(broken.value) if isinstance(broken.value, list) else 0
+    text = broken.words("errorMessage") or f"{label(broken.path)}expected at most {broken.wanted}, got {number}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
@@ -415,16 +416,14 @@ def _unknown_key(broken: Broken, key: str, known: Sequence[str]) -> Found:
         return Found(Fault(path, text, None, codes.REFUSED_KEY, key=True), path, KEY)
     near = closest(key.lower().replace("-", "_"), [*known, *reasons])
     hint = (
-        f"did you mean {near!r}? But {reasons[near]}"
-        if near and near in reasons
-        else _valid_keys(broken, near or key, known)
+        f"did you mean {near!r}? But {reasons[near]}" if near and near in reasons else _valid_keys(broken, near, known)
     )
     fault = Fault(path, f"unknown key {short(key)!r}", hint, codes.UNKNOWN_KEY, key=True)
     return Found(fault, path, KEY, None if near is None or near in reasons else (*broken.path, near))
 
 
-def _valid_keys(broken: Broken, key: str, known: Sequence[str]) -> str:
-    return choose(key, known) if known else broken.words("x-hint") or "nothing can stand here"
+def _valid_keys(broken: Broken, near: str | None, known: Sequence[str]) -> str:
+    return with_valid(near, known) if known else broken.words("x-hint") or "nothing can stand here"
 
 
 def _missing_keys(broken: Broken) -> Iterator[Found]:

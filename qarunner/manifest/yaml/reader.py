@@ -26,7 +26,7 @@ from qarunner.manifest.yaml import messages as syntax
 from qarunner.manifest.yaml.messages import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Path
 
@@ -253,13 +253,14 @@ class _Spot(NamedTuple):
 class Positions:
     """Filled by the reader as it goes, in document order."""
 
-    __slots__ = ("_aliases", "_items", "_keys", "nodes")
+    __slots__ = ("_aliases", "_by_name", "_items", "_keys", "nodes")
 
     def __init__(self) -> None:
         self.nodes: array[int] = array("Q")  # the reader appends the offset of each node
         self._aliases: dict[int, int] = {}
         self._keys: dict[int, Sequence[int]] = {}
         self._items: dict[int, Sequence[int]] = {}
+        self._by_name: dict[int, dict[object, int]] = {}
 
     def close(self, node: int) -> None:
         """The list or mapping ends here."""
@@ -298,13 +299,21 @@ class Positions:
         node = self.target(parent.node)
         match parent.value:
             case dict() as mapping if step in mapping:
-                key = self.keys(node, len(mapping))[_index(mapping, step)]
+                key = self._key(node, mapping, step)
                 return _Spot(key + 1, key, mapping[step])
             case list() as items if isinstance(step, int) and 0 <= step < len(items):
                 item = self.items(node, len(items))[step]
                 return _Spot(item, item, items[step])
             case _:
                 return None
+
+    def _key(self, node: int, mapping: Mapping[str, object], wanted: str | int) -> int:
+        """The node of one key. Large mappings are remembered, so that looking up each key of one takes linear time."""
+        if len(mapping) < _LARGE:
+            return self.keys(node, len(mapping))[_index(mapping, wanted)]
+        if node not in self._by_name:
+            self._by_name[node] = dict(zip(mapping, self.keys(node, len(mapping)), strict=True))
+        return self._by_name[node][wanted]
 
     def items(self, node: int, count: int) -> Sequence[int]:
         """Kept, so that looking up each of 100,000 entries takes linear time."""
@@ -328,6 +337,10 @@ class Positions:
     def _after(self, node: int) -> int:
         """The node behind a whole subtree."""
         return self.nodes[node] >> _BITS or node + 1
+
+
+_LARGE = 64
+"""Smaller mappings are searched through: their number is not bounded, and memory is."""
 
 
 def _index(keys: Iterable[object], wanted: object) -> int:
