@@ -33,6 +33,7 @@ from qarunner.manifest.rules import check_conditions, check_needs, check_quarant
 from qarunner.manifest.select import Shard, fingerprint, split, weights
 from qarunner.manifest.templates.env import VALUE_OF, Names, Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.manifest.templates.parse import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import working_folder
 from qarunner.plan import capabilities as check
@@ -307,6 +308,7 @@ def values_of(
         vendor_keys=keys,
         git=facts.in_templates,
         ci=facts.ci,
+        steps=Steps(len(found.rows)),
     )
     return values, environ, files.problems
 

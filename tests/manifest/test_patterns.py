@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.manifest.templates.filters import Refused, compile_pattern
+from qarunner.manifest.templates.parse import Steps
 from tests.amount import examples, no_long_time
 
 
@@ -43,9 +44,9 @@ def test_what_could_take_for_ever_is_refused(pattern: str) -> None:
 
 def test_a_slow_polynomial_is_refused_for_long_texts_alone() -> None:
     pattern = compile_pattern("a*a*a*b")
-    assert not pattern.full_match("a" * 20)
+    assert not pattern.full_match("a" * 20, Steps())
     with pytest.raises(Refused, match="too long on 60000 characters"):
-        pattern.full_match("a" * 60_000)
+        pattern.full_match("a" * 60_000, Steps())
 
 
 @pytest.mark.parametrize("pattern", ["a*a*a*b", "a?a?a?a?a?a?a?a?aaaaaaaab", ".*.*.*x", "^a*a*a*a*b", "[^x]*[^y]*z"])
@@ -55,7 +56,7 @@ def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None
     while length:
         with no_long_time():
             try:
-                compiled.replace("a" * length, "")
+                compiled.replace("a" * length, "", Steps())
             except Refused:
                 length //= 2
                 continue
@@ -66,7 +67,7 @@ def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None
 @given(st.text(alphabet="ab()[]|*+?{},1\\d.^$", max_size=14), st.text(alphabet="ab1", max_size=30))
 def test_any_pattern_ends_soon(pattern: str, text: str) -> None:
     try:
-        found = compile_pattern(pattern).full_match(text)
+        found = compile_pattern(pattern).full_match(text, Steps())
     except Refused:
         return
     assert found == (re.fullmatch(pattern, text) is not None)

@@ -16,7 +16,7 @@ from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
 from qarunner.manifest.templates.filters import Refused, compile_pattern
-from qarunner.manifest.templates.parse import LONGEST_TEXT
+from qarunner.manifest.templates.parse import LONGEST_TEXT, OutOfSteps, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -120,7 +120,7 @@ def typed(declaration: EnvDeclaration, text: str) -> object:
             return text
 
 
-def misfit(declaration: EnvDeclaration, text: str) -> str | None:
+def misfit(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
     """Why a value does not fit its declaration, as the end of a sentence without the value; None if it does."""
     if declaration.enum and text not in declaration.enum:
         return f"is none of: {', '.join(declaration.enum)}"
@@ -130,8 +130,8 @@ def misfit(declaration: EnvDeclaration, text: str) -> str | None:
     if declaration.pattern is None:
         return None
     try:
-        matches = compile_pattern(declaration.pattern).full_match(text)
-    except Refused as refusal:
+        matches = compile_pattern(declaration.pattern).full_match(text, steps)
+    except (Refused, OutOfSteps) as refusal:
         return f"cannot be checked: {refusal}"
     return None if matches else f"does not match {declaration.pattern}"
 
@@ -173,6 +173,7 @@ def check_declarations(
 ) -> Iterator[Diagnostic]:
     """What is wrong with the declarations themselves, whatever the environment holds."""
     credentials = {name.upper() for name in key_names(document.data).union(vendor_keys.values())}
+    steps = Steps()
     for declaration in declared.values():
         if declaration.name.upper() in credentials:
             yield credential(document, declaration)
@@ -181,7 +182,7 @@ def check_declarations(
         elif named_like_secret(declaration.name) and not declaration.secret:
             yield _undeclared_secret(document, declaration)
         yield from _check_pattern(document, declaration)
-        yield from _check_default(document, declaration)
+        yield from _check_default(document, declaration, steps)
 
 
 def credential(document: Document, declaration: EnvDeclaration) -> Diagnostic:
@@ -226,7 +227,7 @@ def _check_pattern(document: Document, declaration: EnvDeclaration) -> Iterator[
         yield problem(document, (*declaration.path, "pattern"), f"pattern: {refusal}", code=Code.BAD_PATTERN)
 
 
-def _check_default(document: Document, declaration: EnvDeclaration) -> Iterator[Diagnostic]:
+def _check_default(document: Document, declaration: EnvDeclaration, steps: Steps) -> Iterator[Diagnostic]:
     default, path = declaration.default, (*declaration.path, "default")
     if default is None:
         return
@@ -246,7 +247,7 @@ def _check_default(document: Document, declaration: EnvDeclaration) -> Iterator[
             code=Code.LOOKS_SECRET,
             hint="replace the secret, as it is in the repository's history, and declare the variable secret: true",
         )
-    elif reason := misfit(declaration, default):
+    elif reason := misfit(declaration, default, steps):
         yield problem(document, path, f"the default of {declaration.name} {reason}", code=Code.BAD_DEFAULT)
 
 
@@ -339,6 +340,8 @@ class Values:
     git: Mapping[str, str | known.Unknown | known.Refused | None] = field(default_factory=dict)
     ci: Mapping[str, str | int | None] = field(default_factory=dict)
     vendor_keys: Mapping[str, str] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
+    """What all templates that are computed with these values may cost together."""
 
     def given(self, name: str) -> str | None:
         """The value that the pipeline itself gives, for a variable of `env` or an entry of `vars`.
@@ -407,7 +410,7 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
         elif found.text is None:
             problems.append(_missing(manifest, declaration, use, values))
         # Of a secret that is not permitted not even the value is looked at: an enum or a pattern would tell about it.
-        elif wrong := list(_misfit(manifest, declaration, found.text, keys)) if permitted else []:
+        elif wrong := list(_misfit(manifest, declaration, found.text, keys, values.steps)) if permitted else []:
             problems += wrong
         elif declaration.secret:
             env[name], secrets[name] = secret.placeholder(name), found.text
@@ -416,7 +419,9 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
     return Resolved(env, secrets, tuple(problems), not_permitted)
 
 
-def _misfit(manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tuple[str, ...]) -> Iterator[Diagnostic]:
+def _misfit(
+    manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tuple[str, ...], steps: Steps
+) -> Iterator[Diagnostic]:
     """What speaks against a variable's value; it does not quote a value that may be secret."""
     name = declaration.name
     if _is_credential(text, keys):  # also where it was declared as a secret: it is its vendor's alone
@@ -430,7 +435,7 @@ def _misfit(manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tu
         yield _at(
             manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
         )
-    elif reason := misfit(declaration, text):
+    elif reason := misfit(declaration, text, steps):
         shown = "" if declaration.secret else f" ({text[:60]!r})"
         yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}")
     elif "⟦" in text or "⟧" in text:

@@ -21,6 +21,8 @@ from qarunner.manifest.templates.parse import (
     Expression,
     Facts,
     Flaw,
+    OutOfSteps,
+    Steps,
     TemplateFault,
     as_text,
     holds_template,
@@ -55,6 +57,7 @@ class Computing:
 
     def __init__(self, resolved: Resolved, values: Values, *, asking: bool = False) -> None:
         self._asking = asking
+        self._steps = values.steps
         self.secrets = resolved.secrets
         self.env: Mapping[str, object] = resolved.env
         self.vars: dict[str, object] = {}
@@ -89,7 +92,7 @@ class Computing:
             return self._known[expression]
         self._check_build(expression)
         self._context["matrix"] = Facts(matrix) if self._asking else matrix
-        value = expression.compute(self._context)
+        value = expression.compute(self._context, self._steps)
         if not expression.varies:
             self._known[expression] = value
         return value
@@ -143,8 +146,9 @@ def check_templates(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic
 
 
 def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
+    steps = Steps()
     for section, data, roots in (("vars", manifest.vars, IN_VARS), ("vendors", manifest.vendors, IN_VENDORS)):
-        scope = Scope(manifest, roots)
+        scope = Scope(manifest, roots, steps=steps)
         for path, text in templates_in(data):
             # A part of vars may be called like this, too.
             literal = section == "vendors" and path[-1] == "api_key_env"
@@ -184,11 +188,12 @@ _NO_TEMPLATE = Flaw(Code.NO_TEMPLATE_HERE, "declarations are literal: no templat
 
 def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     scopes: dict[tuple[str, ...], _Answers] = {}
+    steps = Steps(len(rows))
     for row in rows:
         axes = tuple(name for name, _ in row.axes)
         answers = scopes.get(axes)
         if answers is None:
-            answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes))
+            answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))
         for path, text in templates_in(row.data):
             for flaw in answers.of(text):
                 yield _placed(Placed(manifest, row), path, flaw)
@@ -368,6 +373,8 @@ class _Rendering:
                 results[path] = as_text(value) if not above and path[0] in _TEXTS else value
             except TemplateFault as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
+                if isinstance(fault, OutOfSteps):
+                    _stop_at(self._problems)
         return _replaced(data, results)
 
 

@@ -18,7 +18,9 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from qarunner.manifest.templates.parse import Steps
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -34,6 +36,10 @@ LONGEST = 200
 
 _STEPS = 20_000_000
 """How many steps a match may take at worst: a fraction of a second."""
+
+
+_READ_AT_ONCE = 4
+"""Characters of a pattern that are read in one of the steps that a plan counts."""
 
 
 _TOKEN = re.compile(
@@ -59,20 +65,26 @@ class Pattern:
     compiled: re.Pattern[str]
     varying: int
     anchored: bool
+    length: int
+    """How many characters it matches at least, with every fixed repetition written out."""
 
-    def full_match(self, text: str) -> bool:
-        """Whether the whole text matches. Refused if that could take too long."""
-        self._bound(text, self.varying)
+    def full_match(self, text: str, steps: Steps) -> bool:
+        """True if the whole text matches. Refused if that could take too long."""
+        self._bound(text, self.varying, steps)
         return self.compiled.fullmatch(text) is not None
 
-    def replace(self, text: str, by: str) -> str:
+    def replace(self, text: str, by: str, steps: Steps) -> str:
         r"""Every match replaced; `\1` stands for a group. Refused if that could take too long."""
-        self._bound(text, self.varying + (not self.anchored))
+        self._bound(text, self.varying + (not self.anchored), steps)
         return self.compiled.sub(by, text)
 
-    def _bound(self, text: str, degree: int) -> None:
-        if len(text) ** degree / math.factorial(degree) > _STEPS:
+    def _bound(self, text: str, degree: int, steps: Steps) -> None:
+        """Each way to share the text out among what varies may be tried, and each try may read the whole pattern."""
+        tries = len(text) ** degree / math.factorial(degree)
+        read = min(self.length, len(text))
+        if tries * max(1, read / LONGEST) > _STEPS:
             raise Refused(f"the pattern {self.compiled.pattern!r} could take too long on {len(text)} characters")
+        steps.take(int(tries * max(1, read / _READ_AT_ONCE)) + len(text))
 
 
 @lru_cache(maxsize=256)
@@ -87,15 +99,36 @@ def compile_pattern(text: str) -> Pattern:
     except (re.error, FutureWarning, DeprecationWarning, OverflowError, RecursionError) as error:
         raise Refused(f"not a regular expression: {error}") from error
     anchored = text.startswith("^") and "|" not in text
-    return Pattern(compiled, _varying(text), anchored)
+    tokens = _tokens(text)
+    return Pattern(compiled, _varying(tokens), anchored, _length(tokens))
 
 
-def _varying(text: str) -> int:
+def _length(tokens: Iterable[re.Match[str]]) -> int:
+    """The characters of a pattern's least match; those of all alternatives count, as each of them may be tried."""
+    lengths = [0]  # of each open group, the pattern itself first
+    last = 0  # of what a quantifier would repeat
+    for token in tokens:
+        if token["count"]:
+            least = int(token["least"] or 0) if token["count"].startswith("{") else token["count"].startswith("+")
+            lengths[-1] += last * (max(1, least) - 1)
+            last = 0
+        elif token["open"]:
+            lengths.append(0)
+        elif token["close"] and len(lengths) > 1:
+            last = lengths.pop()
+            lengths[-1] += last
+        elif not token["either"]:
+            last = 1
+            lengths[-1] += 1
+    return sum(lengths)
+
+
+def _varying(tokens: Iterable[re.Match[str]]) -> int:
     """How many parts can match at different lengths. Refused where such a part is itself repeated."""
     total = 0
     groups: list[int] = []  # how much varies inside each open group
     inside = 0  # the same of what was just closed: what a quantifier would repeat
-    for token in _tokens(text):
+    for token in tokens:
         if token.lastgroup is None or token["count"] is None:
             closed = token["close"] is not None
             inside = groups.pop() if closed and groups else 0
@@ -182,7 +215,7 @@ def slug(value: object) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
-def regex_replace(value: object, pattern: object, by: object = "") -> str:
+def regex_replace(value: object, pattern: object, by: object = "", *, steps: Steps) -> str:
     r"""Every match of a regular expression replaced; `\1` stands for a group."""
     text, put, searched = as_text(value), as_text(by), as_text(pattern)
     if _CONTROL.search(put + searched):
@@ -192,7 +225,7 @@ def regex_replace(value: object, pattern: object, by: object = "") -> str:
         found = compile_pattern(searched)
         # Each match may insert every group, and each group at most the text.
         bounded((len(text) + 1) * len(put) + len(text) * (1 + put.count("\\") * (len(text) > 0)))
-        return found.replace(text, put)
+        return found.replace(text, put, steps)
     except Refused as refusal:
         raise TemplateFault(Code.TOO_MUCH, f"regex_replace: {refusal}") from None
     except (re.error, IndexError) as error:

@@ -22,6 +22,7 @@ from qarunner.manifest.templates.parse import (
     Facts,
     Flaw,
     Reference,
+    Steps,
     TemplateFault,
     as_text,
     no_value,
@@ -295,10 +296,48 @@ class _Absent(jinja2.StrictUndefined):
         return False
 
 
+_EVALUATION_STEPS = 1000
+"""What an expression costs besides what it works on."""
+
+
+_WEIGHTS = {"sort": 150, "title": 50, "unique": 50, "slug": 20}
+"""Steps for each character that a filter looks at, where it is not the usual number."""
+
+
+_WEIGHT = 10
+
+
+_COMPARED_AT_ONCE = 8
+"""Characters of a text that are compared or copied in one step."""
+
+
+def _size(value: object) -> int:
+    """How much there is to look at: the characters of texts, and something for each element."""
+    match value:
+        case str():
+            return len(value)
+        case list() | tuple():
+            return sum(8 + _size(element) for element in value)
+        case dict():
+            return sum(8 + len(str(key)) + _size(element) for key, element in value.items())
+        case _:
+            return 1
+
+
 class _Environment(ImmutableSandboxedEnvironment):
-    """Data by key and by index, methods of texts by name; nothing else can be reached."""
+    """Data by key and by index, methods of texts by name; nothing else can be reached.
+
+    `steps` are those of the plan whose template is computed: whatever a template can do is counted here.
+    """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    steps = Steps()
+
+    def call(self, context: JinjaContext, obj: object, /, *args: object, **kwargs: object) -> object:
+        """A method of a text."""
+        owner = getattr(obj, "__self__", None)
+        self.steps.take(_WEIGHT * (_size(owner) + sum(map(_size, args))))
+        return super().call(context, obj, *args, **kwargs)
 
     def getattr(self, obj: object, attribute: str) -> object:
         if isinstance(obj, str) and attribute in METHODS:
@@ -311,6 +350,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         except (LookupError, TypeError):
             value = None
         if value is not None:
+            # Whatever is done with it next may look at all of it: a comparison, an `in`, a text around it.
+            self.steps.take(20 + (len(value) // _COMPARED_AT_ONCE if isinstance(value, str) else 3 * _size(value)))
             return value
         if isinstance(obj, Group):
             kind = _Absent if obj.facts else self.undefined
@@ -323,6 +364,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return isinstance(obj.__self__, str) and obj.__name__ in METHODS
 
     def call_binop(self, context: JinjaContext, operator: str, left: object, right: object) -> object:
+        self.steps.take(_size(left) + _size(right))
         _bound(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
@@ -347,14 +389,28 @@ def _bits(value: float) -> int:
     return value.bit_length() if isinstance(value, int) else 1
 
 
-def _strict(function: Callable[..., object]) -> Callable[..., object]:
-    """A filter that refuses what is undefined, as Jinja2's own do by reading it."""
+def _strict(function: Callable[..., object], environment: _Environment, weight: int) -> Callable[..., object]:
+    """A filter that refuses what is undefined, as Jinja2's own do by reading it, and that costs steps."""
 
     @functools.wraps(function)
     def filtered(*values: object, **named: object) -> object:
         for value in (*values, *named.values()):
             if isinstance(value, jinja2.Undefined):
                 raise _undefined(value)
+        environment.steps.take(100 + weight * sum(map(_size, values)))
+        if function is filters.regex_replace:
+            named["steps"] = environment.steps
+        return function(*values, **named)
+
+    return filtered
+
+
+def _counted(function: Callable[..., object], environment: _Environment, weight: int) -> Callable[..., object]:
+    """One of Jinja2's own filters, which may ask for what is undefined, and which costs steps as well."""
+
+    @functools.wraps(function)
+    def filtered(*values: object, **named: object) -> object:
+        environment.steps.take(100 + weight * sum(map(_size, values)))
         return function(*values, **named)
 
     return filtered
@@ -362,10 +418,13 @@ def _strict(function: Callable[..., object]) -> Callable[..., object]:
 
 def _environment() -> _Environment:
     environment = _Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, cache_size=0)
-    environment.finalize = _strict(as_text)
+    environment.finalize = _strict(as_text, environment, 1)
     environment.globals.clear()
-    environment.filters = {name: jinja_filters.FILTERS[name] for name in ALLOWED_FILTERS if name not in _FILTERS}
-    environment.filters.update((name, _strict(function)) for name, function in _FILTERS.items())
+    for name in ALLOWED_FILTERS:
+        own, wrap = _FILTERS.get(name), _strict if name in _FILTERS else _counted
+        environment.filters[name] = wrap(own or jinja_filters.FILTERS[name], environment, _WEIGHTS.get(name, _WEIGHT))
+    for name in environment.filters.keys() - set(ALLOWED_FILTERS):
+        del environment.filters[name]
     environment.tests = {name: TESTS[name] for name in ALLOWED_TESTS}
     return environment
 
@@ -408,8 +467,10 @@ class _Program:
         self._tree = tree if only is None else _assigned(only)
         self._compiled: jinja2.Template | None = None
 
-    def __call__(self, context: Context) -> object:
+    def __call__(self, context: Context, steps: Steps) -> object:
+        _ENVIRONMENT.steps = steps
         try:
+            steps.take(_EVALUATION_STEPS)
             return self._run({name: Group(name, values) for name, values in context.items()})
         except TemplateFault:
             raise

@@ -70,6 +70,39 @@ class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
         self.flaw = Flaw(code, message, hint)
 
 
+class OutOfSteps(TemplateFault):
+    """All templates of a plan together cost more than they may: no other one is computed."""
+
+
+class Steps:
+    """What the templates of one plan may cost together, whatever each of them does.
+
+    A step is about 10 ns of a usual machine: a character that a filter looks at, or a few that a pattern tries. They
+    are counted and not measured, so that a plan which one machine makes is made by every other.
+    """
+
+    BASE = 300_000_000
+    FOR_EACH_ROW = 10_000
+
+    def __init__(self, rows: int = 0) -> None:
+        self._rows = rows
+        self.left = self.BASE + rows * self.FOR_EACH_ROW
+
+    def take(self, number: int) -> None:
+        """Counts steps before they are made. OutOfSteps if too few are left."""
+        self.left -= number
+        if self.left < 0:
+            each = f" and {self.FOR_EACH_ROW:,} for each of {self._rows:,} rows" if self._rows else ""
+            raise OutOfSteps(
+                Code.TOO_MUCH,
+                f"the templates take too long: they need more than {self.BASE:,} steps{each}",
+                "use shorter texts, fewer filters and simpler patterns; what is the same in all rows belongs into vars",
+            )
+
+
+_LOOKUP_STEPS = 60
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
     """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateFault.
@@ -79,13 +112,13 @@ class Expression:
 
     references: tuple[Reference, ...]
     flaws: tuple[Flaw, ...]
-    compute: Callable[[Context], object]
+    compute: Callable[[Context, Steps], object]
 
     @classmethod
     def broken(cls, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
         """An expression that cannot be computed."""
 
-        def compute(_: Context) -> object:
+        def compute(_: Context, __: Steps) -> object:
             raise TemplateFault(flaws[0].code, flaws[0].message, flaws[0].hint)
 
         return cls(references, flaws, compute)
@@ -145,8 +178,9 @@ def _with_jinja(text: str, *, whole_text: bool) -> Expression:
     return sandbox.expression(text, whole_text=whole_text)
 
 
-def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context], object]:
-    def compute(context: Context) -> object:
+def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context, Steps], object]:
+    def compute(context: Context, steps: Steps) -> object:
+        steps.take(_LOOKUP_STEPS)
         value: object = context[root]
         for step in path:
             value = value.get(step) if isinstance(value, Mapping) else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose, closest
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.parse import FIELDS, ROOTS, Flaw, TemplateFault, as_text, holds_template, parse
+from qarunner.manifest.templates.parse import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text, holds_template, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,26 +32,37 @@ _PARTS = {IN_VENDORS: "settings of vendors", IN_VARS: "values of vars"}
 class Scope:
     """The names of one part of the manifest. Answers are remembered, as most strings of a matrix repeat.
 
-    `axes` are those of the rows that it is about.
+    `axes` are those of the rows that it is about; `steps` is what its constants may cost.
     """
 
-    def __init__(self, manifest: Manifest, roots: tuple[str, ...], axes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, manifest: Manifest, roots: tuple[str, ...], axes: tuple[str, ...] = (), steps: Steps | None = None
+    ) -> None:
         self._manifest = manifest
         self._roots = roots
         self._fields = {**FIELDS, "matrix": (*axes, *FIELDS["matrix"])}
         self._secrets = {name for name, declaration in manifest.env.items() if declaration.secret}
         self._secret_vars = self._find_secret_vars() if self._secrets and "vars" in roots else ()
         self._answers: dict[Reference, Flaw | None] = {}
+        self._steps = steps or Steps()
 
     def flaws(self, scalar: Scalar) -> Iterator[Flaw]:
         """Everything wrong with a string, whatever the values are."""
         for expression in scalar.expressions:
             yield from expression.flaws
-            if not expression.flaws and not expression.references and (flaw := _constant(expression)):
+            if not expression.flaws and not expression.references and (flaw := self._constant(expression)):
                 yield flaw
             for reference in expression.references:
                 if flaw := self._flaw(reference):
                     yield flaw
+
+    def _constant(self, expression: Expression) -> Flaw | None:
+        """Why an expression that reads nothing can never be rendered."""
+        try:
+            as_text(expression.compute({root: {} for root in ROOTS}, self._steps))
+        except TemplateFault as fault:
+            return fault.flaw
+        return None
 
     def _flaw(self, reference: Reference) -> Flaw | None:
         if reference not in self._answers:
@@ -128,15 +139,6 @@ class Scope:
     def _reads_secret(self, scalar: Scalar) -> bool:
         references = (reference for expression in scalar.expressions for reference in expression.references)
         return any(reference.root == "env" and reference.path[0] in self._secrets for reference in references)
-
-
-def _constant(expression: Expression) -> Flaw | None:
-    """Why an expression that reads nothing can never be rendered."""
-    try:
-        as_text(expression.compute({root: {} for root in ROOTS}))
-    except TemplateFault as fault:
-        return fault.flaw
-    return None
 
 
 def _related(path: tuple[str, ...], other: Path) -> bool:
