@@ -66,6 +66,7 @@ class Code(StrEnum):
     EXCLUDE = "E431"
     NOTHING_LEFT = "E432"
     TOO_MANY_ROWS = "E433"
+    TOO_MUCH_WORK = "E434"
     PROFILE = "E440"
     INCLUDE = "E450"
     FRAGMENT = "E451"
@@ -117,6 +118,7 @@ MEANINGS: Mapping[str, str] = {
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",
     Code.TOO_MANY_ROWS: "The axes make more rows than qarunner takes.",
+    Code.TOO_MUCH_WORK: "A check of the manifest would take longer than qarunner lets one take.",
     Code.PROFILE: "A profile chooses entries that do not exist.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
     Code.FRAGMENT: "A fragment, which holds `matrix` and nothing else, is something else, or is checked alone.",

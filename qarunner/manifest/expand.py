@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from itertools import product
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
@@ -15,7 +16,7 @@ from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.parse import FIELDS, as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Path, Place
     from qarunner.manifest.model import Manifest
@@ -72,6 +73,14 @@ Exclusion: TypeAlias = "Mapping[str, Value]"
 MOST_ROWS = 100_000
 
 
+MOST_VALUES = 5_000_000
+"""In all rows together: 50 in each of the most rows."""
+
+
+MOST_LOOKUPS = 10_000_000
+"""Of rows among the exclusions of one entry."""
+
+
 RESERVED = frozenset(FIELDS["matrix"])
 """What templates read as matrix.NAME already."""
 
@@ -95,28 +104,39 @@ def size(axes: Axes | None) -> int:
 
 def points(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> Iterator[Point]:
     """The cross product, the last axis fastest, without what is excluded."""
-    names = tuple(axes)
-    left_out = _sets(names, excluded, variant)
+    left_out = _groups(tuple(axes), excluded, variant)
     columns = [[(f"{name}={spelled(value)}", (name, value)) for value in values] for name, values in axes.items()]
     for cells in product(*columns):
         words = tuple(cell[0] for cell in cells)
-        if not any(tuple(words[index] for index in indexes) in found for indexes, found in left_out.items()):
+        if not any(chosen(words) in found for chosen, found in left_out):
             yield Point(tuple(cell[1] for cell in cells), f"[{','.join(words)}]")
 
 
-def applies(axes: Axes, exclusion: Exclusion, variant: str | None) -> bool:
-    """Whether an exclusion takes anything out. In a full product, whatever names existing values does."""
-    return all(
-        (name == "variant" and str(value) == variant)
-        or (name in axes and spelled(value) in {spelled(each) for each in axes[name]})
-        for name, value in exclusion.items()
-    )
+def lookups(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> int:
+    """How often a row is looked up among exclusions, for all rows of these axes."""
+    return size(axes) * len(_groups(tuple(axes), excluded, variant))
+
+
+def _groups(
+    names: Sequence[str], excluded: Sequence[Exclusion], variant: str | None
+) -> list[tuple[Callable[[tuple[str, ...]], object], Container[object]]]:
+    """Exclusions by the axes that they name: a row is looked up once for each such group, however many there are.
+
+    Each group is how a row's words are chosen, and which of them are left out.
+    """
+    found = _sets(names, excluded, variant)
+    # One word is chosen as such, several as a tuple; without an axis all rows are meant.
+    return [
+        (itemgetter(*indexes), {words[0] for words in group} if len(indexes) == 1 else group)
+        if indexes
+        else (lambda _: (), group)
+        for indexes, group in found.items()
+    ]
 
 
 def _sets(
     names: Sequence[str], excluded: Sequence[Exclusion], variant: str | None
 ) -> dict[tuple[int, ...], set[tuple[str, ...]]]:
-    """Exclusions by the axes that they name: a row is looked up once for each such group, however many there are."""
     found: dict[tuple[int, ...], set[tuple[str, ...]]] = {}
     for each in excluded:
         named = {name: value for name, value in each.items() if name != "variant"}
@@ -173,6 +193,29 @@ def _points(
     for values, suffix in points(axes, cast("list[Exclusion]", data.get("exclude") or []), variant):
         own_id = row_id + suffix if values else row_id
         yield Row(own_id, {**common, "id": own_id}, layers, path, variant, values)
+
+
+def one_of_each(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """One row of each entry and variant: the others have another id and other values of their axes, and nothing else.
+
+    What an unrendered row says is looked at once, however many rows its axes make.
+    """
+    return tuple({(row.path, row.variant): row for row in reversed(tuple(rows))}.values())[::-1]
+
+
+class Few:
+    """Counts problems of rows. Where axes make many rows of an entry, the first of them say what is wrong with all."""
+
+    MOST = 20
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[Path, str | None], int] = {}
+
+    def room_for(self, row: Row) -> bool:
+        """True if another problem of the row's entry or variant is worth telling."""
+        key = (row.path, row.variant)
+        self._told[key] = self._told.get(key, 0) + 1
+        return self._told[key] <= self.MOST
 
 
 def duplicates(document: Document) -> tuple[Diagnostic, ...]:
@@ -305,7 +348,7 @@ def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...
 
     The same problem in several variants of an entry is told once.
     """
-    found = [problem for row in rows for problem in row_problems(manifest, row, row.data)]
+    found = [problem for row in one_of_each(rows) for problem in row_problems(manifest, row, row.data)]
     return in_order(found)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -13,13 +15,17 @@ from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import (
+    MOST_LOOKUPS,
     MOST_ROWS,
+    MOST_VALUES,
     RESERVED,
     Axes,
     Exclusion,
+    Few,
     Placed,
     Section,
-    applies,
+    lookups,
+    one_of_each,
     overlay,
     points,
     size,
@@ -31,7 +37,7 @@ from qarunner.manifest.templates.parse import holds_template, parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from qarunner.diagnostics import Diagnostic, Path
     from qarunner.manifest.model import Manifest, Row
@@ -58,30 +64,53 @@ def check_axes(document: Document, sound: Iterable[int]) -> tuple[Fault, ...]:
     """Looks at the entries of a document that the schema has nothing against."""
     matrix = cast("list[dict[str, object]]", document.data.get("matrix") or [])
     faults: list[Fault] = []
-    sizes: list[tuple[int, Path]] = []
+    sizes: list[_Size] = []
     for index in sorted(sound):
-        entry = matrix[index]
+        entry, path = matrix[index], ("matrix", index)
         if not (entry.keys() & {"axes", "exclude", "variants"}):
-            sizes.append((1, ("matrix", index)))
+            sizes.append(_Size(1, 0, path))
             continue
-        grid = _Grid(document, ("matrix", index), entry)
+        grid = _Grid(document, path, entry)
         faults += [Fault(index, found) for found in grid.problems()]
-        sizes.append((grid.size(), ("matrix", index)))
-    return (*faults, *_too_many_rows(document, sizes))
+        sizes.append(_Size(grid.size(), grid.size() * _values(entry), path))
+    return (*faults, *_too_large(document, sizes))
 
 
-def _too_many_rows(document: Document, sizes: list[tuple[int, Path]]) -> Iterator[Fault]:
-    whole = sum(each for each, _ in sizes)
-    if whole > MOST_ROWS:
-        largest, path = max(sizes, key=lambda each: each[0])
-        share = f", {largest:,} of them from this entry" if len(sizes) > 1 else ""
-        message = f"the matrix would have {whole:,} rows{share}; at most {MOST_ROWS:,} are taken"
+class _Size(NamedTuple):
+    """How many rows an entry makes, and how many values there are in all of them, without those of the defaults."""
+
+    rows: int
+    values: int
+    path: Path
+
+
+def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
+    rows = sum(each.rows for each in sizes)
+    if rows > MOST_ROWS:
+        largest = max(sizes, key=lambda each: each.rows)
+        share = f", {largest.rows:,} of them from this entry" if len(sizes) > 1 else ""
+        message = f"the matrix would have {rows:,} rows{share}; at most {MOST_ROWS:,} are taken"
         hint = "each row is a run at a vendor: leave out axes or values, or split the manifest"
-        where = (*path, "axes") if largest > 1 else ("matrix",)
+        where = (*largest.path, "axes") if largest.rows > 1 else ("matrix",)
         yield Fault(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
+        return
+    profiles = _mapping(document.data.get("profiles")).values()
+    defaults = [document.data.get("defaults"), *(_mapping(each).get("defaults") for each in profiles)]
+    values = sum(each.values for each in sizes) + rows * max(map(_values, defaults))
+    if values > MOST_VALUES:
+        widest = max(sizes, key=lambda each: (each.values, each.rows))
+        message = f"the rows of the matrix would hold {values:,} values; at most {MOST_VALUES:,} are taken"
+        hint = "name a category instead of many tests, or leave out axes"
+        yield Fault(None, problem(document, widest.path, message, code=Code.TOO_MUCH_WORK, hint=hint))
 
 
-@dataclass(frozen=True, slots=True)
+def _values(data: object) -> int:
+    """How many values data holds, with those that stand in several places each time."""
+    children = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return 1 + sum(map(_values, children))
+
+
+@dataclass(frozen=True)
 class _Variant:
     """An entry's axes and exclusions, with those of one variant over them. `name` is None without variants."""
 
@@ -89,6 +118,18 @@ class _Variant:
     axes: Axes
     exclude: list[Exclusion]
     own_exclude: bool
+
+    def takes_out(self, exclusion: Exclusion) -> bool:
+        """True if an exclusion takes a row out. In a full product, one that names existing values does."""
+        return all(
+            (name == "variant" and str(value) == self.name) or spelled(value) in self.words.get(name, ())
+            for name, value in exclusion.items()
+        )
+
+    @cached_property
+    def words(self) -> Mapping[str, frozenset[str]]:
+        """The values of each axis, as ids have them."""
+        return {name: frozenset(map(spelled, values)) for name, values in self.axes.items()}
 
 
 class _Grid:
@@ -109,9 +150,21 @@ class _Grid:
     def problems(self) -> Iterator[Diagnostic]:
         """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
         found = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
-        yield from found or self._of_exclusions()
-        if not found and self.size() <= MOST_ROWS:
-            yield from self._nothing_left()
+        yield from found
+        if found or self.size() > MOST_ROWS:
+            return
+        looked_up = sum(lookups(each.axes, each.exclude, each.name) for each in self._variants)
+        if looked_up > MOST_LOOKUPS:
+            yield self._too_many_lookups(looked_up)
+            return
+        yield from self._of_exclusions()
+        yield from self._nothing_left()
+
+    def _too_many_lookups(self, number: int) -> Diagnostic:
+        message = f"exclude: to look for these in all rows takes {number:,} steps; at most {MOST_LOOKUPS:,} are made"
+        hint = "exclude by fewer combinations of axes, or include the rows that are meant"
+        where = (*self._path, "exclude")
+        return problem(self._document, where, message, code=Code.TOO_MUCH_WORK, hint=hint, key=True)
 
     def _axes(self) -> Iterator[tuple[Path, Axes]]:
         """Axes as they were written, in the entry and in its variants."""
@@ -151,23 +204,24 @@ class _Grid:
     # --- exclude ------------------------------------------------------------------------------------------------------
 
     def _of_exclusions(self) -> Iterator[Diagnostic]:
-        inherited = [each for each in self._variants if not each.own_exclude]
+        inherited = _Variants([each for each in self._variants if not each.own_exclude])
         if "exclude" in self._entry:
             path, exclude = (*self._path, "exclude"), cast("list[Exclusion]", self._entry["exclude"])
             for index, each in enumerate(exclude):
                 yield from self._of_exclusion((*path, index), each, inherited)
         for variant in self._variants:
             if variant.own_exclude:
+                alone = _Variants([variant])
                 for index, each in enumerate(variant.exclude):
                     path = (*self._path, "variants", str(variant.name), "exclude", index)
-                    yield from self._of_exclusion(path, each, [variant])
+                    yield from self._of_exclusion(path, each, alone)
 
-    def _of_exclusion(self, path: Path, exclusion: Exclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
-        if any(applies(each.axes, exclusion, each.name) for each in variants):
+    def _of_exclusion(self, path: Path, exclusion: Exclusion, variants: _Variants) -> Iterator[Diagnostic]:
+        if any(each.takes_out(exclusion) for each in variants.members):
             return
         found = False
         for name, value in exclusion.items():
-            for message, hint, key in _unknown_value(name, spelled(value), variants):
+            for message, hint, key in variants.unknown(name, spelled(value)):
                 found = True
                 yield problem(self._document, (*path, name), message, code=Code.EXCLUDE, hint=hint, key=key)
         if not found:
@@ -196,21 +250,34 @@ def _first(variant: _Variant) -> bool:
     return next(points(variant.axes, variant.exclude, variant.name), None) is not None
 
 
-def _unknown_value(name: str, text: str, variants: list[_Variant]) -> Iterator[tuple[str, str, bool]]:
-    """What an exclusion names that no row has: message, hint, and whether it is about the key."""
-    names = tuple(dict.fromkeys(axis for each in variants for axis in each.axes))
-    if name == "variant":
-        known = tuple(each.name for each in variants if each.name is not None)
-        if text not in known:
-            what = f"there is no variant {text!r}" if known else "the entry has no variants"
-            yield f"exclude: {what}", choose(text, known) if known else "remove it", False
-    elif name not in names:
-        hint = choose(name, (*names, "variant")) if names else "the entry has no axes: exclude goes with them"
-        yield f"exclude: there is no axis {name!r}", hint, True
-    else:
-        values = tuple(dict.fromkeys(spelled(value) for each in variants for value in each.axes.get(name, ())))
-        if text not in values:
-            yield f"exclude: {name} has no value {text!r}", choose(text, values), False
+@dataclass(frozen=True)
+class _Variants:
+    """Variants that have the same `exclude`, and what can be named in it."""
+
+    members: Sequence[_Variant]
+
+    @cached_property
+    def _axes(self) -> Mapping[str, Sequence[str]]:
+        """Every axis with its values."""
+        found: dict[str, dict[str, None]] = {}
+        for each in self.members:
+            for name, values in each.axes.items():
+                found.setdefault(name, {}).update(dict.fromkeys(map(spelled, values)))
+        return {name: tuple(values) for name, values in found.items()}
+
+    def unknown(self, name: str, text: str) -> Iterator[tuple[str, str, bool]]:
+        """What an exclusion names that no row has: message, hint, and True if it is about the key."""
+        if name == "variant":
+            known = tuple(each.name for each in self.members if each.name is not None)
+            if text not in known:
+                what = f"there is no variant {text!r}" if known else "the entry has no variants"
+                yield f"exclude: {what}", choose(text, known) if known else "remove it", False
+        elif name not in self._axes:
+            names = (*self._axes, "variant")
+            hint = choose(name, names) if self._axes else "the entry has no axes: exclude goes with them"
+            yield f"exclude: there is no axis {name!r}", hint, True
+        elif text not in self._axes[name]:
+            yield f"exclude: {name} has no value {text!r}", choose(text, self._axes[name]), False
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -219,6 +286,10 @@ def _unknown_value(name: str, text: str, variants: list[_Variant]) -> Iterator[t
 
 
 _SHOWN = 10
+
+
+MOST_NEEDS = 1_000_000
+"""Pairs of a row and one that it needs."""
 
 
 def references(row: Row) -> list[str]:
@@ -232,11 +303,15 @@ def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     if not any("needs" in row.data for row in rows):
         return {}
     named = _names(rows)
-    found = {
-        row.id: tuple(dict.fromkeys(need for reference in references(row) for need in named.get(reference, ())))
-        for row in rows
-        if "needs" in row.data
-    }
+    # Rows that need the same share one tuple: each of a thousand rows may need each of a thousand others.
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        if "needs" in row.data:
+            told = tuple(references(row))
+            if told not in known:
+                known[told] = tuple(dict.fromkeys(need for reference in told for need in named.get(reference, ())))
+            found[row.id] = known[told]
     return {row: needs for row, needs in found.items() if needs}
 
 
@@ -270,16 +345,29 @@ def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[s
 
     `elsewhere` are ids of entries that have no rows here, since something else is wrong with them.
     """
-    if not any("needs" in row.data for row in rows):
+    waiting = [row for row in rows if "needs" in row.data]
+    if not waiting:
         return ()
     named = _names(rows)
     unknown = [
         _no_entry(manifest, row, index, reference, named)
-        for row in rows
+        for row in one_of_each(waiting)
         for index, reference in enumerate(references(row))
         if reference not in named and reference.partition("[")[0].partition("/")[0] not in elsewhere
     ]
+    pairs = sum(len(named.get(reference, ())) for row in waiting for reference in references(row))
+    if pairs > MOST_NEEDS:
+        return (*unknown, _too_many_needs(manifest, waiting, named, pairs))
     return (*unknown, *_cycles(manifest, rows, named))
+
+
+def _too_many_needs(
+    manifest: Manifest, waiting: Iterable[Row], named: Mapping[str, list[str]], pairs: int
+) -> Diagnostic:
+    row = max(waiting, key=lambda row: sum(len(named.get(reference, ())) for reference in references(row)))
+    message = f"needs: {pairs:,} pairs of rows would wait for each other; at most {MOST_NEEDS:,} are taken"
+    hint = "let the rows need one entry, such as a setup, instead of each other's rows"
+    return problem(Placed(manifest, row), ("needs",), message, code=Code.TOO_MUCH_WORK, hint=hint)
 
 
 def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: Mapping[str, list[str]]) -> Diagnostic:
@@ -290,9 +378,13 @@ def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: M
     return problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
 
 
+_MOST_CYCLES = 100
+"""So many are told at once: where each of a thousand rows needs each other one, there are far more."""
+
+
 def _cycles(manifest: Manifest, rows: Sequence[Row], named: Mapping[str, list[str]]) -> Iterator[Diagnostic]:
     by_id = {row.id: row for row in rows}
-    for cycle in _circles(resolve(rows)):
+    for cycle in islice(_circles(resolve(rows)), _MOST_CYCLES):
         row, need = by_id[cycle[0]], cycle[1]
         index = next(n for n, reference in enumerate(references(row)) if need in named.get(reference, ()))
         shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
@@ -305,8 +397,12 @@ def _cycles(manifest: Manifest, rows: Sequence[Row], named: Mapping[str, list[st
 
 
 def _circles(needs: Mapping[str, tuple[str, ...]]) -> Iterator[list[str]]:
-    """Cycles, each beginning with the row whose need closes it; at least one of each group that waits for itself."""
+    """Cycles, each beginning with the row whose need closes it, and one for each such row.
+
+    There is at least one of each group that waits for itself.
+    """
     state: dict[str, bool] = {}  # True: on the way that is walked; False: done
+    closing: set[str] = set()
     for start in needs:
         if start in state:
             continue
@@ -321,7 +417,8 @@ def _circles(needs: Mapping[str, tuple[str, ...]]) -> Iterator[list[str]]:
                 state[step] = True
                 way.append(step)
                 rest.append(iter(needs.get(step, ())))
-            elif state[step]:
+            elif state[step] and way[-1] not in closing:
+                closing.add(way[-1])
                 yield [way[-1], *way[way.index(step) :]]
 
 
@@ -349,7 +446,7 @@ def check_conditions(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnosti
     if not any(declaration.secret for declaration in manifest.env.values()):
         return ()
     scope = Scope(manifest, IN_ROWS)
-    return in_order(found for row in rows for found in _secrets(manifest, scope, row))
+    return in_order(found for row in one_of_each(rows) for found in _secrets(manifest, scope, row))
 
 
 def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]:
@@ -368,11 +465,12 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
     known = answers(manifest, [replace(row, data={KEY: row.data[KEY]}) for row in templated], values, KEY)
     found: dict[str, Condition] = {}
     problems: list[Diagnostic] = []
+    few = Few()
     for row in asked:
         value = known.get(row.id, row.data[KEY])
         truth = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
         if not isinstance(truth, bool):
-            problems.append(_neither(manifest, row, value))
+            problems += [_neither(manifest, row, value)] if few.room_for(row) else []
         else:
             found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]))
     if problems:
@@ -454,9 +552,11 @@ class Findings(NamedTuple):
 
 def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> Findings:
     """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended."""
-    known = [(row, told["until"]) for row in rows if "until" in (told := _mapping(row.data.get("quarantine")))]
+    each = one_of_each(rows)
+    known = [(row, told["until"]) for row in each if "until" in (told := _mapping(row.data.get("quarantine")))]
     errors = [_no_day(Placed(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None]
-    holding = [row for row, _ in known if quarantine_of(row.data, today) is not None]
+    held = {(row.path, row.variant) for row, _ in known if quarantine_of(row.data, today) is not None}
+    holding = [row for row in rows if (row.path, row.variant) in held]
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))

@@ -12,7 +12,7 @@ from qarunner.diagnostics import in_order, problem
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import Placed, Section, row_problems
+from qarunner.manifest.expand import Few, Placed, Section, one_of_each, row_problems
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import Resolved, Use, check_key_names, resolve, shaped_like_secret
@@ -163,7 +163,7 @@ def _check_keys(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]
     """Keys are never rendered. Only `vars` and `options` have keys that the schema does not know anyway."""
     for path in _keys_in(manifest.vars):
         yield problem(Section(manifest, "vars"), path, _NO_KEY.message, code=_NO_KEY.code, key=True)
-    for row in rows:
+    for row in one_of_each(rows):
         for path in _keys_in(row.data.get("options")):
             yield problem(Placed(manifest, row), ("options", *path), _NO_KEY.message, code=_NO_KEY.code, key=True)
 
@@ -189,7 +189,7 @@ _NO_TEMPLATE = Flaw(Code.NO_TEMPLATE_HERE, "declarations are literal: no templat
 def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     scopes: dict[tuple[str, ...], _Answers] = {}
     steps = Steps(len(rows))
-    for row in rows:
+    for row in one_of_each(rows):
         axes = tuple(name for name, _ in row.axes)
         answers = scopes.get(axes)
         if answers is None:
@@ -279,6 +279,8 @@ class _Rendering:
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
         self._allowed = values.allow_secrets
         self._problems: list[Diagnostic] = []
+        self._few = Few()
+        self._noted: set[str] = set()
 
     def used_variables(self) -> dict[str, Use]:
         """The environment variables that are read, each with the first place that does."""
@@ -296,6 +298,9 @@ class _Rendering:
 
     def _note(self, found: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]) -> None:
         for path, text in found:
+            if text in self._noted:
+                continue  # most texts of a matrix repeat
+            self._noted.add(text)
             for reference in _references(text):
                 if reference.root == "env":
                     used.setdefault(reference.path[0], Use(locator, (*above, *path)))
@@ -352,8 +357,10 @@ class _Rendering:
         before = len(self._problems)
         data = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
         rendered = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
-        if self._whole and len(self._problems) == before:
-            self._problems += _faults(self._manifest, rendered, computing)
+        if self._whole and len(self._problems) == before and not _fits(rendered, computing):
+            self._problems += _faults(self._manifest, rendered, computing) if self._few.room_for(row) else []
+        elif len(self._problems) > before and not self._few.room_for(row):
+            del self._problems[before:]
         return rendered
 
     def _fill(
@@ -420,10 +427,18 @@ def _copied(data: object, path: Path, copies: dict[Path, _Container]) -> _Contai
     return copies[path]
 
 
+def _fits(row: Row, computing: Computing) -> bool:
+    """True if the schema has nothing against a row, with the values in place: to say what it has takes much longer."""
+    return schema.is_valid(_without_secrets(row, computing), part="row", templates=False)
+
+
 def _faults(manifest: Manifest, row: Row, computing: Computing) -> Iterator[Diagnostic]:
-    """The schema once more, with the values in place. Secrets are masked, as messages quote what they refuse."""
-    data = {key: _masked(value, key) for key, value in row.data.items()} if computing.secrets else row.data
-    return row_problems(manifest, row, data, templates=False)
+    """What the schema has against it. Secrets are masked, as messages quote what they refuse."""
+    return row_problems(manifest, row, _without_secrets(row, computing), templates=False)
+
+
+def _without_secrets(row: Row, computing: Computing) -> Mapping[str, object]:
+    return {key: _masked(value, key) for key, value in row.data.items()} if computing.secrets else row.data
 
 
 def _settings_faults(document: Document, vendors: Mapping[str, object]) -> Iterator[Diagnostic]:
