@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
 
 
+_EXPANDED = frozenset({"axes", "exclude", "variants"})
+"""Keys that make rows, and stand in none of them."""
+
+
 class Fault(NamedTuple):
     """A problem, and the entry that cannot be expanded because of it; None: none can."""
 
@@ -67,12 +71,12 @@ def check_axes(document: Document, sound: Iterable[int]) -> tuple[Fault, ...]:
     sizes: list[_Size] = []
     for index in sorted(sound):
         entry, path = matrix[index], ("matrix", index)
-        if not (entry.keys() & {"axes", "exclude", "variants"}):
+        if _EXPANDED.isdisjoint(entry):
             sizes.append(_Size(1, 0, path))
             continue
         grid = _Grid(document, path, entry)
         faults += [Fault(index, found) for found in grid.problems()]
-        sizes.append(_Size(grid.size(), grid.size() * _values(entry), path))
+        sizes.append(_Size(grid.size(), grid.values(), path))
     return (*faults, *_too_large(document, sizes))
 
 
@@ -146,6 +150,13 @@ class _Grid:
 
     def size(self) -> int:
         return sum(size(each.axes) for each in self._variants)
+
+    def values(self) -> int:
+        """How many values there are in all rows together."""
+        bodies = [self._overlays.get(str(each.name)) or {} for each in self._variants]
+        own, *others = ({key: body[key] for key in body.keys() - _EXPANDED} for body in (self._entry, *bodies))
+        sizes = [size(each.axes) for each in self._variants]
+        return sum(rows * (_values(own) + _values(other)) for rows, other in zip(sizes, others, strict=True))
 
     def problems(self) -> Iterator[Diagnostic]:
         """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
