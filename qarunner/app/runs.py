@@ -19,7 +19,7 @@ from qarunner.engine.io.journal import (
     PLAN,
     Journal,
     Recorded,
-    folders,
+    by_age,
     newest,
     read,
     refuse_links,
@@ -89,10 +89,7 @@ def find_open_run(runs_dir: Path, environ: Mapping[str, str], run_id: str | None
         return find_run(runs_dir, run_id)
     me = who(environ)
     pipeline = me.pipeline if me else None
-    found = [(first.at, folder) for folder in folders(runs_dir) if (first := started_in(folder)) is not None]
-    if pipeline is not None:
-        found = [each for each in found if _pipeline_of(each[1]) == pipeline]
-    ours = [folder for _, folder in sorted(found, reverse=True)]
+    ours = [folder for folder in by_age(runs_dir) if _is_of(folder, pipeline)]
     meant = [folder for folder in ours if not _is_over(folder)] or ours
     if not meant:
         where = f"no run of this pipeline in {runs_dir}" if pipeline else f"no run in {runs_dir}"
@@ -103,9 +100,12 @@ def find_open_run(runs_dir: Path, environ: Mapping[str, str], run_id: str | None
     return meant[0]
 
 
-def _pipeline_of(folder: Path) -> str | None:
+def _is_of(folder: Path, pipeline: str | None) -> bool:
+    """True if a run was started by this pipeline; without one, by anybody."""
     started = started_in(folder)
-    return started.who.pipeline if started is not None and started.who is not None else None
+    if started is None or pipeline is None:
+        return started is not None
+    return started.who is not None and started.who.pipeline == pipeline
 
 
 def _is_over(folder: Path) -> bool:
@@ -120,16 +120,15 @@ def is_run(folder: Path) -> bool:
     return (folder / PLAN).exists() or (folder / JOURNAL).exists()
 
 
-def remove_rehearsal(folder: Path) -> None:
-    """Takes the folder of a rehearsal away. UserError if a process is at work on it."""
-    journal, recorded = Journal.reopen(folder)
+def remove_run(folder: Path) -> None:
+    """Takes a run's folder away. UserError if a process is at work on it."""
+    journal, _ = Journal.reopen(folder)
     journal.close()  # Windows removes no file that is open
-    if recorded.started.rehearsal:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _others(runs_dir: Path) -> str:
-    there = sorted((folder.name for folder in folders(runs_dir)), reverse=True)
+    there = [folder.name for folder in by_age(runs_dir) if (folder / PLAN).is_file()]
     if not there:
         return "runs are kept where apply was started; see --runs-dir"
     more = f", and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""

@@ -167,15 +167,29 @@ def status(
 
 
 def runs(
+    every: opt.AllRuns = False,
+    limit: opt.Limit = None,
+    prune: opt.Prune = False,
+    keep: opt.Keep = None,
     runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
     output: opt.Output = None,
     no_color: opt.NoColor = False,
 ) -> int:
-    """List the runs that are kept here, the newest first. Offline."""
+    """List the newest runs that are kept here, or remove old finished ones. Offline."""
     from qarunner.cli.commands import runs as standing
 
     console = open_console(os.environ, output=output, no_color=no_color)
-    return guarded(console, lambda: standing.runs(console, runs_dir))
+
+    def body() -> int:
+        if every and limit is not None:
+            raise UserError("--all does not go with --limit", hint="--all shows every run")
+        if prune is (keep is None):
+            raise UserError("--prune and --keep go together", hint="qarunner runs --prune --keep 100")
+        if keep is not None:
+            return standing.prune(console, os.environ, runs_dir, keep)
+        return standing.runs(console, runs_dir, None if every else limit or standing.SHOWN_RUNS)
+
+    return guarded(console, body)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

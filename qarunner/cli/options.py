@@ -177,6 +177,18 @@ Continue: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+AllRuns: TypeAlias = Annotated[bool, typer.Option("--all", help="Every run.")]
+Limit: TypeAlias = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--limit", metavar="N", min=1, help="So many runs. Default: 20.", show_default=False),
+]
+Prune: TypeAlias = Annotated[
+    bool, typer.Option("--prune", help="With --keep: remove finished runs of which nothing is left at a vendor.")
+]
+Keep: TypeAlias = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--keep", metavar="N", min=0, help="With --prune: the newest N runs stay.", show_default=False),
+]
 Unsealed: TypeAlias = Annotated[
     bool, typer.Option("--unsealed", help="The run's folder is mine, whatever its seal says.", show_default=False)
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,7 +46,7 @@ def keep(folder: Path, took: Mapping[str, Sequence[float]], *, rehearsal: bool) 
     """Writes down what an apply has learnt, besides what it had before a resume. OSError if it cannot."""
     if not took:
         return
-    before = _read(folder / DURATIONS, LARGEST)
+    before, _ = _read(folder / DURATIONS, LARGEST)
     known = before.took if before is not None else {}
     both = known | {name: [*known.get(name, ()), *durations] for name, durations in took.items()}
     write_whole(folder / DURATIONS, msgspec.json.encode(Kept(version=VERSION, rehearsal=rehearsal, took=both)))
@@ -56,10 +57,10 @@ def recall(runs: Path, *, rehearsal: bool) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     left = LARGEST
     for path in _newest(runs):
-        kept = _read(path, left)
+        kept, size = _read(path, left)
         if kept is None or kept.rehearsal is not rehearsal:
             continue
-        left -= path.stat().st_size
+        left -= size
         for name, durations in kept.took.items():
             known = found.setdefault(name, [])
             known.extend(durations[: ENOUGH_EACH - len(known)])
@@ -67,19 +68,22 @@ def recall(runs: Path, *, rehearsal: bool) -> dict[str, list[float]]:
 
 
 def _newest(runs: Path) -> list[Path]:
-    try:
-        found = [(path.stat().st_mtime_ns, path) for path in runs.glob(f"*/{DURATIONS}")]
-    except OSError:
-        return []
+    """The newest files; a run may be removed while they are listed."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in runs.glob(f"*/{DURATIONS}"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime_ns, path))
     return [path for _, path in sorted(found, reverse=True)[:LATEST_RUNS]]
 
 
-def _read(path: Path, largest: int) -> Kept | None:
+def _read(path: Path, largest: int) -> tuple[Kept | None, int]:
+    """What a file says, and its size; None for one that is gone, too large, or makes no sense."""
     try:
-        if path.stat().st_size > largest:
-            return None
-        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+        kept = msgspec.json.decode(data, type=Kept) if len(data) <= largest else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    plausible = all(0 <= seconds <= LONGEST_S for durations in kept.took.values() for seconds in durations)
-    return kept if kept.version == VERSION and plausible else None
+        return None, 0
+    plausible = kept is not None and all(0 <= each <= LONGEST_S for took in kept.took.values() for each in took)
+    return (kept, len(data)) if kept is not None and kept.version == VERSION and plausible else (None, 0)

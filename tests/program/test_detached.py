@@ -9,6 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
+
+from qarunner.engine.io.journal import Journal, read
+from qarunner.engine.state.events import RunStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +264,28 @@ def test_a_folder_that_is_no_run_of_ours_hides_no_other(kept: Stage) -> None:
         ended = kept.run("status", name)
         assert ended.code == 2, ended
         assert "Traceback" not in ended.err
+
+
+def test_the_newest_runs_are_shown_and_old_finished_ones_are_removed(kept: Stage) -> None:
+    home = kept.folder / ".qarunner" / "runs"
+    plan, (first, *others) = (home / "r1" / "plan.json").read_bytes(), read(home / "r1").events
+    assert isinstance(first, RunStarted)
+    for number in range(23):
+        begun = structs.replace(first, at=first.at + number - 1, run_id=f"n{number}")
+        with Journal.create(home / begun.run_id, plan, begun) as journal:
+            for event in others if number else ():
+                journal.append(event)
+    assert len(runs(kept).out.splitlines()) == 21
+    assert "4 older runs not shown: qarunner runs --all" in runs(kept).err
+    assert [row.split()[0] for row in runs(kept, "--limit", "2").out.splitlines()] == ["RUN", "n22", "n21"]
+    assert json.loads(runs(kept, "--limit", "3", "--output", "json").out)["older"] == 21
+    assert len(runs(kept, "--all").out.splitlines()) == 25
+    assert "there are: n22, n21, n20, n19, n18, and 19 more" in kept.run("status", "nosuch").err
+    gone = [f"removed {name}" for name in (*(f"n{number}" for number in reversed(range(2, 21))), "r1", "n1")]
+    assert sorted(runs(kept, "--prune", "--keep", "2").out.splitlines()) == sorted(gone)
+    assert sorted(each.name for each in home.iterdir() if not each.name.startswith(".")) == ["n0", "n21", "n22"]
+    for words in (["--prune"], ["--keep", "3"], ["--all", "--limit", "3"]):
+        assert kept.run("runs", *words).code == 2
 
 
 def test_runs_and_status_of_nothing(stage: Stage) -> None:

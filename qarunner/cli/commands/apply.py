@@ -22,7 +22,7 @@ from qarunner.app.runs import (
     is_run,
     load,
     refuse_tracked,
-    remove_rehearsal,
+    remove_run,
 )
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
 from qarunner.cli.options import DEFAULT_RUNS
@@ -154,7 +154,7 @@ def _run_to_continue(given: Given, run_id: str) -> StoredRun | None:
         return None
     stored = load(folder)
     if stored.rehearsal and given.rehearse:
-        remove_rehearsal(folder)
+        remove_run(folder)
         return None
     if stored.rehearsal or given.rehearse:
         what = ("a rehearsal", "is none") if stored.rehearsal else ("no rehearsal", "is one")

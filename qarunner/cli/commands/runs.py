@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
+from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, remove_run, verified
 from qarunner.cli.commands import apply as applying
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
 from qarunner.cli.result import left, show_report
 from qarunner.engine.decide.merge import merged
 from qarunner.engine.flow.creates import open_needs
-from qarunner.engine.io.journal import JOURNAL, PLAN, folders, is_driven
+from qarunner.engine.io.journal import JOURNAL, PLAN, by_age, folders, is_driven
 from qarunner.engine.io.seal import Trust
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, UserError
@@ -305,31 +305,60 @@ def _state(run: Run, *, driven: bool) -> str:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def runs(console: Console, runs_dir: Path) -> ExitCode:
-    """All runs, the newest first. A folder that cannot be read is told, and hides no other."""
+SHOWN_RUNS = 20
+
+
+def runs(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
+    """The newest runs, the newest first. A folder that cannot be read is told, and hides no other."""
+    there = by_age(runs_dir)
+    shown = there if limit is None else there[:limit]
     found, broken = [], []
-    for folder in folders(runs_dir):
+    for folder in shown:
         try:
             found.append(_read(console, folder))
         except UserError as error:
             broken.append((folder, error.message))
-    found.sort(key=lambda each: (_began(each), each.folder.name), reverse=True)
+    older = len(there) - len(shown)
     if console.output == "json":
         rows = [_row(each) for each in found]
-        rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in sorted(broken)]
-        console.data({"version": VERSION, "runs": rows})
+        rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in broken]
+        console.data({"version": VERSION, "runs": rows, "older": older})
         return ExitCode.OK
     for line in _table(found):
         console.result(line)
-    for _, message in sorted(broken):
+    for _, message in broken:
         console.warn(f"qarunner: warning: {message}")
-    if not found:
+    if older:
+        console.note(f"{plural(older, 'older run')} not shown: qarunner runs --all")
+    if not there:
         console.warn(f"no runs in {runs_dir}")
     return ExitCode.OK
 
 
-def _began(standing: Standing) -> float:
-    return standing.run.started_at or standing.folder.stat().st_mtime
+def prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: int) -> ExitCode:
+    """Removes finished runs, but for the newest of all runs. What has anything left at a vendor stays."""
+    removed = []
+    for folder in by_age(runs_dir)[keep:]:
+        try:
+            refuse_tracked(folder, environ)
+            standing = _read(console, folder)
+            if standing.over and not _has_leftovers(standing.summary):
+                remove_run(folder)
+                removed.append(folder.name)
+        except UserError as error:
+            console.warn(f"qarunner: warning: {error.message}")
+    if console.output == "json":
+        console.data({"version": VERSION, "removed": removed})
+        return ExitCode.OK
+    for name in removed:
+        console.result(f"removed {name}")
+    console.note(f"{plural(len(removed), 'run')} removed, {plural(len(folders(runs_dir)), 'run')} kept")
+    return ExitCode.OK
+
+
+def _has_leftovers(summary: Summary) -> bool:
+    """True if something at a vendor is known from this run's folder alone."""
+    return bool(summary.running or summary.uncertain or summary.left)
 
 
 def _row(standing: Standing) -> dict[str, object]:
@@ -337,7 +366,7 @@ def _row(standing: Standing) -> dict[str, object]:
     return {
         "id": standing.folder.name,
         "name": summary.name,
-        "started_at": timestamp(_began(standing)),
+        "started_at": timestamp(standing.run.started_at),
         "state": standing.state,
         "verdict": str(summary.verdict) if standing.over else None,
         "exit_code": run.exit_code if standing.over else None,
@@ -367,7 +396,7 @@ def _table(found: list[Standing]) -> Iterator[Line]:
         counts = ", ".join(f"{number} {verdict}" for verdict, number in _totals(each).items())
         result = f"{code}{counts}" if each.over else f"{code}entries closed" + (f": {counts}" if counts else "")
         name = each.summary.name + (" (rehearsal)" if each.summary.rehearsal else "")
-        rows.append((each.folder.name, name, timestamp(_began(each))[:19] + "Z", each.state, result))
+        rows.append((each.folder.name, name, timestamp(each.run.started_at)[:19] + "Z", each.state, result))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for number, row in enumerate(rows):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

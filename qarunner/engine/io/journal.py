@@ -403,10 +403,27 @@ def folders(runs: Path) -> list[Path]:
     return [folder for folder in found if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
 
 
+def by_age(runs: Path) -> list[Path]:
+    """Every folder that may hold a run, the one that was started last first, as the journals say.
+
+    A file's own time is that of its last copy: it counts only where a journal tells nothing.
+    """
+    return sorted(folders(runs), key=lambda folder: (_began(folder), folder.name), reverse=True)
+
+
+def _began(folder: Path) -> float:
+    first = started_in(folder)
+    if first is not None:
+        return first.at
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def newest(runs: Path) -> Path | None:
-    """The run that was started last, as its journal says: a file's own time is that of its last copy."""
-    started = [(first.at, folder.name, folder) for folder in folders(runs) if (first := started_in(folder)) is not None]
-    return max(started, default=(0.0, "", None))[2]
+    """The run that was started last. None if no journal says when one was."""
+    return next((folder for folder in by_age(runs) if started_in(folder) is not None), None)
 
 
 def is_driven(folder: Path) -> bool:
