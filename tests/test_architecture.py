@@ -35,7 +35,7 @@ HOMES = {
     "yaml": {"manifest/yaml/", "emulator/"},
     "jsonschema": {"manifest/schema/", "plan/capabilities.py"},
     "jsonschema_rs": {"manifest/schema/"},
-    "jinja2": {"manifest/templates/", "report/html.py"},
+    "jinja2": {"manifest/templates/"},
     "msgspec": {"plan/", "engine/", "app/saved_plan.py", "history/"},
     "hypothesis": {"testing/"},  # where it is installed; the suite does without it
     "starlette": {"emulator/"},

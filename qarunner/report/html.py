@@ -1,58 +1,308 @@
-"""The report as one page of HTML: a timeline, every test and its steps, and no request to anywhere."""
+"""The report as one page of HTML: failures first, readable without its script, and no request before a click."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import math
 import re
-from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
-from qarunner.report.summary import headline, words
+from qarunner.engine.decide.trend import is_bad
+from qarunner.report.summary import decisions, facts, failures_first, headline, unsaid, verdict_counts, words
 from qarunner.secret import mask
-from qarunner.text import duration, inert_lines
-from qarunner.vendors.api import GOOD
+from qarunner.text import duration, inert_lines, plural
+from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from collections.abc import Callable, Iterable, Iterator
 
-    from qarunner.report.summary import EntrySummary, Summary
-    from qarunner.vendors.api import Verdict
+    from qarunner.report.summary import EntrySummary, RunLink, Summary
+    from qarunner.vendors.api import Case, Step
 
 _WEB = re.compile(r"https?://\S+")
-_SHORTEST = 0.5
-"""Percent of the timeline that a bar is wide at least: one that nobody sees says nothing."""
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
+_IN_FRAGMENT = "!#$&'()*+,/:;=?@[]^{|}~"
+"""What stands in a link to an entry as it stands in its id."""
 
+_OPEN = 10
+"""So many failures stand open; of more, a line each."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """An entry's place in the timeline, in percent of the whole run."""
+_MANY = 200
+"""Of so many entries, those off the screen are not laid out."""
 
-    left: float
-    width: float
+_NOTES = 1
+"""So many notes of one kind stand open: the first failure is on the first screen."""
+
+_LANES = 50
+"""A timeline of more entries is folded."""
+
+_MOST_LANES = 2000
+_TICKS = 5
+_NARROWEST = 4
+"""Thousandths of the timeline that a bar is wide at least: one that nobody sees says nothing."""
+
+_SIGNS = {Verdict.PASSED: "✓", Verdict.FLAKY: "↻", Verdict.FAILED: "✗", Verdict.BLOCKED: "✗", Verdict.SKIPPED: "-"}
+_OTHER_SIGN = "!"
 
 
 def render(summary: Summary) -> str:
     """The page; no secret and no placeholder in it."""
-    page = _template().render(summary=summary, headline=headline(summary).removeprefix("qarunner: "))
-    return inert_lines(mask(page)) + "\n"
+    return inert_lines(mask("".join(_page(summary)))) + "\n"
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  for this format alone
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(words=words, tone=tone, web=web, bar=bar, clock=clock)
-    text = files("qarunner.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(text)
+def _file(name: str) -> str:
+    return files("qarunner.report").joinpath(name).read_text(encoding="utf-8").strip()
 
 
-def tone(verdict: Verdict, *, gating: bool = True) -> str:
-    """The class of a verdict's colour."""
-    if verdict in GOOD:
-        return "good" if verdict == "passed" else "flaky"
-    return "bad" if gating and verdict != "skipped" else "quiet"
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _page(summary: Summary) -> Iterator[str]:
+    rows = failures_first(summary)
+    style, script = _file("page.css"), _file("page.js")
+    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src {_images(rows)}"
+    yield f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{escape(policy)}; base-uri 'none'; form-action 'none'">
+<meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
+<title>{escape(summary.name)}: {words(summary.verdict)}</title>
+<style>{style}</style>
+</head>
+<body>
+"""
+    yield from _header(summary)
+    yield "<main>\n"
+    yield from _notes(summary)
+    yield from _tools(summary)
+    yield f'<div id="entries"{" class=many" if len(rows) > _MANY else ""}>\n'
+    failures = [row.entry.id for row in rows if is_bad(row.verdict) and row.gating][:_OPEN]
+    for row in rows:
+        yield _entry(row, is_open=row.entry.id in failures)
+    yield "</div>\n"
+    yield from _not_planned(summary)
+    yield from _rollups(summary)
+    yield from _timeline(summary)
+    yield f"</main>\n<script>{script}</script>\n</body>\n</html>"
+
+
+def _images(rows: Iterable[EntrySummary]) -> str:
+    """The hosts that screenshots lie at; nothing else may be loaded."""
+    urls = (url for row in rows for _, case in row.tried for step in case.steps if (url := web(step.screenshot_url)))
+    return " ".join(dict.fromkeys(["data:", *filter(_ORIGIN.fullmatch, map(_origin, urls))]))
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+# --- the top ----------------------------------------------------------------------------------------------------------
+
+
+def _header(summary: Summary) -> Iterator[str]:
+    tone = _tone(summary.verdict, gating=True)
+    yield f'<header>\n<h1><span class="{tone}">{_signed(summary.verdict)}</span> {escape(summary.name)}</h1>\n'
+    yield f"<p>{escape(headline(summary).removeprefix('qarunner: '))}</p>\n"
+    parts = [escape(duration(summary.wall_s)), f"run {escape(summary.run_id)}", escape(summary.started_at)]
+    parts += [f"{name} {escape(value)}" for name, value in facts(summary)]
+    if web(summary.ci.get("url")):
+        parts.append(_link("build", summary.ci.get("url")))
+    yield f'<p class="quiet">{" · ".join(parts)}</p>\n</header>\n'
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    """What goes on at a vendor, what a person has to decide, and what fails the build for itself."""
+    if summary.rehearsal:
+        yield '<p class="note">A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid.</p>\n'
+    for failure in summary.gate:
+        name, message = escape(failure.name), escape(failure.message)
+        yield f'<p class="note"><b class="bad">✗ gate: {name}</b>: {message}</p>\n'
+    for job, message in summary.uncertain.items():
+        ways = "".join(f"<br><code>{escape(command)}</code> {why}" for command, why in decisions(summary, job))
+        name = escape(job)
+        yield f'<p class="note">Uncertain: {name} may or may not have started a run: {escape(message)}{ways}</p>\n'
+    yield from _folded(
+        "still running at vendors",
+        [f"Still running at {escape(run.vendor)}: run {_run(run)} of {_some(run.entries)}" for run in summary.running],
+    )
+    yield from _folded(
+        "left at vendors",
+        [
+            f"{'Left' if left.certain else 'May be left'} at {escape(left.vendor)}: "
+            f"{escape(left.what)}: {escape(left.why)}; {escape(left.todo)}"
+            for left in summary.left
+        ],
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _OPEN} more" if len(names) > _OPEN else ""
+    return escape(", ".join(names[:_OPEN])) + more
+
+
+def _folded(title: str, notes: list[str]) -> Iterator[str]:
+    lines = "".join(f'<p class="note">{note}</p>\n' for note in notes)
+    if len(notes) > _NOTES:
+        yield f"<details><summary>{len(notes)} {title}</summary>\n{lines}</details>\n"
+    else:
+        yield lines
+
+
+def _tools(summary: Summary) -> Iterator[str]:
+    number = plural(len(summary.entries), "entry", "entries")
+    yield f'<div class="tools"><span id="shown" role="status">{number}</span>\n<ul class="chips">'
+    for verdict, count in verdict_counts(row.verdict for row in summary.entries):
+        tone = _tone(verdict, gating=True)
+        yield f'<li><span class="chip {tone}" data-q="s:{verdict}">{_signed(verdict, count)}</span></li>'
+    states = [state for row in summary.entries for state in _states(row)]
+    for state in dict.fromkeys(states):
+        title = {"free": "do not gate", "new": "new failures", "known": "known failures"}.get(state, state)
+        yield f'<li><span class="chip" data-q="s:{state}">{states.count(state)} {title}</span></li>'
+    yield (
+        '</ul>\n<input id="search" type="search" data-script hidden placeholder="v:certyn p:web l:smoke s:failed text" '
+        'aria-label="Search entries: v: vendor, p: platform, l: label, s: state, or any text">\n'
+        '<label data-script hidden>sort <select id="sort"><option value="listed">failures first</option>'
+        '<option value="manifest">as in the manifest</option><option value="slowest">slowest first</option>'
+        '<option value="name">by id</option></select></label></div>\n'
+    )
+
+
+def _states(row: EntrySummary) -> list[str]:
+    """What an entry is besides its verdict."""
+    found = [row.trend.news.value] if row.trend is not None and row.trend.news is not None else []
+    found += ["quarantined"] if row.entry.policy.quarantine is not None else []
+    return found if row.gating else [*found, "free"]
+
+
+# --- the entries ------------------------------------------------------------------------------------------------------
+
+
+def anchor(entry_id: str) -> str:
+    """The id of an element, from the entry's id alone: a link to it leads to the same entry tomorrow."""
+    return f"entry-{quote(entry_id, safe=_IN_FRAGMENT)}"
+
+
+def _entry(row: EntrySummary, *, is_open: bool) -> str:
+    entry = row.entry
+    tone = _tone(row.verdict, gating=row.gating)
+    states = " ".join([row.verdict.value, *_states(row)])
+    labels = " ".join(entry.labels)
+    data = (
+        f'data-id="{escape(entry.id)}" data-v="{escape(entry.vendor)}" data-p="{entry.platform or ""}" '
+        f'data-l="{escape(labels)}" data-s="{states}" data-n="{row.number}" data-d="{row.duration_s or 0}"'
+    )
+    red = " red" if tone == "bad" else ""
+    side = " · ".join(filter(None, (escape(entry.vendor), entry.platform or "", _clock(row.duration_s))))
+    name = f" {escape(entry.name)}" if entry.name and entry.name != entry.id else ""
+    why = f'<span class="why">{escape(row.reason)}</span>' if row.reason and row.verdict not in GOOD else ""
+    return (
+        f'<details class="entry{red}" {data}{" open" if is_open else ""}><summary>'
+        f'<span class="word {tone}">{_signed(row.verdict)}</span> <span class="id">{escape(entry.id)}</span>{name} '
+        f'{_badges(row)}<span class="side">{_spark(row)}{side}</span>{why}</summary>\n'
+        f'<div class="body" id="{escape(anchor(entry.id))}">{"".join(_body(row))}</div></details>\n'
+    )
+
+
+def _badges(row: EntrySummary) -> str:
+    quarantine = row.entry.policy.quarantine
+    found = [f"in quarantine until {quarantine.until}"] if quarantine is not None else []
+    found += ["does not gate"] if not row.gating and quarantine is None else []
+    found += row.trend.words if row.trend is not None else ()
+    return "".join(f'<span class="badge">{escape(word)}</span> ' for word in found)
+
+
+def _spark(row: EntrySummary) -> str:
+    """The latest results as bars: a full one did not pass, a half one was flaky."""
+    if row.trend is None or row.trend.runs < 2:  # noqa: PLR2004  one bar is no line
+        return ""
+    said = f"{row.trend.bad} of the latest {row.trend.runs} results did not pass"
+    return f'<span class="spark" role="img" aria-label="{said}" title="{said}">{row.trend.marks}</span> '
+
+
+def _body(row: EntrySummary) -> Iterator[str]:
+    entry = row.entry
+    known = [
+        ("vendor", escape(entry.vendor)),
+        ("platform", entry.platform or ""),
+        ("target", escape(f"{entry.target.kind.value} {entry.target.value}") if entry.target else ""),
+        ("tests", escape(f"{entry.selection.kind.value} {', '.join(entry.selection.ids)}") if entry.selection else ""),
+        ("labels", escape(", ".join(entry.labels))),
+        ("needs", escape(", ".join(entry.needs))),
+        ("gate", _gate(row)),
+        ("attempts", str(row.attempt) if row.attempt > 1 else ""),
+        ("counts", ", ".join(f"{number} {words(verdict)}" for verdict, number in row.counts.items())),
+        ("usually", _clock(row.trend.usual_s) if row.trend is not None else ""),
+        ("runs", ", ".join(map(_run, row.runs))),
+        ("from", escape(f"{entry.origin.file}:{entry.origin.line}")),
+    ]
+    yield f'<p class="facts">{" · ".join(f"{name} {value}" for name, value in known if value)}</p>'
+    if reason := unsaid(row.reason, *(case.message for _, case in row.tried)):
+        yield f'<p class="text">{escape(reason)}</p>'
+    tests = [(attempt, case) for attempt, case in row.tried if case.id != entry.id or case.steps or case.message]
+    if tests:
+        yield '\n<ul class="tests">'
+        for attempt, case in tests:
+            yield _test(row, case, attempt)
+        yield "</ul>"
+
+
+def _gate(row: EntrySummary) -> str:
+    if row.entry.policy.quarantine is not None:
+        return escape(f"no: {row.entry.policy.quarantine}")
+    return "yes" if row.gating else "no: allowed to fail"
+
+
+def _test(row: EntrySummary, case: Case, attempt: int) -> str:
+    aside = [case.id] if case.name and case.name != case.id else []
+    aside += [f"attempt {attempt}"] if row.attempt > 1 else []
+    aside += [_clock(case.duration_s)] if case.duration_s is not None else []
+    line = escape(" · ".join([case.name or case.id, *aside]))
+    link = f" {_link('at the vendor', case.url)}" if web(case.url) else ""
+    if case.verdict is Verdict.PASSED and not case.steps and not case.message:
+        return f"<li>{_signed(case.verdict)} {line}{link}</li>"  # most tests are of this kind: a page holds thousands
+    tone = _tone(case.verdict, gating=row.gating)
+    line = f'<span class="{tone}">{_signed(case.verdict)}</span> {line}'
+    message = f'<p class="text">{escape(case.message)}</p>' if case.message else ""
+    if not case.steps:
+        return f"<li>{line}{link}{message}</li>"
+    steps = "".join(_step(step, case.message, case.url or row.url) for step in case.steps)
+    is_open = " open" if is_bad(case.verdict) else ""
+    return f"<li><details{is_open}><summary>{line}</summary>{message}{link}<ul>{steps}</ul></details></li>"
+
+
+def _step(step: Step, said: str | None, vendor: str | None) -> str:
+    tone = _tone(step.verdict, gating=True)
+    own = unsaid(step.message, said, step.title)
+    message = f': <span class="text">{escape(own)}</span>' if own else ""
+    shot = ""
+    if web(step.screenshot_url):
+        title = escape(f"screenshot of {step.title}")
+        way = f' data-vendor="{escape(vendor)}"' if vendor and web(vendor) else ""
+        shot = f' <a href="{escape(step.screenshot_url or "")}" data-shot="{title}"{way}>screenshot</a>'
+    return f'<li><span class="{tone}">{_signed(step.verdict)}</span> {escape(step.title)}{message}{shot}</li>'
+
+
+def _run(run: RunLink) -> str:
+    number = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+    return _link(run.id, run.url) + number
+
+
+def _link(text: str, url: str | None) -> str:
+    return f'<a href="{escape(url)}">{escape(text)}</a>' if url and web(url) else escape(text)
 
 
 def web(url: str | None) -> str | None:
@@ -60,14 +310,110 @@ def web(url: str | None) -> str | None:
     return url if url and _WEB.fullmatch(url) else None
 
 
-def bar(row: EntrySummary, summary: Summary) -> Bar | None:
-    """None for an entry that never began."""
-    if row.began_s is None or row.ended_s is None or summary.wall_s <= 0:
-        return None
-    left = min(100.0 - _SHORTEST, 100 * row.began_s / summary.wall_s)
-    width = max(_SHORTEST, 100 * (row.ended_s - row.began_s) / summary.wall_s)
-    return Bar(left=round(max(0.0, left), 2), width=round(min(100.0 - left, width), 2))
+def _signed(verdict: Verdict, count: int | None = None) -> str:
+    """The verdict with its sign: nothing is told by colour alone."""
+    number = "" if count is None else f"{count} "
+    return f"{_SIGNS.get(verdict, _OTHER_SIGN)} {number}{words(verdict)}"
 
 
-def clock(seconds: float | None) -> str:
+def _tone(verdict: Verdict, *, gating: bool) -> str:
+    """The class of a verdict's colour."""
+    if verdict in GOOD:
+        return "good" if verdict is Verdict.PASSED else "flaky"
+    return "bad" if gating and verdict is not Verdict.SKIPPED else "quiet"
+
+
+def _clock(seconds: float | None) -> str:
     return "" if seconds is None else duration(seconds)
+
+
+# --- below them -------------------------------------------------------------------------------------------------------
+
+
+def _not_planned(summary: Summary) -> Iterator[str]:
+    if summary.not_planned:
+        yield f'<details class="part"><summary><h2>Not planned: {len(summary.not_planned)}</h2></summary>\n<ul>'
+        for row in summary.not_planned:
+            yield f"<li>{escape(row.id)}: {escape(row.reason)} <small>{escape(str(row.origin))}</small></li>\n"
+        yield "</ul></details>\n"
+
+
+def _rollups(summary: Summary) -> Iterator[str]:
+    groups: tuple[tuple[str, str, Callable[[EntrySummary], tuple[str, ...]]], ...] = (
+        ("vendor", "v", lambda row: (row.entry.vendor,)),
+        ("platform", "p", lambda row: (row.entry.platform or "",)),
+        ("label", "l", lambda row: row.entry.labels),
+    )
+    tables = []
+    for title, key, names_of in groups:
+        parts: dict[str, list[EntrySummary]] = {}
+        for row in summary.entries:
+            for name in names_of(row):
+                parts.setdefault(name, []).append(row)
+        if any(parts):
+            tables.append(_table(title, key, parts))
+    if tables:
+        yield '<details class="part" open><summary><h2>Vendors, platforms, labels</h2></summary>\n<div class="rolls">'
+        yield "".join(tables) + "</div></details>\n"
+
+
+def _table(title: str, key: str, parts: dict[str, list[EntrySummary]]) -> str:
+    lines = []
+    for name, rows in sorted(parts.items()):
+        bad = sum(is_bad(row.verdict) for row in rows)
+        tests = sum(sum(row.counts.values()) for row in rows)
+        took = sum(row.duration_s or 0.0 for row in rows)
+        shown = escape(name) or "(no platform)"
+        asked = shown if not name or re.search(r'[\s"]', name) else f'<span data-q="{key}:{shown}">{shown}</span>'
+        bad_ = f'<span class="bad">✗ {bad}</span>' if bad else "0"
+        lines.append(
+            f'<tr><th scope="row">{asked}</th><td>{len(rows)}</td><td>{bad_}</td><td>{tests}</td>'
+            f"<td>{_clock(took)}</td></tr>\n"
+        )
+    heads = "".join(f'<th scope="col">{name}</th>' for name in (title, "entries", "not passed", "tests", "time"))
+    return (
+        f'<div class="wide"><table><caption>By {title}</caption><thead><tr>{heads}</tr></thead>\n'
+        f"<tbody>{''.join(lines)}</tbody></table></div>\n"
+    )
+
+
+def _timeline(summary: Summary) -> Iterator[str]:
+    """A bar for each entry, from the vendor's answer to its create until its verdict."""
+    began = [row for row in summary.entries if row.began_s is not None and row.ended_s is not None]
+    if not began or summary.wall_s <= 0:
+        return
+    step = _tick(summary.wall_s)
+    ticks = [step * number for number in range(math.ceil(summary.wall_s / step) + 1)]
+    is_open = " open" if len(began) <= _LANES else ""
+    yield f'<details class="part"{is_open}><summary><h2>Timeline</h2></summary>\n'
+    yield "<p>From the vendor's answer to the create until the verdict.</p>\n"
+    if len(began) > _MOST_LANES:
+        yield f"<p>The {_MOST_LANES} longest of {len(began)} entries.</p>\n"
+        began = sorted(began, key=lambda row: (row.began_s or 0) - (row.ended_s or 0))[:_MOST_LANES]
+    axis = "".join(f"<span>{_clock(at)}</span>" for at in ticks)
+    head = '<span class="head"></span>'
+    yield f'<div class="lane">{head}<div class="axis bar">{axis}</div>{head}</div>\n'
+    for row in sorted(began, key=lambda row: row.began_s or 0):
+        yield _lane(row, ticks[-1])
+    yield "</details>\n"
+
+
+def _lane(row: EntrySummary, whole: float) -> str:
+    began, ended = row.began_s or 0.0, row.ended_s or 0.0
+    left = min(1000 - _NARROWEST, round(1000 * began / whole))
+    width = max(_NARROWEST, min(1000 - left, round(1000 * (ended - began) / whole)))
+    tone, sign = _tone(row.verdict, gating=row.gating), _SIGNS.get(row.verdict, _OTHER_SIGN)
+    name = escape(row.entry.id)
+    return (
+        f'<div class="lane"><a href="#{escape(anchor(row.entry.id))}"><span class="{tone}">{sign}</span> {name}</a>'
+        f'<svg class="bar {tone}" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect x="{left}" width="{width}" height="10" fill="currentColor"/></svg>'
+        f"<span>{_clock(ended - began)}</span></div>\n"
+    )
+
+
+def _tick(whole: float) -> float:
+    """A round step, so that about five of them make the whole."""
+    least = whole / _TICKS
+    rounds = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+    return next((float(step) for step in rounds if step >= least), math.ceil(least / 3600) * 3600.0)

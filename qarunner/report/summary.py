@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 import posixpath
+import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.decide.attempts import deciding, superseded, told
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.outcomes import explained, tally
+from qarunner.engine.decide.trend import News, Trend, is_bad
 from qarunner.engine.state.run import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
@@ -22,7 +25,7 @@ from qarunner.text import cut
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.engine.decide.gate import Decision
     from qarunner.engine.state.run import JobState, Run, RunState
@@ -86,6 +89,10 @@ class EntrySummary:
     ended_s: float | None
     tried: tuple[tuple[int, Case], ...]
     """Every result of every attempt with the attempt's number, a test's last one last."""
+    number: int = 0
+    """Its place in the manifest, from 0."""
+    trend: Trend | None = None
+    """What earlier runs say of it; None where no earlier run is known."""
 
     def kind(self, verdict: Verdict) -> CaseKind:
         """What a test of this entry means for the build."""
@@ -155,6 +162,8 @@ class Summary:
     manifest: str = ""
     manifest_from_root: str | None = None
     """The manifest's path from where the apply was started, and from the repository's root."""
+    resume: str = ""
+    """The command that goes on with the run, as it has to be typed where the apply was started."""
 
 
 UNRECORDED = "the journal could not be written: a resume would not know all of this"
@@ -179,7 +188,7 @@ _VERDICT = {
 def summarise(run: Run) -> Summary:
     """The report's content; the same run gives the same summary."""
     decision = decide(run)
-    entries = tuple(_entry(run, entry) for entry in run.plan.entries)
+    entries = tuple(_entry(run, entry, number) for number, entry in enumerate(run.plan.entries))
     totals = dict.fromkeys(Verdict, 0)
     for entry in entries:
         for verdict, number in entry.counts.items():
@@ -279,7 +288,7 @@ def _link(state: JobState, remote: RunState) -> RunLink:
     )
 
 
-def _entry(run: Run, entry: Entry) -> EntrySummary:
+def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
     links = tuple(_link(each, remote) for each in run.attempts[entry.id] for remote in each.runs.values())
@@ -299,6 +308,7 @@ def _entry(run: Run, entry: Entry) -> EntrySummary:
         began_s=_began(run, entry),
         ended_s=round(run.closed_at[entry.id] - run.started_at, 3) if entry.id in run.closed_at else None,
         tried=tuple(_tried(run, entry, cases)),
+        number=number,
     )
 
 
@@ -376,20 +386,56 @@ def _stand_in(case_id: str, entry: Entry, outcome: Outcome) -> Case:
     )
 
 
+WORST_FIRST = (
+    Verdict.FAILED,
+    Verdict.BLOCKED,
+    Verdict.ERROR,
+    Verdict.UNKNOWN,
+    Verdict.TIMED_OUT,
+    Verdict.CANCELLED,
+    Verdict.FLAKY,
+    Verdict.SKIPPED,
+    Verdict.PASSED,
+)
+"""The one order of verdicts for people."""
+
+
+def verdict_counts(verdicts: Iterable[Verdict]) -> list[tuple[Verdict, int]]:
+    """How often each verdict is there, the worst first."""
+    counts = Counter(verdicts)
+    return [(verdict, counts[verdict]) for verdict in WORST_FIRST if counts[verdict]]
+
+
+def failures_first(summary: Summary) -> list[EntrySummary]:
+    """The entries as people want to read them: what fails the build, what only failed, the rest; new failures lead."""
+
+    def rank(row: EntrySummary) -> tuple[bool, bool, bool, int]:
+        is_new = row.trend is not None and row.trend.news is News.NEW
+        return not is_bad(row.verdict), not row.gating, not is_new, WORST_FIRST.index(row.verdict)
+
+    return sorted(summary.entries, key=rank)
+
+
+def facts(summary: Summary) -> list[tuple[str, str]]:
+    """Where the tested build comes from: repository, branch or tag, and commit, as far as they are known."""
+    names = {"repository": "repository", "branch": "branch", "tag": "tag", "sha": "commit"}
+    return [(name, value) for key, name in names.items() if (value := summary.git.get(key))]
+
+
+def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
+    """The commands that decide about an uncertain create, each with when it is the right one."""
+    resume = summary.resume or f"qarunner resume {summary.run_id}"
+    if job in summary.repeatable:
+        return [(resume, "asks again with the same idempotency key: nothing is paid twice")]
+    return [
+        (f"{resume} --resubmit {shlex.quote(job)}", "if the vendor has no such run: start it"),
+        (f"{resume} --drop {shlex.quote(job)}", "if the vendor has the run: keep it"),
+    ]
+
+
 def headline(summary: Summary) -> str:
     """The last line of an apply: which code, and why, counting every class."""
-    order = (
-        Verdict.FAILED,
-        Verdict.BLOCKED,
-        Verdict.ERROR,
-        Verdict.UNKNOWN,
-        Verdict.TIMED_OUT,
-        Verdict.CANCELLED,
-        Verdict.FLAKY,
-        Verdict.SKIPPED,
-        Verdict.PASSED,
-    )
-    classes = [_counted(summary, verdict) for verdict in order if summary.totals[verdict]]
+    classes = [_counted(summary, verdict) for verdict in WORST_FIRST if summary.totals[verdict]]
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
@@ -419,6 +465,21 @@ def _counted(summary: Summary, verdict: Verdict) -> str:
         if free == summary.totals[verdict]
         else f"{text} ({free} not gating)"
     )
+
+
+def unsaid(text: str | None, *said: str | None) -> str | None:
+    """A vendor's text without the parts that stand beside it already: one failure is told once."""
+    known = [each for each in said if each]
+    parts = [part for part in (text or "").split("; ") if not any(_is_part(part.strip(" .;"), each) for each in known)]
+    return "; ".join(parts).strip() or None
+
+
+def _is_part(part: str, text: str) -> bool:
+    """Short words stand in any text by chance."""
+    return part == text.strip(" .;") or (len(part) >= _LONG and part in text)
+
+
+_LONG = 12
 
 
 def words(verdict: Verdict) -> str:

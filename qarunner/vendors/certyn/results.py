@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -216,8 +217,17 @@ def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
             name=item.get("testCaseName").text_or(),
             raw_status=word,
             duration_s=duration(item),
-            message=item.get("summaryMarkdown").text_or(unknown),
+            message=_plain(item.get("summaryMarkdown").text_or(unknown)),
         )
+
+
+def _plain(markdown: str | None) -> str | None:
+    """The vendor's Markdown as text: its emphasis and headings say nothing in a log."""
+    return None if markdown is None else _EMPHASIS.sub(r"\2", _HEADING.sub("", markdown))
+
+
+_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
 
 def _once(items: Iterable[Cursor]) -> Iterator[Cursor]:

@@ -209,8 +209,9 @@ def _remarks(body: Cursor) -> str | None:
 
 
 def _joined(told: Sequence[str | None]) -> str | None:
-    texts = [text.rstrip(" .;") for text in told if text]
-    return "; ".join(dict.fromkeys(filter(None, texts))) or None
+    """The texts, without those that another one repeats: a step's summary is often its error word for word."""
+    texts = list(dict.fromkeys(filter(None, (text.rstrip(" .;") for text in told if text))))
+    return "; ".join(text for text in texts if not any(text in other for other in texts if other != text)) or None
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
