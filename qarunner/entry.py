@@ -129,3 +129,5 @@ class Entry:
     """Ids of expanded entries of the same plan that must pass before this one begins."""
     estimate: int | None = None
     """How many tests a category or tag is expected to run."""
+    owner: str | None = None
+    """The team or person whose matter it is."""

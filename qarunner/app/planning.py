@@ -35,7 +35,7 @@ from qarunner.manifest.templates.env import VALUE_OF, Names, Values, key_names, 
 from qarunner.manifest.templates.evaluate import check_templates, render
 from qarunner.manifest.templates.parse import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
-from qarunner.paths import working_folder
+from qarunner.paths import manifest_root, working_folder
 from qarunner.plan import capabilities as check
 from qarunner.plan.compile import check_budget, compile_plan, tests_of
 from qarunner.plan.model import NotPlanned, Plan, Sharding
@@ -155,10 +155,10 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     found = [*check_rows(manifest, rows), *decided, *unknown]
     found += [problem for problem in check_templates(manifest, rows) if problem.place not in asked]
     found += check_needs(manifest, rows, _without_rows(manifest, rows))
-    if read.sound is None and manifest.select:
-        from qarunner.manifest.load import check_select
+    if read.sound is None and manifest.lineage:
+        from qarunner.manifest.load import check_changes, check_select
 
-        found += check_select(manifest, rows)
+        found += [*check_select(manifest, rows), *check_changes(manifest, rows)]
     known = [row for row in rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest, adapters), **vendors}
@@ -417,6 +417,8 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     facts = choice.facts or build.facts
     values, environ, wrong = values_of(found, choice.inputs, choice.environ, facts)
     choice.hide(secret_values(manifest, environ, values.overrides, values.files, keys=values.credentials))
+    if "name" not in manifest.document.data:
+        manifest = replace(manifest, name=_repository_name(path, facts))
     early = [*found.problems, *quarantines.errors, *wrong]
     if early:
         raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
@@ -477,6 +479,12 @@ def _not_planned(row: LeftOut) -> NotPlanned:
     return NotPlanned(
         id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
     )
+
+
+def _repository_name(path: Path, facts: Facts) -> str:
+    """What the repository is called where it comes from; else its folder's name."""
+    repository = facts.git.get("repository")
+    return repository.rpartition("/")[2] if repository else manifest_root(path).name
 
 
 _MOST_LOOKED_AT = 1000

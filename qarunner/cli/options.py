@@ -43,7 +43,8 @@ Select: TypeAlias = Annotated[
     typer.Option(
         "--select",
         metavar="EXPR",
-        help="Which entries: id-glob, label:x, vendor:x, platform:x, variant:x; comma: and; repeat: or; !: not.",
+        help="Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; "
+        "!: not.",
     ),
 ]
 Var: TypeAlias = Annotated[

@@ -67,7 +67,9 @@ class Code(StrEnum):
     NOTHING_LEFT = "E432"
     TOO_MANY_ROWS = "E433"
     TOO_MUCH_WORK = "E434"
+    LAYER = "E435"
     PROFILE = "E440"
+    REQUIRES = "E441"
     INCLUDE = "E450"
     FRAGMENT = "E451"
 
@@ -119,7 +121,9 @@ MEANINGS: Mapping[str, str] = {
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",
     Code.TOO_MANY_ROWS: "The axes make more rows than qarunner takes.",
     Code.TOO_MUCH_WORK: "A check of the manifest would take longer than qarunner lets one take.",
-    Code.PROFILE: "A profile chooses entries that do not exist.",
+    Code.LAYER: "`append` to what is no list.",
+    Code.PROFILE: "A profile chooses or changes entries that do not exist, or extends what it cannot.",
+    Code.REQUIRES: "The manifest requires another version of qarunner.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
     Code.FRAGMENT: "A fragment, which holds `matrix` and nothing else, is something else, or is checked alone.",
 }

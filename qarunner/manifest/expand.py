@@ -8,12 +8,13 @@ from itertools import product
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.errors import ManifestError
-from qarunner.manifest.codes import Code
+from qarunner.manifest.codes import WRONG_TYPE, Code
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.parse import FIELDS, as_text
+from qarunner.manifest.yaml.reader import ABSENT, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# One layer of a row laid over another: mappings merge deeply, everything else replaces.
+# One layer of a row laid over another: mappings merge deeply, everything else replaces. `null` takes away what lies
+# below, and `{append: […]}` adds to a list.
 
 
 SELECTIONS = frozenset({"test_ids", "category_ids", "tags"})
@@ -36,22 +38,54 @@ WHOLE = "target"
 """A mapping of exactly one key: two of them cannot merge, so the upper one replaces the lower."""
 
 
+LISTS = frozenset({"labels", "needs", "paths", "artifacts", *SELECTIONS})
+"""Keys of a row that hold a list."""
+
+
+APPEND = "append"
+
+
+def appended(value: object) -> list[object] | None:
+    """What `{append: […]}` adds; None for every other value."""
+    more = value.get(APPEND) if isinstance(value, dict) and len(value) == 1 else None
+    return more if isinstance(more, list) else None
+
+
 def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    """One mapping laid over another: mappings merge deeply, everything else replaces."""
+    """One mapping laid over another."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = overlay(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = overlay(below, value)
+        elif isinstance(below, list) and (more := appended(value)) is not None:
+            merged[key] = [*below, *more]
+        else:
+            merged[key] = _alone(value)
     return merged
+
+
+def _alone(value: object) -> object:
+    """A value with nothing below it: there is nothing that a `null` in it could take away."""
+    if isinstance(value, dict) and any(child is None or isinstance(child, dict) for child in value.values()):
+        return overlay({}, value)
+    return value
 
 
 def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """The same for layers of a row, where of some keys there is one alone."""
-    if not SELECTIONS.isdisjoint(over) and not SELECTIONS.isdisjoint(under):
-        under = {key: value for key, value in under.items() if key not in SELECTIONS}
+    chosen = [key for key in SELECTIONS & over.keys() if over[key] is not None]
+    if chosen and not SELECTIONS.isdisjoint(under):
+        under = {key: value for key, value in under.items() if key not in SELECTIONS or key in chosen}
     merged = overlay(under, over)
-    if WHOLE in over:
+    if over.get(WHOLE) is not None:
         merged[WHOLE] = over[WHOLE]
+    for key in LISTS & over.keys():
+        more = appended(over[key])
+        if more is not None and key not in under:
+            merged[key] = more
     return merged
 
 
@@ -151,7 +185,8 @@ def _sets(
 def expand_sound(manifest: Manifest, sound: Iterable[int]) -> tuple[Row, ...]:
     """The rows of some entries alone, of a manifest that has problems elsewhere."""
     matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
-    return tuple(row for index in sorted(sound) for row in _rows(manifest, index, matrix[index]))
+    layers = _Layers(manifest)
+    return tuple(row for index in sorted(sound) for row in _rows(layers, index, matrix[index]))
 
 
 def expand(manifest: Manifest) -> tuple[Row, ...]:
@@ -160,47 +195,116 @@ def expand(manifest: Manifest) -> tuple[Row, ...]:
     if problems:
         raise ManifestError(problems)
     matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
-    rows = [row for index, entry in enumerate(matrix) for row in _rows(manifest, index, entry)]
+    layers = _Layers(manifest)
+    rows = [row for index, entry in enumerate(matrix) for row in _rows(layers, index, entry)]
     if not rows:
         raise ManifestError([_nothing(manifest.document)])
     return tuple(rows)
 
 
-def _rows(manifest: Manifest, index: int, entry: dict[str, object]) -> Iterator[Row]:
+class _Layer(NamedTuple):
+    """A part of rows: the path to where it was written, and what it says."""
+
+    path: Path
+    data: Mapping[str, object]
+
+
+class _Layers:
+    """The layers of a manifest's rows, lowest first. What many rows have in common is merged once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._below = [_Layer(path, manifest.section(path)) for path in reversed(manifest.default_layers)]
+        self._merged: dict[object, tuple[Mapping[str, object], tuple[Path, ...]]] = {}
+        self._changes = [
+            (row_id, _Layer((*path, row_id), _mapping(change)))
+            for path in reversed(manifest.layers("entries")[:-1])
+            for row_id, change in manifest.section(path).items()
+        ]
+
+    def of(self, own: Sequence[_Layer]) -> tuple[dict[str, object], tuple[Path, ...]]:
+        """The data of a row, and the paths of its layers, highest first. `own` are its layers above the defaults."""
+        vendor = next((layer.data["vendor"] for layer in reversed(own) if layer.data.get("vendor") is not None), None)
+        data, paths = self._defaults(vendor if isinstance(vendor, str) else None)
+        for layer in own:
+            paths = (layer.path, *paths)
+            data = overlay_row(data, layer.data)
+        return cast("dict[str, object]", data), paths
+
+    def _defaults(self, vendor: str | None) -> tuple[Mapping[str, object], tuple[Path, ...]]:
+        """What lies below an entry that names this vendor, or leaves it to the defaults."""
+        if vendor not in self._merged:
+            data: Mapping[str, object] = {}
+            paths: tuple[Path, ...] = ()
+            for layer in self._below:
+                data, paths = overlay_row(data, layer.data), (layer.path, *paths)
+            for layer in self._of_vendor(str(data.get("vendor") if vendor is None else vendor)):
+                data, paths = overlay_row(data, layer.data), (layer.path, *paths)
+            self._merged[vendor] = data, paths
+        return self._merged[vendor]
+
+    def _of_vendor(self, vendor: str) -> Iterator[_Layer]:
+        for section in reversed(self._manifest.layers("vendors")):
+            path = (*section, vendor, "defaults")
+            if own := self._manifest.section(path):
+                yield _Layer(path, own)
+
+    def changes(self, *names: str) -> list[_Layer]:
+        """What the profile changes in a row of these names."""
+        return [layer for row_id, layer in self._changes if row_id in names] if self._changes else []
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(layers: _Layers, index: int, entry: dict[str, object]) -> Iterator[Row]:
     path: Path = ("matrix", index)
-    layers = (path, *manifest.default_layers)
-    merged = overlay_row(manifest.defaults, entry) if manifest.defaults else entry
+    entry_id = cast("str", entry["id"])
     variants = cast("dict[str, dict[str, object] | None] | None", entry.get("variants"))
+    common = _Layer(path, {key: value for key, value in entry.items() if key != "variants"} if variants else entry)
     if not variants:
-        yield from _points(merged, cast("str", entry["id"]), layers, path, None)
+        yield from _points([common], (entry_id,), layers, path, None)
         return
-    common = {key: value for key, value in merged.items() if key != "variants"}
     for name, variant in variants.items():
-        data = overlay_row(common, variant or {})
-        data["id"] = row_id = f"{entry['id']}/{name}"
-        yield from _points(data, row_id, ((*path, "variants", name), *layers), path, name)
+        both = [common, _Layer((*path, "variants", name), variant or {})]
+        yield from _points(both, (entry_id, f"{entry_id}/{name}"), layers, path, name)
+
+
+_CROSSING = frozenset({"axes", "exclude"})
+"""What makes rows of an entry, and is no part of one."""
 
 
 def _points(
-    data: dict[str, object], row_id: str, layers: tuple[Path, ...], path: Path, variant: str | None
+    own: list[_Layer], names: tuple[str, ...], layers: _Layers, path: Path, variant: str | None
 ) -> Iterator[Row]:
     """An entry or a variant, once for each point of its axes."""
-    if "axes" not in data and "exclude" not in data:
-        yield Row(row_id, data, layers, path, variant)
-        return
-    common = {key: value for key, value in data.items() if key not in {"axes", "exclude"}}
+    row_id = names[-1]
+    data, paths = layers.of([*own, *layers.changes(*names)])
     axes = cast("Axes", data.get("axes") or {})
-    for values, suffix in points(axes, cast("list[Exclusion]", data.get("exclude") or []), variant):
+    excluded = cast("list[Exclusion]", data.get("exclude") or [])
+    if _CROSSING & data.keys() or data["id"] != row_id:
+        data = {key: value for key, value in data.items() if key not in _CROSSING} | {"id": row_id}
+    if not axes and not excluded:
+        yield Row(row_id, data, paths, path, variant)
+        return
+    for values, suffix in points(axes, excluded, variant):
         own_id = row_id + suffix if values else row_id
-        yield Row(own_id, {**common, "id": own_id}, layers, path, variant, values)
+        changes = layers.changes(own_id) if values else []
+        if changes:
+            changed, all_paths = layers.of([*own, *layers.changes(*names), *changes])
+            changed = {key: value for key, value in changed.items() if key not in _CROSSING}
+            yield Row(own_id, {**changed, "id": own_id}, all_paths, path, variant, values)
+        else:
+            yield Row(own_id, {**data, "id": own_id}, paths, path, variant, values)
 
 
 def one_of_each(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """One row of each entry and variant: the others have another id and other values of their axes, and nothing else.
+    """One row of those with the same layers: the others have another id and other values of axes, and nothing else.
 
     What an unrendered row says is looked at once, however many rows its axes make.
     """
-    return tuple({(row.path, row.variant): row for row in reversed(tuple(rows))}.values())[::-1]
+    return tuple({(row.path, row.variant, row.layers): row for row in reversed(tuple(rows))}.values())[::-1]
 
 
 class Few:
@@ -263,48 +367,70 @@ def _nothing(document: Document) -> Diagnostic:
 def locate(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Place:
     """Where a value of a merged row was really written: in its variant, its entry or the defaults.
 
-    For `()` that is the row's own line: the variant's key, or the start of the entry.
+    For `()`, and for a key that no layer has, that is the row's own line: the variant's key, or the entry's start.
     """
-    if not path:
-        return manifest.document.locate(row.layers[0], key=row.variant is not None)
-    return manifest.document.locate((*_layer(manifest.document.data, row.layers, path), *path), key=key)
+    if not path or all(_child(manifest.document.at(layer), path[0]) is ABSENT for layer in row.layers):
+        own = row.path if row.variant is None else (*row.path, "variants", row.variant)
+        return manifest.document.locate(own, key=row.variant is not None)
+    return manifest.document.locate(_written(manifest, row.layers, path)[1], key=key)
 
 
 def deciding_layer(manifest: Manifest, row: Row, path: Path) -> Path:
     """Which of the row's layers a value of it comes from: that of its variant, its entry, a profile or the defaults."""
-    return _layer(manifest.document.data, row.layers, path)
+    return _written(manifest, row.layers, path)[0]
 
 
-def _layer(data: Mapping[str, object], layers: Sequence[Path], path: Path) -> Path:
-    """The layer that decides a path; for one that does not exist, the layer with the longest part of it."""
-    alive = [(layer, _at(data, layer)) for layer in layers]
-    best = layers[0]
-    for step in path:
-        found = [(layer, child) for layer, value in alive if (child := _child(value, step)) is not _ABSENT]
+class _Part(NamedTuple):
+    """A value in one of the layers, and the path to it in the document."""
+
+    layer: Path
+    path: Path
+    value: object
+
+
+def _written(manifest: Manifest, layers: Sequence[Path], path: Path) -> tuple[Path, Path]:
+    """The layer that decides a path, and where in the document that is.
+
+    For a path that does not exist, the layer with the longest part of it.
+    """
+    alive = [_Part(layer, layer, manifest.document.at(layer)) for layer in layers]
+    layer, there = layers[0], layers[0]
+    for number, step in enumerate(path):
+        found = [
+            _Part(part.layer, (*part.path, step), child)
+            for part in alive
+            if (child := _child(part.value, step)) is not ABSENT
+        ]
+        if isinstance(step, int) and len(alive) > 1:
+            found = _item(alive, step)
         if not found:
-            break
-        best = found[0][0]
+            return layer, (*there, *path[number:])
+        layer, there = found[0].layer, found[0].path
         # Below a mapping that is merged only mappings go on, down to the first layer that replaces everything.
-        depth = next((n for n, (_, value) in enumerate(found) if not isinstance(value, dict)), len(found))
-        alive = found[: 1 if path[:1] == (WHOLE,) else max(depth, 1)]
-    return best
+        depth = next((n for n, part in enumerate(found) if not isinstance(part.value, dict)), len(found))
+        adds = appended(found[0].value) is not None
+        alive = found[: 1 if path[:1] == (WHOLE,) else max(depth + 1 if adds else depth, 1)]
+    return layer, there
 
 
-_ABSENT = object()
+def _item(lists: Sequence[_Part], index: int) -> list[_Part]:
+    """An item of a list that layers added to; they stand highest first."""
+    for part in reversed(lists):
+        more = appended(part.value)
+        items = part.value if isinstance(part.value, list) else more or []
+        if index < len(items):
+            above = (*part.path, APPEND) if more is not None else part.path
+            return [_Part(part.layer, (*above, index), items[index])]
+        index -= len(items)
+    return []
 
 
 def _child(value: object, step: str | int) -> object:
     if isinstance(value, dict):
-        return value.get(step, _ABSENT)
+        return value.get(step, ABSENT)
     if isinstance(value, list) and isinstance(step, int) and step < len(value):
         return value[step]
-    return _ABSENT
-
-
-def _at(data: object, path: Path) -> object:
-    for step in path:
-        data = _child(data, step)
-    return data
+    return ABSENT
 
 
 class Section:
@@ -317,8 +443,7 @@ class Section:
         self._layers = manifest.layers(name)
 
     def locate(self, path: Path, *, key: bool = False) -> Place:
-        document = self._manifest.document
-        return document.locate((*_layer(document.data, self._layers, path), *path), key=key)
+        return self._manifest.document.locate(_written(self._manifest, self._layers, path)[1], key=key)
 
     def source_line(self, place: Place) -> str | None:
         return self._manifest.document.source_line(place)
@@ -348,8 +473,63 @@ def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...
 
     The same problem in several variants of an entry is told once.
     """
-    found = [problem for row in one_of_each(rows) for problem in row_problems(manifest, row, row.data)]
-    return in_order(found)
+    found = [found for row in one_of_each(rows) for found in row_problems(manifest, row, row.data)]
+    return in_order([*found, *(each for row in one_of_each(rows) for each in _unappended(manifest, row))])
+
+
+def _unappended(manifest: Manifest, row: Row) -> Iterator[Diagnostic]:
+    """Lists that were to be added to what is no list."""
+    for key in LISTS & row.data.keys():
+        if appended(row.data[key]) is not None:
+            message = f"{key}: there is no list to append to: what lies below is an expression"
+            hint = "write the whole list, or keep the values under vars"
+            yield problem(Placed(manifest, row), (key, APPEND), message, code=Code.LAYER, hint=hint, key=True)
+
+
+def check_nothings(document: Document) -> Iterator[Diagnostic]:
+    """Keys that hold nothing, where no lower layer has what they would take away. A written `null` is meant so."""
+    for path, below in _taken_away(document.data):
+        place = document.locate(path)
+        text = (document.source_line(place) or "")[place.column - 1 :]
+        if text.startswith(("null", "~", "Null", "NULL")) or any(_has(each, path) for each in below):
+            continue
+        message = f"{path[-1]}: expected a value, got nothing"
+        hint = "give it a value, or remove the key; null takes away what a lower layer has"
+        yield problem(document, path, message, code=WRONG_TYPE, hint=hint)
+
+
+def _taken_away(data: Mapping[str, object]) -> Iterator[tuple[Path, list[tuple[int, object]]]]:
+    """Each key of a layer that holds nothing, and the layers that may lie below, each with the length of its path."""
+    profiles = _mapping(data.get("profiles"))
+    vendors = _mapping(data.get("vendors"))
+    general: list[tuple[Path, object]] = [(("defaults",), data.get("defaults"))]
+    general += [(("profiles", name, "defaults"), _mapping(body).get("defaults")) for name, body in profiles.items()]
+    general += [(("vendors", name, "defaults"), _mapping(body).get("defaults")) for name, body in vendors.items()]
+    layers = [(path, layer, general) for path, layer in general]
+    matrix = data.get("matrix")
+    for index, entry in enumerate(matrix if isinstance(matrix, list) else ()):
+        path: Path = ("matrix", index)
+        own = {key: value for key, value in _mapping(entry).items() if key not in {"id", "variants", *_CROSSING}}
+        layers.append((path, own, general))
+        for name, variant in _mapping(_mapping(entry).get("variants")).items():
+            layers.append(((*path, "variants", name), variant, [*general, (path, own)]))
+    for path, layer, below in layers:
+        for found in _nothings(_mapping(layer), path):
+            yield found, [(len(path), other) for where, other in below if where != path]
+
+
+def _nothings(layer: Mapping[str, object], path: Path) -> Iterator[Path]:
+    for key, value in layer.items():
+        if value is None:
+            yield (*path, key)
+        elif isinstance(value, dict):
+            yield from _nothings(value, (*path, key))
+
+
+def _has(layer: tuple[int, object], path: Path) -> bool:
+    length, data = layer
+    value = value_at(data, path[length:])
+    return value is not ABSENT and value is not None
 
 
 def row_problems(

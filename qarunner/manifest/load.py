@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
+from qarunner import __version__
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     Authentication,
@@ -22,14 +25,14 @@ from qarunner.entry import (
 )
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import duplicates, locate, overlay, overlay_row
+from qarunner.manifest.expand import check_nothings, duplicates, locate, overlay, overlay_row
 from qarunner.manifest.model import Budget, Gate, Manifest, Report
 from qarunner.manifest.rules import check_axes, policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import Vocabulary, parse
 from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations
 from qarunner.manifest.yaml import reader as document
-from qarunner.manifest.yaml.reader import Document, read
+from qarunner.manifest.yaml.reader import ABSENT, Document, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,16 +62,32 @@ def with_profile(manifest: Manifest, name: str) -> Manifest:
 
 def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Expressions of the manifest's profile that cannot be read, or that name what no row has."""
-    path: Path = ("profiles", str(manifest.profile), "select")
+    if not manifest.select:
+        return
+    path = next(path for path in manifest.layers("select") if manifest.document.at(path) is not ABSENT)
     sound = True
     vocabulary = Vocabulary(rows)
     for index, expression in enumerate(manifest.select):
         for message, hint in _flaws(expression, vocabulary):
             sound = False
             yield problem(manifest.document, (*path, index), message, code=Code.PROFILE, hint=hint)
-    if sound and manifest.select and not vocabulary.select(manifest.select):
+    if sound and not vocabulary.select(manifest.select):
         message = f"select chooses none of {len(rows)} entries"
         yield problem(manifest.document, path, message, code=Code.PROFILE, hint="choose one at least")
+
+
+def check_changes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Changes of the manifest's profile that are about no row."""
+    names = {name: None for row in rows for name in (row.id, row.id.partition("[")[0], row.entry_id)}
+    for path in manifest.layers("entries")[:-1]:
+        for row_id in manifest.section(path):
+            if row_id not in names:
+                message, hint = f"entries: there is no entry {row_id!r}", choose(row_id, list(names)[:_OFFERED])
+                where = (*path, row_id)
+                yield problem(manifest.document, where, message, code=Code.PROFILE, hint=hint, key=True)
+
+
+_OFFERED = 40
 
 
 _MOST_TERMS = 100
@@ -223,7 +242,10 @@ def _no_fragment(name: str, misspelt: Place | None = None) -> Diagnostic:
     )
 
 
-_TOP = ("version", "name", "env", "vars", "vendors", "defaults", "gate", "include", "profiles", "budget", "reports")
+_TOP = (
+    *("version", "name", "requires", "env", "vars", "vendors", "defaults", "gate", "include", "profiles", "budget"),
+    "reports",
+)
 
 
 def _misplaced(main: Document, fragment: Document) -> Iterator[Diagnostic]:
@@ -269,22 +291,57 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
     With a profile, what it says lies over what is said at the top.
     """
     data = document.data
-    over = _mapping(_mapping(data.get("profiles")).get(profile or ""))
-    select = over.get("select")
+    lineage = lineage_of(document, profile) if profile is not None else ()
+    layers = [_mapping(_mapping(data.get("profiles")).get(name)) for name in lineage]
+    select = next((layer["select"] for layer in layers if "select" in layer), None)
+    whole = [*layers, data]
     return Manifest(
         document=document,
         name=str(data.get("name") or PurePath(document.name).stem),
         env=read_declarations(document),
-        vars=_overlaid("vars", data, over),
+        vars=_merged("vars", whole),
         vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
-        defaults=overlay_row(_mapping(data.get("defaults")), _mapping(over.get("defaults"))),
-        gate=_gate(_overlaid("gate", data, over)),
+        defaults=reduce(overlay_row, (_mapping(layer.get("defaults")) for layer in reversed(whole))),
+        gate=_gate(_merged("gate", whole)),
         reports=_reports(data.get("reports")),
         budget=_budget(_mapping(data.get("budget"))),
         templated=templated,
         profile=profile,
         select=tuple(map(str, select)) if isinstance(select, list) else (),
+        lineage=lineage,
     )
+
+
+def lineage_of(document: Document, profile: str) -> tuple[str, ...]:
+    """A profile and those that it extends, its own first. One that extends itself, or nothing known, ends there."""
+    profiles = _mapping(document.data.get("profiles"))
+    found = [profile]
+    while isinstance(name := _mapping(profiles.get(found[-1])).get("extends"), str):
+        if name in found or name not in profiles:
+            break
+        found.append(name)
+    return tuple(found)
+
+
+def check_profiles(document: Document) -> Iterator[Diagnostic]:
+    """Profiles that extend what does not exist, or themselves."""
+    profiles = _mapping(document.data.get("profiles"))
+    for profile, body in profiles.items():
+        name = _mapping(body).get("extends")
+        if not isinstance(name, str):
+            continue
+        lineage = lineage_of(document, profile)
+        last = _mapping(profiles.get(lineage[-1])).get("extends")
+        if name not in profiles:
+            others = [other for other in profiles if other != profile]
+            hint = choose(name, others) if others else "remove it: there is no other profile"
+            message = f"extends: there is no profile {name!r}"
+        elif last == profile:
+            message = f"a profile cannot extend itself: {' → '.join((*lineage, profile))}"
+            hint = "remove one of these"
+        else:
+            continue
+        yield problem(document, ("profiles", profile, "extends"), message, code=Code.PROFILE, hint=hint)
 
 
 def profile_names(document: Document) -> tuple[str, ...]:
@@ -292,9 +349,9 @@ def profile_names(document: Document) -> tuple[str, ...]:
     return tuple(_mapping(document.data.get("profiles")))
 
 
-def _overlaid(section: str, data: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
-    under = _mapping(data.get(section))
-    return overlay(under, _mapping(over[section])) if section in over else under
+def _merged(section: str, layers: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """A section of all layers, of which the first one lies over the others."""
+    return reduce(overlay, (_mapping(layer[section]) for layer in reversed(layers) if section in layer), {})
 
 
 def _reports(data: object) -> tuple[Report, ...]:
@@ -324,8 +381,43 @@ def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tupl
     return (
         *check_declarations(document, manifest.env, vendor_keys),
         *duplicates(document),
+        *check_profiles(document),
+        *check_required(document),
+        *check_nothings(document),
         *check_key_names(manifest, vendor_keys),
     )
+
+
+_COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)")
+
+
+_COMPARES: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def check_required(document: Document) -> Iterator[Diagnostic]:
+    """A manifest that is not written for this version of the tool."""
+    required = document.data.get("requires")
+    for sign, version in _COMPARISON.findall(required) if isinstance(required, str) else ():
+        if not _COMPARES[sign](_numbers(__version__), _numbers(version)):
+            message = f"this manifest requires qarunner {required}, and this is {__version__}"
+            hint = "install another version, or change requires"
+            yield problem(document, ("requires",), message, code=Code.REQUIRES, hint=hint)
+            return
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`0.2.0` as numbers without the zeros at its end, so that 0.2 and 0.2.0 are the same."""
+    numbers = [int(match[0]) for part in version.split(".") if (match := re.match(r"[0-9]+", part))]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 def _mapping(value: object) -> Mapping[str, object]:
@@ -358,6 +450,7 @@ def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...
         options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
         needs=needs,
         estimate=cast("int | None", data.get("estimate")),
+        owner=cast("str | None", data.get("owner")),
     )
 
 

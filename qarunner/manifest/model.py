@@ -95,15 +95,22 @@ class Manifest:
     select: tuple[str, ...] = ()
     """The profile's choice of rows: expressions, one of which has to hold; () is all of them."""
 
+    lineage: tuple[str, ...] = ()
+    """The profile and those that it extends, its own first."""
+
     @property
     def default_layers(self) -> tuple[Path, ...]:
         """The paths of the mappings that `defaults` was merged from, highest priority first."""
-        return self.layers("defaults") if self.defaults else ()
+        return tuple(path for path in self.layers("defaults") if self.section(path))
 
     def layers(self, section: str) -> tuple[Path, ...]:
         """Where the parts of a section at the top stand, highest priority first."""
-        own: tuple[Path, ...] = ((section,),)
-        return own if self.profile is None else (("profiles", self.profile, section), *own)
+        return (*(("profiles", name, section) for name in self.lineage), (section,))
+
+    def section(self, path: Path) -> Mapping[str, object]:
+        """The mapping at a path of the document; an empty one if there is none."""
+        found = self.document.at(path)
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

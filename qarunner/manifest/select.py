@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 # Which rows to run: `--select` expressions, several as alternatives, commas inside one as conditions that all hold.
 
 
-KINDS = ("id", "label", "vendor", "platform", "variant")
+KINDS = ("id", "label", "vendor", "platform", "variant", "owner")
 
 
 _TERM = re.compile(r"(?:([A-Za-z_]+)\s*:)?(.*)", re.DOTALL)
 
 
-_HINT = "terms are an id, label:x, vendor:x, platform:x or variant:x; * and ? match anything, a leading ! negates"
+_HINT = (
+    "terms are an id, label:x, vendor:x, platform:x, variant:x or owner:x; * and ? match anything, a leading ! negates"
+)
 
 
 @dataclass(frozen=True, slots=True)

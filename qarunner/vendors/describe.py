@@ -27,6 +27,7 @@ _GENERAL = {
     "rate": "rate",
     "max_in_flight": "maxInFlight",
     "api_key_env": "apiKeyEnv",
+    "defaults": "vendorDefaults",
 }
 """The settings that every vendor has, and their definitions."""
 
@@ -117,6 +118,7 @@ def _vendor(infos: Sequence[VendorInfo]) -> Schema:
                 "markdownEnumDescriptions": [f"{info.summary} Credential: `{info.key_env}`." for info in infos],
             },
             {"title": "Plugin", "type": "string", "pattern": _NAME},
+            {"type": "null"},
         ],
         "x-expected": "a vendor's name",
     }
@@ -202,7 +204,8 @@ def _refused_keys(info: VendorInfo) -> Schema:
         found["platform"] = {**refuse(able.instead[missing[0]]), "not": schema}
     for selection in SelectionKind:
         if selection not in able.selections:
-            found[str(selection)] = refuse(able.instead[selection])
+            # null takes away what a lower layer has: the vendor need not offer it.
+            found[str(selection)] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
     if not able.several_ids and SelectionKind.CATEGORY_IDS in able.selections:
         found[str(SelectionKind.CATEGORY_IDS)] = {
             "maxItems": 1,

@@ -59,7 +59,7 @@ def test_everything_at_the_top_holds_for_them_and_places_name_their_file() -> No
     assert [str(place) for place in found] == [
         *("qa-matrix.yml:7:5", "qa-matrix.yml:4:51", "qa-matrix.yml:7:5"),
         *("b.yml:3:5", "qa-matrix.yml:4:51", "b.yml:4:11"),
-        *("b.yml:6:17", "b.yml:6:31", "b.yml:6:20"),
+        *("b.yml:6:17", "b.yml:6:31", "b.yml:6:17"),
     ]
     assert subject.document.source_line(found[5]) == '    name: "{{ vars.a }}"'
     assert subject.document.source_line(found[0]) == "  - id: own"

@@ -18,7 +18,7 @@ from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.expand import overlay_row as overlay
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.yaml import reader as document
-from qarunner.plan.capabilities import in_table
+from qarunner.plan.capabilities import GENERAL_SETTINGS, in_table
 from qarunner.vendors import registry
 from tests.amount import examples, some
 
@@ -34,7 +34,7 @@ DEFINITIONS = SCHEMA["$defs"]
 VENDORS = registry.names_builtin()
 UUID = "3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f"
 IDS = {"certyn": "smoke", "docketqa": "12", "doksi": "abc123", "testerarmy": UUID}
-GENERAL = {"poll", "rate", "max_in_flight", "api_key_env"}
+GENERAL = set(GENERAL_SETTINGS)
 OPTIONS: Mapping[str, Mapping[str, object]] = {
     "certyn": {"instruction": "Buy a book"},
     "docketqa": {

@@ -88,4 +88,4 @@ def test_empty_terms_are_refused(expression: str) -> None:
 def test_unknown_terms_are_refused_with_the_closest() -> None:
     with pytest.raises(UserError, match="unknown term 'lable'") as caught:
         parse("lable:smoke")
-    assert caught.value.hint == "did you mean 'label'? Valid: id, label, vendor, platform, variant"
+    assert caught.value.hint == "did you mean 'label'? Valid: id, label, vendor, platform, variant, owner"

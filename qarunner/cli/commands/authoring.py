@@ -290,6 +290,8 @@ class Explaining:
         match layer:
             case ("profiles", name, *_):
                 return f"profile {name}"
+            case ("vendors", name, "defaults"):
+                return f"defaults of {name}"
             case ("defaults",):
                 return "defaults"
             case (*_, "variants", name):

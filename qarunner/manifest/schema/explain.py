@@ -243,7 +243,8 @@ if TYPE_CHECKING:
     _Handler: TypeAlias = Callable[[Broken], Iterator[Found]]
 
 
-_TEMPLATES = ({"$ref": "#/$defs/template"}, {"$ref": "#/$defs/unknown"})
+_UNSAID = (*({"$ref": f"#/$defs/{name}"} for name in ("template", "unknown", "expression")), {"type": "null"})
+"""Alternatives of which no message speaks: templates, and the `null` that takes an inherited value away."""
 
 
 _BRACES = re.compile(r"\{[{%#]")
@@ -259,7 +260,12 @@ _TYPES = {
 }
 
 
-_ANYTHING: tuple[object, ...] = ({}, {"type": "array", "minItems": 1})
+_ANYTHING: tuple[object, ...] = (
+    {},
+    {"type": "array", "minItems": 1},
+    {"type": ["array", "object", "string"]},
+    {"type": ["integer", "string"]},
+)
 """What `not` refuses as a whole: the key, whatever it holds, or unless its list is empty."""
 
 
@@ -402,6 +408,10 @@ def _contains(broken: Broken) -> Iterator[Found]:
 
 def _unknown_keys(broken: Broken) -> Iterator[Found]:
     known = broken.names("properties")
+    if known == ["append"] and not any(closest(key, known) for key in broken.mapping):
+        text = f"{label(broken.path)}expected {broken.words('x-expected')}, got a mapping"
+        yield fault_of_value(broken, text, codes.WRONG_TYPE)
+        return
     patterns = broken.names("patternProperties")
     for key in broken.mapping:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
@@ -478,8 +488,8 @@ def _refused(broken: Broken) -> Iterator[Found]:
 
 
 def _any_of(broken: Broken) -> Iterator[Found]:
-    """Nobody who did not write a template wants to hear of one: told is why it is not the other thing."""
-    others = [index for index, each in enumerate(broken.options) if each not in _TEMPLATES]
+    """Report only the alternative that is no template: the user did not write one."""
+    others = [index for index, each in enumerate(broken.options) if each not in _UNSAID]
     if len(others) > 1:
         yield _none_of(broken)
         return

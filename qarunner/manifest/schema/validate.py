@@ -88,7 +88,7 @@ def _definition(part: Part, *, templates: bool) -> dict[str, object]:
     whole = cast("dict[str, object]", json.loads(text()))
     definitions = cast("dict[str, object]", whole["$defs"])
     if not templates:
-        definitions["template"] = {"not": {}}
+        definitions["template"] = definitions["expression"] = {"not": {}}
         definitions["unknown"] = {"type": "string", "pattern": _MASKED}
     if part == "manifest":
         return whole

@@ -386,7 +386,7 @@ class _Rendering:
 
 
 _TEXTS = frozenset(
-    {"name", "description", "labels", "platform", "target", "test_ids", "category_ids", "tags", "artifacts"}
+    {"name", "description", "owner", "labels", "platform", "target", "test_ids", "category_ids", "tags", "artifacts"}
 )
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
 

@@ -504,6 +504,22 @@ _START = "start with: version: 1"
 _Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers none is missing
 
 
+ABSENT = object()
+"""What stands at a path that leads nowhere."""
+
+
+def value_at(data: object, path: Path) -> object:
+    """The value at a path in plain data; ABSENT if there is none."""
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step, ABSENT)
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return ABSENT
+    return data
+
+
 class Document:
     """A manifest's data, and where each part of it stands."""
 
@@ -514,6 +530,10 @@ class Document:
         self.data = data
         self._source = source
         self._positions = positions
+
+    def at(self, path: Path) -> object:
+        """The value at `path`; ABSENT if there is none."""
+        return value_at(self.data, path)
 
     def locate(self, path: Path, *, key: bool = False) -> Place:
         """The place of the value at `path` (or of its key); of the nearest ancestor if it does not exist."""
