@@ -18,7 +18,9 @@ from qarunner.signals import PROCESS
 def main() -> None:
     """Runs the command line and ends with its exit code."""
     # An early signal ends what has nothing under way; a resume has runs, and cancels them.
-    with PROCESS.standing(kept=sys.argv[1:2] == ["resume"]):
+    words = zip(sys.argv, sys.argv[1:], strict=False)
+    command = next((word for before, word in words if word[:1] != "-" and before != "--color"), "")
+    with PROCESS.standing(kept=command == "resume"):
         try:
             from qarunner.cli.main import main as program  # noqa: PLC0415  it takes a quarter of a second
 

@@ -1,12 +1,356 @@
-"""What a command line asks for, and the commands that go on with a run, as they have to be typed here."""
+"""Every option of every command, once: its name, its words for people, and what else has to know it.
+
+A command's options are a frozen dataclass. `cli/main.py` makes typer commands of them; saved plans, child pipelines
+and the inputs of the action and the component are made from the same fields.
+"""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
-from qarunner.cli.options import DEFAULT_RUNS
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_RUNS = Path(".qarunner/runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option, or an argument where `name` is empty.
+
+    `recorded`: it chooses what is planned; a saved plan keeps it, and a child pipeline repeats it. `permits`: it says
+    what may be read, sent or paid for; a child pipeline repeats it, an apply of a saved plan says it again.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    short: str = ""
+    recorded: bool = False
+    permits: bool = False
+    minimum: int | None = None
+
+
+class Field(NamedTuple):
+    """A field that is an option. `kind` is the type of one value, bool for a flag; `many`: it may be given often."""
+
+    key: str
+    option: Option
+    kind: type
+    many: bool
+    required: bool
+    default: object
+
+
+def options_of(cls: type) -> tuple[Field, ...]:
+    """The options of a command in the order of its help: what is required first, what many commands know last."""
+    general = {each.name for each in (*fields(Printed), *fields(InRuns))}
+    return tuple(sorted(_options_of(cls), key=lambda each: (not each.required, each.key in general)))
+
+
+def _options_of(cls: type) -> Iterator[Field]:
+    hints = get_type_hints(cls, include_extras=True)
+    for each in fields(cls):
+        annotation, *marks = get_args(hints[each.name]) or (None,)
+        option = next((mark for mark in marks if isinstance(mark, Option)), None)
+        if option is not None:
+            arguments = [kind for kind in get_args(annotation) if kind not in {type(None), ...}]
+            many = getattr(annotation, "__origin__", None) is tuple
+            kind: Any = arguments[0] if arguments else annotation
+            required = each.default is MISSING and each.default_factory is MISSING
+            yield Field(each.name, option, kind, many, required, None if required else each.default)
+
+
+# --- options that commands share --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What every command knows, before its name and after it."""
+
+    quiet: Annotated[bool, Option("--quiet", "", "Only the result.", short="-q")] = False
+    verbose: Annotated[bool, Option("--verbose", "", "Every step.", short="-v")] = False
+    color: Annotated[
+        str | None, Option("--color", "auto|always|never", "Colours. Default: auto, in a terminal alone.")
+    ] = None
+    no_color: Annotated[bool, Option("--no-color", "", "No colours.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed(Shown):
+    """The commands whose results have another form for programs."""
+
+    output: Annotated[
+        str | None,
+        Option(
+            "--output",
+            "text|json|github",
+            "How results and problems are printed. Default: text; in GitHub Actions, github.",
+        ),
+    ] = None
+
+
+_FILE = Option("", "[FILE]", "The manifest. Default: qa-matrix.yml or .yaml here, or in a parent folder.")
+_RUN = Option("", "[RUN]", "A run's id. Default: the newest.")
+_PROFILE = Option("--profile", "NAME", "A profile of the manifest; --select chooses among its entries.", recorded=True)
+_SELECT = Option(
+    "--select",
+    "EXPR",
+    "Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; !: not.",
+    recorded=True,
+)
+_ENV_FILE = Option(
+    "--env-file",
+    "FILE",
+    "Declared variables and vendors' keys, as NAME=value lines; what is named of the environment wins.",
+    permits=True,
+)
+_ALLOW_SECRET = Option(
+    "--allow-secret",
+    "NAME@HOST|NAME@VENDOR",
+    "Lets a secret into URLs of this host, or other fields of this vendor; NAME alone: as an api_key_env.",
+    permits=True,
+)
+_OUT = Option("--out", "FILE", "Where to write it. Default: print it.")
+_UNSEALED = Option("--unsealed", "", "The run's folder is mine, whatever its seal says.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InRuns(Shown):
+    """The commands that look into the folder of runs."""
+
+    runs_dir: Annotated[Path, Option("--runs-dir", "DIR", "Where runs are kept.")] = DEFAULT_RUNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceOptions(InRuns):
+    """What chooses rows, and what gives their values."""
+
+    file: Annotated[Path | None, _FILE] = None
+    profile: Annotated[str | None, _PROFILE] = None
+    select: Annotated[tuple[str, ...], _SELECT] = ()
+    changed_since: Annotated[
+        str | None,
+        Option(
+            "--changed-since",
+            "REF",
+            "Leaves out entries with paths of which nothing changed since the merge base with REF.",
+            recorded=True,
+        ),
+    ] = None
+    branch: Annotated[
+        str | None,
+        Option("--branch", "NAME", "The branch of this build, where neither CI nor git tells it.", recorded=True),
+    ] = None
+    tag: Annotated[
+        str | None, Option("--tag", "NAME", "The tag of this build, which then has no branch.", recorded=True)
+    ] = None
+    rerun_failed: Annotated[
+        str | None,
+        Option("--rerun-failed", "RUN", "Only the entries that did not pass in an earlier run.", recorded=True),
+    ] = None
+    var: Annotated[
+        tuple[str, ...], Option("--var", "K=V", "A value for a variable that the manifest declares.", recorded=True)
+    ] = ()
+    var_file: Annotated[
+        tuple[Path, ...],
+        Option("--var-file", "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True),
+    ] = ()
+    env: Annotated[
+        tuple[str, ...],
+        Option(
+            "--env",
+            "NAME",
+            "Lets templates read this variable of the environment, if the manifest declares it; NAME* is a glob, "
+            "'!NAME' is not meant.",
+            permits=True,
+        ),
+    ] = ()
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """The day of the plan; quarantines end by it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(ChoiceOptions):
+    """What `plan` and `apply` make a plan from."""
+
+    shard: Annotated[
+        str | None,
+        Option("--shard", "I/N", "Only the Ith of N parts of equal weight, for parallel jobs.", recorded=True),
+    ] = None
+    max_tests: Annotated[
+        int | None,
+        Option("--max-tests", "N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0),
+    ] = None
+    rehearse: bool = False
+    unsealed: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(InRuns, Printed):
+    """How a run is carried out."""
+
+    report: Annotated[
+        tuple[str, ...],
+        Option("--report", "FORMAT=PATH", "Also writes a report: json, junit, ctrf, markdown or html. Repeatable."),
+    ] = ()
+    timeout: Annotated[str | None, Option("--timeout", "DURATION", "For all of it, such as 45m.")] = None
+    poll_interval: Annotated[
+        str | None,
+        Option(
+            "--poll-interval", "DURATION", "How often each run is asked, whatever its vendor says; rates still hold."
+        ),
+    ] = None
+    on_interrupt: Annotated[
+        str, Option("--on-interrupt", "cancel|detach", "What a signal does to runs at the vendors.")
+    ] = "cancel"
+
+
+# --- each command's ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitOptions(Shown):
+    vendor: Annotated[tuple[str, ...], Option("--vendor", "NAME", "A vendor to begin with; repeatable.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions(Printed):
+    files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(PlanOptions):
+    out: Annotated[
+        Path | None, Option("--out", "FILE", "Also writes the plan as JSON; the same input, the same bytes.")
+    ] = None
+    form: Annotated[
+        str, Option("--format", "text|json|markdown|github-matrix|gitlab-ci", "How the plan is printed.")
+    ] = "text"
+    shards: Annotated[
+        int | None, Option("--shards", "N", "Jobs to share the plan; at most one for each entry.", minimum=1)
+    ] = None
+    exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if an apply would send anything.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions(Shown):
+    base: Annotated[
+        str | None,
+        Option(
+            "",
+            "[BASE]",
+            "A revision or another file. Default: where this branch left its target or the default branch.",
+        ),
+    ] = None
+    file: Annotated[Path | None, Option("--file", "FILE", "The manifest. Default: as for the other commands.")] = None
+    profile: Annotated[str | None, _PROFILE] = None
+    select: Annotated[tuple[str, ...], _SELECT] = ()
+    form: Annotated[str, Option("--format", "text|json|markdown", "markdown fits a pull request's comment.")] = "text"
+    out: Annotated[Path | None, _OUT] = None
+    exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if there are changes.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(ChoiceOptions, Printed):
+    word: Annotated[str, Option("", "ENTRY", "An entry's id, a glob of ids, or the code of an error, such as E204.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyOptions(RunOptions, PlanOptions):
+    fail_fast: Annotated[
+        bool, Option("--fail-fast", "", "After the first failure that gates, begin nothing and cancel what runs.")
+    ] = False
+    detach: Annotated[
+        bool, Option("--detach", "", "Return when every run is started; `qarunner resume` waits for them.")
+    ] = False
+    run_id: Annotated[
+        str | None, Option("--run-id", "ID", "A name for this run, instead of one made from the time.")
+    ] = None
+    continues: Annotated[
+        bool,
+        Option(
+            "--continue",
+            "",
+            "With --run-id: go on with the run of that id; of one that is over, only what did not pass runs again.",
+        ),
+    ] = False
+    unsealed: Annotated[bool, _UNSEALED] = False
+    rehearse: Annotated[
+        bool, Option("--rehearse", "", "Against emulated vendors, started inside: nothing is sent or paid.")
+    ] = False
+    scenario: Annotated[Path | None, Option("--scenario", "FILE", "With --rehearse: what the emulated vendors do.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(RunOptions):
+    run_id: Annotated[str | None, _RUN] = None
+    resubmit: Annotated[
+        tuple[str, ...], Option("--resubmit", "ID", "An uncertain job or entry made no run: start it again.")
+    ] = ()
+    drop: Annotated[tuple[str, ...], Option("--drop", "ID", "Leave an uncertain job or entry as it is: unknown.")] = ()
+    unsealed: Annotated[bool, _UNSEALED] = False
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelOptions(InRuns, Printed):
+    run_id: Annotated[str | None, _RUN] = None
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(InRuns, Printed):
+    run_id: Annotated[str | None, _RUN] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsOptions(InRuns, Printed):
+    all: Annotated[bool, Option("--all", "", "Every run.")] = False
+    limit: Annotated[int | None, Option("--limit", "N", "So many runs. Default: 20.", minimum=1)] = None
+    prune: Annotated[
+        bool, Option("--prune", "", "With --keep: remove finished runs of which nothing is left at a vendor.")
+    ] = False
+    keep: Annotated[int | None, Option("--keep", "N", "With --prune: the newest N runs stay.", minimum=0)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(InRuns):
+    runs: Annotated[
+        tuple[str, ...],
+        Option("", "[RUN]...", "A run's id; with --merge, ids, or folders that runs are in. Default: the newest."),
+    ] = ()
+    merge: Annotated[
+        bool, Option("--merge", "", "Join the runs of several jobs into one report, and one exit code.")
+    ] = False
+    form: Annotated[str, Option("--format", "json|junit|ctrf|markdown|html", "The report's format.")] = "json"
+    out: Annotated[Path | None, _OUT] = None
+    unsealed: Annotated[bool, _UNSEALED] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaOptions(Shown):
+    plain: Annotated[
+        bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class VendorsOptions(Printed):
+    name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
+
+
+# --- commands that are typed next -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import msgspec
 from qarunner import __version__
 from qarunner.app.ci import Facts, checked_name, read_build
 from qarunner.app.files import read_var_files
+from qarunner.app.options import PlanOptions, options_of
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.app.planning import Prepared
-    from qarunner.cli.commands.plan import Given
     from qarunner.decode import Json
     from qarunner.plan.model import Plan
 
@@ -110,7 +110,7 @@ _OF_BUILD = {
 """What vendors are told besides the facts. A build's URL and its event may be another job's."""
 
 
-def facts_here(saved: Plan, words: Given, environ: Mapping[str, str]) -> Facts:
+def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> Facts:
     """What a plan is told that is made again: this build, at the URL and with the event of the job that made it."""
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     now = read_build(environ, working_folder(), branch=branch, tag=tag).facts
@@ -229,11 +229,7 @@ _LENGTH = 16
 """Hexadecimal digits of a variable's digest: enough to see that it differs."""
 
 
-_RECORDED = ("profile", "select", "var", "changed_since", "branch", "tag", "shard", "rerun_failed")
-"""The words of the command line that choose the rows, and hold for the apply as well."""
-
-
-def with_sources(found: Prepared, path: Path, words: Given, overrides: Mapping[str, str]) -> Prepared:
+def with_sources(found: Prepared, path: Path, words: PlanOptions, overrides: Mapping[str, str]) -> Prepared:
     """The plan with what it was made from; a manifest that comes through a pipe cannot be read again.
 
     `overrides` are the values that --var and --var-file gave.
@@ -260,19 +256,24 @@ def _content(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _choices(words: Given, overrides: Mapping[str, str], secrets: frozenset[str]) -> dict[str, Json]:
+def _choices(words: PlanOptions, overrides: Mapping[str, str], secrets: frozenset[str]) -> dict[str, Json]:
     """The words that hold for the apply as well; the value of a secret is not kept.
 
     What may be read of the environment is not kept either: the pipeline says so wherever the plan is applied.
     """
     found: dict[str, Json] = {}
-    for name in _RECORDED:
-        value = getattr(words, name, None)
+    for name in _recorded():
+        value = () if name == "var_file" else getattr(words, name)
         if name == "var":
             value = tuple(f"{name}={text}" for name, text in overrides.items() if name not in secrets)
         if value:
             found[name] = list(value) if isinstance(value, tuple) else value
     return found
+
+
+def _recorded() -> dict[str, str]:
+    """The options that choose the rows, and hold for the apply as well."""
+    return {each.key: each.option.name for each in options_of(PlanOptions) if each.option.recorded}
 
 
 def _digest(name: str, value: object) -> str:
@@ -309,9 +310,9 @@ def is_saved(path: Path | None) -> bool:
 
 def reopened(
     path: Path,
-    words: Given,
+    words: PlanOptions,
     environ: Mapping[str, str],
-    make: Callable[[Path, Given, Mapping[str, str], Facts], Prepared],
+    make: Callable[[Path, PlanOptions, Mapping[str, str], Facts], Prepared],
 ) -> Prepared:
     """The plan of a file, made again. StalePlan names all that would make another one now."""
     saved = _read(path)
@@ -347,7 +348,7 @@ def _read(path: Path) -> Plan:
     return from_json(data, path=path)
 
 
-def _again(path: Path, saved: Plan, words: Given) -> Given:
+def _again(path: Path, saved: Plan, words: PlanOptions) -> PlanOptions:
     """The words that the plan was made with. UserError for words of now that would make another one."""
     assert saved.sources is not None  # noqa: S101  asked before
     choices = saved.sources.choices
@@ -356,9 +357,7 @@ def _again(path: Path, saved: Plan, words: Given) -> Given:
         "var": {word.partition("=")[0] for word in words.var} - secrets,
         "var_file": {each.name for each in read_var_files(words.var_file)} - secrets,
     }
-    wrong = [
-        f"--{name.replace('_', '-')}" for name in (*_RECORDED, "var_file") if given.get(name, getattr(words, name))
-    ]
+    wrong = [option for name, option in _recorded().items() if given.get(name, getattr(words, name))]
     if wrong:
         raise UserError(
             f"{path}: the plan is made; {', '.join(wrong)} cannot change it",

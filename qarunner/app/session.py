@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.app import files as reporting
 from qarunner.app.ci import read_build, who
-from qarunner.app.options import Follow
+from qarunner.app.options import DEFAULT_RUNS, Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
-from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.progress import open_progress
 from qarunner.engine.decide.attempts import to_try_anew
 from qarunner.engine.flow.driver import Engine, Options

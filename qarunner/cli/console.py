@@ -46,6 +46,7 @@ ANNOTATIONS = 10
 _LONGEST_ANNOTATION = 300
 _LONGEST_SOURCE = 5000
 OUTPUTS = ("text", "json", "github")
+COLOURS = ("auto", "always", "never")
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
 
@@ -288,7 +289,7 @@ def open_console(
     output: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
-    no_color: bool = False,
+    color: str | None = None,
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> Console:
@@ -304,14 +305,16 @@ def open_console(
         if hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError):  # it flushes: what is full is noticed by the next line
                 stream.reconfigure(errors="replace")
-    plain = no_color or bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
+    if color not in {None, *COLOURS}:
+        raise UserError(f"--color: unknown word {color!r}", hint=f"valid: {', '.join(COLOURS)}")
+    wanted = color in {None, "auto"} and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
     return Console(
         out=out,
         err=err,
         environ=environ,
         output=output,
-        colour_out=not plain and out.isatty(),
-        colour_err=not plain and err.isatty(),
+        colour_out=color == "always" or (wanted and out.isatty()),
+        colour_err=color == "always" or (wanted and err.isatty()),
         quiet=quiet,
         verbose=verbose,
         workspace=_workspace(environ) if output == "github" else None,

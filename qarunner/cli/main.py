@@ -1,4 +1,4 @@
-"""The commands, wired: each signature stands here, each body is imported when it is called."""
+"""The commands, wired: typer gets each signature from its options, and each body is imported when it is called."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import signal
 import sys
 import tempfile
 import traceback
-from dataclasses import fields
-from functools import cache
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import typer
 
 from qarunner import __version__
-from qarunner.cli import options as opt
+from qarunner.app import options as opt
 from qarunner.cli.console import open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
 from qarunner.paths import working_folder, write_whole
@@ -27,7 +28,7 @@ from qarunner.signals import Interruption
 from qarunner.text import inert, inert_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from qarunner.cli.console import Console
     from qarunner.text import Clean
@@ -118,168 +119,146 @@ def failed(console: Console, error: UserError, *, concludes: bool) -> int:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# The commands about runs that are there already: each signature stands here, each body is imported when called.
+# The commands: what each is called, what it takes, and where its body is, which is imported when it is called.
 
 
-def register_run_commands(app: typer.Typer) -> None:
-    """Adds the commands to the program's."""
-    app.command()(cancel)
-    app.command()(status)
-    app.command()(runs)
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why."""
+
+    options: type[opt.Shown]
+    body: str
+    help: str
+    concludes: bool = False
 
 
-def cancel(
-    run: opt.RunId = None,
-    env_file: opt.EnvFile = None,
-    allow_secret: opt.AllowSecret = None,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = None,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more."""
-    from qarunner.cli.commands import apply as cancelling
-
-    console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-
-    def body() -> int:
-        from qarunner.app.session import Settings
-
-        files, allow = tuple(env_file or ()), tuple(allow_secret or ())
-        settings = Settings(environ=os.environ, runs_dir=runs_dir, env_files=files, allow=allow)
-        return cancelling.cancel(console, settings, run)
-
-    return guarded(console, body, concludes=True)
-
-
-def status(
-    run: opt.RunId = None,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = None,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Show where a run stands, from its journal: also while another process drives it. Offline."""
-    from qarunner.cli.commands import runs as standing
-
-    console = open_console(os.environ, output=output, no_color=no_color)
-    return guarded(console, lambda: standing.status(console, os.environ, runs_dir, run))
-
-
-def runs(
-    every: opt.AllRuns = False,
-    limit: opt.Limit = None,
-    prune: opt.Prune = False,
-    keep: opt.Keep = None,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = None,
-    no_color: opt.NoColor = False,
-) -> int:
-    """List the newest runs that are kept here, or remove old finished ones. Offline."""
-    from qarunner.cli.commands import runs as standing
-
-    console = open_console(os.environ, output=output, no_color=no_color)
-
-    def body() -> int:
-        if every and limit is not None:
-            raise UserError("--all does not go with --limit", hint="--all shows every run")
-        if prune is (keep is None):
-            raise UserError("--prune and --keep go together", hint="qarunner runs --prune --keep 100")
-        if keep is not None:
-            return standing.prune(console, os.environ, runs_dir, keep)
-        return standing.runs(console, runs_dir, None if every else limit or standing.SHOWN_RUNS)
-
-    return guarded(console, body)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# The commands for whoever writes a manifest: each signature stands here, each body is imported when called.
+COMMANDS: Mapping[str, Command] = {
+    "init": Command(
+        opt.InitOptions,
+        "authoring:init",
+        "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
+    ),
+    "validate": Command(
+        opt.ValidateOptions,
+        "validate:validate",
+        "Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set.",
+    ),
+    "plan": Command(
+        opt.ShowOptions,
+        "plan:show_plan",
+        "Show every request that apply would send, secrets masked. Nothing is sent.",
+    ),
+    "diff": Command(
+        opt.DiffOptions,
+        "review:diff",
+        "Show what changed in the expanded matrix since another revision, and why. Offline.",
+    ),
+    "explain": Command(
+        opt.ExplainOptions,
+        "authoring:explain",
+        "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
+    ),
+    "apply": Command(
+        opt.ApplyOptions,
+        "apply:apply",
+        "Plan, run, wait, report, gate. The exit code is the gate.",
+        concludes=True,
+    ),
+    "resume": Command(
+        opt.ResumeOptions,
+        "apply:resume",
+        "Go on with an interrupted or detached apply, from its folder. No entry is started twice.",
+        concludes=True,
+    ),
+    "cancel": Command(
+        opt.CancelOptions,
+        "apply:cancel",
+        "Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more.",
+        concludes=True,
+    ),
+    "status": Command(
+        opt.StatusOptions,
+        "runs:status",
+        "Show where a run stands, from its journal: also while another process drives it. Offline.",
+    ),
+    "runs": Command(
+        opt.RunsOptions, "runs:runs", "List the newest runs that are kept here, or remove old finished ones. Offline."
+    ),
+    "report": Command(
+        opt.ReportOptions,
+        "runs:report",
+        "Render a report again from a run's journal, or one of several runs. Offline.",
+    ),
+    "vendors": Command(
+        opt.VendorsOptions, "validate:vendors", "Show what each vendor can do: the table that the check uses."
+    ),
+    "schema": Command(
+        opt.SchemaOptions, "authoring:schema", "Print the JSON Schema of the manifest, for editors and other tools."
+    ),
+}
 
 
-def register_writing_commands(app: typer.Typer) -> None:
-    """Adds the commands to the program's."""
-    app.command()(init)
-    app.command()(explain)
-    app.command()(schema)
-    app.command()(vendors)
-
-
-def init(vendor: opt.Starters = None, quiet: opt.Quiet = False, no_color: opt.NoColor = False) -> int:
-    """Write a first qa-matrix.yml for the chosen vendors, with its schema for editors."""
-    from pathlib import Path
-
-    from qarunner.cli.commands import authoring as starting
-
-    console = open_console(os.environ, quiet=quiet, no_color=no_color)
-    return guarded(console, lambda: starting.init(console, Path(), vendor or ()))
-
-
-def explain(
-    word: opt.Explained,
-    file: opt.Manifest = None,
-    profile: opt.Profile = None,
-    select: opt.Select = None,
-    changed_since: opt.ChangedSince = None,
-    branch: opt.Branch = None,
-    tag: opt.Tag = None,
-    rerun_failed: opt.RerunFailed = None,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    var: opt.Var = None,
-    var_file: opt.VarFile = None,
-    env: opt.Env = None,
-    env_file: opt.EnvFile = None,
-    allow_secret: opt.AllowSecret = None,
-    output: opt.Output = None,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
-    from qarunner.cli.commands import authoring as explaining
-    from qarunner.cli.commands import plan as planning
-
-    console = open_console(os.environ, output=output, no_color=no_color)
-    given = planning.given(
-        file,
-        (var, var_file, env, env_file, allow_secret),
-        profile=profile,
-        select=select,
-        changed_since=changed_since,
-        branch=branch,
-        tag=tag,
-        rerun_failed=rerun_failed,
-        runs_dir=runs_dir,
+def _console_of(options: opt.Shown) -> Console:
+    return open_console(
+        os.environ,
+        output=getattr(options, "output", None),
+        quiet=options.quiet,
+        verbose=options.verbose,
+        color="never" if options.no_color else options.color,
     )
-    return guarded(console, lambda: explaining.explain(console, os.environ, word, given))
 
 
-def schema(plain: opt.PlainSchema = False) -> int:
-    """Print the JSON Schema of the manifest, for editors and other tools."""
-    from qarunner.manifest.schema import validate as published
+def _typed(command: Command) -> Callable[..., int]:
+    """A command as a function whose signature has its options, for typer to read."""
 
-    text = published.plain() if plain else published.for_editors()
-    open_console(os.environ).json(text)
-    return ExitCode.OK
+    def call(**values: object) -> int:
+        given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in opt.options_of(command.options)}
+        options = command.options(**given)
+        module, _, name = command.body.partition(":")
+        body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)
+        console = _console_of(options)
+        return guarded(console, lambda: body(console, os.environ, options), concludes=command.concludes)
 
-
-def vendors(
-    name: opt.VendorName = None,
-    output: opt.Output = None,
-) -> int:
-    """Show what each vendor can do: the table that the check uses."""
-    from qarunner.cli.commands import validate as checking
-
-    return checking.vendors(open_console(os.environ, output=output), name)
+    call.__signature__ = Signature([_parameter(each) for each in opt.options_of(command.options)])  # type: ignore[attr-defined]
+    return call
 
 
-app = typer.Typer(
-    name="qarunner",
-    help="One committed test matrix for every QA vendor: validate, plan, apply, gate.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def _parameter(field: opt.Field) -> Parameter:
+    """An option that takes one value is read as a list, so that a second one is noticed."""
+    option, kind, default = field.option, field.kind, field.default
+    if option.name:
+        names = (option.short, option.name) if option.short else (option.name,)
+        metavar = None if kind is bool else option.metavar
+        mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum)
+    else:
+        mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+    if field.required:
+        return Parameter(field.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
+    if kind is not bool and (option.name or field.many):
+        kind = list[kind]  # type: ignore[valid-type]
+        default = [default] if default and not field.many else None
+    return Parameter(field.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
+
+
+def _value(field: opt.Field, given: object) -> object:
+    """What a field gets. UserError for an option that is given twice and takes one value."""
+    if not isinstance(given, (list, tuple)):
+        return field.default if given is None else given
+    if field.many:
+        return tuple(given)
+    if len(given) > 1:
+        words = " and ".join(repr(str(each)) for each in given)
+        raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
+    return given[0] if given else field.default
+
+
+def _after_its_name(words: list[str]) -> list[str]:
+    """What every command knows may stand before its name as well: `qarunner --no-color status`."""
+    general = {name: each for each in opt.options_of(opt.Shown) for name in (each.option.name, each.option.short)}
+    end = 0
+    while end < len(words) and (found := general.get(words[end].partition("=")[0])) is not None:
+        end += 1 if found.kind is bool or "=" in words[end] else 2
+    return [*words[end : end + 1], *words[:end], *words[end + 1 :]]
 
 
 # Typer brings a copy of click of its own since 0.26, so that click's exceptions are not always the ones it raises.
@@ -294,228 +273,55 @@ _FULL = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG})
 _BROKEN_PIPE = 141  # as a shell reports a process that wrote to a closed pipe; above all, not 0
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
     if wanted:
         typer.echo(f"qarunner {__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
+def _root(**_: object) -> None:
+    """What stands before a command's name: `--version` has answered, and the rest is read with the command."""
 
 
-@app.command()
-def validate(
-    files: opt.Manifests = None, output: opt.Output = None, quiet: opt.Quiet = False, no_color: opt.NoColor = False
-) -> int:
-    """Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set."""
-    from datetime import UTC, datetime
-
-    from qarunner.cli.commands import validate as checking
-
-    console = open_console(os.environ, output=output, quiet=quiet, no_color=no_color)
-    today = datetime.now(UTC).date()
-    return guarded(console, lambda: checking.validate(console, files or (), today, os.environ))
+_VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
+_root.__signature__ = Signature(  # type: ignore[attr-defined]
+    [
+        Parameter("version", Parameter.KEYWORD_ONLY, default=False, annotation=_VERSION),
+        *(_parameter(each) for each in opt.options_of(opt.Shown)),
+    ]
+)
 
 
-@app.command()
-def plan(
-    file: opt.Manifest = None,
-    profile: opt.Profile = None,
-    select: opt.Select = None,
-    changed_since: opt.ChangedSince = None,
-    branch: opt.Branch = None,
-    tag: opt.Tag = None,
-    shard: opt.ShardOf = None,
-    rerun_failed: opt.RerunFailed = None,
-    var: opt.Var = None,
-    var_file: opt.VarFile = None,
-    env: opt.Env = None,
-    env_file: opt.EnvFile = None,
-    allow_secret: opt.AllowSecret = None,
-    max_tests: opt.MaxTests = None,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    out: opt.PlanOut = None,
-    form: opt.PlanForm = "text",
-    shards: opt.Shards = None,
-    exit_code: opt.PlanExitCode = False,
-    verbose: opt.Verbose = False,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Show every request that apply would send, secrets masked. Nothing is sent."""
-    from qarunner.cli.commands import plan as planning
-
-    console = open_console(os.environ, verbose=verbose, no_color=no_color)
-    given = planning.given(
-        file,
-        (var, var_file, env, env_file, allow_secret),
-        profile=profile,
-        select=select,
-        max_tests=max_tests,
-        changed_since=changed_since,
-        branch=branch,
-        tag=tag,
-        shard=shard,
-        rerun_failed=rerun_failed,
-        runs_dir=runs_dir,
-    )
-    showing = planning.Showing(form=form, out=out, shards=shards, exit_code=exit_code)
-    return guarded(console, lambda: planning.show_plan(console, os.environ, given, showing))
-
-
-@app.command()
-def diff(
-    base: opt.DiffBase = None,
-    file: opt.DiffFile = None,
-    profile: opt.Profile = None,
-    select: opt.Select = None,
-    form: opt.DiffForm = "text",
-    out: opt.ReportOut = None,
-    exit_code: opt.WithExitCode = False,
-    verbose: opt.Verbose = False,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Show what changed in the expanded matrix since another revision, and why. Offline."""
-    from qarunner.cli.commands import review as diffing
-
-    console = open_console(os.environ, verbose=verbose, no_color=no_color)
-    order = diffing.Order(
-        base=base, file=file, profile=profile, select=tuple(select or ()), form=form, exit_code=exit_code, out=out
-    )
-    return guarded(console, lambda: diffing.diff(console, os.environ, order))
-
-
-def _given(options: Mapping[str, Any], kind: type[Any], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The options that a dataclass has a field for, by its name."""
-    names = {field.name for field in fields(kind)} - set(without)
-    return {name: value for name, value in options.items() if name in names}
-
-
-@app.command()
-def apply(
-    file: opt.Manifest = None,
-    profile: opt.Profile = None,
-    select: opt.Select = None,
-    changed_since: opt.ChangedSince = None,
-    branch: opt.Branch = None,
-    tag: opt.Tag = None,
-    shard: opt.ShardOf = None,
-    rerun_failed: opt.RerunFailed = None,
-    var: opt.Var = None,
-    var_file: opt.VarFile = None,
-    env: opt.Env = None,
-    env_file: opt.EnvFile = None,
-    allow_secret: opt.AllowSecret = None,
-    report: opt.Report = None,
-    timeout: opt.Timeout = None,
-    poll_interval: opt.PollInterval = None,
-    max_tests: opt.MaxTests = None,
-    fail_fast: opt.FailFast = False,
-    detach: opt.Detach = False,
-    on_interrupt: opt.OnInterrupt = "cancel",
-    run_id: opt.NewRunId = None,
-    continues: opt.Continue = False,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    unsealed: opt.Unsealed = False,
-    rehearse: opt.Rehearse = False,
-    scenario: opt.Scenario = None,
-    output: opt.Output = None,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Plan, run, wait, report, gate. The exit code is the gate."""
-    options = dict(locals())
-    from qarunner.cli.commands import apply as applying
-    from qarunner.cli.commands import plan as planning
-
-    console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    choosing = _given(options, planning.Given, without={"file", *planning.VALUE_WORDS})
-    given = planning.given(file, (var, var_file, env, env_file, allow_secret), **choosing)
-    order = applying.Order(reports=tuple(report or ()), **_given(options, applying.Order))
-    return guarded(console, lambda: applying.apply(console, os.environ, given, order), concludes=True)
-
-
-@app.command()
-def resume(
-    run: opt.RunId = None,
-    resubmit: opt.Resubmit = None,
-    drop: opt.Drop = None,
-    unsealed: opt.Unsealed = False,
-    env_file: opt.EnvFile = None,
-    allow_secret: opt.AllowSecret = None,
-    report: opt.Report = None,
-    timeout: opt.Timeout = None,
-    poll_interval: opt.PollInterval = None,
-    on_interrupt: opt.OnInterrupt = "cancel",
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-    output: opt.Output = None,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    no_color: opt.NoColor = False,
-) -> int:
-    """Go on with an interrupted or detached apply, from its folder. No entry is started twice."""
-    from qarunner.cli.commands import apply as applying
-
-    console = open_console(os.environ, output=output, quiet=quiet, verbose=verbose, no_color=no_color)
-    order = applying.Order(
-        reports=tuple(report or ()),
-        timeout=timeout,
-        poll_interval=poll_interval,
-        on_interrupt=on_interrupt,
-        run_id=run,
-        runs_dir=runs_dir,
-    )
-    return guarded(
-        console,
-        lambda: applying.resume(
-            console,
-            os.environ,
-            order,
-            env_files=tuple(env_file or ()),
-            allow=tuple(allow_secret or ()),
-            resubmit=tuple(resubmit or ()),
-            drop=tuple(drop or ()),
-            unsealed=unsealed,
-        ),
-        concludes=True,
-    )
-
-
-@app.command()
-def report(
-    runs: opt.RunIds = None,
-    merge: opt.Merge = False,
-    form: opt.ReportForm = "json",
-    out: opt.ReportOut = None,
-    unsealed: opt.Unsealed = False,
-    runs_dir: opt.RunsDir = opt.DEFAULT_RUNS,
-) -> int:
-    """Render a report again from a run's journal, or one of several runs. Offline."""
-    from qarunner.cli.commands import runs as merging
-
-    console = open_console(os.environ)
-    order = merging.Order(runs=tuple(runs or ()), merge=merge, form=form, out=out, unsealed=unsealed, runs_dir=runs_dir)
-    return guarded(console, lambda: merging.report(console, os.environ, order))
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
-def emulator(context: typer.Context) -> int:
-    """Serve the emulated vendor APIs on loopback, with a fault script. See `emulator --help`."""
+def _emulator(context: typer.Context) -> int:
     from qarunner.app.session import run_emulator
 
     return run_emulator(context.args)
 
 
-register_writing_commands(app)
+def _app(wanted: str | None) -> typer.Typer:
+    """The program with the one command that is asked for; without one, with the names of all, for help."""
+    app = typer.Typer(
+        name="qarunner",
+        help="One committed test matrix for every QA vendor: validate, plan, apply, gate.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, command in COMMANDS.items():
+        if wanted == name or wanted not in COMMANDS:
+            app.command(name, help=command.help)(_typed(command) if wanted == name else _nothing)
+    if wanted == "emulator" or wanted not in COMMANDS:
+        raw = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+        words = "Serve the emulated vendor APIs on loopback, with a fault script. See `emulator --help`."
+        app.command("emulator", context_settings=raw, help=words)(_emulator)
+    return app
 
 
-register_run_commands(app)
+def _nothing() -> None:
+    """Stands for a command that is only listed."""
 
 
 def main() -> None:
@@ -527,7 +333,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code, which no stream that is closed or full changes later."""
-    return _written(_run(arguments))
+    return _written(_run(_after_its_name(arguments)))
 
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
@@ -576,7 +382,8 @@ def _unwritten(error: OSError) -> int:
 
 
 def _concludes(arguments: list[str]) -> bool:
-    return arguments[:1] in (["apply"], ["resume"], ["cancel"])
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    return command is not None and command.concludes
 
 
 def _interrupted(arguments: list[str], cause: BaseException | None) -> int:
@@ -594,15 +401,10 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     return int(code)
 
 
-@cache
-def _command() -> Callable[..., object]:
-    """All commands as typer builds them from their signatures."""
-    return typer.main.get_command(app)
-
-
 def _called(arguments: list[str]) -> int:
     try:
-        result = _command()(args=arguments, prog_name="qarunner", standalone_mode=False)
+        program = typer.main.get_command(_app(arguments[0] if arguments else None))
+        result = program(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort as error:
         return _interrupted(arguments, error.__cause__)
     except _CommandLineError as error:

@@ -164,16 +164,19 @@ def test_colours_are_for_terminals_alone() -> None:
         "a \x1b[31mx\x1b[0m\n",
         "\x1b[1mx\x1b[0m\n",
     )
-    for environ, no_color, kind in (
-        ({"NO_COLOR": "1"}, False, Terminal),
-        ({"TERM": "dumb"}, False, Terminal),
-        ({}, True, Terminal),
-        ({}, False, io.StringIO),
+    for environ, color, kind in (
+        ({"NO_COLOR": "1"}, "auto", Terminal),
+        ({"TERM": "dumb"}, None, Terminal),
+        ({}, "never", Terminal),
+        ({}, None, io.StringIO),
     ):
-        console = open_console(environ, no_color=no_color, out=kind(), err=kind())
+        console = open_console(environ, color=color, out=kind(), err=kind())
         assert coloured(console) == ("a x\n", "x\n")
         assert not console.live
     assert open_console({"NO_COLOR": ""}, out=Terminal(), err=Terminal()).colour_out
+    asked_for = open_console({"NO_COLOR": "1"}, color="always", out=io.StringIO(), err=io.StringIO())
+    assert coloured(asked_for) == ("a \x1b[31mx\x1b[0m\n", "\x1b[1mx\x1b[0m\n")
+    assert not asked_for.live
 
 
 def test_each_stream_has_its_own_colours() -> None:

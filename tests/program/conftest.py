@@ -144,6 +144,14 @@ class Started:
                 pipe.close()
 
 
+QUICK = {"--poll-interval": "20ms"}
+
+
+def with_defaults(defaults: Mapping[str, str], words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words of a command line with the options that it does not give itself: one may be given once."""
+    return (*(part for name, value in defaults.items() if name not in words for part in (name, value)), *words)
+
+
 class Stage:
     """A user's folder, with vendors that answer. Its environment holds what leads to them, and nothing else."""
 
@@ -219,10 +227,10 @@ class Stage:
         return self.start_apply(*arguments, **variables).end()
 
     def start_apply(self, *arguments: str, **variables: str | None) -> Started:
-        return self.start("apply", "--run-id", "r1", "--poll-interval", "20ms", *arguments, **variables)
+        return self.start("apply", *with_defaults({"--run-id": "r1", **QUICK}, arguments), **variables)
 
     def resume(self, *arguments: str, **variables: str | None) -> Ended:
-        return self.run("resume", "--poll-interval", "20ms", *arguments, **variables)
+        return self.run("resume", *with_defaults(QUICK, arguments), **variables)
 
     def hasty(self) -> None:
         """From now on the program waits for an instant where it would wait seconds after a failed request."""

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from qarunner import signals
 from qarunner.app import session
+from qarunner.app.options import CancelOptions, ResumeOptions
 from qarunner.app.session import Settings, Surroundings
-from qarunner.cli.commands.apply import Order, cancel, resume
+from qarunner.cli.commands.apply import cancel, resume
 from qarunner.cli.console import Console
 from qarunner.cli.main import guarded
 from qarunner.engine.flow.driver import Options
@@ -238,17 +239,9 @@ class Machine:
             transport = session.connect(self.plan, environ, {})
             return session.start(self.plan, transport, settings, console, RUN_ID)
         if orders.command is Command.CANCEL:
-            return cancel(console, settings, RUN_ID)
-        return resume(
-            console,
-            environ,
-            _Order(run_id=RUN_ID, runs_dir=self.runs, said=orders.options),
-            env_files=(),
-            allow=(),
-            resubmit=orders.resubmit,
-            drop=orders.drop,
-            surroundings=surroundings,
-        )
+            return cancel(console, environ, CancelOptions(run_id=RUN_ID, runs_dir=self.runs), surroundings)
+        words = ResumeOptions(run_id=RUN_ID, runs_dir=self.runs, resubmit=orders.resubmit, drop=orders.drop)
+        return resume(console, environ, words, surroundings, orders.options)
 
     def _pool(self, orders: Orders, disk: Disk, met: _Met, sender: Sender) -> Pool:
         def world(vendor: str, request: AnyRequest, key: str | None, now: float) -> Answer:
@@ -284,16 +277,6 @@ class Machine:
         moments += [(now + orders.meanwhile[0], orders.meanwhile[1])] if orders.meanwhile is not None else []
         pool.at = sorted(moments, key=lambda moment: moment[0])
         return pool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order(Order):
-    """Options that were never words."""
-
-    said: Options
-
-    def options(self) -> Options:
-        return self.said
 
 
 def _deliver(number: int, disk: Disk) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
@@ -25,7 +24,6 @@ from qarunner.app.runs import (
     remove_run,
 )
 from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
-from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.cli.result import show_report
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
@@ -37,10 +35,11 @@ from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from qarunner.app.options import ApplyOptions, CancelOptions, ResumeOptions, RunOptions
     from qarunner.app.runs import StoredRun
-    from qarunner.app.session import Settings, Surroundings
-    from qarunner.cli.commands.plan import Given
+    from qarunner.app.session import Surroundings
     from qarunner.cli.console import Console
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.state.run import Run
@@ -56,53 +55,39 @@ if TYPE_CHECKING:
 _ON_INTERRUPT = ("cancel", "detach")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The words on the command line that say how a run is carried out."""
-
-    reports: tuple[str, ...] = ()
-    timeout: str | None = None
-    poll_interval: str | None = None
-    on_interrupt: str = "cancel"
-    run_id: str | None = None
-    continues: bool = False
-    runs_dir: Path = DEFAULT_RUNS
-    scenario: Path | None = None
-    fail_fast: bool = False
-    detach: bool = False
-
-    def options(self) -> Options:
-        if self.on_interrupt not in _ON_INTERRUPT:
-            hint = choose(self.on_interrupt, _ON_INTERRUPT)
-            raise UserError(f"--on-interrupt: unknown word {self.on_interrupt!r}", hint=hint)
-        return Options(
-            poll_interval_s=inputs.duration("--poll-interval", self.poll_interval),
-            timeout_s=inputs.duration("--timeout", self.timeout),
-            detach_on_interrupt=self.on_interrupt == "detach",
-            detach=self.detach,
-        )
-
-    def check(self, *, rehearse: bool) -> None:
-        """UserError for words that make no sense together."""
-        if self.scenario is not None and not rehearse:
-            raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
-        if self.detach and rehearse:
-            raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
-        if self.continues and self.run_id is None:
-            raise UserError("--continue goes with --run-id", hint="an id that is the same when the job is repeated")
+def engine_options(words: RunOptions, *, detach: bool = False) -> Options:
+    if words.on_interrupt not in _ON_INTERRUPT:
+        hint = choose(words.on_interrupt, _ON_INTERRUPT)
+        raise UserError(f"--on-interrupt: unknown word {words.on_interrupt!r}", hint=hint)
+    return Options(
+        poll_interval_s=inputs.duration("--poll-interval", words.poll_interval),
+        timeout_s=inputs.duration("--timeout", words.timeout),
+        detach_on_interrupt=words.on_interrupt == "detach",
+        detach=detach,
+    )
 
 
-def apply(console: Console, environ: Mapping[str, str], given: Given, order: Order) -> ExitCode:
+def _check(words: ApplyOptions) -> None:
+    """UserError for words that make no sense together."""
+    if words.scenario is not None and not words.rehearse:
+        raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
+    if words.detach and words.rehearse:
+        raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
+    if words.continues and words.run_id is None:
+        raise UserError("--continue goes with --run-id", hint="an id that is the same when the job is repeated")
+
+
+def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> ExitCode:
     """Everything that can be wrong is looked for before the first request leaves."""
     from qarunner.app.session import Decisions, Settings, connect, new_run_id, start
     from qarunner.app.session import resume as go_on
 
-    options, named = order.options(), reporting.wanted(order.reports)
-    order.check(rehearse=given.rehearse)
-    run_id = checked_id(order.run_id) if order.run_id else new_run_id(time.time())
+    options, named = engine_options(given, detach=given.detach), reporting.wanted(given.report)
+    _check(given)
+    run_id = checked_id(given.run_id) if given.run_id else new_run_id(time.time())
     _claim(console, named, given, environ)
     try:
-        earlier = _run_to_continue(given, run_id) if order.continues else None
+        earlier = _run_to_continue(given, run_id) if given.continues else None
         found = prepared(console, environ, given, earlier.plan if earlier else None)
     except UserError:
         _claim_for_nothing(given, environ)
@@ -118,10 +103,10 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         reports=named,
         options=options,
         rehearsal=given.rehearse,
-        fail_fast=order.fail_fast,
+        fail_fast=given.fail_fast,
         env_files=given.env_file,
         allow=given.allow_secret,
-        unsealed=bool(given.unsealed),
+        unsealed=given.unsealed,
         unverified=found.unverified,
         real_environ=environ,
     )
@@ -132,7 +117,7 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
         if given.rehearse:
             from qarunner.app.session import rehearse
 
-            environ = {**environ, **stack.enter_context(rehearse(plan, order.scenario))}
+            environ = {**environ, **stack.enter_context(rehearse(plan, given.scenario))}
             plan = as_rehearsal(plan)
         settings = replace(settings, environ=environ, reports=(*of_manifest, *named))
         # Before a run is spoken of: without a credential there is none.
@@ -141,13 +126,13 @@ def apply(console: Console, environ: Mapping[str, str], given: Given, order: Ord
             console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
-        if order.continues:
+        if given.continues:
             _note_lost_folder(console, environ, given.runs_dir / run_id)
         console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
         return start(plan, transport, settings, console, run_id)
 
 
-def _run_to_continue(given: Given, run_id: str) -> StoredRun | None:
+def _run_to_continue(given: ApplyOptions, run_id: str) -> StoredRun | None:
     """The run of this id; None if there is none yet. A rehearsal has nothing to go on with: it makes room."""
     folder = given.runs_dir / run_id
     if not is_run(folder):
@@ -183,12 +168,14 @@ def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
         )
 
 
-def _claim(console: Console, reports: Sequence[reporting.Wanted], given: Given, environ: Mapping[str, str]) -> None:
+def _claim(
+    console: Console, reports: Sequence[reporting.Wanted], given: ApplyOptions, environ: Mapping[str, str]
+) -> None:
     for warning in reporting.claim(reports, given.runs_dir, environ):
         console.warn(f"qarunner: warning: {warning}")
 
 
-def _claim_for_nothing(given: Given, environ: Mapping[str, str]) -> None:
+def _claim_for_nothing(given: ApplyOptions, environ: Mapping[str, str]) -> None:
     """An apply that ends before it begins leaves no report of an earlier one where its own would have been."""
     from qarunner.app.planning import examined
 
@@ -216,35 +203,29 @@ def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
     )
 
 
-def resume(  # noqa: PLR0913  a command and its options, by name
+def resume(
     console: Console,
     environ: Mapping[str, str],
-    order: Order,
-    *,
-    env_files: tuple[Path, ...],
-    allow: tuple[str, ...],
-    resubmit: tuple[str, ...],
-    drop: tuple[str, ...],
-    unsealed: bool = False,
+    words: ResumeOptions,
     surroundings: Surroundings | None = None,
+    options: Options | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
     from qarunner.app.session import Decisions, Settings, Surroundings
     from qarunner.app.session import resume as go_on
 
-    options, reports = order.options(), reporting.wanted(order.reports)
     settings = Settings(
         environ=environ,
-        runs_dir=order.runs_dir,
-        reports=reports,
-        options=options,
-        env_files=env_files,
-        allow=allow,
-        unsealed=unsealed,
+        runs_dir=words.runs_dir,
+        options=options or engine_options(words),
+        reports=reporting.wanted(words.report),
+        env_files=words.env_file,
+        allow=words.allow_secret,
+        unsealed=words.unsealed,
         surroundings=surroundings or Surroundings(),
     )
-    folder = find_open_run(order.runs_dir, settings.environ, order.run_id)
-    return go_on(folder, settings, console, Decisions(resubmit=resubmit, drop=drop))
+    folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
+    return go_on(folder, settings, console, Decisions(resubmit=words.resubmit, drop=words.drop))
 
 
 def note_moved(console: Console, urls: Mapping[str, str], environ: Mapping[str, str]) -> None:
@@ -294,11 +275,21 @@ _AGAIN = frozenset({408, 429})
 _SERVER_ERROR = 500
 
 
-def cancel(console: Console, settings: Settings, run_id: str | None) -> ExitCode:
+def cancel(
+    console: Console, environ: Mapping[str, str], words: CancelOptions, surroundings: Surroundings | None = None
+) -> ExitCode:
     """Cancels a run from its folder, wherever it was started."""
+    from qarunner.app.session import Settings, Surroundings
     from qarunner.app.session import cancel as end
 
-    return end(find_open_run(settings.runs_dir, settings.environ, run_id), settings, console)
+    settings = Settings(
+        environ=environ,
+        runs_dir=words.runs_dir,
+        env_files=words.env_file,
+        allow=words.allow_secret,
+        surroundings=surroundings or Surroundings(),
+    )
+    return end(find_open_run(words.runs_dir, environ, words.run_id), settings, console)
 
 
 def nothing_to_cancel(console: Console, run: Run) -> ExitCode:

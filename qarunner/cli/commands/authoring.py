@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qarunner.app.choosing import Wanted
+    from qarunner.app.options import ExplainOptions, InitOptions, SchemaOptions
     from qarunner.app.planning import Checked
-    from qarunner.cli.commands.plan import Given
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
@@ -128,10 +128,11 @@ env:                                    # the only environment variables that te
 """
 
 
-def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
-    """Writes both files into a folder. UserError where a manifest is already there, or for a vendor of plugins."""
+def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCode:
+    """Writes both files into this folder. UserError where a manifest is already there, or for a vendor of plugins."""
+    folder = Path()
     starters = {name: text for name in registry.names_builtin() if (text := registry.get(name).info.starter)}
-    chosen = tuple(dict.fromkeys(vendors))
+    chosen = tuple(dict.fromkeys(options.vendor))
     for name in chosen:
         if name not in starters:
             raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(starters)))
@@ -151,6 +152,11 @@ def init(console: Console, folder: Path, vendors: Sequence[str]) -> ExitCode:
     console.note(
         f"next: put your ids in, set QARUNNER_VAR_STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`"
     )
+    return ExitCode.OK
+
+
+def schema(console: Console, _: Mapping[str, str], options: SchemaOptions) -> ExitCode:
+    console.json(published.plain() if options.plain else published.for_editors())
     return ExitCode.OK
 
 
@@ -445,13 +451,14 @@ _WIDEST = 44
 _HINT = "name an entry of the manifest, or a code such as E204"
 
 
-def explain(console: Console, environ: Mapping[str, str], word: str, words: Given) -> ExitCode:
+def explain(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
     """The page of a code, or the rows that an id or glob names. An entry goes before a code of the same name."""
+    word = words.word
     if not CODE.fullmatch(word):
-        return _explain_rows(console, environ, word, words)
+        return _explain_rows(console, environ, words)
     if word[0].islower():  # no id has upper-case letters
         try:
-            return _explain_rows(console, environ, word, words)
+            return _explain_rows(console, environ, words)
         except UserError:
             pass
     return explain_code(console, word)
@@ -477,12 +484,13 @@ def explain_code(console: Console, word: str) -> ExitCode:
 # --- entries ----------------------------------------------------------------------------------------------------------
 
 
-def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words: Given) -> ExitCode:
+def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
     from qarunner.manifest.select import (
         select,
         suggestion,
     )
 
+    word = words.word
     explaining, rows = _explaining(console, environ, words)
     chosen = [row for row in rows if row.id == word] or select(rows, [word])
     if not chosen:
@@ -498,7 +506,9 @@ def _explain_rows(console: Console, environ: Mapping[str, str], word: str, words
     return ExitCode.OK
 
 
-def _explaining(console: Console, environ: Mapping[str, str], words: Given) -> tuple[Explaining, tuple[Row, ...]]:
+def _explaining(
+    console: Console, environ: Mapping[str, str], words: ExplainOptions
+) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
     from qarunner.app.ci import checked_name, read_build
     from qarunner.app.planning import (

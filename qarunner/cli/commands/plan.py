@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
 from qarunner.app.ci import checked_name
+from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
 from qarunner.app.planning import Choice, Inputs, prepare
-from qarunner.cli.options import DEFAULT_RUNS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.select import parse_shard
@@ -21,9 +19,10 @@ from qarunner.plan.model import to_json
 from qarunner.text import plural, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.app.ci import Facts
+    from qarunner.app.options import ChoiceOptions, Field, ShowOptions
     from qarunner.app.planning import Hide, Prepared
     from qarunner.cli.console import Console
     from qarunner.plan.model import Plan
@@ -35,68 +34,18 @@ OF_SHARDS = ("github-matrix", "gitlab-ci")
 FORMATS = ("text", "json", "markdown", *OF_SHARDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
-    """How a plan is shown."""
-
-    form: str = "text"
-    out: Path | None = None
-    shards: int | None = None
-    exit_code: bool = False
-
-    def check(self, given: Given) -> None:
-        """UserError for words that make no sense together."""
-        if self.form not in FORMATS:
-            raise UserError(f"--format: unknown format {self.form!r}", hint=choose(self.form, FORMATS))
-        if (self.shards is None) is (self.form in OF_SHARDS):
-            hint = "such as: qarunner plan --shards 4 --format github-matrix"
-            raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
-        if self.shards is not None and saved.is_saved(given.file):
-            raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
+def _check(options: ShowOptions) -> None:
+    """UserError for words that make no sense together."""
+    if options.form not in FORMATS:
+        raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
+    if (options.shards is None) is (options.form in OF_SHARDS):
+        hint = "such as: qarunner plan --shards 4 --format github-matrix"
+        raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
+    if options.shards is not None and saved.is_saved(options.file):
+        raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """The words on the command line that choose a plan."""
-
-    file: Path | None = None
-    profile: str | None = None
-    select: tuple[str, ...] = ()
-    var: tuple[str, ...] = ()
-    var_file: tuple[Path, ...] = ()
-    env: tuple[str, ...] = ()
-    env_file: tuple[Path, ...] = ()
-    allow_secret: tuple[str, ...] = ()
-    max_tests: int | None = None
-    changed_since: str | None = None
-    branch: str | None = None
-    tag: str | None = None
-    shard: str | None = None
-    rerun_failed: str | None = None
-    runs_dir: Path = DEFAULT_RUNS
-    rehearse: bool = False
-    unsealed: bool | None = None
-    today: date = field(default_factory=lambda: datetime.now(UTC).date())
-    """The day of the plan; quarantines end by it."""
-
-
-def given(file: Path | None, values: ValueWords, **words: object) -> Given:
-    """Options as typer hands them over: lists become tuples, and what was not given keeps its default."""
-    found = {**words, **dict(zip(VALUE_WORDS, values, strict=True))}
-    told = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return Given(file=file, **{name: value for name, value in told.items() if value is not None})  # type: ignore[arg-type]
-
-
-VALUE_WORDS = ("var", "var_file", "env", "env_file", "allow_secret")
-
-
-ValueWords: TypeAlias = (
-    "tuple[list[str] | None, list[Path] | None, list[str] | None, list[Path] | None, list[str] | None]"
-)
-"""What --var, --var-file, --env, --env-file and --allow-secret were given, in this order."""
-
-
-def prepared(console: Console, environ: Mapping[str, str], words: Given, like: Plan | None = None) -> Prepared:
+def prepared(console: Console, environ: Mapping[str, str], words: PlanOptions, like: Plan | None = None) -> Prepared:
     """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more.
 
     `like`: an earlier plan, whose build's URL and event are taken over.
@@ -108,7 +57,7 @@ def prepared(console: Console, environ: Mapping[str, str], words: Given, like: P
     return make(inputs.find_manifest(words.file), words, environ, facts)
 
 
-def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:
+def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
     """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
     from_files = inputs.read_var_files(words.var_file)
     given = inputs.overrides(words.var)
@@ -121,7 +70,7 @@ def read_inputs(words: Given, environ: Mapping[str, str]) -> Inputs:
     )
 
 
-def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | None, *, hide: Hide) -> Prepared:
+def _made(path: Path, words: PlanOptions, environ: Mapping[str, str], facts: Facts | None, *, hide: Hide) -> Prepared:
     choice = Choice(
         environ=environ,
         today=words.today,
@@ -143,24 +92,24 @@ def _made(path: Path, words: Given, environ: Mapping[str, str], facts: Facts | N
     return saved.with_sources(prepare(path, choice), path, words, choice.inputs.overrides)
 
 
-def show_plan(console: Console, environ: Mapping[str, str], given: Given, showing: Showing) -> ExitCode:
+def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
     """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
-    showing.check(given)
-    found = prepared(console, environ, given)
+    _check(options)
+    found = prepared(console, environ, options)
     tell(console, found)
-    if showing.out is not None:
-        _write(showing.out, to_json(found.plan))
-    _show(console, found, given, showing)
-    return ExitCode.CHANGES if showing.exit_code and found.plan.jobs else ExitCode.OK
+    if options.out is not None:
+        _write(options.out, to_json(found.plan))
+    _show(console, found, options)
+    return ExitCode.CHANGES if options.exit_code and found.plan.jobs else ExitCode.OK
 
 
-def _show(console: Console, found: Prepared, given: Given, showing: Showing) -> None:
+def _show(console: Console, found: Prepared, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
     last = f"{summary(plan)}; nothing was sent"
-    shards = min(showing.shards or 1, len(plan.entries))
-    match showing.form:
+    shards = min(options.shards or 1, len(plan.entries))
+    match options.form:
         case "json":
             console.json(to_json(plan).decode())
         case "markdown":
@@ -168,7 +117,7 @@ def _show(console: Console, found: Prepared, given: Given, showing: Showing) -> 
         case "github-matrix":
             console.json(planned.github_matrix(shards))
         case "gitlab-ci":
-            words = _words(given, found.declared_secrets)
+            words = _words(options, found.declared_secrets)
             console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix()))
         case _:
             for text, style in planned.text(plan, {}, every_body=console.verbose):
@@ -178,28 +127,21 @@ def _show(console: Console, found: Prepared, given: Given, showing: Showing) -> 
             console.result(f"plan: {last}")
 
 
-def _words(given: Given, secrets: frozenset[str]) -> str:
+def _words(options: ShowOptions, secrets: frozenset[str]) -> str:
     """The words that chose this plan, for the apply of a shard. The values of secrets are the pipeline's matter."""
-    words = [given.file.as_posix()] if given.file is not None else []
-    single = (
-        ("--profile", given.profile),
-        ("--changed-since", given.changed_since),
-        ("--branch", given.branch),
-        ("--tag", given.tag),
-        ("--rerun-failed", given.rerun_failed),
-        ("--max-tests", given.max_tests),
-    )
-    words += [part for option, value in single if value is not None for part in (option, str(value))]
-    repeated = (
-        ("--select", given.select),
-        ("--var", tuple(word for word in given.var if word.partition("=")[0] not in secrets)),
-        ("--var-file", tuple(file.as_posix() for file in given.var_file)),
-        ("--env", given.env),
-        ("--env-file", tuple(file.as_posix() for file in given.env_file)),
-        ("--allow-secret", given.allow_secret),
-    )
-    words += [part for option, values in repeated for value in values for part in (option, value)]
+    words = [options.file.as_posix()] if options.file is not None else []
+    for each in options_of(PlanOptions):
+        if each.key != "shard" and (each.option.recorded or each.option.permits):
+            words += _typed(each, getattr(options, each.key), secrets)
     return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def _typed(field: Field, value: object, secrets: frozenset[str]) -> Iterator[str]:
+    values: Sequence[object] = value if isinstance(value, tuple) else () if value is None else (value,)
+    for each in values:
+        word = each.as_posix() if isinstance(each, Path) else str(each)
+        if field.key != "var" or word.partition("=")[0] not in secrets:
+            yield from (field.option.name, word)
 
 
 def tell(console: Console, found: Prepared) -> None:

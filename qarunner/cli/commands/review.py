@@ -23,23 +23,11 @@ from qarunner.review.view import Review
 from qarunner.text import inert_lines, styled
 
 if TYPE_CHECKING:
+    from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
 
 
 FORMATS = ("text", "json", "markdown")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The words on the command line."""
-
-    base: str | None = None
-    file: Path | None = None
-    profile: str | None = None
-    select: tuple[str, ...] = ()
-    form: str = "text"
-    exit_code: bool = False
-    out: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +48,7 @@ class _Earlier:
     warnings: tuple[str, ...] = ()
 
 
-def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
+def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> ExitCode:
     """Prints what changed. 10 with --exit-code if anything did."""
     if order.form not in FORMATS:
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
@@ -83,7 +71,7 @@ def diff(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode
     return ExitCode.CHANGES if order.exit_code and found else ExitCode.OK
 
 
-def _show(console: Console, review: Review, order: Order) -> None:
+def _show(console: Console, review: Review, order: DiffOptions) -> None:
     if order.out is not None:
         from qarunner.paths import write_whole
 
@@ -129,7 +117,7 @@ def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> 
     return Side(manifest=found.manifest, rows=rows, vendors=found.vendors, copied_to=copied_to)
 
 
-def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: Order) -> _Earlier:
+def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _Earlier:
     base = order.base
     repository = Repository(file.parent, seen.environ)
     other = Path(base) if base is not None else None

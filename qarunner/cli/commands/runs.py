@@ -24,6 +24,7 @@ from qarunner.text import plural, styled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from qarunner.app.options import ReportOptions, RunsOptions, StatusOptions
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, RunState
     from qarunner.entry import Entry
@@ -34,18 +35,6 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------------------------------------------------------
 
 # `report --merge`: the runs of many jobs become one report and one gate, or it is said why they cannot.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The words on the command line that say which report is made of which runs."""
-
-    runs: tuple[str, ...]
-    merge: bool
-    form: str
-    out: Path | None
-    unsealed: bool
-    runs_dir: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +58,7 @@ class Part:
         return who.pipeline if who is not None else None
 
 
-def report(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
+def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
     """A report of one run, which is the newest where none is named, or one of all."""
     if order.merge:
         return joined(console, environ, order)
@@ -79,7 +68,7 @@ def report(console: Console, environ: Mapping[str, str], order: Order) -> ExitCo
     return applying.report(console, environ, order.runs_dir, run_id, form=order.form, out=order.out)
 
 
-def joined(console: Console, environ: Mapping[str, str], order: Order) -> ExitCode:
+def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
     """Renders one report of all runs, and returns what their gate says."""
     reporting.checked_format(order.form, "--format")
     if not order.runs:
@@ -308,7 +297,18 @@ def _state(run: Run, *, driven: bool) -> str:
 SHOWN_RUNS = 20
 
 
-def runs(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
+def runs(console: Console, environ: Mapping[str, str], options: RunsOptions) -> ExitCode:
+    """Lists the newest runs, or removes old ones."""
+    if options.all and options.limit is not None:
+        raise UserError("--all does not go with --limit", hint="--all shows every run")
+    if options.prune is (options.keep is None):
+        raise UserError("--prune and --keep go together", hint="qarunner runs --prune --keep 100")
+    if options.keep is not None:
+        return _prune(console, environ, options.runs_dir, options.keep)
+    return _list(console, options.runs_dir, None if options.all else options.limit or SHOWN_RUNS)
+
+
+def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
     """The newest runs, the newest first. A folder that cannot be read is told, and hides no other."""
     there = by_age(runs_dir)
     shown = there if limit is None else there[:limit]
@@ -335,7 +335,7 @@ def runs(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
     return ExitCode.OK
 
 
-def prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: int) -> ExitCode:
+def _prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: int) -> ExitCode:
     """Removes finished runs, but for the newest of all runs. What has anything left at a vendor stays."""
     removed = []
     for folder in by_age(runs_dir)[keep:]:
@@ -407,9 +407,9 @@ def _table(found: list[Standing]) -> Iterator[Line]:
 # --- status -----------------------------------------------------------------------------------------------------------
 
 
-def status(console: Console, environ: Mapping[str, str], runs_dir: Path, run_id: str | None) -> ExitCode:
+def status(console: Console, environ: Mapping[str, str], options: StatusOptions) -> ExitCode:
     """One run, entry by entry."""
-    standing = _read(console, find_run(runs_dir, run_id), Secrets(environ=environ))
+    standing = _read(console, find_run(options.runs_dir, options.run_id), Secrets(environ=environ))
     if console.output == "json":
         console.data(_document(standing))
         return ExitCode.OK

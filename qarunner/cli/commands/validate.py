@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import in_order
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from qarunner.app.options import ValidateOptions, VendorsOptions
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.rules import Findings
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _UNREADABLE = "E503"
 
 
-def validate(console: Console, files: Sequence[Path], today: date, environ: Mapping[str, str]) -> ExitCode:
+def validate(console: Console, environ: Mapping[str, str], options: ValidateOptions) -> ExitCode:
     """Checks each file, and reports the problems of all of them at once. Warnings do not change the exit code."""
     from qarunner.app.files import find_manifest
 
@@ -32,7 +34,8 @@ def validate(console: Console, files: Sequence[Path], today: date, environ: Mapp
     warnings: list[Diagnostic] = []
     unreadable: list[UserError] = []
     fine: list[tuple[Path, int]] = []
-    for file in files or [find_manifest(None)]:
+    today = datetime.now(UTC).date()
+    for file in options.files or [find_manifest(None)]:
         try:
             rows, found = _looked_at(console, file, today, environ)
             if not found.errors:
@@ -91,8 +94,9 @@ def _unreadable(file: Path, error: UserError) -> Diagnostic:
 # --- the capability table ---------------------------------------------------------------------------------------------
 
 
-def vendors(console: Console, name: str | None) -> ExitCode:
+def vendors(console: Console, _: Mapping[str, str], options: VendorsOptions) -> ExitCode:
     """The capability table, or one vendor with its reasons."""
+    name = options.name
     found, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in found})

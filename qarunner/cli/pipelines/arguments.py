@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qarunner.app.options import options_of
+from qarunner.cli.main import COMMANDS
 from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import click
+    from qarunner.app.options import Field
 
 POSITIONAL = {
     "apply": "file",
@@ -48,29 +50,17 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
     return [*found, *(["--", positional] if positional else [])]
 
 
-def _options(command: str) -> dict[str, click.Parameter]:
-    """The options of a command by their long names without dashes: the program's own, so that no list can lag."""
-    import typer.main
-
-    from qarunner.cli.main import app
-
-    group: object = typer.main.get_command(app)
-    commands: Mapping[str, click.Command] = getattr(group, "commands", {})
-    if command not in commands:
-        raise UserError(f"command: this version of qarunner has no {command!r}")
-    return {
-        option.removeprefix("--"): parameter
-        for parameter in commands[command].params
-        for option in parameter.opts
-        if option.startswith("--")
-    }
+def _options(command: str) -> dict[str, Field]:
+    """The options of a command by their names without dashes."""
+    found = options_of(COMMANDS[command].options)
+    return {each.option.name.removeprefix("--"): each for each in found if each.option.name}
 
 
-def _option(parameter: click.Parameter, name: str, text: str) -> Iterator[str]:
-    if getattr(parameter, "is_flag", False):
+def _option(field: Field, name: str, text: str) -> Iterator[str]:
+    if field.kind is bool:
         if _is_on(name, text):
             yield f"--{name}"
-    elif getattr(parameter, "multiple", False):
+    elif field.many:
         for line in _lines(text):
             yield f"--{name}={line}"
     else:

@@ -1,0 +1,48 @@
+"""Options are written once: what every command does with them follows from their fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from qarunner.app.options import PlanOptions, Shown, options_of
+from qarunner.cli.main import COMMANDS, run
+
+SINGLE = [
+    (command, each.option.name)
+    for command, known in COMMANDS.items()
+    for each in options_of(known.options)
+    if each.option.name and not each.many and each.kind is not bool
+]
+
+
+@pytest.mark.parametrize(("command", "option"), SINGLE, ids=[" ".join(each) for each in SINGLE])
+def test_an_option_that_takes_one_value_is_not_given_twice(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["x"] if command == "explain" else []
+    assert run([command, option, "7", *words, f"{option}=8"]) == 2
+    assert f"{option}: takes one value, got '7' and '8'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--no-color"], ["--color", "never"], ["--color=always", "-v"], ["-q"]])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_every_command_knows_stands_before_its_name_or_after(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in ([command, *words, "--help"], [*words, command, "--help"]):
+        assert run(line) == 0
+        shown = capsys.readouterr().out
+        assert f"Usage: qarunner {command} " in shown
+        assert all(each.option.name in shown for each in options_of(Shown))
+
+
+def test_an_unknown_word_about_colours_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--color", "sometimes", "runs"]) == 2
+    assert "--color: unknown word 'sometimes'" in capsys.readouterr().err
+
+
+def test_whatever_chooses_a_plan_is_kept_or_said_again() -> None:
+    shown = {each.key for each in (*options_of(Shown), *options_of(PlanOptions)) if not each.option.name}
+    shown |= {each.key for each in options_of(Shown)} | {"runs_dir"}
+    for each in options_of(PlanOptions):
+        assert each.key in shown or each.option.recorded != each.option.permits, each.key
