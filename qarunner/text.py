@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable  # noqa: TC003  an alias is made of it when the module is read
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -151,3 +152,42 @@ def duration(seconds: float) -> str:
         for index, (number, unit) in enumerate(units)
         if first <= index <= last
     )
+
+
+# --- how wide it is ---------------------------------------------------------------------------------------------------
+
+
+def cells(text: str) -> int:
+    """The columns of a terminal that a text takes: most characters one, those of East Asia and emoji two."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
+
+
+def fitted(text: str, most: int, *, middle: bool = False) -> str:
+    """A text in at most so many columns; what is too long loses its end or its middle."""
+    if cells(text) <= most:
+        return text
+    if most <= 1:
+        return "…"[:most]
+    tail = (most - 1) // 2 if middle else 0
+    return _head(text, most - 1 - tail) + "…" + _head(text[::-1], tail)[::-1]
+
+
+def _head(text: str, most: int) -> str:
+    taken = 0
+    for index, char in enumerate(text):
+        taken += _cells(char)
+        if taken > most:
+            return text[:index]
+    return text
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """A text with spaces up to a width in columns."""
+    space = " " * (width - cells(text))
+    return space + text if right else text + space

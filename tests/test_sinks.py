@@ -21,7 +21,7 @@ from qarunner.app.files import FORMATS, Wanted, add_step_summary, write
 from qarunner.app.options import Follow
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import report_crash, run
-from qarunner.cli.progress import Lines, Table_
+from qarunner.cli.progress import Lines, Outlook, Table
 from qarunner.cli.result import show, show_detached, show_report
 from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.engine.state import events as ev
@@ -148,13 +148,13 @@ def draw(console: Console) -> None:
     terminal = Terminal()
     drawn = open_console({}, out=terminal, err=terminal)
     drawn.hide([SECRET])
-    table = Table_(drawn, live, lambda: EPOCH + 60)
+    table = Table(drawn, live, lambda: EPOCH + 60, Outlook())
     try:
         for event in EVENTS[:-1]:
             advance(live, event)
             table.saw(event, live)
         table.uploading(EVIL, 1, 2)
-        table._live.refresh()
+        table.tick(live)
     finally:
         table.close()
     own = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
@@ -166,8 +166,15 @@ def annotate(console: Console) -> None:
     console.annotate("error", EVIL, file=EVIL, title=EVIL)
 
 
+def group(console: Console) -> None:
+    """A group of a log, without the command that begins it."""
+    err = io.StringIO()
+    dataclasses.replace(console, err=err, environ={"TF_BUILD": "1"}).fold(EVIL, 0)
+    console.out.write(err.getvalue().removeprefix("##[group]"))
+
+
 def log(console: Console) -> None:
-    live, lines = Run.of(PLAN), Lines(console, EPOCH, lambda: EPOCH)
+    live, lines = Run.of(PLAN), Lines(console, Run.of(PLAN), lambda: EPOCH)
     for event in EVENTS:
         advance(live, event)
         lines.saw(event, live)
@@ -203,6 +210,8 @@ SINKS: dict[str, Callable[[Console], object]] = {
     "annotate": annotate,
     "safe": lambda console: console.out.write(console.safe(EVIL)),
     "log": log,
+    "fold": group,
+    "drawn": lambda console: console.out.write(console.drawn((EVIL, styled(EVIL, "red")))),
     "live table": draw,
     "the end of an apply": lambda console: show(console, SUMMARY, Path("runs/r1")),
     "a detached apply": lambda console: show_detached(console, fold(PLAN, EVENTS), SUMMARY, Follow(run_id=EVIL)),
@@ -326,6 +335,7 @@ WRITERS = {
     "__main__.py": {"write"},  # an early signal's one word, before a Console can be there
     "signals.py": {"write", "os.write"},
     "cli/console.py": {"write", "os.open"},  # the sink itself, and the null device for a stream that is lost
+    "cli/screen.py": {"write"},  # moves of the cursor around lines that `Console.drawn` made
     "cli/main.py": {"echo", "write", "NamedTemporaryFile"},  # the version; a crash, which has no console any more
     "app/session.py": {"os.write"},  # a handler of signals, which may have interrupted the console
     "app/git.py": {"write_bytes"},  # files of a commit, into a temporary folder of its own
@@ -365,7 +375,7 @@ def test_nobody_writes_past_the_sinks() -> None:
 
 
 def test_every_method_of_the_console_that_writes_is_in_the_table() -> None:
-    silent = {"live", "hide", "clean"}
+    silent = {"live", "hide", "clean", "unfold"}
     public = {name for name in vars(Console) if not name.startswith("_") and callable(getattr(Console, name, None))}
     public -= {field.name for field in dataclasses.fields(Console)}
     assert public - silent <= {sink.partition(",")[0] for sink in SINKS}

@@ -18,7 +18,7 @@ from qarunner.app.options import DEFAULT_RUNS, Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
 from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
-from qarunner.cli.progress import open_progress
+from qarunner.cli.progress import Outlook, open_progress
 from qarunner.engine.decide.attempts import to_try_anew
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
@@ -612,8 +612,15 @@ class _Session:
         """Returns the answers to cancels that were refused."""
         pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
-        progress = open_progress(self._console, self._run, self.clock.wall)
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
+        outlook = Outlook(
+            durations=durations,
+            cancellable=frozenset(
+                name for name, each in adapters(self._run.plan).items() if each.info.capabilities.cancel
+            ),
+            detaches=self._settings.options.detach_on_interrupt,
+        )
+        progress = open_progress(self._console, self._run, self.clock.wall, outlook)
         engine = Engine(
             run=self._run,
             vendors=adapters(self._run.plan),
@@ -626,6 +633,7 @@ class _Session:
             key_names=transport.key_names,
             shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
             observe=lambda: progress.tick(self._run),
+            observe_every_s=progress.every_s,
         )
         self._progress = progress
         transport.watch = progress.uploading

@@ -5,15 +5,18 @@ Every text passes here, in pieces: what is not our own commands nothing, and no 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from qarunner.cli.screen import Screen
 from qarunner.diagnostics import Severity
 from qarunner.errors import ManifestError, Unwritten, UserError
 from qarunner.paths import repository_root
@@ -45,8 +48,11 @@ ANNOTATIONS = 10
 """Of a step: GitHub drops what is beyond its bound, in silence (docs.github.com: Workflow commands)."""
 _LONGEST_ANNOTATION = 300
 _LONGEST_SOURCE = 5000
+_SECTION = "qarunner"
 OUTPUTS = ("text", "json", "github")
 COLOURS = ("auto", "always", "never")
+_CI_WITH_COLOURS = ("GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "TF_BUILD")
+"""Their logs show colours, although a job writes into a pipe."""
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
 
@@ -64,6 +70,8 @@ class Console:
     verbose: bool = False
     workspace: Path | None = None
     """The folder that GitHub takes for the root of an annotation's file."""
+    screen: Screen | None = None
+    """What is drawn in place just now: everything else is written above it."""
     lost: bool = False
     """Whether stdout has failed, so that what must be read goes to stderr."""
     _hidden: dict[str, str] = field(default_factory=dict, repr=False)
@@ -73,7 +81,8 @@ class Console:
     @property
     def live(self) -> bool:
         """Whether progress can be drawn in place."""
-        return self.colour_err and self.err.isatty() and self.output == "text" and not self.quiet
+        able = self.err.isatty() and self.environ.get("TERM") != "dumb" and takes_commands(self.err)
+        return able and self.output == "text" and not self.quiet
 
     # --- what nobody may read -----------------------------------------------------------------------------------------
 
@@ -124,8 +133,9 @@ class Console:
 
     def _write(self, text: str) -> None:
         try:
-            self.out.write(text + "\n")
-            self.out.flush()
+            with self._above_screen():
+                self.out.write(text + "\n")
+                self.out.flush()
         except BrokenPipeError:
             silence(self.out)
         except OSError as error:
@@ -161,11 +171,43 @@ class Console:
 
     def warn(self, line: Line) -> None:
         """On stderr, however quiet it is to be. A log that cannot be written must not end an apply."""
+        self._log(self._shown(line, colour=self.colour_err))
+
+    def _log(self, text: str) -> None:
         try:
-            self.err.write(self._shown(line, colour=self.colour_err) + "\n")
-            self.err.flush()
+            with self._above_screen():
+                self.err.write(text + "\n")
+                self.err.flush()
         except OSError:
             silence(self.err)
+
+    def _above_screen(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.screen is None else self.screen.above()
+
+    def drawn(self, line: Line) -> str:
+        """A line of what is drawn in place."""
+        return self._shown(line, colour=self.colour_err)
+
+    # --- groups of a log ----------------------------------------------------------------------------------------------
+
+    def fold(self, title: str, at: float) -> None:
+        """Begins a group of lines that the CI system folds, if it knows groups. `at` is seconds since the epoch."""
+        title = inert(self.clean(title), _LONGEST_ANNOTATION)
+        if self.environ.get("GITHUB_ACTIONS") == "true":
+            self._log(f"::group::{escaped(title)}")
+        elif self.environ.get("GITLAB_CI"):
+            self._log(f"\x1b[0Ksection_start:{int(at)}:{_SECTION}[collapsed=true]\r\x1b[0K{title}")
+        elif self.environ.get("TF_BUILD"):
+            self._log(f"##[group]{title}")
+
+    def unfold(self, at: float) -> None:
+        """Ends the group."""
+        if self.environ.get("GITHUB_ACTIONS") == "true":
+            self._log("::endgroup::")
+        elif self.environ.get("GITLAB_CI"):
+            self._log(f"\x1b[0Ksection_end:{int(at)}:{_SECTION}\r\x1b[0K")
+        elif self.environ.get("TF_BUILD"):
+            self._log("##[endgroup]")
 
     def _shown(self, line: Line, *, colour: bool) -> str:
         """Every piece by itself, and then the line that they make together."""
@@ -301,24 +343,75 @@ def open_console(
     # A stream that the caller closed is None.
     out, err = out or sys.stdout or _nowhere(), err or sys.stderr or _nowhere()
     for stream in (out, err):
-        # A terminal of another encoding gets a question mark, not a traceback.
+        # A terminal of another encoding gets other marks, not a traceback.
         if hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError):  # it flushes: what is full is noticed by the next line
-                stream.reconfigure(errors="replace")
+                stream.reconfigure(errors=_OTHER_MARKS)
     if color not in {None, *COLOURS}:
         raise UserError(f"--color: unknown word {color!r}", hint=f"valid: {', '.join(COLOURS)}")
-    wanted = color in {None, "auto"} and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
     return Console(
         out=out,
         err=err,
         environ=environ,
         output=output,
-        colour_out=color == "always" or (wanted and out.isatty()),
-        colour_err=color == "always" or (wanted and err.isatty()),
+        colour_out=_has_colours(out, color, environ),
+        colour_err=_has_colours(err, color, environ),
         quiet=quiet,
         verbose=verbose,
         workspace=_workspace(environ) if output == "github" else None,
     )
+
+
+def _has_colours(stream: TextIO, color: str | None, environ: Mapping[str, str]) -> bool:
+    """What was asked for, first to last: the option, NO_COLOR, FORCE_COLOR; else what the reader can show."""
+    if color not in {None, "auto"}:
+        return color == "always"
+    if environ.get("NO_COLOR"):
+        return False
+    if any(environ.get(name, "").lower() not in {"", "0", "false"} for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    if stream.isatty():
+        return environ.get("TERM") != "dumb" and takes_commands(stream)
+    return any(environ.get(name) for name in _CI_WITH_COLOURS) and not _is_file(stream)
+
+
+def _is_file(stream: TextIO) -> bool:
+    """True for a result that is kept: a log is a pipe."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def takes_commands(stream: TextIO) -> bool:
+    """True if a terminal obeys colours and moves of the cursor. Those of Windows have to be asked for it first."""
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
+
+        kernel = ctypes.windll.kernel32
+        mode = ctypes.c_ulong()
+        try:
+            handle = msvcrt.get_osfhandle(stream.fileno())
+        except (OSError, ValueError):
+            return False
+        virtual_terminal = 4  # learn.microsoft.com: SetConsoleMode, ENABLE_VIRTUAL_TERMINAL_PROCESSING
+        asked = kernel.GetConsoleMode(handle, ctypes.byref(mode))
+        return bool(asked and kernel.SetConsoleMode(handle, mode.value | virtual_terminal))
+    return True
+
+
+_OTHER_MARKS = "qarunner-marks"
+_IN_ASCII = {"✓": "+", "✗": "x", "↻": "~", "·": ".", "…": "...", "→": "->"}
+
+
+def _other_marks(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a stream's encoding does not have."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101  it is registered for writing alone
+    return "".join(_IN_ASCII.get(char, "?") for char in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_OTHER_MARKS, _other_marks)
 
 
 def _workspace(environ: Mapping[str, str]) -> Path | None:

@@ -2,39 +2,94 @@
 
 from __future__ import annotations
 
+import signal
+from collections import Counter
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Protocol
 
+from qarunner.cli.screen import Screen
+from qarunner.engine.flow.creates import open_needs
+from qarunner.engine.flow.driver import OBSERVE_S
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
+from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.text import cut, duration, plural
-from qarunner.vendors.api import Verdict
+from qarunner.report.summary import WORST_FIRST, words
+from qarunner.text import cells, cut, duration, fitted, padded, pieces_of, plural, styled
+from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.table import Table
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, Left, ResourceState, Run, RunState
+    from qarunner.text import Line
+    from qarunner.vendors.api import Outcome
 
 SIGNS = {
     Verdict.PASSED: ("✓", "green"),
-    Verdict.FLAKY: ("✓", "yellow"),
+    Verdict.FLAKY: ("↻", "yellow"),
     Verdict.FAILED: ("✗", "red"),
     Verdict.BLOCKED: ("✗", "red"),
     Verdict.SKIPPED: ("-", "dim"),
 }
 OTHER_SIGN = ("!", "yellow")
-_MOST_ROWS = 30
+_IN_HEADER = (("✓", "green"), ("✗", "red"), OTHER_SIGN, ("↻", "yellow"), ("-", "dim"))
+_ALL_SHOWN = 20
+"""Entries of a plan that scroll by when they end, whatever they end with; of a larger one, those that did not pass."""
 _MOST_NAMED = 3
-"""So many of the runs that go on are named in a line of a log."""
+"""So many of the builds that are uploaded are named in a line of a log."""
 _LONGEST_MESSAGE = 500
 """Characters of an event in a log: a vendor's text may have millions."""
 _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What can be said of what comes. `cancellable` are the vendors whose runs can be cancelled.
+
+    `detaches`: a signal leaves the runs to a resume.
+    """
+
+    durations: DurationHistory | None = None
+    cancellable: frozenset[str] = frozenset()
+    detaches: bool = False
+
+    def usual_s(self, state: JobState) -> float | None:
+        return self.durations.known_s(state) if self.durations is not None else None
+
+    def guess_s(self, state: JobState) -> float:
+        return self.durations.expected(state).median_s if self.durations is not None else 0.0
+
+    def seconds_left(self, run: Run, now: float) -> float | None:
+        """Until the last entry ends, if it is known how long each of them takes: needs first, and few at a time."""
+        ends: dict[str, float] = {}
+        lanes = dict.fromkeys(run.plan.vendors, 0.0)
+        counted: set[str] = set()
+        needs = {entry.id: entry.needs for entry in run.plan.entries if entry.id not in run.closed}
+        for entry in TopologicalSorter(needs).static_order():
+            if entry not in needs:
+                continue
+            state = run.job_of[entry]
+            usual, began = self.usual_s(state), began_at(state)
+            if usual is None:
+                return None
+            left = max(0.0, usual - (now - began)) if began is not None else usual
+            ends[entry] = left + max((ends.get(need, 0.0) for need in needs[entry]), default=0.0)
+            if state.job.id not in counted:
+                counted.add(state.job.id)
+                lanes[state.job.vendor] += left / max(1, run.plan.vendors[state.job.vendor].max_in_flight)
+        return max((*ends.values(), *lanes.values()), default=0.0)
+
+
 class Progress(Protocol):
     """Is told of every event after it was written down."""
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two ticks."""
+        ...
 
     def saw(self, event: ev.Event, run: Run) -> None: ...
 
@@ -43,20 +98,23 @@ class Progress(Protocol):
         ...
 
     def tick(self, run: Run) -> None:
-        """Is called every half minute, whether anything has happened or not."""
+        """Is called by the clock, whether anything has happened or not."""
         ...
 
     def close(self) -> None: ...
 
 
-def open_progress(console: Console, run: Run, now: Callable[[], float]) -> Progress:
+def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> Progress:
     """What fits the console: nothing, lines, or a live table. `now` gives seconds since the epoch."""
     if console.quiet:
         return Silent()
-    return Table_(console, run, now) if console.live else Lines(console, run.started_at, now)
+    outlook = outlook or Outlook()
+    return Table(console, run, now, outlook) if console.live else Lines(console, run, now, outlook)
 
 
 class Silent:
+    every_s = OBSERVE_S
+
     def saw(self, event: ev.Event, run: Run) -> None:
         """Nothing is shown."""
 
@@ -70,33 +128,54 @@ class Silent:
         """Nothing was opened."""
 
 
+# --- a log ------------------------------------------------------------------------------------------------------------
+
+
 class Lines:
     """One line a step, for logs; times count from the start of the apply."""
 
-    def __init__(self, console: Console, began: float, now: Callable[[], float]) -> None:
+    every_s = OBSERVE_S
+
+    def __init__(self, console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> None:
         self._console = console
-        self._began = began
+        self._began = run.started_at
         self._now = now
-        self._notes: dict[str, str] = {}
+        self._outlook = outlook or Outlook()
+        self._troubles: dict[tuple[str, str], set[tuple[str, str | None]]] = {}
+        """What a vendor answers instead of what it was asked, and which jobs and runs have met it."""
         self._uploads: dict[str, tuple[float, int]] = {}
+        console.fold(f"{run.plan.name}: {plural(len(run.plan.entries), 'entry', 'entries')}", now())
 
     def saw(self, event: ev.Event, run: Run) -> None:
-        if isinstance(event, ev.Polled) and not self._console.verbose and not self._is_news(event):
+        if not self._console.verbose and not self._is_news(event, run):
             return
-        text = _line(event, run)
+        text = line_of(event, run, self._outlook)
         if text is not None:
-            self._console.note(f"[{max(0.0, event.at - run.started_at):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
+            self._note(event.at, text)
 
-    def _is_news(self, event: ev.Polled) -> bool:
-        """Another word for a run's state; how far it is stands in the line of every half minute."""
-        before, self._notes[event.run] = self._notes.get(event.run), event.note
-        return before != event.note
+    def _note(self, at: float, text: str) -> None:
+        self._console.note(f"[{max(0.0, at - self._began):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
+
+    def _is_news(self, event: ev.Event, run: Run) -> bool:
+        """False for a run that goes on, and for a trouble that is known: every half minute tells of both."""
+        match event:
+            case ev.Polled():
+                for jobs in self._troubles.values():
+                    jobs.discard((event.job, event.run))
+                return False
+            case ev.Retrying() | ev.NotSubmitted(wait_s=float()):
+                known = self._troubles.setdefault((run.jobs[event.job].job.vendor, event.message), set())
+                is_news = not known
+                known.add((event.job, event.run if isinstance(event, ev.Retrying) else None))
+                return is_news
+            case _:
+                return True
 
     def tick(self, run: Run) -> None:
         """One line about all that goes on: a CI system takes a silent job for dead."""
         now = self._now()
         if (text := going_on(run, now)) is not None:
-            self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
+            self._note(now, text)
 
     def uploading(self, path: str, sent: int, size: int) -> None:
         """A line each 10 % that took a second, or each 10 s: a small build needs none, a large one is no flood."""
@@ -104,34 +183,41 @@ class Lines:
         at, before = self._uploads.get(path, (now, 0))
         step = 1 if self._console.verbose else _UPLOAD_STEP
         if sent < size and now - at >= (1.0 if percent - before >= step else _UPLOAD_QUIET_S):
-            told = f"{path}: uploaded {amount(sent, size)}"
-            self._console.note(f"[{max(0.0, now - self._began):7.1f}s] {told}")
+            self._note(now, f"{path}: uploaded {amount(sent, size)}")
             at, before = now, percent
         self._uploads[path] = (at, before)
 
     def close(self) -> None:
         """Lines stay."""
+        self._console.unfold(self._now())
 
 
 def going_on(run: Run, now: float) -> str | None:
-    """`2 runs go on: checkout running 0/1, 12m30s; search queued, 40s; 1 entry waits: HTTP 429`, if anything does."""
-    parts = []
+    """`3/9 entries: 2 passed, 1 failed; 4 runs at doksi; slowest: checkout running 0/1, 12m30s; 2 wait: HTTP 429`.
+
+    None if nothing goes on.
+    """
     live = sorted(run.live_runs(), key=lambda each: each[1].accepted_at)
+    at_work = Counter(state.job.vendor for state, _ in live)
+    parts = [f"{plural(number, 'run')} at {vendor}" for vendor, number in sorted(at_work.items())]
     if live:
-        named = [
-            f"{_entries(state)} {run_words(remote)}, {clock(now - remote.accepted_at)}"
-            for state, remote in live[:_MOST_NAMED]
-        ]
-        named += [f"{len(live) - _MOST_NAMED} more"] if len(live) > _MOST_NAMED else []
-        parts.append(f"{plural(len(live), 'run')} {'goes' if len(live) == 1 else 'go'} on: {'; '.join(named)}")
+        state, remote = live[0]
+        parts.append(f"slowest: {_entries(state)} {run_words(remote)}, {clock(now - remote.accepted_at)}")
     making = [state for state in run.resources.values() if state.phase is ResourceStatus.PREPARING]
     parts += [f"{'uploading' if state.resource.build else 'making'} {_what(state)}" for state in making[:_MOST_NAMED]]
     waiting = [state for state in run.jobs.values() if state.phase in _NOT_STARTED and run.open_entries(state)]
     if waiting:
         number = sum(len(run.open_entries(state)) for state in waiting)
         why = next((f": {state.message}" for state in waiting if state.message), "")
-        parts.append(f"{plural(number, 'entry', 'entries')} {'waits' if number == 1 else 'wait'}{why}")
-    return "; ".join(parts) or None
+        parts.append(f"{number} {'waits' if number == 1 else 'wait'}{why}")
+    if not parts:
+        return None
+    counts = Counter(words(outcome.verdict) for outcome in run.closed.values())
+    closed = ", ".join(
+        f"{counts[words(verdict)]} {words(verdict)}" for verdict in WORST_FIRST if counts[words(verdict)]
+    )
+    done = f"{len(run.closed)}/{plural(len(run.plan.entries), 'entry', 'entries')}"
+    return f"{done}{f': {closed}' if closed else ''}; {'; '.join(parts)}"
 
 
 _NOT_STARTED = frozenset({Phase.WAITING, Phase.SUBMITTING})
@@ -142,7 +228,7 @@ def amount(sent: int, size: int) -> str:
     return f"{100 * sent // max(1, size)} % ({sent / 2**20:.0f} of {size / 2**20:.0f} MiB)"
 
 
-def _line(event: ev.Event, run: Run) -> str | None:  # noqa: C901, PLR0911  one case an event
+def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa: C901, PLR0911  one case an event
     match event:
         case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
             return _resource(event, run)
@@ -170,9 +256,41 @@ def _line(event: ev.Event, run: Run) -> str | None:  # noqa: C901, PLR0911  one 
             why = f": {event.outcome.message}" if event.outcome.message else ""
             return f"{sign} {event.entry}: {str(event.outcome.verdict).replace('_', ' ')}{why}"
         case ev.Interrupted():
-            return "interrupted: nothing new begins"
+            return f"interrupted: {_stopping(run, outlook)}; {_again(event.signal)}"
+        case ev.Ended():
+            return f"{_ENDED_BY[event.reason]}: {_stopping(run, outlook)}"
         case _:
             return None
+
+
+_ENDED_BY = {ev.Reason.FAIL_FAST: "--fail-fast", ev.Reason.CANCELLED: "qarunner cancel"}
+
+
+def _stopping(run: Run, outlook: Outlook) -> str:
+    """What is cancelled, what goes on, and that nothing begins."""
+    live: dict[str, int] = Counter(state.job.vendor for state, _ in run.live_runs())
+    stopped = (
+        [] if outlook.detaches and run.signal is not None else [name for name in live if name in outlook.cancellable]
+    )
+    parts = [f"cancelling {_runs_at(live, stopped)} ({END_S:.0f}s at most)"] if stopped else []
+    rest = [name for name in live if name not in stopped]
+    can = "go on" if outlook.detaches and run.signal is not None else "cannot be cancelled and go on"
+    parts += (
+        [f"{_runs_at(live, rest)} {can if sum(live[each] for each in rest) != 1 else can.replace('go on', 'goes on')}"]
+        if rest
+        else []
+    )
+    return "; ".join([*parts, "nothing new begins"])
+
+
+def _runs_at(live: Mapping[str, int], vendors: Sequence[str]) -> str:
+    *first, last = sorted(vendors)
+    names = f"{', '.join(first)} and {last}" if first else last
+    return f"{plural(sum(live[name] for name in vendors), 'run')} at {names}"
+
+
+def _again(number: int) -> str:
+    return f"{'Ctrl-C' if number == signal.SIGINT else 'the same signal'} again leaves at once"
 
 
 def _resource(
@@ -231,87 +349,249 @@ def _named(event: ev.Accepted, run: Run) -> list[str]:
     return [f"{vendor} run {remote.id}" + (f" {remote.url}" if remote.url else "") for remote in event.runs]
 
 
-class Table_:  # noqa: N801  `Table` is rich's
-    """A table that is drawn in place; each entry is a row, and its time goes on between two polls.
+# --- a terminal -------------------------------------------------------------------------------------------------------
 
-    A thread of rich draws it while the engine goes on, so that what it reads may change under its hands.
-    """
 
-    def __init__(self, console: Console, run: Run, now: Callable[[], float]) -> None:
-        from rich.console import Console as Terminal
-        from rich.live import Live
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """An entry that is not closed. `late_s`: seconds beyond its usual end; None while it waits."""
 
+    entry: str
+    vendor: str
+    state: str
+    time: str
+    note: str
+    late_s: float | None
+    colour: str
+
+
+class Table:
+    """What goes on, drawn in place at the lower end of the terminal; what has ended scrolls by above it."""
+
+    every_s = 0.25
+
+    def __init__(
+        self,
+        console: Console,
+        run: Run,
+        now: Callable[[], float],
+        outlook: Outlook,
+        screen: Screen | None = None,
+    ) -> None:
         self._console = console
-        self._run = run
         self._now = now
-        self._note = ""
+        self._outlook = outlook
+        self._retries: dict[tuple[str, str | None], float] = {}
+        """When a request of a job, or of one of its runs, is repeated."""
         self._uploads: dict[str, tuple[int, int]] = {}
-        terminal = Terminal(file=console.err, no_color=not console.colour_err, highlight=False)
-        self._live = Live(get_renderable=self._table, console=terminal, refresh_per_second=4, transient=True)
-        self._live.start()
+        self._stopped_at = 0.0
+        self._screen = screen or Screen(console.err)
+        console.screen = self._screen
+        self.tick(run)
 
     def saw(self, event: ev.Event, run: Run) -> None:
-        if isinstance(event, (ev.Retrying, ev.NotSubmitted)):
-            self._note = cut(f"{_entries(run.jobs[event.job])}: {event.message}", _LONGEST_MESSAGE)
+        match event:
+            case ev.Retrying() | ev.NotSubmitted(wait_s=float()):
+                self._retries[event.job, getattr(event, "run", None)] = event.at + (event.wait_s or 0.0)
+            case ev.EntryClosed():
+                self._ended(event, run)
+            case ev.Interrupted() | ev.Ended():
+                self._stopped_at = event.at
+                self._console.warn(styled(str(line_of(event, run, self._outlook)), "yellow"))
+            case _ if self._console.verbose and (text := line_of(event, run, self._outlook)) is not None:
+                self._console.note(text)
+            case _:
+                return
+        self.tick(run)
 
     def uploading(self, path: str, sent: int, size: int) -> None:
         self._uploads[path] = (sent, size)
 
     def tick(self, run: Run) -> None:
-        """The table tells the time by itself."""
+        columns, rows = self._screen.size()
+        # A third of the window is for what scrolls by: nobody sees a failure that left it at once.
+        lines = self._frame(run, columns - 1, max(2, rows * 2 // 3))
+        self._screen.draw([(self._console.drawn(line), cells(_plain(line))) for line in lines])
 
     def close(self) -> None:
-        self._live.stop()
+        self._screen.clear()
+        self._console.screen = None
 
-    def _table(self) -> Table:
-        from rich.markup import escape
-        from rich.table import Table
+    # --- what has ended -----------------------------------------------------------------------------------------------
 
-        def safe(text: str) -> str:
-            return escape(self._console.safe(text))
+    def _ended(self, event: ev.EntryClosed, run: Run) -> None:
+        """A line, with a link below, that stays in the terminal."""
+        outcome, state = event.outcome, run.job_of[event.entry]
+        if outcome.verdict in GOOD and len(run.plan.entries) > _ALL_SHOWN:
+            return
+        sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
+        took = f"  {clock(event.at - began)}" if (began := began_at(state)) is not None else ""
+        reason = reason_of_outcome(outcome)
+        text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
+        self._console.warn((styled(sign, colour), " ", fitted(self._console.safe(text), self._screen.size()[0] - 3)))
+        url = link_of(state, outcome)
+        if url is not None and outcome.verdict not in GOOD:
+            self._console.warn(styled(f"  {url}", "dim"))
 
-        run = self._run
-        done = f"{len(run.closed)}/{len(run.plan.entries)} entries"
-        title = f"{safe(run.plan.name)}  {done}  {clock(self._now() - run.started_at)}"
-        table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption=safe(self._note) or None)
-        for heading in ("", "entry", "vendor", "state", "time"):
-            table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading == "entry")
-        rows = sorted(run.plan.entries, key=lambda entry: entry.id in run.closed)
-        for entry in rows[:_MOST_ROWS]:
-            sign, colour, state, seconds = self._row(entry.id)
-            table.add_row(f"[{colour}]{sign}[/]", safe(entry.id), safe(entry.vendor), safe(state), seconds)
-        if len(rows) > _MOST_ROWS:
-            table.add_row("", f"… and {len(rows) - _MOST_ROWS} more", "", "", "")
-        return table
+    # --- what goes on -------------------------------------------------------------------------------------------------
 
-    def _row(self, entry: str) -> tuple[str, str, str, str]:
-        run, state = self._run, self._run.job_of[entry]
-        began = min((remote.accepted_at for remote in list(state.runs.values())), default=None)
-        outcome = run.closed.get(entry)
-        end = run.closed_at.get(entry, self._now())
-        seconds = clock(end - began) if began is not None else ""
-        if outcome is not None:
-            sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
-            return sign, colour, str(outcome.verdict).replace("_", " "), seconds
-        return "·", "cyan", self._uploading(state) or state_words(state), seconds
+    def _frame(self, run: Run, columns: int, most: int) -> list[Line]:
+        now = self._now()
+        going, waiting = self._rows(run, now)
+        room = most - 1 - (run.signal is not None)
+        rows = [*going, *waiting]
+        if len(rows) > room:
+            rows = rows[: max(0, room - 1)]
+        lines = [self._header(run, now, columns), *_table(rows, columns)]
+        hidden_going, hidden_waiting = max(0, len(going) - len(rows)), len(waiting) - max(0, len(rows) - len(going))
+        if hidden_going or hidden_waiting:
+            parts = [f"{hidden_going} more {'runs' if hidden_going == 1 else 'run'}"] if hidden_going else []
+            parts += [f"{hidden_waiting} {'waits' if hidden_waiting == 1 else 'wait'}"] if hidden_waiting else []
+            lines.append(styled(fitted(f"   … {', '.join(parts)}", columns), "dim"))
+        if run.signal is not None:
+            lines.append(styled(fitted(f"   {self._stopping(run, now)}", columns), "yellow"))
+        return lines
 
-    def _uploading(self, state: JobState) -> str | None:
-        """How far the build is that a job waits for."""
+    def _stopping(self, run: Run, now: float) -> str:
+        return f"stopping: {clock(self._stopped_at + END_S - now + 0.999)} at most; {_again(run.signal or 0)}"
+
+    def _header(self, run: Run, now: float, columns: int) -> Line:
+        """`shop  173/200  ✓ 160  ✗ 9  ↻ 1   47s of about 1m10s`, the name cut where it does not fit."""
+        counts = Counter(SIGNS.get(outcome.verdict, OTHER_SIGN) for outcome in run.closed.values())
+        pieces = [
+            styled(f"  {sign} {counts[sign, colour]}", colour) for sign, colour in _IN_HEADER if counts[sign, colour]
+        ]
+        left = self._outlook.seconds_left(run, now)
+        elapsed = now - run.started_at
+        about = f" of about {duration(round(elapsed + left))}" if left is not None else ""
+        time = f"   {clock(elapsed)}{about}"
+        done = f"  {len(run.closed)}/{len(run.plan.entries)}"
+        taken = sum(cells(piece.text) for piece in pieces)
+        if taken + cells(done + time) > columns - _SHORTEST_NAME:
+            time = f"   {clock(elapsed)}"
+        room = columns - taken - cells(done + time)
+        name = fitted(self._console.safe(run.plan.name), max(1, room), middle=True)
+        return (styled(name, "bold"), done, *pieces, time)
+
+    def _rows(self, run: Run, now: float) -> tuple[list[_Row], list[_Row]]:
+        """Entries that are at work, the overdue first, and those that wait, in their order."""
+        going: list[tuple[float, _Row]] = []
+        waiting: list[_Row] = []
+        for entry in run.plan.entries:
+            if entry.id in run.closed:
+                continue
+            state = run.job_of[entry.id]
+            row = self._row(run, entry.id, state, now)
+            if row.late_s is None:
+                waiting.append(row)
+            else:
+                going.append((row.late_s, row))
+        going.sort(key=lambda each: -each[0])
+        return [row for _, row in going], waiting
+
+    def _row(self, run: Run, entry: str, state: JobState, now: float) -> _Row:
+        safe = self._console.safe
+        began = began_at(state)
+        upload = self._uploading(run, state)
+        usual = self._outlook.usual_s(state)
+        age = now - began if began is not None else 0.0
+        attempt = f"attempt {state.attempt}: " if state.attempt > 1 and state.why else ""
+        overdue = began is not None and usual is not None and age > usual
+        at_work = began is not None or upload is not None or state.phase is not Phase.WAITING
+        note = trouble_of(state)
+        if note is not None and (at := self._retry_at(state)) is not None and at > now:
+            note = f"{note}; again in {clock(at - now + 0.999)}"
+        time = "" if began is None else clock(age)
+        return _Row(
+            entry=safe(entry),
+            vendor=safe(state.job.vendor),
+            state=safe(attempt + (upload or entry_words(entry, state))),
+            time=f"{time} of {duration(round(usual))}" if time and usual is not None else time,
+            note=safe(note or waits_for(run, state) or ""),
+            late_s=age - (self._outlook.guess_s(state) if began is not None else 0.0) if at_work else None,
+            colour="yellow" if overdue or note else "cyan" if at_work else "dim",
+        )
+
+    def _retry_at(self, state: JobState) -> float | None:
+        names: list[tuple[str, str | None]] = [
+            (state.job.id, remote.remote.id) for remote in state.runs.values() if remote.trouble is not None
+        ]
+        found = [self._retries[name] for name in (names or [(state.job.id, None)]) if name in self._retries]
+        return min(found, default=None)
+
+    def _uploading(self, run: Run, state: JobState) -> str | None:
+        """How far the build is that a job waits for, or what is made for it."""
         for name in state.job.uses.values():
-            resource = self._run.resources[name]
+            resource = run.resources[name]
+            if resource.phase is not ResourceStatus.PREPARING:
+                continue
             build = resource.resource.build
-            if build is not None and resource.phase is ResourceStatus.PREPARING and build.path in self._uploads:
-                return f"uploading {amount(*self._uploads[build.path])}"
+            if build is None:
+                return f"making the {resource.resource.kind}"
+            return f"uploading {amount(*self._uploads.get(build.path, (0, build.size)))}"
         return None
 
 
-def state_words(state: JobState) -> str:
-    if state.phase is not Phase.RUNNING:
-        return f"{state.phase}: {state.message}" if state.message else str(state.phase)
-    remote = next(iter(list(state.runs.values())), None)
-    if remote is None:
+def _table(rows: Sequence[_Row], columns: int) -> Iterator[Line]:
+    """Vendors, states and times are whole; ids lose their middle, and notes their end."""
+    if not rows:
+        return
+    vendor, state, time = (max(cells(getattr(row, name)) for row in rows) for name in ("vendor", "state", "time"))
+    if time and columns - (_MARK + vendor + state + time + 3 * _GAP) < _SHORTEST_ID:  # the usual time is a nicety
+        rows = [replace(row, time=row.time.partition(" ")[0]) for row in rows]
+        time = max(cells(row.time) for row in rows)
+    room = columns - (_MARK + vendor + state + time + (3 if time else 2) * _GAP)
+    note = min(max(cells(row.note) for row in rows), max(0, room - _SHORTEST_ID - _GAP))
+    entry = max(1, min(max(cells(row.entry) for row in rows), room - (note + _GAP if note else 0)))
+    for row in rows:
+        parts = [
+            padded(fitted(row.entry, entry, middle=True), entry),
+            padded(row.vendor, vendor),
+            padded(row.state, state),
+        ]
+        parts += [padded(row.time, time, right=True)] if time else []
+        left = columns - _MARK - sum(map(cells, parts)) - _GAP * len(parts)
+        end = (styled("  " + fitted(row.note, left), "yellow"),) if row.note and left >= _SHORTEST_NOTE else ()
+        line = fitted("  ".join(parts), columns - _MARK)
+        yield (styled("·", row.colour), " ", line if row.late_s is not None else styled(line, "dim"), *end)
+
+
+_MARK, _GAP = 2, 2
+_SHORTEST_ID, _SHORTEST_NOTE, _SHORTEST_NAME = 12, 8, 8
+"""Columns."""
+
+
+def _plain(line: Line) -> str:
+    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces_of(line))
+
+
+# --- the words for where something stands -----------------------------------------------------------------------------
+
+
+def began_at(state: JobState) -> float | None:
+    """When the first run of a job was accepted, in seconds since the epoch."""
+    return min((remote.accepted_at for remote in state.runs.values()), default=None)
+
+
+def entry_words(entry: str, state: JobState) -> str:
+    """Where an entry stands, with how many of its own tests are over."""
+    remote = next((each for each in state.runs.values() if each.live), None) or next(iter(state.runs.values()), None)
+    if state.phase is not Phase.RUNNING or remote is None:
         return str(state.phase)
-    return run_words(remote)
+    if len(state.job.entries) == 1:
+        return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
+    done, total = remote.entries.get(entry, (0, 0))
+    return f"{remote.note} {done}/{total}" if total else remote.note
+
+
+def trouble_of(state: JobState) -> str | None:
+    """Why the vendor cannot be asked just now, or has not taken the create yet."""
+    return next((each.trouble for each in state.runs.values() if each.trouble is not None), None) or state.message
+
+
+def waits_for(run: Run, state: JobState) -> str | None:
+    needs = open_needs(run, state) if state.phase is Phase.WAITING else []
+    return f"waits for {', '.join(needs)}" if needs else None
 
 
 def run_words(remote: RunState) -> str:
@@ -319,6 +599,20 @@ def run_words(remote: RunState) -> str:
     if remote.trouble is not None:
         return remote.trouble
     return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
+
+
+def reason_of_outcome(outcome: Outcome) -> str | None:
+    """Why an entry did not pass: its own message, or that of its first test that tells one."""
+    if outcome.verdict in GOOD:
+        return None
+    cases = (case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message)
+    return outcome.message or next(cases, None)
+
+
+def link_of(state: JobState, outcome: Outcome) -> str | None:
+    """Where a person looks first."""
+    bad = (case.url for case in outcome.cases if case.verdict not in GOOD and case.url)
+    return outcome.url or next(bad, None) or next((each.remote.url for each in state.runs.values()), None)
 
 
 def clock(seconds: float) -> str:

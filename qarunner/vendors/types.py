@@ -333,12 +333,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over."""
+    """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over.
+
+    `entries`: the same of single entries that share the run, as far as its results tell whose they are.
+    """
 
     note: str
     wait_s: float | None = None
     done: int | None = None
     total: int | None = None
+    entries: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

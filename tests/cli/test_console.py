@@ -18,6 +18,8 @@ from qarunner.errors import ManifestError, RunFolderError, UserError
 from qarunner.text import inert, styled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qarunner.cli.console import Console
 
 FIRST = Diagnostic(
@@ -172,7 +174,7 @@ def test_colours_are_for_terminals_alone() -> None:
     ):
         console = open_console(environ, color=color, out=kind(), err=kind())
         assert coloured(console) == ("a x\n", "x\n")
-        assert not console.live
+        assert console.live == (kind is Terminal and "TERM" not in environ), "a table needs no colours"
     assert open_console({"NO_COLOR": ""}, out=Terminal(), err=Terminal()).colour_out
     asked_for = open_console({"NO_COLOR": "1"}, color="always", out=io.StringIO(), err=io.StringIO())
     assert coloured(asked_for) == ("a \x1b[31mx\x1b[0m\n", "\x1b[1mx\x1b[0m\n")
@@ -181,6 +183,50 @@ def test_colours_are_for_terminals_alone() -> None:
 
 def test_each_stream_has_its_own_colours() -> None:
     assert coloured(open_console({}, out=io.StringIO(), err=Terminal())) == ("a x\n", "\x1b[1mx\x1b[0m\n")
+
+
+@pytest.mark.parametrize(
+    ("environ", "color", "wanted"),
+    [
+        ({"FORCE_COLOR": "1"}, "auto", True),
+        ({"CLICOLOR_FORCE": "1"}, "auto", True),
+        ({"FORCE_COLOR": "0"}, "auto", False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, "auto", False),
+        ({"NO_COLOR": "1"}, "always", True),
+        ({"FORCE_COLOR": "1"}, "never", False),
+        ({"GITLAB_CI": "true"}, "auto", True),
+        ({"GITHUB_ACTIONS": "true"}, "auto", True),
+        ({"BUILDKITE": "true"}, "auto", True),
+        ({"GITLAB_CI": "true", "NO_COLOR": "1"}, "auto", False),
+        ({"JENKINS_URL": "x", "CI": "true"}, "auto", False),
+    ],
+)
+def test_a_pipe_has_colours_where_its_reader_shows_them(environ: dict[str, str], color: str, *, wanted: bool) -> None:
+    console = open_console(environ, output="text", color=color, out=io.StringIO(), err=io.StringIO())
+    assert (console.colour_out, console.colour_err) == (wanted, wanted)
+
+
+def test_a_file_that_is_kept_has_no_colours_of_a_log(tmp_path: Path) -> None:
+    with (tmp_path / "out.txt").open("w", encoding="utf-8") as out:
+        console = open_console({"GITLAB_CI": "true"}, out=out, err=io.StringIO())
+        assert (console.colour_out, console.colour_err) == (False, True)
+
+
+def test_an_unknown_word_for_colours_is_a_usage_error() -> None:
+    with pytest.raises(UserError, match="--color: unknown word 'yes'"):
+        open_console({}, color="yes")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437"])
+def test_marks_can_be_told_apart_in_every_encoding(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    open_console({}, out=stream, err=stream).result("✓ ✗ ↻ · → …")
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    told = buffer.getvalue().decode(encoding).split()
+    assert "?" not in told
+    assert len(set(told)) == 6
+    assert told[:3] == ["+", "x", "~"]
 
 
 def test_progress_is_drawn_in_place_only_where_somebody_looks() -> None:

@@ -6,11 +6,10 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Lines, Silent, Table_, clock, going_on, open_progress, state_words
+from qarunner.cli.progress import Lines, Outlook, Silent, Table, clock, entry_words, going_on, open_progress
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
@@ -31,13 +30,19 @@ class Terminal(io.StringIO):
         return True
 
 
-def lines(*events: Event, verbose: bool = False) -> list[str]:
+def begun(plan: Plan) -> Run:
+    run = Run.of(plan)
+    advance(run, started(EPOCH, plan))
+    return run
+
+
+def lines(*events: Event, verbose: bool = False, outlook: Outlook | None = None) -> list[str]:
     """What a log shows of these events, after the run began and its first job was accepted."""
     err = io.StringIO()
     console = open_console({}, out=io.StringIO(), err=err, verbose=verbose)
-    run = Run.of(PLAN)
-    progress = Lines(console, EPOCH, lambda: EPOCH)
-    for event in (STARTED, ACCEPTED, *events):
+    run = begun(PLAN)
+    progress = Lines(console, run, lambda: EPOCH, outlook)
+    for event in (ACCEPTED, *events):
         advance(run, event)
         progress.saw(event, run)
     progress.close()
@@ -50,7 +55,7 @@ def polled(at: float, note: str = "running", done: int | None = None, total: int
 
 def test_a_large_upload_is_told_of_and_a_small_one_is_not() -> None:
     err, clock_ = io.StringIO(), [EPOCH]
-    progress = Lines(open_console({}, out=io.StringIO(), err=err), EPOCH, lambda: clock_[0])
+    progress = Lines(open_console({}, out=io.StringIO(), err=err), begun(PLAN), lambda: clock_[0])
     for at, sent in ((0, 1), (0.1, 50), (0.2, 100)):
         clock_[0] = EPOCH + at
         progress.uploading("small.apk", sent << 20, 100 << 20)
@@ -71,20 +76,20 @@ def test_a_large_upload_is_told_of_and_a_small_one_is_not() -> None:
 def test_a_whole_story_is_told_line_by_line() -> None:
     err = io.StringIO()
     story = Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive()
-    run, progress = Run.of(story.run.plan), Lines(open_console({}, out=io.StringIO(), err=err), EPOCH, lambda: EPOCH)
+    run = begun(story.run.plan)
+    progress = Lines(open_console({}, out=io.StringIO(), err=err), run, lambda: EPOCH)
     for event in story.events:
         advance(run, event)
         progress.saw(event, run)
     told = err.getvalue().splitlines()
-    assert told[0] == "[    0.0s] a: started plain run plain-run-1"
-    assert told[1].endswith("] a: running")
+    assert told[0].endswith("s] a: started plain run plain-run-1")
+    assert len(told) == 2, "a run that goes on is no news"
     assert re.fullmatch(r"\[ +\d+\.\ds\] ✓ a: passed", told[-1])
 
 
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (polled(10, done=1, total=3), "[   10.0s] a: running 1/3"),
         (
             ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 429", wait_s=7.0),
             "[    3.0s] search[locale=en]: not started yet: HTTP 429; again in 7.0 s",
@@ -114,15 +119,37 @@ def test_each_step_has_its_line(event: Event, line: str) -> None:
     assert lines(event) == [line]
 
 
-def test_an_interruption_promises_nothing_that_detaching_would_break() -> None:
-    assert "cancel" not in lines(ev.Interrupted(at=EPOCH + 3, signal=2))[0]
+def test_an_interruption_says_what_is_cancelled_and_what_goes_on() -> None:
+    keyed = ev.Accepted(at=EPOCH + 2, job="keyed-1", runs=(RemoteRun(id="k1"), RemoteRun(id="k2")))
+    stop, term = ev.Interrupted(at=EPOCH + 3, signal=2), ev.Interrupted(at=EPOCH + 3, signal=15)
+    able = Outlook(cancellable=frozenset({"keyed"}))
+    assert lines(keyed, stop, outlook=able)[1] == (
+        "[    3.0s] interrupted: cancelling 2 runs at keyed (6s at most); 1 run at plain cannot be cancelled and "
+        "goes on; nothing new begins; Ctrl-C again leaves at once"
+    )
+    assert lines(keyed, term, outlook=Outlook(cancellable=able.cancellable, detaches=True))[1] == (
+        "[    3.0s] interrupted: 3 runs at keyed and plain go on; nothing new begins; "
+        "the same signal again leaves at once"
+    )
+    ended = ev.Ended(at=EPOCH + 3, reason=ev.Reason.FAIL_FAST, entry="a")
+    assert lines(ended)[0].startswith("[    3.0s] --fail-fast: 1 run at plain cannot be cancelled")
 
 
-def test_a_run_that_says_the_same_has_no_line_of_its_own() -> None:
-    events = [polled(10.0 * number) for number in range(1, 13)]
-    assert len(lines(*events)) == 1
+def test_a_run_that_goes_on_has_no_line_of_its_own() -> None:
+    events = [polled(10.0 * number, f"word {number}", number, 12) for number in range(1, 13)]
+    assert not lines(*events)
     assert len(lines(*events, verbose=True)) == 12
-    assert len(lines(polled(10), polled(11, "almost"), polled(12))) == 3
+
+
+def test_a_trouble_is_told_once_until_it_is_over() -> None:
+    def retry(at: float, run: str = "r1", message: str = "HTTP 502") -> Event:
+        return ev.Retrying(at=EPOCH + at, job="plain-1", run=run, message=message, wait_s=8)
+
+    assert len(lines(*(retry(at) for at in range(3, 60, 8)))) == 1
+    two = ev.Accepted(at=EPOCH + 2, job="plain-1", runs=(RemoteRun(id="r2"),))
+    assert len(lines(two, retry(3), retry(4, "r2"), retry(5, message="HTTP 429"))) == 3
+    assert len(lines(retry(3), polled(5), retry(9))) == 2
+    assert len(lines(retry(3), retry(9), verbose=True)) == 2
 
 
 def ticked(*events: Event, now: float) -> str | None:
@@ -136,17 +163,36 @@ def test_every_half_minute_a_line_says_what_goes_on() -> None:
     refused = ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 429: slow down", wait_s=60.0)
     submitting = ev.Submitting(at=EPOCH + 2, job="keyed-1", attempt=1, key="k")
     passed = Outcome(verdict=Verdict.PASSED)
-    assert ticked(now=30.0) == "2 entries wait"
+    assert ticked(now=30.0) == "0/2 entries; 2 wait"
     assert ticked(ACCEPTED, polled(9, done=0, total=1), submitting, refused, now=752.0) == (
-        "1 run goes on: a running 0/1, 12m30s; 1 entry waits: HTTP 429: slow down"
+        "0/2 entries; 1 run at plain; slowest: a running 0/1, 12m30s; 1 waits: HTTP 429: slow down"
     )
     more = ev.Accepted(at=EPOCH + 5, job="keyed-1", runs=tuple(RemoteRun(id=name) for name in "wxyz"))
-    assert ticked(ACCEPTED, more, now=65.0) == (
-        "5 runs go on: a accepted, 1m03s; search[locale=en] accepted, 1m; search[locale=en] accepted, 1m; 2 more"
-    )
-    over = ev.RemoteFinished(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
     closed = [ev.EntryClosed(at=EPOCH + 9, entry=name, outcome=passed) for name in ("a", "search[locale=en]")]
+    over = ev.RemoteFinished(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
+    assert ticked(ACCEPTED, over, closed[0], more, now=65.0) == (
+        "1/2 entries: 1 passed; 4 runs at keyed; slowest: search[locale=en] accepted, 1m"
+    )
     assert ticked(ACCEPTED, over, *closed, now=30.0) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "first", "last"),
+    [
+        ({"GITHUB_ACTIONS": "true"}, "::group::story: 2 entries", "::endgroup::"),
+        (
+            {"GITLAB_CI": "true"},
+            f"\x1b[0Ksection_start:{int(EPOCH)}:qarunner[collapsed=true]\r\x1b[0Kstory: 2 entries",
+            f"\x1b[0Ksection_end:{int(EPOCH)}:qarunner\r\x1b[0K",
+        ),
+        ({"TF_BUILD": "True"}, "##[group]story: 2 entries", "##[endgroup]"),
+    ],
+)
+def test_a_log_is_folded_where_the_host_can(environ: dict[str, str], first: str, last: str) -> None:
+    err = io.StringIO(newline="")
+    progress = Lines(open_console({**environ, "NO_COLOR": "1"}, out=io.StringIO(), err=err), begun(PLAN), lambda: EPOCH)
+    progress.close()
+    assert err.getvalue() == f"{first}\n{last}\n"
 
 
 def test_a_log_shows_no_secret_and_obeys_no_vendor() -> None:
@@ -157,80 +203,19 @@ def test_a_log_shows_no_secret_and_obeys_no_vendor() -> None:
 
 
 def test_what_fits_the_console_is_opened() -> None:
-    def kind(*, quiet: bool = False, terminal: bool = False) -> type:
+    def kind(*, quiet: bool = False, terminal: bool = False, **environ: str) -> type:
         stream = Terminal() if terminal else io.StringIO()
-        progress = open_progress(open_console({}, out=stream, err=stream, quiet=quiet), Run.of(PLAN), lambda: EPOCH)
+        console = open_console(environ, out=stream, err=stream, quiet=quiet)
+        progress = open_progress(console, begun(PLAN), lambda: EPOCH)
         progress.close()
         return type(progress)
 
-    assert (kind(quiet=True, terminal=True), kind(), kind(terminal=True)) == (Silent, Lines, Table_)
+    assert (kind(quiet=True, terminal=True), kind(), kind(terminal=True)) == (Silent, Lines, Table)
+    assert (kind(terminal=True, NO_COLOR="1"), kind(terminal=True, TERM="dumb")) == (Table, Lines)
 
 
-def drawn(plan: Plan, *events: Event, now: float = 65.0) -> str:
-    """What a terminal shows after these events, without its colours."""
-    run = Run.of(plan)
-    terminal = Terminal()
-    table = Table_(open_console({}, out=terminal, err=terminal), run, lambda: EPOCH + now)
-    try:
-        for event in (started(EPOCH, plan), *events):
-            advance(run, event)
-            table.saw(event, run)
-        table._live.refresh()
-    finally:
-        table.close()
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
-
-
-def test_a_table_shows_every_entry_with_its_state_and_time() -> None:
-    closed = ev.EntryClosed(at=EPOCH + 30, entry="a", outcome=Outcome(verdict=Verdict.PASSED))
-    shown = drawn(PLAN, ACCEPTED, closed)
-    assert "story  1/2 entries  1m05s" in shown
-    assert re.search(r"✓ +a +plain +passed +28s", shown)
-    assert re.search(r"· +search\[locale=en\] +keyed +waiting", shown)
-
-
-def test_a_table_takes_nobodys_text_for_markup() -> None:
-    plan = msgspec.structs.replace(PLAN, name="[/red] shop [bold]")
-    shown = drawn(
-        plan,
-        ACCEPTED,
-        polled(5, "[/green] ⟦secret:TOKEN⟧"),
-        ev.Retrying(at=EPOCH + 6, job="keyed-1", message="[/] ⟦secret:TOKEN⟧", wait_s=1.0),
-    )
-    assert "[/red] shop [bold]" in shown
-    assert "[/green] ***" in shown
-    assert "[/] ***" in shown
-
-
-def test_a_table_passes_no_command_of_a_vendor_on() -> None:
-    run, terminal = Run.of(PLAN), Terminal()
-    table = Table_(open_console({}, out=terminal, err=terminal), run, lambda: EPOCH)
-    word = "in_progress\x1b]0;PWNED\x07\x1b]52;c;cHduZWQ=\x07\x1b[2J"
-    try:
-        for event in (started(EPOCH, PLAN), ACCEPTED, polled(5, word)):
-            advance(run, event)
-            table.saw(event, run)
-        table._live.refresh()
-    finally:
-        table.close()
-    shown = terminal.getvalue()
-    assert "PWNED" in shown
-    assert not re.search(r"\x1b[\]P^_]|\x07|\x1b\[2J", shown)
-
-
-def test_a_table_of_many_entries_shows_those_that_are_open() -> None:
-    plan = plan_of(*(entry(f"e{number:03}", "plain") for number in range(100)))
-    closed = [
-        ev.EntryClosed(at=EPOCH, entry=f"e{number:03}", outcome=Outcome(verdict=Verdict.PASSED)) for number in range(90)
-    ]
-    shown = drawn(plan, *closed)
-    assert all(f"e{number:03}" in shown for number in range(90, 100))
-    assert "… and 70 more" in shown
-
-
-def test_a_job_between_two_states_can_be_drawn() -> None:
-    """The table is drawn by a thread of its own, which may look between two assignments."""
-    assert state_words(JobState(job=PLAN.jobs[0], entries={}, phase=Phase.RUNNING)) == "running"
+def test_a_job_between_two_states_has_words() -> None:
+    assert entry_words("a", JobState(job=PLAN.jobs[0], entries={}, phase=Phase.RUNNING)) == "running"
 
 
 def test_times_are_short() -> None:

@@ -10,13 +10,12 @@ from qarunner.app import files as reporting
 from qarunner.app.options import Follow
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, remove_run, verified
 from qarunner.cli.commands import apply as applying
-from qarunner.cli.progress import OTHER_SIGN, SIGNS, state_words
+from qarunner.cli.progress import OTHER_SIGN, SIGNS, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left, show_report
 from qarunner.engine.decide.merge import merged
-from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.io.journal import JOURNAL, PLAN, by_age, folders, is_driven
 from qarunner.engine.io.seal import Trust
-from qarunner.engine.state.run import Phase, Run
+from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report.summary import Summary, headline, summarise, timestamp, words
 from qarunner.text import plural, styled
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import ReportOptions, RunsOptions, StatusOptions
     from qarunner.cli.console import Console
-    from qarunner.engine.state.run import JobState, RunState
+    from qarunner.engine.state.run import RunState
     from qarunner.entry import Entry
     from qarunner.plan.model import Plan
     from qarunner.text import Line
@@ -456,7 +455,7 @@ def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str
         "vendor": entry.vendor,
         "state": "closed" if closed else str(state.phase),
         "verdict": verdict if closed else None,
-        "reason": reason if closed else _phase(run, state),
+        "reason": reason if closed else _phase(run, entry.id),
         "attempt": state.attempt,
         "runs": [
             {
@@ -478,9 +477,10 @@ def remote_state(remote: RunState) -> str:
     return "running" if remote.live else "finished"
 
 
-def _phase(run: Run, state: JobState) -> str:
-    waits = open_needs(run, state) if state.phase is Phase.WAITING else []
-    return f"waits for {', '.join(waits)}" if waits else state_words(state)
+def _phase(run: Run, entry: str) -> str:
+    """Where an open entry stands, and why it does not go on."""
+    state = run.job_of[entry]
+    return waits_for(run, state) or ": ".join(filter(None, (entry_words(entry, state), trouble_of(state))))
 
 
 def _text(standing: Standing) -> Iterator[Line]:
@@ -492,7 +492,7 @@ def _text(standing: Standing) -> Iterator[Line]:
     for row in summary.entries:
         closed = row.entry.id in run.closed
         sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
-        told = words(row.verdict) if closed else _phase(run, run.job_of[row.entry.id])
+        told = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
         line = f"{sign} {row.entry.id.ljust(widths[0])}  {row.entry.vendor.ljust(widths[1])}  {told}{reason}"
         yield styled(line, colour)

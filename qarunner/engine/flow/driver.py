@@ -52,7 +52,7 @@ class Options:
 class Engine:
     """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon.
 
-    `observe` is called every 30 s while the run goes on, by the clock and not by events.
+    `observe` is called every `observe_every_s` while the run goes on, by the clock and not by events.
     `key_names`: what messages call the keys of vendors, besides the names of their variables.
     """
 
@@ -69,13 +69,12 @@ class Engine:
         history: DurationHistory | None = None,
         shared: Mapping[str, Shared] | None = None,
         observe: Callable[[], None] | None = None,
+        observe_every_s: float = OBSERVE_S,
         key_names: Mapping[str, str] | None = None,
     ) -> None:
-        self._run = run
-        self._pool = pool
-        self._clock = clock
-        self._observe = observe
-        self._observes_at = clock.now() + OBSERVE_S
+        self._run, self._pool, self._clock = run, pool, clock
+        self._observe, self._observe_every_s = observe, observe_every_s
+        self._observes_at = clock.now() + observe_every_s
         self._tokens = 0
         self._abandoned: set[int] = set()
         """Requests under way whose workers are not counted any more."""
@@ -176,7 +175,7 @@ class Engine:
 
     def _wake_observer(self, now: float) -> None:
         if self._observe is not None and now >= self._observes_at:
-            self._observes_at = now + OBSERVE_S
+            self._observes_at = now + self._observe_every_s
             self._observe()
 
     def _pause(self, now: float) -> float | None:

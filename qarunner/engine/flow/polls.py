@@ -244,7 +244,9 @@ class PollHandler:
 
     def _still_running(self, task: Task, status: Running) -> None:
         run, mode = _run_of(task), self._context.mode
-        if run.over or (status.note, status.done, status.total) != (run.note, run.done, run.total):
+        entries = {name: count for name, count in status.entries.items() if run.entries.get(name) != tuple(count)}
+        is_news = (status.note, status.done, status.total) != (run.note, run.done, run.total)
+        if run.over or run.trouble is not None or entries or is_news:
             self._context.record(
                 ev.Polled(
                     at=self._context.clock.wall(),
@@ -253,6 +255,7 @@ class PollHandler:
                     note=status.note,
                     done=status.done,
                     total=status.total,
+                    entries=entries,
                 )
             )
         if self._run.ended is not None:

@@ -170,13 +170,17 @@ class Uncertain(_Event, frozen=True, kw_only=True):
 
 
 class Polled(_Event, frozen=True, kw_only=True):
-    """A run's state changed in the vendor's words. `done` of `total` tests are over."""
+    """A run's state changed in the vendor's words, or it answers again. `done` of `total` tests are over.
+
+    `entries`: the same of the tests of single entries that share the run, where they changed.
+    """
 
     run: str
     job: str
     note: str
     done: int | None = None
     total: int | None = None
+    entries: Mapping[str, tuple[int, int]] = {}
 
 
 class Retrying(_Event, frozen=True, kw_only=True):

@@ -156,6 +156,8 @@ class RunState:
     trouble: str | None = None
     done: int | None = None
     total: int | None = None
+    entries: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of an entry that shares the run: how many of its tests are over, of how many."""
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
     given_up: Outcome | None = None
@@ -492,6 +494,7 @@ def _reattempted(run: Run, event: ev.Reattempted) -> None:
 def _polled(remote: RunState, event: ev.Polled) -> None:
     remote.note = remote.word = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
+    remote.entries.update(event.entries)
     remote.over = False  # whatever the answer to its cancel said: its status is the later word
 
 

@@ -141,7 +141,7 @@ class Doksi(Vendor):
         status = body.get("status").text()
         answers.check_about(body.get("run_id"), run.id)
         if status not in ENDED:
-            return progress(status, body)
+            return progress(status, call.entries, run, body)
         return Finished(outcomes=outcomes(call.entries, run, body))
 
     def refused(self, reply: Reply) -> Refusal:

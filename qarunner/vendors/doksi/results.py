@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor
+from qarunner.decode import Cursor, UnexpectedData
 from qarunner.secret import canonical
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Outcome, Running, Verdict
@@ -33,11 +33,32 @@ _MOST_STRAYS = 20
 """So many results that belong to no entry are shown one by one in every entry; the rest is counted."""
 
 
-def progress(status: str, body: Cursor) -> Running:
+def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> Running:
     """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
     done = None if passed is None or failed is None else int(passed + failed)
-    return Running(note=status, done=done, total=None if total is None else int(total))
+    return Running(
+        note=status,
+        done=done,
+        total=None if total is None else int(total),
+        entries=dict(_progress_of_each(entries, run, body)) if len(entries) > 1 else {},
+    )
+
+
+def _progress_of_each(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> Iterator[tuple[str, tuple[int, int]]]:
+    """How many results of each entry are there and over, where they tell whose they are."""
+    promised = Cursor(run.memo).get("results")
+    try:
+        results = list(_once(_result(each, promised) for each in body.get("results").items_or_none()))
+    except UnexpectedData:  # the final results are read strictly
+        return
+    cases, _ = _attribute(entries, results)
+    for entry in entries:
+        found = cases[entry.id]
+        tests = asked(entry)
+        if found:
+            done = sum(case.raw_status in ENDED for case in found)
+            yield entry.id, (done, max(len(found), len(tests) if tests is not None else 0))
 
 
 def outcomes(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> dict[str, Outcome]:
