@@ -69,20 +69,22 @@ class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of th
         self.answer = answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One route of a vendor: the path is a template, the query names each parameter it takes."""
+    """One route of a vendor: `name` is such as `GET /runs/{id}`, the query names each parameter that it takes."""
 
-    method: str
-    path: str
+    name: str
     handle: Callable[[Call], Answer]
     body: Body = Body.NONE
     query: Mapping[str, Reader[object]] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """The route as a scenario's fault names it."""
-        return f"{self.method} {self.path}"
+    def method(self) -> str:
+        return self.name.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return self.name.partition(" ")[2]
 
 
 class Vendor(Protocol):

@@ -56,9 +56,12 @@ docketqa (outcomes passed, failed, stopped, error, hang; all ids are integers):
 testerarmy (outcomes passed, failed, infra, cancelled, skipped, never, hang; ids are UUIDs):
 
     tests: {…uuid…: failed}        # infra: status `failed`; never: a 202 whose run is cancelled at once
-    groups: {…uuid…: [uuid, uuid]} # an unnamed group holds three tests
+    groups: {…uuid…: [uuid, uuid]} # or {name: Smoke, tests: [uuid], sequential: true}; an unnamed one holds three tests
+    disabled: [uuid]               # tests that a group leaves out
     pull_request: skipped          # the course of pull-request runs; skipped: the planner declined
-    projects: {…uuid…: shop}       # project ids with their short ids; an unnamed one exists as well
+    projects: {…uuid…: shop}       # short ids, or {name: Shop, short: shop, url: "https://…", kind: web, tests: [uuid],
+                                   # groups: [uuid], environments: {…uuid…: Staging}}; an unnamed one exists as well
+    webhooks: {…uuid…: [uuid]}     # the groups that a webhook starts; without it, the group of the webhook's own id
     sequential: false              # true: a group's tests run one after another
 """
 

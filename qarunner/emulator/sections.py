@@ -19,6 +19,7 @@ from qarunner.emulator.strict import (
     one_of,
     text,
     uuid_text,
+    web_address,
     whole,
 )
 
@@ -130,14 +131,38 @@ class DocketqaSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A named collection of tests, by their ids."""
+
+    name: str | None = None
+    tests: tuple[str, ...] = ()
+    sequential: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project of TesterArmy: its environments by their ids, and the ids of its tests and groups."""
+
+    name: str | None = None
+    short: str | None = None
+    url: str | None = None
+    kind: str = "web"
+    environments: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TesterarmySection:
     """The section `testerarmy`."""
 
     tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
     faults: tuple[Fault, ...] = ()
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    webhooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pull_request: tuple[Course, ...] = (Course(),)
-    projects: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, Project] = field(default_factory=dict)
     sequential: bool = False
 
 
@@ -299,6 +324,34 @@ def read_docketqa(value: object, path: str) -> DocketqaSection:
         )
 
 
+def _read_group(identifier: Reader[str]) -> Reader[Group]:
+    """A group is a mapping, or the ids of its tests alone."""
+
+    def read(value: object, path: str) -> Group:
+        with Fields({"tests": value} if isinstance(value, list) else value, path) as fields:
+            return Group(
+                name=fields.maybe("name", text),
+                tests=fields.take("tests", list_of(identifier), ()),
+                sequential=fields.take("sequential", flag, default=False),
+            )
+
+    return read
+
+
+def _read_project(value: object, path: str) -> Project:
+    """A project is a mapping, or its short id alone."""
+    with Fields({"short": value} if isinstance(value, str) else value, path) as fields:
+        return Project(
+            name=fields.maybe("name", text),
+            short=fields.maybe("short", text_key),
+            url=fields.maybe("url", web_address),
+            kind=fields.take("kind", one_of("web", "mobile"), "web"),
+            environments=fields.take("environments", mapping_of(uuid_text, text), {}),
+            tests=fields.take("tests", list_of(uuid_text), ()),
+            groups=fields.take("groups", list_of(uuid_text), ()),
+        )
+
+
 def read_testerarmy(value: object, path: str) -> TesterarmySection:
     """Reads the section `testerarmy`."""
     outcomes = ("passed", "failed", "infra", "cancelled", "never")
@@ -308,8 +361,10 @@ def read_testerarmy(value: object, path: str) -> TesterarmySection:
         return TesterarmySection(
             tests=tests,
             faults=_faults(fields),
-            groups=fields.take("groups", mapping_of(uuid_text, list_of(uuid_text)), {}),
+            groups=fields.take("groups", mapping_of(uuid_text, _read_group(uuid_text)), {}),
+            disabled=fields.take("disabled", list_of(uuid_text), ()),
+            webhooks=fields.take("webhooks", mapping_of(uuid_text, list_of(uuid_text, least=1)), {}),
             pull_request=fields.take("pull_request", pull_request, (tests.default,)),
-            projects=fields.take("projects", mapping_of(uuid_text, text_key), {}),
+            projects=fields.take("projects", mapping_of(uuid_text, _read_project), {}),
             sequential=fields.take("sequential", flag, default=False),
         )

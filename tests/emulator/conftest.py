@@ -9,6 +9,7 @@ import requests
 
 from qarunner.emulator import serve
 from tests.amount import PATIENCE_S
+from tests.described import TOP, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +41,10 @@ class Clock:
 class Stand:
     """A running emulator with its clock, and a client that holds the right credentials."""
 
-    def __init__(self, running: Running, clock: Clock) -> None:
+    def __init__(self, running: Running, clock: Clock, *, faulty: bool = False) -> None:
         self.running = running
         self.clock = clock
+        self.faulty = faulty  # the scenario's own words are in the replies
         self.session = requests.Session()
         self.session.trust_env = False
 
@@ -61,7 +63,12 @@ class Stand:
         name, shape = CREDENTIALS[vendor]
         headers = {name: shape.format(**self.running.environ)} | options.pop("headers", {})
         url = path if path.startswith("http") else self.running.urls[vendor] + path
-        return self.session.request(method, url, json=body, headers=headers, timeout=PATIENCE_S, **options)
+        reply = self.session.request(method, url, json=body, headers=headers, timeout=PATIENCE_S, **options)
+        if vendor in TOP and not self.faulty:
+            bare, _, _ = path.partition("?")
+            told = violations(vendor, method, bare, query=options.get("params"), reply=(reply.status_code, reply.text))
+            assert not told, f"{route}: {reply.status_code} {reply.text}: {told}"
+        return reply
 
     def json(self, vendor: str, route: str, body: object = None, **options: Any) -> Any:  # noqa: ANN401
         """The body of a reply that must be good."""
@@ -92,7 +99,8 @@ def start() -> Iterator[Start]:
 
     def begin(scenario: dict[str, object] | None = None, *, speed: float | None = None) -> Stand:
         clock = Clock()
-        stands.append(Stand(serve(scenario, clock=clock, speed=speed), clock))
+        faulty = any("'faults'" in str(section) or "'word'" in str(section) for section in (scenario or {}).values())
+        stands.append(Stand(serve(scenario, clock=clock, speed=speed), clock, faulty=faulty))
         return stands[-1]
 
     yield begin

@@ -7,12 +7,18 @@ from uuid import UUID
 
 import pytest
 
+from qarunner.emulator import sections
+from qarunner.emulator.testerarmy import api
+from qarunner.emulator.world import new_world
+from tests.described import operations
+
 if TYPE_CHECKING:
     from tests.emulator.conftest import Stand, Start
 
 GROUP = "11111111-1111-4111-8111-111111111111"
 TESTS = [f"22222222-2222-4222-8222-22222222222{number}" for number in range(4)]
 PROJECT = "33333333-3333-4333-8333-333333333333"
+OTHER = "44444444-4444-4444-8444-444444444444"
 RUN_GROUP = f"POST /groups/{GROUP}/runs"
 RUN_TEST = f"POST /tests/{TESTS[0]}/runs"
 RUN_PULL_REQUEST = f"POST /projects/{PROJECT}/pull-request-runs"
@@ -217,7 +223,9 @@ def test_a_batch_cancel_may_be_repeated(start: Start) -> None:
     batch = stand.json("testerarmy", RUN_GROUP)["batchId"]
     stand.clock.advance(2)
     answers = [stand.json("testerarmy", f"POST /batches/{batch}/cancel") for _ in range(2)]
-    assert answers == [{"cancelled": 2, "alreadyFinished": 1}, {"cancelled": 0, "alreadyFinished": 3}]
+    assert [(told["cancelled"], told["alreadyFinished"]) for told in answers] == [(2, 1), (0, 3)]
+    assert [len(told["cancelledRunIds"]) for told in answers] == [2, 0]
+    assert set(answers[0]["cancelledRunIds"]) < set(answers[1]["alreadyFinishedRunIds"])
     assert stand.call("testerarmy", f"POST /batches/{PROJECT}/cancel").status_code == 404
 
 
@@ -234,9 +242,10 @@ def test_runs_are_listed_page_by_page(stand: Stand) -> None:
 
 def test_a_build_is_uploaded_confirmed_and_used(stand: Stand) -> None:
     app = uploaded(stand, removeAfter=60)
-    assert (app["platform"], app["filename"], app["fileSize"]) == ("android", "shop.apk", 3)
+    assert (app["platform"], app["filename"], app["fileSize"]) == ("android", "shop", 3)
     body = {"platform": "android", "mobile": {"appId": app["id"]}}
     assert stand.call("testerarmy", RUN_GROUP, body).status_code == 202
+    assert stand.json("testerarmy", f"GET /projects/{PROJECT}/mobile")["apps"] == [app]
     stand.clock.advance(60)
     assert stand.call("testerarmy", RUN_GROUP, body).status_code == 400
 
@@ -245,9 +254,9 @@ def test_a_deleted_build_cannot_be_used(stand: Stand) -> None:
     app = uploaded(stand)
     assert app["expiresAt"] is None
     route = f"DELETE /projects/{PROJECT}/mobile/{app['id']}"
-    assert [stand.call("testerarmy", route).status_code for _ in range(2)] == [204, 404]
+    assert [stand.call("testerarmy", route).status_code for _ in range(2)] == [200, 404]
     assert stand.call("testerarmy", RUN_TEST, {"appId": app["id"]}).status_code == 400
-    assert stand.call("testerarmy", f"GET /projects/{PROJECT}/mobile").ok
+    assert stand.json("testerarmy", f"GET /projects/{PROJECT}/mobile") == {"apps": []}
 
 
 @pytest.mark.parametrize(
@@ -284,11 +293,99 @@ def test_a_confirm_must_match_what_arrived(stand: Stand) -> None:
     assert [stand.call("testerarmy", route, body).status_code for _ in range(2)] == [201, 409]
 
 
-def test_look_ups_exist_but_tell_nothing(stand: Stand) -> None:
-    for route in ("GET /projects", f"GET /tests?projectId={PROJECT}", f"GET /groups?projectId={PROJECT}"):
-        assert stand.json("testerarmy", route) == {}
+def test_inventories_are_the_scenarios(start: Start) -> None:
+    section = {
+        "tests": {TESTS[0]: {"name": "Log in"}, TESTS[1]: {"name": "Pay"}, TESTS[2]: {"name": "Ship"}},
+        "groups": {GROUP: {"name": "Smoke", "tests": TESTS[:2]}},
+        "disabled": [TESTS[1]],
+        "projects": {
+            PROJECT: {"name": "Shop", "short": "shop", "environments": {TESTS[3]: "My staging"}},
+            OTHER: {"name": "Depot", "tests": [TESTS[2]], "kind": "mobile"},
+        },
+    }
+    stand = start({"testerarmy": section})
+    projects = stand.json("testerarmy", "GET /projects")["projects"]
+    assert [(project["name"], project["projectType"]) for project in projects] == [("Shop", "web"), ("Depot", "mobile")]
+    environments = stand.json("testerarmy", "GET /projects/shop/environments")["environments"]
+    assert [each["kind"] for each in environments] == ["production", "pr_preview", "static"]
+    assert (environments[2]["id"], environments[2]["slug"]) == (TESTS[3], "my-staging")
+
+    def titles(**query: object) -> list[str]:
+        return [test["title"] for test in stand.json("testerarmy", "GET /tests", params=query)["tests"]]
+
+    assert [titles(projectId=project) for project in (PROJECT, OTHER)] == [["Log in", "Pay"], ["Ship"]]
+    assert titles(projectId="shop", groupId=GROUP) == ["Log in", "Pay"]
+    first = stand.json("testerarmy", "GET /tests", params={"projectId": PROJECT, "limit": 1})
+    assert titles(projectId=PROJECT, limit=1, cursor=first["nextCursor"]) == ["Pay"]
+    groups = stand.json("testerarmy", f"GET /groups?projectId={PROJECT}")["groups"]
+    assert [(group["name"], group["isDefault"], group["testCount"]) for group in groups] == [
+        ("All tests", True, 2),
+        ("Smoke", False, 2),
+    ]
+    assert len(stand.json("testerarmy", RUN_GROUP)["runIds"]) == 1  # the other one is disabled
     assert stand.call("testerarmy", "GET /tests").status_code == 400
-    assert stand.call("testerarmy", f"GET /groups/{GROUP}").ok
+
+
+def test_every_route_answers_as_the_vendors_own_file_says(start: Start) -> None:
+    """`Stand.call` holds each reply against the file; here is one good reply of each route that is served."""
+    stand = group(start, "passed", "failed")
+    made = stand.json("testerarmy", RUN_GROUP, {"commitSha": "abc", "prNumber": 7})
+    app = uploaded(stand)
+    run, other = made["runIds"]
+    stand.json("testerarmy", f"POST /runs/{run}/cancel")
+    stand.clock.advance(3)
+    calls: dict[str, tuple[str, object]] = {
+        f"GET /projects/{PROJECT}": ("GET /projects/{projectId}", None),
+        f"GET /projects/{PROJECT}/environments": ("GET /projects/{projectId}/environments", None),
+        f"GET /projects/{PROJECT}/mobile": ("GET /projects/{projectId}/mobile", None),
+        f"DELETE /projects/{PROJECT}/mobile/{app['id']}": ("DELETE /projects/{projectId}/mobile/{appId}", None),
+        f"GET /tests/{TESTS[0]}": ("GET /tests/{testId}", None),
+        f"GET /groups/{GROUP}": ("GET /groups/{groupId}", None),
+        f"GET /runs/{other}": ("GET /runs/{id}", None),
+        f"POST /batches/{made['batchId']}/cancel": ("POST /batches/{batchId}/cancel", None),
+        f"POST /batches/{made['batchId']}/rerun": ("POST /batches/{batchId}/rerun", None),
+        f"POST /groups/webhook/{GROUP}/s3cret": ("POST /groups/webhook/{webhookId}/{secret}", {"commitSha": "abc"}),
+        f"POST /webhook/{GROUP}/s3cret": ("POST /webhook/{webhookId}/{secret}", {"deployment": {"state": "ready"}}),
+        RUN_TEST: ("POST /tests/{testId}/runs", {"mode": "fast"}),
+        RUN_PULL_REQUEST: (
+            "POST /projects/{projectId}/pull-request-runs",
+            {"targetUrl": "https://x.example", "platform": "web", "pullRequest": PULL_REQUEST},
+        ),
+        "GET /projects": ("GET /projects", None),
+        f"GET /tests?projectId={PROJECT}": ("GET /tests", None),
+        f"GET /groups?projectId={PROJECT}": ("GET /groups", None),
+        "GET /runs": ("GET /runs", None),
+    }
+    for route, (_, body) in calls.items():
+        assert stand.json("testerarmy", route, body)
+    upload = "POST /projects/{projectId}/mobile/upload"
+    called = {name for name, _ in calls.values()} | {"POST /groups/{groupId}/runs", "POST /runs/{id}/cancel"}
+    vendor = api.Testerarmy(new_world("", stand.clock, 1), sections.TesterarmySection())
+    served = {endpoint.name for endpoint in vendor.endpoints()}
+    assert served == called | {upload, f"{upload}/confirm"}
+    described = {f"{method} {path}" for method, path in operations("testerarmy")}
+    assert served <= described
+    # What changes an account is not served: no run needs it, and no client of the vendor's calls it in a pipeline.
+    left = {name for name in described - served if name.startswith("GET ")}
+    assert left == {f"GET /projects/{{projectId}}/{what}" for what in ("credentials", "files", "memories")}
+
+
+def test_a_batch_runs_again_without_its_disabled_tests(start: Start) -> None:
+    stand = group(start, "failed", "passed")
+    batch = stand.json("testerarmy", RUN_GROUP)["batchId"]
+    assert stand.call("testerarmy", f"POST /batches/{batch}/rerun").status_code == 409
+    stand.clock.advance(3)
+    again = stand.json("testerarmy", f"POST /batches/{batch}/rerun")
+    assert (again["sourceBatchId"], again["count"], again["batchId"] == batch) == (batch, 2, False)
+
+
+def test_a_webhook_starts_its_groups_without_a_key(start: Start) -> None:
+    stand = start({"testerarmy": {"webhooks": {PROJECT: [GROUP, OTHER]}}})
+    no_key = {"Authorization": ""}
+    told = stand.json("testerarmy", f"POST /webhook/{PROJECT}/s3cret", {"any": 1}, headers=no_key)
+    assert (len(told["batchIds"]), told["batchIds"][0]) == (2, told["batchId"])
+    body = {"prNumber": 7}
+    assert stand.call("testerarmy", f"POST /groups/webhook/{PROJECT}/s", body, headers=no_key).status_code == 400
 
 
 def test_unknown_ids(start: Start) -> None:

@@ -12,6 +12,7 @@ from qarunner.emulator.sections import (
     CertynSection,
     DocketqaSection,
     DoksiSection,
+    Group,
     Known,
     Process,
     TesterarmySection,
@@ -97,7 +98,7 @@ def scenario(dice: random.Random, plan: Plan) -> Scenario:
         ),
         testerarmy=TesterarmySection(
             tests=Known(default=Course(), named=testerarmy),
-            groups={plans.group(n): plans.members(n) for n in numbers["testerarmy"]},
+            groups={plans.group(n): Group(tests=plans.members(n)) for n in numbers["testerarmy"]},
             sequential=dice.random() < 0.2,
         ),
         certyn=CertynSection(

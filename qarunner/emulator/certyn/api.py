@@ -156,13 +156,13 @@ class Certyn:
     def endpoints(self) -> tuple[Endpoint, ...]:
         project = "/api/projects/{projectId}"
         return (
-            Endpoint(method="POST", path=CREATE, handle=self._create, body=Body.JSON),
-            Endpoint(method="GET", path=CREATE + "/{runId}", handle=self._status),
-            Endpoint(method="POST", path=CREATE + "/{runId}/cancel", handle=self._cancel, body=Body.OPTIONAL),
-            Endpoint(method="GET", path="/api/projects/overview", handle=self._projects.overview),
-            Endpoint(method="GET", path=project + "/process-runs/{runId}", handle=self._details),
-            Endpoint(method="POST", path=project + "/environments", handle=self._projects.create, body=Body.JSON),
-            Endpoint(method="DELETE", path=project + "/environments/{id}", handle=self._projects.delete),
+            Endpoint(f"POST {CREATE}", self._create, body=Body.JSON),
+            Endpoint(f"GET {CREATE}/{{runId}}", self._status),
+            Endpoint(f"POST {CREATE}/{{runId}}/cancel", self._cancel, body=Body.OPTIONAL),
+            Endpoint("GET /api/projects/overview", self._projects.overview),
+            Endpoint(f"GET {project}/process-runs/{{runId}}", self._details),
+            Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
+            Endpoint(f"DELETE {project}/environments/{{id}}", self._projects.delete),
         )
 
     def admit(self, call: Call, endpoint: Endpoint) -> None:

@@ -76,12 +76,12 @@ class Apps:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes, in the order of the page."""
         return (
-            Endpoint(method="POST", path="/apps/upload-url", handle=self._upload, body=Body.JSON),
-            Endpoint(method="POST", path="/apps/create", handle=self._create, body=Body.JSON),
-            Endpoint(method="POST", path="/apps/{id}/builds", handle=self._add, body=Body.JSON),
-            Endpoint(method="PUT", path="/apps/{id}/builds/{build_id}/set-current", handle=self._set_current),
-            Endpoint(method="GET", path="/apps/list", handle=self._list, query={"platform": PLATFORM}),
-            Endpoint(method="GET", path="/apps/{id}", handle=self._show),
+            Endpoint("POST /apps/upload-url", self._upload, body=Body.JSON),
+            Endpoint("POST /apps/create", self._create, body=Body.JSON),
+            Endpoint("POST /apps/{id}/builds", self._add, body=Body.JSON),
+            Endpoint("PUT /apps/{id}/builds/{build_id}/set-current", self._set_current),
+            Endpoint("GET /apps/list", self._list, query={"platform": PLATFORM}),
+            Endpoint("GET /apps/{id}", self._show),
         )
 
     def _upload(self, call: Call) -> Answer:
@@ -212,10 +212,10 @@ class Docketqa:
     def endpoints(self) -> tuple[Endpoint, ...]:
         group = "/test_group_run"
         return (
-            Endpoint(method="POST", path=group + "/trigger_run", handle=self._create, body=Body.JSON),
-            Endpoint(method="POST", path=group + "/trigger_ci_run", handle=self._create_ci, body=Body.JSON),
-            Endpoint(method="GET", path="/test_run/{id}", handle=self._status),
-            Endpoint(method="GET", path="/test_blueprint/list", handle=self._list, query=LIST_QUERY),
+            Endpoint(f"POST {group}/trigger_run", self._create, body=Body.JSON),
+            Endpoint(f"POST {group}/trigger_ci_run", self._create_ci, body=Body.JSON),
+            Endpoint("GET /test_run/{id}", self._status),
+            Endpoint("GET /test_blueprint/list", self._list, query=LIST_QUERY),
             *self._apps.endpoints(),
         )
 

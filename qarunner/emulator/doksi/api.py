@@ -72,10 +72,10 @@ class Doksi:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(method="POST", path="/runs", handle=self._create, body=Body.JSON),
-            Endpoint(method="GET", path="/runs/{run_id}", handle=self._status),
-            Endpoint(method="POST", path="/uploads", handle=self._upload, body=Body.JSON),
-            Endpoint(method="POST", path="/targets", handle=self._target, body=Body.JSON),
+            Endpoint("POST /runs", self._create, body=Body.JSON),
+            Endpoint("GET /runs/{run_id}", self._status),
+            Endpoint("POST /uploads", self._upload, body=Body.JSON),
+            Endpoint("POST /targets", self._target, body=Body.JSON),
         )
 
     def admit(self, call: Call, endpoint: Endpoint) -> None:  # noqa: ARG002 (every route asks for the same)

@@ -6,11 +6,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.ledger import new_uuid, shuffled, uuid_of
+from qarunner.emulator.ledger import new_uuid, shuffled
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.sections import Courses, Known
-from qarunner.emulator.strict import Fields, digits, one_of, text, uuid_text
+from qarunner.emulator.strict import Fields, one_of, uuid_text
 from qarunner.emulator.testerarmy.apps import Mobile
+from qarunner.emulator.testerarmy.inventory import CURSOR, PAGE, Inventory, paged
 from qarunner.emulator.testerarmy.runs import (
     OVER,
     WORDS,
@@ -25,7 +26,6 @@ from qarunner.emulator.testerarmy.runs import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.emulator.ledger import Course
     from qarunner.emulator.messages import Call
     from qarunner.emulator.sections import TesterarmySection
     from qarunner.emulator.world import World
@@ -33,12 +33,8 @@ if TYPE_CHECKING:
 
 # testerarmy.md, Access names these four codes; the codes of its other statuses are unknown and made from their names.
 CODES = {400: "ValidationError", 401: "Unauthorized", 429: "RateLimited", 500: "InternalError"}
-
-
-PAGE = digits(least=1, most=100)
-
-
 NEVER = "never"  # the outcome of a run that is cancelled as soon as it is made
+WEBHOOKS = ("POST /groups/webhook/{webhookId}/{secret}", "POST /webhook/{webhookId}/{secret}")
 
 
 class Testerarmy:
@@ -53,100 +49,116 @@ class Testerarmy:
         self._courses = Courses(section.tests)
         pull_requests = Known(default=section.pull_request[-1], named={"": section.pull_request})
         self._pull_requests = Courses(pull_requests)
+        self._inventory = Inventory(world, section, self._courses)
         self._mobile = Mobile(world, section)
         self._runs: dict[str, Run] = {}
         self._batches: dict[str, Batch] = {}
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        pull_request = "/projects/{projectId}/pull-request-runs"
-        query = {"limit": PAGE, "status": one_of(*WORDS), "projectId": text, "testId": uuid_text, "cursor": digits()}
-        tests_query = {"projectId": text, "groupId": uuid_text, "limit": PAGE, "cursor": text}
+        pull_request = "POST /projects/{projectId}/pull-request-runs"
+        query = {
+            "limit": PAGE,
+            "status": one_of(*WORDS),
+            "projectId": uuid_text,
+            "testId": uuid_text,
+            "cursor": CURSOR,
+        }
         return (
-            Endpoint(method="POST", path="/groups/{groupId}/runs", handle=self._create_group, body=Body.OPTIONAL),
-            Endpoint(method="POST", path="/tests/{testId}/runs", handle=self._create_test, body=Body.OPTIONAL),
-            Endpoint(method="POST", path=pull_request, handle=self._create_pull_request, body=Body.JSON),
-            Endpoint(method="GET", path="/runs/{id}", handle=self._status),
-            Endpoint(method="GET", path="/runs", handle=self._list, query=query),
-            Endpoint(method="POST", path="/runs/{id}/cancel", handle=self._cancel, body=Body.OPTIONAL),
-            Endpoint(method="POST", path="/batches/{batchId}/cancel", handle=self._cancel_batch, body=Body.OPTIONAL),
+            Endpoint("POST /groups/{groupId}/runs", self._create_group, body=Body.OPTIONAL),
+            Endpoint("POST /tests/{testId}/runs", self._create_test, body=Body.OPTIONAL),
+            Endpoint(pull_request, self._create_pull_request, body=Body.JSON),
+            Endpoint("GET /runs/{id}", self._status),
+            Endpoint("GET /runs", self._list, query=query),
+            Endpoint("POST /runs/{id}/cancel", self._cancel, body=Body.OPTIONAL),
+            Endpoint("POST /batches/{batchId}/cancel", self._cancel_batch, body=Body.OPTIONAL),
+            Endpoint("POST /batches/{batchId}/rerun", self._rerun, body=Body.OPTIONAL),
+            *(Endpoint(name, self._webhook, body=Body.OPTIONAL) for name in WEBHOOKS),
             *self._mobile.endpoints(),
-            Endpoint(method="GET", path="/projects", handle=self._look_up),
-            Endpoint(method="GET", path="/tests", handle=self._look_up, query=tests_query),
-            Endpoint(method="GET", path="/groups", handle=self._look_up, query={"projectId": text}),
-            Endpoint(method="GET", path="/groups/{id}", handle=self._look_up),
+            *self._inventory.endpoints(),
         )
 
-    def admit(self, call: Call, endpoint: Endpoint) -> None:  # noqa: ARG002 (every route asks for the same)
-        """Asks for the bearer key (testerarmy.md: Access)."""
-        require_bearer(call, r"sk_\S+")
+    def admit(self, call: Call, endpoint: Endpoint) -> None:
+        """Asks for the bearer key; the secret of a webhook is in its path (testerarmy.md: Access, Create)."""
+        if endpoint.name not in WEBHOOKS:
+            require_bearer(call, r"sk_\S+")
 
     def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:
         """The error body `{"error": <code>, "message": <text>}` (testerarmy.md: Access)."""
         return {"error": CODES.get(status, HTTPStatus(status).phrase.replace(" ", "")), "message": message, **extra}
 
+    # --- creates ------------------------------------------------------------------------------------------------------
+
     def _create_group(self, call: Call) -> Answer:
         group = uuid_text(call.params["groupId"], "groupId")
         asked = read_group_run(_object(call), self._mobile)
-        courses = [(test, self._courses.deal(test)) for test in self._members(group)]
-        batch = self._start(courses, asked, kind="ci", project=uuid_of("testerarmy", "project"))
-        runs = shuffled(batch.runs, "group")  # testerarmy.md, Unknown: "the order of runIds"
-        cancelled = [run.id for run in runs if run.cancelled is not None]
-        body: dict[str, object] = {
-            "status": "cancelled" if cancelled and len(cancelled) == len(runs) else "queued",
-            "groupId": group,
-            "batchId": batch.id,
-            "runIds": [run.id for run in runs],
-            "queuedRunIds": [run.id for run in runs if run.cancelled is None],
-            "cancelledRunIds": cancelled,
-            "count": len(runs),
-            "metadata": {},
-        }
-        return Answer(status=202, body=body)
+        batch = self._start_group(group, asked)
+        return Answer(status=202, body=_batch(batch) | {"groupId": group, "metadata": {"github": _github(asked)}})
 
-    def _members(self, group: str) -> Sequence[str]:
-        if group in self._section.groups:
-            return self._section.groups[group]
-        if self._section.tests.only:
-            raise Refused(404, "group not found")
-        return [uuid_of("testerarmy", group, number) for number in (1, 2, 3)]
+    def _start_group(self, group: str, asked: Mapping[str, object], *, source: str = "api") -> Batch:
+        found = self._inventory.group(group)
+        return self._start(
+            self._inventory.enabled(found.tests),
+            asked,
+            project=self._inventory.project_of(group=group),
+            group=group,
+            source=source,
+            sequential=found.sequential or self._section.sequential,
+        )
 
     def _create_test(self, call: Call) -> Answer:
         test = uuid_text(call.params["testId"], "testId")
         asked = read_test_run(_object(call), self._mobile)
         if not self._courses.exists(test):
             raise Refused(404, "test not found")
-        batch = self._start(
-            [(test, self._courses.deal(test))], asked, kind="test", project=uuid_of("testerarmy", "project")
-        )
+        batch = self._start([test], asked, kind="test", project=self._inventory.project_of(test=test))
         return Answer(status=202, body={"status": "queued", "runId": batch.runs[0].id, "testId": test})
 
     def _create_pull_request(self, call: Call) -> Answer:
-        project = self._project(call.params["projectId"])
+        project = self._inventory.project_id(call.params["projectId"])
         asked = read_pull_request_run(call.body, self._mobile)
-        batch = self._start([(None, self._pull_requests.deal(""))], asked, kind="ci", project=project)
-        run = batch.runs[0]
-        status = "queued" if run.cancelled is None else "cancelled"
-        body = {"status": status, "runId": run.id, "projectId": project, "platform": run.platform, "metadata": {}}
-        return Answer(status=202, body=body)
+        (run,) = self._start([None], asked, project=project).runs
+        body = {"status": "queued", "runId": run.id, "projectId": project, "platform": run.platform}
+        return Answer(status=202, body=body | {"metadata": {"github": _github(asked)}})
 
-    def _project(self, named: str) -> str:
-        """A project's id, from itself or from its short id (testerarmy.md: Access)."""
-        for identifier, short in self._section.projects.items():
-            if named in {identifier, short}:
-                return identifier
-        if self._section.tests.only:
-            raise Refused(404, "project not found")
-        try:
-            return uuid_text(named, "projectId")
-        except ValueError:
-            return uuid_of("testerarmy", "project", named)
+    def _webhook(self, call: Call) -> Answer:
+        """Starts the groups that the scenario gives a webhook, or one of its own name (testerarmy.md: Create)."""
+        webhook = uuid_text(call.params["webhookId"], "webhookId")
+        deployment = call.path.startswith("/webhook/")
+        asked = {} if deployment else read_group_run(_object(call), self._mobile, webhook=True)
+        groups = self._section.webhooks.get(webhook, (webhook,))
+        batches = [self._start_group(group, asked, source="webhook").id for group in groups]
+        body = {"received": True, "batchId": batches[0], "batchIds": batches}
+        return Answer(status=200 if deployment else 202, body=body)
+
+    def _rerun(self, call: Call) -> Answer:
+        Fields(_object(call)).done()
+        source = self._batch(call)
+        if source.group is None or any(run.status(self._world.timeline.now()) not in OVER for run in source.runs):
+            raise Refused(409, "the batch cannot be run again")  # our strict choice: the file does not say when
+        tests = [run.test for run in source.runs if run.test]
+        enabled = self._inventory.enabled(tests)
+        batch = self._start(enabled, source.runs[0].asked, project=source.runs[0].project, group=source.group)
+        skipped = [test for test in tests if test not in enabled]
+        more = {"groupId": source.group, "sourceBatchId": source.id, "skippedTestIds": skipped}
+        return Answer(status=202, body=_batch(batch) | more)
 
     def _start(
-        self, courses: Sequence[tuple[str | None, Course]], asked: Mapping[str, object], *, kind: str, project: str
+        self,
+        tests: Sequence[str | None],
+        asked: Mapping[str, object],
+        *,
+        project: str,
+        kind: str = "ci",
+        group: str | None = None,
+        source: str = "api",
+        sequential: bool = False,
     ) -> Batch:
         now = self._world.timeline.now()
-        runs = [
-            Run(
+        batch = Batch(id=new_uuid(), group=group, sequential=sequential)
+        self._batches[batch.id] = batch
+        for test in tests:
+            course = self._courses.deal(test) if test else self._pull_requests.deal("")
+            run = Run(
                 id=new_uuid(),
                 kind=kind,
                 test=test,
@@ -154,17 +166,16 @@ class Testerarmy:
                 created=now,
                 course=course,
                 asked=asked,
+                source=source,
                 cancelled=now if course.outcome == NEVER else None,
+                batch=batch,
             )
-            for test, course in courses
-        ]
-        batch = Batch(id=new_uuid(), runs=runs, sequential=self._section.sequential)
-        self._batches[batch.id] = batch
-        for run in runs:
-            run.batch = batch
+            batch.runs.append(run)
             self._runs[run.id] = run
-            self._world.ledger.ran(self.name, run.id, create=batch.id, tests=[run.test] if run.test else [])
+            self._world.ledger.ran(self.name, run.id, create=batch.id, tests=[test] if test else [])
         return batch
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _status(self, call: Call) -> Answer:
         return Answer(body=told(self._find(call), self._world))
@@ -178,18 +189,15 @@ class Testerarmy:
     def _list(self, call: Call) -> Answer:
         now = self._world.timeline.now()
         query = call.query
-        project = self._project(str(query["projectId"])) if "projectId" in query else None
         found = [
-            run
+            run.id
             for run in reversed(self._runs.values())
             if query.get("status", run.status(now)) == run.status(now)
             and query.get("testId", run.test) == run.test
-            and project in {None, run.project}
+            and query.get("projectId", run.project) == run.project
         ]
-        start, size = int(str(query.get("cursor", 0))), int(str(query.get("limit", 20)))
-        more = str(start + size) if start + size < len(found) else None
-        shown = [told(run, self._world) for run in found[start : start + size]]
-        return Answer(body={"runs": shown, "nextCursor": more})
+        shown, cursor = paged(found, query, 20)
+        return Answer(body={"runs": [told(self._runs[run], self._world) for run in shown], "nextCursor": cursor})
 
     def _cancel(self, call: Call) -> Answer:
         Fields(_object(call)).done()
@@ -200,25 +208,49 @@ class Testerarmy:
         run.cancelled = now
         return Answer(body={"id": run.id, "status": "cancelled"})
 
-    def _cancel_batch(self, call: Call) -> Answer:
-        Fields(_object(call)).done()
+    def _batch(self, call: Call) -> Batch:
         batch = self._batches.get(uuid_text(call.params["batchId"], "batchId"))
         if batch is None:
             raise Refused(404, "batch not found")
-        now = self._world.timeline.now()
-        open_runs = [run for run in batch.runs if run.status(now) not in OVER]
-        for run in open_runs:
-            run.cancelled = now
-        finished = len(batch.runs) - len(open_runs)
-        return Answer(body={"cancelled": len(open_runs), "alreadyFinished": finished})
+        return batch
 
-    def _look_up(self, call: Call) -> Answer:
-        """The look-ups exist, but no page shows their replies: an empty object, from which nothing can be read."""
-        if "id" in call.params:
-            self._members(uuid_text(call.params["id"], "id"))
-        elif not call.path.startswith("/projects") and "projectId" not in call.query:
-            raise Refused(400, "query parameter projectId is required")
-        return Answer(body={})
+    def _cancel_batch(self, call: Call) -> Answer:
+        Fields(_object(call)).done()
+        batch = self._batch(call)
+        now = self._world.timeline.now()
+        finished = [run.id for run in batch.runs if run.status(now) in OVER]
+        cancelled = [run for run in batch.runs if run.id not in finished]
+        for run in cancelled:
+            run.cancelled = now
+        body = {
+            "batchId": batch.id,
+            "cancelled": len(cancelled),
+            "alreadyFinished": len(finished),
+            "cancelledRunIds": [run.id for run in cancelled],
+            "alreadyFinishedRunIds": finished,
+        }
+        return Answer(body=body)
+
+
+def _batch(batch: Batch) -> dict[str, object]:
+    """What the replies to a group's create and to its rerun have in common."""
+    runs = shuffled(batch.runs, "group")  # testerarmy.md, Unknown: "the order of runIds"
+    cancelled = [run.id for run in runs if run.cancelled is not None]
+    return {
+        "status": "cancelled" if cancelled and len(cancelled) == len(runs) else "queued",
+        "batchId": batch.id,
+        "runIds": [run.id for run in runs],
+        "queuedRunIds": [run.id for run in runs if run.cancelled is None],
+        "cancelledRunIds": cancelled,
+        "count": len(runs),
+    }
+
+
+def _github(asked: Mapping[str, object]) -> dict[str, object]:
+    """The vendor's GitHub app is installed; a scenario's fault can `merge` another `status`."""
+    commit = "commitSha" in asked or "pullRequest" in asked
+    target = "prNumber" in asked or "pullRequest" in asked
+    return {"configured": True, "checkRunCreated": commit, "commentTargetResolved": target}
 
 
 def _object(call: Call) -> object:

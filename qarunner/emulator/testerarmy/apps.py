@@ -38,13 +38,18 @@ class Announced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A confirmed build; `expires` is in seconds of the emulation, None: never."""
+    """A confirmed build; times are seconds of the emulation."""
 
     id: str
     project: str
     filename: str
     size: int
-    expires: float | None
+    created: float
+    remove_after: int | None
+
+    @property
+    def expires(self) -> float:
+        return float("inf") if self.remove_after is None else self.created + self.remove_after
 
 
 class Mobile:
@@ -61,10 +66,10 @@ class Mobile:
         """The routes, in the order of the page."""
         mobile = "/projects/{projectId}/mobile"
         return (
-            Endpoint(method="POST", path=mobile + "/upload", handle=self._upload, body=Body.JSON),
-            Endpoint(method="POST", path=mobile + "/upload/confirm", handle=self._confirm, body=Body.JSON),
-            Endpoint(method="GET", path=mobile, handle=self._list),
-            Endpoint(method="DELETE", path=mobile + "/{appId}", handle=self._delete),
+            Endpoint(f"POST {mobile}/upload", self._upload, body=Body.JSON),
+            Endpoint(f"POST {mobile}/upload/confirm", self._confirm, body=Body.JSON),
+            Endpoint(f"GET {mobile}", self._list),
+            Endpoint(f"DELETE {mobile}/{{appId}}", self._delete),
         )
 
     def check(self, app: str, path: str) -> None:
@@ -76,7 +81,7 @@ class Mobile:
     def _expire(self) -> None:
         now = self._world.timeline.now()
         for app in list(self._apps.values()):
-            if app.expires is not None and app.expires <= now:
+            if app.expires <= now:
                 self._remove(app)
 
     def _remove(self, app: App) -> None:
@@ -91,7 +96,7 @@ class Mobile:
             size = fields.need("fileSize", whole(least=1))
             remove_after = fields.maybe("removeAfter", REMOVE_AFTER)
         self._expire()
-        held = sum(app.size for app in self._apps.values() if app.project == project and app.expires is not None)
+        held = sum(app.size for app in self._apps.values() if app.project == project and app.remove_after)
         if remove_after is not None and held + size > QUOTA:
             raise Refused(413, "temporary uploads of a project must not be larger than 20 GB")
         slot = self._world.storage.open(
@@ -99,7 +104,8 @@ class Mobile:
         )
         key = f"mobile/{project}/{short_id()}/{filename}"
         self._uploads[key] = Announced(project=project, filename=filename, size=size, slot=slot)
-        return Answer(body={"uploadUrl": slot.url, "storageKey": key})
+        told = {"uploadUrl": slot.url, "storageKey": key, "filename": filename, "fileSize": size}
+        return Answer(body=told | {"removeAfter": remove_after})
 
     def _confirm(self, call: Call) -> Answer:
         project = _project(call)
@@ -109,9 +115,14 @@ class Mobile:
             size = fields.need("fileSize", whole(least=1))
             remove_after = fields.maybe("removeAfter", REMOVE_AFTER)
         slot = self._uploaded(key, project, filename, size)
-        now = self._world.timeline.now()
-        expires = None if remove_after is None else now + remove_after
-        app = App(id=new_uuid(), project=project, filename=filename, size=size, expires=expires)
+        app = App(
+            id=new_uuid(),
+            project=project,
+            filename=filename,
+            size=size,
+            created=self._world.timeline.now(),
+            remove_after=remove_after,
+        )
         self._apps[app.id] = app
         slot.upload.became = app.id
         return Answer(status=201, body={"app": self._told(app)})
@@ -133,17 +144,21 @@ class Mobile:
         return {
             "id": app.id,
             "platform": "android" if android else "ios",
-            "filename": app.filename,
+            "filename": app.filename.partition(".")[0],  # testerarmy.md, A build: "lacks the ending there"
             "bundleId": "com.example.app",
             "appVersion": "1.0.0",
             "buildVersion": "1",
             "fileSize": app.size,
-            "expiresAt": None if app.expires is None else self._world.timeline.stamp(app.expires),
+            "source": "api_upload",
+            "expiresAt": None if app.remove_after is None else self._world.timeline.stamp(app.expires),
+            "removeAfter": app.remove_after,
+            "createdAt": self._world.timeline.stamp(app.created),
         }
 
     def _list(self, call: Call) -> Answer:
-        _project(call)
-        return Answer(body={})  # no page shows this reply
+        project = _project(call)
+        self._expire()
+        return Answer(body={"apps": [self._told(app) for app in self._apps.values() if app.project == project]})
 
     def _delete(self, call: Call) -> Answer:
         project = _project(call)
@@ -152,7 +167,7 @@ class Mobile:
         if app is None or app.project != project:
             raise Refused(404, "app not found")
         self._remove(app)
-        return Answer(status=204)
+        return Answer(body={"deleted": True})
 
 
 def _project(call: Call) -> str:

@@ -32,15 +32,16 @@ class Shelf(Protocol):
         """Refuses an app that is gone."""
 
 
-def read_group_run(value: object, shelf: Shelf) -> Mapping[str, object]:
-    """`POST /groups/{groupId}/runs`: every field is optional."""
+def read_group_run(value: object, shelf: Shelf, *, webhook: bool = False) -> Mapping[str, object]:
+    """`POST /groups/{groupId}/runs` and its webhook: every field is optional."""
     with Fields(value) as fields:
         platform = fields.maybe("platform", PLATFORM)
         _check_device(fields, platform)
         fields.maybe("projectEnvironmentId", uuid_text)
         fields.maybe("environment", one_of("production", "staging", "preview", "custom"))
         fields.maybe("commitSha", text)
-        fields.maybe("prNumber", whole(least=1))
+        if not webhook:
+            fields.maybe("prNumber", whole(least=1))
         if platform in {"ios", "android"}:
             fields.forbid("targetUrl", f"goes with platform web, not {platform}")
         fields.maybe("targetUrl", web_address)
@@ -68,11 +69,13 @@ def read_test_run(value: object, shelf: Shelf) -> Mapping[str, object]:
 def read_pull_request_run(value: object, shelf: Shelf) -> Mapping[str, object]:
     """`POST /projects/{projectId}/pull-request-runs`: a web run has a `targetUrl`, a mobile one a `platform`."""
     with Fields(value) as fields:
-        if fields.exactly_one("targetUrl", "platform") == "targetUrl":
+        if fields.has("targetUrl"):
             fields.need("targetUrl", web_address)
+            fields.maybe("platform", one_of("web"))
             for name in ("mobile", "simulatorRegion"):
                 fields.forbid(name, "goes with a mobile platform, not with targetUrl")
         else:
+            fields.exactly_one("targetUrl", "platform")
             fields.need("platform", one_of("ios", "android"))
             fields.maybe("mobile", _mobile(shelf))
             fields.maybe("simulatorRegion", one_of("eu-north1", "us-west1"))
@@ -153,8 +156,9 @@ class Run:
     created: float
     course: Course
     asked: Mapping[str, object]
+    batch: Batch
+    source: str = "api"
     cancelled: float | None = None
-    batch: Batch | None = None
 
     @property
     def platform(self) -> object:
@@ -163,7 +167,7 @@ class Run:
 
     def start(self) -> float:
         """When its turn comes."""
-        return self.batch.turn(self) if self.batch else self.created
+        return self.batch.turn(self)
 
     def end(self, start: float) -> float:
         """When it is over, if its turn comes at `start`."""
@@ -186,8 +190,9 @@ class Batch:
     """The runs of one create; "waiting runs stay queued" where they run one after another."""
 
     id: str
-    runs: list[Run] = field(default_factory=list)
+    group: str | None = None
     sequential: bool = False
+    runs: list[Run] = field(default_factory=list)
 
     def turn(self, run: Run) -> float:
         """When a run's turn comes."""
@@ -217,7 +222,7 @@ def told(run: Run, world: World) -> dict[str, object]:
         "createdAt": stamp(run.created),
         "platform": run.platform,
         "deviceModel": run.asked.get("deviceModel"),
-        "source": "api",
+        "source": run.source,
         "projectId": run.project,
         "testId": run.test,
         "output": _output(run, world) if judged else None,
@@ -225,7 +230,7 @@ def told(run: Run, world: World) -> dict[str, object]:
         "durationMs": round((end - start) * 1000) if over and started else None,
         "userName": None,
         "externalRef": None,
-        "executionMode": run.asked.get("mode"),
+        **({"executionMode": run.asked["mode"]} if "mode" in run.asked else {}),
         "autoRetryCount": 0,
         "startedAt": stamp(start) if started else None,
         "completedAt": stamp(end) if over else None,
@@ -283,7 +288,7 @@ def _step(number: int, *, passed: bool, run: Run) -> dict[str, object]:
         "type": KINDS[number],
         "summary": "Done" if passed else _reason(run),
         "error": None if passed else _reason(run),
-        "errorCode": None if passed else "STEP_NO_CONCLUSION",
+        **({} if passed else {"errorCode": "STEP_NO_CONCLUSION"}),
         "startedAtMs": round(number * length),
         "completedAtMs": round((number + 1) * length),
     }

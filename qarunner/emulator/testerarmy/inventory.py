@@ -1,0 +1,219 @@
+"""What can be named at TesterArmy: projects, environments, groups and tests (testerarmy.md: Inventories)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.emulator.ledger import readable, uuid_of
+from qarunner.emulator.messages import Answer, Endpoint, Refused
+from qarunner.emulator.sections import Group, Project
+from qarunner.emulator.strict import Wrong, digits, text, uuid_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qarunner.emulator.ledger import Course
+    from qarunner.emulator.messages import Call
+    from qarunner.emulator.sections import Courses, TesterarmySection
+    from qarunner.emulator.world import World
+
+PAGE = digits(least=1, most=100)
+CURSOR = digits()
+ONLY_PROJECT = uuid_of("testerarmy", "project")
+"""The project where the scenario names none."""
+
+
+class Inventory:
+    """The team's projects and what is in them; each test and group that no project names is in the first one."""
+
+    def __init__(self, world: World, section: TesterarmySection, courses: Courses[Course]) -> None:
+        self._world = world
+        self._section = section
+        self._courses = courses
+        self._only_known = section.tests.only
+        self._projects = dict(section.projects) or {ONLY_PROJECT: Project(name="Shop", short="shop")}
+        self._first = next(iter(self._projects))
+        known = [*section.tests.named, *(test for group in section.groups.values() for test in group.tests)]
+        self._tests: dict[str, str] = {}
+        self._groups: dict[str, str] = {}
+        for identifier, project in self._projects.items():
+            self._tests |= dict.fromkeys(project.tests, identifier)
+            self._groups |= dict.fromkeys(project.groups, identifier)
+        for group, owner in self._groups.items():
+            self._tests |= {test: owner for test in self.group(group).tests if test not in self._tests}
+        self._tests |= {test: self._first for test in known if test not in self._tests}
+        self._groups |= {group: self._first for group in section.groups if group not in self._groups}
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The routes, in the order of the page."""
+        tests = {"projectId": text, "groupId": uuid_text, "limit": PAGE, "cursor": CURSOR}
+        return (
+            Endpoint("GET /projects", self._list_projects),
+            Endpoint("GET /projects/{projectId}", self._show_project),
+            Endpoint("GET /projects/{projectId}/environments", self._list_environments),
+            Endpoint("GET /groups", self._list_groups, query={"projectId": text}),
+            Endpoint("GET /groups/{groupId}", self._show_group),
+            Endpoint("GET /tests", self._list_tests, query=tests),
+            Endpoint("GET /tests/{testId}", self._show_test),
+        )
+
+    # --- what the runs ask --------------------------------------------------------------------------------------------
+
+    def project_id(self, named: str) -> str:
+        """A project's id, from itself or from its short id (testerarmy.md: Access)."""
+        for identifier, project in self._projects.items():
+            if named in {identifier, project.short}:
+                return identifier
+        if self._only_known:
+            raise Refused(404, "project not found")
+        try:
+            return uuid_text(named, "projectId")
+        except Wrong:
+            return uuid_of("testerarmy", "project", named)
+
+    def project_of(self, *, test: str | None = None, group: str | None = None) -> str:
+        """The project in which a test or a group is."""
+        if group is not None:
+            return self._groups.get(group, self._first)
+        return self._tests.get(test or "", self._first)
+
+    def group(self, identifier: str) -> Group:
+        """A group by its id; one that the scenario does not name holds three tests."""
+        if identifier in self._section.groups:
+            return self._section.groups[identifier]
+        if self._only_known and identifier not in map(_default_group, self._projects):
+            raise Refused(404, "group not found")
+        for project in self._projects:
+            if identifier == _default_group(project) and (tests := self._in(project)):
+                return Group(name="All tests", tests=tests)
+        return Group(tests=tuple(uuid_of("testerarmy", identifier, number) for number in (1, 2, 3)))
+
+    def enabled(self, tests: Sequence[str]) -> list[str]:
+        """Without the disabled ones, which a group leaves out (testerarmy.md: Create)."""
+        return [test for test in tests if test not in self._section.disabled]
+
+    def title(self, test: str) -> str:
+        return self._courses.first(test).name or readable(test)
+
+    # --- replies ------------------------------------------------------------------------------------------------------
+
+    def _list_projects(self, call: Call) -> Answer:
+        del call
+        shown = [self._project(identifier, detailed=False) for identifier in self._projects]
+        return Answer(body={"projects": shown})
+
+    def _show_project(self, call: Call) -> Answer:
+        return Answer(body=self._project(self.project_id(call.params["projectId"]), detailed=True))
+
+    def _project(self, identifier: str, *, detailed: bool) -> dict[str, object]:
+        project = self._found(identifier)
+        shown: dict[str, object] = {
+            "id": identifier,
+            "shortId": project.short or identifier[:8],
+            "name": project.name or readable(identifier),
+            "url": project.url,
+            "projectType": project.kind,
+            "environments": self._environments(identifier),
+        }
+        return shown | {"description": None, **self._times()} if detailed else shown
+
+    def _found(self, identifier: str) -> Project:
+        return self._projects.get(identifier, Project())
+
+    def _list_environments(self, call: Call) -> Answer:
+        return Answer(body={"environments": self._environments(self.project_id(call.params["projectId"]))})
+
+    def _environments(self, project: str) -> list[dict[str, object]]:
+        """Two are built in (testerarmy.md: Inventories), the others static."""
+        found = self._found(project)
+        builtin = [("Production", "production", found.url), ("PR preview", "pr_preview", None)]
+        shown: list[dict[str, object]] = [
+            {"id": uuid_of("testerarmy", project, kind), "name": name, "slug": kind, "kind": kind, "url": url}
+            for name, kind, url in builtin
+        ]
+        for identifier, name in found.environments.items():
+            slug = name.lower().replace(" ", "-")
+            url = f"https://{slug}.example.com"
+            shown.append({"id": identifier, "name": name, "slug": slug, "kind": "static", "url": url})
+        return shown
+
+    def _list_groups(self, call: Call) -> Answer:
+        project = self._asked_project(call)
+        named = [group for group, owner in self._groups.items() if owner == project]
+        return Answer(body={"groups": [self._group(group) for group in (_default_group(project), *named)]})
+
+    def _group(self, identifier: str) -> dict[str, object]:
+        group = self.group(identifier)
+        return self._short_group(identifier) | {"testCount": len(group.tests), "prepTestId": None}
+
+    def _short_group(self, identifier: str) -> dict[str, object]:
+        default = identifier in map(_default_group, self._projects)
+        name = self.group(identifier).name or ("All tests" if default else f"Group {identifier[:8]}")
+        return {"id": identifier, "name": name, "isDefault": default}
+
+    def _show_group(self, call: Call) -> Answer:
+        identifier = uuid_text(call.params["groupId"], "groupId")
+        group = self.group(identifier)
+        mode = "sequential" if self._section.sequential or group.sequential else "concurrent"
+        more = {"runMode": mode, "prepTestId": None, "projectId": self.project_of(group=identifier)}
+        return Answer(body=self._short_group(identifier) | more | self._times())
+
+    def _list_tests(self, call: Call) -> Answer:
+        project = self._asked_project(call)
+        group = call.query.get("groupId")
+        tests = self.group(_default_group(project) if group is None else str(group)).tests
+        shown, cursor = paged(tests, call.query, 50)
+        body = {
+            "projectUrl": self._found(project).url,
+            "projectName": self._project(project, detailed=False)["name"],
+            "tests": [self._test(test) for test in shown],
+            "nextCursor": cursor,
+        }
+        return Answer(body=body)
+
+    def _show_test(self, call: Call) -> Answer:
+        test = uuid_text(call.params["testId"], "testId")
+        if not self._courses.exists(test):
+            raise Refused(404, "test not found")
+        groups = [_default_group(self.project_of(test=test))]
+        groups += [identifier for identifier, group in self._section.groups.items() if test in group.tests]
+        return Answer(body=self._test(test) | {"groups": [self._short_group(group) for group in groups]})
+
+    def _test(self, test: str) -> dict[str, object]:
+        identifier = self.project_of(test=test)
+        project = self._project(identifier, detailed=False)
+        return {
+            "id": test,
+            "title": self.title(test),
+            "description": None,
+            "enabled": test not in self._section.disabled,
+            "platform": project["projectType"],
+            "steps": [{"title": "Check the result", "type": "assert"}],
+            "projectId": identifier,
+            "projectUrl": project["url"],
+            "projectName": project["name"],
+            **self._times(),
+        }
+
+    def _in(self, project: str) -> tuple[str, ...]:
+        return tuple(test for test, owner in self._tests.items() if owner == project)
+
+    def _asked_project(self, call: Call) -> str:
+        if "projectId" not in call.query:
+            raise Refused(400, "query parameter projectId is required")
+        return self.project_id(str(call.query["projectId"]))
+
+    def _times(self) -> dict[str, object]:
+        return dict.fromkeys(("createdAt", "updatedAt"), self._world.timeline.stamp(0))
+
+
+def _default_group(project: str) -> str:
+    """The group of all tests, which "is always there" (testerarmy.md: Inventories)."""
+    return uuid_of("testerarmy", project, "default group")
+
+
+def paged(items: Sequence[str], query: Mapping[str, object], size: int) -> tuple[Sequence[str], str | None]:
+    """The page that a query asks for, and the cursor of the next one."""
+    start = int(str(query.get("cursor", 0)))
+    end = start + int(str(query.get("limit", size)))
+    return items[start:end], str(end) if end < len(items) else None
