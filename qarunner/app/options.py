@@ -154,7 +154,8 @@ class ChoiceOptions(InRuns):
         Option("--rerun-failed", "RUN", "Only the entries that did not pass in an earlier run.", recorded=True),
     ] = None
     var: Annotated[
-        tuple[str, ...], Option("--var", "K=V", "A value for a variable that the manifest declares.", recorded=True)
+        tuple[str, ...],
+        Option("--var", "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True),
     ] = ()
     var_file: Annotated[
         tuple[Path, ...],

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it has no types
 from click.testing import CliRunner
 
-from qarunner.cli.pipelines.arguments import arguments
+from qarunner.app.options import options_of
+from qarunner.cli.console import open_console
+from qarunner.cli.main import COMMANDS
+from qarunner.cli.pipelines import gitlab
+from qarunner.cli.pipelines.arguments import (
+    POSITIONAL,
+    action_inputs,
+    action_variables,
+    component_inputs,
+    component_variables,
+)
 from tests.program.conftest import Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -100,9 +115,30 @@ def test_every_input_is_an_option_of_the_program() -> None:
         name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")
     }
     assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "emulator"}
-    own = passed - {"command", "file", "args", "fail-fast", "detach"}
-    words = arguments("apply", {**dict.fromkeys(own, "1"), "fail-fast": "true", "detach": "true"})
-    assert len(words) == len(own) + 3
+    assert passed >= {
+        each.option.name.removeprefix("--")
+        for command in POSITIONAL
+        for each in options_of(COMMANDS[command].options)
+        if each.option.name not in {"", "--continue"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "variables"),
+    [
+        ("action.yml", action_inputs(), action_variables()),
+        ("templates/qarunner.yml", component_inputs(), component_variables()),
+    ],
+)
+def test_inputs_are_made_from_the_programs_options(
+    file: str, options: str, variables: str, golden: Callable[[Path, str], None]
+) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    for name, lines in (("options", options), ("variables", variables)):
+        pattern = rf"(\n *# <{name}>[^\n]*\n).*?( *# </{name}>\n)"
+        assert len(re.findall(pattern, text, re.DOTALL)) == 1
+        text = re.sub(pattern, lambda found, lines=lines: found[1] + lines + found[2], text, flags=re.DOTALL)  # type: ignore[misc]
+    golden(ROOT / file, text)
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -156,7 +192,7 @@ def component(inputs: dict[str, str]) -> str:
     assert set(inputs) <= set(spec)
     values = {name: str(inputs.get(name, each["default"])) for name, each in spec.items()}
     assert all(each["description"] for each in spec.values())
-    return re.sub(r"\$\[\[ inputs\.([a-z]+) \]\]", lambda found: values[found[1]], body)
+    return re.sub(r"\$\[\[ inputs\.([a-z-]+) \]\]", lambda found: values[found[1]], body)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +204,27 @@ def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> 
     path.write_text(component(inputs), encoding="utf-8")
     fits(path, "gitlab-ci", "--data-transform", "gitlab-ci")
     assert "$[[" not in path.read_text(encoding="utf-8")
+
+
+def test_the_components_inputs_reach_every_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    inputs = {
+        "INPUT_FILE": "examples/storefront/qa-matrix.yml",
+        "INPUT_SHARDS": "2",
+        "INPUT_SELECT": "checkout 'vendor:doksi,!label:slow'",
+        "INPUT_TIMEOUT": "45m",
+        "INPUT_FAIL_FAST": "true",
+        "INPUT_ARGS": "--quiet",
+        "INPUT_PROFILE": "",
+    }
+    out = io.StringIO()
+    assert gitlab.plan(open_console({}, output="text", out=out), {"PATH": os.environ["PATH"], **inputs}) == 0
+    path = tmp_path / ".gitlab-ci.yml"
+    path.write_text(out.getvalue(), encoding="utf-8")
+    fits(path, "gitlab-ci", "--data-transform", "gitlab-ci")
+    (script,) = yaml.safe_load(out.getvalue())["qarunner 1/2"]["script"]
+    words = "--select=checkout '--select=vendor:doksi,!label:slow' --timeout=45m --fail-fast --quiet"
+    assert script.startswith(f"qarunner apply examples/storefront/qa-matrix.yml {words} --shard 1/2 ")
 
 
 def test_the_child_pipeline_that_the_component_runs_is_one(tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
-"""An action's inputs become the program's arguments; an input that would do nothing is an error."""
+"""The action's and the component's inputs are the program's options, and become its arguments again.
+
+`make schema` writes them into action.yml and templates/qarunner.yml. An input that would do nothing is an error.
+"""
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 from qarunner.app.options import options_of
@@ -25,11 +30,75 @@ POSITIONAL = {
 """The commands that an action can give, each with the input that stands without a dash."""
 
 
-def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
+_BY_HAND = frozenset({"continue", "file", "run-id", "runs-dir"})
+"""Options that stand in the files themselves: the manifest, and what names and keeps each job's run."""
+
+_OF_ONE_JOB = frozenset({*_BY_HAND, "shard", "detach"})
+"""Options that the component's child pipeline gives, or that its jobs cannot take."""
+
+
+def action_inputs() -> str:
+    """The `inputs` of action.yml that are options."""
+    return _inputs(_of_commands(), "One a line")
+
+
+def action_variables() -> str:
+    """The variables through which a step of action.yml hands its inputs over."""
+    return "".join(f"        {_variable(name)}: ${{{{ inputs.{name} }}}}\n" for name in _of_commands())
+
+
+def component_inputs() -> str:
+    """The `inputs` of the component that are options of an apply."""
+    return _inputs(_of_component(), "Separated by spaces, quoted as in a shell", indent="    ")
+
+
+def component_variables() -> str:
+    """The variables through which the component's job hands its inputs over; a block takes any text."""
+    lines = "    {variable}:\n      value: |-\n        $[[ inputs.{name} ]]\n      expand: false\n"
+    return "".join(lines.format(variable=_variable(name), name=name) for name in _of_component())
+
+
+def _of_commands() -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    for command in POSITIONAL:
+        found |= {name: each for name, each in _options(command).items() if name not in found}
+    return {name: each for name, each in found.items() if name not in _BY_HAND}
+
+
+def _of_component() -> dict[str, Field]:
+    return {name: each for name, each in _options("apply").items() if name not in _OF_ONE_JOB}
+
+
+def _variable(name: str) -> str:
+    return f"INPUT_{name.upper().replace('-', '_')}"
+
+
+def _inputs(options: Mapping[str, Field], how: str, indent: str = "  ") -> str:
+    lines = []
+    for name, each in options.items():
+        words = each.option.help.removesuffix(" Repeatable.").removesuffix(".")
+        words = f"true: {words[0].lower()}{words[1:]}" if each.kind is bool else words
+        words += f". {how}." if each.many else "."
+        default = "false" if each.kind is bool else ""
+        lines.append(f'{indent}{name}: {{ description: {json.dumps(words)}, default: "{default}" }}\n')
+    return "".join(lines)
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The inputs that are given, each from the variable that a step puts it into."""
+    found = {
+        name.removeprefix("INPUT_").lower().replace("_", "-"): text
+        for name, text in environ.items()
+        if name.startswith("INPUT_")
+    }
+    return {key: text for key, text in found.items() if text.strip()}
+
+
+def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) -> list[str]:
     """The command line for a command. `inputs` are the options' texts by their names without dashes.
 
-    An input of several lines is an option given several times; `args` is one further argument a line. UserError names
-    every input that the command does not take.
+    An input of several lines is an option given several times; `args` is one further argument a line. With `quoted`
+    they are words as in a shell. UserError names every input that the command does not take.
     """
     if command not in POSITIONAL:
         raise UserError(f"command: unknown command {command!r}", hint=choose(command, tuple(POSITIONAL)))
@@ -45,8 +114,8 @@ def arguments(command: str, inputs: Mapping[str, str]) -> list[str]:
     found = [command]
     for name, text in given.items():
         if name in known:
-            found += _option(known[name], name, text)
-    found += _lines(further)
+            found += _option(known[name], name, text, quoted=quoted)
+    found += _words(further, quoted=quoted)
     return [*found, *(["--", positional] if positional else [])]
 
 
@@ -56,19 +125,45 @@ def _options(command: str) -> dict[str, Field]:
     return {each.option.name.removeprefix("--"): each for each in found if each.option.name}
 
 
-def _option(field: Field, name: str, text: str) -> Iterator[str]:
+def _option(field: Field, name: str, text: str, *, quoted: bool) -> Iterator[str]:
     if field.kind is bool:
         if _is_on(name, text):
             yield f"--{name}"
     elif field.many:
-        for line in _lines(text):
+        for line in _words(text, quoted=quoted):
             yield f"--{name}={line}"
     else:
         yield f"--{name}={text}"
 
 
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def values(cls: type, inputs: Mapping[str, str], *, quoted: bool = False) -> dict[str, object]:
+    """The inputs that are options of a command, as the values of its fields."""
+    found: dict[str, object] = {}
+    for each in options_of(cls):
+        name = each.option.name.removeprefix("--")
+        if name in inputs:
+            found[each.key] = _typed(each, name, inputs[name].strip(), quoted=quoted)
+    return found
+
+
+def _typed(field: Field, name: str, text: str, *, quoted: bool) -> object:
+    if field.kind is bool:
+        return _is_on(name, text)
+    if field.many:
+        return tuple(field.kind(word) for word in _words(text, quoted=quoted))
+    try:
+        return field.kind(text)
+    except ValueError as error:
+        raise UserError(f"{name}: expected a number, got {text!r}") from error
+
+
+def _words(text: str, *, quoted: bool) -> list[str]:
+    if not quoted:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"{text!r}: {error}", hint="quote it as in a shell") from error
 
 
 def _is_off(text: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.app.git import Git
 from qarunner.cli.console import open_console
-from qarunner.cli.pipelines.arguments import arguments
+from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
 from qarunner.errors import UserError, code_of_signal
@@ -50,7 +50,7 @@ def main() -> None:
 
 def name(environ: MutableMapping[str, str]) -> int:
     """Says under which id, and in which folder, this job's run is kept: the same for each attempt of the job."""
-    inputs = _inputs(environ)
+    inputs = from_environment(environ)
     run_id = inputs.get("run-id") or (_run_id(environ, inputs) if inputs.get("command", "apply") == "apply" else "")
     _output(environ, "run-id", run_id)
     _output(environ, "runs-dir", inputs.get("runs-dir") or _runs_dir(environ))
@@ -80,7 +80,7 @@ def run(environ: MutableMapping[str, str]) -> int:
     """The command itself; `run-id`, `exit-code` and what the report says become the step's outputs."""
     from qarunner.cli import main as app
 
-    inputs = _inputs(environ)
+    inputs = from_environment(environ)
     command = inputs.get("command", "apply")
     options = {name: text for name, text in inputs.items() if name not in NOT_OPTIONS}
     runs_dir = options.pop("runs-dir", RUNS)
@@ -108,16 +108,6 @@ def run(environ: MutableMapping[str, str]) -> int:
     return code
 
 
-def _inputs(environ: Mapping[str, str]) -> dict[str, str]:
-    """The action's inputs, each from the variable that action.yml puts it into."""
-    found = {
-        name.removeprefix(PREFIX).lower().replace("_", "-"): text
-        for name, text in environ.items()
-        if name.startswith(PREFIX)
-    }
-    return {key: text for key, text in found.items() if text.strip()}
-
-
 def _run_id(environ: Mapping[str, str], inputs: Mapping[str, str]) -> str:
     """Names the job of the pipeline, whatever its attempt."""
     words = "-".join(part for part in ("gh", *_job(environ)[1:], _leg(environ, inputs)) if part)
@@ -143,7 +133,7 @@ def _report(environ: Mapping[str, str], path: Path) -> None:
 
 def diff(environ: MutableMapping[str, str]) -> int:
     """What the pull request changes in the matrix, as its one comment; without permission, in the job's summary."""
-    inputs = _inputs(environ)
+    inputs = from_environment(environ)
     pull = _pull_request(environ)
     if pull is None:
         return 0
@@ -215,7 +205,7 @@ def reap(environ: MutableMapping[str, str]) -> int:
     """Cancels at the vendors what a job that was cancelled had no time to cancel itself."""
     from qarunner.cli import main as app
 
-    inputs = _inputs(environ)
+    inputs = from_environment(environ)
     if inputs.get("detach") == "true" or inputs.get("on-interrupt") == "detach":
         return 0
     runs_dir, run_id = inputs.get("runs-dir", RUNS), inputs.get("run-id", "")

@@ -1,20 +1,30 @@
-"""The merge request's note with the matrix diff: `qarunner-gitlab-note [FILE]`.
+"""The steps of the component: `qarunner-gitlab-note [FILE]` and `qarunner-gitlab-plan`.
 
-Needs a token that may write notes (scope `api`, role Reporter) in GITLAB_TOKEN; the job's own token may not.
+The first keeps the merge request's note with the matrix diff. It needs a token that may write notes (scope `api`, role
+Reporter) in GITLAB_TOKEN; the job's own token may not. The second prints the child pipeline, from inputs in variables.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.app.options import DEFAULT_RUNS, PlanOptions, ShowOptions
+from qarunner.cli.commands.plan import prepared, tell
 from qarunner.cli.console import open_console
+from qarunner.cli.main import guarded
+from qarunner.cli.pipelines.arguments import arguments, from_environment, values
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
+from qarunner.report.plan import gitlab_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qarunner.cli.console import Console
 
 
 def main() -> None:
@@ -47,6 +57,35 @@ def note(environ: Mapping[str, str], file: str | None) -> int:
         console.result(f"qarunner: no note is written: {error.message}")
         return 0
     console.result(f"qarunner: the merge request's note: {done}")
+    return 0
+
+
+# --- the child pipeline -----------------------------------------------------------------------------------------------
+
+
+def print_plan() -> None:
+    console = open_console(os.environ, output="text")
+    sys.exit(guarded(console, lambda: plan(console, os.environ)))
+
+
+def plan(console: Console, environ: Mapping[str, str]) -> int:
+    """Prints a pipeline whose jobs apply with the component's inputs; the matrix has as many parts as it can have."""
+    inputs = from_environment(environ)
+    file, shards = inputs.pop("file", ""), inputs.pop("shards", "1")
+    words = [*([file] if file else []), *arguments("apply", inputs, quoted=True)[1:]]
+    chosen = ShowOptions(
+        file=Path(file) if file else None,
+        **values(PlanOptions, inputs, quoted=True),  # type: ignore[arg-type]
+    )
+    # What the manifest declares is read from the environment: the component's own inputs are none of its business.
+    own = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
+    found = prepared(console, own, chosen)
+    tell(console, found)
+    # The values of secrets are the pipeline's matter.
+    secrets = tuple(f"--var={name}=" for name in found.declared_secrets)
+    typed = "".join(f" {shlex.quote(word)}" for word in words if not word.startswith(secrets))
+    total = min(int(shards), max(1, len(found.plan.entries)))
+    console.document(gitlab_pipeline(total, typed, DEFAULT_RUNS.as_posix()))
     return 0
 
 
