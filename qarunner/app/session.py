@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qarunner import __version__
 from qarunner.app import files as reporting
@@ -17,9 +17,8 @@ from qarunner.app.ci import read_build, who
 from qarunner.app.options import DEFAULT_RUNS, Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
-from qarunner.cli.commands.apply import cancelled, note_moved, nothing_to_cancel
-from qarunner.cli.progress import Outlook, open_progress
 from qarunner.engine.decide.attempts import to_try_anew
+from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
@@ -31,12 +30,13 @@ from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, advance, doubt_what_waits, fold
+from qarunner.engine.state.run import Phase, Run, advance, doubt_what_waits, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.paths import remove_file, working_folder
 from qarunner.plan.model import to_json
-from qarunner.report.summary import UNVERIFIED, GateFailure, summarise
+from qarunner.report.plan import overview
+from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
 from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
@@ -46,13 +46,85 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
     from qarunner.app.runs import StoredRun
-    from qarunner.cli.console import Console
-    from qarunner.cli.progress import Progress
-    from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.state.run import JobState, Run
+    from qarunner.engine.state.run import JobState
     from qarunner.plan.model import Plan
-    from qarunner.report.summary import Summary
+    from qarunner.text import Line
     from qarunner.vendors.api import Vendor
+
+
+class Progress(Protocol):
+    """Is told of every event after it was written down."""
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two ticks."""
+        ...
+
+    def saw(self, event: ev.Event, run: Run) -> None: ...
+
+    def uploading(self, path: str, sent: int, size: int) -> None:
+        """Is told of each piece of a build that left, in bytes, by the thread that sends it."""
+        ...
+
+    def tick(self, run: Run) -> None:
+        """Is called by the clock, whether anything has happened or not."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Who is told of a run. No line is lost on it but one of the result, which raises Unwritten."""
+
+    @property
+    def as_data(self) -> bool:
+        """True if the result is one document for programs."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """True if no more of the result can be written."""
+        ...
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Called with values that no output may show."""
+        ...
+
+    def clean(self, text: str) -> str:
+        """A text without the values that are hidden."""
+        ...
+
+    def note(self, line: Line) -> None: ...
+
+    def warn(self, line: Line) -> None: ...
+
+    def progress(
+        self,
+        run: Run,
+        now: Callable[[], float],
+        durations: DurationHistory,
+        *,
+        cancellable: frozenset[str],
+        detaches: bool,
+    ) -> Progress:
+        """`cancellable` are the vendors whose runs can be cancelled; `detaches`: a signal leaves the runs."""
+        ...
+
+    def result(self, summary: Summary, folder: Path, follow: Follow) -> None: ...
+
+    def left(self, summary: Summary, follow: Follow) -> None:
+        """What goes on, and what a person has to decide: beside a result that is data."""
+        ...
+
+    def detached(self, run: Run, summary: Summary, follow: Follow) -> ExitCode: ...
+
+    def parting_words(self, run: Run, follow: Follow) -> list[str]:
+        """Called by a signal's handler that ends the process: what runs on."""
+        ...
+
+    def conclude(self, line: Line, instead: Line) -> bool:
+        """The last line. False if the result's stream does not take it; then another stream has got `instead`."""
+        ...
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -72,7 +144,7 @@ def shared_budgets(
     clock: Clock,
     runs: Path,
     environ: Mapping[str, str],
-    console: Console,
+    observer: Observer,
 ) -> dict[str, SharedBudget]:
     """One for each vendor that has a rate, in the runs folder or in the one that the environment names."""
     # A resume connects to the vendors alone that it still needs.
@@ -83,7 +155,7 @@ def shared_budgets(
     folder = Path(environ.get(VARIABLE) or runs / OWN)
 
     def warn(text: str) -> None:
-        console.warn(f"qarunner: warning: {text}: requests of other applies are not counted")
+        observer.warn(f"qarunner: warning: {text}: requests of other applies are not counted")
 
     try:
         salt = salt_of(folder)
@@ -278,7 +350,7 @@ def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, st
     return default, "the vendor's own URL"
 
 
-def start(plan: Plan, transport: Transport, settings: Settings, console: Console, run_id: str) -> ExitCode:
+def start(plan: Plan, transport: Transport, settings: Settings, observer: Observer, run_id: str) -> ExitCode:
     """A new run from its plan to its end."""
     begun = ev.RunStarted(
         at=settings.surroundings.clock.wall(),
@@ -296,7 +368,7 @@ def start(plan: Plan, transport: Transport, settings: Settings, console: Console
     )
     keys = settings.secrets.sealing(plan)
     with Journal.create(settings.runs_dir / run_id, to_json(plan), begun, keys, settings.run_key()) as journal:
-        return _Session(fold(plan, [begun]), journal, transport, settings, console).finish()
+        return _Session(fold(plan, [begun]), journal, transport, settings, observer).finish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +409,7 @@ def _is_uncertain(state: JobState) -> bool:
 def resume(
     folder: Path,
     settings: Settings,
-    console: Console,
+    observer: Observer,
     decisions: Decisions,
     *,
     anew: Mapping[str, str] | None = None,
@@ -346,11 +418,9 @@ def resume(
 
     `anew`: `apply --continue` tries what did not pass once more, with these texts of the plan's secrets.
     """
-    from qarunner.cli.commands.plan import summary
-
     refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
-    console.hide(reporting.credentials_of(stored.plan, settings.environ))
+    observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
         believed = verified(stored, unsealed=settings.unsealed)
@@ -358,17 +428,17 @@ def resume(
         reporting.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
-            console.warn(f"qarunner: warning: {warning}")
+            observer.warn(f"qarunner: warning: {warning}")
         if believed:  # a run that nothing vouches for is only read
             remove_file(folder / REPORT)
         steps = _steps(stored, settings, anew=anew is not None)
         if steps[0].repeated:
             doubt_what_waits(stored.run)
         decided = decisions.of(stored.run)
-        transport = _transport_to(_to_resume(stored, steps, decided), stored, settings, console, secrets=anew)
-        _note_other_commit(stored, settings, console)
-        console.note(f"{plan.name}: {summary(plan)}; resuming run {folder.name}")
-        session = _Session(stored.run, journal, transport, settings, console)
+        transport = _transport_to(_to_resume(stored, steps, decided), stored, settings, observer, secrets=anew)
+        _note_other_commit(stored, settings, observer)
+        observer.note(f"{plan.name}: {overview(plan)}; resuming run {folder.name}")
+        session = _Session(stored.run, journal, transport, settings, observer)
         if not believed:
             return session.report_unverified(decided)
         session.go_on(steps)
@@ -427,29 +497,42 @@ def _to_resume(
     return vendors_to_contact(ahead, adapters(stored.plan), for_="resume")
 
 
-def _note_other_commit(stored: StoredRun, settings: Settings, console: Console) -> None:
+def _note_other_commit(stored: StoredRun, settings: Settings, observer: Observer) -> None:
     """A resume reports results of the plan's commit, whichever is checked out."""
     planned = stored.plan.git.get("sha")
     now = read_build(settings.environ, working_folder()).sha if planned else None
     if planned and now and planned != now:
         name = stored.folder.name
-        console.warn(f"qarunner: warning: run {name} is of commit {planned[:7]}, and this is {now[:7]}")
+        observer.warn(f"qarunner: warning: run {name} is of commit {planned[:7]}, and this is {now[:7]}")
 
 
-def cancel(folder: Path, settings: Settings, console: Console) -> ExitCode:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What became of a cancel: how many runs it stopped, and the vendors' answers where they refused.
+
+    `summary` is None where nothing was to be cancelled.
+    """
+
+    run: Run
+    summary: Summary | None = None
+    stopped: int = 0
+    refused: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def cancel(folder: Path, settings: Settings, observer: Observer) -> Cancelled:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
     refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
-    console.hide(reporting.credentials_of(stored.plan, settings.environ))
+    observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
         if (why := doubt(stored)) is not None:
-            console.warn(f"qarunner: warning: run {folder.name}: {why}")
+            observer.warn(f"qarunner: warning: run {folder.name}: {why}")
         vendors = vendors_to_contact(stored.run, adapters(stored.plan), for_="cancel")
         if stored.run.complete and not vendors:
-            return nothing_to_cancel(console, stored.run)
-        transport = _transport_to(vendors, stored, settings, console, cancels=True)
-        return _Session(stored.run, journal, transport, settings, console).cancel()
+            return Cancelled(run=stored.run)
+        transport = _transport_to(vendors, stored, settings, observer, cancels=True)
+        return _Session(stored.run, journal, transport, settings, observer).cancel()
 
 
 def _refuse_rehearsal(stored: StoredRun) -> None:
@@ -465,7 +548,7 @@ def _transport_to(
     vendors: Container[str],
     stored: StoredRun,
     settings: Settings,
-    console: Console,
+    observer: Observer,
     *,
     secrets: Mapping[str, str] | None = None,
     cancels: bool = False,
@@ -478,24 +561,34 @@ def _transport_to(
         return connect(plan, settings.environ, secrets, allowed=settings.allowed, only=vendors)
     values = values_of_run(plan, settings.environ, reporting.read_env_files(settings.env_files), settings.allow)
     environ = values.env
-    console.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
-    note_moved(console, {name: url for name, url in stored.run.endpoints.items() if name in vendors}, environ)
+    observer.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
+    for name, url in stored.run.endpoints.items():
+        if name in vendors:
+            _note_moved(observer, name, url, environ)
     # A cancel repeats nothing: it needs no secret, and hides all that it may know.
     known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)
     return connect(plan, environ, known, allowed=values.allow_secrets, only=vendors, cancels=cancels)
+
+
+def _note_moved(observer: Observer, name: str, url: str, environ: Mapping[str, str]) -> None:
+    """A run that is asked for at another address is probably not there: said, since it may be a proxy that moved."""
+    info = registry.get(name).info
+    current, _ = _base_url(info.url_env, info.base_url, environ)
+    if current.rstrip("/") != url:
+        observer.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
 
 
 class _Session:
     """One process at work on one run."""
 
     def __init__(
-        self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, console: Console
+        self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, observer: Observer
     ) -> None:
         self.clock = settings.surroundings.clock
         self._run = run
         self._journal = journal
         self._settings = settings
-        self._console = console
+        self._observer = observer
         self._transport = transport
         self._follow = settings.follow(journal.folder.name)
         self._progress: Progress | None = None
@@ -528,12 +621,12 @@ class _Session:
         self._run.unverified = True
         summary = summarise(self._run)
         self._tell(summary)
-        problems = reporting.write(summary, self._settings.reports, self._console.clean)
+        problems = reporting.write(summary, self._settings.reports, self._observer.clean)
         for problem in problems:
-            self._console.warn(f"qarunner: error: {problem}")
-        if self._console.output == "json":
+            self._observer.warn(f"qarunner: error: {problem}")
+        if self._observer.as_data:
             self._show(summary)
-        return concluded(self._console, summary, lost=len(problems))
+        return concluded(self._observer, summary, lost=len(problems))
 
     def decide(self, job: str, *, resubmit: bool) -> None:
         """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
@@ -564,7 +657,7 @@ class _Session:
                 self._lose(error)
         return not self._run.unrecorded
 
-    def cancel(self) -> ExitCode:
+    def cancel(self) -> Cancelled:
         """Ends the run for good, as far as the vendors let it be ended."""
         with self._signals_heeded():
             before = self._run.cancelled_runs()
@@ -574,11 +667,11 @@ class _Session:
             refused = self._driven()
             summary, _ = self._finished(())
             stopped = self._run.cancelled_runs() - before
-            return cancelled(self._console, self._run, summary, stopped=stopped, refused=refused)
+            return Cancelled(run=self._run, summary=summary, stopped=stopped, refused=refused)
 
     def _signals_heeded(self) -> contextlib.AbstractContextManager[None]:
         """Until everything is said, what ends the process at once names what runs on."""
-        console, surroundings = self._console, self._settings.surroundings
+        observer, surroundings = self._observer, self._settings.surroundings
 
         def interrupt(number: int) -> None:
             self._signal = number
@@ -586,11 +679,9 @@ class _Session:
                 self._engine.interrupt(number)
 
         def farewell() -> list[str]:
-            from qarunner.cli.result import parting_words
+            return observer.parting_words(self._run, self._follow)
 
-            return [console.safe(line) for line in parting_words(self._run, self._follow)]
-
-        to = 2 if console.output == "json" else 1
+        to = 2 if observer.as_data else 1
         return surroundings.signals.heeded(interrupt, farewell, now=self.clock.now, to=to)
 
     def _driven(self) -> Mapping[str, Answer]:
@@ -606,21 +697,23 @@ class _Session:
         self._run.unrecorded = True
         hint = f"make room, then go on: {self._follow.resume()}"
         for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {hint}"):
-            self._console.warn(line)
+            self._observer.warn(line)
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused."""
         pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
-        outlook = Outlook(
-            durations=durations,
-            cancellable=frozenset(
-                name for name, each in adapters(self._run.plan).items() if each.info.capabilities.cancel
-            ),
+        cancellable = frozenset(
+            name for name, each in adapters(self._run.plan).items() if each.info.capabilities.cancel
+        )
+        progress = self._observer.progress(
+            self._run,
+            self.clock.wall,
+            durations,
+            cancellable=cancellable,
             detaches=self._settings.options.detach_on_interrupt,
         )
-        progress = open_progress(self._console, self._run, self.clock.wall, outlook)
         engine = Engine(
             run=self._run,
             vendors=adapters(self._run.plan),
@@ -631,7 +724,7 @@ class _Session:
             jitter=self._settings.surroundings.jitter,
             history=durations,
             key_names=transport.key_names,
-            shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._console),
+            shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._observer),
             observe=lambda: progress.tick(self._run),
             observe_every_s=progress.every_s,
         )
@@ -655,15 +748,13 @@ class _Session:
 
     def _detach(self) -> ExitCode:
         """Leaves the runs to a resume; no report is written, since there is no verdict yet."""
-        from qarunner.cli.result import show_detached
-
         if self._settings.reports:
-            self._console.warn("qarunner: note: there is nothing to report yet; the resume reports")
-        return show_detached(self._console, self._run, summarise(self._run), self._follow)
+            self._observer.warn("qarunner: note: there is nothing to report yet; the resume reports")
+        return self._observer.detached(self._run, summarise(self._run), self._follow)
 
     def _report(self) -> ExitCode:
         summary, problems = self._finished(self._settings.reports)
-        code = concluded(self._console, summary, lost=len(problems))
+        code = concluded(self._observer, summary, lost=len(problems))
         if code is not summary.exit_code:  # not even the last line could be written
             self._settle(summary, self._settings.reports, ["stdout"])
         return code
@@ -676,34 +767,29 @@ class _Session:
         summary = summarise(self._run)
         self._tell(summary)
         targets = self._targets(reports)
-        problems = reporting.write(summary, targets, self._console.clean)
+        problems = reporting.write(summary, targets, self._observer.clean)
         for problem in problems:
-            self._console.warn(f"qarunner: error: {problem}")
-        if self._console.output == "json":
+            self._observer.warn(f"qarunner: error: {problem}")
+        if self._observer.as_data:
             self._show(unwritten(summary, problems))
-        clean = self._console.clean
-        summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._console.lost else [])])
+        clean = self._observer.clean
+        summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._observer.lost else [])])
         if (warning := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
-            self._console.warn(f"qarunner: warning: {warning}")
+            self._observer.warn(f"qarunner: warning: {warning}")
         return summary, problems
 
     def _tell(self, summary: Summary) -> None:
         """What people have to know first: a CI system may end this process while it writes reports."""
-        from qarunner.cli.result import left
-
-        if self._console.output != "json":
+        if not self._observer.as_data:
             self._show(summary)
             return
-        for line in left(summary, self._follow):
-            self._console.warn(line)
+        self._observer.left(summary, self._follow)
 
     def _show(self, summary: Summary) -> None:
-        from qarunner.cli.result import show
-
         try:
-            show(self._console, summary, self._journal.folder, self._follow)
+            self._observer.result(summary, self._journal.folder, self._follow)
         except Unwritten as error:
-            self._console.warn(f"qarunner: error: {error.message}")
+            self._observer.warn(f"qarunner: error: {error.message}")
 
     def _targets(self, reports: Sequence[reporting.Wanted]) -> tuple[reporting.Wanted, ...]:
         """Where reports go. A folder that was taken away is not made again: it would be no run."""
@@ -721,7 +807,7 @@ class _Session:
             summary = summarise(self._run)
         if summary.exit_code is not told:  # a device has said what it was given
             again = [each for each in self._targets(reports) if each.path.is_file()]
-            reporting.write(summary, again, self._console.clean)
+            reporting.write(summary, again, self._observer.clean)
         return summary
 
 
@@ -733,7 +819,7 @@ def unwritten(summary: Summary, lost: Sequence[str]) -> Summary:
     return replace(summary, exit_code=ExitCode.UNWRITTEN, gate=(*summary.gate, failure))
 
 
-def concluded(console: Console, summary: Summary, *, lost: int) -> ExitCode:
+def concluded(observer: Observer, summary: Summary, *, lost: int) -> ExitCode:
     """Says the last line, and returns the code: another one than the summary's only if stdout takes no line.
 
     `lost` is the number of reports that could not be written.
@@ -743,7 +829,7 @@ def concluded(console: Console, summary: Summary, *, lost: int) -> ExitCode:
     reports = f"; {plural(lost, 'report')} not written" if lost else ""
     without = unwritten(summary, ["stdout"])
     instead = f"{headline(without)}{reports}; stdout cannot be written"
-    return summary.exit_code if console.conclude(headline(summary) + reports, instead) else without.exit_code
+    return summary.exit_code if observer.conclude(headline(summary) + reports, instead) else without.exit_code
 
 
 def new_run_id(now: float) -> str:

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from qarunner.cli.screen import Screen
 from qarunner.engine.flow.creates import open_needs
@@ -22,6 +22,7 @@ from qarunner.vendors.api import GOOD, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from qarunner.app.session import Progress
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, Left, ResourceState, Run, RunState
     from qarunner.text import Line
@@ -81,27 +82,6 @@ class Outlook:
                 counted.add(state.job.id)
                 lanes[state.job.vendor] += left / max(1, run.plan.vendors[state.job.vendor].max_in_flight)
         return max((*ends.values(), *lanes.values()), default=0.0)
-
-
-class Progress(Protocol):
-    """Is told of every event after it was written down."""
-
-    @property
-    def every_s(self) -> float:
-        """Seconds between two ticks."""
-        ...
-
-    def saw(self, event: ev.Event, run: Run) -> None: ...
-
-    def uploading(self, path: str, sent: int, size: int) -> None:
-        """Is told of each piece of a build that left, in bytes, by the thread that sends it."""
-        ...
-
-    def tick(self, run: Run) -> None:
-        """Is called by the clock, whether anything has happened or not."""
-        ...
-
-    def close(self) -> None: ...
 
 
 def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> Progress:

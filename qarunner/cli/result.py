@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
-from qarunner.cli.progress import OTHER_SIGN, SIGNS
+from qarunner.cli.console import Console
+from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import words
@@ -15,10 +16,11 @@ from qarunner.text import cut, duration, plural, styled
 from qarunner.vendors.api import GOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.cli.console import Console
+    from qarunner.app.session import Progress
+    from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, Summary
@@ -29,6 +31,61 @@ _LONGEST_MESSAGE = 2000
 
 _NAMED = 3
 """Tests that an annotation names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunObserver:
+    """Tells a console of a run: what the use cases of `app/` say."""
+
+    console: Console
+
+    @property
+    def as_data(self) -> bool:
+        return self.console.output == "json"
+
+    @property
+    def lost(self) -> bool:
+        return self.console.lost
+
+    def hide(self, values: Iterable[str]) -> None:
+        self.console.hide(values)
+
+    def clean(self, text: str) -> str:
+        return self.console.clean(text)
+
+    def note(self, line: Line) -> None:
+        self.console.note(line)
+
+    def warn(self, line: Line) -> None:
+        self.console.warn(line)
+
+    def progress(
+        self,
+        run: Run,
+        now: Callable[[], float],
+        durations: DurationHistory,
+        *,
+        cancellable: frozenset[str],
+        detaches: bool,
+    ) -> Progress:
+        outlook = Outlook(durations=durations, cancellable=cancellable, detaches=detaches)
+        return open_progress(self.console, run, now, outlook)
+
+    def result(self, summary: Summary, folder: Path, follow: Follow) -> None:
+        show(self.console, summary, folder, follow)
+
+    def left(self, summary: Summary, follow: Follow) -> None:
+        for line in left(summary, follow):
+            self.console.warn(line)
+
+    def detached(self, run: Run, summary: Summary, follow: Follow) -> ExitCode:
+        return show_detached(self.console, run, summary, follow)
+
+    def parting_words(self, run: Run, follow: Follow) -> list[str]:
+        return [self.console.safe(line) for line in parting_words(run, follow)]
+
+    def conclude(self, line: Line, instead: Line) -> bool:
+        return self.console.conclude(line, instead)
 
 
 def show(console: Console, summary: Summary, folder: Path, follow: Follow | None = None) -> None:

@@ -216,3 +216,25 @@ def _gitlab_gate(runs_dir: str) -> str:
 def _scalar(text: str) -> str:
     """Any text as one YAML scalar: JSON's strings are a part of YAML."""
     return json.dumps(text)
+
+
+# --- in a line --------------------------------------------------------------------------------------------------------
+
+
+def left_out(plan: Plan) -> Iterator[str]:
+    for row in plan.not_planned:
+        yield f"not planned: {row.id}  {row.reason}  {row.origin}"
+
+
+def overview(plan: Plan) -> str:
+    """`7 entries in 3 vendor runs: doksi 2, certyn 1`."""
+    runs: dict[str, int] = {}
+    for job in plan.jobs:
+        runs[job.vendor] = runs.get(job.vendor, 0) + 1
+    each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
+    entries = plural(len(plan.entries), "entry", "entries")
+    if not plan.entries:
+        return f"no entries: shard {plan.shard} is empty"
+    if plan.shard:
+        entries = f"shard {plan.shard}: {entries}"
+    return f"{entries} in {plural(len(plan.jobs), 'vendor run')}: {each}"

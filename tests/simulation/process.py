@@ -21,6 +21,7 @@ from qarunner.app.session import Settings, Surroundings
 from qarunner.cli.commands.apply import cancel, resume
 from qarunner.cli.console import Console
 from qarunner.cli.main import guarded
+from qarunner.cli.result import RunObserver
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.io import journal
 from qarunner.engine.io.transport import Transport
@@ -237,7 +238,7 @@ class Machine:
         )
         if orders.command is Command.APPLY:
             transport = session.connect(self.plan, environ, {})
-            return session.start(self.plan, transport, settings, console, RUN_ID)
+            return session.start(self.plan, transport, settings, RunObserver(console), RUN_ID)
         if orders.command is Command.CANCEL:
             return cancel(console, environ, CancelOptions(run_id=RUN_ID, runs_dir=self.runs), surroundings)
         words = ResumeOptions(run_id=RUN_ID, runs_dir=self.runs, resubmit=orders.resubmit, drop=orders.drop)

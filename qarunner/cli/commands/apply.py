@@ -23,13 +23,14 @@ from qarunner.app.runs import (
     refuse_tracked,
     remove_run,
 )
-from qarunner.cli.commands.plan import not_planned, prepared, summary, tell
-from qarunner.cli.result import show_report
+from qarunner.cli.commands.plan import prepared, tell
+from qarunner.cli.result import RunObserver, show_report
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
 from qarunner.errors import PRECEDENCE, ExitCode, UserError, code_of_signal
 from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
+from qarunner.report.plan import left_out, overview
 from qarunner.text import plural
 from qarunner.vendors.api import Reply
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import ApplyOptions, CancelOptions, ResumeOptions, RunOptions
     from qarunner.app.runs import StoredRun
-    from qarunner.app.session import Surroundings
+    from qarunner.app.session import Cancelled, Surroundings
     from qarunner.cli.console import Console
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.state.run import Run
@@ -112,7 +113,7 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
     )
     if earlier is not None:
         _refuse_other_plan(earlier, plan)
-        return go_on(earlier.folder, settings, console, Decisions(), anew=found.secrets)
+        return go_on(earlier.folder, settings, RunObserver(console), Decisions(), anew=found.secrets)
     with ExitStack() as stack:
         if given.rehearse:
             from qarunner.app.session import rehearse
@@ -122,14 +123,14 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
         settings = replace(settings, environ=environ, reports=(*of_manifest, *named))
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets, allowed=settings.allowed)
-        for line in not_planned(plan):
+        for line in left_out(plan):
             console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
         if given.continues:
             _note_lost_folder(console, environ, given.runs_dir / run_id)
-        console.note(f"{plan.name}: {summary(plan)}; run {run_id}")
-        return start(plan, transport, settings, console, run_id)
+        console.note(f"{plan.name}: {overview(plan)}; run {run_id}")
+        return start(plan, transport, settings, RunObserver(console), run_id)
 
 
 def _run_to_continue(given: ApplyOptions, run_id: str) -> StoredRun | None:
@@ -225,22 +226,7 @@ def resume(
         surroundings=surroundings or Surroundings(),
     )
     folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
-    return go_on(folder, settings, console, Decisions(resubmit=words.resubmit, drop=words.drop))
-
-
-def note_moved(console: Console, urls: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    for name, url in urls.items():
-        _note_moved(console, name, url, environ)
-
-
-def _note_moved(console: Console, name: str, url: str, environ: Mapping[str, str]) -> None:
-    """A run that is asked for at another address is probably not there: said, since it may be a proxy that moved."""
-    from qarunner.vendors import registry
-
-    info = registry.get(name).info
-    current = next((environ[variable] for variable in info.url_env if environ.get(variable)), info.base_url)
-    if current.rstrip("/") != url:
-        console.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
+    return go_on(folder, settings, RunObserver(console), Decisions(resubmit=words.resubmit, drop=words.drop))
 
 
 def report(
@@ -289,24 +275,26 @@ def cancel(
         allow=words.allow_secret,
         surroundings=surroundings or Surroundings(),
     )
-    return end(find_open_run(words.runs_dir, environ, words.run_id), settings, console)
+    done = end(find_open_run(words.runs_dir, environ, words.run_id), settings, RunObserver(console))
+    return _nothing_to_cancel(console, done.run) if done.summary is None else _cancelled(console, done, done.summary)
 
 
-def nothing_to_cancel(console: Console, run: Run) -> ExitCode:
+def _nothing_to_cancel(console: Console, run: Run) -> ExitCode:
     parts = ["nothing to cancel", *_running_on(run)]
     console.conclude(f"qarunner: exit {int(ExitCode.OK)}: {'; '.join(parts)}")
     return ExitCode.OK
 
 
-def cancelled(console: Console, run: Run, summary: Summary, *, stopped: int, refused: Mapping[str, Answer]) -> ExitCode:
+def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
     """Says the last line of a cancel, and returns its code: 0 if nothing runs on that could be cancelled."""
+    run, refused = done.run, done.refused
     codes = {_code(answer) for answer in refused.values()}
     if run.signal is not None:
         codes.add(code_of_signal(run.signal))
     if summary.uncertain or any(left.removable for left in summary.left):
         codes.add(ExitCode.NO_VERDICT)
     code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)
-    parts = [f"{plural(stopped, 'run')} cancelled"]
+    parts = [f"{plural(done.stopped, 'run')} cancelled"]
     parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
     parts += [f"{plural(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []
     parts += _running_on(run, besides=refused)

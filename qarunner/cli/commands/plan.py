@@ -16,7 +16,7 @@ from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.select import parse_shard
 from qarunner.plan.model import to_json
-from qarunner.text import plural, styled
+from qarunner.text import styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +107,7 @@ def _show(console: Console, found: Prepared, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
-    last = f"{summary(plan)}; nothing was sent"
+    last = f"{planned.overview(plan)}; nothing was sent"
     shards = min(options.shards or 1, len(plan.entries))
     match options.form:
         case "json":
@@ -122,7 +122,7 @@ def _show(console: Console, found: Prepared, options: ShowOptions) -> None:
         case _:
             for text, style in planned.text(plan, {}, every_body=console.verbose):
                 console.result(styled(text, style))
-            for line in not_planned(plan):
+            for line in planned.left_out(plan):
                 console.result(styled(line, "dim"))
             console.result(f"plan: {last}")
 
@@ -158,22 +158,3 @@ def _write(out: Path, data: bytes) -> None:
         write_whole(out, data, device=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
-
-
-def not_planned(plan: Plan) -> Iterator[str]:
-    for row in plan.not_planned:
-        yield f"not planned: {row.id}  {row.reason}  {row.origin}"
-
-
-def summary(plan: Plan) -> str:
-    """`7 entries in 3 vendor runs: doksi 2, certyn 1`."""
-    runs: dict[str, int] = {}
-    for job in plan.jobs:
-        runs[job.vendor] = runs.get(job.vendor, 0) + 1
-    each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
-    entries = plural(len(plan.entries), "entry", "entries")
-    if not plan.entries:
-        return f"no entries: shard {plan.shard} is empty"
-    if plan.shard:
-        entries = f"shard {plan.shard}: {entries}"
-    return f"{entries} in {plural(len(plan.jobs), 'vendor run')}: {each}"
