@@ -112,6 +112,10 @@ class Observer(Protocol):
 
     def result(self, summary: Summary, folder: Path, follow: Follow) -> None: ...
 
+    def reports(self, paths: Sequence[Path]) -> None:
+        """Where reports are that were written. Unwritten where stdout takes no line."""
+        ...
+
     def left(self, summary: Summary, follow: Follow) -> None:
         """What goes on, and what a person has to decide: beside a result that is data."""
         ...
@@ -772,6 +776,9 @@ class _Session:
             self._observer.warn(f"qarunner: error: {problem}")
         if self._observer.as_data:
             self._show(unwritten(summary, problems))
+        else:
+            with contextlib.suppress(Unwritten):  # what was to be read first has said so
+                self._observer.reports([each.path for each in targets if each.path.exists()])
         clean = self._observer.clean
         summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._observer.lost else [])])
         if (warning := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:

@@ -402,13 +402,17 @@ class Table:
     def _ended(self, event: ev.EntryClosed, run: Run) -> None:
         """A line, with a link below, that stays in the terminal."""
         outcome, state = event.outcome, run.job_of[event.entry]
-        if outcome.verdict in GOOD and len(run.plan.entries) > _ALL_SHOWN:
+        stopped = outcome.verdict is Verdict.CANCELLED and bool(self._stopped_at)
+        if stopped or (outcome.verdict in GOOD and len(run.plan.entries) > _ALL_SHOWN):
             return
         sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
         took = f"  {clock(event.at - began)}" if (began := began_at(state)) is not None else ""
         reason = reason_of_outcome(outcome)
         text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
-        self._console.warn((styled(sign, colour), " ", fitted(self._console.safe(text), self._screen.size()[0] - 3)))
+        # Two rows: the second one holds what a reason has to say.
+        self._console.warn(
+            (styled(sign, colour), " ", fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
+        )
         url = link_of(state, outcome)
         if url is not None and outcome.verdict not in GOOD:
             self._console.warn(styled(f"  {url}", "dim"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.app import files as reporting
 from qarunner.app.options import Follow
@@ -11,9 +12,9 @@ from qarunner.cli.console import Console
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import words
-from qarunner.text import cut, duration, plural, styled
-from qarunner.vendors.api import GOOD
+from qarunner.report.summary import decisions, unsaid, words
+from qarunner.text import cells, cut, duration, padded, plural, styled
+from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
-    from qarunner.report.summary import EntrySummary, Summary
+    from qarunner.report.summary import EntrySummary, RunLink, Summary
     from qarunner.text import Line
 
 _LONGEST_MESSAGE = 2000
@@ -31,6 +32,10 @@ _LONGEST_MESSAGE = 2000
 
 _NAMED = 3
 """Tests that an annotation names."""
+_ALL_SHOWN = 20
+"""Entries of a run that the table has all of; of a larger one, those that did not pass."""
+_MOST_LISTED = 40
+_WIDTH = 98
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,11 @@ class RunObserver:
     def result(self, summary: Summary, folder: Path, follow: Follow) -> None:
         show(self.console, summary, folder, follow)
 
+    def reports(self, paths: Sequence[Path]) -> None:
+        if not self.console.quiet:
+            for path in paths:
+                self.console.result(f"report: {path.as_posix()}")
+
     def left(self, summary: Summary, follow: Follow) -> None:
         for line in left(summary, follow):
             self.console.warn(line)
@@ -94,7 +104,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: Follow | None
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    whole = _text(summary, folder, follow or Follow(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
+    whole = _text(summary, follow or Follow(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
     for line in whole:
         console.result(line)
 
@@ -105,30 +115,39 @@ def show_report(console: Console, summary: Summary, form: str) -> None:
     console.json(text) if form in {"json", "ctrf"} else console.report(text)
 
 
-def _text(summary: Summary, folder: Path, follow: Follow, *, quiet: bool) -> Iterator[Line]:
+def _text(summary: Summary, follow: Follow, *, quiet: bool) -> Iterator[Line]:
+    together = _alike(summary.entries)
+    grouped = {row.entry.id for rows in together.values() for row in rows}
+    apart = [row for row in summary.entries if row.entry.id not in grouped]
     if not quiet:
-        yield from _table(summary.entries)
-    yield from _failures(summary)
+        is_large = len(summary.entries) > _ALL_SHOWN
+        yield from _table([row for row in apart if row.verdict not in GOOD] if is_large else summary.entries)
+        yield from _passed(summary) if is_large else ()
+    yield from _failures(apart)
+    yield from _blocks(together)
     yield from left(summary, follow)
     if not quiet:
-        yield f"report: {(folder / 'report.json').as_posix()}"
+        yield ""
+        yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
     if summary.rehearsal:
         yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
 
 
+def _amount(summary: Summary) -> str:
+    """Of both units at once, so that the counts of the last line can be read."""
+    tests, entries = sum(summary.totals.values()), len(summary.entries)
+    return f"{plural(tests, 'test')} of {plural(entries, 'entry', 'entries')}"
+
+
 def _table(rows: Sequence[EntrySummary]) -> Iterator[Line]:
+    if not rows:
+        return
     table = [("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT"), *(_cells(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(5)]
-    for number, cells in enumerate(table):
-        padded = [
-            cell.rjust(width) if column in {3, 4} else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells[:5], widths, strict=True))
-        ]
-        line = "  ".join([*padded, cells[5]]).rstrip()
-        if number == 0:
-            yield styled(line, "dim")
-        else:
-            yield styled(line, SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
+    widths = [max(cells(row[column]) for row in table) for column in range(5)]
+    for number, row in enumerate(table):
+        columns = [padded(row[column], widths[column], right=column in {3, 4}) for column in range(5)]
+        line = "  ".join([*columns, row[5]]).rstrip()
+        yield styled(line, "dim" if number == 0 else SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
 
 
 def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
@@ -148,36 +167,85 @@ def _free(row: EntrySummary) -> str:
     return "" if row.gating else " (does not gate)"
 
 
-def _failures(summary: Summary) -> Iterator[Line]:
+def _passed(summary: Summary) -> Iterator[Line]:
+    """What the table of a large run leaves out."""
+    for verdict in (Verdict.FLAKY, Verdict.PASSED):
+        names = [row.entry.id for row in summary.entries if row.verdict is verdict]
+        if names:
+            sign, colour = SIGNS[verdict]
+            shown = f": {_listed(names)}" if verdict is Verdict.FLAKY else ""
+            yield styled(f"{sign}  {plural(len(names), 'entry', 'entries')} {words(verdict)}{shown}", colour)
+
+
+_Alike: TypeAlias = "dict[tuple[Verdict, str], list[EntrySummary]]"
+
+
+def _alike(rows: Sequence[EntrySummary]) -> _Alike:
+    """Entries that did not pass and have nothing to tell of their own, together by what they all tell."""
+    ours = Verdict.SKIPPED, Verdict.CANCELLED
+    found: _Alike = {}
+    for row in rows:
+        reason = _told_by(row)
+        alone = (row.url is not None and row.verdict not in ours) or row.verdict in {*GOOD, *_IN_FULL}
+        if not alone and all(case.verdict is row.verdict and (case.message or "") in reason for case in row.cases):
+            found.setdefault((row.verdict, reason), []).append(row)
+    return {key: alike for key, alike in found.items() if len(alike) > 1 or key[0] in ours}
+
+
+_IN_FULL = frozenset({Verdict.FAILED, Verdict.BLOCKED})
+
+
+def _told_by(row: EntrySummary) -> str:
+    """Why an entry did not pass, without what the manifest says of it."""
+    quarantine = str(row.entry.policy.quarantine) if row.entry.policy.quarantine is not None else None
+    free = "allowed to fail" if row.entry.policy.allow_failure else None
+    return unsaid(row.reason, quarantine, free) or ""
+
+
+def _blocks(together: _Alike) -> Iterator[Line]:
+    for (verdict, reason), rows in together.items():
+        yield ""
+        number = plural(len(rows), "entry", "entries")
+        why = reason if reason.startswith(words(verdict)) else ": ".join(filter(None, (words(verdict), reason)))
+        yield styled(number, "bold"), cut(f": {why}", _LONGEST_MESSAGE)
+        names = [row.entry.id for row in rows]
+        yield from (
+            f"  {line}" for line in wrap(_listed(names), _WIDTH, break_on_hyphens=False, break_long_words=False)
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(names[:_MOST_LISTED]) + more
+
+
+def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
     """Each entry that is not green, with the tests that are to blame and the links to look at."""
-    for row in summary.entries:
+    for row in rows:
         if row.verdict in GOOD:
             continue
         yield ""
         heading = f"{row.entry.id}: {words(row.verdict)}"
         yield styled(heading, "bold"), f"  {row.entry.origin.file}:{row.entry.origin.line}"
-        if row.reason:
-            yield f"  {cut(row.reason, _LONGEST_MESSAGE)}"
-        for case in row.cases:
-            if case.verdict not in GOOD and case.id != row.entry.id:
-                name = f"{case.name} ({case.id})" if case.name else case.id
-                parts = [words(case.verdict), name]
-                parts += [case.message] if case.message and case.message != row.reason else []
-                yield f"  {cut(': '.join(parts), _LONGEST_MESSAGE)}"
-                if case.url:
-                    yield f"    {case.url}"
+        cases = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+        # What each test tells of itself is told there, and what all of them tell is told once.
+        messages = [case.message for case in cases]
+        reason = row.reason if len(set(messages)) == 1 < len(cases) else unsaid(row.reason, *messages)
+        if reason:
+            yield f"  {cut(reason, _LONGEST_MESSAGE)}"
+        for case in cases:
+            name = f"{case.name} ({case.id})" if case.name else case.id
+            message = unsaid(case.message, reason)
+            yield f"  {cut(': '.join(filter(None, (words(case.verdict), name, message))), _LONGEST_MESSAGE)}"
+            if case.url:
+                yield f"    {case.url}"
         if row.url and all(case.url is None for case in row.cases):
             yield f"  {row.url}"
 
 
 def left(summary: Summary, follow: Follow) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
-    for run in summary.running:
-        yield ""
-        entries = ", ".join(run.entries)
-        yield styled("still running", "yellow", "bold"), f" at {run.vendor}: run {run.id} of {entries}"
-        if run.url:
-            yield f"  {run.url}"
+    yield from _running(summary.running)
     for found in summary.left:
         yield ""
         number = found.details.get("id")
@@ -191,21 +259,34 @@ def left(summary: Summary, follow: Follow) -> Iterator[Line]:
         yield ""
         why = cut(message, _LONGEST_MESSAGE)
         yield styled("uncertain", "yellow", "bold"), f": {job} may or may not have started a run: {why}"
-        if job in summary.repeatable:
-            yield f"  {follow.resume()} asks again with the same idempotency key: nothing is paid twice"
-            continue
-        yield f"  look at the vendor, then: {follow.resume('--resubmit', job)}   (there is none: start it)"
-        yield f"                        or: {follow.resume('--drop', job)}   (there is one: leave it)"
+        yield from (
+            f"  {command}   ({when})" for command, when in decisions(replace(summary, resume=follow.resume()), job)
+        )
     if summary.unfinished:
         yield ""
         yield f"to go on: {follow.resume()}"
 
 
+def _running(runs: Sequence[RunLink]) -> Iterator[Line]:
+    """The runs that go on, one a line: each of them is paid for."""
+    if runs:
+        yield ""
+    for run in runs:
+        yield styled("still running", "yellow", "bold"), f" {still_at(run.vendor, run.id, run.entries, run.url)}"
+
+
+def still_at(vendor: str, run: str, entries: Sequence[str], url: str | None) -> str:
+    return f"at {vendor}: run {run} of {_first(entries)}{f'  {url}' if url else ''}"
+
+
+def _first(entries: Sequence[str]) -> str:
+    return entries[0] if len(entries) == 1 else f"{entries[0]} (+{len(entries) - 1})"
+
+
 def parting_words(run: Run, follow: Follow) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
     for state, remote in list(run.live_runs()):
-        url = f"  {remote.remote.url}" if remote.remote.url else ""
-        yield f"still running at {state.job.vendor}: run {remote.remote.id} of {', '.join(state.job.entries)}{url}"
+        yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, remote.remote.url)}"
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
             yield f"uncertain: {state.job.id} may or may not have started a run at {state.job.vendor}"
@@ -219,7 +300,7 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) 
         show_report(console, summary, "json")
     else:
         closed = [row for row in summary.entries if row.entry.id in run.closed]
-        for line in (*_failures(replace(summary, entries=tuple(closed))), *left(summary, follow)):
+        for line in (*_failures(closed), *left(summary, follow)):
             console.result(line)
     waiting = [state for state in run.jobs.values() if state.phase is Phase.WAITING and run.open_entries(state)]
     parts = [f"{plural(len(summary.running), 'run')} {'goes' if len(summary.running) == 1 else 'go'} on"]

@@ -55,7 +55,7 @@ def test_a_green_run_is_a_table_and_nothing_more() -> None:
         "   ENTRY             VENDOR  TESTS  TIME  RESULT\n"
         "✓  checkout/web      doksi     1/1   22s  passed\n"
         "↻  checkout/android  doksi     2/2   20s  flaky\n"
-        "report: .qarunner/runs/r1/report.json\n"
+        "\nin all: 3 tests of 2 entries, 22s\n"
     )
 
 
@@ -73,7 +73,7 @@ def test_failures_name_the_test_the_reason_the_place_and_the_link() -> None:
 
 def test_what_goes_on_is_named_with_the_command_that_resumes_it() -> None:
     text = shown(summary_of("interrupted"))
-    assert "still running at doksi: run r2 of running\n  https://app.test/runs/r2\n" in text
+    assert "still running at doksi: run r2 of running  https://app.test/runs/r2\n" in text
     assert text.count("still running") == 1
     assert "to go on: qarunner resume r1\n" in text
 
@@ -164,3 +164,46 @@ def test_github_gets_at_most_ten_marks_and_none_for_a_pass() -> None:
     text = shown(ended(*many), output="github")
     assert text.count("::error ") == 10
     assert text.count("failed  qa-matrix.yml:1") == 25
+
+
+def test_what_many_entries_have_in_common_is_told_once() -> None:
+    """An interrupt of 36 entries is no wall of text in which the one failure is lost."""
+    stopped = Outcome(verdict=Verdict.CANCELLED, message="cancelled at the vendor, since the apply was interrupted")
+    failed = Outcome(verdict=Verdict.FAILED, message="Button 'Pay now' not found")
+    lines = shown(ended(*[stopped] * 17, failed, *[stopped] * 18)).splitlines()
+    assert len(lines) < 30
+    assert "35 entries: cancelled at the vendor, since the apply was interrupted" in lines
+    assert sum("Button 'Pay now' not found" in line for line in lines) == 1
+    names = " ".join(lines)
+    assert all(f"e[n={number},x=1]" in names for number in range(36))
+
+
+def test_a_large_green_run_is_short() -> None:
+    lines = shown(ended(*[Outcome(verdict=Verdict.PASSED)] * 199, Outcome(verdict=Verdict.FLAKY))).splitlines()
+    assert lines == [
+        "↻  1 entry flaky: e[n=199,x=1]",
+        "✓  199 entries passed",
+        "",
+        "in all: 200 tests of 200 entries, 0s",
+    ]
+
+
+def test_one_failure_is_told_once() -> None:
+    text = "Timed out waiting for the element [data-test=confirm]"
+    case = Case(id="t1", name="Pay", verdict=Verdict.FAILED, message=text, url="https://app.test/t1")
+    out = shown(ended(Outcome(verdict=Verdict.FAILED, cases=(case,), message=text)))
+    assert out.count(text) == 1
+    assert f"  failed: Pay (t1): {text}\n    https://app.test/t1\n" in out
+    both = (case, dataclasses.replace(case, id="t2", name="Buy"))
+    out = shown(ended(Outcome(verdict=Verdict.FAILED, cases=both)))
+    assert out.count(text) == 1
+    assert "  failed: Pay (t1)\n    https://app.test/t1\n  failed: Buy (t2)\n" in out
+
+
+def test_entries_that_failed_alike_keep_their_places_and_links() -> None:
+    """Only what nobody has to look at one by one is put together."""
+    late = Outcome(verdict=Verdict.TIMED_OUT, message="no verdict within 2m", url="https://app.test/r")
+    out = shown(ended(late, late))
+    assert out.count("timed out  qa-matrix.yml:1") == 2
+    away = Outcome(verdict=Verdict.ERROR, message="HTTP 401: no such key")
+    assert "2 entries: error: HTTP 401: no such key\n" in shown(ended(away, away))

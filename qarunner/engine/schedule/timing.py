@@ -365,9 +365,9 @@ class DurationHistory:
         return vendor.expected(MIXED_SPREAD) if vendor.count >= ENOUGH else UNKNOWN
 
     def known_s(self, state: JobState) -> float | None:
-        """Seconds that a run of a job usually takes; None if neither it nor others of its vendor say anything."""
-        known = bool(self._vendors[state.job.vendor].count >= ENOUGH or any(map(self._known, self._of(state))))
-        return self.expected(state).median_s if known else None
+        """Seconds that a run of a job usually takes; None if none of its entries has ever been run."""
+        known = [found.median_s for names in self._of(state) if (found := self._known(names)) is not None]
+        return max(known, default=None)
 
     def _of(self, state: JobState) -> list[tuple[str, str]]:
         names = self._names.get(state.job.id)
