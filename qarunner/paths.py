@@ -20,6 +20,7 @@ from qarunner.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MANIFEST_NAMES = ("qa-matrix.yml", "qa-matrix.yaml")
 GIT = ".git"
 OWN = ".qarunner"
 _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline into two bytes

@@ -10,8 +10,8 @@ import pytest
 
 from qarunner.cli.main import run
 from qarunner.manifest.expand import MOST_ROWS
+from qarunner.manifest.templates.expression import FIELDS, LONGEST_SOURCE, LONGEST_TEXT
 from qarunner.manifest.templates.jinja import ALLOWED_FILTERS as FILTERS
-from qarunner.manifest.templates.parse import FIELDS, LONGEST_SOURCE, LONGEST_TEXT
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")

@@ -4,25 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
+from qarunner.app.ci import Facts
+from qarunner.app.files import FileVariable
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.errors import NothingSelected, UserError
 from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
+from qarunner.manifest.select import Shard
+from qarunner.manifest.templates.env import Names
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from qarunner.app.planning import Choice
     from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.rules import Condition
     from qarunner.manifest.templates.env import Values
+
+
+Hide: TypeAlias = "Callable[[Iterable[str]], None]"
+"""Is told of values that no output may show, as soon as they are known."""
+
+
+def hide_nothing(_: Iterable[str]) -> None:
+    """Whoever prints nothing need not know what to hide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the command line says about values: which may be read, and which it gives itself."""
+
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What --var and --var-file give, by name."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """The lines of those that a file gives."""
+    names: Names = field(default_factory=Names)
+    env_lines: tuple[FileVariable, ...] = ()
+    allow_secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the command line says about one plan."""
+
+    environ: Mapping[str, str]
+    today: date
+    profile: str | None = None
+    select: Sequence[str] = ()
+    inputs: Inputs = field(default_factory=Inputs)
+    facts: Facts | None = None
+    """What an earlier plan was told of its build, where that holds on."""
+    max_tests: int | None = None
+    changed_since: str | None = None
+    shard: Shard | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long entries are known to take, by id. With `shard`, every job has to know the same."""
+    rerun_failed: str | None = None
+    runs_dir: Path = Path()
+    rehearse: bool = False
+    branch: str | None = None
+    tag: str | None = None
+    unsealed: bool | None = None
+    """Whether a person vouches for the earlier run. None: nothing is to be sent, so a doubt is only said."""
+    hide: Hide = hide_nothing
 
 
 # ---------------------------------------------------------------------------------------------------------------------

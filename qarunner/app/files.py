@@ -23,6 +23,7 @@ from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
 from qarunner.paths import (
     GIT,
+    MANIFEST_NAMES,
     OWN,
     PathRefused,
     append,
@@ -60,22 +61,19 @@ if TYPE_CHECKING:
 # What comes from outside: the manifest's file, the environment, and the words on the command line.
 
 
-NAMES = ("qa-matrix.yml", "qa-matrix.yaml")
-
-
 def find_manifest(given: Path | None) -> Path:
     """The manifest: as given, or in this folder or the nearest parent up to the repository's root."""
     if given is not None:
         return given
     here = working_folder()
     for folder in (here, *here.parents):
-        for name in NAMES:
+        for name in MANIFEST_NAMES:
             if (folder / name).is_file():
                 return Path(os.path.relpath(folder / name))
         if os.path.exists(folder / GIT):  # noqa: PTH110  it raises nothing
             break
     raise UserError(
-        f"no manifest: looked for {' and '.join(NAMES)} here and up to the repository's root",
+        f"no manifest: looked for {' and '.join(MANIFEST_NAMES)} here and up to the repository's root",
         hint="name the file, or write one; `qarunner schema` prints what can stand in it",
     )
 
@@ -85,7 +83,9 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
     try:
         return path.as_posix(), read_regular(inside(path, manifest_root(path)))
     except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a file", hint=f"name the file in it: {path / NAMES[0]}") from None
+        raise UserError(
+            f"{path}: is a folder, not a file", hint=f"name the file in it: {path / MANIFEST_NAMES[0]}"
+        ) from None
     except PathRefused as error:
         hint = "a manifest is a regular file; it may be a link to one in its own repository"
         raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error

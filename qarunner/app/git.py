@@ -14,11 +14,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from qarunner.app.files import NAMES
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
 from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
-from qarunner.paths import repository_root
+from qarunner.paths import MANIFEST_NAMES, repository_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -449,7 +448,9 @@ class Repository:
                 return old
         # A file that was not added yet is not seen by git; a manifest that went away most likely became this one.
         gone = [
-            each for each in self._files(commit) if PurePosixPath(each).name in NAMES and not (self.top / each).exists()
+            each
+            for each in self._files(commit)
+            if PurePosixPath(each).name in MANIFEST_NAMES and not (self.top / each).exists()
         ]
         beside = [each for each in gone if PurePosixPath(each).parent == PurePosixPath(path).parent]
         return next((each[0] for each in (beside, gone) if len(each) == 1), None)

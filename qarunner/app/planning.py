@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from qarunner import __version__
-from qarunner.app.choosing import Wanted, choose_rows
-from qarunner.app.ci import Facts, read_build
+from qarunner.app.choosing import Wanted, choose_rows, hide_nothing
+from qarunner.app.ci import read_build
 from qarunner.app.files import (
-    FileVariable,
     allowed_secrets,
     credentials_in,
     finder,
@@ -22,7 +19,7 @@ from qarunner.app.files import (
     sorted_out,
 )
 from qarunner.decode import is_unicode
-from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
+from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
@@ -30,10 +27,10 @@ from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
-from qarunner.manifest.select import Shard, fingerprint, split, weights
-from qarunner.manifest.templates.env import VALUE_OF, Names, Values, key_names, misspelt
+from qarunner.manifest.select import fingerprint, split, weights
+from qarunner.manifest.templates.env import VALUE_OF, Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
-from qarunner.manifest.templates.parse import Steps
+from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
 from qarunner.plan import capabilities as check
@@ -43,12 +40,19 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from qarunner.app.choosing import LeftOut
+    from qarunner.app.choosing import Choice, Hide, Inputs, LeftOut
+    from qarunner.app.ci import Facts
+    from qarunner.app.files import (
+        FileVariable,
+    )
     from qarunner.decode import Json
+    from qarunner.diagnostics import Place
     from qarunner.entry import Entry
     from qarunner.manifest.load import Examined
+    from qarunner.manifest.select import Shard
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -77,14 +81,6 @@ def checked(path: Path, environ: Mapping[str, str]) -> tuple[Manifest, tuple[Row
     return found.manifest, found.rows, found.vendors
 
 
-Hide: TypeAlias = "Callable[[Iterable[str]], None]"
-"""Is told of values that no output may show, as soon as they are known."""
-
-
-def _nothing(_: Iterable[str]) -> None:
-    """Whoever prints nothing need not know what to hide."""
-
-
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
     """The values of the manifest's secrets and of all credentials, wherever they are set: permitted or not."""
     secrets = [name for name, declaration in manifest.env.items() if declaration.secret]
@@ -95,7 +91,7 @@ def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterabl
 
 @few_suggestions()
 def examined(
-    path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = _nothing
+    path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = hide_nothing
 ) -> Checked:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
@@ -108,7 +104,7 @@ def examined(
 
 
 @few_suggestions()
-def examined_in_all(path: Path, environ: Mapping[str, str], *, hide: Hide = _nothing) -> tuple[Checked, ...]:
+def examined_in_all(path: Path, environ: Mapping[str, str], *, hide: Hide = hide_nothing) -> tuple[Checked, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
     read = _read(path, environ, hide)
     found = _checked(read, read.manifest)
@@ -274,19 +270,6 @@ def settings_of(
 # From a checked manifest and the environment to a plan.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the command line says about values: which may be read, and which it gives itself."""
-
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    """What --var and --var-file give, by name."""
-    places: Mapping[str, Place] = field(default_factory=dict)
-    """The lines of those that a file gives."""
-    names: Names = field(default_factory=Names)
-    env_lines: tuple[FileVariable, ...] = ()
-    allow_secrets: frozenset[str] = frozenset()
-
-
 def values_of(
     found: Checked, inputs: Inputs, environ: Mapping[str, str], facts: Facts
 ) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
@@ -360,32 +343,6 @@ def remarks_of(manifest: Manifest, values: Values) -> Iterator[str]:
     for name, declaration in manifest.env.items():
         if name in values.files and values.env.get(name) and values.lookup(declaration).text is values.files[name]:
             yield f"{name} is set in the environment, too; the env file's value is used, as nothing names the variable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the command line says about one plan."""
-
-    environ: Mapping[str, str]
-    today: date
-    profile: str | None = None
-    select: Sequence[str] = ()
-    inputs: Inputs = field(default_factory=Inputs)
-    facts: Facts | None = None
-    """What an earlier plan was told of its build, where that holds on."""
-    max_tests: int | None = None
-    changed_since: str | None = None
-    shard: Shard | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """How long entries are known to take, by id. With `shard`, every job has to know the same."""
-    rerun_failed: str | None = None
-    runs_dir: Path = Path()
-    rehearse: bool = False
-    branch: str | None = None
-    tag: str | None = None
-    unsealed: bool | None = None
-    """Whether a person vouches for the earlier run. None: nothing is to be sent, so a doubt is only said."""
-    hide: Hide = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.templates.parse import FIELDS, as_text
+from qarunner.manifest.templates.expression import FIELDS, as_text
 from qarunner.manifest.yaml.reader import ABSENT, value_at
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from qarunner.manifest.expand import (
 )
 from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.evaluate import answers
-from qarunner.manifest.templates.parse import holds_template, parse
+from qarunner.manifest.templates.expression import holds_template
+from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
 
 if TYPE_CHECKING:

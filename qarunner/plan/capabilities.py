@@ -10,7 +10,7 @@ from qarunner.entry import Platform, SelectionKind
 from qarunner.errors import UserError
 from qarunner.manifest.expand import locate
 from qarunner.manifest.schema.explain import once
-from qarunner.manifest.templates.parse import holds_template
+from qarunner.manifest.templates.expression import holds_template
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint

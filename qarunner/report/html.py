@@ -173,7 +173,7 @@ def _tools(summary: Summary) -> Iterator[str]:
         title = {"free": "do not gate", "new": "new failures", "known": "known failures"}.get(state, state)
         yield f'<li><span class="chip" data-q="s:{state}">{states.count(state)} {title}</span></li>'
     yield (
-        '</ul>\n<input id="search" type="search" data-script hidden placeholder="v:certyn p:web l:smoke s:failed text" '
+        '</ul>\n<input id="search" type="search" data-script hidden placeholder="v:vendor p:web l:smoke s:failed text" '
         'aria-label="Search entries: v: vendor, p: platform, l: label, s: state, or any text">\n'
         '<label data-script hidden>sort <select id="sort"><option value="listed">failures first</option>'
         '<option value="manifest">as in the manifest</option><option value="slowest">slowest first</option>'

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.app.choosing import Wanted
-from qarunner.app.planning import Choice, examined, prepare
+from qarunner.app.choosing import Choice, Wanted
+from qarunner.app.planning import examined, prepare
 from qarunner.cli.commands.authoring import Explaining
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.templates.env import Values

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.planning import Choice, examined, examined_in_all, prepare
+from qarunner.app.choosing import Choice
+from qarunner.app.planning import examined, examined_in_all, prepare
 from qarunner.entry import TargetKind
 from tests.matrices import only
 

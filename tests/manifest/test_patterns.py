@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
-from qarunner.manifest.templates.parse import Steps
 from tests.amount import examples, no_long_time
 
 

@@ -8,7 +8,8 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.env import Resolved, Values
 from qarunner.manifest.templates.evaluate import Computing
-from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, parse
+from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateFault
+from qarunner.manifest.templates.parse import parse
 from qarunner.secret import placeholder
 from tests.amount import examples, no_long_time
 from tests.matrices import checked, name_of, only, refusal

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app.choosing import Chosen, choose_rows
-from qarunner.app.files import NAMES
 from qarunner.app.planning import settings_of
 from qarunner.diagnostics import Place, choose, in_order
 from qarunner.entry import Entry, Policy
@@ -21,8 +20,8 @@ from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import select
 from qarunner.manifest.templates.evaluate import Partly
-from qarunner.manifest.templates.parse import holds_template
-from qarunner.paths import create, working_folder, write_whole
+from qarunner.manifest.templates.expression import holds_template
+from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import AdapterBug, blamed, grouped, own_settings
 from qarunner.text import duration, styled
 from qarunner.vendors import registry
@@ -138,10 +137,10 @@ def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCo
             raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(starters)))
     if not chosen:
         raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(starters)}")
-    there = next((folder / name for name in NAMES if (folder / name).exists()), None)
+    there = next((folder / name for name in MANIFEST_NAMES if (folder / name).exists()), None)
     if there is not None:
         raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
-    path = folder / NAMES[0]
+    path = folder / MANIFEST_NAMES[0]
     try:
         create(path, starter(_name(folder), [starters[name] for name in chosen]).encode())
         write_whole(folder / _SCHEMA, published.for_editors().encode())
@@ -510,14 +509,9 @@ def _explaining(
     console: Console, environ: Mapping[str, str], words: ExplainOptions
 ) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
+    from qarunner.app.choosing import Choice
     from qarunner.app.ci import checked_name, read_build
-    from qarunner.app.planning import (
-        Choice,
-        examined,
-        secret_values,
-        values_of,
-        wanted,
-    )
+    from qarunner.app.planning import examined, secret_values, values_of, wanted
     from qarunner.cli.commands.plan import read_inputs
 
     path = inputs.find_manifest(words.file)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
+from qarunner.app.choosing import Choice, Inputs
 from qarunner.app.ci import checked_name
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
-from qarunner.app.planning import Choice, Inputs, prepare
+from qarunner.app.planning import prepare
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.select import parse_shard
@@ -21,9 +22,10 @@ from qarunner.text import styled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from qarunner.app.choosing import Hide
     from qarunner.app.ci import Facts
     from qarunner.app.options import ChoiceOptions, Field, ShowOptions
-    from qarunner.app.planning import Hide, Prepared
+    from qarunner.app.planning import Prepared
     from qarunner.cli.console import Console
     from qarunner.plan.model import Plan
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
+from qarunner.app.choosing import Hide
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
-from qarunner.app.planning import Hide, examined
+from qarunner.app.planning import examined
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.select import select, suggestion, unmatched

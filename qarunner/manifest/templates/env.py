@@ -15,8 +15,8 @@ from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, close
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
+from qarunner.manifest.templates.expression import LONGEST_TEXT, OutOfSteps, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
-from qarunner.manifest.templates.parse import LONGEST_TEXT, OutOfSteps, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -16,7 +16,7 @@ from qarunner.manifest.expand import Few, Placed, Section, one_of_each, row_prob
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import Resolved, Use, check_key_names, resolve, shaped_like_secret
-from qarunner.manifest.templates.parse import (
+from qarunner.manifest.templates.expression import (
     LONGEST_TEXT,
     Expression,
     Facts,
@@ -26,8 +26,8 @@ from qarunner.manifest.templates.parse import (
     TemplateFault,
     as_text,
     holds_template,
-    parse,
 )
+from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic, Locator, Path
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.env import Values
-    from qarunner.manifest.templates.parse import Reference
+    from qarunner.manifest.templates.expression import Reference
     from qarunner.manifest.yaml.reader import Document
 
 

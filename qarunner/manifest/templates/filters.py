@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from qarunner import secret
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.parse import LONGEST_TEXT, TemplateFault, as_text
+from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateFault, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qarunner.manifest.templates.parse import Steps
+    from qarunner.manifest.templates.expression import Steps
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from jinja2.tests import TESTS
 from qarunner.diagnostics import choose
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates import filters
-from qarunner.manifest.templates.parse import (
+from qarunner.manifest.templates.expression import (
     ROOTS,
     Expression,
     Facts,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from jinja2.runtime import Context as JinjaContext
 
-    from qarunner.manifest.templates.parse import Context
+    from qarunner.manifest.templates.expression import Context
 
 
 # ---------------------------------------------------------------------------------------------------------------------

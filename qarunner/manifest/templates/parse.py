@@ -1,147 +1,38 @@
-"""A scalar with templates, taken apart: literal text, expressions, and what each expression refers to.
+"""A scalar with templates, taken apart.
 
 `{{ env.STAGING_URL }}` and other dotted names are understood here, in microseconds; only what is more than that needs
-Jinja2 (see `sandbox`), which is not imported otherwise.
+Jinja2, which is not imported otherwise.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from qarunner.manifest.codes import Code
+from qarunner.manifest.templates.expression import (
+    LONGEST_SOURCE,
+    ROOTS,
+    Expression,
+    Flaw,
+    Reference,
+    Scalar,
+    holds_template,
+    no_value,
+)
 
-ROOTS = ("env", "vars", "matrix", "git", "ci")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "matrix": ("id", "entry", "variant"),
-    "git": ("sha", "short_sha", "branch", "tag", "repository"),
-    "ci": ("name", "url", "event", "pr_number"),
-}
-"""What templates can read besides `env` and `vars`. `matrix.id` is the row's id, `matrix.entry` that of its entry."""
-
-
-Context: TypeAlias = "Mapping[str, Mapping[str, object]]"
-"""The five roots. What has no value in this build is absent or None."""
-
-
-class Facts(dict[str, object]):
-    """A root of which a condition may ask for what has no value here, such as the branch of a tag's build."""
-
-
-LONGEST_SOURCE = 8 * 1024
-
-
-LONGEST_TEXT = 64 * 1024
-"""Characters of a template and of any text that it makes on the way."""
-
-
-_TOO_LONG = f"a template has at most {LONGEST_SOURCE} characters"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A name that an expression reads. `whole`: in a place where a secret may stand, unchanged."""
-
-    root: str
-    path: tuple[str, ...]
-    whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """Something wrong with an expression whatever the values are."""
-
-    code: Code
-    message: str
-    hint: str | None = None
-
-
-class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
-    """An expression that has no result with these values."""
-
-    def __init__(self, code: Code, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.flaw = Flaw(code, message, hint)
-
-
-class OutOfSteps(TemplateFault):
-    """All templates of a plan together cost more than they may: no other one is computed."""
-
-
-class Steps:
-    """What the templates of one plan may cost together, whatever each of them does.
-
-    A step is about 10 ns of a usual machine: a character that a filter looks at, or a few that a pattern tries. They
-    are counted and not measured, so that a plan which one machine makes is made by every other.
-    """
-
-    BASE = 300_000_000
-    FOR_EACH_ROW = 10_000
-
-    def __init__(self, rows: int = 0) -> None:
-        self._rows = rows
-        self.left = self.BASE + rows * self.FOR_EACH_ROW
-
-    def take(self, number: int) -> None:
-        """Counts steps before they are made. OutOfSteps if too few are left."""
-        self.left -= number
-        if self.left < 0:
-            each = f" and {self.FOR_EACH_ROW:,} for each of {self._rows:,} rows" if self._rows else ""
-            raise OutOfSteps(
-                Code.TOO_MUCH,
-                f"the templates take too long: they need more than {self.BASE:,} steps{each}",
-                "use shorter texts, fewer filters and simpler patterns; what is the same in all rows belongs into vars",
-            )
+    from qarunner.manifest.templates.expression import Context, Steps
 
 
 _LOOKUP_STEPS = 60
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Expression:
-    """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateFault.
-
-    The same text gives the same object (see `parse`), so that identity is enough to compare, and fast.
-    """
-
-    references: tuple[Reference, ...]
-    flaws: tuple[Flaw, ...]
-    compute: Callable[[Context, Steps], object]
-
-    @classmethod
-    def broken(cls, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
-        """An expression that cannot be computed."""
-
-        def compute(_: Context, __: Steps) -> object:
-            raise TemplateFault(flaws[0].code, flaws[0].message, flaws[0].hint)
-
-        return cls(references, flaws, compute)
-
-    @property
-    def varies(self) -> bool:
-        """Whether its value depends on the row."""
-        return any(reference.root == "matrix" for reference in self.references)
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A string of the manifest as literal pieces and expressions, in order."""
-
-    pieces: tuple[str | Expression, ...]
-
-    @property
-    def expressions(self) -> tuple[Expression, ...]:
-        return tuple(piece for piece in self.pieces if isinstance(piece, Expression))
-
-
-def holds_template(text: str) -> bool:
-    return "{" in text and ("{{" in text or "{%" in text or "{#" in text)
+_TOO_LONG = f"a template has at most {LONGEST_SOURCE} characters"
 
 
 # No braces but those around the expression, except in string literals: there Jinja2's own lexer has to decide.
@@ -189,34 +80,3 @@ def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context, Steps], obje
         return value
 
     return compute
-
-
-def no_value(name: str) -> TemplateFault:
-    hint = f"give one for this case: {{{{ {name} | default('…') }}}}" if "." in name else None
-    return TemplateFault(Code.NO_VALUE, f"{name} has no value here", hint)
-
-
-def as_text(value: object) -> str:
-    """A value inside of a longer text, booleans as YAML writes them. TemplateFault for lists and objects."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case int() | float() if math.isfinite(value):
-            return str(value)
-        case None:
-            raise TemplateFault(Code.NO_VALUE, "template: there is no value here")
-        case list() | tuple():
-            raise TemplateFault(Code.NOT_TEXT, "a list cannot stand in a text", "use `| join(', ')` or `| tojson`")
-        case _:
-            what = f"{_kind(value)} cannot stand in a text"
-            raise TemplateFault(Code.NOT_TEXT, what, "use `| tojson`, or a part of it")
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "an object"
-    if callable(value):
-        return "a method without its parentheses"
-    return "what is no finite number" if isinstance(value, (float, complex)) else "this"

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose, closest
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.parse import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text, holds_template, parse
+from qarunner.manifest.templates.expression import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text, holds_template
+from qarunner.manifest.templates.parse import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qarunner.diagnostics import Path
     from qarunner.manifest.model import Manifest
-    from qarunner.manifest.templates.parse import Expression, Reference, Scalar
+    from qarunner.manifest.templates.expression import Expression, Reference, Scalar
 
 
 IN_ROWS = ("env", "vars", "matrix", "git", "ci")

@@ -89,5 +89,5 @@ def checked_word(word: str) -> str:
 
 _HINT = (
     "write NAME@shop.example.com or NAME@*.preview.example.com for URLs, with the port if it is not https's: "
-    "NAME@host:8443; NAME@doksi for other fields of that vendor; NAME alone for an api_key_env"
+    "NAME@host:8443; NAME@VENDOR for other fields of that vendor; NAME alone for an api_key_env"
 )

@@ -9,7 +9,7 @@ from qarunner.manifest import codes
 
 if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
-    from qarunner.manifest.yaml.reader import Source
+    from qarunner.manifest.yaml.source import Source
 
 
 class Complaint(NamedTuple):
