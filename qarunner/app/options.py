@@ -347,6 +347,16 @@ class SchemaOptions(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmulatorOptions(Shown):
+    scenario: Annotated[
+        Path | None, Option("--scenario", "FILE", "What the vendors do. Default: everything passes.")
+    ] = None
+    speed: Annotated[float | None, Option("--speed", "FLOAT", "How much faster than real time runs advance.")] = None
+    port: Annotated[int, Option("--port", "N", "The port; 0 picks a free one.", minimum=0)] = 0
+    host: Annotated[str, Option("--host", "ADDRESS", "A loopback address.")] = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
 class VendorsOptions(Printed):
     name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
 

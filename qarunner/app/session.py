@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import secrets
+import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from qarunner import __version__
 from qarunner.app import files as reporting
@@ -45,6 +49,7 @@ from qarunner.vendors.api import Cause, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
+    from qarunner.app.options import EmulatorOptions
     from qarunner.app.runs import StoredRun
     from qarunner.engine.state.run import JobState
     from qarunner.plan.model import Plan
@@ -175,9 +180,6 @@ def shared_budgets(
 # The emulated vendors, for `apply --rehearse` and `qarunner emulator`; the one place that knows that they exist.
 
 
-INSTALL = 'pip install "qarunner[emulator]"'
-
-
 @contextlib.contextmanager
 def rehearse(plan: Plan, scenario: Path | None) -> Iterator[Mapping[str, str]]:
     """Starts the emulator; gives the variables that lead every vendor of the plan to it, with keys of its own."""
@@ -207,17 +209,39 @@ def rehearse(plan: Plan, scenario: Path | None) -> Iterator[Mapping[str, str]]:
         yield environ
 
 
-def run_emulator(arguments: Sequence[str]) -> int:
+def run_emulator(options: EmulatorOptions) -> int:
     """Serves until a signal comes."""
     try:
         from qarunner.emulator.__main__ import main
     except ImportError as error:
         raise _missing(error) from error
-    return main(list(arguments), called="qarunner emulator")
+    given = ((name, getattr(options, name)) for name in ("scenario", "speed", "port", "host"))
+    words = [f"--{name}={value}" for name, value in given if value is not None]
+    return main(words, called="qarunner emulator")
 
 
 def _missing(error: ImportError) -> UserError:
-    return UserError(f"the emulator is not installed ({error.name} is missing)", hint=f"install it: {INSTALL}")
+    """The hint installs it from where this qarunner came from: whoever owns its name at an index is somebody else."""
+    hint = f"install it: {shlex.join([sys.executable, '-m', 'pip', 'install', *_with_emulator()])}"
+    return UserError(f"the emulator is not installed ({error.name} is missing)", hint=hint)
+
+
+def _with_emulator() -> list[str]:
+    """What pip has to be given (direct_url.json says where a distribution came from: PEP 610)."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution("qarunner").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    url = origin.get("url", "")
+    if "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    if "dir_info" in origin:
+        folder = url2pathname(urlsplit(url).path)
+        return [*(["--editable"] if origin["dir_info"].get("editable") else []), f"{folder}[emulator]"]
+    return [f"qarunner[emulator] @ {url}" if url else f"qarunner[emulator]=={__version__}"]
 
 
 WORKERS = 12

@@ -192,6 +192,11 @@ COMMANDS: Mapping[str, Command] = {
     "vendors": Command(
         opt.VendorsOptions, "validate:vendors", "Show what each vendor can do: the table that the check uses."
     ),
+    "emulator": Command(
+        opt.EmulatorOptions,
+        "authoring:emulator",
+        "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
+    ),
     "schema": Command(
         opt.SchemaOptions, "authoring:schema", "Print the JSON Schema of the manifest, for editors and other tools."
     ),
@@ -292,12 +297,6 @@ _root.__signature__ = Signature(  # type: ignore[attr-defined]
 )
 
 
-def _emulator(context: typer.Context) -> int:
-    from qarunner.app.session import run_emulator
-
-    return run_emulator(context.args)
-
-
 def _app(wanted: str | None) -> typer.Typer:
     """The program with the one command that is asked for; without one, with the names of all, for help."""
     app = typer.Typer(
@@ -313,10 +312,6 @@ def _app(wanted: str | None) -> typer.Typer:
     for name, command in COMMANDS.items():
         if wanted == name or wanted not in COMMANDS:
             app.command(name, help=command.help)(_typed(command) if wanted == name else _nothing)
-    if wanted == "emulator" or wanted not in COMMANDS:
-        raw = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-        words = "Serve the emulated vendor APIs on loopback, with a fault script. See `emulator --help`."
-        app.command("emulator", context_settings=raw, help=words)(_emulator)
     return app
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qarunner.app.choosing import Wanted
-    from qarunner.app.options import ExplainOptions, InitOptions, SchemaOptions
+    from qarunner.app.options import EmulatorOptions, ExplainOptions, InitOptions, SchemaOptions
     from qarunner.app.planning import Checked
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Path as Trail
@@ -157,6 +157,12 @@ def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCo
 def schema(console: Console, _: Mapping[str, str], options: SchemaOptions) -> ExitCode:
     console.json(published.plain() if options.plain else published.for_editors())
     return ExitCode.OK
+
+
+def emulator(_: Console, __: Mapping[str, str], options: EmulatorOptions) -> int:
+    from qarunner.app.session import run_emulator
+
+    return run_emulator(options)
 
 
 def starter(name: str, starters: Sequence[Starter]) -> str:
