@@ -28,7 +28,7 @@ COPY = ROOT / "mutants" / "constants"
 RESULTS = ROOT / "mutants" / "constants.json"
 TESTS = {
     "plan": ["tests/plan"],
-    "engine": ["tests/engine/test_gate.py", "tests/engine/test_outcomes.py"],
+    "engine": ["tests/engine/decide/test_gate.py", "tests/engine/decide/test_outcomes.py"],
     "secret.py": ["tests/test_secret.py", "tests/test_secret_rules.py"],
     "vendors": ["tests/vendors"],
 }

@@ -10,7 +10,7 @@ from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase
 from qarunner.errors import ExitCode, JournalLost
-from tests.engine.test_resources import BUILD, ENVIRONMENT, VENDOR, Store, using
+from tests.engine.flow.test_resources import BUILD, ENVIRONMENT, VENDOR, Store, using
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
 

@@ -256,7 +256,7 @@ def test_nothing_is_marked_that_no_row_is_refused_for(
 
 # --- the examples -----------------------------------------------------------------------------------------------------
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

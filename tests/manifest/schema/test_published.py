@@ -17,12 +17,12 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.yaml import reader as document
-from tests.manifest.test_schema import FULL, mangle
+from tests.manifest.schema.test_schema import FULL, mangle
 
 if TYPE_CHECKING:
     import random
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schema"
+GOLDEN = Path(__file__).parents[2] / "golden" / "schema"
 VIEWS = {"editors": json.loads(published.for_editors()), "plain": json.loads(published.plain())}
 VALIDATORS = {name: jsonschema_rs.Draft202012Validator(view) for name, view in VIEWS.items()}
 OF_EDITORS = {

@@ -14,7 +14,7 @@ from qarunner.errors import ExitCode
 from qarunner.report import json as jsondoc
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import Leftover, Prepared, Reply, Request
-from tests.engine.test_resources import ENVIRONMENT, using
+from tests.engine.flow.test_resources import ENVIRONMENT, using
 from tests.fictional import AFTER, LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
 from tests.worlds import Story, VirtualClock
 

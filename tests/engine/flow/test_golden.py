@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.engine.scripted import Case, play
+from tests.engine.flow.scripted import Case, play
 
 if TYPE_CHECKING:
-    from tests.engine.scripted import Expected
+    from tests.engine.flow.scripted import Expected
 
-CASES = Path(__file__).parents[1] / "golden" / "engine"
+CASES = Path(__file__).parents[2] / "golden" / "engine"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CASES.iterdir()))

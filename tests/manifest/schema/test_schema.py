@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.diagnostics import Path as Route
 
-ROOT = Path(__file__).resolve().parent.parent / "golden" / "schema"
+ROOT = Path(__file__).resolve().parents[2] / "golden" / "schema"
 CASES = sorted(path.name for path in ROOT.iterdir())
 FULL = (ROOT / "valid-full" / "qa-matrix.yml").read_text(encoding="utf-8")
 PARTS: tuple[schema.Part, ...] = ("manifest", "entry", "variant", "defaults", "row")
@@ -173,7 +173,7 @@ def test_one_problem_among_many_entries_costs_little() -> None:
 def test_libraries_are_imported_where_they_are_needed(code: str, absent: set[str]) -> None:
     loaded = f"{code}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert not absent & set(done.stdout.split())
 

@@ -14,7 +14,7 @@ from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
 from qarunner.vendors.api import Cause, Reply
-from tests.engine.test_resources import BUILD, ENVIRONMENT, PUT, VENDOR, Store, using
+from tests.engine.flow.test_resources import BUILD, ENVIRONMENT, PUT, VENDOR, Store, using
 from tests.fictional import UNREACHED, VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
 

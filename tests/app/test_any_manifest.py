@@ -20,8 +20,8 @@ from qarunner.manifest.templates.env import Values
 from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
+from tests.manifest.schema.test_schema import TOKENS, assert_both_validators_agree, mangle
 from tests.manifest.strategies import DAY, texts
-from tests.manifest.test_schema import TOKENS, assert_both_validators_agree, mangle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.vendors.api import Reply
-from tests.engine.test_resources import BUILD, PUT, VENDOR, Store, using
+from tests.engine.flow.test_resources import BUILD, PUT, VENDOR, Store, using
 from tests.fictional import entry, plan_of
 from tests.worlds import Story
 

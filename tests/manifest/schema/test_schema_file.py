@@ -23,7 +23,7 @@ from qarunner.vendors import registry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads(schema.text())
 DEFINITIONS = SCHEMA["$defs"]
 WORDS = {"errorMessage", "x-expected", "x-hint", "x-missing", "x-instead", "x-exclusive", "x-code"}
