@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable  # noqa: TC003  an alias is made of it when the module is read
+from collections.abc import Callable, Container, Sequence  # noqa: TC003  an alias is made of one when the module is read
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -191,3 +191,10 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     """A text with spaces up to a width in columns."""
     space = " " * (width - cells(text))
     return space + text if right else text + space
+
+
+def table(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """A line for each row, whose cells stand below one another; those of the columns `right` end together."""
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    lines = ([padded(cell, widths[at], right=at in right) for at, cell in enumerate(row)] for row in rows)
+    return ["  ".join(line).rstrip() for line in lines]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from qarunner.app.git import Git
@@ -20,7 +20,7 @@ from qarunner.known import Known, Refused, Unknown  # noqa: TC001  an alias is m
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from urllib.parse import SplitResult
 
     from qarunner.known import Answer
@@ -116,11 +116,10 @@ def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None =
     """The build that this process belongs to. `branch` and `tag` are what --branch and --tag say."""
     # A variable that is set to nothing says nothing.
     told = {name: _as_utf8(value) for name, value in environ.items() if value}
-    read = next((reader for marker, reader in _SYSTEMS if marker in told), None)
-    git = Git(folder, environ)
-    build = read(told) if read else Build()
+    system, git = _system(told), Git(folder, environ)
+    build = system.build(told) if system else Build()
     build = _named(build, branch or told.get(BRANCH), tag or told.get(TAG))
-    return _completed(_about_head(build, told, git) if read else build, git)
+    return _completed(_about_head(build, told, git) if system else build, git)
 
 
 BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
@@ -152,31 +151,53 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _github(env: Mapping[str, str]) -> Build:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _System:
+    """A CI system by its variables. `facts` are fields of a build, each with the variables of which the first counts.
+
+    `actor` and `job` say who started what by the first variable that is set, `pipeline` by all of them. `attempt`
+    counts from 1; `retries` is the same, counted from 0. `complete` adds what is no variable's plain text.
+    """
+
+    name: str
+    facts: Mapping[str, tuple[str, ...]]
+    actor: tuple[str, ...]
+    pipeline: tuple[str, ...]
+    job: tuple[str, ...]
+    attempt: str | None = None
+    retries: str | None = None
+    complete: Callable[[Build, Mapping[str, str]], Build] = lambda build, _: build
+
+    def build(self, env: Mapping[str, str]) -> Build:
+        found: dict[str, Any] = {field: _first_of(env, names) for field, names in self.facts.items()}
+        found["pr_number"] = _number(found.get("pr_number"))
+        return self.complete(Build(name=self.name, **found), env)
+
+
+def _first_of(env: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return next((env[name] for name in names if name in env), None)
+
+
+def _github(build: Build, env: Mapping[str, str]) -> Build:
     payload = _event(env.get("GITHUB_EVENT_PATH"))
     pull = payload.get("pull_request")
     pull = pull if isinstance(pull, dict) else {}
     head = pull.get("head")
     head = head if isinstance(head, dict) else {}
-    from_ref = re.fullmatch(r"refs/pull/([0-9]+)/.*", env.get("GITHUB_REF", ""))
-    number = pull.get("number") if isinstance(pull.get("number"), int) else _number(from_ref[1] if from_ref else None)
     ref = env.get("GITHUB_REF", "")
+    from_ref = re.fullmatch(r"refs/pull/([0-9]+)/.*", ref)
+    number = pull.get("number") if isinstance(pull.get("number"), int) else _number(from_ref[1] if from_ref else None)
     kind = env.get("GITHUB_REF_TYPE") or ("tag" if ref.startswith("refs/tags/") else None)
     name = env.get("GITHUB_REF_NAME") or re.sub(r"^refs/(heads|tags)/", "", ref) or None
-    repository, run = env.get("GITHUB_REPOSITORY") or None, env.get("GITHUB_RUN_ID")
-    url = f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}/actions/runs/{run}" if run else None
-    return Build(
-        name="github",
-        url=url,
-        run_id=run,
+    server = env.get("GITHUB_SERVER_URL", "https://github.com")
+    return replace(
+        build,
+        url=f"{server}/{build.repository}/actions/runs/{build.run_id}" if build.run_id else None,
         host=_server(env),
-        event=env.get("GITHUB_EVENT_NAME") or None,
         pr_number=number if isinstance(number, int) else None,
-        sha=str(head["sha"]) if head.get("sha") else env.get("GITHUB_SHA") or None,
-        branch=env.get("GITHUB_HEAD_REF") or (name if kind != "tag" and not from_ref else None),
+        sha=str(head["sha"]) if head.get("sha") else build.sha,
+        branch=build.branch or (name if kind != "tag" and not from_ref else None),
         tag=name if kind == "tag" else None,
-        repository=repository,
-        base_branch=env.get("GITHUB_BASE_REF"),
         pr_title=_words(pull.get("title")),
         pr_description=_words(pull.get("body")),
     )
@@ -200,99 +221,56 @@ def _event(path: str | None) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _gitlab(env: Mapping[str, str]) -> Build:
-    return Build(
-        name="gitlab",
-        url=env.get("CI_JOB_URL") or env.get("CI_PIPELINE_URL"),
-        event=env.get("CI_PIPELINE_SOURCE"),
-        pr_number=_number(env.get("CI_MERGE_REQUEST_IID")),
-        sha=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA"),
-        branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_BRANCH"),
-        tag=env.get("CI_COMMIT_TAG"),
-        repository=env.get("CI_PROJECT_PATH"),
-        host=env.get("CI_SERVER_HOST") or "gitlab",
-        base_branch=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
-        pr_title=env.get("CI_MERGE_REQUEST_TITLE"),
-        pr_description=env.get("CI_MERGE_REQUEST_DESCRIPTION"),
-    )
-
-
-def _jenkins(env: Mapping[str, str]) -> Build:
-    tag, branch = env.get("TAG_NAME"), env.get("GIT_BRANCH") or env.get("BRANCH_NAME")
-    return Build(
-        name="jenkins",
-        url=env.get("BUILD_URL"),
-        event="pull_request" if env.get("CHANGE_ID") else None,
-        pr_number=_number(env.get("CHANGE_ID")),
-        sha=env.get("GIT_COMMIT"),
-        branch=env.get("CHANGE_BRANCH") or (branch.removeprefix("origin/") if branch and not tag else None),
-        tag=tag,
+def _jenkins(build: Build, env: Mapping[str, str]) -> Build:
+    branch = _first_of(env, ("GIT_BRANCH", "BRANCH_NAME"))
+    return replace(
+        build,
+        event="pull_request" if "CHANGE_ID" in env else None,
+        branch=build.branch or (branch.removeprefix("origin/") if branch and not build.tag else None),
         repository=repository_from_url(env.get("GIT_URL")),
         host=host_of(env.get("CHANGE_URL")) or host_of(env.get("GIT_URL")),
     )
 
 
-def _circleci(env: Mapping[str, str]) -> Build:
+def _circleci(build: Build, env: Mapping[str, str]) -> Build:
     pull = env.get("CIRCLE_PULL_REQUEST", "").rpartition("/")[2]
     owner, name = env.get("CIRCLE_PROJECT_USERNAME"), env.get("CIRCLE_PROJECT_REPONAME")
-    return Build(
-        name="circleci",
-        url=env.get("CIRCLE_BUILD_URL"),
+    return replace(
+        build,
         event="pull_request" if pull else None,
         pr_number=_number(pull),
-        sha=env.get("CIRCLE_SHA1"),
-        branch=env.get("CIRCLE_BRANCH"),
-        tag=env.get("CIRCLE_TAG"),
         repository=f"{owner}/{name}" if owner and name else None,
         host=host_of(env.get("CIRCLE_PULL_REQUEST")) or host_of(env.get("CIRCLE_REPOSITORY_URL")),
     )
 
 
-def _azure(env: Mapping[str, str]) -> Build:
-    ref = env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH", "")
-    home, project, build = (env.get(name) for name in ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"))
-    page = f"{home.rstrip('/')}/{quote(project)}/_build/results?buildId={build}" if home and project and build else None
-    return Build(
-        name="azure",
-        url=page,
-        event=env.get("BUILD_REASON"),
-        pr_number=_number(
-            env.get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or env.get("SYSTEM_PULLREQUEST_PULLREQUESTID")
-        ),
-        sha=env.get("SYSTEM_PULLREQUEST_SOURCECOMMITID") or env.get("BUILD_SOURCEVERSION"),
+def _azure(build: Build, env: Mapping[str, str]) -> Build:
+    ref = build.branch or ""
+    home, project, number = (env.get(name) for name in ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"))
+    project = f"{home.rstrip('/')}/{quote(project)}" if home and project else None
+    return replace(
+        build,
+        url=f"{project}/_build/results?buildId={number}" if project and number else None,
         branch=ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None,
         tag=ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None,
-        repository=env.get("BUILD_REPOSITORY_NAME"),
         host=_hosted(env.get("BUILD_REPOSITORY_PROVIDER"), env.get("BUILD_REPOSITORY_URI")),
     )
 
 
-def _bitbucket(env: Mapping[str, str]) -> Build:
-    repository, number = env.get("BITBUCKET_REPO_FULL_NAME"), env.get("BITBUCKET_BUILD_NUMBER")
-    origin = env.get("BITBUCKET_GIT_HTTP_ORIGIN")
-    return Build(
-        name="bitbucket",
+def _bitbucket(build: Build, env: Mapping[str, str]) -> Build:
+    origin, number = env.get("BITBUCKET_GIT_HTTP_ORIGIN"), env.get("BITBUCKET_BUILD_NUMBER")
+    return replace(
+        build,
         url=f"{origin}/addon/pipelines/home#!/results/{number}" if origin and number else None,
-        event="pull_request" if env.get("BITBUCKET_PR_ID") else None,
-        pr_number=_number(env.get("BITBUCKET_PR_ID")),
-        sha=env.get("BITBUCKET_COMMIT"),
-        branch=env.get("BITBUCKET_BRANCH"),
-        tag=env.get("BITBUCKET_TAG"),
-        repository=repository,
+        event="pull_request" if "BITBUCKET_PR_ID" in env else None,
         host=host_of(origin) or "bitbucket.org",
     )
 
 
-def _buildkite(env: Mapping[str, str]) -> Build:
-    pull, commit = env.get("BUILDKITE_PULL_REQUEST"), env.get("BUILDKITE_COMMIT")
-    return Build(
-        name="buildkite",
-        url=env.get("BUILDKITE_BUILD_URL"),
-        event=env.get("BUILDKITE_SOURCE"),
-        pr_number=_number(pull),
-        sha=commit if commit != "HEAD" else None,  # the newest of the branch, when it was made by hand or by API
-        branch=env.get("BUILDKITE_BRANCH"),
-        tag=env.get("BUILDKITE_TAG") or None,
+def _buildkite(build: Build, env: Mapping[str, str]) -> Build:
+    return replace(
+        build,
+        sha=build.sha if build.sha != "HEAD" else None,  # the newest of the branch: it was made by hand or by API
         repository=repository_from_url(env.get("BUILDKITE_REPO")),
         host=_hosted(env.get("BUILDKITE_PIPELINE_PROVIDER"), env.get("BUILDKITE_REPO")),
     )
@@ -305,92 +283,137 @@ def _hosted(provider: str | None, url: str | None) -> str | None:
     return host_of(url) or (provider.lower() if provider else None)
 
 
-_SYSTEMS: tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...] = (
-    ("GITHUB_ACTIONS", _github),
-    ("GITLAB_CI", _gitlab),
-    ("JENKINS_URL", _jenkins),
-    ("CIRCLECI", _circleci),
-    ("TF_BUILD", _azure),
-    ("BITBUCKET_BUILD_NUMBER", _bitbucket),
-    ("BUILDKITE", _buildkite),
-)
+_SYSTEMS: Mapping[str, _System] = {
+    "GITHUB_ACTIONS": _System(
+        name=GITHUB,
+        facts={
+            "run_id": ("GITHUB_RUN_ID",),
+            "event": ("GITHUB_EVENT_NAME",),
+            "sha": ("GITHUB_SHA",),
+            "branch": ("GITHUB_HEAD_REF",),
+            "repository": ("GITHUB_REPOSITORY",),
+            "base_branch": ("GITHUB_BASE_REF",),
+        },
+        actor=("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"),
+        pipeline=("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"),
+        job=("GITHUB_JOB",),
+        attempt="GITHUB_RUN_ATTEMPT",
+        complete=_github,
+    ),
+    "GITLAB_CI": _System(
+        name="gitlab",
+        facts={
+            "url": ("CI_JOB_URL", "CI_PIPELINE_URL"),
+            "event": ("CI_PIPELINE_SOURCE",),
+            "pr_number": ("CI_MERGE_REQUEST_IID",),
+            "sha": ("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "CI_COMMIT_SHA"),
+            "branch": ("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_BRANCH"),
+            "tag": ("CI_COMMIT_TAG",),
+            "repository": ("CI_PROJECT_PATH",),
+            "host": ("CI_SERVER_HOST",),
+            "base_branch": ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME",),
+            "pr_title": ("CI_MERGE_REQUEST_TITLE",),
+            "pr_description": ("CI_MERGE_REQUEST_DESCRIPTION",),
+        },
+        actor=("GITLAB_USER_LOGIN",),
+        pipeline=("CI_SERVER_HOST", "CI_PROJECT_PATH", "CI_PIPELINE_ID"),
+        job=("CI_JOB_NAME",),
+        complete=lambda build, _: replace(build, host=build.host or "gitlab"),
+    ),
+    "JENKINS_URL": _System(
+        name="jenkins",
+        facts={
+            "url": ("BUILD_URL",),
+            "pr_number": ("CHANGE_ID",),
+            "sha": ("GIT_COMMIT",),
+            "branch": ("CHANGE_BRANCH",),
+            "tag": ("TAG_NAME",),
+        },
+        actor=("BUILD_USER_ID", "CHANGE_AUTHOR"),
+        pipeline=("JENKINS_URL", "JOB_NAME", "BUILD_NUMBER"),
+        job=("STAGE_NAME",),
+        complete=_jenkins,
+    ),
+    "CIRCLECI": _System(
+        name="circleci",
+        facts={
+            "url": ("CIRCLE_BUILD_URL",),
+            "sha": ("CIRCLE_SHA1",),
+            "branch": ("CIRCLE_BRANCH",),
+            "tag": ("CIRCLE_TAG",),
+        },
+        actor=("CIRCLE_USERNAME",),
+        pipeline=("CIRCLE_WORKFLOW_ID",),
+        job=("CIRCLE_JOB",),
+        complete=_circleci,
+    ),
+    "TF_BUILD": _System(
+        name="azure",
+        facts={
+            "event": ("BUILD_REASON",),
+            "pr_number": ("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "SYSTEM_PULLREQUEST_PULLREQUESTID"),
+            "sha": ("SYSTEM_PULLREQUEST_SOURCECOMMITID", "BUILD_SOURCEVERSION"),
+            "branch": ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH"),
+            "repository": ("BUILD_REPOSITORY_NAME",),
+        },
+        actor=("BUILD_REQUESTEDFOR",),
+        pipeline=("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"),
+        job=("SYSTEM_JOBNAME", "AGENT_JOBNAME"),
+        attempt="SYSTEM_JOBATTEMPT",
+        complete=_azure,
+    ),
+    "BITBUCKET_BUILD_NUMBER": _System(
+        name="bitbucket",
+        facts={
+            "pr_number": ("BITBUCKET_PR_ID",),
+            "sha": ("BITBUCKET_COMMIT",),
+            "branch": ("BITBUCKET_BRANCH",),
+            "tag": ("BITBUCKET_TAG",),
+            "repository": ("BITBUCKET_REPO_FULL_NAME",),
+        },
+        actor=("BITBUCKET_STEP_TRIGGERER_UUID",),
+        pipeline=("BITBUCKET_PIPELINE_UUID",),
+        job=("BITBUCKET_STEP_UUID",),
+        attempt="BITBUCKET_STEP_RUN_NUMBER",
+        complete=_bitbucket,
+    ),
+    "BUILDKITE": _System(
+        name="buildkite",
+        facts={
+            "url": ("BUILDKITE_BUILD_URL",),
+            "event": ("BUILDKITE_SOURCE",),
+            "pr_number": ("BUILDKITE_PULL_REQUEST",),
+            "sha": ("BUILDKITE_COMMIT",),
+            "branch": ("BUILDKITE_BRANCH",),
+            "tag": ("BUILDKITE_TAG",),
+        },
+        actor=("BUILDKITE_UNBLOCKER", "BUILDKITE_BUILD_CREATOR"),
+        pipeline=("BUILDKITE_BUILD_ID",),
+        job=("BUILDKITE_STEP_KEY", "BUILDKITE_LABEL"),
+        retries="BUILDKITE_RETRY_COUNT",
+        complete=_buildkite,
+    ),
+}
+"""By the variable that marks a system's jobs."""
+
+
+def _system(env: Mapping[str, str]) -> _System | None:
+    return next((found for marker, found in _SYSTEMS.items() if marker in env), None)
 
 
 # --- who let it run ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
-    """The variables that say who started what: of `actor` and `job` the first that is set, of `pipeline` all.
-
-    `attempt` counts from 1; `retries` is the same, counted from 0.
-    """
-
-    name: str
-    actor: tuple[str, ...]
-    pipeline: tuple[str, ...]
-    job: tuple[str, ...]
-    attempt: str | None = None
-    retries: str | None = None
-
-
-_IDENTITIES: Mapping[str, _Identity] = {
-    "GITHUB_ACTIONS": _Identity(
-        name=GITHUB,
-        actor=("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"),
-        pipeline=("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"),
-        job=("GITHUB_JOB",),
-        attempt="GITHUB_RUN_ATTEMPT",
-    ),
-    "GITLAB_CI": _Identity(
-        name="gitlab",
-        actor=("GITLAB_USER_LOGIN",),
-        pipeline=("CI_SERVER_HOST", "CI_PROJECT_PATH", "CI_PIPELINE_ID"),
-        job=("CI_JOB_NAME",),
-    ),
-    "JENKINS_URL": _Identity(
-        name="jenkins",
-        actor=("BUILD_USER_ID", "CHANGE_AUTHOR"),
-        pipeline=("JENKINS_URL", "JOB_NAME", "BUILD_NUMBER"),
-        job=("STAGE_NAME",),
-    ),
-    "CIRCLECI": _Identity(
-        name="circleci", actor=("CIRCLE_USERNAME",), pipeline=("CIRCLE_WORKFLOW_ID",), job=("CIRCLE_JOB",)
-    ),
-    "TF_BUILD": _Identity(
-        name="azure",
-        actor=("BUILD_REQUESTEDFOR",),
-        pipeline=("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID"),
-        job=("SYSTEM_JOBNAME", "AGENT_JOBNAME"),
-        attempt="SYSTEM_JOBATTEMPT",
-    ),
-    "BITBUCKET_BUILD_NUMBER": _Identity(
-        name="bitbucket",
-        actor=("BITBUCKET_STEP_TRIGGERER_UUID",),
-        pipeline=("BITBUCKET_PIPELINE_UUID",),
-        job=("BITBUCKET_STEP_UUID",),
-        attempt="BITBUCKET_STEP_RUN_NUMBER",
-    ),
-    "BUILDKITE": _Identity(
-        name="buildkite",
-        actor=("BUILDKITE_UNBLOCKER", "BUILDKITE_BUILD_CREATOR"),
-        pipeline=("BUILDKITE_BUILD_ID",),
-        job=("BUILDKITE_STEP_KEY", "BUILDKITE_LABEL"),
-        retries="BUILDKITE_RETRY_COUNT",
-    ),
-}
-
-
 def in_ci(environ: Mapping[str, str]) -> bool:
     """True in the job of a CI system, whether it is a known one or says `CI` alone."""
-    known = any(environ.get(marker) for marker in _IDENTITIES)
+    known = any(environ.get(marker) for marker in _SYSTEMS)
     return known or environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def who(environ: Mapping[str, str]) -> Who | None:
     """Who let this process run; None outside of a known CI system."""
     told = {name: value for name, value in environ.items() if value}
-    identity = next((found for marker, found in _IDENTITIES.items() if marker in told), None)
+    identity = _system(told)
     if identity is None:
         return None
     retries = _number(told.get(identity.retries or ""))
@@ -402,10 +425,6 @@ def who(environ: Mapping[str, str]) -> Who | None:
         job=_first_of(told, identity.job),
         attempt=retries + 1 if retries is not None else _number(told.get(identity.attempt or "")),
     )
-
-
-def _first_of(told: Mapping[str, str], names: Sequence[str]) -> str | None:
-    return next((told[name] for name in names if name in told), None)
 
 
 # --- the repository itself --------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
 from qarunner.plan.model import Sources, checked_json, from_json, made_from
+from qarunner.text import plural
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _rows(saved: Plan, now: Plan) -> Iterator[str]:
     }
     for word, names in kinds.items():
         if names:
-            yield f"{len(names)} {'row' if len(names) == 1 else 'rows'} {word} ({_some(names)})"
+            yield f"{plural(len(names), 'row')} {word} ({_some(names)})"
 
 
 def _some(names: Sequence[str]) -> str:

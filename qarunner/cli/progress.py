@@ -189,7 +189,7 @@ def going_on(run: Run, now: float) -> str | None:
     if waiting:
         number = sum(len(run.open_entries(state)) for state in waiting)
         why = next((f": {state.message}" for state in waiting if state.message), "")
-        parts.append(f"{number} {'waits' if number == 1 else 'wait'}{why}")
+        parts.append(f"{plural(number, 'waits', 'wait')}{why}")
     if not parts:
         return None
     counts = Counter(words(outcome.verdict) for outcome in run.closed.values())
@@ -429,8 +429,8 @@ class Table:
         lines = [self._header(run, now, columns), *_table(rows, columns)]
         hidden_going, hidden_waiting = max(0, len(going) - len(rows)), len(waiting) - max(0, len(rows) - len(going))
         if hidden_going or hidden_waiting:
-            parts = [f"{hidden_going} more {'runs' if hidden_going == 1 else 'run'}"] if hidden_going else []
-            parts += [f"{hidden_waiting} {'waits' if hidden_waiting == 1 else 'wait'}"] if hidden_waiting else []
+            parts = [plural(hidden_going, "more runs", "more run")] if hidden_going else []
+            parts += [plural(hidden_waiting, "waits", "wait")] if hidden_waiting else []
             lines.append(styled(fitted(f"   … {', '.join(parts)}", columns), "dim"))
         if run.signal is not None:
             lines.append(styled(fitted(f"   {self._stopping(run, now)}", columns), "yellow"))

@@ -13,7 +13,7 @@ from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import decisions, unsaid, words
-from qarunner.text import cells, cut, duration, padded, plural, styled
+from qarunner.text import cut, duration, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -142,12 +142,11 @@ def _amount(summary: Summary) -> str:
 def _table(rows: Sequence[EntrySummary]) -> Iterator[Line]:
     if not rows:
         return
-    table = [("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT"), *(_cells(row) for row in rows)]
-    widths = [max(cells(row[column]) for row in table) for column in range(5)]
-    for number, row in enumerate(table):
-        columns = [padded(row[column], widths[column], right=column in {3, 4}) for column in range(5)]
-        line = "  ".join([*columns, row[5]]).rstrip()
-        yield styled(line, "dim" if number == 0 else SIGNS.get(rows[number - 1].verdict, OTHER_SIGN)[1])
+    heading = ("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT")
+    first, *lines = table([heading, *(_cells(row) for row in rows)], right={3, 4})
+    yield styled(first, "dim")
+    for row, line in zip(rows, lines, strict=True):
+        yield styled(line, SIGNS.get(row.verdict, OTHER_SIGN)[1])
 
 
 def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:

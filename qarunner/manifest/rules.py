@@ -36,6 +36,7 @@ from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.expression import holds_template
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
+from qarunner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -603,14 +604,14 @@ def _limit(manifest: Manifest) -> Path:
 
 
 def _entries(number: int) -> str:
-    return "1 entry is" if number == 1 else f"{number} entries are"
+    return plural(number, "entry is", "entries are")
 
 
 def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> Iterator[Diagnostic]:
     if until is None or until > today + SOON:
         return
     left = (until - today).days
-    when = f"ends in {left} {'day' if left == 1 else 'days'}, on {until}" if left > 0 else f"ended on {until}"
+    when = f"ends in {plural(left, 'day')}, on {until}" if left > 0 else f"ended on {until}"
     message = f"the quarantine {when}: from then on it gates again"
     hint = "put it right, or review the quarantine and move its day" if left > 0 else "remove it, or move its day"
     yield problem(

@@ -16,6 +16,7 @@ from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import seconds
 from qarunner.plan.capabilities import at, blamed, check_rows, grouped, misfit, own_settings
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
+from qarunner.text import plural
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
@@ -71,28 +72,25 @@ def _exceeded(entries: Sequence[Entry], budget: Budget, most: int | None) -> Ite
     total = sum(map(tests_of, entries))
     for name, limit in (("--max-tests", most), ("budget.max_tests", budget.max_tests)):
         if limit is not None and total > limit:
-            yield f"the plan runs {_tests(total)}, {name} allows {limit}", entries
+            yield f"the plan runs {plural(total, 'test')}, {name} allows {limit}", entries
     costs: Counter[str] = Counter()
     for entry in entries:
         costs[entry.vendor] += tests_of(entry)
     for vendor, limit in budget.per_vendor.items():
         if costs[vendor] > limit:
             own = [entry for entry in entries if entry.vendor == vendor]
-            yield f"{vendor} runs {_tests(costs[vendor])}, budget.per_vendor allows {limit}", own
+            yield f"{vendor} runs {plural(costs[vendor], 'test')}, budget.per_vendor allows {limit}", own
 
 
 def _line(entry: Entry) -> str:
     guess = " (no estimate: a category counts as 1)" if is_guess(entry) else ""
-    return f"{entry.id}  {entry.vendor}  {_tests(tests_of(entry))}{guess}  {entry.origin.file}:{entry.origin.line}"
+    tests = plural(tests_of(entry), "test")
+    return f"{entry.id}  {entry.vendor}  {tests}{guess}  {entry.origin.file}:{entry.origin.line}"
 
 
 def _hint(entries: Sequence[Entry]) -> str:
     text = "choose fewer entries, or raise the limit"
     return f"{text}; estimate: N says how many tests a category has" if any(map(is_guess, entries)) else text
-
-
-def _tests(number: int) -> str:
-    return "1 test" if number == 1 else f"{number} tests"
 
 
 Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"

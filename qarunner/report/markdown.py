@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from qarunner.report.summary import headline, words
-from qarunner.review.markdown import code
+from qarunner.review.markdown import Page, code
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines
 from qarunner.vendors.api import GOOD, Verdict
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 STEP_SUMMARY = 1024 * 1024
 """GitHub drops a step's summary whole if it is larger than this many bytes."""
-_TAIL = 300
 _SIGNS = {Verdict.PASSED: "✅", Verdict.FLAKY: "🔁", Verdict.SKIPPED: "⏭️"}
 _BAD = "❌"
 _WEB = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]+")
@@ -30,19 +29,10 @@ _WEB = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]+")
 
 def render(summary: Summary, limit: int = STEP_SUMMARY - 1024) -> str:
     """The page, at most `limit` bytes of UTF-8; it says what did not fit."""
-    kept: list[str] = []
-    room, cut = limit - _TAIL, 0
+    page = Page(limit)
     for block in _blocks(summary):
-        text = inert_lines(mask(block)) + "\n\n"
-        size = len(text.encode())
-        if cut or size > room:
-            cut += 1
-            continue
-        room -= size
-        kept.append(text)
-    if cut:
-        kept.append(f"_{cut} parts do not fit here: `report.json` in the run's folder has everything._\n")
-    return "".join(kept).rstrip("\n") + "\n"
+        page.add(inert_lines(mask(block)))
+    return page.text("`report.json` in the run's folder has everything")
 
 
 def _blocks(summary: Summary) -> Iterator[str]:

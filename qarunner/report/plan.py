@@ -159,7 +159,7 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     for share in parts:
         for job in share.jobs:
             page.add(_folded(f"{job.id}: request", [_fenced(plan, job)]), 0)
-    return page.text("qarunner plan -v")
+    return page.text("`qarunner plan -v` shows all of it")
 
 
 def _folded(summary: str, lines: list[str]) -> str:

@@ -21,7 +21,7 @@ from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
-from qarunner.text import cut
+from qarunner.text import cut, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
@@ -235,9 +235,9 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
     if run.signal is not None:
         yield GateFailure(name="interrupted", message=f"the apply was ended by signal {run.signal}")
     if decision.skipped:
-        entry = "entry was" if len(decision.skipped) == 1 else "entries were"
+        number = plural(len(decision.skipped), "entry was", "entries were")
         names = ", ".join(decision.skipped[:_SHOWN]) + (", …" if len(decision.skipped) > _SHOWN else "")
-        yield GateFailure(name="on_skipped", message=f"{len(decision.skipped)} {entry} skipped, which fails: {names}")
+        yield GateFailure(name="on_skipped", message=f"{number} skipped, which fails: {names}")
     if decision.finished < run.plan.min_tests:
         found = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"
         yield GateFailure(name="min_tests", message=found)

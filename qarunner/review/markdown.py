@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.review.view import costs, counts, described, detail, groups, settings, visible, worded
+from qarunner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def render(review: Review, limit: int = COMMENT - ROOM) -> str:
     page = Page(limit)
     for block, rows in _blocks(review):
         page.add(block, rows)
-    return page.text("qarunner diff")
+    return page.text("`qarunner diff` shows all of it")
 
 
 class Page:
@@ -51,7 +52,7 @@ class Page:
         self._cut = 0
         self._cut_rows = 0
 
-    def add(self, block: str, rows: int) -> None:
+    def add(self, block: str, rows: int = 0) -> None:
         size = len(block.encode()) + 2
         if self._cut or size > self._left:
             self._cut += 1
@@ -60,12 +61,13 @@ class Page:
         self._left -= size
         self._blocks.append(block)
 
-    def text(self, command: str) -> str:
-        """The page; `command` shows what was left out."""
+    def text(self, rest: str) -> str:
+        """The page; `rest` says where all of it is."""
         blocks = list(self._blocks)
         if self._cut:
-            rows = f" with {self._cut_rows} rows" if self._cut_rows else ""
-            blocks.append(f"_{self._cut} smaller parts{rows} do not fit into a comment: `{command}` shows all of it._")
+            rows = f" with {plural(self._cut_rows, 'row')}" if self._cut_rows else ""
+            what = plural(self._cut, "smaller part") + rows
+            blocks.append(f"_{what} {'does' if self._cut == 1 else 'do'} not fit here: {rest}._")
         return "\n\n".join(blocks) + "\n"
 
 
@@ -108,7 +110,7 @@ def _rows(ids: tuple[str, ...]) -> str:
 
 
 def _group(group: Group) -> Iterator[tuple[str, int]]:
-    heading = f"**{_WORDS[group.sign]}** {code(group.cause)}, {_number(len(group.lines), 'row')}"
+    heading = f"**{_WORDS[group.sign]}** {code(group.cause)}, {plural(len(group.lines), 'row')}"
     details = [f"- {code(detail(changed))}" for changed in group.fields]
     if group.obvious:
         yield "\n".join([heading.rpartition(", ")[0], "", *details]).rstrip(), 1
@@ -132,10 +134,6 @@ def _about(group: Group, number: int) -> str:
     if group.sign == "~":
         return ""
     return f" {code(described(line))}, {code(f'{line.origin.file}:{line.origin.line}')}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def code(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.review.model import Difference, Field, Line
 from qarunner.review.reasons import Notice, shown
+from qarunner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,7 +161,7 @@ def moved(what: str, before: int, after: int) -> str:
 def described(line: Line) -> str:
     """`doksi web, 2 tests`."""
     where = " ".join(part for part in (line.vendor, line.platform) if part)
-    tests = f"{line.tests} {'test' if line.tests == 1 else 'tests'}"
+    tests = plural(line.tests, "test")
     return ", ".join(part for part in (where, tests if line.listed else f"about {tests}") if part)
 
 

@@ -56,7 +56,7 @@ def test_a_comment_with_a_long_plan_fits(stage: Stage) -> None:
     stage.commit(*(stage.certyn(f"process-{number}") for number in range(900)))
     ended = stage.run("plan", "--format", "markdown")
     assert 30_000 < len(ended.out.encode()) <= 65_536
-    assert "do not fit into a comment: `qarunner plan -v` shows all of it" in ended.out
+    assert "do not fit here: `qarunner plan -v` shows all of it" in ended.out
 
 
 def test_ten_says_that_something_would_be_sent(stage: Stage) -> None:

@@ -29,7 +29,7 @@ def test_what_does_not_fit_is_counted_and_failures_stay() -> None:
     assert len(text.encode()) <= 800
     assert "`search[locale=en,tier=pro]`: failed" in text
     assert "<details>" not in text
-    assert re.search(r"_\d parts do not fit here", text)
+    assert re.search(r"_\d smaller parts do not fit here", text)
 
 
 def test_nobodys_words_are_markup() -> None:

@@ -18,7 +18,7 @@ from qarunner.engine.io.seal import Trust
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report.summary import Summary, headline, summarise, timestamp, words
-from qarunner.text import plural, styled
+from qarunner.text import plural, styled, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -396,11 +396,9 @@ def _table(found: list[Standing]) -> Iterator[Line]:
         result = f"{code}{counts}" if each.over else f"{code}entries closed" + (f": {counts}" if counts else "")
         name = each.summary.name + (" (rehearsal)" if each.summary.rehearsal else "")
         rows.append((each.folder.name, name, timestamp(each.run.started_at)[:19] + "Z", each.state, result))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for number, row in enumerate(rows):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        line = "  ".join([*padded, row[4]]).rstrip()
-        yield styled(line, "dim") if number == 0 else line
+    heading, *lines = table(rows)
+    yield styled(heading, "dim")
+    yield from lines
 
 
 # --- status -----------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
-from qarunner.text import plural
+from qarunner.text import plural, table
 from qarunner.vendors import registry
 from qarunner.vendors.describe import HEADINGS, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.rules import Findings
-    from qarunner.vendors.api import Vendor, VendorInfo
+    from qarunner.vendors.api import Vendor
 
 
 _UNREADABLE = "E503"
@@ -101,7 +101,8 @@ def vendors(console: Console, _: Mapping[str, str], options: VendorsOptions) -> 
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in found})
         return _told(console, broken)
-    for line in _detail(found[0]) if name else table(vendor.info for vendor in found):
+    rows = [row for vendor in found for row in rows_of(vendor.info)]
+    for line in _detail(found[0]) if name else table([HEADINGS, *rows]):
         console.result(line)
     return _told(console, broken)
 
@@ -111,14 +112,6 @@ def _told(console: Console, broken: Sequence[UserError]) -> ExitCode:
     for error in broken:  # beside the table, and never a second document of JSON
         console.warn(f"qarunner: error: {error.message}" + (f"; {error.hint}" if error.hint else ""))
     return ExitCode.USAGE if broken else ExitCode.OK
-
-
-def table(infos: Iterable[VendorInfo]) -> Iterator[str]:
-    """The table as aligned text."""
-    rows = [HEADINGS, *(row for info in infos for row in rows_of(info))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def as_data(vendor: Vendor) -> dict[str, object]:
@@ -148,7 +141,7 @@ def _detail(vendor: Vendor) -> Iterator[str]:
     yield f"{info.title} ({info.name}): {info.docs}"
     yield f"  credential  {info.key_env}"
     yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
-    yield from (f"  {line}" for line in table([info]))
+    yield from (f"  {line}" for line in table([HEADINGS, *rows_of(info)]))
     yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
     if info.options:
         yield f"  options: {', '.join(info.options)}"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qarunner.decode import UnexpectedData
+from qarunner.text import plural
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
 from qarunner.vendors.certyn import environments as certyn_projects
@@ -143,7 +144,7 @@ def _doubt(counters: _Counters, promised: int | None) -> str | None:
 
 def some(number: int, what: str) -> str:
     """`1 test failed`, `2 tests failed`."""
-    return f"{number} {'test' if number == 1 else 'tests'} {what}"
+    return f"{plural(number, 'test')} {what}"
 
 
 def duration(body: Cursor) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor
+from qarunner.text import plural
 from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
 from qarunner.vendors.docketqa.options import same_number
 from qarunner.vendors.docketqa.requests import LOGIN, group_page
@@ -188,7 +189,7 @@ def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdic
 
 def _told(attempts: Sequence[_Attempt]) -> str:
     """How many, and the words of those that have one: `2 more attempts of DocketQA's own: failed: Pay; passed`."""
-    number = f"{len(attempts)} more attempt{'' if len(attempts) == 1 else 's'} of DocketQA's own"
+    number = f"{plural(len(attempts), 'more attempt')} of DocketQA's own"
     words = "; ".join(_worded(each.word, each.steps) for each in attempts if each.word is not None)
     return f"{number}: {words}" if words else number
 
