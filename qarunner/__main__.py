@@ -17,6 +17,8 @@ from qarunner.signals import PROCESS
 
 def main() -> None:
     """Runs the command line and ends with its exit code."""
+    if sys.argv[1:] == ["--version"] and _prints_version():
+        return
     # An early signal ends what has nothing under way; a resume has runs, and cancels them.
     words = zip(sys.argv, sys.argv[1:], strict=False)
     command = next((word for before, word in words if word[:1] != "-" and before != "--color"), "")
@@ -28,6 +30,18 @@ def main() -> None:
         except KeyboardInterrupt as error:
             sys.stderr.write("qarunner: interrupted\n")
             sys.exit(128 + getattr(error, "number", 2))
+
+
+def _prints_version() -> bool:
+    """What scripts ask for takes no longer than Python itself. False if stdout takes nothing: the program says so."""
+    from qarunner import __version__  # noqa: PLC0415  everything else needs the signals first
+
+    try:
+        sys.stdout.write(f"qarunner {__version__}\n")
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

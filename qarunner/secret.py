@@ -20,6 +20,8 @@ OPEN = "⟦secret:"
 CLOSE = "⟧"
 _PLACEHOLDER = re.compile(r"⟦secret:([A-Za-z_][A-Za-z0-9_]*)(?::(urlencode|b64encode))?⟧")
 MASK = "***"
+VALUE_OF = "QARUNNER_VAR_"
+"""`QARUNNER_VAR_NAME` is the value of the declared variable NAME."""
 _SHORTEST = 4
 """Shorter values are not looked for in free text: they would mask half of every message."""
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.app.files import FORMATS, Wanted, add_step_summary, write
 from qarunner.app.options import Follow
+from qarunner.app.reports import Wanted, add_step_summary, write
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import report_crash, run
 from qarunner.cli.progress import Lines, Outlook, Table
@@ -28,6 +28,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance, fold
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
+from qarunner.report import FORMATS
 from qarunner.report import plan as planned
 from qarunner.report.summary import summarise
 from qarunner.review import json as review_json

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.app.ci import Facts
 from qarunner.app.files import FileVariable
+from qarunner.app.git import Git, changed_since, files_of
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.errors import NothingSelected, UserError
+from qarunner.known import Known
 from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
-from qarunner.manifest.select import Shard
+from qarunner.manifest.select import KEY, Shard, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from qarunner.diagnostics import Diagnostic
     from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest
@@ -294,3 +297,30 @@ def _nothing(reasons: Mapping[str, str]) -> NothingSelected:
 
 def _some(lines: Sequence[str]) -> list[str]:
     return [*lines[:_SHOWN], *([f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])]
+
+
+# --- `paths` and --changed-since --------------------------------------------------------------------------------------
+
+
+def untouched(ref: str, manifest: Path, environ: Mapping[str, str]) -> Callable[[Row], str | None]:
+    """Tells of a row why no change since `ref` concerns it; None where one does, and for a row without `paths`."""
+    files = sorted(changed_since(ref, Git(manifest.parent, environ)))
+    known: dict[tuple[str, ...], bool] = {}
+
+    def reason(row: Row) -> str | None:
+        patterns = patterns_of(row)
+        if patterns and patterns not in known:
+            known[patterns] = concerns(patterns, files) is not None
+        return f"nothing in its paths changed since {ref}" if patterns and not known[patterns] else None
+
+    return reason
+
+
+def unmatched_paths(
+    path: Path, manifest: Manifest, rows: Sequence[Row], environ: Mapping[str, str]
+) -> tuple[Diagnostic, ...]:
+    """Warnings for globs that match no file; none where git does not tell which files there are."""
+    if not any(KEY in row.data for row in rows):
+        return ()
+    files = files_of(Git(path.parent, environ))
+    return check_paths(manifest, rows, files.value) if isinstance(files, Known) else ()

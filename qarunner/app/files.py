@@ -8,51 +8,37 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order
+from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
-from qarunner.known import Known
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, Found
-from qarunner.manifest.templates.env import VALUE_OF, Names, as_variable, checked_naming
+from qarunner.manifest.templates.env import Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
 from qarunner.paths import (
     GIT,
     MANIFEST_NAMES,
-    OWN,
     PathRefused,
-    append,
     inside,
     is_below,
-    make_folder,
     manifest_root,
     read_regular,
-    remove_file,
-    repository_root,
     working_folder,
-    write_whole,
 )
 from qarunner.plan.capabilities import misfit
-from qarunner.secret import mask
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from dotenv.parser import Original
 
     from qarunner.manifest.load import Finder
-    from qarunner.manifest.model import Report
     from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
-    from qarunner.plan.model import Report as ReportPlan
-    from qarunner.report.summary import Summary
-    from qarunner.text import Clean
     from qarunner.vendors.api import Build, BuildRules
 
 
@@ -267,34 +253,6 @@ def duration(option: str, text: str | None) -> float | None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# What no output may show: values that are known here, whether they may be sent or not.
-
-
-_SEAL_KEYS = "QARUNNER_SEAL_KEY"
-
-
-_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-
-
-def credentials_in(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
-    """The values of these variables, and of what else in an environment is a secret whatever the manifest says."""
-    yield from (value for name in names if (value := environ.get(name)))
-    yield from filter(None, (key.strip() for key in environ.get(_SEAL_KEYS, "").split(",")))
-    for name in _PROXIES:
-        with contextlib.suppress(ValueError):
-            password = urlsplit(environ.get(name, "")).password
-            if password:
-                yield from (password, unquote(password))
-
-
-def credentials_of(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
-    """The same for a plan: its vendors' keys, and its secrets."""
-    keys = (settings.key_env for settings in plan.vendors.values())
-    return credentials_in(environ, (*keys, *plan.secrets, *(f"{VALUE_OF}{name}" for name in plan.secrets)))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
 # The files that a manifest's `include` names: found, and kept inside the repository.
 
 
@@ -427,6 +385,21 @@ def _build_inside(path: Path, root: Path) -> Path:
     return real
 
 
+def check_paths(plan: Plan, root: Path) -> None:
+    """UserError for a path of a plan that somebody else may have written, as if it stood in a manifest."""
+    if plan.reports and not Path(plan.manifest).resolve().is_relative_to(root):
+        raise UserError(
+            f"{plan.manifest}: lies outside of the repository, and the plan's reports would be written beside it",
+            hint="go on where the apply was started, in the repository of its manifest",
+        )
+    for build in (resource.build for resource in plan.resources if resource.build is not None):
+        with contextlib.suppress(FileNotFoundError):  # one that was uploaded may be gone
+            try:
+                _build_inside(Path(build.path), root)
+            except PathRefused as error:
+                raise UserError(f"{build.path}: a build of the plan {error.strerror}") from None
+
+
 def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
     """What a look tells, before gigabytes are read for nothing."""
     from qarunner.engine.io.uploads import (
@@ -462,186 +435,3 @@ def _unreadable(text: str, error: OSError) -> Complaint:
 
 def _name(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Reports: where they may be written is found out before anything is paid.
-
-
-FORMATS = ("json", "junit", "ctrf", "markdown", "html")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A report that is to be written. `named`: by the command line, so that it may be a device or a pipe."""
-
-    format: str
-    path: Path
-    named: bool = False
-
-
-def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
-    """`FORMAT=PATH` words. UserError for another form or an unknown format, before anything is sent."""
-    found = []
-    for word in words:
-        name, equals, path = word.partition("=")
-        if not equals or not path:
-            raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
-        form = checked_format(name, "--report")
-        found.append(Wanted(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
-    return tuple(found)
-
-
-def check_paths(plan: Plan, root: Path) -> None:
-    """UserError for a path of a plan that somebody else may have written, as if it stood in a manifest."""
-    if plan.reports and not Path(plan.manifest).resolve().is_relative_to(root):
-        raise UserError(
-            f"{plan.manifest}: lies outside of the repository, and the plan's reports would be written beside it",
-            hint="go on where the apply was started, in the repository of its manifest",
-        )
-    for build in (resource.build for resource in plan.resources if resource.build is not None):
-        with contextlib.suppress(FileNotFoundError):  # one that was uploaded may be gone
-            try:
-                _build_inside(Path(build.path), root)
-            except PathRefused as error:
-                raise UserError(f"{build.path}: a build of the plan {error.strerror}") from None
-
-
-def planned(plan: Plan) -> tuple[Wanted, ...]:
-    """The reports that the manifest asks for. UserError if one would lie outside of the manifest's folder."""
-    return beside(plan.manifest, plan.reports)
-
-
-def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[Wanted, ...]:
-    """The same of a manifest that has become no plan."""
-    manifest = Path(name)
-    found = []
-    for number, report in enumerate(reports):
-        path = manifest.parent / report.path
-        where = f"{name}: reports[{number}]: {report.path}"
-        try:
-            confined = path.resolve().is_relative_to(manifest.parent.resolve())
-        except (OSError, RuntimeError, ValueError):
-            raise UserError(f"{where}: is no path of a file") from None
-        if Path(report.path).is_absolute() or not confined:
-            raise UserError(f"{where} leads out of the manifest's folder")
-        found.append(Wanted(format=report.format, path=_writable(where, path)))
-    return tuple(found)
-
-
-def here() -> Path:
-    """The repository that this process was started in; without one, the working directory."""
-    return repository_root(working_folder()) or working_folder().resolve()
-
-
-def _writable(word: str, path: Path) -> Path:
-    """Found out before anything is paid: the report's folder can be made, and it is no folder itself."""
-    try:
-        if is_below(path, OWN):
-            raise PathRefused(f"lies in {OWN}, which holds the runs")
-        make_folder(path.parent)
-        folder = path.is_dir()
-        writable = os.access(path if path.exists() else path.parent, os.W_OK)
-    except OSError as error:
-        raise UserError(f"{word}: cannot be written: {error.strerror}", hint=_ELSEWHERE) from error
-    if folder:
-        raise UserError(f"{word}: {path} is a folder", hint=f"name a file in it, such as {path / 'report.xml'}")
-    if not writable:
-        raise UserError(f"{word}: cannot be written: no permission", hint=_ELSEWHERE)
-    return path
-
-
-_ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
-
-
-def claim(reports: Sequence[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
-    """Removes what an earlier run has left where these reports will be, so that nobody takes it for this one's.
-
-    UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell.
-    """
-    warnings = _check_reports(reports, runs_dir, environ)
-    for report in reports:
-        try:
-            remove_file(report.path)
-        except OSError as error:
-            word = f"--report {report.format}={report.path}"
-            raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
-    return warnings
-
-
-def _check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
-    from qarunner.app.git import tracked
-
-    warnings = []
-    for report in reports:
-        word = f"--report {report.format}={report.path}"
-        place = report.path.parent.resolve() / report.path.name
-        if place.is_relative_to(runs_dir.resolve()):
-            raise UserError(f"{word}: cannot be written: lies in {runs_dir}, which holds the runs", hint=_ELSEWHERE)
-        found = tracked(report.path, environ)
-        if found == Known(value=True):
-            hint = "name a file that git does not track; the history of the repository is no place for results"
-            raise UserError(f"{word}: git tracks this file, and it would be replaced", hint=hint)
-        if not isinstance(found, Known):
-            warnings.append(f"{word}: git cannot tell whether it tracks this file: {found.why}")
-    return warnings
-
-
-def checked_format(name: str, option: str) -> str:
-    if name not in FORMATS:
-        raise UserError(f"{option}: unknown format {name!r}", hint=choose(name, FORMATS))
-    return name
-
-
-LONGEST_TEXT = 10_000
-"""Characters of one vendor's text in a report; the JSON one has all of it."""
-
-
-def for_report(summary: Summary, form: str, clean: Clean = mask) -> Summary:
-    """What a format is made of: paths from the repository's root, no text that nobody may read, and none without end.
-
-    `clean` takes out the secrets that this process knows.
-    """
-    from qarunner.report.summary import cleaned, from_root
-
-    return cleaned(from_root(summary), clean, most=None if form == "json" else LONGEST_TEXT)
-
-
-def render(summary: Summary, form: str, clean: Clean = mask) -> str:
-    """A report as text."""
-    # At the end of a run, and for `report`; the page's templates come with a library of their own.
-    module = import_module(f"qarunner.report.{form}")
-    rendered: str = module.render(for_report(summary, form, clean))
-    return rendered
-
-
-def add_step_summary(environ: Mapping[str, str], summary: Summary, clean: Clean = mask) -> str | None:
-    """On GitHub: appends the Markdown to the step's summary, as long as it fits. Returns what went wrong."""
-    name = environ.get("GITHUB_STEP_SUMMARY")
-    if not name:
-        return None
-    from qarunner.report import markdown
-
-    path = Path(name)
-    try:
-        # Earlier steps' words count as well: a summary that is too long is dropped whole.
-        room = markdown.STEP_SUMMARY - (path.stat().st_size if path.exists() else 0)
-        text = markdown.render(for_report(summary, "markdown", clean), room - 1024)
-        append(path, text.encode())
-    except OSError as error:
-        return f"GITHUB_STEP_SUMMARY={name}: cannot be written: {error.strerror}"
-    return None
-
-
-def write(summary: Summary, reports: Iterable[Wanted], clean: Clean = mask) -> list[str]:
-    """Writes the reports; returns what went wrong, a sentence each."""
-    problems = []
-    for report in reports:
-        try:
-            write_whole(report.path, render(summary, report.format, clean).encode(), device=report.named)
-        except OSError as error:
-            problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
-        except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result
-            problems.append(f"--report {report.format}={report.path}: a bug in qarunner: {type(error).__name__}")
-    return problems

@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
-from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
 from qarunner.paths import MANIFEST_NAMES, repository_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
     from qarunner.known import Answer
-    from qarunner.manifest.model import Manifest, Row
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -231,30 +228,6 @@ def tracked(path: Path, environ: Mapping[str, str]) -> Answer[bool]:
 
 
 _DEEPER = "fetch the whole history: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, git fetch --unshallow"
-
-
-def untouched(ref: str, manifest: Path, environ: Mapping[str, str]) -> Callable[[Row], str | None]:
-    """Tells of a row why no change since `ref` concerns it; None where one does, and for a row without `paths`."""
-    files = sorted(changed_since(ref, Git(manifest.parent, environ)))
-    known: dict[tuple[str, ...], bool] = {}
-
-    def reason(row: Row) -> str | None:
-        patterns = patterns_of(row)
-        if patterns and patterns not in known:
-            known[patterns] = concerns(patterns, files) is not None
-        return f"nothing in its paths changed since {ref}" if patterns and not known[patterns] else None
-
-    return reason
-
-
-def unmatched_paths(
-    path: Path, manifest: Manifest, rows: Sequence[Row], environ: Mapping[str, str]
-) -> tuple[Diagnostic, ...]:
-    """Warnings for globs that match no file; none where git does not tell which files there are."""
-    if not any(KEY in row.data for row in rows):
-        return ()
-    files = files_of(Git(path.parent, environ))
-    return check_paths(manifest, rows, files.value) if isinstance(files, Known) else ()
 
 
 def changed_since(ref: str, git: Git) -> frozenset[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+T = TypeVar("T")
 
 DEFAULT_RUNS = Path(".qarunner/runs")
 
@@ -65,10 +67,16 @@ def _options_of(cls: type) -> Iterator[Field]:
             yield Field(each.name, option, kind, many, required, None if required else each.default)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def _options(cls: type[T]) -> type[T]:
+    """A frozen dataclass whose methods stand in `Shown`: to generate them for each would take 30 ms at each start."""
+    return dataclass(init=False, repr=False, eq=False)(cls)
+
+
 # --- options that commands share --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class Shown:
     """What every command knows, before its name and after it."""
 
@@ -79,8 +87,21 @@ class Shown:
     ] = None
     no_color: Annotated[bool, Option("--no-color", "", "No colours.")] = False
 
+    def __init__(self, **given: object) -> None:
+        for each in fields(self):
+            default = each.default_factory() if each.default_factory is not MISSING else each.default
+            value = given.pop(each.name, default)
+            if value is MISSING:
+                raise TypeError(f"{each.name}: is required")
+            object.__setattr__(self, each.name, value)
+        if given:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 
-@dataclass(frozen=True, kw_only=True)
+    def __setattr__(self, name: str, _: object) -> None:
+        raise AttributeError(f"{name}: options do not change")
+
+
+@_options
 class Printed(Shown):
     """The commands whose results have another form for programs."""
 
@@ -119,14 +140,14 @@ _OUT = Option("--out", "FILE", "Where to write it. Default: print it.")
 _UNSEALED = Option("--unsealed", "", "The run's folder is mine, whatever its seal says.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class InRuns(Shown):
     """The commands that look into the folder of runs."""
 
     runs_dir: Annotated[Path, Option("--runs-dir", "DIR", "Where runs are kept.")] = DEFAULT_RUNS
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ChoiceOptions(InRuns):
     """What chooses rows, and what gives their values."""
 
@@ -177,7 +198,7 @@ class ChoiceOptions(InRuns):
     """The day of the plan; quarantines end by it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class PlanOptions(ChoiceOptions):
     """What `plan` and `apply` make a plan from."""
 
@@ -193,7 +214,7 @@ class PlanOptions(ChoiceOptions):
     unsealed: bool | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class RunOptions(InRuns, Printed):
     """How a run is carried out."""
 
@@ -216,17 +237,17 @@ class RunOptions(InRuns, Printed):
 # --- each command's ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class InitOptions(Shown):
     vendor: Annotated[tuple[str, ...], Option("--vendor", "NAME", "A vendor to begin with; repeatable.")] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ValidateOptions(Printed):
     files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ShowOptions(PlanOptions):
     out: Annotated[
         Path | None, Option("--out", "FILE", "Also writes the plan as JSON; the same input, the same bytes.")
@@ -240,7 +261,7 @@ class ShowOptions(PlanOptions):
     exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if an apply would send anything.")] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class DiffOptions(Shown):
     base: Annotated[
         str | None,
@@ -258,12 +279,12 @@ class DiffOptions(Shown):
     exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if there are changes.")] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ExplainOptions(ChoiceOptions, Printed):
     word: Annotated[str, Option("", "ENTRY", "An entry's id, a glob of ids, or the code of an error, such as E204.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ApplyOptions(RunOptions, PlanOptions):
     fail_fast: Annotated[
         bool, Option("--fail-fast", "", "After the first failure that gates, begin nothing and cancel what runs.")
@@ -291,7 +312,7 @@ class ApplyOptions(RunOptions, PlanOptions):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ResumeOptions(RunOptions):
     run_id: Annotated[str | None, _RUN] = None
     resubmit: Annotated[
@@ -303,19 +324,19 @@ class ResumeOptions(RunOptions):
     allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class CancelOptions(InRuns, Printed):
     run_id: Annotated[str | None, _RUN] = None
     env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
     allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class StatusOptions(InRuns, Printed):
     run_id: Annotated[str | None, _RUN] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class RunsOptions(InRuns, Printed):
     all: Annotated[bool, Option("--all", "", "Every run.")] = False
     limit: Annotated[int | None, Option("--limit", "N", "So many runs. Default: 20.", minimum=1)] = None
@@ -325,7 +346,7 @@ class RunsOptions(InRuns, Printed):
     keep: Annotated[int | None, Option("--keep", "N", "With --prune: the newest N runs stay.", minimum=0)] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class ReportOptions(InRuns):
     runs: Annotated[
         tuple[str, ...],
@@ -339,14 +360,14 @@ class ReportOptions(InRuns):
     unsealed: Annotated[bool, _UNSEALED] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class SchemaOptions(Shown):
     plain: Annotated[
         bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class EmulatorOptions(Shown):
     scenario: Annotated[
         Path | None, Option("--scenario", "FILE", "What the vendors do. Default: everything passes.")
@@ -356,7 +377,7 @@ class EmulatorOptions(Shown):
     host: Annotated[str, Option("--host", "ADDRESS", "A loopback address.")] = "127.0.0.1"
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class VendorsOptions(Printed):
     name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
 

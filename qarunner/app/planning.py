@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, cast
 from qarunner import __version__
 from qarunner.app.choosing import Wanted, choose_rows, hide_nothing
 from qarunner.app.ci import read_build
-from qarunner.app.files import (
-    allowed_secrets,
-    credentials_in,
-    finder,
-    measurer,
-    named_variables,
-    read_manifest,
-    sorted_out,
-)
+from qarunner.app.files import allowed_secrets, finder, measurer, named_variables, read_manifest, sorted_out
+from qarunner.app.reports import credentials_in
 from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
 from qarunner.entry import Origin
@@ -28,7 +21,7 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import fingerprint, split, weights
-from qarunner.manifest.templates.env import VALUE_OF, Values, key_names, misspelt
+from qarunner.manifest.templates.env import Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
 from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
@@ -36,6 +29,7 @@ from qarunner.paths import manifest_root, working_folder
 from qarunner.plan import capabilities as check
 from qarunner.plan.compile import check_budget, compile_plan, tests_of
 from qarunner.plan.model import NotPlanned, Plan, Sharding
+from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
 
@@ -45,9 +39,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.choosing import Choice, Hide, Inputs, LeftOut
     from qarunner.app.ci import Facts
-    from qarunner.app.files import (
-        FileVariable,
-    )
+    from qarunner.app.files import FileVariable
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
     from qarunner.entry import Entry
@@ -170,7 +162,7 @@ def path_warnings(
     """What git tells of globs in `paths`; it is only asked where there are some."""
     if not any("paths" in row.data for row in rows):
         return ()
-    from qarunner.app.git import unmatched_paths
+    from qarunner.app.choosing import unmatched_paths
 
     return unmatched_paths(path, manifest, rows, environ)
 
@@ -421,7 +413,7 @@ def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
     """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
     about_changes = about_runs = None
     if choice.changed_since is not None:
-        from qarunner.app.git import untouched
+        from qarunner.app.choosing import untouched
 
         about_changes = untouched(choice.changed_since, path, choice.environ)
     if choice.rerun_failed is not None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from qarunner import __version__
-from qarunner.app import files as reporting
+from qarunner.app import files as inputs
+from qarunner.app import reports as reporting
 from qarunner.app.ci import read_build, who
 from qarunner.app.options import DEFAULT_RUNS, Follow
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
@@ -283,12 +284,12 @@ class Settings:
 
     @property
     def allowed(self) -> frozenset[str]:
-        return reporting.allowed_secrets(self.environ, self.allow)
+        return inputs.allowed_secrets(self.environ, self.allow)
 
     @property
     def secrets(self) -> Secrets:
         """What runs are sealed and verified with."""
-        lines = reporting.read_env_files(self.env_files)
+        lines = inputs.read_env_files(self.env_files)
         return Secrets.of(self.real_environ or self.environ, lines, self.allowed)
 
     def run_key(self) -> bytes:
@@ -453,7 +454,7 @@ def resume(
         _refuse_rehearsal(stored)
         believed = verified(stored, unsealed=settings.unsealed)
         plan = stored.plan
-        reporting.check_paths(plan, reporting.here())
+        inputs.check_paths(plan, reporting.here())
         settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             observer.warn(f"qarunner: warning: {warning}")
@@ -587,7 +588,7 @@ def _transport_to(
         return None
     if secrets is not None:
         return connect(plan, settings.environ, secrets, allowed=settings.allowed, only=vendors)
-    values = values_of_run(plan, settings.environ, reporting.read_env_files(settings.env_files), settings.allow)
+    values = values_of_run(plan, settings.environ, inputs.read_env_files(settings.env_files), settings.allow)
     environ = values.env
     observer.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
     for name, url in stored.run.endpoints.items():

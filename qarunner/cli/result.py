@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, TypeAlias
 
-from qarunner.app import files as reporting
+from qarunner.app import reports as reporting
 from qarunner.app.options import Follow
 from qarunner.cli.console import Console
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress

@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
-from qarunner.errors import UserError
 from qarunner.manifest.expand import locate
 from qarunner.manifest.schema.explain import once
 from qarunner.manifest.templates.expression import holds_template
+from qarunner.plan.guard import blamed, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
-    from qarunner.entry import Entry, TargetKind
+    from qarunner.entry import TargetKind
     from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.schema.explain import Fault
     from qarunner.vendors.api import Build, BuildRules, Capabilities, Vendor, VendorInfo
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Who is to blame when an adapter fails while a plan is made: a plugin's bug is told with the distribution's name.
-
-
-class AdapterBug(Exception):  # noqa: N818  the name says what it is: exit 9, with its cause in the crash file
-    """An adapter raised something else than its protocol allows, or broke a rule that costs runs."""
-
-
-@contextmanager
-def blamed(vendor: Vendor, method: str) -> Iterator[None]:
-    """Around each call of an adapter. A UserError is the adapter's own word to the user, and passes."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:  # whoever ends the program would choose its exit code
-        raise bug(vendor, f"failed in {method}: {type(error).__name__}: {error}") from error
-
-
-def bug(vendor: Vendor, what: str) -> AdapterBug:
-    kind = type(vendor)
-    return AdapterBug(f"{registry.described(vendor.info.name)}: {kind.__module__}.{kind.__qualname__} {what}")
-
-
-def grouped(vendor: Vendor, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """The adapter's groups. AdapterBug unless each entry is in exactly one: no run is lost, none is paid twice."""
-    with blamed(vendor, "group"):
-        groups = [tuple(group) for group in vendor.group(entries)]
-        ids = sorted(entry.id for group in groups for entry in group)
-    if ids != sorted(entry.id for entry in entries) or () in groups:
-        raise bug(vendor, f"failed in group: {_odd([entry.id for entry in entries], ids)}")
-    return groups
-
-
-def _odd(wanted: Iterable[str], got: Sequence[str]) -> str:
-    for name in wanted:
-        if got.count(name) != 1:
-            return f"entry {name} is in {got.count(name)} of its calls"
-    return "a call has no entry, or one that nobody wrote"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

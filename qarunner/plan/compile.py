@@ -14,7 +14,8 @@ from qarunner.errors import ManifestError, OverBudget
 from qarunner.manifest.expand import locate
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import seconds
-from qarunner.plan.capabilities import at, blamed, check_rows, grouped, misfit, own_settings
+from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
+from qarunner.plan.guard import blamed, grouped
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
 from qarunner.text import plural
 from qarunner.vendors.api import Build, Call, Complaint, Resource

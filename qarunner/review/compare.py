@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from qarunner.entry import Origin, SelectionKind
 from qarunner.manifest.expand import locate
 from qarunner.manifest.load import entry_of
-from qarunner.plan.capabilities import grouped
+from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
 from qarunner.review.fields import fields_of, filled, flat, written_fields
 from qarunner.review.model import Change, Difference, Field, Line, Setting, Size

@@ -25,8 +25,8 @@ from qarunner.engine.decide.outcomes import merge, without_run
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.expand import check_rows, expand
 from qarunner.manifest.load import load
-from qarunner.plan.capabilities import AdapterBug
 from qarunner.plan.compile import compile_plan
+from qarunner.plan.guard import AdapterBug
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import (
     Build,

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qarunner.app.files import Wanted, render, wanted, write
+from qarunner.app.reports import Wanted, render, wanted, write
 from qarunner.errors import UserError
 from qarunner.report import ctrf
 from qarunner.report.summary import summarise

@@ -11,17 +11,8 @@ from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.errors import UserError
 from qarunner.manifest import codes
 from qarunner.manifest.expand import expand
-from qarunner.plan.capabilities import (
-    AdapterBug,
-    blamed,
-    check_rows,
-    complaints,
-    faults_of_options,
-    grouped,
-    in_table,
-    misfit,
-    own_settings,
-)
+from qarunner.plan.capabilities import check_rows, complaints, faults_of_options, in_table, misfit, own_settings
+from qarunner.plan.guard import AdapterBug, blamed, grouped
 from qarunner.secret import placeholder
 from qarunner.vendors.api import Build, BuildRules, Complaint
 from tests.matrices import manifest, only

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.entry import Origin, Platform
-from qarunner.plan.capabilities import AdapterBug
 from qarunner.plan.compile import vendor_plan
+from qarunner.plan.guard import AdapterBug
 from qarunner.plan.model import Gate, NotPlanned, Rate, Report, Sharding, from_json, to_json
 from qarunner.vendors.api import Complaint, Pacing, ResourceKind
 from tests.matrices import only, refusal

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.files import add_step_summary
+from qarunner.app.reports import add_step_summary
 from qarunner.engine.io.journal import read
 from qarunner.engine.state.run import fold
 from qarunner.plan.model import from_json

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.plan.capabilities import AdapterBug
+from qarunner.plan.guard import AdapterBug
 from qarunner.testing import Conformance
 from qarunner.vendors.api import (
     Case,

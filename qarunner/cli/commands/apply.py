@@ -8,23 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.app import files as inputs
-from qarunner.app import files as reporting
+from qarunner.app import reports as reporting
 from qarunner.app import saved_plan as saved
 from qarunner.app.ci import in_ci, who
 from qarunner.app.runs import (
     SEAL_KEY,
-    Secrets,
     checked_id,
-    doubt,
     find_open_run,
-    find_run,
     is_run,
     load,
-    refuse_tracked,
     remove_run,
 )
 from qarunner.cli.commands.plan import prepared, tell
-from qarunner.cli.result import RunObserver, show_report
+from qarunner.cli.result import RunObserver
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
 from qarunner.errors import PRECEDENCE, ExitCode, UserError, code_of_signal
@@ -227,29 +223,6 @@ def resume(
     )
     folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
     return go_on(folder, settings, RunObserver(console), Decisions(resubmit=words.resubmit, drop=words.drop))
-
-
-def report(
-    console: Console, environ: Mapping[str, str], runs_dir: Path, run_id: str | None, *, form: str, out: Path | None
-) -> ExitCode:
-    """Renders a report from what is on disk."""
-    from qarunner.report.summary import summarise
-
-    reporting.checked_format(form, "--format")
-    folder = find_run(runs_dir, run_id)
-    refuse_tracked(folder, environ)
-    stored = load(folder, Secrets(environ=environ))
-    console.hide(inputs.credentials_of(stored.plan, environ))
-    if (why := doubt(stored)) is not None:
-        console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    found = summarise(stored.run)
-    if out is None:
-        show_report(console, found, form)
-        return ExitCode.OK
-    problems = reporting.write(found, (reporting.Wanted(format=form, path=out, named=True),), console.clean)
-    if problems:
-        raise UserError(problems[0])
-    return ExitCode.OK
 
 
 _UNAUTHORISED = frozenset({401, 403})

@@ -22,7 +22,8 @@ from qarunner.manifest.select import select
 from qarunner.manifest.templates.evaluate import Partly
 from qarunner.manifest.templates.expression import holds_template
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
-from qarunner.plan.capabilities import AdapterBug, blamed, grouped, own_settings
+from qarunner.plan.capabilities import own_settings
+from qarunner.plan.guard import AdapterBug, blamed, grouped
 from qarunner.text import duration, styled
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Request

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner.app import files as reporting
+from qarunner.app import reports as reporting
 from qarunner.app.options import Follow
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, remove_run, verified
-from qarunner.cli.commands import apply as applying
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left, show_report
 from qarunner.engine.decide.merge import merged
@@ -64,7 +63,31 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     if len(order.runs) > 1:
         raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
     run_id = order.runs[0] if order.runs else None
-    return applying.report(console, environ, order.runs_dir, run_id, form=order.form, out=order.out)
+    return _rendered(console, environ, order, run_id)
+
+
+def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions, run_id: str | None) -> ExitCode:
+    """Renders a report from what is on disk."""
+    reporting.checked_format(order.form, "--format")
+    folder = find_run(order.runs_dir, run_id)
+    refuse_tracked(folder, environ)
+    stored = load(folder, Secrets(environ=environ))
+    console.hide(reporting.credentials_of(stored.plan, environ))
+    if (why := doubt(stored)) is not None:
+        console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
+    _write(console, summarise(stored.run), order)
+    return ExitCode.OK
+
+
+def _write(console: Console, summary: Summary, order: ReportOptions) -> None:
+    if order.out is None:
+        show_report(console, summary, order.form)
+        return
+    problems = reporting.write(
+        summary, (reporting.Wanted(format=order.form, path=order.out, named=True),), console.clean
+    )
+    if problems:
+        raise UserError(problems[0])
 
 
 def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
@@ -89,13 +112,7 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     whole = merged([part.run for part in parts], missing)
     whole.unverified = whole.unverified or not all(believed)
     summary = summarise(whole)
-    if order.out is None:
-        show_report(console, summary, order.form)
-    else:
-        wanted = reporting.Wanted(format=order.form, path=order.out, named=True)
-        problems = reporting.write(summary, (wanted,), console.clean)
-        if problems:
-            raise UserError(problems[0])
+    _write(console, summary, order)
     console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
     return summary.exit_code
 

@@ -15,7 +15,7 @@ from qarunner.engine.decide.outcomes import distrust, merge, worst
 from qarunner.engine.state.events import Reattempted, Why
 from qarunner.engine.state.run import Phase, advance
 from qarunner.entry import SelectionKind
-from qarunner.plan.capabilities import grouped
+from qarunner.plan.guard import grouped
 from qarunner.plan.model import Job
 from qarunner.secret import canonical
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Request, Verdict

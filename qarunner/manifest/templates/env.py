@@ -17,6 +17,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
 from qarunner.manifest.templates.expression import LONGEST_TEXT, OutOfSteps, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
+from qarunner.secret import VALUE_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -271,10 +272,6 @@ _CONTAINED = 8
 
 OWN = "QARUNNER_"
 """What the names of qarunner's own variables begin with."""
-
-
-VALUE_OF = "QARUNNER_VAR_"
-"""`QARUNNER_VAR_NAME` is the value of the declared variable NAME."""
 
 
 _NAMING = re.compile(r"!?[A-Za-z_*?][A-Za-z0-9_*?]*", re.ASCII)
