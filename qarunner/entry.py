@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from qarunner.decode import Json
 
@@ -24,6 +25,16 @@ class TargetKind(StrEnum):
     TARGET_ID = "target_id"
     BUNDLE_ID = "bundle_id"
     ENVIRONMENT = "environment"
+
+    @property
+    def is_url(self) -> bool:
+        """True if a secret may stand in it where its host may have that secret."""
+        return self in {TargetKind.WEB_URL, TargetKind.BINARY_URL}
+
+    @property
+    def is_file(self) -> bool:
+        """True if it is a local build, which has to be uploaded first."""
+        return self is TargetKind.BINARY
 
 
 class SelectionKind(StrEnum):
@@ -108,6 +119,43 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+class EntryKey(NamedTuple):
+    """A key that entries, variants, defaults and rows share. `schema`: the definition of its value.
+
+    `text`: only text can stand there, so that the number 3 of an axis is the text 3. `adds`: a list, which a layer
+    replaces or appends to.
+    """
+
+    schema: str
+    text: bool = False
+    adds: bool = False
+
+
+ENTRY_KEYS: Mapping[str, EntryKey] = {
+    "name": EntryKey("name", text=True),
+    "description": EntryKey("description", text=True),
+    "labels": EntryKey("labels", text=True, adds=True),
+    "owner": EntryKey("owner", text=True),
+    "vendor": EntryKey("vendor"),
+    "platform": EntryKey("platform", text=True),
+    "target": EntryKey("target", text=True),
+    "test_ids": EntryKey("testIds", text=True, adds=True),
+    "category_ids": EntryKey("categoryIds", text=True, adds=True),
+    "tags": EntryKey("tags", text=True, adds=True),
+    "artifacts": EntryKey("artifacts", text=True, adds=True),
+    "options": EntryKey("options"),
+    "timeout": EntryKey("timeout"),
+    "allow_failure": EntryKey("allowFailure"),
+    "retries": EntryKey("retries"),
+    "quarantine": EntryKey("quarantine"),
+    "estimate": EntryKey("estimate"),
+    "needs": EntryKey("needs", adds=True),
+    "if": EntryKey("condition"),
+    "paths": EntryKey("paths", adds=True),
+}
+"""`make schema` writes them into the schema; `manifest/load.py` makes an Entry of their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,6 +207,13 @@ def test_only_the_rehearsal_knows_the_emulator() -> None:
             assert not any(room(each) == "emulator" for each in needed(module)), name(path)
 
 
+def test_contributing_names_files_that_are_there() -> None:
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {each for each in re.findall(r"`([a-z_/]+\.py)`", text) if "/" in each or (ROOT / each).exists()}
+    assert len(named) > 20
+    assert [each for each in named if not ((ROOT / each).exists() or (ROOT.parent / each).exists())] == []
+
+
 def test_functions_stay_small() -> None:
     for path in modules().values():
         for node in ast.walk(parsed(path)):

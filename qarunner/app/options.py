@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime  # noqa: TC003  annotations are read wh
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
+from qarunner.report import FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -220,7 +222,9 @@ class RunOptions(InRuns, Printed):
 
     report: Annotated[
         tuple[str, ...],
-        Option("--report", "FORMAT=PATH", "Also writes a report: json, junit, ctrf, markdown or html. Repeatable."),
+        Option(
+            "--report", "FORMAT=PATH", f"Also writes a report: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Repeatable."
+        ),
     ] = ()
     timeout: Annotated[str | None, Option("--timeout", "DURATION", "For all of it, such as 45m.")] = None
     poll_interval: Annotated[
@@ -355,7 +359,7 @@ class ReportOptions(InRuns):
     merge: Annotated[
         bool, Option("--merge", "", "Join the runs of several jobs into one report, and one exit code.")
     ] = False
-    form: Annotated[str, Option("--format", "json|junit|ctrf|markdown|html", "The report's format.")] = "json"
+    form: Annotated[str, Option("--format", "|".join(FORMATS), "The report's format.")] = "json"
     out: Annotated[Path | None, _OUT] = None
     unsealed: Annotated[bool, _UNSEALED] = False
 

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.diagnostics import Diagnostic, in_order, problem
+from qarunner.entry import ENTRY_KEYS, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
 from qarunner.manifest.model import Row
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # below, and `{append: […]}` adds to a list.
 
 
-SELECTIONS = frozenset({"test_ids", "category_ids", "tags"})
+SELECTIONS = frozenset(map(str, SelectionKind))
 """A row has one of them: a layer that names one takes the place of whichever lies below."""
 
 
@@ -38,7 +39,7 @@ WHOLE = "target"
 """A mapping of exactly one key: two of them cannot merge, so the upper one replaces the lower."""
 
 
-LISTS = frozenset({"labels", "needs", "paths", "artifacts", *SELECTIONS})
+LISTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.adds)
 """Keys of a row that hold a list."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.diagnostics import in_order
-from qarunner.entry import SelectionKind, TargetKind
+from qarunner.entry import SelectionKind
 from qarunner.errors import ManifestError, OverBudget
 from qarunner.manifest.expand import locate
 from qarunner.manifest.load import entry_of
@@ -179,7 +179,7 @@ def _builds(
     builds: dict[str, Build] = {}
     problems = []
     for row, entry in zip(rows, entries, strict=True):
-        if entry.target is None or entry.target.kind is not TargetKind.BINARY:
+        if entry.target is None or not entry.target.kind.is_file:
             continue
         rules = vendors[entry.vendor].info.capabilities.builds.get(entry.platform) if entry.platform else None
         found = measure(entry.target.value, rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.entry import ENTRY_KEYS, Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import CAPABILITY, refuse
 
 if TYPE_CHECKING:
@@ -43,7 +43,27 @@ def with_vendors(schema: str, infos: Sequence[VendorInfo]) -> str:
     if not mark:
         raise ValueError(f"the schema has no definition {_FIRST!r}")
     parts = (f"    {json.dumps(name)}: {_text(part, 4, len(name) + 8)}" for name, part in definitions(infos).items())
-    return base + "\n" + ",\n".join(parts) + "\n  }\n}\n"
+    return _with_entry_keys(base) + "\n" + ",\n".join(parts) + "\n  }\n}\n"
+
+
+_LAYERS = {"entry": ("variants", "axes", "exclude"), "variant": ("axes", "exclude"), "defaults": (), "row": ()}
+"""The definitions that have the keys of entries, and the keys that only they have besides."""
+
+
+def _with_entry_keys(base: str) -> str:
+    """The hand-written part, in which four lists of keys are those of ENTRY_KEYS."""
+    for layer, more in _LAYERS.items():
+        keys = {name: key.schema for name, key in ENTRY_KEYS.items()} | {name: name for name in more}
+        if layer == "row":
+            keys = {"id": "rowId", **keys, "quarantine": "wholeQuarantine"}
+        elif layer == "entry":
+            keys = {"id": "id", **keys}
+        lines = ",\n".join(f"        {json.dumps(name)}: {_text(_ref(schema), 8, 0)}" for name, schema in keys.items())
+        before, mark, rest = base.partition(f'\n    "{layer}": {{\n')
+        head, begin, listed = rest.partition('\n      "properties": {\n')
+        _, end, after = listed.partition("\n      }")
+        base = f"{before}{mark}{head}{begin}{lines}{end}{after}"
+    return base
 
 
 def definitions(infos: Sequence[VendorInfo]) -> Schema:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from qarunner import secret
 from qarunner.diagnostics import in_order, problem
+from qarunner.entry import ENTRY_KEYS
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown
 from qarunner.manifest.codes import Code
@@ -385,9 +386,7 @@ class _Rendering:
         return _replaced(data, results)
 
 
-_TEXTS = frozenset(
-    {"name", "description", "owner", "labels", "platform", "target", "test_ids", "category_ids", "tags", "artifacts"}
-)
+_TEXTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.text)
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
 
 

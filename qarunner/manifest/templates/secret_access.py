@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner import secret
+from qarunner.entry import TargetKind
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 
@@ -31,7 +32,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"(?:(?:\*\.|[a-z0-9*-]*\.)?{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?", re.ASCII)
 
 
-_URLS = frozenset({"web_url", "binary_url"})
+_URLS = frozenset(str(kind) for kind in TargetKind if kind.is_url)
 """Kinds of target whose value is a URL."""
 
 

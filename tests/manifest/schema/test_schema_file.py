@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from qarunner import report
 from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.model import seconds
 from qarunner.manifest.schema import validate as schema
@@ -165,6 +167,10 @@ def test_words_are_those_of_the_types() -> None:
     assert enum("oneSelectionAtMost", "x-exclusive") == list(SelectionKind)
     assert enum("artifact", "properties", "strategy", "anyOf", 0, "enum") == list(Strategy)
     assert enum("variable", "properties", "format", "enum") == list(FORMATS)
+    reports = SCHEMA["properties"]["reports"]["items"]
+    assert tuple(reports["properties"]["format"]["enum"]) == report.FORMATS
+    assert reports["x-missing"]["format"] == f"write one of {', '.join(report.FORMATS)}"
+    assert all(find_spec(f"qarunner.report.{name}") for name in report.FORMATS)
     assert set(registry.names_builtin()) <= set(enum("vendor", "anyOf", 0, "enum"))
 
 
