@@ -187,11 +187,13 @@ def gitlab_pipeline(total: int, words: str, runs_dir: str) -> str:
 
 
 def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
+    """The run's id is the pipeline's, not the attempt's: a job that is run again goes on with its run."""
+    run = f"--run-id qa-$CI_PIPELINE_ID-{number} --continue"
     return f"""\
 "qarunner {shard}":
   stage: test
   script:
-    - {_scalar(f"qarunner apply{words} --shard {shard} --report junit=qarunner-{number}.xml")}
+    - {_scalar(f"qarunner apply{words} --shard {shard} {run} --report junit=qarunner-{number}.xml")}
   artifacts:
     when: always
     paths: [{_scalar(runs_dir)}]

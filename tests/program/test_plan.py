@@ -92,7 +92,8 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
     words = shlex.split(second["script"][0])
     assert words[:3] == ["qarunner", "apply", "qa-matrix.yml"]
     assert words[3:9] == choice
-    assert words[9:] == ["--shard", "2/2", "--report", "junit=qarunner-2.xml"]
+    run = ["--run-id", "qa-$CI_PIPELINE_ID-2", "--continue"]
+    assert words[9:] == ["--shard", "2/2", *run, "--report", "junit=qarunner-2.xml"]
     assert second["artifacts"] == {
         "when": "always",
         "paths": [".qarunner/runs"],
