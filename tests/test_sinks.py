@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from qarunner.app.options import Follow
-from qarunner.app.reports import Wanted, add_step_summary, write
+from qarunner.app.reports import ReportTarget, add_step_summary, write
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import report_crash, run
 from qarunner.cli.progress import Lines, Outlook, Table
@@ -281,7 +281,7 @@ def test_no_line_is_without_end() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_nothing_hostile_works_in_a_report(form: str, tmp_path: Path) -> None:
     path = tmp_path / "report"
-    assert write(SUMMARY, [Wanted(format=form, path=path)], Streams().console.clean) == []
+    assert write(SUMMARY, [ReportTarget(format=form, path=path)], Streams().console.clean) == []
     text = path.read_text(encoding="utf-8")
     safe(text)
     assert "<script>alert" not in text or form in {"json", "ctrf", "markdown"}
@@ -299,7 +299,7 @@ def test_no_text_of_a_vendor_is_without_end_in_a_report(form: str, tmp_path: Pat
     closed = ev.EntryClosed(at=EPOCH, entry="a", outcome=Outcome(verdict=Verdict.FAILED, cases=(case,), message=long))
     summary = summarise(fold(plan, [started(EPOCH, plan), closed]))
     path = tmp_path / "report"
-    assert write(summary, [Wanted(format=form, path=path)]) == []
+    assert write(summary, [ReportTarget(format=form, path=path)]) == []
     assert path.stat().st_size < 200_000
 
 

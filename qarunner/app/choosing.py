@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from qarunner.app.ci import Facts
 from qarunner.app.files import FileVariable
 from qarunner.app.git import Git, changed_since, files_of
 from qarunner.diagnostics import Place
@@ -18,13 +15,15 @@ from qarunner.known import Known
 from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
-from qarunner.manifest.select import KEY, Shard, check_paths, concerns, patterns_of
+from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
+    from qarunner.app.options import ChoiceOptions
     from qarunner.diagnostics import Diagnostic
     from qarunner.engine.state.run import Run
     from qarunner.entry import Entry
@@ -54,53 +53,29 @@ class Inputs:
     allow_secrets: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the command line says about one plan."""
-
-    environ: Mapping[str, str]
-    today: date
-    profile: str | None = None
-    select: Sequence[str] = ()
-    inputs: Inputs = field(default_factory=Inputs)
-    facts: Facts | None = None
-    """What an earlier plan was told of its build, where that holds on."""
-    max_tests: int | None = None
-    changed_since: str | None = None
-    shard: Shard | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """How long entries are known to take, by id. With `shard`, every job has to know the same."""
-    rerun_failed: str | None = None
-    runs_dir: Path = Path()
-    rehearse: bool = False
-    branch: str | None = None
-    tag: str | None = None
-    unsealed: bool | None = None
-    """Whether a person vouches for the earlier run. None: nothing is to be sent, so a doubt is only said."""
-    hide: Hide = hide_nothing
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 
 # `--rerun-failed`: what an earlier run tells of the rows of this one.
 
 
-def earlier_run(choice: Choice, run_id: str, *, sha: str | None) -> Earlier:
+def earlier_run(
+    options: ChoiceOptions, environ: Mapping[str, str], inputs: Inputs, run_id: str, *, sha: str | None
+) -> Earlier:
     """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
     from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, verified
 
-    folder = find_run(choice.runs_dir, run_id)
-    refuse_tracked(folder, choice.environ)
-    stored = load(folder, Secrets.of(choice.environ, choice.inputs.env_lines, choice.inputs.allow_secrets))
+    folder = find_run(options.runs_dir, run_id)
+    refuse_tracked(folder, environ)
+    stored = load(folder, Secrets.of(environ, inputs.env_lines, inputs.allow_secrets))
     plan, run = stored.plan, stored.run
-    if stored.rehearsal and not choice.rehearse:
+    if stored.rehearsal and not options.rehearse:
         raise UserError(
             f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
             hint="name a real run; only apply --rehearse takes up a rehearsal",
         )
-    believed = choice.rehearse or verified(stored, unsealed=choice.unsealed is not False)
+    believed = options.rehearse or verified(stored, unsealed=options.unsealed is not False)
     remarks = list(_remarks(run, run_id, plan.git, sha))
-    if not choice.rehearse and (why := doubt(stored)) is not None:
+    if not options.rehearse and (why := doubt(stored)) is not None:
         remarks.append(f"run {run_id}: {why}")
     return Earlier(
         run_id=run_id,
@@ -156,7 +131,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RowFilter:
     """What the command line asks for. `untouched` tells of a row why no change concerns it, or None."""
 
     select: Sequence[str] = ()
@@ -174,7 +149,7 @@ class Chosen:
     remarks: tuple[str, ...] = ()
 
 
-def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: Wanted, values: Values) -> Chosen:
+def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, values: Values) -> Chosen:
     """NothingSelected if nothing is left, with the reasons; ManifestError for a condition that cannot be computed."""
     selected, remarks = _selected(_in_profile(manifest, rows), wanted.select)
     needs = resolve(rows)
@@ -206,7 +181,7 @@ class _Choosing:
         self.needs = needs
         self.reasons: dict[str, str] = {}
 
-    def leave_untouched(self, rows: Iterable[Row], wanted: Wanted) -> None:
+    def leave_untouched(self, rows: Iterable[Row], wanted: RowFilter) -> None:
         if wanted.untouched is not None:
             self.reasons = {row.id: reason for row in rows if (reason := wanted.untouched(row)) is not None}
 

@@ -198,6 +198,9 @@ class ChoiceOptions(InRuns):
     allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day of the plan; quarantines end by it."""
+    rehearse: bool = False
+    unsealed: bool | None = None
+    """True if a person vouches for an earlier run. None: nothing is to be sent, so a doubt is only said."""
 
 
 @_options
@@ -212,8 +215,6 @@ class PlanOptions(ChoiceOptions):
         int | None,
         Option("--max-tests", "N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0),
     ] = None
-    rehearse: bool = False
-    unsealed: bool | None = None
 
 
 @_options

@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from qarunner import __version__
-from qarunner.app.choosing import Wanted, choose_rows, hide_nothing
-from qarunner.app.ci import read_build
-from qarunner.app.files import allowed_secrets, finder, measurer, named_variables, read_manifest, sorted_out
+from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
+from qarunner.app.ci import checked_name, read_build
+from qarunner.app.files import (
+    allowed_secrets,
+    finder,
+    measurer,
+    named_variables,
+    overrides,
+    read_env_files,
+    read_manifest,
+    read_var_files,
+    sorted_out,
+)
 from qarunner.app.reports import credentials_in
 from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
@@ -20,7 +30,7 @@ from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
-from qarunner.manifest.select import fingerprint, split, weights
+from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt
 from qarunner.manifest.templates.evaluate import check_templates, render
 from qarunner.manifest.templates.expression import Steps
@@ -37,9 +47,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.choosing import Choice, Hide, Inputs, LeftOut
-    from qarunner.app.ci import Facts
+    from qarunner.app.choosing import Hide, LeftOut
+    from qarunner.app.ci import Build, Facts
     from qarunner.app.files import FileVariable
+    from qarunner.app.options import ChoiceOptions, PlanOptions
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
     from qarunner.entry import Entry
@@ -75,7 +86,7 @@ def checked(path: Path, environ: Mapping[str, str]) -> tuple[Manifest, tuple[Row
 
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
     """The values of the manifest's secrets and of all credentials, wherever they are set: permitted or not."""
-    secrets = [name for name, declaration in manifest.env.items() if declaration.secret]
+    secrets = sorted(_secrets_of(manifest))
     names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document.data), *keys)
     for source in sources:
         yield from credentials_in(source, (*registry.keys_builtin().values(), *names))
@@ -262,6 +273,19 @@ def settings_of(
 # From a checked manifest and the environment to a plan.
 
 
+def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
+    """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
+    from_files = read_var_files(words.var_file)
+    given = overrides(words.var)
+    return Inputs(
+        overrides={**{each.name: each.text for each in from_files}, **given},
+        places={each.name: each.place for each in from_files if each.name not in given},
+        names=named_variables(environ, words.env),
+        env_lines=read_env_files(words.env_file),
+        allow_secrets=allowed_secrets(environ, words.allow_secret),
+    )
+
+
 def values_of(
     found: Checked, inputs: Inputs, environ: Mapping[str, str], facts: Facts
 ) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
@@ -338,7 +362,7 @@ def remarks_of(manifest: Manifest, values: Values) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PlanResult:
     """A plan, the text of the secrets in it, and remarks for the user."""
 
     plan: Plan
@@ -356,31 +380,56 @@ class Prepared:
     """True if it leaves out what passed in an earlier run that nobody could verify."""
 
 
+_NOTHING_KNOWN: Mapping[str, float] = {}
+
+
+def _place_of(options: PlanOptions, environ: Mapping[str, str]) -> tuple[Build, Shard | None]:
+    """The build that the plan is for, and the part of it. UserError for words that name neither."""
+    branch, tag = checked_name("--branch", options.branch), checked_name("--tag", options.tag)
+    shard = parse_shard(options.shard) if options.shard is not None else None
+    return read_build(environ, working_folder(), branch=branch, tag=tag), shard
+
+
+def _secrets_of(manifest: Manifest) -> frozenset[str]:
+    return frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
+
+
 @few_suggestions()
-def prepare(path: Path, choice: Choice) -> Prepared:
-    """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget."""
-    found = examined(path, choice.environ, choice.profile, hide=choice.hide)
+def make_plan(
+    path: Path,
+    options: PlanOptions,
+    environ: Mapping[str, str],
+    inputs: Inputs,
+    *,
+    facts: Facts | None = None,
+    seconds: Mapping[str, float] = _NOTHING_KNOWN,
+    hide: Hide = hide_nothing,
+) -> PlanResult:
+    """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget.
+
+    `facts`: an earlier plan's build, where that holds on. `seconds`: what entries take, the same in each shard's job.
+    """
+    build, shard = _place_of(options, environ)
+    found = examined(path, environ, options.profile, hide=hide)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
-    quarantines = check_quarantines(manifest, rows, choice.today)
-    build = read_build(choice.environ, working_folder(), branch=choice.branch, tag=choice.tag)
-    facts = choice.facts or build.facts
-    values, environ, wrong = values_of(found, choice.inputs, choice.environ, facts)
-    choice.hide(secret_values(manifest, environ, values.overrides, values.files, keys=values.credentials))
-    if "name" not in manifest.document.data:
-        manifest = replace(manifest, name=_repository_name(path, facts))
-    early = [*found.problems, *quarantines.errors, *wrong]
-    if early:
+    quarantines = check_quarantines(manifest, rows, options.today)
+    facts = facts or build.facts
+    values, of_files, wrong = values_of(found, inputs, environ, facts)
+    hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
+    manifest = _named(manifest, path, facts)
+    if early := [*found.problems, *quarantines.errors, *wrong]:
         raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
-    asked_for = wanted(path, choice, build.sha)
+    asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
     rendered = render(manifest, chosen.rows, values)
-    entries = [entry_of(manifest, row, today=choice.today, needs=chosen.needs.get(row.id, ())) for row in rendered.rows]
-    part = part_of(choice.shard, entries, manifest.gate.min_tests, choice.seconds) if choice.shard else None
+    today, needs = options.today, chosen.needs
+    entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
+    part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
     plan = compile_plan(
         manifest=manifest,
         rows=[row for row in rendered.rows if part is None or row.id in part.rows],
-        settings=settings_of(rendered.vendors, used, environ),
+        settings=settings_of(rendered.vendors, used, of_files),
         vendors=used,
         secrets=rendered.secrets,
         metadata=facts.metadata,
@@ -388,20 +437,19 @@ def prepare(path: Path, choice: Choice) -> Prepared:
         ci=facts.ci,
         tool=__version__,
         measure=measurer(path),
-        today=choice.today,
-        needs=chosen.needs,
+        today=today,
+        needs=needs,
         not_planned=[_not_planned(each) for each in chosen.left_out],
         sharding=part.sharding if part else None,
     )
-    check_budget(entries, manifest.budget, choice.max_tests)
-    doubts = (build.remark,) if build.remark else ()
-    secrets = frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
-    return Prepared(
+    check_budget(entries, manifest.budget, options.max_tests)
+    doubts, secrets = (build.remark,) if build.remark else (), _secrets_of(manifest)
+    return PlanResult(
         plan=plan,
         secrets=rendered.secrets,
-        environ=environ,
+        environ=of_files,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
-        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows, choice.environ)]),
+        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows, environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
@@ -409,18 +457,20 @@ def prepare(path: Path, choice: Choice) -> Prepared:
     )
 
 
-def wanted(path: Path, choice: Choice, sha: str | None) -> Wanted:
+def row_filter(
+    path: Path, options: ChoiceOptions, environ: Mapping[str, str], inputs: Inputs, sha: str | None
+) -> RowFilter:
     """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
     about_changes = about_runs = None
-    if choice.changed_since is not None:
+    if options.changed_since is not None:
         from qarunner.app.choosing import untouched
 
-        about_changes = untouched(choice.changed_since, path, choice.environ)
-    if choice.rerun_failed is not None:
+        about_changes = untouched(options.changed_since, path, environ)
+    if options.rerun_failed is not None:
         from qarunner.app.choosing import earlier_run
 
-        about_runs = earlier_run(choice, choice.rerun_failed, sha=sha)
-    return Wanted(select=choice.select, untouched=about_changes, earlier=about_runs)
+        about_runs = earlier_run(options, environ, inputs, options.rerun_failed, sha=sha)
+    return RowFilter(select=options.select, untouched=about_changes, earlier=about_runs)
 
 
 def _not_planned(row: LeftOut) -> NotPlanned:
@@ -428,6 +478,12 @@ def _not_planned(row: LeftOut) -> NotPlanned:
     return NotPlanned(
         id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
     )
+
+
+def _named(manifest: Manifest, path: Path, facts: Facts) -> Manifest:
+    """A manifest may leave its name out: then it is the repository's."""
+    unnamed = "name" not in manifest.document.data
+    return replace(manifest, name=_repository_name(path, facts)) if unnamed else manifest
 
 
 def _repository_name(path: Path, facts: Facts) -> str:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ReportTarget:
     """A report that is to be written. `named`: by the command line, so that it may be a device or a pipe."""
 
     format: str
@@ -51,7 +51,7 @@ class Wanted:
     named: bool = False
 
 
-def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
+def targets_of(words: Iterable[str]) -> tuple[ReportTarget, ...]:
     """`FORMAT=PATH` words. UserError for another form or an unknown format, before anything is sent."""
     found = []
     for word in words:
@@ -59,16 +59,16 @@ def wanted(words: Iterable[str]) -> tuple[Wanted, ...]:
         if not equals or not path:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
         form = checked_format(name, "--report")
-        found.append(Wanted(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
+        found.append(ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
     return tuple(found)
 
 
-def planned(plan: Plan) -> tuple[Wanted, ...]:
+def planned(plan: Plan) -> tuple[ReportTarget, ...]:
     """The reports that the manifest asks for. UserError if one would lie outside of the manifest's folder."""
     return beside(plan.manifest, plan.reports)
 
 
-def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[Wanted, ...]:
+def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTarget, ...]:
     """The same of a manifest that has become no plan."""
     manifest = Path(name)
     found = []
@@ -81,7 +81,7 @@ def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[Wanted, .
             raise UserError(f"{where}: is no path of a file") from None
         if Path(report.path).is_absolute() or not confined:
             raise UserError(f"{where} leads out of the manifest's folder")
-        found.append(Wanted(format=report.format, path=_writable(where, path)))
+        found.append(ReportTarget(format=report.format, path=_writable(where, path)))
     return tuple(found)
 
 
@@ -110,7 +110,7 @@ def _writable(word: str, path: Path) -> Path:
 _ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
 
 
-def claim(reports: Sequence[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def claim(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     """Removes what an earlier run has left where these reports will be, so that nobody takes it for this one's.
 
     UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell.
@@ -125,7 +125,7 @@ def claim(reports: Sequence[Wanted], runs_dir: Path, environ: Mapping[str, str])
     return warnings
 
 
-def _check_reports(reports: Iterable[Wanted], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def _check_reports(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     from qarunner.app.git import tracked
 
     warnings = []
@@ -189,7 +189,7 @@ def add_step_summary(environ: Mapping[str, str], summary: Summary, clean: Clean 
     return None
 
 
-def write(summary: Summary, reports: Iterable[Wanted], clean: Clean = mask) -> list[str]:
+def write(summary: Summary, reports: Iterable[ReportTarget], clean: Clean = mask) -> list[str]:
     """Writes the reports; returns what went wrong, a sentence each."""
     problems = []
     for report in reports:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import msgspec
 
 from qarunner import __version__
+from qarunner.app.choosing import hide_nothing
 from qarunner.app.ci import Facts, checked_name, read_build
-from qarunner.app.files import read_var_files
+from qarunner.app.files import find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
+from qarunner.app.planning import make_plan, read_inputs
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
@@ -23,9 +25,10 @@ from qarunner.text import plural
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.app.planning import Prepared
+    from qarunner.app.choosing import Hide
+    from qarunner.app.planning import PlanResult
     from qarunner.decode import Json
     from qarunner.plan.model import Plan
 
@@ -230,7 +233,7 @@ _LENGTH = 16
 """Hexadecimal digits of a variable's digest: enough to see that it differs."""
 
 
-def with_sources(found: Prepared, path: Path, words: PlanOptions, overrides: Mapping[str, str]) -> Prepared:
+def with_sources(found: PlanResult, path: Path, words: PlanOptions, overrides: Mapping[str, str]) -> PlanResult:
     """The plan with what it was made from; a manifest that comes through a pipe cannot be read again.
 
     `overrides` are the values that --var and --var-file gave.
@@ -309,12 +312,26 @@ def is_saved(path: Path | None) -> bool:
     return isinstance(keys, dict) and "jobs" in keys and "matrix" not in keys
 
 
-def reopened(
-    path: Path,
-    words: PlanOptions,
-    environ: Mapping[str, str],
-    make: Callable[[Path, PlanOptions, Mapping[str, str], Facts], Prepared],
-) -> Prepared:
+def plan_of(
+    options: PlanOptions, environ: Mapping[str, str], *, hide: Hide = hide_nothing, like: Plan | None = None
+) -> PlanResult:
+    """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more.
+
+    `like`: an earlier plan, whose build's URL and event are taken over.
+    """
+    if options.file is not None and is_saved(options.file):
+        return _reopened(options.file, options, environ, hide)
+    facts = facts_here(like, options, environ) if like is not None else None
+    return _made(find_manifest(options.file), options, environ, facts, hide)
+
+
+def _made(path: Path, options: PlanOptions, environ: Mapping[str, str], facts: Facts | None, hide: Hide) -> PlanResult:
+    inputs = read_inputs(options, environ)
+    made = make_plan(path, options, environ, inputs, facts=facts, hide=hide)
+    return with_sources(made, path, options, inputs.overrides)
+
+
+def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: Hide) -> PlanResult:
     """The plan of a file, made again. StalePlan names all that would make another one now."""
     saved = _read(path)
     sources = saved.sources
@@ -329,7 +346,7 @@ def reopened(
         raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
     facts = facts_here(saved, again, environ)
     try:
-        made = make(manifest, again, environ, facts)
+        made = _made(manifest, again, environ, facts, hide)
     except (ManifestError, NothingSelected) as error:
         now = msgspec.structs.replace(saved, git=facts.git, metadata=facts.metadata)
         raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error

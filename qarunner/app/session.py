@@ -268,7 +268,7 @@ class Settings:
 
     environ: Mapping[str, str]
     runs_dir: Path = DEFAULT_RUNS
-    reports: tuple[reporting.Wanted, ...] = ()
+    reports: tuple[reporting.ReportTarget, ...] = ()
     options: Options = field(default_factory=Options)
     rehearsal: bool = False
     fail_fast: bool = False
@@ -788,7 +788,7 @@ class _Session:
             self._settle(summary, self._settings.reports, ["stdout"])
         return code
 
-    def _finished(self, reports: Sequence[reporting.Wanted]) -> tuple[Summary, list[str]]:
+    def _finished(self, reports: Sequence[reporting.ReportTarget]) -> tuple[Summary, list[str]]:
         """Shows what goes on before the reports are made, writes them, and then the last line of the journal.
 
         Returns what the reports say, and what could not be written.
@@ -823,12 +823,12 @@ class _Session:
         except Unwritten as error:
             self._observer.warn(f"qarunner: error: {error.message}")
 
-    def _targets(self, reports: Sequence[reporting.Wanted]) -> tuple[reporting.Wanted, ...]:
+    def _targets(self, reports: Sequence[reporting.ReportTarget]) -> tuple[reporting.ReportTarget, ...]:
         """Where reports go. A folder that was taken away is not made again: it would be no run."""
-        own = reporting.Wanted(format="json", path=self._journal.folder / REPORT)
+        own = reporting.ReportTarget(format="json", path=self._journal.folder / REPORT)
         return (*reports, own) if own.path.parent.is_dir() else tuple(reports)
 
-    def _settle(self, summary: Summary, reports: Sequence[reporting.Wanted], lost: Sequence[str]) -> Summary:
+    def _settle(self, summary: Summary, reports: Sequence[reporting.ReportTarget], lost: Sequence[str]) -> Summary:
         """One end has one code: the journal, each report and the process say the same. `lost` was not written."""
         told, summary = summary.exit_code, unwritten(summary, lost)
         try:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.app.choosing import Choice, Wanted
-from qarunner.app.planning import examined, prepare
+from qarunner.app.choosing import Inputs, RowFilter
+from qarunner.app.options import PlanOptions
+from qarunner.app.planning import examined, make_plan
 from qarunner.cli.commands.authoring import Explaining
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.templates.env import Values
@@ -26,6 +27,7 @@ from tests.manifest.strategies import DAY, texts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from qarunner.app.planning import PlanResult
     from qarunner.diagnostics import Diagnostic
 
 ENVIRON = {
@@ -45,8 +47,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path("qa-matrix.yml")
 
 
-def choice(profile: str | None = None) -> Choice:
-    return Choice(environ=ENVIRON, today=date.fromisoformat(DAY), profile=profile)
+def plan_of(path: Path, profile: str | None = None) -> PlanResult:
+    return make_plan(path, PlanOptions(today=date.fromisoformat(DAY), profile=profile), ENVIRON, Inputs())
 
 
 def told(problems: tuple[Diagnostic, ...]) -> list[str]:
@@ -59,14 +61,14 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
     assert told(examined(path, {}).problems) == []
     for profile in [None, "nightly"] if "nightly" in text else [None]:
         try:
-            first = prepare(path, choice(profile)).plan
+            first = plan_of(path, profile).plan
         except ManifestError as error:
             raise AssertionError(told(error.diagnostics)) from error
         assert first.jobs
         written = to_json(first)
         assert from_json(written, path=path) == first
         assert to_json(from_json(written, path=path)) == written
-        assert to_json(prepare(path, choice(profile)).plan) == written
+        assert to_json(plan_of(path, profile).plan) == written
 
 
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
@@ -75,7 +77,12 @@ def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: 
     found = examined(path, {})
     environ = {} if url is None else {"QARUNNER_VAR_STAGING_URL": url}
     explaining = Explaining(
-        found, Values(env=environ), wanted=Wanted(), environ=environ, metadata=Metadata(), today=date.fromisoformat(DAY)
+        found,
+        Values(env=environ),
+        wanted=RowFilter(),
+        environ=environ,
+        metadata=Metadata(),
+        today=date.fromisoformat(DAY),
     )
     for row in found.rows:
         told = explaining.row(row)
@@ -93,7 +100,7 @@ def refused_or_planned(path: Path, raw: bytes) -> None:
     problems: tuple[Diagnostic, ...] = ()
     try:
         problems = examined(path, {}).problems
-        prepare(path, choice())
+        plan_of(path)
     except ManifestError as error:
         problems = (*problems, *error.diagnostics)
     except UserError:

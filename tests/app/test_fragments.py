@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.choosing import Choice
-from qarunner.app.planning import examined, examined_in_all, prepare
+from qarunner.app.choosing import Inputs
+from qarunner.app.options import PlanOptions
+from qarunner.app.planning import examined, examined_in_all, make_plan
 from qarunner.entry import TargetKind
 from tests.matrices import only
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from qarunner.app.planning import PlanResult
 
 DAY = date(2026, 11, 22)
 HEAD = "version: 1\nname: shop\ndefaults: { vendor: doksi, platform: web, target: { web_url: 'https://x.example' } }\n"
@@ -110,8 +113,8 @@ def test_what_is_no_file_is_not_read(repository: Path) -> None:
     assert said(including(repository, "qa/*.yml")) == "include: e2e/qa/pipe.yml is no file"
 
 
-def choice(profile: str | None = None) -> Choice:
-    return Choice(environ={}, today=DAY, profile=profile)
+def plan_of(path: Path, profile: str | None = None) -> PlanResult:
+    return make_plan(path, PlanOptions(today=DAY, profile=profile), {}, Inputs())
 
 
 def test_a_plan_names_each_file_and_reads_builds_from_the_manifests_folder(repository: Path) -> None:
@@ -119,7 +122,7 @@ def test_a_plan_names_each_file_and_reads_builds_from_the_manifests_folder(repos
     with zipfile.ZipFile(build, "w") as archive:
         archive.writestr("AndroidManifest.xml", "")
     fragment(repository / "e2e" / "qa" / "deep" / "a.yml", "app", platform="android", target="{ binary: app.apk }")
-    plan = prepare(including(repository, "qa/**/*.yml"), choice()).plan
+    plan = plan_of(including(repository, "qa/**/*.yml")).plan
     assert plan.manifest == "e2e/qa-matrix.yml"
     assert [str(entry.origin) for entry in plan.entries] == ["e2e/qa-matrix.yml:6:5", "e2e/qa/deep/a.yml:2:5"]
     target = plan.entries[1].target
@@ -132,10 +135,10 @@ def test_a_change_in_a_fragment_changes_the_plan(repository: Path) -> None:
     path = repository / "e2e" / "qa" / "a.yml"
     fragment(path, "a")
     manifest = including(repository, "qa/*.yml")
-    first = prepare(manifest, choice()).plan.digest
-    assert prepare(manifest, choice()).plan.digest == first
+    first = plan_of(manifest).plan.digest
+    assert plan_of(manifest).plan.digest == first
     fragment(path, "a", timeout="5m")
-    assert prepare(manifest, choice()).plan.digest != first
+    assert plan_of(manifest).plan.digest != first
 
 
 PROFILES = """
@@ -157,5 +160,5 @@ def test_every_profile_is_checked(repository: Path) -> None:
     assert all(problem.message.endswith(", with --profile bad") for problem in bad.problems)
     assert any("certyn" in problem.message for problem in bad.problems)
     assert [problem.place.line for problem in worse.problems] == [8, 8]
-    assert [entry.id for entry in prepare(manifest, choice("good")).plan.entries] == ["own"]
-    assert len(prepare(manifest, choice()).plan.entries) == 2
+    assert [entry.id for entry in plan_of(manifest, "good").plan.entries] == ["own"]
+    assert len(plan_of(manifest).plan.entries) == 2

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qarunner.app.reports import Wanted, render, wanted, write
+from qarunner.app.reports import ReportTarget, render, targets_of, write
 from qarunner.errors import UserError
 from qarunner.report import ctrf
 from qarunner.report.summary import summarise
@@ -24,22 +24,22 @@ SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).driv
 
 def test_reports_are_asked_for_by_format_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert wanted(["json=a=b.json", "junit=out/qa.xml"]) == (
-        Wanted(format="json", path=Path("a=b.json"), named=True),
-        Wanted(format="junit", path=Path("out/qa.xml"), named=True),
+    assert targets_of(["json=a=b.json", "junit=out/qa.xml"]) == (
+        ReportTarget(format="json", path=Path("a=b.json"), named=True),
+        ReportTarget(format="junit", path=Path("out/qa.xml"), named=True),
     )
 
 
 @pytest.mark.parametrize("word", ["json", "json=", "=x", "xml=x", "JSON=x", "jnuit=x"])
 def test_what_is_no_report_is_said_before_anything_is_sent(word: str) -> None:
     with pytest.raises(UserError, match="--report") as caught:
-        wanted(["json=fine.json", word])
+        targets_of(["json=fine.json", word])
     assert caught.value.hint
 
 
 def test_a_misspelt_format_is_recognised() -> None:
     with pytest.raises(UserError) as caught:
-        wanted(["jnuit=x"])
+        targets_of(["jnuit=x"])
     assert "did you mean 'junit'?" in (caught.value.hint or "")
 
 
@@ -53,17 +53,17 @@ def test_a_report_that_cannot_be_written_is_found_out_before_anything_is_paid(tm
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="--report json="):
-        wanted([f"json={tmp_path / path}"])
+        targets_of([f"json={tmp_path / path}"])
 
 
 def test_a_report_that_cannot_be_written_does_not_hinder_the_others(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     reports = (
-        Wanted(format="json", path=tmp_path / "deep" / "er" / "a.json"),
-        Wanted(format="json", path=tmp_path / "file" / "b.json"),
-        Wanted(format="junit", path=tmp_path / "folder"),
-        Wanted(format="junit", path=tmp_path / "c.xml"),
+        ReportTarget(format="json", path=tmp_path / "deep" / "er" / "a.json"),
+        ReportTarget(format="json", path=tmp_path / "file" / "b.json"),
+        ReportTarget(format="junit", path=tmp_path / "folder"),
+        ReportTarget(format="junit", path=tmp_path / "c.xml"),
     )
     problems = write(SUMMARY, reports)
     assert [problem.partition(": ")[0] for problem in problems] == [
@@ -83,7 +83,7 @@ def test_a_format_that_fails_on_a_result_does_not_hinder_the_others(
         raise OverflowError(summary.name)
 
     monkeypatch.setattr(ctrf, "render", fail)
-    reports = tuple(Wanted(format=form, path=tmp_path / form) for form in ("ctrf", "junit", "json"))
+    reports = tuple(ReportTarget(format=form, path=tmp_path / form) for form in ("ctrf", "junit", "json"))
     (problem,) = write(SUMMARY, reports)
     assert problem == f"--report ctrf={tmp_path / 'ctrf'}: a bug in qarunner: OverflowError"
     assert {path.name for path in tmp_path.iterdir()} == {"junit", "json"}

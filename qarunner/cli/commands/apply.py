@@ -19,7 +19,7 @@ from qarunner.app.runs import (
     load,
     remove_run,
 )
-from qarunner.cli.commands.plan import prepared, tell
+from qarunner.cli.commands.plan import tell
 from qarunner.cli.result import RunObserver
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
@@ -79,13 +79,13 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
     from qarunner.app.session import Decisions, Settings, connect, new_run_id, start
     from qarunner.app.session import resume as go_on
 
-    options, named = engine_options(given, detach=given.detach), reporting.wanted(given.report)
+    options, named = engine_options(given, detach=given.detach), reporting.targets_of(given.report)
     _check(given)
     run_id = checked_id(given.run_id) if given.run_id else new_run_id(time.time())
     _claim(console, named, given, environ)
     try:
         earlier = _run_to_continue(given, run_id) if given.continues else None
-        found = prepared(console, environ, given, earlier.plan if earlier else None)
+        found = saved.plan_of(given, environ, hide=console.hide, like=earlier.plan if earlier else None)
     except UserError:
         _claim_for_nothing(given, environ)
         raise
@@ -166,7 +166,7 @@ def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
 
 
 def _claim(
-    console: Console, reports: Sequence[reporting.Wanted], given: ApplyOptions, environ: Mapping[str, str]
+    console: Console, reports: Sequence[reporting.ReportTarget], given: ApplyOptions, environ: Mapping[str, str]
 ) -> None:
     for warning in reporting.claim(reports, given.runs_dir, environ):
         console.warn(f"qarunner: warning: {warning}")
@@ -215,7 +215,7 @@ def resume(
         environ=environ,
         runs_dir=words.runs_dir,
         options=options or engine_options(words),
-        reports=reporting.wanted(words.report),
+        reports=reporting.targets_of(words.report),
         env_files=words.env_file,
         allow=words.allow_secret,
         unsealed=words.unsealed,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from qarunner.app.choosing import Wanted
+    from qarunner.app.choosing import RowFilter
     from qarunner.app.options import EmulatorOptions, ExplainOptions, InitOptions, SchemaOptions
     from qarunner.app.planning import Checked
     from qarunner.cli.console import Console
@@ -236,7 +236,7 @@ class Explaining:
         found: Checked,
         values: Values,
         *,
-        wanted: Wanted,
+        wanted: RowFilter,
         environ: Mapping[str, str],
         metadata: Metadata,
         today: date,
@@ -516,10 +516,8 @@ def _explaining(
     console: Console, environ: Mapping[str, str], words: ExplainOptions
 ) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
-    from qarunner.app.choosing import Choice
     from qarunner.app.ci import checked_name, read_build
-    from qarunner.app.planning import examined, secret_values, values_of, wanted
-    from qarunner.cli.commands.plan import read_inputs
+    from qarunner.app.planning import examined, read_inputs, row_filter, secret_values, values_of
 
     path = inputs.find_manifest(words.file)
     given = read_inputs(words, environ)
@@ -531,18 +529,10 @@ def _explaining(
     console.hide(secret_values(found.manifest, environ, values.overrides, values.files, keys=values.credentials))
     if found.problems or problems:
         raise ManifestError(in_order([*found.problems, *problems]))
-    choice = Choice(
-        environ=environ,
-        today=words.today,
-        select=words.select,
-        changed_since=words.changed_since,
-        rerun_failed=words.rerun_failed,
-        runs_dir=words.runs_dir,
-    )
     explaining = Explaining(
         found,
         values,
-        wanted=wanted(path, choice, build.sha),
+        wanted=row_filter(path, words, environ, given, build.sha),
         environ=environ,
         metadata=facts.metadata,
         today=words.today,

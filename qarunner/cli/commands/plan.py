@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner.app import files as inputs
 from qarunner.app import saved_plan as saved
-from qarunner.app.choosing import Choice, Inputs
-from qarunner.app.ci import checked_name
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
-from qarunner.app.planning import prepare
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
-from qarunner.manifest.select import parse_shard
 from qarunner.plan.model import to_json
 from qarunner.text import styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.app.choosing import Hide
-    from qarunner.app.ci import Facts
-    from qarunner.app.options import ChoiceOptions, Field, ShowOptions
-    from qarunner.app.planning import Prepared
+    from qarunner.app.options import Field, ShowOptions
+    from qarunner.app.planning import PlanResult
     from qarunner.cli.console import Console
-    from qarunner.plan.model import Plan
 
 
 OF_SHARDS = ("github-matrix", "gitlab-ci")
@@ -47,57 +38,10 @@ def _check(options: ShowOptions) -> None:
         raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
 
 
-def prepared(console: Console, environ: Mapping[str, str], words: PlanOptions, like: Plan | None = None) -> Prepared:
-    """The plan, with the environment it was made with. StalePlan for a saved one that does not hold any more.
-
-    `like`: an earlier plan, whose build's URL and event are taken over.
-    """
-    make = partial(_made, hide=console.hide)
-    if words.file is not None and saved.is_saved(words.file):
-        return saved.reopened(words.file, words, environ, make)
-    facts = saved.facts_here(like, words, environ) if like is not None else None
-    return make(inputs.find_manifest(words.file), words, environ, facts)
-
-
-def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
-    """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
-    from_files = inputs.read_var_files(words.var_file)
-    given = inputs.overrides(words.var)
-    return Inputs(
-        overrides={**{each.name: each.text for each in from_files}, **given},
-        places={each.name: each.place for each in from_files if each.name not in given},
-        names=inputs.named_variables(environ, words.env),
-        env_lines=inputs.read_env_files(words.env_file),
-        allow_secrets=inputs.allowed_secrets(environ, words.allow_secret),
-    )
-
-
-def _made(path: Path, words: PlanOptions, environ: Mapping[str, str], facts: Facts | None, *, hide: Hide) -> Prepared:
-    choice = Choice(
-        environ=environ,
-        today=words.today,
-        profile=words.profile,
-        select=words.select,
-        inputs=read_inputs(words, environ),
-        facts=facts,
-        max_tests=words.max_tests,
-        changed_since=words.changed_since,
-        branch=checked_name("--branch", words.branch),
-        tag=checked_name("--tag", words.tag),
-        shard=parse_shard(words.shard) if words.shard is not None else None,
-        rerun_failed=words.rerun_failed,
-        runs_dir=words.runs_dir,
-        rehearse=words.rehearse,
-        unsealed=words.unsealed,
-        hide=hide,
-    )
-    return saved.with_sources(prepare(path, choice), path, words, choice.inputs.overrides)
-
-
 def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
     """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
     _check(options)
-    found = prepared(console, environ, options)
+    found = saved.plan_of(options, environ, hide=console.hide)
     tell(console, found)
     if options.out is not None:
         _write(options.out, to_json(found.plan))
@@ -105,7 +49,7 @@ def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions
     return ExitCode.CHANGES if options.exit_code and found.plan.jobs else ExitCode.OK
 
 
-def _show(console: Console, found: Prepared, options: ShowOptions) -> None:
+def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
@@ -146,7 +90,7 @@ def _typed(field: Field, value: object, secrets: frozenset[str]) -> Iterator[str
             yield from (field.option.name, word)
 
 
-def tell(console: Console, found: Prepared) -> None:
+def tell(console: Console, found: PlanResult) -> None:
     """What a plan's user should know, besides the plan."""
     console.warnings(found.warnings)
     for remark in found.remarks:

@@ -84,7 +84,7 @@ def _write(console: Console, summary: Summary, order: ReportOptions) -> None:
         show_report(console, summary, order.form)
         return
     problems = reporting.write(
-        summary, (reporting.Wanted(format=order.form, path=order.out, named=True),), console.clean
+        summary, (reporting.ReportTarget(format=order.form, path=order.out, named=True),), console.clean
     )
     if problems:
         raise UserError(problems[0])

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, ShowOptions
-from qarunner.cli.commands.plan import prepared, tell
+from qarunner.app.saved_plan import plan_of
+from qarunner.cli.commands.plan import tell
 from qarunner.cli.console import open_console
 from qarunner.cli.main import guarded
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
@@ -79,7 +80,7 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     )
     # What the manifest declares is read from the environment: the component's own inputs are none of its business.
     own = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
-    found = prepared(console, own, chosen)
+    found = plan_of(chosen, own, hide=console.hide)
     tell(console, found)
     # The values of secrets are the pipeline's matter.
     secrets = tuple(f"--var={name}=" for name in found.declared_secrets)
