@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from qarunner.app.options import Follow
+from qarunner.app.options import NextCommand
 from qarunner.app.reports import ReportTarget, add_step_summary, write
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import report_crash, run
@@ -215,7 +215,7 @@ SINKS: dict[str, Callable[[Console], object]] = {
     "drawn": lambda console: console.out.write(console.drawn((EVIL, styled(EVIL, "red")))),
     "live table": draw,
     "the end of an apply": lambda console: show(console, SUMMARY, Path("runs/r1")),
-    "a detached apply": lambda console: show_detached(console, fold(PLAN, EVENTS), SUMMARY, Follow(run_id=EVIL)),
+    "a detached apply": lambda console: show_detached(console, fold(PLAN, EVENTS), SUMMARY, NextCommand(run_id=EVIL)),
     **{f"report as {form}": partial(show_report, summary=SUMMARY, form=form) for form in FORMATS},
     "plan as text": render_plan,
     "plan as Markdown": lambda console: console.document(planned.markdown(PLAN, {}, "last")),

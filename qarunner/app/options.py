@@ -391,7 +391,7 @@ class VendorsOptions(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Follow:
+class NextCommand:
     """A run, with the options that lead to it and to what it needs."""
 
     run_id: str

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
     from qarunner.entry import Entry
-    from qarunner.manifest.load import Examined
+    from qarunner.manifest.load import LoadedManifest
     from qarunner.manifest.select import Shard
 
 
@@ -67,21 +67,13 @@ _UNKNOWN_VENDOR = "E502"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedManifest:
     """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable."""
 
     manifest: Manifest
     rows: tuple[Row, ...]
     vendors: Mapping[str, Vendor]
     problems: tuple[Diagnostic, ...]
-
-
-def checked(path: Path, environ: Mapping[str, str]) -> tuple[Manifest, tuple[Row, ...], Mapping[str, Vendor]]:
-    """A manifest without any problem that can be seen without variables. ManifestError has them all."""
-    found = examined(path, environ)
-    if found.problems:
-        raise ManifestError(found.problems)
-    return found.manifest, found.rows, found.vendors
 
 
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
@@ -93,9 +85,9 @@ def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterabl
 
 
 @few_suggestions()
-def examined(
+def check_manifest(
     path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = hide_nothing
-) -> Checked:
+) -> CheckedManifest:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
     `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
@@ -107,7 +99,9 @@ def examined(
 
 
 @few_suggestions()
-def examined_in_all(path: Path, environ: Mapping[str, str], *, hide: Hide = hide_nothing) -> tuple[Checked, ...]:
+def check_with_profiles(
+    path: Path, environ: Mapping[str, str], *, hide: Hide = hide_nothing
+) -> tuple[CheckedManifest, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
     read = _read(path, environ, hide)
     found = _checked(read, read.manifest)
@@ -130,7 +124,7 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
     )
 
 
-def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> Examined:
+def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> LoadedManifest:
     keys = registry.keys_builtin()
     hide(credentials_in(environ or {}, keys.values()))
     name, text = read_manifest(path)
@@ -139,13 +133,13 @@ def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> Examined
     return read
 
 
-def _with_profile(read: Examined, name: str) -> Manifest:
+def _with_profile(read: LoadedManifest, name: str) -> Manifest:
     from qarunner.manifest.load import with_profile
 
     return with_profile(read.manifest, name)
 
 
-def _checked(read: Examined, manifest: Manifest) -> Checked:
+def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     adapters = _Adapters()
     vendors, unknown = _vendors(manifest, rows, adapters)
@@ -164,7 +158,7 @@ def _checked(read: Examined, manifest: Manifest) -> Checked:
     capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, None))
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     found += [other for other in others if other.place not in told]
-    return Checked(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
+    return CheckedManifest(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
 
 
 def path_warnings(
@@ -287,7 +281,7 @@ def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
 
 
 def values_of(
-    found: Checked, inputs: Inputs, environ: Mapping[str, str], facts: Facts
+    found: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: Facts
 ) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
     """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
     manifest = found.manifest
@@ -410,7 +404,7 @@ def make_plan(
     `facts`: an earlier plan's build, where that holds on. `seconds`: what entries take, the same in each shard's job.
     """
     build, shard = _place_of(options, environ)
-    found = examined(path, environ, options.profile, hide=hide)
+    found = check_manifest(path, environ, options.profile, hide=hide)
     manifest, rows, vendors = found.manifest, found.rows, found.vendors
     quarantines = check_quarantines(manifest, rows, options.today)
     facts = facts or build.facts

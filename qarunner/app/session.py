@@ -19,7 +19,7 @@ from qarunner import __version__
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
 from qarunner.app.ci import read_build, who
-from qarunner.app.options import DEFAULT_RUNS, Follow
+from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
 from qarunner.engine.decide.attempts import to_try_anew
@@ -116,19 +116,19 @@ class Observer(Protocol):
         """`cancellable` are the vendors whose runs can be cancelled; `detaches`: a signal leaves the runs."""
         ...
 
-    def result(self, summary: Summary, folder: Path, follow: Follow) -> None: ...
+    def result(self, summary: Summary, folder: Path, follow: NextCommand) -> None: ...
 
     def reports(self, paths: Sequence[Path]) -> None:
         """Where reports are that were written. Unwritten where stdout takes no line."""
         ...
 
-    def left(self, summary: Summary, follow: Follow) -> None:
+    def left(self, summary: Summary, follow: NextCommand) -> None:
         """What goes on, and what a person has to decide: beside a result that is data."""
         ...
 
-    def detached(self, run: Run, summary: Summary, follow: Follow) -> ExitCode: ...
+    def detached(self, run: Run, summary: Summary, follow: NextCommand) -> ExitCode: ...
 
-    def parting_words(self, run: Run, follow: Follow) -> list[str]:
+    def parting_words(self, run: Run, follow: NextCommand) -> list[str]:
         """Called by a signal's handler that ends the process: what runs on."""
         ...
 
@@ -296,9 +296,9 @@ class Settings:
         """A key by chance, for one run alone."""
         return bytes.fromhex(self.surroundings.token(RUN_KEY))
 
-    def follow(self, run_id: str) -> Follow:
+    def follow(self, run_id: str) -> NextCommand:
         """The commands that go on with a run."""
-        return Follow(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
+        return NextCommand(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
 
 
 def adapters(plan: Plan) -> dict[str, Vendor]:

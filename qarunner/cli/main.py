@@ -93,7 +93,7 @@ def _write(text: str) -> Path | None:
 # Errors of a command that has a console of its own are shown through it.
 
 
-def guarded(console: Console, body: Callable[[], int], *, concludes: bool = False) -> int:
+def error_boundary(console: Console, body: Callable[[], int], *, concludes: bool = False) -> int:
     """Runs a command. Its errors go through its console, with a last line where it `concludes`."""
     try:
         working_folder()
@@ -222,7 +222,7 @@ def _typed(command: Command) -> Callable[..., int]:
         module, _, name = command.body.partition(":")
         body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)
         console = _console_of(options)
-        return guarded(console, lambda: body(console, os.environ, options), concludes=command.concludes)
+        return error_boundary(console, lambda: body(console, os.environ, options), concludes=command.concludes)
 
     call.__signature__ = Signature([_parameter(each) for each in opt.options_of(command.options)])  # type: ignore[attr-defined]
     return call

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.app import reports as reporting
-from qarunner.app.options import Follow
+from qarunner.app.options import NextCommand
 from qarunner.cli.console import Console
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
@@ -76,7 +76,7 @@ class RunObserver:
         outlook = Outlook(durations=durations, cancellable=cancellable, detaches=detaches)
         return open_progress(self.console, run, now, outlook)
 
-    def result(self, summary: Summary, folder: Path, follow: Follow) -> None:
+    def result(self, summary: Summary, folder: Path, follow: NextCommand) -> None:
         show(self.console, summary, folder, follow)
 
     def reports(self, paths: Sequence[Path]) -> None:
@@ -84,27 +84,27 @@ class RunObserver:
             for path in paths:
                 self.console.result(f"report: {path.as_posix()}")
 
-    def left(self, summary: Summary, follow: Follow) -> None:
+    def left(self, summary: Summary, follow: NextCommand) -> None:
         for line in left(summary, follow):
             self.console.warn(line)
 
-    def detached(self, run: Run, summary: Summary, follow: Follow) -> ExitCode:
+    def detached(self, run: Run, summary: Summary, follow: NextCommand) -> ExitCode:
         return show_detached(self.console, run, summary, follow)
 
-    def parting_words(self, run: Run, follow: Follow) -> list[str]:
+    def parting_words(self, run: Run, follow: NextCommand) -> list[str]:
         return [self.console.safe(line) for line in parting_words(run, follow)]
 
     def conclude(self, line: Line, instead: Line) -> bool:
         return self.console.conclude(line, instead)
 
 
-def show(console: Console, summary: Summary, folder: Path, follow: Follow | None = None) -> None:
+def show(console: Console, summary: Summary, folder: Path, follow: NextCommand | None = None) -> None:
     """The result on stdout; only what failed where the user wants it quiet. `follow` knows how to go on."""
     if console.output == "json":
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    whole = _text(summary, follow or Follow(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
+    whole = _text(summary, follow or NextCommand(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
     for line in whole:
         console.result(line)
 
@@ -115,7 +115,7 @@ def show_report(console: Console, summary: Summary, form: str) -> None:
     console.json(text) if form in {"json", "ctrf"} else console.report(text)
 
 
-def _text(summary: Summary, follow: Follow, *, quiet: bool) -> Iterator[Line]:
+def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Line]:
     together = _alike(summary.entries)
     grouped = {row.entry.id for rows in together.values() for row in rows}
     apart = [row for row in summary.entries if row.entry.id not in grouped]
@@ -242,7 +242,7 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
             yield f"  {row.url}"
 
 
-def left(summary: Summary, follow: Follow) -> Iterator[Line]:
+def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
     yield from _running(summary.running)
     for found in summary.left:
@@ -282,7 +282,7 @@ def _first(entries: Sequence[str]) -> str:
     return entries[0] if len(entries) == 1 else f"{entries[0]} (+{len(entries) - 1})"
 
 
-def parting_words(run: Run, follow: Follow) -> Iterator[str]:
+def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
     for state, remote in list(run.live_runs()):
         yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, remote.remote.url)}"
@@ -292,7 +292,7 @@ def parting_words(run: Run, follow: Follow) -> Iterator[str]:
     yield f"to go on: {follow.resume()}"
 
 
-def show_detached(console: Console, run: Run, summary: Summary, follow: Follow) -> ExitCode:
+def show_detached(console: Console, run: Run, summary: Summary, follow: NextCommand) -> ExitCode:
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
     code = exit_code_so_far(run)
     if console.output == "json":

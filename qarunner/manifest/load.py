@@ -282,7 +282,7 @@ def lone_fragment(document: Document) -> Diagnostic | None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# Checked data → types: the manifest as a whole, and a rendered row as an Entry.
+# CheckedManifest data → types: the manifest as a whole, and a rendered row as an Entry.
 
 
 def bind(document: Document, *, templated: bool = True, profile: str | None = None) -> Manifest:
@@ -480,7 +480,7 @@ def _artifact(data: Mapping[str, object]) -> Authentication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class LoadedManifest:
     """A manifest as far as it can be read, and what is wrong with it.
 
     `sound` are the indexes of entries that later checks can look at; None: all of them. `profiles` are those that can.
@@ -503,15 +503,15 @@ def load(
     `name` is the file as the user gave it; it stands in every place. `find` finds the fragments that it includes.
     `vendor_keys` are the variables of vendors' credentials, by vendor.
     """
-    examined = examine(name, text, find, vendor_keys=vendor_keys)
-    if examined.problems:
-        raise ManifestError(examined.problems)
-    return examined.manifest
+    loaded = examine(name, text, find, vendor_keys=vendor_keys)
+    if loaded.problems:
+        raise ManifestError(loaded.problems)
+    return loaded.manifest
 
 
 def examine(
     name: str, text: bytes | str, find: Finder | None = None, *, vendor_keys: Mapping[str, str] = _NO_KEYS
-) -> Examined:
+) -> LoadedManifest:
     """The same without stopping at problems of single entries. ManifestError where nothing can be read at all."""
     main = document.read(name, text)
     read, more, problems = join(main, find)
@@ -532,10 +532,10 @@ def examine(
     found = in_order([*shown, *others, *problems, *(fault.problem for fault in odd), *([lone] if lone else [])])
     profiles = _sound_profiles(read, faults)
     if not found:
-        return Examined(manifest=manifest, problems=(), sound=None, profiles=profiles)
+        return LoadedManifest(manifest=manifest, problems=(), sound=None, profiles=profiles)
     stuck = {fault.entry for fault in odd}
     sound = frozenset() if None in stuck else sound - stuck
-    return Examined(manifest=manifest, problems=found, sound=sound, profiles=profiles)
+    return LoadedManifest(manifest=manifest, problems=found, sound=sound, profiles=profiles)
 
 
 _LEANED_ON = frozenset({"defaults", "env", "vars"})

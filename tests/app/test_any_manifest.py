@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qarunner.app.choosing import Inputs, RowFilter
 from qarunner.app.options import PlanOptions
-from qarunner.app.planning import examined, make_plan
+from qarunner.app.planning import check_manifest, make_plan
 from qarunner.cli.commands.authoring import Explaining
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.templates.env import Values
@@ -58,7 +58,7 @@ def told(problems: tuple[Diagnostic, ...]) -> list[str]:
 @given(text=texts())
 def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    assert told(examined(path, {}).problems) == []
+    assert told(check_manifest(path, {}).problems) == []
     for profile in [None, "nightly"] if "nightly" in text else [None]:
         try:
             first = plan_of(path, profile).plan
@@ -74,7 +74,7 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
 def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
     path.write_text(text, encoding="utf-8")
-    found = examined(path, {})
+    found = check_manifest(path, {})
     environ = {} if url is None else {"QARUNNER_VAR_STAGING_URL": url}
     explaining = Explaining(
         found,
@@ -99,7 +99,7 @@ def refused_or_planned(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     problems: tuple[Diagnostic, ...] = ()
     try:
-        problems = examined(path, {}).problems
+        problems = check_manifest(path, {}).problems
         plan_of(path)
     except ManifestError as error:
         problems = (*problems, *error.diagnostics)

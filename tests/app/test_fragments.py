@@ -12,7 +12,7 @@ import pytest
 
 from qarunner.app.choosing import Inputs
 from qarunner.app.options import PlanOptions
-from qarunner.app.planning import examined, examined_in_all, make_plan
+from qarunner.app.planning import check_manifest, check_with_profiles, make_plan
 from qarunner.entry import TargetKind
 from tests.matrices import only
 
@@ -47,13 +47,13 @@ def including(root: Path, *globs: str) -> Path:
 
 
 def ids(manifest: Path) -> list[str]:
-    found = examined(manifest, os.environ)
+    found = check_manifest(manifest, os.environ)
     assert found.problems == ()
     return [row.id for row in found.rows]
 
 
 def said(manifest: Path) -> str:
-    return only(examined(manifest, os.environ).problems).message
+    return only(check_manifest(manifest, os.environ).problems).message
 
 
 def test_globs_begin_at_the_manifests_folder_and_names_are_in_order(repository: Path) -> None:
@@ -70,8 +70,8 @@ def test_a_fragment_may_lie_elsewhere_in_the_repository(repository: Path) -> Non
     fragment(repository / "shared.yml", "s")
     manifest = including(repository, "../shared.yml")
     assert ids(manifest) == ["own", "s"]
-    row = examined(manifest, os.environ).rows[1]
-    assert str(examined(manifest, os.environ).manifest.document.locate(row.path)) == "shared.yml:2:5"
+    row = check_manifest(manifest, os.environ).rows[1]
+    assert str(check_manifest(manifest, os.environ).manifest.document.locate(row.path)) == "shared.yml:2:5"
 
 
 def test_what_cannot_be_included(repository: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ matrix:
 def test_every_profile_is_checked(repository: Path) -> None:
     manifest = repository / "qa-matrix.yml"
     manifest.write_text(HEAD + PROFILES, "utf-8")
-    base, good, bad, worse = examined_in_all(manifest, {})
+    base, good, bad, worse = check_with_profiles(manifest, {})
     assert (base.problems, good.problems) == ((), ())
     assert all(problem.message.endswith(", with --profile bad") for problem in bad.problems)
     assert any("certyn" in problem.message for problem in bad.problems)

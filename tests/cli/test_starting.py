@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qarunner.app.planning import checked
+from qarunner.app.planning import check_manifest
 from qarunner.cli.commands.authoring import starter
 from qarunner.cli.main import run
 from qarunner.manifest.schema import validate as published
@@ -23,8 +23,9 @@ def test_every_choice_is_valid(vendors: tuple[str, ...], tmp_path: Path) -> None
     starters = [each for name in vendors if (each := registry.get(name).info.starter)]
     assert len(starters) == len(vendors), "each built-in vendor has one"
     path.write_text(starter("shop", starters), encoding="utf-8")
-    _, rows, _ = checked(path, {})
-    assert [row.data["vendor"] for row in rows] == list(vendors)
+    found = check_manifest(path, {})
+    assert found.problems == ()
+    assert [row.data["vendor"] for row in found.rows] == list(vendors)
 
 
 def test_it_writes_both_files_and_nothing_twice(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.app.planning import checked
+from qarunner.app.planning import check_manifest
 from qarunner.review import json as review_json
 from qarunner.review import markdown as review_markdown
 from qarunner.review import text as review_text
@@ -28,8 +28,9 @@ CASES = sorted(path.parent.name for path in ROOT.glob("*/after.yml"))
 def side(path: Path) -> Side | None:
     if not path.exists():
         return None
-    manifest, rows, vendors = checked(path, {})
-    return Side(manifest=manifest, rows=rows, vendors=vendors, copied_to=f"{path.parent.as_posix()}/")
+    found = check_manifest(path, {})
+    assert found.problems == ()
+    return Side(manifest=found.manifest, rows=found.rows, vendors=found.vendors, copied_to=f"{path.parent.as_posix()}/")
 
 
 def review_of(folder: Path) -> Review:

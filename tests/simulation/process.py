@@ -20,7 +20,7 @@ from qarunner.app.options import CancelOptions, ResumeOptions
 from qarunner.app.session import Settings, Surroundings
 from qarunner.cli.commands.apply import cancel, resume
 from qarunner.cli.console import Console
-from qarunner.cli.main import guarded
+from qarunner.cli.main import error_boundary
 from qarunner.cli.result import RunObserver
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.io import journal
@@ -202,7 +202,7 @@ class Machine:
         code: int | None = None
         with installed(disk, (journal, signals)), _default_signals():
             try:
-                code = guarded(console, lambda: self._command(orders, console, surroundings), concludes=True)
+                code = error_boundary(console, lambda: self._command(orders, console, surroundings), concludes=True)
             except LostProcessError:
                 pass
             except AssertionError:  # the world's own

@@ -174,14 +174,14 @@ def _claim(
 
 def _claim_for_nothing(given: ApplyOptions, environ: Mapping[str, str]) -> None:
     """An apply that ends before it begins leaves no report of an earlier one where its own would have been."""
-    from qarunner.app.planning import examined
+    from qarunner.app.planning import check_manifest
 
     with suppress(UserError, OSError):
         path = inputs.find_manifest(given.file)
         if saved.is_saved(path):
             reports = reporting.planned(from_json(read_regular(path), path=path))
         else:
-            reports = reporting.beside(path.as_posix(), examined(path, environ).manifest.reports)
+            reports = reporting.beside(path.as_posix(), check_manifest(path, environ).manifest.reports)
         reporting.claim(reports, given.runs_dir, environ)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.choosing import RowFilter
     from qarunner.app.options import EmulatorOptions, ExplainOptions, InitOptions, SchemaOptions
-    from qarunner.app.planning import Checked
+    from qarunner.app.planning import CheckedManifest
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
@@ -233,7 +233,7 @@ class Explaining:
 
     def __init__(
         self,
-        found: Checked,
+        found: CheckedManifest,
         values: Values,
         *,
         wanted: RowFilter,
@@ -517,11 +517,11 @@ def _explaining(
 ) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
     from qarunner.app.ci import checked_name, read_build
-    from qarunner.app.planning import examined, read_inputs, row_filter, secret_values, values_of
+    from qarunner.app.planning import check_manifest, read_inputs, row_filter, secret_values, values_of
 
     path = inputs.find_manifest(words.file)
     given = read_inputs(words, environ)
-    found = examined(path, environ, words.profile, hide=console.hide)
+    found = check_manifest(path, environ, words.profile, hide=console.hide)
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts

@@ -13,7 +13,7 @@ from qarunner.app import files as inputs
 from qarunner.app.choosing import Hide
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
-from qarunner.app.planning import examined
+from qarunner.app.planning import check_manifest
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.select import select, suggestion, unmatched
@@ -111,7 +111,7 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 
 def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> Side:
     """An expanded matrix. ManifestError if it has problems."""
-    found = examined(path, None if copied_to else seen.environ, profile, hide=seen.hide)
+    found = check_manifest(path, None if copied_to else seen.environ, profile, hide=seen.hide)
     if found.problems:
         raise ManifestError(found.problems)
     rows = select(found.rows, found.manifest.select)

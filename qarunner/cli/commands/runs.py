@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import reports as reporting
-from qarunner.app.options import Follow
+from qarunner.app.options import NextCommand
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, remove_run, verified
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left, show_report
@@ -279,8 +279,8 @@ class Standing:
         return self.state == "finished"
 
     @property
-    def follow(self) -> Follow:
-        return Follow(run_id=self.folder.name, runs_dir=self.folder.parent)
+    def follow(self) -> NextCommand:
+        return NextCommand(run_id=self.folder.name, runs_dir=self.folder.parent)
 
 
 def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Standing:

@@ -63,7 +63,7 @@ def validate(console: Console, environ: Mapping[str, str], options: ValidateOpti
 def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, Findings]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
     from qarunner.app.planning import (
-        examined_in_all,
+        check_with_profiles,
         path_warnings,
     )
     from qarunner.manifest.rules import (
@@ -73,7 +73,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
 
     errors: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
-    whole = examined_in_all(file, environ, hide=console.hide)
+    whole = check_with_profiles(file, environ, hide=console.hide)
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]

@@ -16,7 +16,7 @@ from qarunner.app.options import DEFAULT_RUNS, PlanOptions, ShowOptions
 from qarunner.app.saved_plan import plan_of
 from qarunner.cli.commands.plan import tell
 from qarunner.cli.console import open_console
-from qarunner.cli.main import guarded
+from qarunner.cli.main import error_boundary
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
@@ -66,7 +66,7 @@ def note(environ: Mapping[str, str], file: str | None) -> int:
 
 def print_plan() -> None:
     console = open_console(os.environ, output="text")
-    sys.exit(guarded(console, lambda: plan(console, os.environ)))
+    sys.exit(error_boundary(console, lambda: plan(console, os.environ)))
 
 
 def plan(console: Console, environ: Mapping[str, str]) -> int:
