@@ -1,9 +1,12 @@
-"""What all tests share: golden files."""
+"""What all tests share: golden files, and a certificate for those over TLS."""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
+import ssl
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,3 +51,24 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and vendor.test, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:vendor.test"
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-subj", "/CN=vendor.test", "-addext", names, "-out", str(cert), "-keyout", str(key)]
+    subprocess.run(["openssl", *words, *files], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.fixture(scope="session")
+def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context

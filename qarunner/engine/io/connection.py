@@ -119,6 +119,7 @@ class _BoundedReader(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._exchange = exchange
+        self.is_at_end = False
 
     def readable(self) -> bool:
         return True
@@ -126,6 +127,7 @@ class _BoundedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  io's own signature
         self._sock.settimeout(self._exchange.next_wait_s())
         count: int | None = self._raw.readinto(buffer)
+        self.is_at_end = self.is_at_end or count == 0
         return count
 
     def close(self) -> None:
@@ -142,7 +144,8 @@ class _FinalResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **options)
         self._exchange = _CURRENT.get()
         self._exchange.stage = Stage.ANSWER if self._exchange.sent else Stage.TUNNEL
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, self._exchange))
+        self._reader = _BoundedReader(self.fp.detach(), sock, self._exchange)
+        self.fp = io.BufferedReader(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM):
@@ -156,6 +159,8 @@ class _FinalResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        if self._reader.is_at_end:  # http.client takes the end of a connection for the end of a header
+            raise http.client.HTTPException("the header of the answer is not whole")
         if self.status == _SWITCHING:  # whatever follows is no HTTP
             self.will_close = True
 
@@ -276,7 +281,7 @@ def fault_of(error: Exception, exchange: Exchange, route: Route) -> Fault:
         return Fault(sent=False, message=_timeout_words(exchange, route))
     if (broken := _tls_error(error)) is not None:
         hint = f"; {CERTIFICATE_HINT}" if isinstance(broken, ssl.SSLCertVerificationError) else ""
-        message = f"TLS with {route.host} failed: {_innermost(error)}{hint}"
+        message = f"TLS with {route.host} failed: {_innermost(broken)}{hint}"
         return Fault(sent=False, final=Cause.CONNECTION, message=message)
     if exchange.stage is Stage.TUNNEL and exchange.tunnel_status != _OK:
         return _no_tunnel(error, exchange.tunnel_status, route)
@@ -314,23 +319,30 @@ def _timeout_words(exchange: Exchange, route: Route) -> str:
     return f"{what} {'in all the time that it may take' if exchange.is_over else seconds}"
 
 
-def _is_timeout(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, (TimeoutError, why.Timeout)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _is_timeout(error: BaseException) -> bool:
+    return any(isinstance(each, (TimeoutError, why.Timeout)) for each in _within(error))
 
 
-def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
     """The error of a certificate or of TLS itself that ended a handshake for good."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error
-        if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
-            return error
-        error = error.__cause__ or error.__context__
+    for each in _within(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return each
+        if isinstance(each, ssl.SSLError) and each.reason in _NO_TLS:
+            return each
     return None
+
+
+def _within(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it comes from: requests and urllib3 hide causes in arguments and in `reason`, too."""
+    waiting, seen = [error], {id(error)}
+    while waiting:
+        each = waiting.pop()
+        yield each
+        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+        found = [one for one in inner if isinstance(one, BaseException) and id(one) not in seen]
+        seen.update(map(id, found))
+        waiting += found
 
 
 def _innermost(error: BaseException) -> str:

@@ -7,10 +7,7 @@ import contextlib
 import gzip
 import json
 import os
-import shutil
 import socket
-import ssl
-import struct
 import subprocess
 import threading
 import time
@@ -23,201 +20,42 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from qarunner.engine.io import connection as network
 from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
-from qarunner.engine.io.transport import Permissions, Timeouts, Transport
-from qarunner.engine.io.uploads import measure
+from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
-from qarunner.vendors.api import Cause, FileRef, Reply, Request, Upload, UploadAddress
+from qarunner.vendors.api import Cause, Reply, Request
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
+from tests.engine.sockets import (
+    CREATE,
+    GET,
+    KEY,
+    build_in,
+    fault,
+    free_port,
+    hangs,
+    http,
+    reply,
+    resets,
+    says,
+    says_and_closes,
+    send,
+    sender,
+    serving,
+    told,
+    tunnel,
+    upload,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    import ssl
     from pathlib import Path
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.vendors.api import Build
-    from qarunner.vendors.types import AnyRequest
+    from tests.engine.sockets import (
+        Server,
+    )
 
-KEY = "the-key-of-the-vendor"
 SECRET = 's3cr&t/"é<>'
-GET = Request(method="GET", path="/runs/1")
-CREATE = Request(method="POST", path="/runs", body={"tests": ["a"]})
-
-
-class Server:
-    """Accepts connections, reads a request from each, and lets `answer` do what it likes with the socket."""
-
-    def __init__(
-        self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, *, pause_s: float = 0.0
-    ) -> None:
-        self._pause_s = pause_s
-        self._over = threading.Event()
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._answer = answer
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._threads.append(threading.Thread(target=self._serve, args=(raw,), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, raw: socket.socket) -> None:
-        raw.settimeout(PATIENCE_S)
-        with contextlib.suppress(OSError), raw:
-            connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
-            with connection:
-                while request := read_request(connection, lambda: self._over.wait(self._pause_s)):
-                    self.requests.append(request)
-                    self._answer(connection)
-
-    def close(self) -> None:
-        self._over.set()
-        # Only a shutdown wakes a thread that waits in accept.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-
-
-def read_request(connection: socket.socket, pause: Callable[[], object] = lambda: None) -> bytes:
-    """A request, with a pause after its head."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        if not (piece := connection.recv(65536)):
-            return b""
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    pause()
-    left = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
-    while left > 0 and (piece := connection.recv(left)):
-        data, left = data + piece, left - len(piece)
-    return data
-
-
-def http(body: bytes | str, *headers: str, status: str = "200 OK") -> bytes:
-    data = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
-
-
-def says(data: bytes) -> Callable[[socket.socket], None]:
-    return lambda connection: connection.sendall(data)
-
-
-def says_and_closes(data: bytes) -> Callable[[socket.socket], None]:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    return answer
-
-
-def hangs(connection: socket.socket) -> None:
-    """Says nothing until the other side has gone."""
-    while connection.recv(65536):
-        pass
-
-
-@contextlib.contextmanager
-def serving(
-    answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, *, pause_s: float = 0.0
-) -> Iterator[Server]:
-    server = Server(answer, tls, pause_s=pause_s)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-@contextlib.contextmanager
-def sender(  # noqa: PLR0913  all that a transport can be given, by name
-    url: str,
-    *,
-    secrets: Mapping[str, str] | None = None,
-    environ: Mapping[str, str] | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    auth: tuple[str, str] = ("Authorization", "Bearer {key}"),
-    header: str | None = "Idempotency-Key",
-    timeouts: Timeouts | None = None,
-    allowed: Collection[str] | None = None,
-    builds: Collection[Build] = (),
-    variable: str = "V_API_KEY",
-) -> Iterator[Transport]:
-    """A transport whose secrets may go to the vendor, unless `allowed` says otherwise."""
-    secrets = secrets or {}
-    allowed = [f"{name}@v" for name in secrets] if allowed is None else allowed
-    endpoint = Endpoint(base_url=url, auth=auth, key=KEY, key_variable=variable, idempotency_header=header)
-    network = Network.of(environ or {})
-    permissions = Permissions(allowed=frozenset(allowed), keys={"v": "V_API_KEY", "w": "W_API_KEY"})
-    made = Transport({"v": endpoint}, secrets, network, clock, builds, permissions=permissions, timeouts=timeouts)
-    try:
-        yield made
-    finally:
-        made._session().close()
-
-
-def send(
-    url: str, request: AnyRequest = CREATE, *, key: str | None = None, fresh: bool = True, **options: object
-) -> Answer:
-    with sender(url, **options) as made:  # type: ignore[arg-type]
-        return made.send("v", request, key=key, fresh=fresh)
-
-
-def fault(answer: Answer) -> Fault:
-    assert isinstance(answer, Fault), answer
-    return answer
-
-
-def reply(answer: Answer) -> Reply:
-    assert isinstance(answer, Reply), answer
-    return answer
-
-
-def told(text: str, **options: object) -> Reply:
-    """The reply that a server's body becomes."""
-    with serving(says(http(text))) as server:
-        return reply(send(server.url, **options))  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1 and vendor.test, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "subjectAltName=IP:127.0.0.1,DNS:vendor.test"
-    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-subj", "/CN=vendor.test", "-addext", names, "-out", str(cert), "-keyout", str(key)]
-    subprocess.run(["openssl", *words, *files], check=True, capture_output=True)
-    return cert, key
-
-
-@pytest.fixture(scope="session")
-def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
-
-
 # --- what can have reached the vendor -------------------------------------------------------------------------------
 
 
@@ -279,9 +117,79 @@ def test_a_request_without_a_whole_answer_may_have_been_carried_out(data: bytes)
         assert len(server.requests) == 1
 
 
-def test_an_answer_that_ends_in_its_header_has_nothing_to_read_a_run_from() -> None:
-    with serving(says_and_closes(b'HTTP/1.1 200 OK\r\nX-Id: {"id": 1}\r\nContent-Le')) as server:
-        assert reply(send(server.url)).text == ""
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [EARLY, CONTINUE, EARLY + EARLY, CONTINUE + EARLY + PROCESSING * 20])
+def test_answers_below_200_are_read_over(before: bytes) -> None:
+    with serving(says(before + http('{"id": 1}', status="201 Created"))) as server, sender(server.url) as made:
+        for _ in range(2):
+            found = reply(made.send("v", GET, key=None, fresh=False))
+            assert (found.status, found.text) == (201, '{"id": 1}')
+            assert "link" not in found.headers
+        assert server.connections == 1
+
+
+def test_an_answer_below_200_alone_is_none() -> None:
+    for data in (EARLY, EARLY + b"HTTP/1.1 2", CONTINUE):
+        with serving(says_and_closes(data)) as server:
+            assert fault(send(server.url)).sent
+
+
+def test_an_upgrade_that_nobody_asked_for_is_an_answer_and_the_end_of_its_connection() -> None:
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
+    with serving(says(upgrade)) as server, sender(server.url) as made:
+        for _ in range(2):
+            assert reply(made.send("v", GET, key=None, fresh=False)).status == 101
+        assert server.connections == 2
+
+
+def test_a_flood_of_answers_below_200_has_an_end() -> None:
+    with serving(says(EARLY * 1000)) as server:
+        found = fault(send(server.url))
+    assert found.sent
+    assert found.message.endswith("more than 100 answers below 200, and no other")
+    seconds = iter(range(0, 100_000, 20))
+
+    def drips(connection: socket.socket) -> None:
+        for _ in range(90):
+            connection.sendall(PROCESSING)
+            time.sleep(0.01)
+        hangs(connection)
+
+    with serving(drips) as server:
+        found = fault(send(server.url, clock=lambda: float(next(seconds))))
+    assert found.message.endswith("in all the time that it may take")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-A: b\r\n", b"HTTP/1.1 200 OK\r\nX-A: "])
+def test_a_header_that_drips_is_given_up_when_the_time_is_over(head: bytes) -> None:
+    def drips(connection: socket.socket) -> None:
+        connection.sendall(head)
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.01)
+
+    seconds = iter(range(0, 100_000, 20))
+    with serving(drips) as server:
+        found = fault(send(server.url, clock=lambda: float(next(seconds))))
+    assert found.sent
+    assert found.message.endswith("in all the time that it may take")
+
+
+@pytest.mark.parametrize("end", [b"", b"Content-Le", b"Content-Length: 0", b"Content-Length: 0\r\n"])
+def test_an_answer_that_ends_in_its_header_is_lost(end: bytes) -> None:
+    with serving(says_and_closes(b'HTTP/1.1 200 OK\r\nX-Id: {"id": 1}\r\n' + end)) as server:
+        found = fault(send(server.url))
+    assert found.sent
+    assert found.message.endswith("the header of the answer is not whole")
+
+
+def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    with serving(says_and_closes(b'HTTP/1.1 200 OK\r\n\r\n{"id": 1}')) as server:
+        assert reply(send(server.url)).text == '{"id": 1}'
 
 
 def test_a_request_that_nobody_answers_in_time_may_have_been_carried_out() -> None:
@@ -435,16 +343,6 @@ def test_redirects_are_not_followed_and_the_credential_stays() -> None:
                 found = reply(send(server.url, CREATE))
             assert found.status == int(status[:3])
             assert other.connections == 0
-
-
-def build_in(folder: Path, content: bytes = b"bytes of a build") -> Build:
-    path = folder / "app.apk"
-    path.write_bytes(content)
-    return measure(path, path.as_posix())
-
-
-def upload(url: str, build: Build, *headers: tuple[str, str]) -> Upload:
-    return Upload(address=UploadAddress(url=url), file=FileRef(path=build.path), headers=headers)
 
 
 def test_a_presigned_upload_goes_to_its_own_host_without_any_credential(tmp_path: Path) -> None:
@@ -746,28 +644,6 @@ def test_an_endpoint_does_not_print_its_key() -> None:
 # --- proxies and certificates ---------------------------------------------------------------------------------------
 
 
-def tunnel(port: int) -> Callable[[socket.socket], None]:
-    """Answers CONNECT for whatever host with a tunnel to a port of this machine."""
-
-    def answer(connection: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as target:
-            connection.sendall(b"HTTP/1.1 200 Established\r\n\r\n")
-            back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
-            back.start()
-            _pump(connection, target)
-            back.join(PATIENCE_S)
-
-    return answer
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
-
-
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_carries_the_request_and_sees_nothing_of_it(
     variable: str, tls: ssl.SSLContext, certificate: tuple[Path, Path]
@@ -861,10 +737,6 @@ def test_a_proxy_in_trouble_is_asked_again(status: str) -> None:
 
 
 def test_a_proxy_that_closes_or_hangs_while_it_is_asked_has_passed_nothing_on() -> None:
-    def resets(connection: socket.socket) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
-
     for answer in (says_and_closes(b""), says_and_closes(b"HTTP/1.1 2"), resets, hangs):
         with serving(answer) as proxy:
             environ = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}
