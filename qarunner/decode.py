@@ -129,6 +129,11 @@ class Cursor:
         return float(self.value) if 0 <= self.value <= sys.float_info.max else None
 
 
+def as_mapping(value: object) -> Mapping[str, object]:
+    """A mapping, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def is_unicode(text: str) -> bool:
     """False for text that was made from bytes which are not UTF-8: nothing could write or send it."""
     try:

@@ -1,9 +1,11 @@
-"""Answers of somebody who may not know: the value, that there is no telling, or that it was refused."""
+"""What is known, and what is not known yet or cannot be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeGuard, TypeVar
+
+from qarunner.secret import OPEN
 
 T = TypeVar("T")
 
@@ -29,6 +31,15 @@ class Refused:
 
     why: str
     hint: str | None = None
+
+
+def holds_template(text: str) -> bool:
+    return "{" in text and ("{{" in text or "{%" in text or "{#" in text)
+
+
+def is_open(value: object) -> TypeGuard[str]:
+    """True for a text that is known only later: a template is rendered, or a secret's placeholder revealed."""
+    return isinstance(value, str) and (holds_template(value) or OPEN in value)
 
 
 Answer: TypeAlias = "Known[T] | Unknown | Refused"

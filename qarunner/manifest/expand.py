@@ -8,6 +8,7 @@ from itertools import product
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
+from qarunner.decode import as_mapping
 from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.entry import ENTRY_KEYS, SelectionKind
 from qarunner.errors import ManifestError
@@ -218,7 +219,7 @@ class _Layers:
         self._below = [_Layer(path, manifest.section(path)) for path in reversed(manifest.default_layers)]
         self._merged: dict[object, tuple[Mapping[str, object], tuple[Path, ...]]] = {}
         self._changes = [
-            (row_id, _Layer((*path, row_id), _mapping(change)))
+            (row_id, _Layer((*path, row_id), as_mapping(change)))
             for path in reversed(manifest.layers("entries")[:-1])
             for row_id, change in manifest.section(path).items()
         ]
@@ -253,10 +254,6 @@ class _Layers:
     def changes(self, *names: str) -> list[_Layer]:
         """What the profile changes in a row of these names."""
         return [layer for row_id, layer in self._changes if row_id in names] if self._changes else []
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 def _rows(layers: _Layers, index: int, entry: dict[str, object]) -> Iterator[Row]:
@@ -501,21 +498,21 @@ def check_nothings(document: Document) -> Iterator[Diagnostic]:
 
 def _taken_away(data: Mapping[str, object]) -> Iterator[tuple[Path, list[tuple[int, object]]]]:
     """Each key of a layer that holds nothing, and the layers that may lie below, each with the length of its path."""
-    profiles = _mapping(data.get("profiles"))
-    vendors = _mapping(data.get("vendors"))
+    profiles = as_mapping(data.get("profiles"))
+    vendors = as_mapping(data.get("vendors"))
     general: list[tuple[Path, object]] = [(("defaults",), data.get("defaults"))]
-    general += [(("profiles", name, "defaults"), _mapping(body).get("defaults")) for name, body in profiles.items()]
-    general += [(("vendors", name, "defaults"), _mapping(body).get("defaults")) for name, body in vendors.items()]
+    general += [(("profiles", name, "defaults"), as_mapping(body).get("defaults")) for name, body in profiles.items()]
+    general += [(("vendors", name, "defaults"), as_mapping(body).get("defaults")) for name, body in vendors.items()]
     layers = [(path, layer, general) for path, layer in general]
     matrix = data.get("matrix")
     for index, entry in enumerate(matrix if isinstance(matrix, list) else ()):
         path: Path = ("matrix", index)
-        own = {key: value for key, value in _mapping(entry).items() if key not in {"id", "variants", *_CROSSING}}
+        own = {key: value for key, value in as_mapping(entry).items() if key not in {"id", "variants", *_CROSSING}}
         layers.append((path, own, general))
-        for name, variant in _mapping(_mapping(entry).get("variants")).items():
+        for name, variant in as_mapping(as_mapping(entry).get("variants")).items():
             layers.append(((*path, "variants", name), variant, [*general, (path, own)]))
     for path, layer, below in layers:
-        for found in _nothings(_mapping(layer), path):
+        for found in _nothings(as_mapping(layer), path):
             yield found, [(len(path), other) for where, other in below if where != path]
 
 

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner import __version__
+from qarunner.decode import as_mapping
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     Authentication,
@@ -292,7 +293,7 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
     """
     data = document.data
     lineage = lineage_of(document, profile) if profile is not None else ()
-    layers = [_mapping(_mapping(data.get("profiles")).get(name)) for name in lineage]
+    layers = [as_mapping(as_mapping(data.get("profiles")).get(name)) for name in lineage]
     select = next((layer["select"] for layer in layers if "select" in layer), None)
     whole = [*layers, data]
     return Manifest(
@@ -300,11 +301,11 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
         name=str(data.get("name") or PurePath(document.name).stem),
         env=read_declarations(document),
         vars=_merged("vars", whole),
-        vendors={name: _mapping(settings) for name, settings in _mapping(data.get("vendors")).items()},
-        defaults=reduce(overlay_row, (_mapping(layer.get("defaults")) for layer in reversed(whole))),
+        vendors={name: as_mapping(settings) for name, settings in as_mapping(data.get("vendors")).items()},
+        defaults=reduce(overlay_row, (as_mapping(layer.get("defaults")) for layer in reversed(whole))),
         gate=_gate(_merged("gate", whole)),
         reports=_reports(data.get("reports")),
-        budget=_budget(_mapping(data.get("budget"))),
+        budget=_budget(as_mapping(data.get("budget"))),
         templated=templated,
         profile=profile,
         select=tuple(map(str, select)) if isinstance(select, list) else (),
@@ -314,9 +315,9 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
 
 def lineage_of(document: Document, profile: str) -> tuple[str, ...]:
     """A profile and those that it extends, its own first. One that extends itself, or nothing known, ends there."""
-    profiles = _mapping(document.data.get("profiles"))
+    profiles = as_mapping(document.data.get("profiles"))
     found = [profile]
-    while isinstance(name := _mapping(profiles.get(found[-1])).get("extends"), str):
+    while isinstance(name := as_mapping(profiles.get(found[-1])).get("extends"), str):
         if name in found or name not in profiles:
             break
         found.append(name)
@@ -325,13 +326,13 @@ def lineage_of(document: Document, profile: str) -> tuple[str, ...]:
 
 def check_profiles(document: Document) -> Iterator[Diagnostic]:
     """Profiles that extend what does not exist, or themselves."""
-    profiles = _mapping(document.data.get("profiles"))
+    profiles = as_mapping(document.data.get("profiles"))
     for profile, body in profiles.items():
-        name = _mapping(body).get("extends")
+        name = as_mapping(body).get("extends")
         if not isinstance(name, str):
             continue
         lineage = lineage_of(document, profile)
-        last = _mapping(profiles.get(lineage[-1])).get("extends")
+        last = as_mapping(profiles.get(lineage[-1])).get("extends")
         if name not in profiles:
             others = [other for other in profiles if other != profile]
             hint = choose(name, others) if others else "remove it: there is no other profile"
@@ -346,16 +347,16 @@ def check_profiles(document: Document) -> Iterator[Diagnostic]:
 
 def profile_names(document: Document) -> tuple[str, ...]:
     """The profiles of a document of any shape."""
-    return tuple(_mapping(document.data.get("profiles")))
+    return tuple(as_mapping(document.data.get("profiles")))
 
 
 def _merged(section: str, layers: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
     """A section of all layers, of which the first one lies over the others."""
-    return reduce(overlay, (_mapping(layer[section]) for layer in reversed(layers) if section in layer), {})
+    return reduce(overlay, (as_mapping(layer[section]) for layer in reversed(layers) if section in layer), {})
 
 
 def _reports(data: object) -> tuple[Report, ...]:
-    rows = [_mapping(row) for row in data] if isinstance(data, list) else []
+    rows = [as_mapping(row) for row in data] if isinstance(data, list) else []
     whole = (row for row in rows if isinstance(row.get("format"), str) and isinstance(row.get("path"), str))
     return tuple(Report(format=str(row["format"]), path=str(row["path"])) for row in whole)
 
@@ -371,7 +372,7 @@ def _gate(data: Mapping[str, object]) -> Gate:
 def _budget(data: Mapping[str, object]) -> Budget:
     return Budget(
         max_tests=cast("int | None", data.get("max_tests")),
-        per_vendor=cast("Mapping[str, int]", _mapping(data.get("per_vendor"))),
+        per_vendor=cast("Mapping[str, int]", as_mapping(data.get("per_vendor"))),
     )
 
 
@@ -420,11 +421,6 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    """A section, or an empty one where the file leaves it out."""
-    return value if isinstance(value, dict) else {}
-
-
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
@@ -444,10 +440,10 @@ def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...
         name=cast("str | None", data.get("name")),
         labels=tuple(map(str, _list(data.get("labels")))),
         platform=None if platform is None else Platform(str(platform)),
-        target=_target(_mapping(data.get("target"))),
+        target=_target(as_mapping(data.get("target"))),
         selection=_selection(data),
-        artifacts=tuple(_artifact(_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
-        options=cast("Mapping[str, Json]", _mapping(data.get("options"))),
+        artifacts=tuple(_artifact(as_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
+        options=cast("Mapping[str, Json]", as_mapping(data.get("options"))),
         needs=needs,
         estimate=cast("int | None", data.get("estimate")),
         owner=cast("str | None", data.get("owner")),

@@ -10,9 +10,11 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from qarunner.decode import as_mapping
 from qarunner.diagnostics import Severity, choose, closest, in_order, problem
 from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
+from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import (
     MOST_LOOKUPS,
@@ -33,7 +35,6 @@ from qarunner.manifest.expand import (
 )
 from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.evaluate import answers
-from qarunner.manifest.templates.expression import holds_template
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
 from qarunner.text import plural
@@ -100,8 +101,8 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
         where = (*largest.path, "axes") if largest.rows > 1 else ("matrix",)
         yield Fault(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
         return
-    profiles = _mapping(document.data.get("profiles")).values()
-    defaults = [document.data.get("defaults"), *(_mapping(each).get("defaults") for each in profiles)]
+    profiles = as_mapping(document.data.get("profiles")).values()
+    defaults = [document.data.get("defaults"), *(as_mapping(each).get("defaults") for each in profiles)]
     values = sum(each.values for each in sizes) + rows * max(map(_values, defaults))
     if values > MOST_VALUES:
         widest = max(sizes, key=lambda each: (each.values, each.rows))
@@ -520,7 +521,7 @@ def policy_of(data: Mapping[str, object], today: date) -> Policy:
     return Policy(
         timeout_s=TIMEOUT_S if timeout is None else seconds(str(timeout)),
         allow_failure=data.get("allow_failure") is True,
-        retries=_retries(_mapping(data.get("retries"))),
+        retries=_retries(as_mapping(data.get("retries"))),
         quarantine=quarantine_of(data, today),
     )
 
@@ -534,15 +535,11 @@ def _retries(told: Mapping[str, object]) -> Retries:
 
 def quarantine_of(data: Mapping[str, object], today: date) -> Quarantine | None:
     """A row's quarantine, as long as it holds: `until` is the first day on which it does not."""
-    told = _mapping(data.get("quarantine"))
+    told = as_mapping(data.get("quarantine"))
     until = _day(told.get("until"))
     if until is None or today >= until:
         return None
     return Quarantine(reason=str(told.get("reason")), owner=str(told.get("owner")), until=until.isoformat())
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 def _day(text: object) -> date | None:
@@ -566,7 +563,7 @@ class Findings(NamedTuple):
 def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> Findings:
     """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended."""
     each = one_of_each(rows)
-    known = [(row, told["until"]) for row in each if "until" in (told := _mapping(row.data.get("quarantine")))]
+    known = [(row, told["until"]) for row in each if "until" in (told := as_mapping(row.data.get("quarantine")))]
     errors = [_no_day(Placed(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None]
     held = {(row.path, row.variant) for row, _ in known if quarantine_of(row.data, today) is not None}
     holding = [row for row in rows if (row.path, row.variant) in held]
@@ -597,8 +594,8 @@ def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -
 
 def _limit(manifest: Manifest) -> Path:
     """Where the limit stands: in the profile that was chosen, or at the top."""
-    profiles = _mapping(manifest.document.data.get("profiles"))
-    own = _mapping(_mapping(profiles.get(manifest.profile or "")).get("gate"))
+    profiles = as_mapping(manifest.document.data.get("profiles"))
+    own = as_mapping(as_mapping(profiles.get(manifest.profile or "")).get("gate"))
     above = ("profiles", manifest.profile or "") if "max_quarantined" in own else ()
     return (*above, "gate", "max_quarantined")
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
+from qarunner.known import holds_template, is_open
 from qarunner.manifest.expand import locate
 from qarunner.manifest.schema.explain import once
-from qarunner.manifest.templates.expression import holds_template
 from qarunner.plan.guard import blamed, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
@@ -124,7 +124,7 @@ def _ending(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
     name = cast("Mapping[str, object]", target).get("binary") if isinstance(target, dict) else None
     platform = {str(each): each for each in Platform}.get(str(row.get("platform")))
     rules = info.capabilities.builds.get(platform) if platform is not None else None
-    if rules is None or not isinstance(name, str) or is_template(name) or OPEN in name:
+    if rules is None or not isinstance(name, str) or is_open(name):
         return
     if name.lower().endswith(rules.endings) or (rules.folders and not name.lower().endswith(_PACKAGES)):
         return
@@ -142,10 +142,6 @@ def _cannot(info: VendorInfo, path: tuple[str | int, ...], word: str, what: str)
     return Complaint(path=path, message=f"{info.name} cannot {what}: {str(word)!r} is not offered", hint=hint)
 
 
-def is_template(value: object) -> bool:
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
-
-
 def _platforms(capabilities: Capabilities) -> str:
     return " or ".join(str(platform) for platform in capabilities.targets if platform is not None)
 
@@ -160,7 +156,7 @@ def _platform(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint
                 message=f"{info.name} needs a platform",
                 hint=f"add platform: {_platforms(info.capabilities)}",
             )
-    elif not is_template(platform) and platform not in targets:
+    elif not is_open(platform) and platform not in targets:
         yield _cannot(info, ("platform",), str(platform), f"run {platform} tests")
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
 from qarunner.entry import SelectionKind
 from qarunner.errors import ManifestError, OverBudget
@@ -223,8 +224,8 @@ def vendor_plan(info: VendorInfo, settings: Mapping[str, Json], *, share: int = 
 
     Rates hold for a credential, which as many jobs `share` as know nothing of each other: each gets its part.
     """
-    poll = _mapping(settings.get("poll"))
-    rate = _mapping(settings.get("rate"))
+    poll = as_mapping(settings.get("poll"))
+    rate = as_mapping(settings.get("rate"))
     pacing = info.pacing
     every = seconds(str(poll["every"])) if "every" in poll else pacing.every_s
     longest = seconds(str(poll["max"])) if "max" in poll else max(pacing.max_s, every)
@@ -239,10 +240,6 @@ def vendor_plan(info: VendorInfo, settings: Mapping[str, Json], *, share: int = 
         all=_rate(rate.get("all"), pacing.all, share),
         settings=own_settings(settings),
     )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 def _rate(text: object, documented: int | None, share: int) -> Rate | None:

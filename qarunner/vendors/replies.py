@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import UnexpectedData, is_unicode
 from qarunner.secret import canonical, names_in, placeholder
 from qarunner.vendors.api import Cause, Refusal, UploadAddress
 
@@ -37,7 +37,7 @@ def path_id(cursor: Cursor) -> str:
 def body_id(cursor: Cursor) -> str:
     """An id that can be sent back; broken text is none."""
     found = cursor.identifier()
-    if not is_text(found):
+    if not is_unicode(found):
         raise cursor.fail("an id of valid characters")
     return found
 
@@ -60,20 +60,11 @@ def same_id(one: str, other: str) -> bool:
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
-def is_text(text: str) -> bool:
-    """Whether a text can be sent at all: JSON can hold halves of characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def upload_address(cursor: Cursor) -> UploadAddress:
     """Where a reply says that a build goes. What it says instead is not shown: it may hold a signature."""
     url = cursor.text_or("") or ""
     # One that is not absolute would go to the vendor itself.
-    if not (url.startswith(("https://", "http://")) and is_text(url)):
+    if not (url.startswith(("https://", "http://")) and is_unicode(url)):
         raise UnexpectedData(f"{cursor.name}: expected the absolute URL of an upload")
     return UploadAddress(url=url)
 

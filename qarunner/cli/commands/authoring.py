@@ -13,6 +13,7 @@ from qarunner.app.planning import settings_of
 from qarunner.diagnostics import Place, choose, in_order
 from qarunner.entry import Entry, Policy
 from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
+from qarunner.known import holds_template
 from qarunner.manifest.expand import deciding_layer, locate, row_problems
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import Row
@@ -20,7 +21,6 @@ from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import select
 from qarunner.manifest.templates.evaluate import Partly
-from qarunner.manifest.templates.expression import holds_template
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
 from qarunner.plan.guard import AdapterBug, blamed, grouped

@@ -11,7 +11,7 @@ from qarunner import secret
 from qarunner.diagnostics import in_order, problem
 from qarunner.entry import ENTRY_KEYS
 from qarunner.errors import ManifestError
-from qarunner.known import Refused, Unknown
+from qarunner.known import Refused, Unknown, holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, Placed, Section, one_of_each, row_problems
 from qarunner.manifest.model import Row
@@ -26,7 +26,6 @@ from qarunner.manifest.templates.expression import (
     Steps,
     TemplateFault,
     as_text,
-    holds_template,
 )
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in

@@ -128,10 +128,6 @@ class Scalar:
         return tuple(piece for piece in self.pieces if isinstance(piece, Expression))
 
 
-def holds_template(text: str) -> bool:
-    return "{" in text and ("{{" in text or "{%" in text or "{#" in text)
-
-
 def no_value(name: str) -> TemplateFault:
     hint = f"give one for this case: {{{{ {name} | default('…') }}}}" if "." in name else None
     return TemplateFault(Code.NO_VALUE, f"{name} has no value here", hint)

@@ -11,17 +11,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import (
-    LONGEST_SOURCE,
-    ROOTS,
-    Expression,
-    Flaw,
-    Reference,
-    Scalar,
-    holds_template,
-    no_value,
-)
+from qarunner.manifest.templates.expression import LONGEST_SOURCE, ROOTS, Expression, Flaw, Reference, Scalar, no_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose, closest
+from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text, holds_template
+from qarunner.manifest.templates.expression import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text
 from qarunner.manifest.templates.parse import parse
 
 if TYPE_CHECKING:

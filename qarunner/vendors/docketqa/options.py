@@ -6,9 +6,11 @@ Sources: docs.docketqa.com/api-reference (introduction, run-test, set-current-bu
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from qarunner.decode import as_mapping
 from qarunner.entry import SelectionKind, TargetKind
+from qarunner.known import holds_template
 from qarunner.vendors.api import Complaint
 from qarunner.vendors.docketqa.info import (
     CONSENT,
@@ -22,9 +24,6 @@ from qarunner.vendors.docketqa.info import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-
-_TEMPLATE = re.compile(r"\{[{%#]")
 
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -44,7 +43,7 @@ def same_number(text: str) -> str:
 
 
 def complaints(row: Mapping[str, object]) -> Iterator[Complaint]:
-    target, options = _mapping(row.get("target")), _mapping(row.get("options"))
+    target, options = as_mapping(row.get("target")), as_mapping(row.get("options"))
     yield from _selection(row)
     if row.get(SelectionKind.TEST_IDS) is not None:
         yield from _addresses_of_tests(target, options)
@@ -55,13 +54,9 @@ def complaints(row: Mapping[str, object]) -> Iterator[Complaint]:
     yield from _build(target, options)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-
-
 def _is_open(value: object) -> bool:
-    """Whether a value is known only once its templates are rendered."""
-    return isinstance(value, str) and _TEMPLATE.search(value) is not None
+    """True for a template. A secret cannot stand for an id: the create has numbers."""
+    return isinstance(value, str) and holds_template(value)
 
 
 def _selection(row: Mapping[str, object]) -> Iterator[Complaint]:

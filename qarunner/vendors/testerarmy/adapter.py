@@ -6,10 +6,11 @@ Sources: docs.tester.army, tester.army/docs and the vendor's OpenAPI file, calle
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-from qarunner.decode import Cursor
+from qarunner.decode import Cursor, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.known import is_open
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Cause,
@@ -34,7 +35,7 @@ from qarunner.vendors.testerarmy.info import (
     Kind,
     where_fits,
 )
-from qarunner.vendors.testerarmy.options import is_open, is_uuid, kind_of, on_github
+from qarunner.vendors.testerarmy.options import is_uuid, kind_of, on_github
 from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome
 
@@ -85,7 +86,7 @@ class _Row(NamedTuple):
 
 
 def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-    options = _mapping(row.get("options"))
+    options = as_mapping(row.get("options"))
     if is_open(options.get("pull_request")) and not any(kind in row for kind in SelectionKind):
         options = {**options, "pull_request": True}  # nothing else could make the row complete
     kind = kind_of(row.keys(), options)
@@ -93,7 +94,7 @@ def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Itera
         message = "testerarmy needs a group in category_ids, a test in test_ids, or options.pull_request"
         yield Complaint(path=(), message=message)
         return
-    target = next(((name, value) for name, value in _mapping(row.get("target")).items() if value is not None), None)
+    target = next(((name, value) for name, value in as_mapping(row.get("target")).items() if value is not None), None)
     read = _Row(data=row, options=options, settings=settings, kind=kind, target=target)
     for rule in _RULES:
         yield from rule(read)
@@ -122,10 +123,6 @@ def of_build(call: Call) -> Iterator[Complaint]:
             message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
             hint="run this entry in pull-request builds alone, or name a group in category_ids",
         )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 # --- what is to be run ------------------------------------------------------------------------------------------------

@@ -6,10 +6,9 @@ Sources: docs.tester.army and the vendor's OpenAPI file.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from qarunner.entry import SelectionKind
-from qarunner.secret import OPEN
 from qarunner.vendors.testerarmy.info import UUID_PATTERN, Kind
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ def on_github(metadata: Metadata) -> bool:
     By the repository's host where that is known, else by the CI: most of them build the repositories of any host.
     """
     return metadata.host == "github" if metadata.host else metadata.ci in {None, "github"}
-
-
-def is_open(value: object) -> TypeGuard[str]:
-    """Whether a text is known only later: a template is rendered, or a secret's placeholder revealed."""
-    return isinstance(value, str) and any(mark in value for mark in ("{{", "{%", OPEN))
 
 
 def is_uuid(value: object) -> bool:

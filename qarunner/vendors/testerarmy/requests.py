@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from qarunner.decode import Cursor, UnexpectedData
+from qarunner.decode import Cursor, UnexpectedData, is_unicode
 from qarunner.entry import Platform, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
@@ -135,7 +135,7 @@ def _put(build: Build, granted: Reply) -> Upload:
 
 
 def _sendable(found: Cursor) -> str:
-    if not answers.is_text(found.text()):
+    if not is_unicode(found.text()):
         raise found.fail("a text of valid characters")
     return found.text()
 
