@@ -112,7 +112,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
 def show_report(console: Console, summary: Summary, form: str) -> None:
     """A report on stdout, as it would stand in a file."""
     text = reporting.render(summary, form, console.clean)
-    console.json(text) if form in {"json", "ctrf"} else console.report(text)
+    console.json(text) if form in {"json", "ctrf", "slack"} else console.report(text)
 
 
 def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from qarunner.engine.decide.trend import is_bad
-from qarunner.report.summary import decisions, facts, failures_first, headline, unsaid, verdict_counts, words
+from qarunner.report.summary import decisions, facts, failures_first, headline, is_web, unsaid, verdict_counts, words
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines, plural
 from qarunner.vendors.api import GOOD, Verdict
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, RunLink, Summary
     from qarunner.vendors.api import Case, Step
 
-_WEB = re.compile(r"https?://\S+")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 _IN_FRAGMENT = "!#$&'()*+,/:;=?@[]^{|}~"
 """What stands in a link to an entry as it stands in its id."""
@@ -98,7 +97,13 @@ def _page(summary: Summary) -> Iterator[str]:
 
 def _images(rows: Iterable[EntrySummary]) -> str:
     """The hosts that screenshots lie at; nothing else may be loaded."""
-    urls = (url for row in rows for _, case in row.tried for step in case.steps if (url := web(step.screenshot_url)))
+    urls = (
+        url
+        for row in rows
+        for _, case in row.tried
+        for step in case.steps
+        if (url := step.screenshot_url) and is_web(url)
+    )
     return " ".join(dict.fromkeys(["data:", *filter(_ORIGIN.fullmatch, map(_origin, urls))]))
 
 
@@ -119,7 +124,7 @@ def _header(summary: Summary) -> Iterator[str]:
     yield f"<p>{escape(headline(summary).removeprefix('qarunner: '))}</p>\n"
     parts = [escape(duration(summary.wall_s)), f"run {escape(summary.run_id)}", escape(summary.started_at)]
     parts += [f"{name} {escape(value)}" for name, value in facts(summary)]
-    if web(summary.ci.get("url")):
+    if is_web(summary.ci.get("url")):
         parts.append(_link("build", summary.ci.get("url")))
     yield f'<p class="quiet">{" · ".join(parts)}</p>\n</header>\n'
 
@@ -271,7 +276,7 @@ def _test(row: EntrySummary, case: Case, attempt: int) -> str:
     aside += [f"attempt {attempt}"] if row.attempt > 1 else []
     aside += [_clock(case.duration_s)] if case.duration_s is not None else []
     line = escape(" · ".join([case.name or case.id, *aside]))
-    link = f" {_link('at the vendor', case.url)}" if web(case.url) else ""
+    link = f" {_link('at the vendor', case.url)}" if is_web(case.url) else ""
     if case.verdict is Verdict.PASSED and not case.steps and not case.message:
         return f"<li>{_signed(case.verdict)} {line}{link}</li>"  # most tests are of this kind: a page holds thousands
     tone = _tone(case.verdict, gating=row.gating)
@@ -289,9 +294,9 @@ def _step(step: Step, said: str | None, vendor: str | None) -> str:
     own = unsaid(step.message, said, step.title)
     message = f': <span class="text">{escape(own)}</span>' if own else ""
     shot = ""
-    if web(step.screenshot_url):
+    if is_web(step.screenshot_url):
         title = escape(f"screenshot of {step.title}")
-        way = f' data-vendor="{escape(vendor)}"' if vendor and web(vendor) else ""
+        way = f' data-vendor="{escape(vendor)}"' if vendor and is_web(vendor) else ""
         shot = f' <a href="{escape(step.screenshot_url or "")}" data-shot="{title}"{way}>screenshot</a>'
     return f'<li><span class="{tone}">{_signed(step.verdict)}</span> {escape(step.title)}{message}{shot}</li>'
 
@@ -302,12 +307,7 @@ def _run(run: RunLink) -> str:
 
 
 def _link(text: str, url: str | None) -> str:
-    return f'<a href="{escape(url)}">{escape(text)}</a>' if url and web(url) else escape(text)
-
-
-def web(url: str | None) -> str | None:
-    """A URL that may be linked to; never a script's."""
-    return url if url and _WEB.fullmatch(url) else None
+    return f'<a href="{escape(url)}">{escape(text)}</a>' if url and is_web(url) else escape(text)
 
 
 def _signed(verdict: Verdict, count: int | None = None) -> str:

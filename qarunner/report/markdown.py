@@ -6,16 +6,28 @@ Names and messages are a vendor's or a stranger's: they stand in code spans, whe
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.report.summary import headline, words
+from qarunner.engine.decide.trend import News, is_bad
+from qarunner.report.summary import (
+    WORST_FIRST,
+    decisions,
+    facts,
+    failures_first,
+    headline,
+    is_web,
+    resume_of,
+    unsaid,
+    words,
+)
 from qarunner.review.markdown import Page, code
 from qarunner.secret import mask
-from qarunner.text import duration, inert_lines
+from qarunner.text import duration, inert_lines, plural
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
     from qarunner.vendors.api import Case
@@ -25,6 +37,8 @@ STEP_SUMMARY = 1024 * 1024
 _SIGNS = {Verdict.PASSED: "✅", Verdict.FLAKY: "🔁", Verdict.SKIPPED: "⏭️"}
 _BAD = "❌"
 _WEB = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]+")
+_NAMED, _CASES, _LINES, _PIECE = 20, 20, 12, 200
+"""Of one thing so many names, tests, lines of a text and rows of the table are in one part of the page."""
 
 
 def render(summary: Summary, limit: int = STEP_SUMMARY - 1024) -> str:
@@ -38,58 +52,125 @@ def render(summary: Summary, limit: int = STEP_SUMMARY - 1024) -> str:
 def _blocks(summary: Summary) -> Iterator[str]:
     sign = _SIGNS.get(summary.verdict, _BAD)
     yield f"### {sign} {code(summary.name)}: {headline(summary).removeprefix('qarunner: ')}"
+    yield from _about(summary)
     if summary.rehearsal:
         yield "_A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid._"
     for failure in summary.gate:
         yield f"**gate: {code(failure.name)}**: {code(failure.message)}"
     yield from _attention(summary)
-    bad = [row for row in summary.entries if row.verdict not in GOOD]
-    for row in sorted(bad, key=lambda each: not each.gating):
-        yield "\n".join(_failure(row))
-    if summary.entries:
-        yield "\n".join(_table(summary))
+    yield from _news(summary)
+    rows = failures_first(summary)
+    for row in rows:
+        if row.verdict not in GOOD and row.verdict is not Verdict.SKIPPED:
+            yield "\n".join(_failure(row))
+    skipped = [row for row in rows if row.verdict is Verdict.SKIPPED]
+    if skipped:
+        yield "\n".join(["**Skipped**", "", *(f"- {code(row.entry.id)}{_why(row.reason)}" for row in skipped)])
+    for start in range(0, len(rows), _PIECE):
+        yield "\n".join(_table(rows, start))
+
+
+def _about(summary: Summary) -> Iterator[str]:
+    """Counts of tests and of entries, and what was tested."""
+    counts = {"tests": summary.totals, "entries": Counter(row.verdict for row in summary.entries)}
+    heads = [verdict for verdict in WORST_FIRST if any(each.get(verdict) for each in counts.values())]
+    if heads:
+        lines = [f"| | {' | '.join(map(words, heads))} | in all |", f"|---|{'---:|' * (len(heads) + 1)}"]
+        for what, each in counts.items():
+            numbers = [each.get(verdict, 0) for verdict in heads]
+            lines.append(f"| {what} | {' | '.join(map(str, numbers))} | {sum(numbers)} |")
+        yield "\n".join(lines)
+    parts = [duration(summary.wall_s), *(f"{name} {code(value)}" for name, value in facts(summary))]
+    parts += [f"run {code(summary.run_id)}"]
+    url = summary.ci.get("url")
+    parts += [_link("build", url)] if url and _WEB.fullmatch(url) else []
+    yield " · ".join(parts)
 
 
 def _attention(summary: Summary) -> Iterator[str]:
     """What goes on at a vendor, and what a person has to decide."""
-    for run in summary.running:
-        yield f"> ⚠️ **still running** at {run.vendor}: {_run(run)} of {', '.join(map(code, run.entries))}"
-    for left in summary.left:
-        how = "left" if left.certain else "may be left"
-        yield f"> ⚠️ **{how}** at {left.vendor}: {code(left.what)}: {code(left.why)}; {code(left.todo)}"
+    yield from _notes(
+        [f"**still running** at {code(run.vendor)}: {_run(run)} of {_names(run.entries)}" for run in summary.running]
+    )
+    yield from _notes(
+        [
+            f"**{'left' if left.certain else 'may be left'}** at {code(left.vendor)}: "
+            f"{code(left.what)}: {code(left.why)}; {code(left.todo)}"
+            for left in summary.left
+        ]
+    )
     for job, message in summary.uncertain.items():
-        yield f"> ⚠️ **uncertain**: {code(job)} may or may not have started a run: {code(message)}"
+        ways = "".join(f"\n> - {code(command)} {why}" for command, why in decisions(summary, job))
+        yield f"> ⚠️ **uncertain**: {code(job)} may or may not have started a run: {code(message)}{ways}"
     if summary.unfinished:
-        yield f"> To go on: `qarunner resume {summary.run_id}`"
+        yield f"> To go on: {code(resume_of(summary))}"
+
+
+def _notes(notes: list[str]) -> Iterator[str]:
+    """Some of many: what failed has to fit, too."""
+    yield from (f"> ⚠️ {note}" for note in notes[:_NAMED])
+    if len(notes) > _NAMED:
+        yield f"> ⚠️ and {len(notes) - _NAMED} more; `qarunner status` lists all of them"
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(map(code, listed[:_NAMED])) + more
+
+
+def _news(summary: Summary) -> Iterator[str]:
+    """What is new since the runs that this one is compared with."""
+    if not summary.compared:
+        return
+    groups = {news: [row for row in summary.entries if row.trend and row.trend.news is news] for news in News}
+    new = groups[News.NEW]
+    found = [f"**{plural(len(new), 'new failure')}** since {code(summary.compared)}"]
+    found[0] += f": {_names(row.entry.id for row in new)}" if new else ""
+    for news, title in ((News.KNOWN, "known"), (News.FIXED, "fixed")):
+        if groups[news]:
+            found.append(f"{len(groups[news])} {title}: {_names(row.entry.id for row in groups[news])}")
+    yield "; ".join(found)
 
 
 def _failure(row: EntrySummary) -> Iterator[str]:
-    free = "" if row.gating else " (does not gate)"
+    notes = ["does not gate"] if not row.gating else []
+    notes += row.trend.words if row.trend else ()
     place = f"{row.entry.origin.file}:{row.entry.origin.line}"
-    yield f"**{code(row.entry.id)}: {words(row.verdict)}**{free} at {row.entry.vendor}, {code(place)}"
+    aside = f" ({', '.join(notes)})" if notes else ""
+    yield f"**{code(row.entry.id)}: {words(row.verdict)}**{aside} at {code(row.entry.vendor)}, {code(place)}"
     yield ""
-    if row.reason:
-        yield f"- {code(row.reason)}"
-    for case in row.cases:
-        if case.verdict not in GOOD and case.id != row.entry.id:
-            yield f"- {_case(case)}" + (
-                f": {code(case.message)}" if case.message and case.message != row.reason else ""
-            )
-            for step in case.steps:
-                if step.verdict not in GOOD and step.verdict is not Verdict.SKIPPED:
-                    yield f"  - {words(step.verdict)}: {code(step.title)}" + _shot(step.screenshot_url)
-    links = [_run(run) for run in row.runs]
+    bad = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+    if reason := unsaid(row.reason, *(case.message for case in bad)):
+        yield f"- {_text(reason)}"
+    for case in bad[:_CASES]:
+        yield from _case(case)
+    if len(bad) > _CASES:
+        yield f"- and {len(bad) - _CASES} more tests"
+    links = [_run(run) for run in row.runs[:_NAMED]]
     if links:
         yield f"- {', '.join(links)}"
 
 
-def _case(case: Case) -> str:
+def _case(case: Case) -> Iterator[str]:
     name = f"{code(case.name)} ({code(case.id)})" if case.name else code(case.id)
-    return f"{words(case.verdict)}: {_link(name, case.url)}"
+    yield f"- {words(case.verdict)}: {_link(name, case.url)}{_why(case.message)}"
+    bad = [step for step in case.steps if is_bad(step.verdict)]
+    for step in bad[:_CASES]:
+        shot = f", {_link('screenshot', step.screenshot_url)}" if is_web(step.screenshot_url) else ""
+        why = _why(unsaid(step.message, case.message, step.title))
+        yield f"  - {words(step.verdict)}: {code(step.title)}{why}{shot}"
 
 
-def _shot(url: str | None) -> str:
-    return f", {_link('screenshot', url)}" if url else ""
+def _why(text: str | None) -> str:
+    return f": {_text(text)}" if text else ""
+
+
+def _text(text: str) -> str:
+    """Somebody's text, each of its lines in a code span."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    more = [f"… {len(lines) - _LINES} more lines"] if len(lines) > _LINES else []
+    return "<br>".join([*map(code, lines[:_LINES]), *more]) or code(text)
 
 
 def _run(run: RunLink) -> str:
@@ -101,19 +182,25 @@ def _link(text: str, url: str | None) -> str:
     return f"[{text}]({url})" if url and _WEB.fullmatch(url) else text
 
 
-def _table(summary: Summary) -> Iterator[str]:
-    yield f"<details><summary>all {len(summary.entries)} entries</summary>"
+def _table(rows: list[EntrySummary], start: int) -> Iterator[str]:
+    piece = rows[start : start + _PIECE]
+    title = f"all {len(rows)} entries" if len(rows) == len(piece) else f"entries {start + 1} to {start + len(piece)}"
+    yield f"<details><summary>{title}</summary>"
     yield ""
     yield "| | entry | vendor | tests | time | result |"
     yield "|---|---|---|---|---|---|"
-    for row in summary.entries:
+    for row in piece:
         tests = sum(row.counts.values())
         good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
         took = duration(row.duration_s) if row.duration_s is not None else ""
         sign = _SIGNS.get(row.verdict, _BAD)
         # A bar would end the cell, even in a code span.
-        entry = code(row.entry.id).replace("|", "\\|")
-        free = "" if row.gating else " (does not gate)"
-        yield f"| {sign} | {entry} | {row.entry.vendor} | {good}/{tests} | {took} | {words(row.verdict)}{free} |"
+        entry, vendor = (code(text).replace("|", "\\|") for text in (row.entry.id, row.entry.vendor))
+        notes = [
+            words(row.verdict),
+            *([] if row.gating else ["does not gate"]),
+            *(row.trend.words if row.trend else ()),
+        ]
+        yield f"| {sign} | {entry} | {vendor} | {good}/{tests} | {took} | {', '.join(notes)} |"
     yield ""
     yield "</details>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import posixpath
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -164,6 +165,8 @@ class Summary:
     """The manifest's path from where the apply was started, and from the repository's root."""
     resume: str = ""
     """The command that goes on with the run, as it has to be typed where the apply was started."""
+    compared: str | None = None
+    """What the entries' trends compare with, such as a branch; None without a history."""
 
 
 UNRECORDED = "the journal could not be written: a resume would not know all of this"
@@ -422,9 +425,13 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     return [(name, value) for key, name in names.items() if (value := summary.git.get(key))]
 
 
+def resume_of(summary: Summary) -> str:
+    return summary.resume or f"qarunner resume {summary.run_id}"
+
+
 def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     """The commands that decide about an uncertain create, each with when it is the right one."""
-    resume = summary.resume or f"qarunner resume {summary.run_id}"
+    resume = resume_of(summary)
     if job in summary.repeatable:
         return [(resume, "asks again with the same idempotency key: nothing is paid twice")]
     return [
@@ -465,6 +472,14 @@ def _counted(summary: Summary, verdict: Verdict) -> str:
         if free == summary.totals[verdict]
         else f"{text} ({free} not gating)"
     )
+
+
+def is_web(url: str | None) -> bool:
+    """True if a URL may be linked to; a script's never is."""
+    return bool(url and _WEB.fullmatch(url))
+
+
+_WEB = re.compile(r"https?://\S+")
 
 
 def unsaid(text: str | None, *said: str | None) -> str | None:

@@ -59,6 +59,8 @@ def _events(plan: Plan) -> Iterator[ev.Event]:
         cases = tuple(_case(number, k, verdict_of(number)) for k in range(TESTS))
         message = f"Button {number} not found after 30 s" if verdict_of(number) is Verdict.FAILED else None
         outcome = Outcome(verdict=verdict_of(number), cases=cases, message=message, duration_s=20.0 + number % 40)
+        name = plan.jobs[number].id
+        yield ev.RemoteFinished(at=EPOCH + 60 + number % 60, job=name, run=f"run-{number}", outcomes={each.id: outcome})
         yield ev.EntryClosed(at=EPOCH + 60 + number % 60, entry=each.id, outcome=outcome)
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app.reports import add_step_summary
+from qarunner.app.files import add_step_summary
 from qarunner.engine.io.journal import read
 from qarunner.engine.state.run import fold
 from qarunner.plan.model import from_json
 from qarunner.report import markdown
 from qarunner.report.summary import summarise
+from tests.report.large import large_summary
 
 if TYPE_CHECKING:
     from qarunner.report.summary import Summary
@@ -25,11 +26,11 @@ def summary_of(case: str) -> Summary:
 
 
 def test_what_does_not_fit_is_counted_and_failures_stay() -> None:
-    text = markdown.render(summary_of("failures-and-blocked"), limit=800)
-    assert len(text.encode()) <= 800
+    text = markdown.render(summary_of("failures-and-blocked"), limit=1000)
+    assert len(text.encode()) <= 1000
     assert "`search[locale=en,tier=pro]`: failed" in text
     assert "<details>" not in text
-    assert re.search(r"_\d smaller parts do not fit here", text)
+    assert re.search(r"_\d+ smaller parts do not fit here", text)
 
 
 def test_nobodys_words_are_markup() -> None:
@@ -72,3 +73,16 @@ def test_a_page_has_every_entry(case: str) -> None:
     text = markdown.render(summary)
     for row in summary.entries:
         assert f"| `{row.entry.id}`" in text
+
+
+def test_line_ends_are_line_ends_and_stay_in_code() -> None:
+    assert markdown._text("first `line`\n\n@all <b>\r\nthird") == "`first \\x60line\\x60`<br>`@all <b>`<br>`third`"
+    assert markdown._text("\n".join("abcdefghijklmnop")).endswith("<br>… 4 more lines")
+
+
+def test_as_much_of_a_large_matrix_as_fits() -> None:
+    text = markdown.render(large_summary(3000), limit=200_000)
+    assert 150_000 < len(text.encode()) <= 200_000
+    assert text.index("flow-00003") < text.index("entries 1 to 200")
+    assert text.count("<details>") == text.count("</details>") > 3
+    assert "smaller parts do not fit here: `report.json` in the run's folder has everything" in text
