@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 Hide: TypeAlias = "Callable[[Iterable[str]], None]"
-"""Is told of values that no output may show, as soon as they are known."""
+"""Called with values that no output may show, as soon as they are known."""
 
 
 def hide_nothing(_: Iterable[str]) -> None:
-    """Whoever prints nothing need not know what to hide."""
+    """For callers that print nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Inputs:
 def earlier_run(
     options: ChoiceOptions, environ: Mapping[str, str], inputs: Inputs, run_id: str, *, sha: str | None
 ) -> Earlier:
-    """UserError for a run that nobody wrote down, or of which nothing counts here. `sha` is the commit of this one."""
+    """UserError for a run that is not there or does not count here. `sha` is the commit of the new run."""
     from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, verified
 
     folder = find_run(options.runs_dir, run_id)

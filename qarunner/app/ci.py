@@ -35,7 +35,7 @@ Doubts: TypeAlias = "Mapping[str, Unknown | Refused]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a plan is told of its build: for templates, and for the vendors. What `git` does not have is None."""
+    """The build that a plan is for: as templates and vendors see it. What git does not know is None."""
 
     git: Mapping[str, str | None]
     ci: Mapping[str, str | None]
@@ -153,7 +153,7 @@ def _number(text: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _System:
-    """A CI system by its variables. `facts` are fields of a build, each with the variables of which the first counts.
+    """A CI system by its variables. `facts`: fields of a build with their variables; the first one that is set counts.
 
     `actor` and `job` say who started what by the first variable that is set, `pipeline` by all of them. `attempt`
     counts from 1; `retries` is the same, counted from 0. `complete` adds what is no variable's plain text.
@@ -531,7 +531,7 @@ def repository_from_url(url: str | None) -> str | None:
     path = parts.path.strip("/").removesuffix(".git")
     if parts.hostname and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path):
         return path
-    # A password with a slash that nobody quoted ends up in what looks like the path.
+    # A password with a slash that is not quoted ends up in what looks like the path.
     known = parts.hostname and "@" not in parts.path
     return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", "")) if known else None
 

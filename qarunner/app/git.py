@@ -141,7 +141,7 @@ class Git:
         return Known(any(owner == place or _is_same(owner, place) for owner in owners))
 
     def fetch(self, commit: str) -> None:
-        """Brings a commit that a shallow clone does not have; whether it came is seen by whoever needs it."""
+        """Brings a commit that a shallow clone lacks. The caller sees by itself whether it came."""
         if _COMMIT.fullmatch(commit) and not isinstance(self.ask("cat-file", "-e", f"{commit}^{{commit}}"), Known):
             words = ("fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit)
             self._run(words, b"", patience_s=FETCH_S)

@@ -161,7 +161,7 @@ class ChoiceOptions(InRuns):
         Option(
             "--changed-since",
             "REF",
-            "Leaves out entries with paths of which nothing changed since the merge base with REF.",
+            "Leaves out entries with paths where nothing changed since the merge base with REF.",
             recorded=True,
         ),
     ] = None
@@ -346,7 +346,7 @@ class RunsOptions(InRuns, Printed):
     all: Annotated[bool, Option("--all", "", "Every run.")] = False
     limit: Annotated[int | None, Option("--limit", "N", "So many runs. Default: 20.", minimum=1)] = None
     prune: Annotated[
-        bool, Option("--prune", "", "With --keep: remove finished runs of which nothing is left at a vendor.")
+        bool, Option("--prune", "", "With --keep: remove finished runs that left nothing at a vendor.")
     ] = False
     keep: Annotated[int | None, Option("--keep", "N", "With --prune: the newest N runs stay.", minimum=0)] = None
 

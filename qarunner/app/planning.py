@@ -102,7 +102,7 @@ def check_manifest(
 def check_with_profiles(
     path: Path, environ: Mapping[str, str], *, hide: Hide = hide_nothing
 ) -> tuple[CheckedManifest, ...]:
-    """The same for the manifest as it stands, and then with each of its profiles; every problem is told once."""
+    """The same for the manifest as it stands, and then with each of its profiles; every problem is reported once."""
     read = _read(path, environ, hide)
     found = _checked(read, read.manifest)
     whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
@@ -208,7 +208,7 @@ class _Adapters:
 def _vendors(
     manifest: Manifest, rows: Iterable[Row], adapters: _Adapters
 ) -> tuple[dict[str, Vendor], list[Diagnostic]]:
-    """The adapters that the rows name; a name that nobody knows is a problem where it stands."""
+    """The adapters that the rows name. An unknown name is a problem at its place."""
     vendors: dict[str, Vendor] = {}
     problems: list[Diagnostic] = []
     for row in rows:
@@ -371,7 +371,7 @@ class PlanResult:
     files: tuple[str, ...] = ()
     """The manifest and its fragments."""
     unverified: bool = False
-    """True if it leaves out what passed in an earlier run that nobody could verify."""
+    """True if it leaves out entries that passed in an earlier run, and no key could verify that run."""
 
 
 _NOTHING_KNOWN: Mapping[str, float] = {}

@@ -1,4 +1,4 @@
-"""Reports as files, and what none of them may show."""
+"""Reports as files, and the values that no report may show."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ _ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
 
 
 def claim(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
-    """Removes what an earlier run has left where these reports will be, so that nobody takes it for this one's.
+    """Removes the reports of an earlier run at these places: they would be taken for reports of this run.
 
     UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell.
     """
@@ -154,7 +154,7 @@ LONGEST_TEXT = 10_000
 
 
 def for_report(summary: Summary, form: str, clean: Clean = mask) -> Summary:
-    """What a format is made of: paths from the repository's root, no text that nobody may read, and none without end.
+    """The summary for a format: paths from the repository's root, no hidden value, and no text without end.
 
     `clean` takes out the secrets that this process knows.
     """

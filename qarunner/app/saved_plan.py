@@ -115,7 +115,7 @@ _OF_BUILD = {
 
 
 def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> Facts:
-    """What a plan is told that is made again: this build, at the URL and with the event of the job that made it."""
+    """The build of a plan that is made again: this build, with the URL and the event of the job that made the plan."""
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     now = read_build(environ, working_folder(), branch=branch, tag=tag).facts
     return Facts(
@@ -357,7 +357,7 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
 
 
 def _read(path: Path) -> Plan:
-    """A plan of this very version; of another, it is stale, if nobody changed it."""
+    """A plan of this version. A plan of another version is stale."""
     data = path.read_bytes()
     read = checked_json(data, path=path)
     tool = read.get("tool")

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Is told of every event after it was written down."""
+    """Called with every event after the event was written down."""
 
     @property
     def every_s(self) -> float:
@@ -69,18 +69,18 @@ class Progress(Protocol):
     def saw(self, event: ev.Event, run: Run) -> None: ...
 
     def uploading(self, path: str, sent: int, size: int) -> None:
-        """Is told of each piece of a build that left, in bytes, by the thread that sends it."""
+        """Called by the sending thread with each piece of a build that left; `sent` and `size` are bytes."""
         ...
 
     def tick(self, run: Run) -> None:
-        """Is called by the clock, whether anything has happened or not."""
+        """Called by the clock, whether anything has happened or not."""
         ...
 
     def close(self) -> None: ...
 
 
 class Observer(Protocol):
-    """Who is told of a run. No line is lost on it but one of the result, which raises Unwritten."""
+    """The receiver of all that a run says. Only a line of the result can fail: it raises Unwritten."""
 
     @property
     def as_data(self) -> bool:
@@ -222,7 +222,7 @@ def run_emulator(options: EmulatorOptions) -> int:
 
 
 def _missing(error: ImportError) -> UserError:
-    """The hint installs it from where this qarunner came from: whoever owns its name at an index is somebody else."""
+    """The hint installs it from where this qarunner came from: at an index, its name may belong to somebody else."""
     hint = f"install it: {shlex.join([sys.executable, '-m', 'pip', 'install', *_with_emulator()])}"
     return UserError(f"the emulator is not installed ({error.name} is missing)", hint=hint)
 
@@ -250,7 +250,7 @@ WORKERS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a session meets of the world besides disk and network; a simulation has its own.
+    """The world of a session besides disk and network. A simulation has another one.
 
     `jitter` is uniform in 0…1, `token` makes a text of so many random bytes.
     """
@@ -277,7 +277,7 @@ class Settings:
     unsealed: bool = False
     """A person said that the folder is theirs, whatever its seal says."""
     unverified: bool = False
-    """The plan builds on a run that nobody could verify."""
+    """True if the plan builds on a run that no key could verify."""
     real_environ: Mapping[str, str] | None = None
     """What a rehearsal was started with: the keys of emulated vendors seal nothing."""
     surroundings: Surroundings = field(default_factory=Surroundings)
@@ -658,7 +658,7 @@ class _Session:
         return concluded(self._observer, summary, lost=len(problems))
 
     def decide(self, job: str, *, resubmit: bool) -> None:
-        """Writes a person's decision down, after what it is about: a process may have been lost before it could."""
+        """Writes a person's decision down, after the doubt itself: a lost process may not have written that."""
         at, state = self.clock.wall(), self._run.jobs[job]
         if state.phase is Phase.SUBMITTING:
             self.record(ev.Uncertain(at=at, job=job, message=ev.ANSWER_LOST))

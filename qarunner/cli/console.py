@@ -84,7 +84,7 @@ class Console:
         able = self.err.isatty() and self.environ.get("TERM") != "dumb" and takes_commands(self.err)
         return able and self.output == "text" and not self.quiet
 
-    # --- what nobody may read -----------------------------------------------------------------------------------------
+    # --- hidden values ------------------------------------------------------------------------------------------------
 
     def hide(self, values: Iterable[str]) -> None:
         """From now on no output shows these values. Whether they may be sent is another question."""
@@ -124,7 +124,7 @@ class Console:
         self._write(to_json(data, self.clean))
 
     def json(self, text: str) -> None:
-        """JSON that was made elsewhere, and is shown to the last character unless it holds what nobody may read."""
+        """JSON that was made elsewhere, shown to the last character unless it holds a hidden value."""
         data = json.loads(text) if self._scrubber is not None else None
         if self._scrubber is not None and cleaned(data, self._scrubber) != data:
             self.data(data)
@@ -444,7 +444,7 @@ def as_json(found: Diagnostic) -> dict[str, object]:
 
 
 def escaped(text: str, *, value: bool = False) -> str:
-    """Text inside a workflow command, so that nobody's message can start a command of its own."""
+    """Text inside a workflow command, escaped: a message cannot start another command."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if value else text
 

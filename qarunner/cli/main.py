@@ -266,7 +266,7 @@ def _after_its_name(words: list[str]) -> list[str]:
     return [*words[end : end + 1], *words[:end], *words[end + 1 :]]
 
 
-# Typer brings a copy of click of its own since 0.26, so that click's exceptions are not always the ones it raises.
+# Since 0.26 typer brings a copy of click: the exceptions of click are not always the ones that typer raises.
 _CommandLineError = cast(
     "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 )
@@ -370,7 +370,7 @@ def _written(code: int) -> int:
 def _unwritten(error: OSError) -> int:
     """The code of a command whose result stdout did not take."""
     silence(sys.stdout)
-    if isinstance(error, BrokenPipeError):  # whoever closed the pipe wants no word of it either
+    if isinstance(error, BrokenPipeError):  # the reader who closed the pipe wants no message either
         return _BROKEN_PIPE
     open_console(os.environ).failure(unwritten(error))
     return int(ExitCode.USAGE)
@@ -388,7 +388,7 @@ def _interrupted(arguments: list[str], cause: BaseException | None) -> int:
 
 
 def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
-    """The last line of an apply that never came to its own."""
+    """The last line of an apply that ended before it could print one."""
     if _concludes(arguments):
         # The line that was not understood may have asked for data on stdout, where no sentence belongs.
         as_data = "json" in arguments or "--output=json" in arguments

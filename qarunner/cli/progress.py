@@ -558,7 +558,7 @@ def began_at(state: JobState) -> float | None:
 
 
 def entry_words(entry: str, state: JobState) -> str:
-    """Where an entry stands, with how many of its own tests are over."""
+    """Where an entry stands, with the number of its tests that are over."""
     remote = next((each for each in state.runs.values() if each.live), None) or next(iter(state.runs.values()), None)
     if state.phase is not Phase.RUNNING or remote is None:
         return str(state.phase)
@@ -586,7 +586,7 @@ def run_words(remote: RunState) -> str:
 
 
 def reason_of_outcome(outcome: Outcome) -> str | None:
-    """Why an entry did not pass: its own message, or that of its first test that tells one."""
+    """Why an entry did not pass: its message, or the message of its first test that has one."""
     if outcome.verdict in GOOD:
         return None
     cases = (case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message)

@@ -227,7 +227,7 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
         heading = f"{row.entry.id}: {words(row.verdict)}"
         yield styled(heading, "bold"), f"  {row.entry.origin.file}:{row.entry.origin.line}"
         cases = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
-        # What each test tells of itself is told there, and what all of them tell is told once.
+        # What one test says stands at that test. What all tests say stands once.
         messages = [case.message for case in cases]
         reason = row.reason if len(set(messages)) == 1 < len(cases) else unsaid(row.reason, *messages)
         if reason:
@@ -327,7 +327,7 @@ def annotate(console: Console, summary: Summary) -> None:
 
 
 def _names(row: EntrySummary) -> str:
-    """The tests that are to blame; an entry without tests of its own has nothing to name."""
+    """The tests that are to blame. An entry without tests has nothing to name."""
     names = [case.name or case.id for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

@@ -469,7 +469,7 @@ class Placed:
 def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
     """What the schema says of merged rows, such as that each has one selection; templates are still allowed.
 
-    The same problem in several variants of an entry is told once.
+    The same problem in several variants of an entry is reported once.
     """
     found = [found for row in one_of_each(rows) for found in row_problems(manifest, row, row.data)]
     return in_order([*found, *(each for row in one_of_each(rows) for each in _unappended(manifest, row))])

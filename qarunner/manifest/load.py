@@ -189,7 +189,7 @@ def join(main: Document, find: Finder | None) -> Included:
 
 
 _MOST_GLOBS = 100
-"""The schema refuses more, and nobody looks for their files."""
+"""The schema refuses more; their files are not looked for."""
 
 
 def _found(main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]) -> Iterator[Found]:
@@ -252,7 +252,7 @@ _TOP = (
 def _misplaced(main: Document, fragment: Document) -> Iterator[Diagnostic]:
     """What a fragment has besides a list of entries."""
     if "version" in fragment.data:
-        message = f"this is a manifest of its own, and {main.name} includes it as a fragment"
+        message = f"this is a whole manifest, and {main.name} includes it as a fragment"
         hint = "a fragment holds matrix and nothing else: narrow the glob, or move what stands at the top"
         yield problem(fragment, ("version",), message, code=Code.FRAGMENT, hint=hint, key=True)
         return
@@ -314,7 +314,7 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
 
 
 def lineage_of(document: Document, profile: str) -> tuple[str, ...]:
-    """A profile and those that it extends, its own first. One that extends itself, or nothing known, ends there."""
+    """A profile and those that it extends, its own first. The chain ends at itself and at an unknown one."""
     profiles = as_mapping(document.data.get("profiles"))
     found = [profile]
     while isinstance(name := as_mapping(profiles.get(found[-1])).get("extends"), str):
@@ -351,7 +351,7 @@ def profile_names(document: Document) -> tuple[str, ...]:
 
 
 def _merged(section: str, layers: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
-    """A section of all layers, of which the first one lies over the others."""
+    """A section of all layers; the first layer lies over the others."""
     return reduce(overlay, (as_mapping(layer[section]) for layer in reversed(layers) if section in layer), {})
 
 
@@ -560,7 +560,7 @@ def _may_hold(text: bytes | str, *wanted: str) -> bool:
 
 
 def _reserved(read: Document, texts: Sequence[bytes | str]) -> Iterator[Diagnostic]:
-    """The two brackets around the placeholders of secrets: whoever could write them could forge one."""
+    """The two brackets around the placeholders of secrets: an author who can write them could forge a placeholder."""
     if not any(_may_hold(text, "⟦", "⟧") for text in texts):
         return
     for path, is_key in _with_brackets(read.data, ()):

@@ -89,7 +89,7 @@ class Manifest:
     reports: tuple[Report, ...] = ()
     budget: Budget = Budget()
     templated: bool = True
-    """False: the file has no template anywhere, so nobody needs to look for one."""
+    """False if the file has no template anywhere, so that no check has to look for one."""
     profile: str | None = None
     """The profile whose vars, defaults and gate lie over those at the top."""
     select: tuple[str, ...] = ()

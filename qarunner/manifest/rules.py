@@ -57,7 +57,7 @@ _NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
 
 
 _EXPANDED = frozenset({"axes", "exclude", "variants"})
-"""Keys that make rows, and stand in none of them."""
+"""Keys that make rows, and do not stand in rows."""
 
 
 class Fault(NamedTuple):
@@ -204,9 +204,9 @@ class _Grid:
                     yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="quote it")
 
     def _odd(self, path: Path, value: object, text: str) -> str | None:
-        """Why a value would stand in ids otherwise than whoever wrote it expects."""
+        """Why a value would look different in ids from what its author expects."""
         if not text.isprintable():
-            return f"{text!r} has a character that nobody can see in an id"
+            return f"{text!r} has a character that is invisible in an id"
         if isinstance(value, (str, bool)):
             return None
         place = self._document.locate(path)
@@ -243,7 +243,7 @@ class _Grid:
             yield problem(self._document, path, message, code=Code.EXCLUDE, hint="remove it, or change a value")
 
     def _nothing_left(self) -> Iterator[Diagnostic]:
-        """An entry, or a variant by an `exclude` of its own, of which no row is left."""
+        """An entry without any row left, or a variant whose own `exclude` leaves no row."""
         empty = [each for each in self._variants if not _first(each)]
         own = [(("variants", str(each.name)), f"variant {each.name!r}") for each in empty if each.own_exclude]
         whole = len(empty) == len(self._variants) and "exclude" in self._entry
@@ -468,7 +468,7 @@ def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]
     if isinstance(text, str) and holds_template(text):
         for name in scope.secrets(parse(text)):
             message = f"if: {name} is secret, and cannot decide what is planned"
-            hint = "whoever sees the plan would learn of it; use a variable that is not secret"
+            hint = "everybody who sees the plan would learn it; use a variable that is not secret"
             yield problem(Placed(manifest, row), (KEY,), message, code=Code.SECRET_CHANGED, hint=hint)
 
 
@@ -512,7 +512,7 @@ TIMEOUT_S = 3600.0
 
 
 SOON = timedelta(days=7)
-"""So long before a quarantine's end people are told of it."""
+"""A quarantine that ends within this time gives a warning."""
 
 
 def policy_of(data: Mapping[str, object], today: date) -> Policy:

@@ -112,7 +112,7 @@ def test_problems_of_all_files_are_told_at_once() -> None:
         ("matrix: []\n", "expected a list of entries", "1:9"),
         ("matrix: { id: a }\n", "expected a list of entries", "1:9"),
         ("x-a: 1\n", "no matrix at its top", "1:1"),
-        ("version: 1\nname: b\nmatrix: [{ id: a }]\n", "a manifest of its own", "1:1"),
+        ("version: 1\nname: b\nmatrix: [{ id: a }]\n", "a whole manifest", "1:1"),
         ("- id: a\n", "no matrix at its top", "1:1"),
         ("", "no matrix at its top", "1:1"),
         ("matrix: [{ id: a }]\nmatrix: []\n", "duplicate key 'matrix'", "2:1"),

@@ -173,7 +173,7 @@ def _claim(
 
 
 def _claim_for_nothing(given: ApplyOptions, environ: Mapping[str, str]) -> None:
-    """An apply that ends before it begins leaves no report of an earlier one where its own would have been."""
+    """An apply that ends before it begins removes the reports of an earlier run where its reports would have been."""
     from qarunner.app.planning import check_manifest
 
     with suppress(UserError, OSError):
@@ -186,7 +186,7 @@ def _claim_for_nothing(given: ApplyOptions, environ: Mapping[str, str]) -> None:
 
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Another job joins the shards, and has no vendor's key: without one of its own it could not verify them."""
+    """Another job joins the shards. It has no vendor's key, so without a seal key it could not verify them."""
     if plan.shard is None or not in_ci(environ) or environ.get(SEAL_KEY, "").strip(" ,"):
         return
     line = {
@@ -282,7 +282,7 @@ def _code(answer: Answer) -> ExitCode:
 
 
 def _running_on(run: Run, *, besides: Iterable[str] = ()) -> Iterator[str]:
-    """What nobody can cancel."""
+    """Runs that cannot be cancelled."""
     live = [state.job.vendor for state, remote in run.live_runs() if remote.remote.id not in set(besides)]
     for vendor in dict.fromkeys(live):
         number = live.count(vendor)

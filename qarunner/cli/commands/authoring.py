@@ -366,7 +366,7 @@ class Explaining:
     # --- what it sends ------------------------------------------------------------------------------------------------
 
     def _entry(self, rendered: Row) -> Entry | None:
-        """The row as adapters see it; None where a variable decides on something of which there is a closed set."""
+        """The row as adapters see it; None if a variable decides on a value of a closed set."""
         data = _known(rendered.data)
         closed = (data.get("platform"), *(each.get("strategy") for each in _artifacts(data)))
         if any(isinstance(each, str) and holds_template(each) for each in closed):
@@ -401,7 +401,7 @@ class Explaining:
         return Sent(request=request, together=together, uses=uses), None
 
     def _runs_beside(self, other: Row, row: Row) -> bool:
-        """Whether two rows can share a call: what needs something waits in a call of its own."""
+        """True if two rows can share a call. A row that needs another one waits in a separate call."""
         if other is row:
             return True
         alike = self._needs.get(other.id, ()) == self._needs.get(row.id, ())

@@ -33,7 +33,7 @@ FORMATS = ("text", "json", "markdown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What is around: `hide` is told of values that no output may show."""
+    """The surroundings of a diff. `hide` is called with values that no output may show."""
 
     environ: Mapping[str, str]
     hide: Hide
@@ -153,7 +153,7 @@ def _known(repository: Repository, name: str) -> bool:
 
 
 def _of_file(path: Path, seen: _Seen, profile: str | None) -> _Earlier:
-    """A file that the user names has to be one; a revision's may be broken, as nobody can put it right any more."""
+    """A file that the user names has to be a manifest. That of a revision may be broken: it cannot be corrected."""
     return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, seen, profile))
 
 

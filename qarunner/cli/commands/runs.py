@@ -191,7 +191,7 @@ def _one_of(console: Console, group: Sequence[Part]) -> Part:
 
 
 def _refuse(console: Console, part: Part) -> None:
-    """A run that nobody can believe is no reason to stop where another one of the same shard holds."""
+    """A run that cannot be verified is no reason to stop if another run of the same shard holds."""
     console.warn(f"qarunner: warning: {part.stored.folder} does not count: {doubt(part.stored)}")
 
 
@@ -325,7 +325,7 @@ def runs(console: Console, environ: Mapping[str, str], options: RunsOptions) -> 
 
 
 def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
-    """The newest runs, the newest first. A folder that cannot be read is told, and hides no other."""
+    """The newest runs, the newest first. A folder that cannot be read is reported, and hides no other."""
     there = by_age(runs_dir)
     shown = there if limit is None else there[:limit]
     found, broken = [], []

@@ -78,7 +78,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
         warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows, environ)]
-    # What is wrong with every profile is told once.
+    # What is wrong with every profile is reported once.
     return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
 
 

@@ -22,7 +22,7 @@ class Changes:
 
 
 def changes_since(base: str, file: str | None) -> Changes:
-    """What `qarunner diff` says, in a process of its own: it needs no variable and no credential."""
+    """What `qarunner diff` says, in another process: it needs no variable and no credential."""
     words = ["diff", "--format=markdown", "--exit-code", *([f"--file={file}"] if file else []), base]
     try:
         done = subprocess.run(  # noqa: S603  the program itself

@@ -1,4 +1,4 @@
-"""How data breaks the schema, said as one would say it to whoever wrote the manifest: no word of JSON Schema.
+"""How data breaks the schema, in words for the author of the manifest: no word of JSON Schema.
 
 The nouns stand in the schema next to its rules (its `$comment` lists the keywords); here they become sentences.
 """
@@ -40,7 +40,7 @@ KEY, TYPE, VALUE, CONDITION = range(4)
 
 
 class Found(NamedTuple):
-    """A fault and what it is about. `meant` is the key that was probably meant by an unknown one."""
+    """A fault and the path that it concerns. `meant`: the key that an unknown one probably stands for."""
 
     fault: Fault
     subject: Path
@@ -138,7 +138,7 @@ def _duration(text: str) -> str | None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# A rule of the schema that data breaks, and the phrases of which sentences about it are made.
+# A rule of the schema that data breaks, and the phrases for sentences about it.
 
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ if TYPE_CHECKING:
 
 
 _UNSAID = (*({"$ref": f"#/$defs/{name}"} for name in ("template", "unknown", "expression")), {"type": "null"})
-"""Alternatives of which no message speaks: templates, and the `null` that takes an inherited value away."""
+"""Alternatives that no message mentions: templates, and the `null` that takes an inherited value away."""
 
 
 _BRACES = re.compile(r"\{[{%#]")
@@ -458,7 +458,7 @@ def _too_many_keys(broken: Broken) -> Iterator[Found]:
 
 
 def _exclusive(broken: Broken) -> Iterator[Found]:
-    """None of the keys of which there has to be one, or more than one."""
+    """Exactly one of some keys has to be there, and there is none or more than one."""
     names = broken.names("x-exclusive")
     path, given = broken.path, [key for key in broken.mapping if key in names]
     if not given:
@@ -508,7 +508,7 @@ def _none_of(broken: Broken) -> Found:
 
 
 def _other(message: str) -> _Handler:
-    """For a keyword without words of its own."""
+    """For a keyword without a handler."""
 
     def handle(broken: Broken) -> Iterator[Found]:
         yield fault_of_value(broken, f"{label(broken.path)}{short(message)}", codes.OTHER)

@@ -240,7 +240,7 @@ def _for_editor(schema: _Schema) -> _Schema:
 
 
 def _hover(schema: _Schema) -> _Schema:
-    """Descriptions are written in Markdown. A default is told in words: as a keyword, editors would write it out."""
+    """Descriptions are Markdown. A default stands in words: editors would insert the keyword's value."""
     description = schema.get("description")
     if not isinstance(description, str):
         return {}

@@ -310,7 +310,7 @@ _NAMING_HINT = "name the variables one by one, or by how they begin: STAGING_URL
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The value of a variable, if it has one. `unnamed`: the environment has another, which nobody named."""
+    """The value of a variable, if it has one. `unnamed`: the environment has another value, which no option names."""
 
     text: str | None
     unnamed: bool = False
@@ -324,7 +324,7 @@ class Values:
     --var-file give, and win over all else; `places` are their lines in files. `files` has the variables of --env-file.
     `allow_secrets` are the words of --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that
     templates can never read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of
-    `parse.FIELDS`; what nobody could find out is Unknown or Refused.
+    `expression.FIELDS`; what could not be found out is Unknown or Refused.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -498,7 +498,7 @@ def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[st
 
 
 def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
-    """What nobody can give. Values of `env` are looked at again where they are used."""
+    """Overrides that cannot hold. Values of `env` are looked at again where they are used."""
     known, keys = (*manifest.env, *manifest.vars), _credential_values(manifest, values)
     given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
     for name, text in {**given, **values.overrides}.items():

@@ -236,7 +236,7 @@ class Rendered:
 def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
     """Puts the values into the rows. ManifestError has every problem.
 
-    Only what these rows use has to be set and allowed: a variable that none of them reads is not looked at.
+    Only what these rows use has to be set and allowed: other variables are not looked at.
     """
     early = [*check_templates(manifest, rows), *check_key_names(manifest, values.vendor_keys, values.allow_secrets)]
     job = _Rendering(manifest, rows, values)
@@ -460,7 +460,7 @@ def _masked(value: object, key: str) -> object:
 
 
 class Partly:
-    """Renders rows and settings of one manifest. Secrets stay templates, whoever allowed them."""
+    """Renders rows and settings of one manifest. Secrets stay templates, whatever is allowed."""
 
     def __init__(self, manifest: Manifest, values: Values) -> None:
         used = {name: Use(manifest.document, ("env", name)) for name in manifest.env}

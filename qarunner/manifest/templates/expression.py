@@ -25,7 +25,7 @@ Context: TypeAlias = "Mapping[str, Mapping[str, object]]"
 
 
 class Facts(dict[str, object]):
-    """A root of which a condition may ask for what has no value here, such as the branch of a tag's build."""
+    """A root whose fields a condition may read where they have no value, such as the branch of a tag's build."""
 
 
 LONGEST_SOURCE = 8 * 1024

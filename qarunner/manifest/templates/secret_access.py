@@ -74,7 +74,7 @@ def refusal(found: Misdirected, allowed: Collection[str]) -> tuple[Code, str, st
 
 
 def checked_word(word: str) -> str:
-    """A word of permission. UserError if it is none, or allows more than whoever wrote it can mean."""
+    """A word of --allow-secret. UserError if it is none, or allows more than its author can mean."""
     name, bound, place = word.partition("@")
     if not _NAME.fullmatch(name):
         raise UserError(f"--allow-secret {word}: {name!r} is no variable's name", hint=_HINT)
@@ -83,7 +83,7 @@ def checked_word(word: str) -> str:
     plain = place.lower().partition(":")[0]
     if not _HOST.fullmatch(place.lower()):
         raise UserError(f"--allow-secret {word}: {place!r} is no host, and no vendor", hint=_HINT)
-    if "*" in plain and plain.count(".") < 2:  # noqa: PLR2004  *.com is nobody's
+    if "*" in plain and plain.count(".") < 2:  # noqa: PLR2004  *.com belongs to everybody
         raise UserError(f"--allow-secret {word}: {place!r} is half of the internet", hint=_HINT)
     return word
 

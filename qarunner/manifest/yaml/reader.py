@@ -373,7 +373,7 @@ _RATIO = 10
 
 
 class Anchored(NamedTuple):
-    """A node that aliases stand for. `size` and `height` count its nodes and levels, with its own aliases expanded."""
+    """A node that aliases stand for. `size` and `height` count its nodes and levels, with aliases inside expanded."""
 
     value: object
     node: int
@@ -497,7 +497,7 @@ class Document:
 def read(name: str, text: bytes | str) -> Document:
     """Reads one YAML document, a mapping. ManifestError has every problem that was found.
 
-    What aliases share is shared in the data too: nobody may change it in place.
+    What aliases share is shared in the data, too: it must not be changed in place.
     """
     source = decode(name, text)
     findings = Findings(source)
