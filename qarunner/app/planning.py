@@ -436,7 +436,8 @@ def make_plan(
         not_planned=[_not_planned(each) for each in chosen.left_out],
         sharding=part.sharding if part else None,
     )
-    check_budget(entries, manifest.budget, options.max_tests)
+    started = entries if part is None else [entry for entry in entries if entry.id in part.rows]
+    check_budget(entries, manifest.budget, started, options.max_tests)
     doubts, secrets = (build.remark,) if build.remark else (), _secrets_of(manifest)
     return PlanResult(
         plan=plan,

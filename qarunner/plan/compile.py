@@ -56,9 +56,12 @@ def is_guess(entry: Entry) -> bool:
     return entry.estimate is None and not named
 
 
-def check_budget(entries: Sequence[Entry], budget: Budget, most: int | None) -> None:
-    """OverBudget with every limit that is exceeded, and the entries that cost the most. `most` is --max-tests."""
-    told = list(_exceeded(entries, budget, most))
+def check_budget(entries: Sequence[Entry], budget: Budget, started: Sequence[Entry], most: int | None) -> None:
+    """OverBudget with every limit that is exceeded, and the entries that cost the most.
+
+    The budget is for all `entries`, and `most`, which is --max-tests, for those that this process starts.
+    """
+    told = list(_exceeded(entries, budget, started, most))
     if not told:
         return
     exceeded = "; ".join(message for message, _ in told)
@@ -70,11 +73,13 @@ def check_budget(entries: Sequence[Entry], budget: Budget, most: int | None) -> 
     raise OverBudget(f"{exceeded}; nothing was sent", hint=_hint(costly), details=lines)
 
 
-def _exceeded(entries: Sequence[Entry], budget: Budget, most: int | None) -> Iterator[tuple[str, Sequence[Entry]]]:
-    total = sum(map(tests_of, entries))
-    for name, limit in (("--max-tests", most), ("budget.max_tests", budget.max_tests)):
+def _exceeded(
+    entries: Sequence[Entry], budget: Budget, started: Sequence[Entry], most: int | None
+) -> Iterator[tuple[str, Sequence[Entry]]]:
+    for name, limit, counted in (("--max-tests", most, started), ("budget.max_tests", budget.max_tests, entries)):
+        total = sum(map(tests_of, counted))
         if limit is not None and total > limit:
-            yield f"the plan runs {plural(total, 'test')}, {name} allows {limit}", entries
+            yield f"the plan runs {plural(total, 'test')}, {name} allows {limit}", counted
     costs: Counter[str] = Counter()
     for entry in entries:
         costs[entry.vendor] += tests_of(entry)

@@ -49,14 +49,14 @@ def test_an_entry_costs_what_it_names_or_its_estimate(subject: Entry, number: in
 
 def over(entries: list[Entry], budget: Budget, most: int | None = None) -> OverBudget:
     with pytest.raises(OverBudget) as caught:
-        check_budget(entries, budget, most)
+        check_budget(entries, budget, entries, most)
     return caught.value
 
 
 def test_a_plan_may_cost_as_much_as_is_allowed() -> None:
     entries = [of(TESTS), of(CATEGORIES, name="b", vendor="keyed")]
-    check_budget(entries, Budget(), None)
-    check_budget(entries, Budget(max_tests=5, per_vendor={"plain": 3, "keyed": 2, "other": 0}), 5)
+    check_budget(entries, Budget(), entries, None)
+    check_budget(entries, Budget(max_tests=5, per_vendor={"plain": 3, "keyed": 2, "other": 0}), entries, 5)
 
 
 def test_every_limit_that_is_exceeded_is_told_with_the_entries_that_cost_most() -> None:
@@ -73,6 +73,13 @@ def test_every_limit_that_is_exceeded_is_told_with_the_entries_that_cost_most() 
         "a  plain  3 tests  qa-matrix.yml:1",
         "ccc  keyed  2 tests (no estimate: a category counts as 1)  qa-matrix.yml:3",
     )
+
+
+def test_a_shard_counts_what_it_starts_and_the_budget_is_for_all() -> None:
+    entries = [of(TESTS, name="a"), of(TESTS, name="bb")]
+    check_budget(entries, Budget(max_tests=6), entries[:1], 3)
+    with pytest.raises(OverBudget, match=r"^the plan runs 6 tests, budget\.max_tests allows 5; nothing was sent$"):
+        check_budget(entries, Budget(max_tests=5), entries[:1], 3)
 
 
 def test_only_entries_of_the_vendor_are_to_blame_for_its_limit() -> None:

@@ -36,6 +36,9 @@ def _check(options: ShowOptions) -> None:
         raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
     if options.shards is not None and saved.is_saved(options.file):
         raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
+    if options.shards is not None and options.shard is not None:
+        hint = "--shards makes the jobs, each with a --shard of its own"
+        raise UserError("--shards does not go with --shard", hint=hint)
 
 
 def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
