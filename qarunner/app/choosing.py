@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING, TypeAlias
 from qarunner.app.files import FileVariable
 from qarunner.app.git import Git, changed_since, files_of
 from qarunner.diagnostics import Place
-from qarunner.engine.decide.gate import outcome_of
-from qarunner.errors import NothingSelected, UserError
+from qarunner.errors import NothingSelected
 from qarunner.known import Known
 from qarunner.manifest.expand import locate
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
 from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
-from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from qarunner.app.options import ChoiceOptions
     from qarunner.diagnostics import Diagnostic
-    from qarunner.engine.state.run import Run
-    from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.rules import Condition
     from qarunner.manifest.templates.env import Values
@@ -51,59 +46,6 @@ class Inputs:
     names: Names = field(default_factory=Names)
     env_lines: tuple[FileVariable, ...] = ()
     allow_secrets: frozenset[str] = frozenset()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# `--rerun-failed`: what an earlier run tells of the rows of this one.
-
-
-def earlier_run(
-    options: ChoiceOptions, environ: Mapping[str, str], inputs: Inputs, run_id: str, *, sha: str | None
-) -> Earlier:
-    """UserError for a run that is not there or does not count here. `sha` is the commit of the new run."""
-    from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, verified
-
-    folder = find_run(options.runs_dir, run_id)
-    refuse_tracked(folder, environ)
-    stored = load(folder, Secrets.of(environ, inputs.env_lines, inputs.allow_secrets))
-    plan, run = stored.plan, stored.run
-    if stored.rehearsal and not options.rehearse:
-        raise UserError(
-            f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
-            hint="name a real run; only apply --rehearse takes up a rehearsal",
-        )
-    believed = options.rehearse or verified(stored, unsealed=options.unsealed is not False)
-    remarks = list(_remarks(run, run_id, plan.git, sha))
-    if not options.rehearse and (why := doubt(stored)) is not None:
-        remarks.append(f"run {run_id}: {why}")
-    return Earlier(
-        run_id=run_id,
-        failed=tuple(entry.id for entry in plan.entries if _runs_again(run, entry)),
-        passed=frozenset(entry.id for entry in plan.entries if outcome_of(run, entry).verdict in GOOD),
-        remarks=tuple(remarks),
-        unverified=not believed,
-    )
-
-
-def _runs_again(run: Run, entry: Entry) -> bool:
-    """Whether an entry did not pass. What the vendor skipped is over, unless the gate takes that for a failure."""
-    outcome = outcome_of(run, entry)
-    if outcome.verdict is Verdict.SKIPPED:
-        return outcome.cause is Cause.NEED or run.plan.gate.on_skipped == "fail"
-    return outcome.verdict not in GOOD
-
-
-def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | None) -> Iterator[str]:
-    before = git.get("sha")
-    if before and sha and before != sha:
-        yield f"run {run_id} tested commit {before[:7]}, this is {sha[:7]}: what passed then is not run again"
-    live = [remote.remote.id for _, remote in run.live_runs()]
-    if live:
-        yield (
-            f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "
-            f"qarunner resume {run_id} waits for them"
-        )
 
 
 _SHOWN = 10

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from qarunner.app.git import Git
-from qarunner.engine.state.events import Who
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown  # noqa: TC001  an alias is made of it when the module is read
 from qarunner.vendors.api import Metadata
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from urllib.parse import SplitResult
 
+    from qarunner.engine.state.events import Who
     from qarunner.known import Answer
 
 
@@ -412,6 +412,8 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 def who(environ: Mapping[str, str]) -> Who | None:
     """Who let this process run; None outside of a known CI system."""
+    from qarunner.engine.state.events import Who
+
     told = {name: value for name, value in environ.items() if value}
     identity = _system(told)
     if identity is None:

@@ -405,12 +405,11 @@ def make_plan(
     """
     build, shard = _place_of(options, environ)
     found = check_manifest(path, environ, options.profile, hide=hide)
-    manifest, rows, vendors = found.manifest, found.rows, found.vendors
-    quarantines = check_quarantines(manifest, rows, options.today)
     facts = facts or build.facts
+    manifest, rows, vendors = _named(found.manifest, path, facts), found.rows, found.vendors
+    quarantines = check_quarantines(manifest, rows, options.today)
     values, of_files, wrong = values_of(found, inputs, environ, facts)
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
-    manifest = _named(manifest, path, facts)
     if early := [*found.problems, *quarantines.errors, *wrong]:
         raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
     asked_for = row_filter(path, options, environ, inputs, build.sha)
@@ -462,9 +461,10 @@ def row_filter(
 
         about_changes = untouched(options.changed_since, path, environ)
     if options.rerun_failed is not None:
-        from qarunner.app.choosing import earlier_run
+        from qarunner.app.runs import Secrets, earlier_run
 
-        about_runs = earlier_run(options, environ, inputs, options.rerun_failed, sha=sha)
+        secrets = Secrets.of(environ, inputs.env_lines, inputs.allow_secrets)
+        about_runs = earlier_run(options, environ, secrets, options.rerun_failed, sha=sha)
     return RowFilter(select=options.select, untouched=about_changes, earlier=about_runs)
 
 

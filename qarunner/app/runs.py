@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from qarunner.app.ci import in_ci, who
+from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.io.journal import (
     JOURNAL,
     PLAN,
@@ -33,11 +34,15 @@ from qarunner.plan.model import Plan, from_json
 from qarunner.report.summary import UNVERIFIED
 from qarunner.secret import key_may_go_to
 from qarunner.vendors import registry
+from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from qarunner.app.choosing import Earlier
     from qarunner.app.files import FileVariable
+    from qarunner.app.options import ChoiceOptions
+    from qarunner.entry import Entry
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHOWN = 5
@@ -287,3 +292,56 @@ def doubt(stored: StoredRun) -> str | None:
             return UNVERIFIED
         case other:
             assert_never(other)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `--rerun-failed`: what an earlier run tells of the rows of this one.
+
+
+def earlier_run(
+    options: ChoiceOptions, environ: Mapping[str, str], secrets: Secrets, run_id: str, *, sha: str | None
+) -> Earlier:
+    """UserError for a run that is not there or does not count here. `sha` is the commit of the new run."""
+    from qarunner.app.choosing import Earlier
+
+    folder = find_run(options.runs_dir, run_id)
+    refuse_tracked(folder, environ)
+    stored = load(folder, secrets)
+    plan, run = stored.plan, stored.run
+    if stored.rehearsal and not options.rehearse:
+        raise UserError(
+            f"--rerun-failed {run_id}: was a rehearsal, nothing in it was really tested",
+            hint="name a real run; only apply --rehearse takes up a rehearsal",
+        )
+    believed = options.rehearse or verified(stored, unsealed=options.unsealed is not False)
+    remarks = list(_remarks(run, run_id, plan.git, sha))
+    if not options.rehearse and (why := doubt(stored)) is not None:
+        remarks.append(f"run {run_id}: {why}")
+    return Earlier(
+        run_id=run_id,
+        failed=tuple(entry.id for entry in plan.entries if _runs_again(run, entry)),
+        passed=frozenset(entry.id for entry in plan.entries if outcome_of(run, entry).verdict in GOOD),
+        remarks=tuple(remarks),
+        unverified=not believed,
+    )
+
+
+def _runs_again(run: Run, entry: Entry) -> bool:
+    """Whether an entry did not pass. What the vendor skipped is over, unless the gate takes that for a failure."""
+    outcome = outcome_of(run, entry)
+    if outcome.verdict is Verdict.SKIPPED:
+        return outcome.cause is Cause.NEED or run.plan.gate.on_skipped == "fail"
+    return outcome.verdict not in GOOD
+
+
+def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | None) -> Iterator[str]:
+    before = git.get("sha")
+    if before and sha and before != sha:
+        yield f"run {run_id} tested commit {before[:7]}, this is {sha[:7]}: what passed then is not run again"
+    live = [remote.remote.id for _, remote in run.live_runs()]
+    if live:
+        yield (
+            f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "
+            f"qarunner resume {run_id} waits for them"
+        )

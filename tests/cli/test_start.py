@@ -41,7 +41,7 @@ def loaded(folder: Path, *words: str) -> set[str]:
         (("apply", "--help"), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("status",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
         (("runs",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
-        (("validate",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.app.session", "qarunner.emulator"}),
+        (("validate",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.engine", "qarunner.emulator"}),
         (("plan",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.app.session", "qarunner.emulator"}),
     ],
     ids=" ".join,
