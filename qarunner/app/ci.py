@@ -122,6 +122,13 @@ def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None =
     return _completed(_about_head(build, told, git) if system else build, git)
 
 
+def base_branch(environ: Mapping[str, str]) -> str | None:
+    """The branch that a pull request of this build goes to, by the CI's own word."""
+    told = {name: _as_utf8(value) for name, value in environ.items() if value}
+    system = _system(told)
+    return system.build(told).base_branch if system else None
+
+
 BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
 
 

@@ -342,6 +342,13 @@ class StatusOptions(InRuns, Printed):
 
 
 @_options
+class HistoryOptions(InRuns, Printed):
+    entry: Annotated[str | None, Option("", "[ENTRY]", "An entry's id. Default: all of them.")] = None
+    form: Annotated[str, Option("--format", "text|json", "How it is printed.")] = "text"
+    rehearsals: Annotated[bool, Option("--rehearsals", "", "The rehearsals' results instead of the real ones.")] = False
+
+
+@_options
 class RunsOptions(InRuns, Printed):
     all: Annotated[bool, Option("--all", "", "Every run.")] = False
     limit: Annotated[int | None, Option("--limit", "N", "So many runs. Default: 20.", minimum=1)] = None

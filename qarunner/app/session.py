@@ -19,6 +19,7 @@ from qarunner import __version__
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
 from qarunner.app.ci import read_build, who
+from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
@@ -623,6 +624,7 @@ class _Session:
         self._progress: Progress | None = None
         self._engine: Engine | None = None
         self._signal: int | None = None
+        self._history = History(settings.runs_dir, settings.environ)
 
     def record(self, event: ev.Event) -> None:
         """Disk first, then memory, then the screen."""
@@ -793,7 +795,7 @@ class _Session:
 
         Returns what the reports say, and what could not be written.
         """
-        summary = summarise(self._run)
+        summary = self._remembered(summarise(self._run))
         self._tell(summary)
         targets = self._targets(reports)
         problems = reporting.write(summary, targets, self._observer.clean)
@@ -808,7 +810,14 @@ class _Session:
         summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._observer.lost else [])])
         if (warning := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
             self._observer.warn(f"qarunner: warning: {warning}")
+        if self._run.complete and not self._run.unrecorded:
+            self._history.keep(summary)
+        if self._history.trouble:
+            self._observer.warn(f"qarunner: warning: the history {self._history.trouble}")
         return summary, problems
+
+    def _remembered(self, summary: Summary) -> Summary:
+        return self._history.about(replace(summary, resume=self._follow.resume()))
 
     def _tell(self, summary: Summary) -> None:
         """What people have to know first: a CI system may end this process while it writes reports."""

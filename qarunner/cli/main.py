@@ -184,6 +184,11 @@ COMMANDS: Mapping[str, Command] = {
     "runs": Command(
         opt.RunsOptions, "runs:runs", "List the newest runs that are kept here, or remove old finished ones. Offline."
     ),
+    "history": Command(
+        opt.HistoryOptions,
+        "history:history",
+        "Show how entries and tests did over the stored runs: flaky, failing, how long. Offline.",
+    ),
     "report": Command(
         opt.ReportOptions,
         "runs:report",

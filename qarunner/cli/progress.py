@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from qarunner.cli.screen import Screen
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.flow.driver import OBSERVE_S
-from qarunner.engine.schedule.timing import DurationHistory
+from qarunner.engine.schedule.timing import DurationHistory, began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
@@ -65,23 +64,8 @@ class Outlook:
 
     def seconds_left(self, run: Run, now: float) -> float | None:
         """Until the last entry ends, if it is known how long each of them takes: needs first, and few at a time."""
-        ends: dict[str, float] = {}
-        lanes = dict.fromkeys(run.plan.vendors, 0.0)
-        counted: set[str] = set()
-        needs = {entry.id: entry.needs for entry in run.plan.entries if entry.id not in run.closed}
-        for entry in TopologicalSorter(needs).static_order():
-            if entry not in needs:
-                continue
-            state = run.job_of[entry]
-            usual, began = self.usual_s(state), began_at(state)
-            if usual is None:
-                return None
-            left = max(0.0, usual - (now - began)) if began is not None else usual
-            ends[entry] = left + max((ends.get(need, 0.0) for need in needs[entry]), default=0.0)
-            if state.job.id not in counted:
-                counted.add(state.job.id)
-                lanes[state.job.vendor] += left / max(1, run.plan.vendors[state.job.vendor].max_in_flight)
-        return max((*ends.values(), *lanes.values()), default=0.0)
+        left = time_left(run, self.durations, now) if self.durations is not None else None
+        return left.seconds if left is not None and not left.unknown else None
 
 
 def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> Progress:
@@ -550,11 +534,6 @@ def _plain(line: Line) -> str:
 
 
 # --- the words for where something stands -----------------------------------------------------------------------------
-
-
-def began_at(state: JobState) -> float | None:
-    """When the first run of a job was accepted, in seconds since the epoch."""
-    return min((remote.accepted_at for remote in state.runs.values()), default=None)
 
 
 def entry_words(entry: str, state: JobState) -> str:

@@ -11,8 +11,9 @@ from qarunner.app.options import NextCommand
 from qarunner.cli.console import Console
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
+from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import decisions, unsaid, words
+from qarunner.report.summary import decisions, news, unsaid, words
 from qarunner.text import cut, duration, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -129,8 +130,20 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Lin
     if not quiet:
         yield ""
         yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
+        yield from _news(summary)
     if summary.rehearsal:
         yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
+
+
+def _news(summary: Summary) -> Iterator[Line]:
+    """New, known and fixed failures of entries, by what earlier runs say."""
+    found = news(summary)
+    if summary.compared is None or not any(found.values()):
+        return
+    parts = [f"{len(rows)} {kind}" for kind, rows in found.items() if rows]
+    fixed = [row.entry.id for row in found[News.FIXED]]
+    names = f" ({_listed(fixed)})" if fixed else ""
+    yield f"failures since {summary.compared}: {', '.join(parts)}{names}"
 
 
 def _amount(summary: Summary) -> str:
@@ -225,7 +238,8 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
             continue
         yield ""
         heading = f"{row.entry.id}: {words(row.verdict)}"
-        yield styled(heading, "bold"), f"  {row.entry.origin.file}:{row.entry.origin.line}"
+        told = f" ({', '.join(row.trend.words)})" if row.trend is not None and row.trend.words else ""
+        yield styled(heading, "bold"), f"{told}  {row.entry.origin.file}:{row.entry.origin.line}"
         cases = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
         # What one test says stands at that test. What all tests say stands once.
         messages = [case.message for case in cases]

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from qarunner.engine.decide.trend import is_bad
-from qarunner.report.summary import decisions, facts, failures_first, headline, is_web, unsaid, verdict_counts, words
+from qarunner.report.summary import (
+    decisions,
+    facts,
+    failures_first,
+    headline,
+    is_web,
+    news,
+    unsaid,
+    verdict_counts,
+    words,
+)
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines, plural
 from qarunner.vendors.api import GOOD, Verdict
@@ -126,7 +136,11 @@ def _header(summary: Summary) -> Iterator[str]:
     parts += [f"{name} {escape(value)}" for name, value in facts(summary)]
     if is_web(summary.ci.get("url")):
         parts.append(_link("build", summary.ci.get("url")))
-    yield f'<p class="quiet">{" · ".join(parts)}</p>\n</header>\n'
+    yield f'<p class="quiet">{" · ".join(parts)}</p>\n'
+    if summary.compared is not None:
+        told = [f"{len(rows)} {kind}" for kind, rows in news(summary).items()]
+        yield f"<p>failures since {escape(summary.compared)}: {', '.join(told)}</p>\n"
+    yield "</header>\n"
 
 
 def _notes(summary: Summary) -> Iterator[str]:

@@ -11,6 +11,7 @@ from qarunner.vendors.api import Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qarunner.engine.decide.trend import Trend
     from qarunner.entry import Quarantine
     from qarunner.report.summary import EntrySummary, Summary
     from qarunner.vendors.api import Case, Step
@@ -94,7 +95,22 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "runs": [{"id": run.id, "url": run.url, "attempt": run.attempt} for run in row.runs],
         "duration_s": _seconds(row.duration_s),
         "counts": {str(verdict): number for verdict, number in row.counts.items()},
+        **({"history": history_document(row.trend)} if row.trend is not None else {}),
         "tests": [_test(case, attempt) for attempt, case in row.tried],
+    }
+
+
+def history_document(trend: Trend) -> dict[str, object]:
+    """What earlier runs say; a run that knows none has no such key."""
+    return {
+        "news": trend.news and str(trend.news),
+        "failing_for": trend.failing,
+        "failing_since": trend.since,
+        "flaky": trend.flaky,
+        "not_passed": trend.bad,
+        "runs": trend.runs,
+        "usual_s": trend.usual_s,
+        "slower": trend.slower,
     }
 
 

@@ -17,6 +17,7 @@ from qarunner.report.summary import (
     failures_first,
     headline,
     is_web,
+    news,
     resume_of,
     unsaid,
     words,
@@ -123,13 +124,15 @@ def _news(summary: Summary) -> Iterator[str]:
     """What is new since the runs that this one is compared with."""
     if not summary.compared:
         return
-    groups = {news: [row for row in summary.entries if row.trend and row.trend.news is news] for news in News}
+    groups = news(summary)
     new = groups[News.NEW]
     found = [f"**{plural(len(new), 'new failure')}** since {code(summary.compared)}"]
     found[0] += f": {_names(row.entry.id for row in new)}" if new else ""
-    for news, title in ((News.KNOWN, "known"), (News.FIXED, "fixed")):
-        if groups[news]:
-            found.append(f"{len(groups[news])} {title}: {_names(row.entry.id for row in groups[news])}")
+    found += [
+        f"{len(groups[kind])} {kind}: {_names(row.entry.id for row in groups[kind])}"
+        for kind in (News.KNOWN, News.FIXED)
+        if groups[kind]
+    ]
     yield "; ".join(found)
 
 

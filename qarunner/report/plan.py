@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from qarunner.engine.schedule.timing import DurationHistory
+from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
 from qarunner.plan.compile import tests_of
 from qarunner.plan.model import Job
@@ -66,6 +66,18 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
             )
         )
     return tuple(found)
+
+
+def expected(plan: Plan, earlier: Durations) -> str | None:
+    """`expected 6m10s (slowest: release-smoke at certyn)`, by what earlier runs took; None if nothing is known."""
+    if not earlier or not plan.jobs:
+        return None
+    left = time_left(Run.of(plan), DurationHistory(plan, earlier), 0.0)
+    if left.slowest is None:
+        return None
+    least = f"at least {duration(round(left.seconds))}" if left.unknown else duration(round(left.seconds))
+    new = f"; {plural(left.unknown, 'entry', 'entries')} never ran here" if left.unknown else ""
+    return f"expected {least} (slowest: {left.slowest.id} at {left.slowest.vendor}{new})"
 
 
 def _slowest(expected: list[DurationModel]) -> float | None:
@@ -147,6 +159,8 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     page.add(f"### {code(plan.name)}: {last}", 0)
     entries = plan.entry_map()
     parts = shares(plan, earlier)
+    if told := expected(plan, earlier):
+        page.add(code(told))
     page.add("\n".join(f"- {code(heading(share))}" for share in parts), 0)
     for notice in plan.notices:
         page.add(f"> {code(notice)}", 0)

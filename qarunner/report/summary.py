@@ -419,6 +419,11 @@ def failures_first(summary: Summary) -> list[EntrySummary]:
     return sorted(summary.entries, key=rank)
 
 
+def news(summary: Summary) -> dict[News, list[EntrySummary]]:
+    """Entries whose failure is new, known or fixed, by what earlier runs say."""
+    return {kind: [row for row in summary.entries if row.trend and row.trend.news is kind] for kind in News}
+
+
 def facts(summary: Summary) -> list[tuple[str, str]]:
     """Where the tested build comes from: repository, branch or tag, and commit, as far as they are known."""
     names = {"repository": "repository", "branch": "branch", "tag": "tag", "sha": "commit"}

@@ -10,6 +10,7 @@ from qarunner.app import saved_plan as saved
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
+from qarunner.history.durations import recall
 from qarunner.plan.model import to_json
 from qarunner.text import styled
 
@@ -56,23 +57,26 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
+    earlier = recall(options.runs_dir, rehearsal=options.rehearse)
     last = f"{planned.overview(plan)}; nothing was sent"
     shards = min(options.shards or 1, len(plan.entries))
     match options.form:
         case "json":
             console.json(to_json(plan).decode())
         case "markdown":
-            console.document(planned.markdown(plan, {}, last))
+            console.document(planned.markdown(plan, earlier, last))
         case "github-matrix":
             console.json(planned.github_matrix(shards))
         case "gitlab-ci":
             words = _words(options, found.declared_secrets)
             console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix()))
         case _:
-            for text, style in planned.text(plan, {}, every_body=console.verbose):
+            for text, style in planned.text(plan, earlier, every_body=console.verbose):
                 console.result(styled(text, style))
             for line in planned.left_out(plan):
                 console.result(styled(line, "dim"))
+            if expected := planned.expected(plan, earlier):
+                console.result(expected)
             console.result(f"plan: {last}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import reports as reporting
+from qarunner.app.history import History
 from qarunner.app.options import NextCommand
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, remove_run, verified
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, entry_words, trouble_of, waits_for
@@ -75,8 +76,16 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     console.hide(reporting.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    _write(console, summarise(stored.run), order)
+    _write(console, _remembered(console, environ, order, summarise(stored.run)), order)
     return ExitCode.OK
+
+
+def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptions, summary: Summary) -> Summary:
+    history = History(order.runs_dir, environ)
+    found = history.about(summary)
+    if history.trouble:
+        console.warn(f"qarunner: warning: the history {history.trouble}")
+    return found
 
 
 def _write(console: Console, summary: Summary, order: ReportOptions) -> None:
@@ -111,7 +120,7 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
         console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
     whole = merged([part.run for part in parts], missing)
     whole.unverified = whole.unverified or not all(believed)
-    summary = summarise(whole)
+    summary = _remembered(console, environ, order, summarise(whole))
     _write(console, summary, order)
     console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
     return summary.exit_code

@@ -6,16 +6,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
+from qarunner.entry import Entry
 from qarunner.vendors.api import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qarunner.engine.decide.interpret import Again
-    from qarunner.engine.state.run import JobState
-    from qarunner.entry import Entry
+    from qarunner.engine.state.run import JobState, Run
     from qarunner.plan.model import Plan, VendorPlan
     from qarunner.vendors.api import Pacing
 
@@ -386,3 +387,44 @@ class DurationHistory:
         for name in dict.fromkeys(name for names in self._of(state) for name in names):
             self._learn(name, [seconds])
             self.took.setdefault(name, []).append(round(seconds, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLeft:
+    """Seconds until a run's last entry ends. `slowest` is the entry that takes longest by itself.
+
+    `unknown` entries have never run: they are not in it.
+    """
+
+    seconds: float
+    slowest: Entry | None
+    unknown: int
+
+
+def began_at(state: JobState) -> float | None:
+    """When the first run of a job was accepted, in seconds since the epoch."""
+    return min((remote.accepted_at for remote in state.runs.values()), default=None)
+
+
+def time_left(run: Run, durations: DurationHistory, now: float) -> TimeLeft:
+    """By what is known of each entry: needs come first, and few of a vendor's runs go on at a time."""
+    entries = run.plan.entry_map()
+    needs = {entry.id: entry.needs for entry in entries.values() if entry.id not in run.closed}
+    ends: dict[str, float] = {}
+    lanes = dict.fromkeys(run.plan.vendors, 0.0)
+    counted: dict[str, float] = {}
+    slowest, unknown = ("", 0.0), 0
+    for entry in TopologicalSorter(needs).static_order():
+        if entry not in needs:
+            continue
+        state = run.job_of[entry]
+        if (left := counted.get(state.job.id)) is None:
+            usual, began = durations.known_s(state), began_at(state)
+            unknown += len(state.job.entries) if usual is None else 0
+            left = max(0.0, (usual or 0.0) - (now - began if began is not None else 0.0))
+            counted[state.job.id] = left
+            lanes[state.job.vendor] += left / max(1, run.plan.vendors[state.job.vendor].max_in_flight)
+        ends[entry] = left + max((ends.get(need, 0.0) for need in needs[entry]), default=0.0)
+        slowest = max(slowest, (entry, left), key=lambda each: each[1])
+    seconds = max((*ends.values(), *lanes.values()), default=0.0)
+    return TimeLeft(seconds=seconds, slowest=entries.get(slowest[0]), unknown=unknown)

@@ -1,0 +1,142 @@
+"""`history`: how entries and tests did over the stored runs, without the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.app.history import History
+from qarunner.diagnostics import choose
+from qarunner.engine.decide.trend import Past, trend
+from qarunner.errors import ExitCode, UserError
+from qarunner.report.json import history_document
+from qarunner.report.summary import timestamp, words
+from qarunner.text import duration, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.app.options import HistoryOptions
+    from qarunner.cli.console import Console
+    from qarunner.engine.decide.trend import Trend
+    from qarunner.history.index import ResultRow, RunRow
+
+    Results = dict[str, list[tuple[RunRow, ResultRow]]]
+
+VERSION = 1
+FORMATS = ("text", "json")
+_SHOWN = 20
+
+
+def history(console: Console, environ: Mapping[str, str], options: HistoryOptions) -> ExitCode:
+    """All entries, those that fail or are flaky first; or one, with its runs and its tests."""
+    if options.form not in FORMATS:
+        raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
+    found = History(options.runs_dir, environ)
+    entries: Results = {}
+    for run, result in found.results(rehearsal=options.rehearsals):
+        entries.setdefault(result.entry, []).append((run, result))
+    if found.trouble:
+        console.warn(f"qarunner: warning: the history {found.trouble}")
+    if options.entry is not None:
+        if options.entry not in entries:
+            hint = choose(options.entry, tuple(entries)) if entries else "a run joins the history when it has ended"
+            raise UserError(f"no result of an entry {options.entry!r}", hint=hint)
+        entries = {options.entry: entries[options.entry]}
+    if options.form == "json" or console.output == "json":
+        console.data({"version": VERSION, "entries": [_document(name, rows) for name, rows in entries.items()]})
+        return ExitCode.OK
+    for line in _one(entries[options.entry]) if options.entry is not None else _all(entries):
+        console.result(line)
+    if not entries:
+        console.warn(f"no finished run in {options.runs_dir}")
+    return ExitCode.OK
+
+
+def _trend(rows: Sequence[Past]) -> Trend | None:
+    return trend(rows[1:], rows[0])
+
+
+def _pasts(rows: Iterable[tuple[RunRow, ResultRow]]) -> list[Past]:
+    from qarunner.history.index import past
+
+    return [past(run, result) for run, result in rows]
+
+
+def _all(entries: Results) -> Iterator[str]:
+    if not entries:
+        return
+    lines = [("ENTRY", "VENDOR", "RESULTS", "LAST", "NOT PASSED", "FLAKY", "USUALLY", "WHAT")]
+    trends = {name: _trend(_pasts(rows)) for name, rows in entries.items()}
+
+    def rank(name: str) -> tuple[int, int]:
+        found = trends[name]
+        return (-found.failing, -found.flaky - found.bad) if found is not None else (0, 0)
+
+    for name in sorted(entries, key=rank):
+        (_, last), found = entries[name][0], trends[name]
+        marks = found.marks if found is not None else "▁"
+        counts = (str(found.bad), str(found.flaky)) if found is not None else ("0", "0")
+        usually = duration(found.usual_s) if found is not None and found.usual_s is not None else "-"
+        told = ", ".join(found.words) if found is not None else ""
+        lines.append((name, last.vendor, marks, words(last.verdict), *counts, usually, told))
+    yield from table(lines, right={4, 5, 6})
+
+
+def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
+    found = _trend(_pasts(rows))
+    yield f"{rows[0][1].entry} at {rows[0][1].vendor}: {', '.join(found.words) if found else ''}".rstrip(": ")
+    yield ""
+    lines = [("RUN", "STARTED", "BRANCH", "COMMIT", "TIME", "RESULT")]
+    for run, result in rows[:_SHOWN]:
+        took = duration(result.duration_s) if result.duration_s is not None else "-"
+        began = timestamp(run.at)[:16] + "Z"
+        line = (run.id, began, run.branch or "-", (run.commit or "-")[:7], took, words(result.verdict))
+        lines.append(line)
+    yield from table(lines, right={4})
+    yield ""
+    tests = [("TEST", "NAME", "RESULTS", "NOT PASSED", "FLAKY", "USUALLY")]
+    for test, (name, pasts) in _tests(rows).items():
+        of_test = _trend(pasts)
+        marks, bad, flaky = (of_test.marks, of_test.bad, of_test.flaky) if of_test else ("▁", 0, 0)
+        usually = duration(of_test.usual_s) if of_test and of_test.usual_s is not None else "-"
+        tests.append((test, name or "-", marks, str(bad), str(flaky), usually))
+    yield from table(tests, right={3, 4, 5})
+
+
+def _tests(rows: Iterable[tuple[RunRow, ResultRow]]) -> dict[str, tuple[str | None, list[Past]]]:
+    """The results of each test, the newest first."""
+    found: dict[str, tuple[str | None, list[Past]]] = {}
+    for run, result in rows:
+        for test in result.tests:
+            _, pasts = found.setdefault(test.id, (test.name, []))
+            pasts.append(
+                Past(run=run.id, verdict=test.verdict, at=run.at, duration_s=test.duration_s, commit=run.commit)
+            )
+    return found
+
+
+def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, object]:
+    return {
+        "id": name,
+        "vendor": rows[0][1].vendor,
+        **_figures(_pasts(rows)),
+        "results": [
+            {
+                "run": run.id,
+                "started_at": timestamp(run.at),
+                "branch": run.branch,
+                "commit": run.commit,
+                "verdict": str(result.verdict),
+                "duration_s": result.duration_s,
+                "url": result.url,
+            }
+            for run, result in rows
+        ],
+        "tests": [{"id": test, "name": told, **_figures(pasts)} for test, (told, pasts) in _tests(rows).items()],
+    }
+
+
+def _figures(pasts: Sequence[Past]) -> dict[str, object]:
+    found = _trend(pasts)
+    rate = round(found.flaky / found.runs, 3) if found is not None else 0.0
+    return {"verdict": str(pasts[0].verdict), "flake_rate": rate, **(history_document(found) if found else {})}
