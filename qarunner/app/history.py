@@ -43,12 +43,12 @@ class History:
     environ: Mapping[str, str]
     trouble: str | None = None
 
-    def _asked(self, use: Callable[[Index], T], otherwise: T) -> T:
-        """What the index says; something else where it cannot be had."""
+    def _asked(self, use: Callable[[Index], T], otherwise: T, *, copied: bool = False) -> T:
+        """What the index says; something else where it cannot be had. `copied`: nothing is written to disk."""
         from qarunner.history.index import HistoryDamaged, HistoryUnavailable, Index
 
         try:
-            with Index(place(self.runs_dir)) as index:
+            with Index(place(self.runs_dir), copied=copied) as index:
                 if index.rebuilt:
                     self.trouble = f"was damaged ({index.rebuilt}), and was made again from the stored runs"
                 return use(index)
@@ -67,7 +67,7 @@ class History:
             _read_folders(index, self.runs_dir, but=summary.run_id)
             return self._joined(index, summary)
 
-        return self._asked(join, summary)
+        return self._asked(join, summary, copied=True)
 
     def _joined(self, index: Index, summary: Summary) -> Summary:
         matrix, began = matrix_of(summary), _seconds(summary.started_at)
@@ -108,7 +108,12 @@ class History:
     def keep(self, summary: Summary) -> None:
         """Writes a run down that has come to its end."""
         row, results = rows_of(summary, _size(self.runs_dir / summary.run_id))
-        self._asked(lambda index: index.add(row, results), None)
+
+        def add(index: Index) -> None:
+            _read_folders(index, self.runs_dir, but=summary.run_id)
+            index.add(row, results)
+
+        self._asked(add, None)
 
     def results(self, *, rehearsal: bool) -> list[tuple[RunRow, ResultRow]]:
         """All that is known, the newest first."""

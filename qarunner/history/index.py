@@ -90,26 +90,44 @@ class ResultRow:
 class Index:
     """The open file. `rebuilt` says why it had to be begun anew."""
 
-    def __init__(self, path: Path) -> None:
-        """HistoryUnavailable if it is locked, of a newer qarunner, or cannot be written."""
+    def __init__(self, path: Path, *, copied: bool = False) -> None:
+        """`copied`: works on a copy in memory, and writes nothing: what has to be written first has the disk.
+
+        HistoryUnavailable if the file is locked, of a newer qarunner, or cannot be written.
+        """
         self.rebuilt: str | None = None
         try:
-            self._database = self._opened(path)
+            self._database = self._copied(path) if copied else self._opened(path)
         except HistoryDamaged as error:
             self.rebuilt = str(error)
             try:
-                remove_file(path)
-                self._database = self._opened(path)
+                if not copied:
+                    remove_file(path)
+                self._database = self._connected(":memory:") if copied else self._opened(path)
             except (OSError, HistoryDamaged) as again:
                 raise HistoryUnavailable(f"{path}: {again}") from again
 
     def _opened(self, path: Path) -> sqlite3.Connection:
-        for beside in (path, path.with_name(f"{path.name}-journal")):
-            if beside.is_symlink() or (beside.exists() and not beside.is_file()):
-                raise HistoryUnavailable(f"{beside}: is a link or no file")
-        if path.exists() and path.stat().st_size > _LARGEST:
-            raise HistoryDamaged("is larger than any that qarunner writes")
+        _check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        return self._connected(path)
+
+    def _copied(self, path: Path) -> sqlite3.Connection:
+        _check(path)
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        if path.exists():
+            with contextlib.closing(self._connected(path)) as source, _told():
+                source.execute("BEGIN")  # a copy would wait for ever for a lock; a read waits as long as it may
+                source.execute("SELECT count(*) FROM runs").fetchone()
+                source.backup(memory)
+        try:
+            self._prepare(memory)
+        except BaseException:
+            memory.close()
+            raise
+        return memory
+
+    def _connected(self, path: Path | str) -> sqlite3.Connection:
         with _told():
             database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
         try:
@@ -216,6 +234,15 @@ class Index:
                 left -= len(rows)
                 for row in rows:
                     yield run, _result_row(row)
+
+
+def _check(path: Path) -> None:
+    """Nothing is read or written through a link, and nothing is made of a file that is far too large."""
+    for beside in (path, path.with_name(f"{path.name}-journal")):
+        if beside.is_symlink() or (beside.exists() and not beside.is_file()):
+            raise HistoryUnavailable(f"{beside}: is a link or no file")
+    if path.exists() and path.stat().st_size > _LARGEST:
+        raise HistoryDamaged("it is larger than any that qarunner writes")
 
 
 def past(run: RunRow, result: ResultRow) -> Past:
