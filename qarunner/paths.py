@@ -18,7 +18,7 @@ from qarunner.decode import is_unicode
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MANIFEST_NAMES = ("qa-matrix.yml", "qa-matrix.yaml")
 GIT = ".git"
@@ -61,6 +61,31 @@ def repository_root(folder: Path) -> Path | None:
 def manifest_root(manifest: Path) -> Path:
     """The folder in which everything lies that a manifest names: its repository's root, else its own folder."""
     return repository_root(manifest.parent) or manifest.parent.resolve()
+
+
+def nearest_manifest() -> Path | None:
+    """The manifest in this folder or the nearest parent, up to the repository's root; None where there is none."""
+    here = working_folder()
+    for folder in (here, *here.parents):
+        for name in MANIFEST_NAMES:
+            if (folder / name).is_file():
+                return Path(os.path.relpath(folder / name))
+        if os.path.exists(folder / GIT):  # noqa: PTH110  it raises nothing
+            break
+    return None
+
+
+def runs_folder(named: Path | None, manifest: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where runs are kept: as named, else beside the manifest, so that it is the same in each folder of a project.
+
+    `manifest`: the file that a command was given; a saved plan says nothing of where its manifest lies.
+    """
+    if named is not None:
+        return named
+    if chosen := environ.get("QARUNNER_RUNS_DIR"):
+        return Path(chosen)
+    beside = manifest if manifest is not None and manifest.suffix in {".yml", ".yaml"} else nearest_manifest()
+    return (beside.parent if beside is not None else Path()) / OWN / "runs"
 
 
 def _named_root(folder: Path) -> Path | None:

@@ -25,8 +25,8 @@ from qarunner.paths import (
     inside,
     is_below,
     manifest_root,
+    nearest_manifest,
     read_regular,
-    working_folder,
 )
 from qarunner.plan.capabilities import misfit
 from qarunner.vendors.api import Complaint
@@ -51,13 +51,9 @@ def find_manifest(given: Path | None) -> Path:
     """The manifest: as given, or in this folder or the nearest parent up to the repository's root."""
     if given is not None:
         return given
-    here = working_folder()
-    for folder in (here, *here.parents):
-        for name in MANIFEST_NAMES:
-            if (folder / name).is_file():
-                return Path(os.path.relpath(folder / name))
-        if os.path.exists(folder / GIT):  # noqa: PTH110  it raises nothing
-            break
+    found = nearest_manifest()
+    if found is not None:
+        return found
     raise UserError(
         f"no manifest: looked for {' and '.join(MANIFEST_NAMES)} here and up to the repository's root",
         hint="name the file, or write one; `qarunner schema` prints what can stand in it",

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime  # noqa: TC003  annotations are read wh
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
+from qarunner.paths import runs_folder
 from qarunner.report import FORMATS
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _options_of(cls: type) -> Iterator[Field]:
             many = getattr(annotation, "__origin__", None) is tuple
             kind: Any = arguments[0] if arguments else annotation
             required = each.default is MISSING and each.default_factory is MISSING
-            yield Field(each.name, option, kind, many, required, None if required else each.default)
+            default = None if each.default is MISSING else each.default
+            yield Field(each.name, option, kind, many, required, default)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
@@ -146,7 +148,9 @@ _UNSEALED = Option("--unsealed", "", "The run's folder is mine, whatever its sea
 class InRuns(Shown):
     """The commands that look into the folder of runs."""
 
-    runs_dir: Annotated[Path, Option("--runs-dir", "DIR", "Where runs are kept.")] = DEFAULT_RUNS
+    runs_dir: Annotated[
+        Path, Option("--runs-dir", "DIR", "Where runs are kept. Default: .qarunner/runs beside the manifest.")
+    ] = field(default_factory=lambda: DEFAULT_RUNS)
 
 
 @_options
@@ -419,5 +423,5 @@ class NextCommand:
         return [f"--env-file={file}" for file in self.env_files]
 
     def _typed(self, command: str, *words: str) -> str:
-        place = [] if self.runs_dir == DEFAULT_RUNS else [f"--runs-dir={self.runs_dir}"]
+        place = [] if self.runs_dir == runs_folder(None, None, {}) else [f"--runs-dir={self.runs_dir}"]
         return shlex.join(["qarunner", command, self.run_id, *place, *words])

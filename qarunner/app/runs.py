@@ -135,7 +135,7 @@ def remove_run(folder: Path) -> None:
 def _others(runs_dir: Path) -> str:
     there = [folder.name for folder in by_age(runs_dir) if (folder / PLAN).is_file()]
     if not there:
-        return "runs are kept where apply was started; see --runs-dir"
+        return "runs are kept beside their manifest; see --runs-dir"
     more = f", and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
     return f"there are: {', '.join(there[:_SHOWN])}{more}"
 

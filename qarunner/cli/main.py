@@ -22,7 +22,7 @@ from qarunner import __version__
 from qarunner.app import options as opt
 from qarunner.cli.console import open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
-from qarunner.paths import working_folder, write_whole
+from qarunner.paths import runs_folder, working_folder, write_whole
 from qarunner.secret import Scrubber, mask
 from qarunner.signals import Interruption
 from qarunner.text import inert, inert_lines
@@ -223,6 +223,8 @@ def _typed(command: Command) -> Callable[..., int]:
 
     def call(**values: object) -> int:
         given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in opt.options_of(command.options)}
+        if "runs_dir" in given and not values["runs_dir"]:
+            given["runs_dir"] = runs_folder(None, given.get("file"), os.environ)
         options = command.options(**given)
         module, _, name = command.body.partition(":")
         body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)

@@ -197,7 +197,8 @@ def github_matrix(total: int) -> str:
 def gitlab_pipeline(total: int, words: str, runs_dir: str) -> str:
     """A child pipeline: a job for each shard, and one that joins their runs into one gate. `words` go to each apply."""
     jobs = [_gitlab_job(f"{n}/{total}", n, words, runs_dir) for n in range(1, total + 1)]
-    return "\n".join(["stages: [test, gate]", "", *jobs, _gitlab_gate(runs_dir)])
+    variables = f"variables: {{ QARUNNER_RUNS_DIR: {_scalar(runs_dir)} }}"
+    return "\n".join(["stages: [test, gate]", variables, "", *jobs, _gitlab_gate(runs_dir)])
 
 
 def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:

@@ -84,6 +84,7 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
     assert ended.code == 0, ended
     pipeline = yaml.safe_load(ended.out)
     assert pipeline.pop("stages") == ["test", "gate"]
+    assert pipeline.pop("variables") == {"QARUNNER_RUNS_DIR": ".qarunner/runs"}
     gate = pipeline.pop("qarunner gate")
     assert gate["when"] == "always"
     assert gate["script"] == ["qarunner report --merge .qarunner/runs --format json --out qarunner.json"]
