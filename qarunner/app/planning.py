@@ -419,9 +419,10 @@ def make_plan(
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
     part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
+    ours = {entry.id for entry in entries} if part is None else part.rows
     plan = compile_plan(
         manifest=manifest,
-        rows=[row for row in rendered.rows if part is None or row.id in part.rows],
+        rows=[row for row in rendered.rows if row.id in ours],
         settings=settings_of(rendered.vendors, used, of_files),
         vendors=used,
         secrets=rendered.secrets,
@@ -435,8 +436,7 @@ def make_plan(
         not_planned=[_not_planned(each) for each in chosen.left_out],
         sharding=part.sharding if part else None,
     )
-    started = entries if part is None else [entry for entry in entries if entry.id in part.rows]
-    check_budget(entries, manifest.budget, started, options.max_tests)
+    check_budget(entries, manifest.budget, [entry for entry in entries if entry.id in ours], options.max_tests)
     doubts, secrets = (build.remark,) if build.remark else (), _secrets_of(manifest)
     return PlanResult(
         plan=plan,
