@@ -288,10 +288,14 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteRun:
-    """A run at a vendor. `memo` is what the adapter wants to be told again when it reads the run's status."""
+    """A run at a vendor. `memo` is what the adapter wants to be told again when it reads the run's status.
+
+    `test` is the id of the one test that it runs, where the create's reply says so: reports name it without a result.
+    """
 
     id: str
     url: str | None = None
+    test: str | None = None
     memo: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -336,6 +340,9 @@ class Running:
     """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over.
 
     `entries`: the same of single entries that share the run, as far as its results tell whose they are.
+    `outcomes`: entries that are over although the run goes on. They are final, and closed at once.
+    `so_far`: what is certain of other entries, for the case that no more comes: tests with their verdicts, and
+    `unknown` for each test, or number of tests, that has no result yet.
     """
 
     note: str
@@ -343,6 +350,8 @@ class Running:
     done: int | None = None
     total: int | None = None
     entries: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    so_far: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

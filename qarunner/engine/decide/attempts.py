@@ -18,14 +18,14 @@ from qarunner.entry import SelectionKind
 from qarunner.plan.guard import grouped
 from qarunner.plan.model import Job
 from qarunner.secret import canonical
-from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Request, Verdict
+from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Request, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.engine.state.run import JobState, Run
+    from qarunner.engine.state.run import JobState, Run, RunState
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Case, Vendor
+    from qarunner.vendors.api import Vendor
 
 
 ATTEMPT_SIGN = "~"
@@ -39,13 +39,57 @@ _HARMLESS = GOOD | {Verdict.SKIPPED}
 
 
 def told(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
-    """What one attempt's runs say of an entry so far: a result that was paid for stays in the report."""
-    found = [*_parts(state, entry), *more]
+    """What one attempt's runs say of an entry so far: a result that was paid for stays in the report.
+
+    `more` says why the runs without an outcome have none.
+    """
+    found = _parts(state, entry)
+    for end in more:
+        silent = [run for run in state.runs.values() if run.outcome_of(entry) is None and run.outcomes is None]
+        found += [_named(state, run, run.cut_short(entry, end)) for run in silent] or [end]
     return merge(found) if found else None
 
 
+def _named(state: JobState, run: RunState, outcome: Outcome) -> Outcome:
+    """One of several runs is a test of its own: without a result it has the run's id at least."""
+    if len(state.runs) == 1 or outcome.cases or outcome.counts:
+        return outcome
+    remote = run.remote
+    case = Case(
+        id=remote.id, verdict=outcome.verdict, url=remote.url, raw_status=outcome.raw_status, message=outcome.message
+    )
+    return replace(outcome, cases=(case,))
+
+
+def timed_out(outcome: Outcome, end: Outcome) -> Outcome:
+    """An outcome of a run that was cancelled because its time was up: what that cancelled has timed out."""
+
+    def of(verdict: Verdict) -> Verdict:
+        return Verdict.TIMED_OUT if verdict is Verdict.CANCELLED else verdict
+
+    counts = Counter[Verdict]()
+    for verdict, number in outcome.counts.items():
+        counts[of(verdict)] += number
+    cases = (
+        replace(case, verdict=end.verdict, message=end.message) if case.verdict is Verdict.CANCELLED else case
+        for case in outcome.cases
+    )
+    return replace(
+        outcome,
+        verdict=of(outcome.verdict),
+        cases=tuple(cases),
+        counts=dict(counts),
+        message=end.message if outcome.verdict is Verdict.CANCELLED else outcome.message,
+        raw_status=outcome.raw_status or end.raw_status,
+    )
+
+
 def _parts(state: JobState, entry: str) -> list[Outcome]:
-    found = [part for run in state.runs.values() if (part := run.outcome_of(entry)) is not None]
+    found = [
+        part if run.outcomes is not None else _named(state, run, part)
+        for run in state.runs.values()
+        if (part := run.outcome_of(entry)) is not None
+    ]
     return found if state.outcomes is None or entry not in state.outcomes else [*found, state.outcomes[entry]]
 
 

@@ -102,10 +102,12 @@ class EntryCloser:
         match state.phase:
             case Phase.UNCERTAIN:
                 return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
-            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
+            case Phase.RUNNING if any(run.followed and entry not in run.settled for run in state.runs.values()):
                 return None
             case Phase.RUNNING | Phase.DONE if state.runs or state.outcomes is not None:
-                return attempts.told(state, entry) or merge(())
+                outcome = attempts.told(state, entry) or merge(())
+                end = self._context.timed_out.get(entry)
+                return outcome if end is None else attempts.timed_out(outcome, end)
             case Phase.DONE:
                 return Outcome(verdict=Verdict.ERROR, cause=state.cause, message=state.message)
             case _:
@@ -176,6 +178,10 @@ CLEANUP_TRIES = 3
 CLEANUP_PAUSE_S = 1.0
 
 
+CANCEL_AND_LOOK_S = 10.0
+"""Seconds for the cancel of a run whose time was up, and for the read after it."""
+
+
 GONE = frozenset({404, 409, 410})
 """Replies to a cancel that say that there is nothing to cancel: to ask again would not change it."""
 
@@ -205,6 +211,10 @@ class CancelHandler:
         self._closer = closer
         self._run = context.run
         self.refused: dict[str, Answer] = {}
+        self._accepted: set[str] = set()
+        """Runs whose cancel the vendor has accepted."""
+        self._ends_at: dict[str, float] = {}
+        """Jobs whose time was up, and whose runs are cancelled and read once more: until when that is awaited."""
 
     def put(self, state: JobState, now: float) -> None:
         """Asks the vendor to stop the job's runs, where it can be asked: all at once, or each by itself."""
@@ -241,28 +251,70 @@ class CancelHandler:
         if any(outcome is not None and outcome.verdict is Verdict.TIMED_OUT for outcome in closed):
             self.put(state, now)
 
-    def stop_if_late(self, task: Task, now: float) -> bool:
-        """Closes the entries whose time is up, and cancels a run that nothing waits for; true if it is not polled."""
-        state, expired = task.job, self._context.deadlines.expired
-        late = [entry for entry in self._run.open_entries(state) if entry in expired]
-        for entry in late:
-            run = task.run
-            note = (run.trouble or run.note) if run else ""
-            message = (
-                f"still {note!r} when the apply's time was up"
-                if self._context.mode.looks_first
-                else f"no verdict within {state.entries[entry].policy.timeout_s:g} s"
-                + (f", still {note!r}" if note else "")
-            )
-            outcome = Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
-            self._closer.close_entry(state, entry, outcome)
-        if self._run.open_entries(state):
-            return False
-        if late:
+    def stop_if_late(self, task: Task, now: float, *, hung: bool = False) -> bool:
+        """Ends the entries whose time is up, and cancels a run that nothing waits for; true if it is not polled.
+
+        Where runs can be cancelled, their entries are closed after that: what ended meanwhile has a result. `hung`: the
+        vendor did not answer the last read, and gets no other one.
+        """
+        state, name = task.job, task.job.job.id
+        if name in self._ends_at:
+            if task.is_last_look and task.run is not None and task.run.followed:
+                self._give_up_late(state, task.run)
+            return True
+        still_open = self._run.open_entries(state)
+        late = {e: self._time_out(task, e) for e in still_open if e in self._context.deadlines.expired}
+        if late and len(late) == len(still_open):
             self.put(state, now)
-            self._context.queue(state).busy_jobs.discard(state.job.id)
-            self._context.done.append(state)
-        return True
+            if self._context.cancels[name] and not hung:
+                self._ends_at[name] = now + self._look_s()
+                self._context.timed_out |= late
+                for entry in late:
+                    self._context.deadlines.set(self._ends_at[name], entry, name)
+                return True
+            self._finish(state)
+        for entry, outcome in late.items():
+            self._closer.close_entry(state, entry, outcome)
+        return not self._run.open_entries(state)
+
+    def _finish(self, state: JobState) -> None:
+        self._context.queue(state).busy_jobs.discard(state.job.id)
+        self._context.done.append(state)
+
+    def _look_s(self) -> float:
+        """How many seconds a cancel and the read after it get before their entries are closed without them."""
+        bound = self._context.mode.bound
+        return CANCEL_AND_LOOK_S if bound is None else bound / 3
+
+    def _time_out(self, task: Task, entry: str) -> Outcome:
+        run = task.run
+        note = (run.trouble or run.note) if run else ""
+        if self._context.mode.looks_first:
+            message = f"still {note!r} when the apply's time was up"
+        else:
+            timeout_s = task.job.entries[entry].policy.timeout_s
+            message = f"no verdict within {timeout_s:g} s" + (f", still {note!r}" if note else "")
+        return Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
+
+    def is_ending(self, state: JobState) -> bool:
+        """True if the job's time was up, and its runs are being cancelled."""
+        return state.job.id in self._ends_at
+
+    def end_late(self, state: JobState, now: float) -> None:
+        """Closes a job whose cancels and last reads took too long."""
+        if now < self._ends_at[state.job.id]:
+            return
+        for run in [run for run in state.runs.values() if run.followed]:
+            self._give_up_late(state, run)
+
+    def _give_up_late(self, state: JobState, run: RunState) -> None:
+        """A cancel that was accepted is believed, although the run's status lags behind."""
+        at, job, name = self._context.clock.wall(), state.job.id, run.remote.id
+        if name in self._accepted:
+            self._context.record(ev.RunCancelled(at=at, job=job, run=name))
+            self._closer.close_job(state)
+        elif ends := [self._context.timed_out[entry] for entry in self._run.open_entries(state)]:
+            self._closer.give_up(state, run, ends[0])
 
     # --- replies ------------------------------------------------------------------------------------------------------
 
@@ -279,12 +331,19 @@ class CancelHandler:
             message = None if done or over else self._words(state, answer)
             if message is not None:
                 self.refused[task.run.remote.id] = answer
-            self._stopped(state, task.run, message=message, over=over, sure=False)
+            # A run whose time was up is read once more: what it had counted is told in its last status alone.
+            is_read = over or (done and self.is_ending(state))
+            if done:
+                self._accepted.add(task.run.remote.id)
+            self._stopped(state, task.run, message=message, over=is_read, sure=False)
+            if message is not None and self.is_ending(state) and task.run.followed:
+                self._give_up_late(state, task.run)
         else:
             live = [run for run in state.runs.values() if run.live]
             if not done:
                 self._put_each(state, live, now)
                 return
+            self._accepted.update(run.remote.id for run in live)
             for run in live:  # some may have been over before
                 self._stopped(state, run, message=None, over=True, sure=True)
         self._after_cancel(state)

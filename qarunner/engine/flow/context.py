@@ -14,6 +14,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import RUNNING, Mode
 from qarunner.engine.state.run import JobState, Run, advance
 from qarunner.errors import JournalLost
+from qarunner.vendors.api import Outcome
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Call
@@ -83,6 +84,8 @@ class RunContext:
     """Requests without an answer, by the number that the pool knows them by."""
     cancels: Counter[str] = field(default_factory=Counter)
     """Cancels that are due or without an answer, by job."""
+    timed_out: dict[str, Outcome] = field(default_factory=dict)
+    """Entries whose time was up, and whose runs are being cancelled: what their tests without a result end with."""
     closed: deque[str] = field(default_factory=deque)
     """Entries that got their verdict; others may wait for them."""
     created: deque[JobState] = field(default_factory=deque)

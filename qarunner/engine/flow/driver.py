@@ -171,7 +171,8 @@ class Engine:
         if task.kind is not RequestKind.READ:
             return True
         polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
-        return self._awaits_reads() and (task.is_last_look or polled)
+        looked_at = task.is_last_look and task.run is not None and task.run.followed
+        return self._awaits_reads() and (looked_at or polled)
 
     def _wake_observer(self, now: float) -> None:
         if self._observe is not None and now >= self._observes_at:
@@ -202,7 +203,8 @@ class Engine:
     def _is_abandoned(self, task: Task) -> bool:
         mode = self._context.mode
         if task.kind is RequestKind.READ and not task.is_last_look:
-            return (mode.cancels and not mode.looks_first) or not self._run.open_entries(task.job)
+            is_late = self._cancels.is_ending(task.job) or not self._run.open_entries(task.job)
+            return (mode.cancels and not mode.looks_first) or is_late
         return task.kind is RequestKind.UPLOAD and not self._awaits(task)
 
     def _dispatch(self, now: float) -> None:

@@ -197,7 +197,12 @@ class Shutdown:
 
     def _end_looks(self, entries: list[str], now: float) -> None:
         """Ends last looks that got no answer: a vendor that hangs does not hold an entry beyond its time."""
-        jobs = {self._run.job_of[entry].job.id for entry in entries}
+        jobs = set[str]()
+        for state in {self._run.job_of[entry].job.id: self._run.job_of[entry] for entry in entries}.values():
+            if self._cancels.is_ending(state):
+                self._cancels.end_late(state, now)
+            else:
+                jobs.add(state.job.id)
         hung = [
             task
             for task in self._context.flying.values()
@@ -210,7 +215,7 @@ class Shutdown:
                     queue.remove(task)
                     hung.append(task)
         for task in hung:
-            self._cancels.stop_if_late(task, now)
+            self._cancels.stop_if_late(task, now, hung=True)
 
     def _time_out(self, now: float) -> None:
         """The whole apply's time is up: nothing new begins, and what runs gets a last look."""

@@ -172,7 +172,8 @@ class Uncertain(_Event, frozen=True, kw_only=True):
 class Polled(_Event, frozen=True, kw_only=True):
     """A run's state changed in the vendor's words, or it answers again. `done` of `total` tests are over.
 
-    `entries`: the same of the tests of single entries that share the run, where they changed.
+    `entries`: the same of the tests of single entries that share the run, where they changed. `outcomes` of entries
+    are final although the run goes on; `so_far` is what is certain of others, where it changed.
     """
 
     run: str
@@ -181,6 +182,8 @@ class Polled(_Event, frozen=True, kw_only=True):
     done: int | None = None
     total: int | None = None
     entries: Mapping[str, tuple[int, int]] = {}
+    outcomes: Mapping[str, Outcome] = {}
+    so_far: Mapping[str, Outcome] = {}
 
 
 class Retrying(_Event, frozen=True, kw_only=True):

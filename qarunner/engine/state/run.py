@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Retries
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
+from qarunner.vendors.api import Case, Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -132,6 +132,10 @@ REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Caus
 """What a resume tries again: the reason may be gone, and none of these can have made a second run."""
 
 
+FAILURES = (Verdict.FAILED, Verdict.BLOCKED)
+"""Verdicts that no end of a run hides, the weightier first."""
+
+
 INTERRUPTED = "cancelled at the vendor, since the apply was interrupted"
 
 
@@ -158,6 +162,10 @@ class RunState:
     total: int | None = None
     entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of an entry that shares the run: how many of its tests are over, of how many."""
+    settled: dict[str, Outcome] = field(default_factory=dict)
+    """Final outcomes of entries that were over before the run."""
+    so_far: dict[str, Outcome] = field(default_factory=dict)
+    """What is certain of entries that go on; tests without a result are `unknown`."""
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
     given_up: Outcome | None = None
@@ -184,8 +192,44 @@ class RunState:
         """What it says of an entry of its job, if it says anything."""
         if self.outcomes is not None:
             return self.outcomes.get(entry)
-        stopped = Outcome(verdict=Verdict.CANCELLED, message=self.why_cancelled) if self.cancelled else None
-        return self.given_up or stopped
+        if entry in self.settled:
+            return self.settled[entry]
+        if self.given_up is not None:
+            return self.cut_short(entry, self.given_up)
+        if not self.cancelled:
+            return None
+        return self.cut_short(entry, Outcome(verdict=Verdict.CANCELLED, message=self.why_cancelled))
+
+    def cut_short(self, entry: str, end: Outcome) -> Outcome:
+        """What it comes to for an entry if no more comes: results that are certain, and `end` for all other tests."""
+        known = self.so_far.get(entry)
+        if known is None:
+            if self.remote.test is None:
+                return end
+            known = Outcome(verdict=Verdict.UNKNOWN, cases=(self._case(self.remote.test),))
+        cases = tuple(
+            replace(case, verdict=end.verdict, message=end.message) if case.verdict is Verdict.UNKNOWN else case
+            for case in known.cases
+        )
+        counts: dict[Verdict, int] = {
+            verdict: number
+            for verdict, number in (*known.counts.items(), (end.verdict, known.counts.get(Verdict.UNKNOWN, 0)))
+            if number and verdict is not Verdict.UNKNOWN
+        }
+        failed = next((v for v in FAILURES if v in counts or any(case.verdict is v for case in cases)), None)
+        return replace(
+            end,
+            verdict=failed or end.verdict,
+            message=None if failed else end.message,
+            cause=None if failed else end.cause,
+            cases=cases,
+            counts=counts,
+            url=known.url or end.url,
+            raw_status=end.raw_status or known.raw_status or self.word,
+        )
+
+    def _case(self, test: str) -> Case:
+        return Case(id=test, verdict=Verdict.UNKNOWN, url=self.remote.url, raw_status=self.word)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -321,7 +365,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.NothingStarted() | ev.Uncertain():
             _created(run, run.jobs[event.job], event)
         case ev.Polled():
-            _polled(run.jobs[event.job].runs[event.run], event)
+            _polled(run.jobs[event.job], event)
         case ev.Retrying():
             state = run.jobs[event.job]
             if event.run is None:
@@ -491,7 +535,11 @@ def _reattempted(run: Run, event: ev.Reattempted) -> None:
         run.attempts[entry].append(state)
 
 
-def _polled(remote: RunState, event: ev.Polled) -> None:
+def _polled(state: JobState, event: ev.Polled) -> None:
+    remote = state.runs[event.run]
+    _known(state.entries, (*event.outcomes, *event.so_far))
+    remote.settled.update(event.outcomes)
+    remote.so_far.update(event.so_far)
     remote.note = remote.word = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
     remote.entries.update(event.entries)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import Cursor
 from qarunner.entry import SelectionKind, TargetKind
+from qarunner.secret import OPEN
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Complaint,
@@ -114,11 +115,11 @@ class Certyn(Vendor):
             return Running(note="not visible yet")
         body = answers.status_body(reply, self.refused(reply))
         answers.check_about(body.get("runId"), run.id)
-        state = body.get("state").text()
-        if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
-            return progress(state, body)
+        state = body.get("state").text().lower()  # client: the vendor's action compares in lower case
         (entry,) = call.entries
         promised = answers.count(Cursor(run.memo.get("tests"), "memo.tests"))
+        if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
+            return progress(state, entry.id, body, promised)
         counted = outcome(state, body, promised, run.url)
         if request := certyn_details.request(call.settings, run, replies[1:]):
             return More(request=request, best_effort=True)
@@ -146,9 +147,15 @@ def _selection(entry: Entry) -> dict[str, Json]:
     if entry.selection is None:
         return {}
     if entry.selection.kind is SelectionKind.TAGS:
-        return {"tags": list(entry.selection.ids)}
+        # client: the vendor's action writes tags in lower case, each once
+        return {"tags": list(dict.fromkeys(_lower(tag) for tag in entry.selection.ids))}
     (process,) = entry.selection.ids
     return {"processSlug": process}
+
+
+def _lower(tag: str) -> str:
+    """A secret's placeholder keeps its name."""
+    return tag if OPEN in tag else tag.lower()
 
 
 def _metadata(metadata: Metadata) -> dict[str, Json]:

@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 # What Certyn's counters say: the documented gate, and never a pass where they do not add up to one.
 
 
-def progress(state: str, body: Cursor) -> Running:
-    """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
+def progress(state: str, entry: str, body: Cursor, promised: int | None) -> Running:
+    """A run that goes on. What its counters say of failures is certain, and what is pending is not."""
     total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
+    try:
+        counts = _counters(body, promised, derive=False).by_verdict(open_ones=Verdict.UNKNOWN)
+    except UnexpectedData:  # the final counters are read strictly
+        counts = {}
+    url = body.get("appUrl").text_or()
     return Running(
         note=state,
+        so_far={entry: Outcome(verdict=Verdict.UNKNOWN, counts=counts, url=url)} if counts else {},
         wait_s=body.get("retryAfterSeconds").number_or_none(),
         total=None if total is None else int(total),
         done=None if total is None or pending is None else max(0, int(total - pending)),
@@ -86,13 +92,14 @@ class _Counters:
         return {verdict: number for verdict, number in counts.items() if number}
 
 
-def _counters(body: Cursor, promised: int | None) -> _Counters:
+def _counters(body: Cursor, promised: int | None, *, derive: bool = True) -> _Counters:
+    """`derive`: the run is over, so that what no counter tells has passed."""
     read = {name: answers.count(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
     others = {name: number or 0 for name, number in read.items()}
     total, passed = (answers.count(body.get(name)) for name in ("total", "passed"))
     total = promised if total is None else total
     gated = read["failed"] is not None and read["blocked"] is not None
-    if passed is None and total is not None and gated:
+    if derive and passed is None and total is not None and gated:
         # assumed: what the two documented counters and the rest leave over has passed, as the documented gate has it
         passed = max(0, total - sum(others.values()))
     return _Counters(total=total, passed=passed, **others)

@@ -216,4 +216,5 @@ def _run(found: _Told, shared: Mapping[str, Json], *, counted: bool) -> RemoteRu
         memo["test"] = found.test
     if not counted:
         memo["extra"] = LOGIN if found.login else STRAY
-    return RemoteRun(id=found.id, url=f"{_PAGES}/testrun/{answers.segment(found.id)}", memo=memo)
+    test = found.test if counted else None
+    return RemoteRun(id=found.id, url=f"{_PAGES}/testrun/{answers.segment(found.id)}", test=test, memo=memo)

@@ -47,7 +47,16 @@ def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
     if test is not None:
         _same(told.get("test_blueprint_id"), test)
     if word.text() not in _VERDICTS:
-        return Running(note=word.text())
+        waiting = Case(
+            id=_test(run, told),
+            verdict=Verdict.UNKNOWN,
+            name=told.get("blueprint_metadata").get("title").text_or(),
+            raw_status=word.text(),
+            url=run.url,
+        )
+        lost = tuple(_lost(Cursor(run.memo).get("lost")))
+        known = Outcome(verdict=Verdict.UNKNOWN, cases=(waiting, *lost), url=group_page(run))
+        return Running(note=word.text(), so_far={entry.id: known})
     found = _outcome(run, _case(run, told))
     return Finished(outcomes={} if found is None else {entry.id: found})
 

@@ -34,31 +34,40 @@ _MOST_STRAYS = 20
 
 
 def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> Running:
-    """A run that goes on. Its counters are for people alone, so that odd ones do no harm."""
+    """A run that goes on: what is certain of each entry. An entry whose results are all final is over."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
-    done = None if passed is None or failed is None else int(passed + failed)
-    return Running(
-        note=status,
-        done=done,
-        total=None if total is None else int(total),
-        entries=dict(_progress_of_each(entries, run, body)) if len(entries) > 1 else {},
-    )
-
-
-def _progress_of_each(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> Iterator[tuple[str, tuple[int, int]]]:
-    """How many results of each entry are there and over, where they tell whose they are."""
     promised = Cursor(run.memo).get("results")
     try:
         results = list(_once(_result(each, promised) for each in body.get("results").items_or_none()))
     except UnexpectedData:  # the final results are read strictly
-        return
-    cases, _ = _attribute(entries, results)
+        results = []
+    cases, strays = _attribute(entries, results)
+    # assumed: a result's own `passed` or `failed` is final, as the run's is
+    lost = [promised.get(key).get("test_id").text_or() for key in _lost(promised, results)]
+    missing = {test and canonical(test) for test in lost}
+    is_whole = not missing and total is not None and total <= len(results)
+    over: dict[str, Outcome] = {}
+    so_far: dict[str, Outcome] = {}
+    counts: dict[str, tuple[int, int]] = {}
     for entry in entries:
-        found = cases[entry.id]
+        found = [*cases[entry.id], *_missing(entry, cases[entry.id])]
+        counts[entry.id] = (sum(case.verdict is not Verdict.UNKNOWN for case in found), len(found))
         tests = asked(entry)
-        if found:
-            done = sum(case.raw_status in ENDED for case in found)
-            yield entry.id, (done, max(len(found), len(tests) if tests is not None else 0))
+        is_told = is_whole if tests is None else None not in missing and tests.isdisjoint(missing)
+        if strays or not is_told or not found or counts[entry.id][0] < len(found):
+            # A result that is missing, or belongs to nobody for certain, may be this entry's.
+            open_ones = (replace(case, message=None) if case.verdict is Verdict.UNKNOWN else case for case in found)
+            so_far[entry.id] = Outcome(verdict=Verdict.UNKNOWN, cases=tuple(open_ones))
+        else:
+            over[entry.id] = _outcome(entry, found, _Ending())
+    return Running(
+        note=status,
+        done=None if passed is None or failed is None else int(passed + failed),
+        total=None if total is None else int(total),
+        entries=counts if len(entries) > 1 else {},
+        outcomes=over,
+        so_far={name: outcome for name, outcome in so_far.items() if outcome.cases},
+    )
 
 
 def outcomes(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> dict[str, Outcome]:
@@ -225,9 +234,9 @@ class _Ending:
     `doubt` is the verdict, and why, where an entry would pass otherwise.
     """
 
-    status: str | None
-    duration_s: float | None
-    doubt: tuple[Verdict, str] | None
+    status: str | None = None
+    duration_s: float | None = None
+    doubt: tuple[Verdict, str] | None = None
 
 
 def _outcome(entry: Entry, cases: list[Case], ending: _Ending) -> Outcome:
@@ -273,11 +282,15 @@ def _doubt(body: Cursor, results: Sequence[_Result], promised: Cursor) -> tuple[
     told = next(_contradictions(body, verdicts), None)
     if told is None and body.get("has_more").value not in (None, False):
         told = "Doksi says that there are more results than it told"
-    came = {result.id for result in results}
-    lost = [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
-    if not told and lost:
+    if not told and (lost := _lost(promised, results)):
         told = f"the create named result {lost[0]}, which did not come back"
     return (Verdict.UNKNOWN, told) if told else None
+
+
+def _lost(promised: Cursor, results: Sequence[_Result]) -> list[str]:
+    """The results that the create named and that do not come back."""
+    came = {result.id for result in results}
+    return [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
 
 
 def _contradictions(body: Cursor, verdicts: Counter[Verdict]) -> Iterator[str]:

@@ -37,7 +37,7 @@ from qarunner.vendors.testerarmy.info import (
 )
 from qarunner.vendors.testerarmy.options import is_uuid, kind_of, on_github
 from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
-from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome
+from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome, status_word, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -299,11 +299,11 @@ class TesterArmy(Vendor):
             return Finished(outcomes={entry.id: never_seen(run)})
         body = answers.status_body(reply, self.refused(reply))
         answers.check_about(body.get("id"), run.id)
-        word = body.get("status").text()
+        word = status_word(body)
         # assumed: a word that no page knows goes on, until the entry's time is up, unless the run tells of its end.
         over = word in ENDED or (word not in IN_PROGRESS and body.has("completedAt"))
         if not over:  # of a cancelled run too: what still runs is followed, and can be stopped
-            return Running(note=word)
+            return Running(note=body.get("status").text(), so_far={entry.id: waiting(run, body)})
         return Finished(outcomes={entry.id: outcome(run, body)})
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:

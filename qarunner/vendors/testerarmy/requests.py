@@ -301,7 +301,11 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
     shared = {**test, **_batch(body)}
     marks = [{"cancelled": True} if every or name in stopped else {} for name in found]
     return tuple(
-        RemoteRun(id=name, memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})})
+        RemoteRun(
+            id=name,
+            test=test.get("test"),
+            memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})},
+        )
         for index, name in enumerate(found)
     )
 

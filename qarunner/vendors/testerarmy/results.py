@@ -51,6 +51,21 @@ def never_seen(run: RemoteRun) -> Outcome:
     return _with_doubt(case, run)
 
 
+def status_word(body: Cursor) -> str:
+    """The status; client (mobile-github-action): the vendor's tools take it in any case."""
+    return body.get("status").text().lower()
+
+
+def waiting(run: RemoteRun, body: Cursor) -> Outcome:
+    """What is known of a run that goes on: whose result is awaited."""
+    case = Case(
+        id=_test(run) or _text(body.get("testId")) or run.id,
+        verdict=Verdict.UNKNOWN,
+        raw_status=body.get("status").text(),
+    )
+    return Outcome(verdict=Verdict.UNKNOWN, cases=(case,))
+
+
 def outcome(run: RemoteRun, body: Cursor) -> Outcome:
     """The outcome of a run that ended: one case, and one more for what the create's answer left in doubt."""
     seconds = _seconds(body.get("durationMs"))
@@ -114,15 +129,16 @@ class _Judged(NamedTuple):
 
 
 def _judged(run: RemoteRun, body: Cursor) -> _Judged:
-    match body.get("status").text():
+    match status_word(body):
         case "failed":
             return _Judged(Verdict.ERROR, _infrastructure(body))
         case "cancelled":
             return _Judged(Verdict.CANCELLED, _cancelled(body))
         case "completed":
             return _completed(run, body)
-        case word:
-            return _Judged(Verdict.UNKNOWN, f"the run has ended with the word {word[:60]!r}, which no page explains")
+        case _:
+            word = body.get("status").text()[:60]
+            return _Judged(Verdict.UNKNOWN, f"the run has ended with the word {word!r}, which no page explains")
 
 
 def _infrastructure(body: Cursor) -> str:
@@ -136,6 +152,12 @@ def _cancelled(body: Cursor) -> str:
     return "the run was cancelled at TesterArmy" + (f": {why}" if why else "")
 
 
+def _result(output: Cursor) -> str | None:
+    """The result in capitals; client (mobile-github-action): the vendor's tools take it in any case."""
+    word = output.get("result").text_or()
+    return None if word is None else word.upper()
+
+
 def _error(body: Cursor) -> str | None:
     error = body.get("error")
     if isinstance(error.value, str):
@@ -147,7 +169,7 @@ def _error(body: Cursor) -> str | None:
 def _completed(run: RemoteRun, body: Cursor) -> _Judged:
     """Documented: passed is `completed` with the result PASS, and nothing else."""
     output = body.get("output")
-    result = output.get("result").value
+    result = _result(output)
     if result == "FAILED":
         return _Judged(Verdict.FAILED, _reasons(body))
     if doubt := next(_contradictions(run, body), None):
@@ -157,7 +179,7 @@ def _completed(run: RemoteRun, body: Cursor) -> _Judged:
         return _Judged(Verdict.SKIPPED, f"TesterArmy's planner skipped the run: {why}")
     if result == "PASS":
         return _Judged(Verdict.PASSED, _remarks(body))
-    told = "without a result" if result is None else f"with the result {str(result)[:60]!r}"
+    told = "without a result" if result is None else f"with the result {str(output.get('result').value)[:60]!r}"
     return _Judged(Verdict.UNKNOWN, f"the run is completed, but {told}")
 
 
@@ -171,7 +193,7 @@ def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
         yield f"TesterArmy tells of test {told} instead"
     if error := _error(body):
         yield f"the run is completed, but with an error: {error}"
-    if output.get("result").value == "PASS":
+    if _result(output) == "PASS":
         yield from _against_pass(body)
     if output.get("kind").value == "planner_skipped" and output.get("result").value is not None:
         yield "the run is completed and skipped at once"
@@ -179,10 +201,11 @@ def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
 
 def _against_pass(body: Cursor) -> Iterator[str]:
     """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
-    bad = [issue for issue in body.get("output").get("issues").items_or_none() if issue.get("type").value != "warning"]
+    issues = body.get("output").get("issues").items_or_none()
+    bad = [issue for issue in issues if (issue.get("type").text_or() or "").lower() != "warning"]
     if bad:
         yield f"the result is PASS, but TesterArmy tells of an issue: {_issue_title(bad[0])}"
-    failed = next((step for step in _steps(body) if step.get("status").value == "failed"), None)
+    failed = next((step for step in _steps(body) if (step.get("status").text_or() or "").lower() == "failed"), None)
     if failed is not None:
         what = _text(failed.get("title")) or "without a title"
         why = _failure(failed)

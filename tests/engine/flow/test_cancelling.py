@@ -126,7 +126,7 @@ def test_results_that_were_there_before_the_cancel_are_kept(vendor: type[Fiction
 def test_what_passed_before_the_cancel_does_not_hide_what_was_cancelled() -> None:
     story = interrupted(Alone("keyed", keyed=True), Camp(RUNNING), {"x": "passed", "y": "passed"})
     assert str(story.run.closed["a"].verdict) == "cancelled"
-    assert len(story.run.closed["a"].cases) == 2
+    assert sorted(str(case.verdict) for case in story.run.closed["a"].cases) == ["cancelled", "passed", "passed"]
     assert decide(fold(story.run.plan, [*story.events, ev.Resumed(at=0)])).exit_code is ExitCode.NO_VERDICT
 
 
@@ -168,7 +168,7 @@ def test_after_a_resume_what_was_cancelled_before_is_no_pass() -> None:
 
 
 @pytest.mark.parametrize("vendor", [Army, Alone])
-def test_a_timed_out_entry_stays_timed_out_and_its_run_is_not_called_running(vendor: type[Fictional]) -> None:
+def test_a_run_that_failed_before_the_cancel_of_its_late_entry_is_a_failure(vendor: type[Fictional]) -> None:
     def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
         if "z/cancel" not in request.path:
             return None
@@ -178,8 +178,12 @@ def test_a_timed_out_entry_stays_timed_out_and_its_run_is_not_called_running(ven
     camp = Camp(RUNNING, fault)
     story = Story(plan_of(entry("a", "keyed", timeout_s=30)), {**VENDORS, "keyed": vendor("keyed", keyed=True)}, camp)
     story.drive()
-    assert str(story.run.closed["a"].verdict) == "timed_out"
+    outcome = story.run.closed["a"]
+    assert str(outcome.verdict) == "failed"
+    assert {str(case.verdict) for case in outcome.cases} <= {"failed", "timed_out"}
+    assert len(outcome.cases) == 3
     assert not list(story.run.live_runs())
+    assert decide(story.run).exit_code is ExitCode.FAILED
 
 
 @pytest.mark.parametrize("status", [404, 409, 410])
