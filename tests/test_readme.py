@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qarunner.app.planning import check_manifest
-from qarunner.cli.main import COMMANDS
+from qarunner.cli.command_line import COMMANDS
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.vendors import registry
 

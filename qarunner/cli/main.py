@@ -1,4 +1,4 @@
-"""The commands, wired: typer gets each signature from its options, and each body is imported when it is called."""
+"""The program: from a command line to an exit code, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import signal
 import sys
 import tempfile
 import traceback
-from dataclasses import dataclass
-from importlib import import_module
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from qarunner import __version__
-from qarunner.app import options as opt
+from qarunner.cli.command_line import COMMANDS, after_its_name, overview, program
 from qarunner.cli.console import open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
-from qarunner.paths import runs_folder, working_folder, write_whole
+from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
 from qarunner.signals import Interruption
 from qarunner.text import inert, inert_lines
@@ -30,6 +25,8 @@ from qarunner.text import inert, inert_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from qarunner.app.options import Shown
+    from qarunner.cli.command_line import Command
     from qarunner.cli.console import Console
     from qarunner.text import Clean
 
@@ -119,211 +116,13 @@ def failed(console: Console, error: UserError, *, concludes: bool) -> int:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# The commands: what each is called, what it takes, and where its body is, which is imported when it is called.
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why."""
-
-    options: type[opt.Shown]
-    body: str
-    help: str
-    concludes: bool = False
-
-
-COMMANDS: Mapping[str, Command] = {
-    "init": Command(
-        opt.InitOptions,
-        "authoring:init",
-        "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
-    ),
-    "validate": Command(
-        opt.ValidateOptions,
-        "validate:validate",
-        "Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set.",
-    ),
-    "plan": Command(
-        opt.ShowOptions,
-        "plan:show_plan",
-        "Show every request that apply would send, secrets masked. Nothing is sent.",
-    ),
-    "diff": Command(
-        opt.DiffOptions,
-        "review:diff",
-        "Show what changed in the expanded matrix since another revision, and why. Offline.",
-    ),
-    "explain": Command(
-        opt.ExplainOptions,
-        "authoring:explain",
-        "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
-    ),
-    "apply": Command(
-        opt.ApplyOptions,
-        "apply:apply",
-        "Plan, run, wait, report, gate. The exit code is the gate.",
-        concludes=True,
-    ),
-    "resume": Command(
-        opt.ResumeOptions,
-        "apply:resume",
-        "Go on with an interrupted or detached apply, from its folder. No entry is started twice.",
-        concludes=True,
-    ),
-    "cancel": Command(
-        opt.CancelOptions,
-        "apply:cancel",
-        "Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more.",
-        concludes=True,
-    ),
-    "status": Command(
-        opt.StatusOptions,
-        "runs:status",
-        "Show where a run stands, from its journal: also while another process drives it. Offline.",
-    ),
-    "runs": Command(
-        opt.RunsOptions, "runs:runs", "List the newest runs that are kept here, or remove old finished ones. Offline."
-    ),
-    "history": Command(
-        opt.HistoryOptions,
-        "history:history",
-        "Show how entries and tests did over the stored runs: flaky, failing, how long. Offline.",
-    ),
-    "report": Command(
-        opt.ReportOptions,
-        "runs:report",
-        "Render a report again from a run's journal, or one of several runs. Offline.",
-    ),
-    "vendors": Command(
-        opt.VendorsOptions, "validate:vendors", "Show what each vendor can do: the table that the check uses."
-    ),
-    "emulator": Command(
-        opt.EmulatorOptions,
-        "authoring:emulator",
-        "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
-    ),
-    "schema": Command(
-        opt.SchemaOptions, "authoring:schema", "Print the JSON Schema of the manifest, for editors and other tools."
-    ),
-}
-
-
-def _console_of(options: opt.Shown) -> Console:
-    return open_console(
-        os.environ,
-        output=getattr(options, "output", None),
-        quiet=options.quiet,
-        verbose=options.verbose,
-        color="never" if options.no_color else options.color,
-    )
-
-
-def _typed(command: Command) -> Callable[..., int]:
-    """A command as a function whose signature has its options, for typer to read."""
-
-    def call(**values: object) -> int:
-        given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in opt.options_of(command.options)}
-        if "runs_dir" in given and not values["runs_dir"]:
-            given["runs_dir"] = runs_folder(None, given.get("file"), os.environ)
-        options = command.options(**given)
-        module, _, name = command.body.partition(":")
-        body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)
-        console = _console_of(options)
-        return error_boundary(console, lambda: body(console, os.environ, options), concludes=command.concludes)
-
-    call.__signature__ = Signature([_parameter(each) for each in opt.options_of(command.options)])  # type: ignore[attr-defined]
-    return call
-
-
-def _parameter(field: opt.Field) -> Parameter:
-    """An option that takes one value is read as a list, so that a second one is noticed."""
-    option, kind, default = field.option, field.kind, field.default
-    if option.name:
-        names = (option.short, option.name) if option.short else (option.name,)
-        metavar = None if kind is bool else option.metavar
-        mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum)
-    else:
-        mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
-    if field.required:
-        return Parameter(field.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
-    if kind is not bool and (option.name or field.many):
-        kind = list[kind]  # type: ignore[valid-type]
-        default = [default] if default and not field.many else None
-    return Parameter(field.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
-
-
-def _value(field: opt.Field, given: object) -> object:
-    """What a field gets. UserError for an option that is given twice and takes one value."""
-    if not isinstance(given, (list, tuple)):
-        return field.default if given is None else given
-    if field.many:
-        return tuple(given)
-    if len(given) > 1:
-        words = " and ".join(repr(str(each)) for each in given)
-        raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
-    return given[0] if given else field.default
-
-
-def _after_its_name(words: list[str]) -> list[str]:
-    """What every command knows may stand before its name as well: `qarunner --no-color status`."""
-    general = {name: each for each in opt.options_of(opt.Shown) for name in (each.option.name, each.option.short)}
-    end = 0
-    while end < len(words) and (found := general.get(words[end].partition("=")[0])) is not None:
-        end += 1 if found.kind is bool or "=" in words[end] else 2
-    return [*words[end : end + 1], *words[:end], *words[end + 1 :]]
-
-
-# Since 0.26 typer brings a copy of click: the exceptions of click are not always the ones that typer raises.
-_CommandLineError = cast(
-    "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-)
+# The program: every way out has an exit code.
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG})
 
 
 _BROKEN_PIPE = 141  # as a shell reports a process that wrote to a closed pipe; above all, not 0
-
-
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
-    if wanted:
-        typer.echo(f"qarunner {__version__}")
-        raise typer.Exit
-
-
-def _root(**_: object) -> None:
-    """What stands before a command's name: `--version` has answered, and the rest is read with the command."""
-
-
-_VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-_root.__signature__ = Signature(  # type: ignore[attr-defined]
-    [
-        Parameter("version", Parameter.KEYWORD_ONLY, default=False, annotation=_VERSION),
-        *(_parameter(each) for each in opt.options_of(opt.Shown)),
-    ]
-)
-
-
-def _app(wanted: str | None) -> typer.Typer:
-    """The program with the one command that is asked for; without one, with the names of all, for help."""
-    app = typer.Typer(
-        name="qarunner",
-        help="One committed test matrix for every QA vendor: validate, plan, apply, gate.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_root)
-    for name, command in COMMANDS.items():
-        if wanted == name or wanted not in COMMANDS:
-            app.command(name, help=command.help)(_typed(command) if wanted == name else _nothing)
-    return app
-
-
-def _nothing() -> None:
-    """Stands for a command that is only listed."""
 
 
 def main() -> None:
@@ -335,7 +134,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code, which no stream that is closed or full changes later."""
-    return _written(_run(_after_its_name(arguments)))
+    return _written(_run(after_its_name(arguments)))
 
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
@@ -404,27 +203,46 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
 
 
 def _called(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help", "--version"}:
+        return _answered(arguments[0] if arguments else "")
+    import typer
+
+    # Since 0.26 typer brings a copy of click: the exceptions of click are not always the ones that typer raises.
+    wrong: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     try:
-        program = typer.main.get_command(_app(arguments[0] if arguments else None))
-        result = program(args=arguments, prog_name="qarunner", standalone_mode=False)
+        result = program(arguments[0], _carried_out)(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort as error:
         return _interrupted(arguments, error.__cause__)
-    except _CommandLineError as error:
+    except wrong as error:
         with contextlib.suppress(OSError):  # the last line and the exit code still tell
             _show_misuse(error)
         return _stopped(arguments, ExitCode.USAGE, error.format_message())
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
 
 
-def _show_misuse(error: typer.BadParameter) -> None:
+def _answered(word: str) -> int:
+    """Help and version, without any command. A line of no words is a mistake, and gets the help on stderr."""
+    console = open_console(os.environ)
+    for line in [f"qarunner {__version__}"] if word == "--version" else overview():
+        console.result(line) if word else console.warn(line)
+    return int(ExitCode.OK if word else ExitCode.USAGE)
+
+
+def _carried_out(command: Command, options: Shown) -> int:
+    console = open_console(
+        os.environ,
+        output=getattr(options, "output", None),
+        quiet=options.quiet,
+        verbose=options.verbose,
+        color="never" if options.no_color else options.color,
+    )
+    return error_boundary(console, lambda: command.call(console, os.environ, options), concludes=command.concludes)
+
+
+def _show_misuse(error: Any) -> None:  # noqa: ANN401  one of two classes of that name
     """What is wrong with the command line, which may hold the names of files."""
     console = open_console(os.environ)
-    message = error.format_message().splitlines()
-    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, and nothing is wrong
-        lines = message
-    else:
-        usage = error.ctx.get_usage().splitlines() if error.ctx is not None else []
-        lines = [*usage, *([f"Try '{error.ctx.command_path} --help' for help.", ""] if error.ctx is not None else [])]
-        lines += [f"Error: {line}" for line in message]
-    for line in lines:
+    usage = error.ctx.get_usage().splitlines() if error.ctx is not None else []
+    lines = [*usage, *([f"Try '{error.ctx.command_path} --help' for help.", ""] if error.ctx is not None else [])]
+    for line in [*lines, *(f"Error: {line}" for line in error.format_message().splitlines())]:
         console.warn(line)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from qarunner.app.options import PlanOptions, Shown, options_of
-from qarunner.cli.main import COMMANDS, run
+from qarunner.cli.command_line import COMMANDS
+from qarunner.cli.main import run
 
 SINGLE = [
     (command, each.option.name)
@@ -46,3 +49,14 @@ def test_whatever_chooses_a_plan_is_kept_or_said_again() -> None:
     shown |= {each.key for each in options_of(Shown)} | {"runs_dir"}
     for each in options_of(PlanOptions):
         assert each.key in shown or each.option.recorded != each.option.permits, each.key
+
+
+def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-h"]) == 0
+    shown = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(command.help.split()[0])}", shown, re.MULTILINE), name
+        assert command.help in " ".join(shown.split())
+    assert run([]) == run(["-q"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", shown * 2)

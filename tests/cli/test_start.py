@@ -37,7 +37,7 @@ def loaded(folder: Path, *words: str) -> set[str]:
     ("words", "left_out"),
     [
         (("--version",), {"typer", "qarunner.cli.main", "msgspec", "inspect", *PLANNER, *HEAVY}),
-        (("--help",), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
+        (("--help",), {"typer", "msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("apply", "--help"), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("status",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
         (("runs",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),

@@ -17,8 +17,8 @@ from check_jsonschema import main as check_jsonschema  # type: ignore[import-unt
 from click.testing import CliRunner
 
 from qarunner.app.options import options_of
+from qarunner.cli.command_line import COMMANDS
 from qarunner.cli.console import open_console
-from qarunner.cli.main import COMMANDS
 from qarunner.cli.pipelines import gitlab
 from qarunner.cli.pipelines.arguments import (
     POSITIONAL,

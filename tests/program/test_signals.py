@@ -183,7 +183,7 @@ EARLY = """
 import os, signal, sys
 class Trap:
     def find_spec(self, name, *_):
-        if name == "typer":
+        if name == "qarunner.cli.main":
             sys.meta_path.remove(self)
             os.kill(os.getpid(), getattr(signal, os.environ["EARLY"]))
 sys.meta_path.insert(0, Trap())
@@ -216,12 +216,12 @@ def an_early_signal_to_a_resume_cancels_what_runs(begin: Begin) -> None:
 def a_signal_while_reports_are_written_costs_none(begin: Begin) -> None:
     stage = begin()
     stage.customise(
-        "import os, signal, qarunner.app.files as files\n"
-        "write = files.write\n"
+        "import os, signal, qarunner.app.reports as reports\n"
+        "write = reports.write\n"
         "def interrupted(*words, **more):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return write(*words, **more)\n"
-        "files.write = interrupted\n"
+        "reports.write = interrupted\n"
     )
     stage.commit(stage.certyn("smoke"))
     ended = stage.apply("--report", "junit=qa.xml")

@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from qarunner.app.options import options_of
-from qarunner.cli.main import COMMANDS
+from qarunner.cli.command_line import COMMANDS
 from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 

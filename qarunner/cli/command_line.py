@@ -1,0 +1,251 @@
+"""The commands, and how the words of a command line become the options of one of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import Parameter, Signature
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+from qarunner.app import options as opt
+from qarunner.errors import UserError
+from qarunner.paths import runs_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from qarunner.cli.console import Console
+
+    Run = Callable[["Command", opt.Shown], int]
+    """Carries a command out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why."""
+
+    group: str
+    options: type[opt.Shown]
+    body: str
+    help: str
+    concludes: bool = False
+
+    def call(self, console: Console, environ: Mapping[str, str], options: opt.Shown) -> int:
+        """Runs the body, which is imported only now."""
+        module, _, name = self.body.partition(":")
+        body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)
+        return int(body(console, environ, options))
+
+
+COMMANDS: Mapping[str, Command] = {
+    "init": Command(
+        "Write",
+        opt.InitOptions,
+        "authoring:init",
+        "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
+    ),
+    "validate": Command(
+        "Write",
+        opt.ValidateOptions,
+        "validate:validate",
+        "Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set.",
+    ),
+    "explain": Command(
+        "Write",
+        opt.ExplainOptions,
+        "authoring:explain",
+        "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
+    ),
+    "vendors": Command(
+        "Write",
+        opt.VendorsOptions,
+        "validate:vendors",
+        "Show what each vendor can do: the table that the check uses.",
+    ),
+    "schema": Command(
+        "Write",
+        opt.SchemaOptions,
+        "authoring:schema",
+        "Print the JSON Schema of the manifest, for editors and other tools.",
+    ),
+    "plan": Command(
+        "Review",
+        opt.ShowOptions,
+        "plan:show_plan",
+        "Show every request that apply would send, secrets masked. Nothing is sent.",
+    ),
+    "diff": Command(
+        "Review",
+        opt.DiffOptions,
+        "review:diff",
+        "Show what changed in the expanded matrix since another revision, and why. Offline.",
+    ),
+    "apply": Command(
+        "Run",
+        opt.ApplyOptions,
+        "apply:apply",
+        "Plan, run, wait, report, gate. The exit code is the gate.",
+        concludes=True,
+    ),
+    "resume": Command(
+        "Run",
+        opt.ResumeOptions,
+        "apply:resume",
+        "Go on with an interrupted or detached apply, from its folder. No entry is started twice.",
+        concludes=True,
+    ),
+    "cancel": Command(
+        "Run",
+        opt.CancelOptions,
+        "apply:cancel",
+        "Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more.",
+        concludes=True,
+    ),
+    "emulator": Command(
+        "Run",
+        opt.EmulatorOptions,
+        "authoring:emulator",
+        "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
+    ),
+    "status": Command(
+        "Look",
+        opt.StatusOptions,
+        "runs:status",
+        "Show where a run stands, from its journal: also while another process drives it. Offline.",
+    ),
+    "runs": Command(
+        "Look",
+        opt.RunsOptions,
+        "runs:runs",
+        "List the newest runs that are kept here, or remove old finished ones. Offline.",
+    ),
+    "history": Command(
+        "Look",
+        opt.HistoryOptions,
+        "history:history",
+        "Show how entries and tests did over the stored runs: flaky, failing, how long. Offline.",
+    ),
+    "report": Command(
+        "Look",
+        opt.ReportOptions,
+        "runs:report",
+        "Render a report again from a run's journal, or one of several runs. Offline.",
+    ),
+}
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+_ABOUT = "One committed test matrix for every QA vendor: validate, plan, apply, gate."
+
+_WIDTH = 100
+
+
+def overview() -> Iterator[str]:
+    """What `qarunner --help` shows: the commands in groups, each with its whole sentence."""
+    yield from ("Usage: qarunner COMMAND [OPTIONS]", "", f"  {_ABOUT}")
+    for group in dict.fromkeys(command.group for command in COMMANDS.values()):
+        yield from ("", f"{group}:")
+        yield from _aligned((name, each.help) for name, each in COMMANDS.items() if each.group == group)
+    yield from ("", "Options, before a command or behind it:")
+    general = [(_words(each.option), each.option.help) for each in opt.options_of(opt.Shown)]
+    yield from _aligned(
+        [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")]
+    )
+    yield from ("", "Example:", "  qarunner validate && qarunner plan && qarunner apply --report junit=qa.xml")
+
+
+def _words(option: opt.Option) -> str:
+    return ", ".join(filter(None, (option.short, f"{option.name} {option.metavar}".strip())))
+
+
+def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    found = list(rows)
+    width = max(len(name) for name, _ in found)
+    for name, text in found:
+        first, *more = wrap(text, _WIDTH - width - 4)
+        yield f"  {name:{width}}  {first}"
+        yield from (f"{'':{width + 4}}{line}" for line in more)
+
+
+# --- words → options --------------------------------------------------------------------------------------------------
+
+
+def after_its_name(words: list[str]) -> list[str]:
+    """What every command knows may stand before its name as well: `qarunner --no-color status`."""
+    general = {name: each for each in opt.options_of(opt.Shown) for name in (each.option.name, each.option.short)}
+    end = 0
+    while end < len(words) and (found := general.get(words[end].partition("=")[0])) is not None:
+        end += 1 if found.kind is bool or "=" in words[end] else 2
+    return [words[end], *words[:end], *words[end + 1 :]] if end < len(words) else []
+
+
+def program(wanted: str, run: Run) -> Any:  # noqa: ANN401  typer's own class, which is not always click's
+    """The program with the one command that is wanted; for an unknown word, with the names of all."""
+    import typer.main
+
+    app = typer.Typer(
+        name="qarunner",
+        help=_ABOUT,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_nothing)
+    for name, command in COMMANDS.items():
+        if wanted == name or wanted not in COMMANDS:
+            app.command(name, help=command.help)(_typed(command, run) if wanted == name else _nothing)
+    return typer.main.get_command(app)
+
+
+def _nothing() -> None:
+    """Stands for a command that is only named, and for what stands before its name."""
+
+
+def _typed(command: Command, run: Run) -> Callable[..., int]:
+    """A command as a function whose signature has its options, for typer to read."""
+    known = opt.options_of(command.options)
+
+    def call(**values: object) -> int:
+        given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in known}
+        if "runs_dir" in given and not values["runs_dir"]:
+            given["runs_dir"] = runs_folder(None, given.get("file"), os.environ)
+        return run(command, command.options(**given))
+
+    call.__signature__ = Signature([_parameter(each) for each in known])  # type: ignore[attr-defined]
+    return call
+
+
+def _parameter(field: opt.Field) -> Parameter:
+    """An option that takes one value is read as a list, so that a second one is noticed."""
+    import typer
+
+    option, kind, default = field.option, field.kind, field.default
+    if option.name:
+        names = (option.short, option.name) if option.short else (option.name,)
+        metavar = None if kind is bool else option.metavar
+        mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum)
+    else:
+        mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+    if field.required:
+        return Parameter(field.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
+    if kind is not bool and (option.name or field.many):
+        kind = list[kind]  # type: ignore[valid-type]
+        default = [default] if default and not field.many else None
+    return Parameter(field.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
+
+
+def _value(field: opt.Field, given: object) -> object:
+    """What a field gets. UserError for an option that is given twice and takes one value."""
+    if not isinstance(given, (list, tuple)):
+        return field.default if given is None else given
+    if field.many:
+        return tuple(given)
+    if len(given) > 1:
+        words = " and ".join(repr(str(each)) for each in given)
+        raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
+    return given[0] if given else field.default
