@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -258,6 +259,9 @@ _WILD = frozenset("*?[")
 _ENDINGS = (".yml", ".yaml")
 
 
+_MOST_DEEP = 2
+
+
 def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
     """Finds fragments beside a manifest, in the order of their names.
 
@@ -271,8 +275,11 @@ def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
         if _leaves(manifest.parent.resolve().relative_to(root), glob):
             raise BadGlob("lies outside of the repository")
         wild = not _WILD.isdisjoint(glob)
+        parts = [part for part, following in pairwise([*glob.split("/"), ""]) if not part == following == "**"]
+        if parts.count("**") > _MOST_DEEP:
+            raise BadGlob(f"has more than {_MOST_DEEP} `**`")  # each multiplies the folders that are looked into
         try:
-            paths = sorted(manifest.parent.glob(glob), key=lambda path: path.as_posix())
+            paths = sorted(manifest.parent.glob("/".join(parts)), key=lambda path: path.as_posix())
         except (ValueError, NotImplementedError, OSError) as error:
             raise BadGlob(f"is no glob: {error}") from None
         own = manifest.resolve()

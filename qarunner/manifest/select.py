@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from qarunner.diagnostics import Severity, choose, in_order, problem
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import Placed
+from qarunner.manifest.expand import Placed, one_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -359,7 +359,7 @@ def _step(text: str) -> re.Pattern[str]:
 def check_paths(manifest: Manifest, rows: Sequence[Row], files: Sequence[str]) -> tuple[Diagnostic, ...]:
     """A warning at each glob that means none of the repository's files: most likely a spelling mistake."""
     known: dict[str, bool] = {}
-    return in_order(found for row in rows for found in _unmatched(manifest, row, files, known))
+    return in_order(found for row in one_of_each(rows) for found in _unmatched(manifest, row, files, known))
 
 
 def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[str, bool]) -> Iterator[Diagnostic]:
