@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest
-    from qarunner.manifest.templates.evaluate import Rendered
+    from qarunner.manifest.templates.evaluate import Evaluated
 
 ENTRY = "matrix:\n  - { id: a, vendor: doksi, test_ids: [t1], name: %s }\n"
 
@@ -40,7 +40,7 @@ def checked(template: str, top: str = "") -> tuple[Diagnostic, ...]:
     return check_templates(subject, expand(subject))
 
 
-def rendered(subject: Manifest, values: Values | None = None) -> Rendered:
+def rendered(subject: Manifest, values: Values | None = None) -> Evaluated:
     return render(subject, expand(subject), values or Values())
 
 

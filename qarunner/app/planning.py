@@ -31,8 +31,8 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
-from qarunner.manifest.templates.env import Values, key_names, misspelt
-from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
+from qarunner.manifest.templates.evaluate import Evaluated, evaluate, render
 from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
@@ -68,10 +68,14 @@ _UNKNOWN_VENDOR = "E502"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedManifest:
-    """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable."""
+    """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable.
+
+    `rows` are as they were written, `evaluated` has them with what the file itself says of their values.
+    """
 
     manifest: Manifest
     rows: tuple[Row, ...]
+    evaluated: Evaluated
     vendors: Mapping[str, Vendor]
     problems: tuple[Diagnostic, ...]
 
@@ -143,22 +147,24 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
     adapters = _Adapters()
     vendors, unknown = _vendors(manifest, rows, adapters)
-    decided = check_conditions(manifest, rows)
+    evaluated = evaluate(manifest, rows, nothing_set(len(rows)))
+    decided = check_conditions(manifest, rows, evaluated)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
     found = [*check_rows(manifest, rows), *decided, *unknown]
-    found += [problem for problem in check_templates(manifest, rows) if problem.place not in asked]
+    found += [problem for problem in evaluated.problems if problem.place not in asked]
     found += check_needs(manifest, rows, _without_rows(manifest, rows))
     if read.sound is None and manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 
         found += [*check_select(manifest, rows), *check_changes(manifest, rows)]
-    known = [row for row in rows if row.data.get("vendor") in vendors]
+    known = [row for row in evaluated.rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest, adapters), **vendors}
-    capabilities = check.check_rows(manifest, known, named, settings_of(manifest.vendors, named, None))
+    settings = settings_of({**manifest.vendors, **evaluated.vendors}, named, None)
+    capabilities = check.check_rows(manifest, known, named, settings)
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     found += [other for other in others if other.place not in told]
-    return CheckedManifest(manifest=manifest, rows=rows, vendors=vendors, problems=in_order(found))
+    return CheckedManifest(manifest=manifest, rows=rows, evaluated=evaluated, vendors=vendors, problems=in_order(found))
 
 
 def path_warnings(
@@ -411,7 +417,7 @@ def make_plan(
     values, of_files, wrong = values_of(found, inputs, environ, facts)
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
     if early := [*found.problems, *quarantines.errors, *wrong]:
-        raise ManifestError(in_order([*early, *_also(manifest, rows, values)]))
+        raise ManifestError(in_order([*early, *evaluate(manifest, rows, values, later=False).problems]))
     asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
@@ -485,19 +491,6 @@ def _repository_name(path: Path, facts: Facts) -> str:
     """What the repository is called where it comes from; else its folder's name."""
     repository = facts.git.get("repository")
     return repository.rpartition("/")[2] if repository else manifest_root(path).name
-
-
-_MOST_LOOKED_AT = 1000
-
-
-def _also(manifest: Manifest, rows: Sequence[Row], values: Values) -> Sequence[Diagnostic]:
-    """What only values tell, such as a variable that is not set, of a manifest that has problems already."""
-    whole = [row for row in rows[:_MOST_LOOKED_AT] if not check_templates(manifest, (row,))]
-    try:
-        render(manifest, whole, values)
-    except ManifestError as error:
-        return error.diagnostics
-    return ()
 
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic, Path
     from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.env import Values
+    from qarunner.manifest.templates.evaluate import Evaluated
     from qarunner.manifest.yaml.reader import Document
 
 
@@ -455,12 +456,16 @@ class Condition:
     text: str
 
 
-def check_conditions(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
-    """Conditions that a secret would decide; no variable needs to be set."""
-    if not any(declaration.secret for declaration in manifest.env.values()):
-        return ()
-    scope = Scope(manifest, IN_ROWS)
-    return in_order(found for row in one_of_each(rows) for found in _secrets(manifest, scope, row))
+def check_conditions(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
+    """Conditions that a secret would decide, and known ones that are neither true nor false."""
+    scope = Scope(manifest, IN_ROWS) if any(declaration.secret for declaration in manifest.env.values()) else None
+    found = [each for row in one_of_each(rows) for each in _secrets(manifest, scope, row)] if scope else []
+    known = [row for row in evaluated.rows if KEY in row.data and (KEY,) not in evaluated.unknown.get(row.id, ())]
+    few = Few()
+    odd = [row for row in known if _truth(row.data[KEY]) is None and few.room_for(row)]
+    secret = {problem.place for problem in found}  # what it is does not matter then
+    neither = [_neither(manifest, row, row.data[KEY]) for row in odd]
+    return in_order([*found, *(problem for problem in neither if problem.place not in secret)])
 
 
 def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]:
@@ -482,14 +487,20 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
     few = Few()
     for row in asked:
         value = known.get(row.id, row.data[KEY])
-        truth = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
-        if not isinstance(truth, bool):
+        truth = _truth(value)
+        if truth is None:
             problems += [_neither(manifest, row, value)] if few.room_for(row) else []
         else:
             found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]))
     if problems:
         raise ManifestError(in_order(problems))
     return found
+
+
+def _truth(value: object) -> bool | None:
+    """What a condition says; None where that is neither true nor false."""
+    truth = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+    return truth if isinstance(truth, bool) else None
 
 
 def _neither(manifest: Manifest, row: Row, value: object) -> Diagnostic:

@@ -90,7 +90,7 @@ def test_what_is_set_is_put_in_and_a_secret_never_is(
     code, out, err = explain("checkout/web", "--var", "URL=https://x.example")
     assert (code, err) == (0, "")
     assert "hunter2" not in out
-    assert "not known, and shown as templates: PREVIEW_TOKEN" in out
+    assert '"web_url": "https://x.example/x?t=***"' in out
     _, out, _ = explain("search", "--var", "URL=https://x.example", "--output", "json")
     assert all(entry["missing"] == [] for entry in entries(out))
 

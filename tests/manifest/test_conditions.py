@@ -6,11 +6,12 @@ import json
 
 import pytest
 
+from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand
 from qarunner.manifest.rules import check_conditions, conditions
-from qarunner.manifest.templates.env import Values
-from qarunner.manifest.templates.evaluate import check_templates
+from qarunner.manifest.templates.env import Values, nothing_set
+from qarunner.manifest.templates.evaluate import check_templates, evaluate
 from tests.matrices import manifest, only, refusal
 
 TOP = """env:
@@ -28,7 +29,8 @@ def holds(condition: str, values: Values = BUILD) -> bool:
     rows = expand(subject)
     assert check_rows(subject, rows) == ()
     assert check_templates(subject, rows) == ()
-    assert check_conditions(subject, rows) == ()
+    if problems := check_conditions(subject, rows, evaluate(subject, rows, nothing_set(1))):
+        raise ManifestError(problems)
     return conditions(subject, rows, values)["a"].holds
 
 
@@ -78,7 +80,9 @@ def test_no_secret_decides(condition: str) -> None:
     subject = manifest(
         TOP + f"matrix:\n  - {{ id: a, vendor: certyn, category_ids: [c], if: {json.dumps(condition)} }}\n"
     )
-    assert only(check_conditions(subject, expand(subject))).code == Code.SECRET_CHANGED
+    rows = expand(subject)
+    found = check_conditions(subject, rows, evaluate(subject, rows, nothing_set(1)))
+    assert only(found).code == Code.SECRET_CHANGED
 
 
 def test_a_variable_that_is_not_set_is_told_at_the_condition() -> None:

@@ -20,7 +20,7 @@ from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import select
-from qarunner.manifest.templates.evaluate import Partly
+from qarunner.manifest.templates.evaluate import evaluate
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
 from qarunner.plan.guard import AdapterBug, blamed, grouped
@@ -29,7 +29,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from qarunner.app.choosing import RowFilter
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
     from qarunner.text import Line
-    from qarunner.vendors.api import Metadata
+    from qarunner.vendors.api import Metadata, Vendor
     from qarunner.vendors.types import Starter
 
 
@@ -249,19 +249,29 @@ class Explaining:
         self._environ = environ
         self._metadata = metadata
         self._today = today
-        self._partly = Partly(found.manifest, values)
+        self._written = {row.id: row for row in found.rows}
         self._needs = resolve(found.rows)
-        self._selected = select(found.rows, wanted.select)
-        self._chosen = self._choose(found.rows, wanted.select)
+        self._selected = {row.id for row in select(found.rows, wanted.select)}
+        self._profiled = {row.id for row in select(found.rows, found.manifest.select or [])}
+        chosen = self._choose(found.rows, wanted.select)
+        self._chosen = {row.id for row in chosen.rows} if isinstance(chosen, Chosen) else frozenset()
+        self._remarks = _before_colons(chosen.remarks) if isinstance(chosen, Chosen) else {}
+        self._reasons = _reasons(chosen)
+        self._evaluated = evaluate(found.manifest, found.rows, values)
+        self._rows = {row.id: row for row in self._evaluated.rows}
+        self._choices = {row.id: self._choice(row) for row in found.rows}
+        self._entries = {row.id: self._entry(row) for row in self._evaluated.rows}
+        self._groups: dict[tuple[str, tuple[str, ...]], tuple[tuple[Entry, ...], ...]] = {}
 
     def row(self, row: Row) -> Explained:
         """ManifestError where what is set does not fit."""
-        rendered = self._partly.row(row)
+        rendered = self._rows[row.id]
         if problems := in_order(row_problems(self._manifest, rendered, rendered.data)):
             raise ManifestError(problems)
-        runs, reason = self._choice(row)
-        entry = self._entry(rendered)
+        runs, reason = self._choices[row.id]
+        entry = self._entries[row.id]
         sent, unsent = self._sent(row, entry)
+        unknown = self._evaluated.unknown.get(row.id, {}).values()
         return Explained(
             row=row,
             place=locate(self._manifest, row, ()),
@@ -273,7 +283,7 @@ class Explaining:
             needs=self._needs.get(row.id, ()),
             sent=sent,
             unsent=unsent,
-            missing=tuple(self._partly.missing(rendered.data)),
+            missing=tuple(dict.fromkeys(reason for reasons in unknown for reason in reasons)),
         )
 
     # --- where values come from ---------------------------------------------------------------------------------------
@@ -316,20 +326,14 @@ class Explaining:
     def _choice(self, row: Row) -> tuple[bool | None, str]:
         """As `apply` would choose with the same options."""
         profile = self._manifest.select
-        if profile and row not in select(self._found.rows, profile):
+        if profile and row.id not in self._profiled:
             return False, f"profile {self._manifest.profile} chooses {' or '.join(profile)} alone"
-        named = row in self._selected
-        match self._chosen:
-            case Chosen() as chosen:
-                if row.id in {each.id for each in chosen.rows}:
-                    return True, self._why(chosen, row) if not named else self._asked()
-                reason = next((each.reason for each in chosen.left_out if each.row == row.id), None)
-                return False, reason or self._unasked(row)
-            case NothingSelected(details=details):
-                own = next((line for line in details if line.startswith(f"{row.id}: ")), None)
-                return False, own.partition(": ")[2] if own else self._unasked(row)
-            case _:
-                return self._alone(row) if named else (False, self._unasked(row))
+        named = row.id in self._selected
+        if row.id in self._chosen:
+            return True, self._asked() if named else self._remarks.get(f"{row.id} is included", "it is needed")
+        if self._reasons is None:
+            return self._alone(row) if named else (False, self._unasked(row))
+        return False, self._reasons.get(row.id) or self._unasked(row)
 
     def _choose(self, rows: Sequence[Row], expressions: Sequence[str]) -> Chosen | UserError:
         try:
@@ -339,8 +343,7 @@ class Explaining:
 
     def _alone(self, row: Row) -> tuple[bool | None, str]:
         """Where some row's condition cannot be computed: without rows that have nothing to do with this one."""
-        wide = closure([row.id], self._needs)
-        match self._choose([each for each in self._found.rows if each.id in wide], ()):
+        match self._choose([self._written[each] for each in closure([row.id], self._needs)], ()):
             case Chosen(rows=rows) if row.id in {each.id for each in rows}:
                 return True, self._asked()
             case NothingSelected(details=details) if details:
@@ -349,10 +352,6 @@ class Explaining:
                 return None, f"a condition decides, and {problems[0].message}"
             case _:
                 return False, "something that it needs is not planned"
-
-    def _why(self, chosen: Chosen, row: Row) -> str:
-        start = f"{row.id} is included: "
-        return next((each.removeprefix(start) for each in chosen.remarks if each.startswith(start)), "it is needed")
 
     def _asked(self) -> str:
         return f"--select {' or '.join(self._selection)}" if self._selection else "nothing leaves it out"
@@ -379,17 +378,12 @@ class Explaining:
     def _sent(self, row: Row, entry: Entry | None) -> tuple[Sent | None, str | None]:
         if entry is None:
             return None, "a variable that is not set decides what is sent"
-        name = entry.vendor
-        vendor = self._found.vendors[name]
-        rows = [each for each in self._found.rows if each.data.get("vendor") == name and self._runs_beside(each, row)]
-        entries = [entry if each is row else self._entry(self._partly.row(each)) for each in rows]
-        settings = settings_of(
-            {name: self._partly.mapping(self._manifest.vendors.get(name, {}), {})}, {name: vendor}, self._environ
-        )
+        vendor = self._found.vendors[entry.vendor]
+        settings = settings_of(self._evaluated.vendors, {entry.vendor: vendor}, self._environ)
         try:
-            groups = grouped(vendor, [each for each in entries if each is not None])
+            groups = self._beside(vendor, row, entry)
             group = next(group for group in groups if entry in group)
-            call = Call(entries=group, settings=own_settings(settings[name]), metadata=self._metadata)
+            call = Call(entries=group, settings=own_settings(settings[entry.vendor]), metadata=self._metadata)
             with blamed(vendor, "submit"):
                 request = vendor.submit(call)
             with blamed(vendor, "resources"):
@@ -400,12 +394,36 @@ class Explaining:
         together = tuple(each.id for each in group if each.id != row.id)
         return Sent(request=request, together=together, uses=uses), None
 
-    def _runs_beside(self, other: Row, row: Row) -> bool:
-        """True if two rows can share a call. A row that needs another one waits in a separate call."""
-        if other is row:
-            return True
-        alike = self._needs.get(other.id, ()) == self._needs.get(row.id, ())
-        return alike and self._choice(other)[0] is not False and self._choice(row)[0] is not False
+    def _beside(self, vendor: Vendor, row: Row, entry: Entry) -> tuple[tuple[Entry, ...], ...]:
+        """The calls of the rows that may share one with this row; a row that does not run is alone."""
+        if self._choices[row.id][0] is False:
+            return tuple(map(tuple, grouped(vendor, [entry])))
+        key = entry.vendor, self._needs.get(row.id, ())
+        if key not in self._groups:
+            alike = (
+                each
+                for each in self._entries.values()
+                if each is not None
+                and (each.vendor, self._needs.get(each.id, ())) == key
+                and self._choices[each.id][0] is not False
+            )
+            self._groups[key] = tuple(map(tuple, grouped(vendor, list(alike))))
+        return self._groups[key]
+
+
+def _reasons(chosen: Chosen | UserError) -> Mapping[str, str] | None:
+    """Why rows are left out, by id; None where a condition cannot be computed."""
+    match chosen:
+        case Chosen(left_out=left_out):
+            return {each.row: each.reason for each in left_out}
+        case NothingSelected(details=details):
+            return _before_colons(details)
+        case _:
+            return None
+
+
+def _before_colons(lines: Iterable[str]) -> dict[str, str]:
+    return {before: after for before, _, after in (line.partition(": ") for line in lines)}
 
 
 def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Trail, object]]:
@@ -552,7 +570,7 @@ def _text(found: Explained) -> Iterator[Line]:
         yield f"  {line}"
     yield f"  cost: {cost(found)}"
     if found.missing:
-        yield f"  not known, and shown as templates: {', '.join(found.missing)}"
+        yield f"  not known, and shown as templates: {'; '.join(found.missing)}"
     yield ""
     yield from _table(found.values)
     yield ""

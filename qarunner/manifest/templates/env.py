@@ -15,7 +15,7 @@ from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, close
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
-from qarunner.manifest.templates.expression import LONGEST_TEXT, OutOfSteps, Steps
+from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, OutOfSteps, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
 from qarunner.secret import VALUE_OF
 
@@ -335,7 +335,7 @@ class Values:
     allow_secrets: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     git: Mapping[str, str | known.Unknown | known.Refused | None] = field(default_factory=dict)
-    ci: Mapping[str, str | int | None] = field(default_factory=dict)
+    ci: Mapping[str, str | int | known.Unknown | known.Refused | None] = field(default_factory=dict)
     vendor_keys: Mapping[str, str] = field(default_factory=dict)
     steps: Steps = field(default_factory=Steps)
     """What all templates that are computed with these values may cost together."""
@@ -368,6 +368,13 @@ class Values:
         return bool(secret.places_of(name, self.allow_secrets))
 
 
+def nothing_set(rows: int) -> Values:
+    """What is known without an environment, git or a CI system: what the file itself says."""
+    why = known.Unknown("it is known in a build alone")
+    git, ci = (dict.fromkeys(FIELDS[root], why) for root in ("git", "ci"))
+    return Values(git=git, ci=ci, steps=Steps(rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """Where a template reads something."""
@@ -380,6 +387,7 @@ class Use:
 class Resolved:
     """The values of the variables that are used. `env` holds placeholders for secrets, `secrets` their text.
 
+    What has no value that could be used is Later. `placeholders` are the names of all secrets that are read, and
     `not_permitted` are the secrets among them that may not be sent anywhere, each with what there is to say of it.
     """
 
@@ -387,6 +395,7 @@ class Resolved:
     secrets: dict[str, str]
     problems: tuple[Diagnostic, ...]
     not_permitted: Mapping[str, Diagnostic] = field(default_factory=dict)
+    placeholders: frozenset[str] = frozenset()
 
 
 def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Resolved:
@@ -403,17 +412,20 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
         if not permitted:
             not_permitted[name] = _not_permitted(manifest, declaration)
         if found.unnamed:
-            problems.append(_unnamed(manifest, declaration, use))
+            odd = [_unnamed(manifest, declaration, use)]
         elif found.text is None:
-            problems.append(_missing(manifest, declaration, use, values))
-        # Of a secret that is not permitted not even the value is looked at: an enum or a pattern would tell about it.
-        elif wrong := list(_misfit(manifest, declaration, found.text, keys, values.steps)) if permitted else []:
-            problems += wrong
-        elif declaration.secret:
-            env[name], secrets[name] = secret.placeholder(name), found.text
+            odd = [_missing(manifest, declaration, use, values)]
         else:
-            env[name] = typed(declaration, found.text)
-    return Resolved(env, secrets, tuple(problems), not_permitted)
+            # Of a secret that is not permitted not even the value is looked at: an enum would tell about it.
+            odd = list(_misfit(manifest, declaration, found.text, keys, values.steps)) if permitted else []
+        problems += odd
+        if declaration.secret:
+            env[name] = secret.placeholder(name)
+            secrets |= {name: found.text} if found.text is not None else {}
+        else:
+            env[name] = Later((odd[0].message,)) if odd else typed(declaration, str(found.text))
+    placeholders = frozenset(name for name in used if manifest.env[name].secret)
+    return Resolved(env, secrets, tuple(problems), not_permitted, placeholders)
 
 
 def _misfit(

@@ -1,14 +1,14 @@
-"""Templates in a row: checked without any value, then computed once, from the outside in."""
+"""What would be sent: every template of a row is known, or not known yet, and then there is a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner import secret
-from qarunner.diagnostics import in_order, problem
+from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.entry import ENTRY_KEYS
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown, holds_template
@@ -16,12 +16,14 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, Placed, Section, one_of_each, row_problems
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.templates.env import Resolved, Use, check_key_names, resolve, shaped_like_secret
+from qarunner.manifest.templates.env import Use, check_key_names, resolve, shaped_like_secret
 from qarunner.manifest.templates.expression import (
     LONGEST_TEXT,
     Expression,
     Facts,
     Flaw,
+    Later,
+    NotKnown,
     OutOfSteps,
     Steps,
     TemplateFault,
@@ -34,9 +36,9 @@ from qarunner.manifest.templates.secret_access import misdirected, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from qarunner.diagnostics import Diagnostic, Locator, Path
+    from qarunner.diagnostics import Locator, Path
     from qarunner.manifest.model import Manifest
-    from qarunner.manifest.templates.env import Values
+    from qarunner.manifest.templates.env import Resolved, Values
     from qarunner.manifest.templates.expression import Reference
     from qarunner.manifest.yaml.reader import Document
 
@@ -49,52 +51,75 @@ if TYPE_CHECKING:
 _WHOLE = "a secret can be inserted whole, or through urlencode or b64encode"
 
 
+class Partial(NamedTuple):
+    """A text of which some expressions are not known yet: they stand in it as they were written."""
+
+    text: str
+    why: tuple[str, ...]
+
+
 class Computing:
     """Strings with templates → their values. `vars` gets its own once they are rendered.
 
-    `asking`: conditions are computed, which may ask for facts that this build does not have.
+    Each string is computed for a row, or as the condition of one, which may ask for facts that this build does not
+    have. `later`: what nobody could find out is not known yet, and no error.
     """
 
-    def __init__(self, resolved: Resolved, values: Values, *, asking: bool = False) -> None:
-        self._asking = asking
+    def __init__(self, resolved: Resolved, values: Values, *, later: bool = False) -> None:
         self._steps = values.steps
-        self.secrets = resolved.secrets
-        self.env: Mapping[str, object] = resolved.env
+        self._later = later
+        self._secrets = resolved.placeholders
         self.vars: dict[str, object] = {}
-        self._context: dict[str, Mapping[str, object]] = {
-            "env": resolved.env,
-            "vars": self.vars,
-            "git": Facts(values.git) if asking else values.git,
-            "ci": Facts(values.ci) if asking else values.ci,
-            "matrix": {},
-        }
-        self._known: dict[Expression, object] = {}
+        build: dict[str, Mapping[str, object]] = {"git": values.git, "ci": values.ci}
+        if later:
+            build = {root: {name: _if_known(value) for name, value in facts.items()} for root, facts in build.items()}
+        plain: dict[str, Mapping[str, object]] = {"env": resolved.env, "vars": self.vars, **build}
+        self._contexts = plain, {**plain, **{root: Facts(facts) for root, facts in build.items()}}
+        self._found: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
-    def value(self, text: str, matrix: Mapping[str, object]) -> str | int | float | bool:
-        """The value of a string; TemplateFault if it has none.
+    def value(self, text: str, matrix: Mapping[str, object], *, asking: bool = False) -> object:
+        """The value of a string, or Partial; TemplateFault if it has none.
 
         A string that is one expression and nothing else keeps the type of its value; everything else becomes text.
         """
         pieces = parse(text).pieces
         if len(pieces) == 1 and isinstance(pieces[0], Expression):
-            value = self._compute(pieces[0], matrix)
-            if isinstance(value, (bool, int)):
-                return value
+            value = self._compute(pieces[0], matrix, asking=asking)
+            if isinstance(value, (bool, int, Later)):
+                return Partial(pieces[0].written, value.why) if isinstance(value, Later) else value
             if isinstance(value, float):
                 as_text(value)  # refuses what JSON cannot hold
                 return value
             return self._checked(as_text(value))
-        texts = [piece if isinstance(piece, str) else as_text(self._compute(piece, matrix)) for piece in pieces]
-        return self._checked("".join(texts))
+        why: dict[str, None] = {}
+        texts = [piece if isinstance(piece, str) else self._text(piece, matrix, why, asking) for piece in pieces]
+        return Partial("".join(texts), tuple(why)) if why else self._checked("".join(texts))
 
-    def _compute(self, expression: Expression, matrix: Mapping[str, object]) -> object:
-        if expression in self._known:
-            return self._known[expression]
+    def _text(
+        self,
+        expression: Expression,
+        matrix: Mapping[str, object],
+        why: dict[str, None],
+        asking: bool,  # noqa: FBT001  passed on
+    ) -> str:
+        """The text of an expression inside of a longer one; as it is written, where it is not known."""
+        value = self._compute(expression, matrix, asking=asking)
+        if isinstance(value, Later):
+            why |= dict.fromkeys(value.why)
+            return expression.written
+        return as_text(value)
+
+    def _compute(self, expression: Expression, matrix: Mapping[str, object], *, asking: bool) -> object:
+        context, found = self._contexts[asking], self._found[asking]
+        if expression in found:
+            return found[expression]
         self._check_build(expression)
-        self._context["matrix"] = Facts(matrix) if self._asking else matrix
-        value = expression.compute(self._context, self._steps)
+        try:
+            value = expression.compute({**context, "matrix": Facts(matrix) if asking else matrix}, self._steps)
+        except NotKnown as unknown:
+            value = Later(unknown.why)
         if not expression.varies:
-            self._known[expression] = value
+            found[expression] = value
         return value
 
     def _check_build(self, expression: Expression) -> None:
@@ -102,7 +127,7 @@ class Computing:
         for reference in expression.references:
             if reference.root not in {"git", "ci"}:
                 continue
-            text = self._context[reference.root].get(reference.path[0])
+            text = self._contexts[0][reference.root].get(reference.path[0])
             name = f"{reference.root}.{reference.path[0]}"
             if isinstance(text, (Unknown, Refused)):
                 raise TemplateFault(Code.NOT_KNOWN, f"{name} could not be found out: {text.why}", text.hint)
@@ -114,9 +139,13 @@ class Computing:
     def _checked(self, text: str) -> str:
         if len(text) > LONGEST_TEXT:
             raise TemplateFault(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
-        if ("⟦" in text or "⟧" in text) and not (secret.intact(text) and secret.names_in(text) <= self.secrets.keys()):
+        if ("⟦" in text or "⟧" in text) and not (secret.intact(text) and secret.names_in(text) <= self._secrets):
             raise TemplateFault(Code.SECRET_CHANGED, f"template: {_WHOLE}")
         return text
+
+
+def _if_known(value: object) -> object:
+    return Later((value.why,)) if isinstance(value, (Unknown, Refused)) else value
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -219,10 +248,15 @@ def _placed(locator: Locator, path: Path, flaw: Flaw) -> Diagnostic:
 # --- with values ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """Rows and vendor settings without templates; secrets stand in them as placeholders.
+Why: TypeAlias = "Mapping[Path, tuple[str, ...]]"
+"""Paths of texts that are still templates, and what is missing."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """Rows and vendor settings with every value that is known; secrets stand in them as placeholders.
+
+    `unknown` has the texts of rows, by id, that are still templates, `problems` what speaks against values.
     `secrets` has the text of those that are used, `env` the values of all used variables, with placeholders for
     secrets. Settings of vendors that no row uses are left out.
     """
@@ -231,32 +265,36 @@ class Rendered:
     vendors: Mapping[str, Mapping[str, object]]
     secrets: Mapping[str, str]
     env: Mapping[str, object]
+    unknown: Mapping[str, Why]
+    problems: tuple[Diagnostic, ...]
 
 
-def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Rendered:
-    """Puts the values into the rows. ManifestError has every problem.
+def evaluate(manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True) -> Evaluated:
+    """What would be sent, as far as these values tell.
 
-    Only what these rows use has to be set and allowed: other variables are not looked at.
+    `later`: what is not set may be set when it is sent, so it is no problem. Otherwise everything that the rows use
+    has to be there and allowed; a variable that no row reads is not looked at.
     """
-    early = [*check_templates(manifest, rows), *check_key_names(manifest, values.vendor_keys, values.allow_secrets)]
-    job = _Rendering(manifest, rows, values)
-    resolved = resolve(manifest, {} if early else job.used_variables(), values)
-    if early or resolved.problems:
-        _stop_at([*early, *resolved.problems, *resolved.not_permitted.values()])
-    return job.run(Computing(resolved, values), resolved.not_permitted)
+    early = list(check_templates(manifest, rows))
+    if not later:
+        early += check_key_names(manifest, values.vendor_keys, values.allow_secrets)
+    return _Evaluation(manifest, rows, values, later=later).run(early)
+
+
+def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
+    """The same for what is to be sent: ManifestError has every problem."""
+    found = evaluate(manifest, rows, values, later=False)
+    _stop_at(found.problems)
+    return found
 
 
 def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -> dict[str, object]:
-    """By id, the value of a condition, in rows that hold no other key: nothing else has to be set.
-
-    What a build does not have, such as a tag, can be asked for here: it equals nothing.
-    """
+    """By id, the value of a condition, in rows that hold no other key: nothing else has to be set."""
     if not rows:
         return {}
-    job = _Rendering(manifest, rows, values, whole=False)
-    resolved = resolve(manifest, job.used_variables(), values)
-    _stop_at(resolved.problems)
-    return {row.id: row.data[key] for row in job.run(Computing(resolved, values, asking=True), {}).rows}
+    found = _Evaluation(manifest, rows, values, later=False, whole=False).run([])
+    _stop_at(found.problems)
+    return {row.id: row.data[key] for row in found.rows}
 
 
 def _stop_at(problems: Iterable[Diagnostic]) -> None:
@@ -265,24 +303,32 @@ def _stop_at(problems: Iterable[Diagnostic]) -> None:
         raise ManifestError(found)
 
 
-class _Rendering:
+_CONDITION = "if"
+"""May ask for what a build does not have, such as a tag: it equals nothing."""
+
+
+class _Evaluation:
     """One pass over everything that the rows use, collecting problems."""
 
-    def __init__(self, manifest: Manifest, rows: Sequence[Row], values: Values, *, whole: bool = True) -> None:
+    def __init__(
+        self, manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool, whole: bool = True
+    ) -> None:
         look = templates_in if manifest.templated else _nothing_in
         self._whole = whole
+        self._later = later
         self._manifest = manifest
+        self._values = values
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
         self._given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
-        self._allowed = values.allow_secrets
         self._problems: list[Diagnostic] = []
+        self._unknown: dict[str, Why] = {}
         self._few = Few()
         self._noted: set[str] = set()
 
-    def used_variables(self) -> dict[str, Use]:
+    def _used_variables(self) -> dict[str, Use]:
         """The environment variables that are read, each with the first place that does."""
         document = self._manifest.document
         used: dict[str, Use] = {}
@@ -291,10 +337,10 @@ class _Rendering:
             self._note(found, Placed(self._manifest, row), (), used, names)
         for vendor, found in self._vendors.items():
             self._note(found, document, ("vendors", vendor), used, names)
-        self._vars = {name: self._vars[name] for name in names}
+        self._vars = {name: self._vars[name] for name in names if name in self._vars}
         for name, found in self._vars.items():
             self._note(found, Section(self._manifest, "vars"), (name,), used, {})
-        return used
+        return {name: use for name, use in used.items() if name in self._manifest.env}
 
     def _note(self, found: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]) -> None:
         for path, text in found:
@@ -308,60 +354,90 @@ class _Rendering:
                     # A part of `vars` that is chosen by a computed name can be any.
                     names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
 
-    def run(self, computing: Computing, not_permitted: Mapping[str, Diagnostic]) -> Rendered:
-        """`not_permitted` are secrets that may be sent nowhere: what the rows do with them says what is needed."""
-        document = self._manifest.document
-        for name, found in self._vars.items():
-            own = self._given.get(name, self._manifest.vars[name])
-            computing.vars[name] = self._fill(own, found, computing, Section(self._manifest, "vars"), (name,))
-        vendors = {
-            name: self._fill(self._manifest.vendors[name], found, computing, document, ("vendors", name))
-            for name, found in self._vendors.items()
-        }
-        if not self._problems and any(self._vendors.values()):
-            self._problems += _settings_faults(document, vendors)
-        if self._problems:
-            _stop_at([*self._problems, *not_permitted.values()])
-        rows = [self._row(row, found, computing) if found else row for row, found in self._rows]
-        sent = set(self._check_destinations(rows, vendors)) if computing.secrets else set()
-        _stop_at([*self._problems, *(found for name, found in not_permitted.items() if name not in sent)])
-        return Rendered(
-            rows=tuple(rows),
-            vendors=cast("dict[str, Mapping[str, object]]", vendors),
-            secrets=computing.secrets,
-            env=computing.env,
+    def run(self, early: list[Diagnostic]) -> Evaluated:
+        """`early` is what is wrong with templates whatever the values are: at its places nothing else is told."""
+        resolved = resolve(self._manifest, self._used_variables(), self._values)
+        computing = Computing(resolved, self._values, later=self._later)
+        rows, vendors = self._computed(computing, resolved)
+        told = {problem.place for problem in early}
+        problems = [*early, *(problem for problem in self._problems if problem.place not in told)]
+        if not self._later:
+            sent = set(self._misdirected(rows, vendors, problems)) if resolved.placeholders else set()
+            problems += resolved.problems
+            if self._whole:
+                problems += [found for name, found in resolved.not_permitted.items() if name not in sent]
+        return Evaluated(
+            rows=rows,
+            vendors=vendors,
+            secrets=resolved.secrets,
+            env=resolved.env,
+            unknown=self._unknown,
+            problems=in_order(problems),
         )
 
-    def _check_destinations(self, rows: Sequence[Row], vendors: Mapping[str, object]) -> Iterator[str]:
+    def _computed(
+        self, computing: Computing, resolved: Resolved
+    ) -> tuple[tuple[Row, ...], Mapping[str, Mapping[str, object]]]:
+        """The rows and the settings; as they were written, where the templates take too long."""
+        document = self._manifest.document
+        masked = bool(resolved.placeholders)
+        try:
+            for name, found in self._vars.items():
+                own = self._given.get(name, self._manifest.vars[name])
+                data, unknown = self._fill(own, found, computing, Section(self._manifest, "vars"), (name,))
+                computing.vars[name] = _replaced(data, {path: Later(why) for path, why in unknown.items()})
+            vendors: dict[str, Mapping[str, object]] = {}
+            odd: dict[str, object] = {}
+            for name, found in self._vendors.items():
+                filled, _ = self._fill(self._manifest.vendors[name], found, computing, document, ("vendors", name))
+                vendors[name] = cast("Mapping[str, object]", filled)
+                odd |= {name: filled} if found else {}
+            if odd:
+                self._problems += _settings_faults(document, odd, templates=self._later)
+            rows = [self._row(row, found, computing, masked=masked) if found else row for row, found in self._rows]
+        except _Exhausted:
+            return tuple(row for row, _ in self._rows), {name: self._manifest.vendors[name] for name in self._vendors}
+        return tuple(rows), vendors
+
+    def _misdirected(
+        self, rows: Sequence[Row], vendors: Mapping[str, object], problems: list[Diagnostic]
+    ) -> Iterator[str]:
         """Adds a problem for each secret on its way to where the pipeline does not let it; gives these secrets.
 
         Many rows send the same secret to the same place: the first of them is enough.
         """
         told: set[object] = set()
-        document = self._manifest.document
+        document, allowed = self._manifest.document, self._values.allow_secrets
         places: list[tuple[Locator, Path, object, str]] = [
             *((Placed(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
             *((document, ("vendors", name), data, name) for name, data in vendors.items()),
         ]
         for locator, above, data, vendor in places:
-            for found in misdirected(data, self._allowed, vendor=vendor):
+            for found in misdirected(data, allowed, vendor=vendor):
                 path = (*above, *found.path)
                 same = (found.name, found.needed or locator.locate(path))
                 if same not in told:
                     told.add(same)
-                    code, message, hint = refusal(found, self._allowed)
-                    self._problems.append(problem(locator, path, message, code=code, hint=hint))
+                    code, message, hint = refusal(found, allowed)
+                    problems.append(problem(locator, path, message, code=code, hint=hint))
                 yield found.name
 
-    def _row(self, row: Row, found: _Found, computing: Computing) -> Row:
+    def _row(self, row: Row, found: _Found, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
-        data = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
-        rendered = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
-        if self._whole and len(self._problems) == before and not _fits(rendered, computing):
-            self._problems += _faults(self._manifest, rendered, computing) if self._few.room_for(row) else []
-        elif len(self._problems) > before and not self._few.room_for(row):
+        data, unknown = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
+        evaluated = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
+        if unknown:
+            self._unknown[row.id] = unknown
+        if self._whole:
+            # A condition is no part of what is sent.
+            shown = {key: value for key, value in evaluated.data.items() if key != _CONDITION}
+            shown = _without_secrets(shown) if masked else shown
+            # To say what the schema has against a row takes much longer than to ask whether there is something.
+            if not schema.is_valid(shown, part="row", templates=bool(unknown)):
+                self._problems += row_problems(self._manifest, evaluated, shown, templates=bool(unknown))
+        if len(self._problems) > before and not self._few.room_for(row):
             del self._problems[before:]
-        return rendered
+        return evaluated
 
     def _fill(
         self,
@@ -371,18 +447,26 @@ class _Rendering:
         locator: Locator,
         above: Path,
         matrix: Mapping[str, object] | None = None,
-    ) -> object:
-        """Data with its templates replaced by their values; everything else is shared with the original."""
+    ) -> tuple[object, dict[Path, tuple[str, ...]]]:
+        """Data with its templates replaced by their values, and what is not known; all else is the original's."""
         results: dict[Path, object] = {}
+        unknown: dict[Path, tuple[str, ...]] = {}
         for path, text in found:
             try:
-                value = computing.value(text, matrix or {})
-                results[path] = as_text(value) if not above and path[0] in _TEXTS else value
+                value = computing.value(text, matrix or {}, asking=not above and path[0] == _CONDITION)
             except TemplateFault as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
                 if isinstance(fault, OutOfSteps):
-                    _stop_at(self._problems)
-        return _replaced(data, results)
+                    raise _Exhausted from None
+                value = Partial(text, (fault.flaw.message,))
+            if isinstance(value, Partial):
+                unknown[path], value = value.why, value.text
+            results[path] = as_text(value) if not above and path[0] in _TEXTS else value
+        return _replaced(data, results), unknown
+
+
+class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that it ends with is told
+    """No more templates are computed."""
 
 
 _TEXTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.text)
@@ -425,25 +509,16 @@ def _copied(data: object, path: Path, copies: dict[Path, _Container]) -> _Contai
     return copies[path]
 
 
-def _fits(row: Row, computing: Computing) -> bool:
-    """True if the schema has nothing against a row, with the values in place: to say what it has takes much longer."""
-    return schema.is_valid(_without_secrets(row, computing), part="row", templates=False)
+def _without_secrets(data: Mapping[str, object]) -> dict[str, object]:
+    """What the schema looks at: its messages quote what they refuse."""
+    return {key: _masked(value, key) for key, value in data.items()}
 
 
-def _faults(manifest: Manifest, row: Row, computing: Computing) -> Iterator[Diagnostic]:
-    """What the schema has against it. Secrets are masked, as messages quote what they refuse."""
-    return row_problems(manifest, row, _without_secrets(row, computing), templates=False)
-
-
-def _without_secrets(row: Row, computing: Computing) -> Mapping[str, object]:
-    return {key: _masked(value, key) for key, value in row.data.items()} if computing.secrets else row.data
-
-
-def _settings_faults(document: Document, vendors: Mapping[str, object]) -> Iterator[Diagnostic]:
+def _settings_faults(document: Document, vendors: Mapping[str, object], *, templates: bool) -> Iterator[Diagnostic]:
     """The schema knows settings as a part of a manifest alone: here, of one with nothing else in it."""
     masked = {name: _masked(settings, "vendors") for name, settings in vendors.items()}
     data = {"version": 1, "name": "-", "matrix": [{"id": "x"}], "vendors": masked}
-    for fault in schema.faults(data, templates=False):
+    for fault in schema.faults(data, templates=templates):
         yield problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
 
 
@@ -457,62 +532,3 @@ def _masked(value: object, key: str) -> object:
     # Where a whole URL is secret, its scheme is as well: the check would miss it.
     unseen = "https://" if key == "target" and value.startswith(secret.OPEN) else ""
     return unseen + secret.mask(value)
-
-
-class Partly:
-    """Renders rows and settings of one manifest. Secrets stay templates, whatever is allowed."""
-
-    def __init__(self, manifest: Manifest, values: Values) -> None:
-        used = {name: Use(manifest.document, ("env", name)) for name in manifest.env}
-        resolved = resolve(manifest, used, values)
-        env = {name: value for name, value in resolved.env.items() if name not in resolved.secrets}
-        self._computing = Computing(Resolved(env, {}, ()), values)
-        self._set = resolved.env.keys() - resolved.not_permitted.keys()
-        self._manifest = manifest
-        literal = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
-        given = {**manifest.vars, **literal}
-        for name, value in given.items():
-            known = value if name in literal else self._value(value, {})
-            if name in literal or not _texts(known):
-                self._computing.vars[name] = known
-
-    def row(self, row: Row) -> Row:
-        return replace(row, data=self.mapping(row.data, row.matrix))
-
-    def mapping(self, data: Mapping[str, object], matrix: Mapping[str, object]) -> dict[str, object]:
-        return cast("dict[str, object]", self._value(data, matrix))
-
-    def missing(self, data: object) -> list[str]:
-        """The declared variables without a value here that the texts which are still templates need."""
-        found: set[str] = set()
-        looked_at: set[str] = set()
-        queue = _texts(data)
-        for text in queue:
-            for reference in (each for expression in parse(text).expressions for each in expression.references):
-                name = reference.path[0] if reference.path else ""
-                if reference.root == "env" and name in self._manifest.env and name not in self._set:
-                    found.add(name)
-                elif reference.root == "vars" and name not in self._computing.vars and name not in looked_at:
-                    looked_at.add(name)
-                    queue += _texts(self._manifest.vars.get(name))
-        return sorted(found)
-
-    def _value(self, value: object, matrix: Mapping[str, object]) -> object:
-        if isinstance(value, dict):
-            return {key: self._value(child, matrix) for key, child in value.items()}
-        if isinstance(value, list):
-            return [self._value(child, matrix) for child in value]
-        if not isinstance(value, str) or not holds_template(value):
-            return value
-        try:
-            return self._computing.value(value, matrix)
-        except TemplateFault:
-            return value
-
-
-def _texts(data: object) -> list[str]:
-    """The texts in data that are still templates."""
-    if isinstance(data, str):
-        return [data] if holds_template(data) else []
-    children = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return [text for child in children for text in _texts(child)]

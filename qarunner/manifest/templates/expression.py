@@ -61,6 +61,39 @@ class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
         self.flaw = Flaw(code, message, hint)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Later:
+    """A value that is not known yet, and why. Whatever looks at it is not known either: NotKnown."""
+
+    why: tuple[str, ...]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, _: object) -> bool:
+        raise NotKnown(self.why)
+
+    def __bool__(self) -> bool:
+        raise NotKnown(self.why)
+
+
+class NotKnown(TemplateFault):
+    """An expression reads a value that is not known yet."""
+
+    def __init__(self, why: tuple[str, ...]) -> None:
+        super().__init__(Code.NOT_KNOWN, why[0])
+        self.why = why
+
+
+def known(value: object) -> object:
+    """A value of which every part is known; NotKnown otherwise."""
+    if type(value) is Later:
+        raise NotKnown(value.why)
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    for child in children:
+        known(child)
+    return value
+
+
 class OutOfSteps(TemplateFault):
     """All templates of a plan together cost more than they may: no other one is computed."""
 
@@ -101,15 +134,17 @@ class Expression:
     references: tuple[Reference, ...]
     flaws: tuple[Flaw, ...]
     compute: Callable[[Context, Steps], object]
+    written: str
+    """As it can stand in a text, in one spelling: spaces around an expression mean nothing."""
 
     @classmethod
-    def broken(cls, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
+    def broken(cls, written: str, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
         """An expression that cannot be computed."""
 
         def compute(_: Context, __: Steps) -> object:
             raise TemplateFault(flaws[0].code, flaws[0].message, flaws[0].hint)
 
-        return cls(references, flaws, compute)
+        return cls(references, flaws, compute, written)
 
     @property
     def varies(self) -> bool:

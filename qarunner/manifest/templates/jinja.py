@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
@@ -21,10 +22,13 @@ from qarunner.manifest.templates.expression import (
     Expression,
     Facts,
     Flaw,
+    Later,
+    NotKnown,
     Reference,
     Steps,
     TemplateFault,
     as_text,
+    known,
     no_value,
 )
 
@@ -349,6 +353,8 @@ class _Environment(ImmutableSandboxedEnvironment):
             value = cast("Mapping[object, object]", obj)[argument] if isinstance(obj, _READABLE) else None
         except (LookupError, TypeError):
             value = None
+        if type(value) is Later:
+            raise NotKnown(value.why)
         if value is not None:
             # Whatever is done with it next may look at all of it: a comparison, an `in`, a text around it.
             self.steps.take(20 + (len(value) // _COMPARED_AT_ONCE if isinstance(value, str) else 3 * _size(value)))
@@ -397,6 +403,7 @@ def _strict(function: Callable[..., object], environment: _Environment, weight: 
         for value in (*values, *named.values()):
             if isinstance(value, jinja2.Undefined):
                 raise _undefined(value)
+            known(value)
         environment.steps.take(100 + weight * sum(map(_size, values)))
         if function is filters.regex_replace:
             named["steps"] = environment.steps
@@ -410,6 +417,7 @@ def _counted(function: Callable[..., object], environment: _Environment, weight:
 
     @functools.wraps(function)
     def filtered(*values: object, **named: object) -> object:
+        known(values)
         environment.steps.take(100 + weight * sum(map(_size, values)))
         return function(*values, **named)
 
@@ -435,17 +443,31 @@ _ENVIRONMENT = _environment()
 def expression(text: str, *, whole_text: bool) -> Expression:
     """An expression (the inside of `{{ … }}`), or a whole text with statements; its flaws if it is not allowed."""
     source = text if whole_text else f"{{{{{text}}}}}"
+    written = text if whole_text else f"{{{{ {_one_spelling(text)} }}}}"
     try:
         tree = _ENVIRONMENT.parse(source)
     except jinja2.TemplateSyntaxError as error:
-        return Expression.broken(Flaw(Code.SYNTAX, f"template: {error.message}", _syntax_hint(source)))
+        return Expression.broken(written, Flaw(Code.SYNTAX, f"template: {error.message}", _syntax_hint(source)))
     except (RecursionError, ValueError, OverflowError):
-        return Expression.broken(Flaw(Code.TOO_MUCH, "template: nested too deeply, or a number that is too large"))
+        flaw = Flaw(Code.TOO_MUCH, "template: nested too deeply, or a number that is too large")
+        return Expression.broken(written, flaw)
     survey = Survey(tree)
     references, flaws = tuple(survey.references), tuple(survey.flaws)
     if flaws:
-        return Expression.broken(*flaws, references=references)
-    return Expression(references, (), _Program(tree))
+        return Expression.broken(written, *flaws, references=references)
+    return Expression(references, (), _Program(tree), written)
+
+
+def _one_spelling(text: str) -> str:
+    """An expression with one space wherever there are some outside of its texts."""
+    parts = _QUOTED.split(text.strip())
+    return "".join(part if index % 2 else _SPACES.sub(" ", part) for index, part in enumerate(parts))
+
+
+_QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+
+
+_SPACES = re.compile(r"\s+")
 
 
 def _syntax_hint(source: str) -> str:
@@ -489,7 +511,7 @@ class _Program:
         value = context.vars["result"]
         if isinstance(value, jinja2.Undefined):
             raise _undefined(value)
-        return value
+        return known(value)
 
 
 def _as_text(node: nodes.Expr) -> nodes.Expr:

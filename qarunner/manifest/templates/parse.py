@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import LONGEST_SOURCE, ROOTS, Expression, Flaw, Reference, Scalar, no_value
+from qarunner.manifest.templates.expression import (
+    LONGEST_SOURCE,
+    ROOTS,
+    Expression,
+    Flaw,
+    Later,
+    NotKnown,
+    Reference,
+    Scalar,
+    known,
+    no_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +49,7 @@ _DOTTED = re.compile(r"\s*([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*", re.ASCII)
 def parse(text: str) -> Scalar:
     """A string with a template, taken apart. Never fails: what is wrong is in the flaws of its expressions."""
     if len(text) > LONGEST_SOURCE:
-        return Scalar((Expression.broken(Flaw(Code.TOO_MUCH, _TOO_LONG)),))
+        return Scalar((Expression.broken(text, Flaw(Code.TOO_MUCH, _TOO_LONG)),))
     parts = _EXPRESSION.split(text)
     if any(map(holds_template, parts[::2])):
         return Scalar((_with_jinja(text, whole_text=True),))
@@ -52,7 +63,8 @@ def _expression(text: str) -> Expression:
     if match is None or match[1] not in ROOTS:
         return _with_jinja(text, whole_text=False)
     path = tuple(match[2][1:].split("."))
-    return Expression((Reference(match[1], path, whole=True),), (), _lookup(match[1], path))
+    written = f"{{{{ {match[0].strip()} }}}}"
+    return Expression((Reference(match[1], path, whole=True),), (), _lookup(match[1], path), written)
 
 
 def _with_jinja(text: str, *, whole_text: bool) -> Expression:
@@ -66,9 +78,11 @@ def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context, Steps], obje
         steps.take(_LOOKUP_STEPS)
         value: object = context[root]
         for step in path:
+            if type(value) is Later:
+                raise NotKnown(value.why)
             value = value.get(step) if isinstance(value, Mapping) else None
         if value is None:
             raise no_value(".".join((root, *path)))
-        return value
+        return known(value)
 
     return compute

@@ -186,6 +186,8 @@ def test_any_value_of_a_variable_is_inserted_literally(value: str) -> None:
     "template", ["{{ env.KEY | upper }}", "{{ env.KEY[:4] }}", "{{ env.KEY | lower }}", "{{ env.KEY.upper() }}"]
 )
 def test_a_changed_secret_is_noticed_even_if_nobody_checked_the_template(template: str) -> None:
-    computing = Computing(Resolved({"KEY": placeholder("KEY")}, {"KEY": "pssst"}, ()), Values())
+    computing = Computing(
+        Resolved({"KEY": placeholder("KEY")}, {"KEY": "pssst"}, (), placeholders=frozenset({"KEY"})), Values()
+    )
     with pytest.raises(TemplateFault, match="inserted whole"):
         computing.value(template, {})
