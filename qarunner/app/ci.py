@@ -64,6 +64,7 @@ class Build:
     host: str | None = None
     """Who keeps the repository: `github`, or the name of another host."""
     run_id: str | None = None
+    actor: str | None = None
     base_branch: str | None = None
     pr_title: str | None = None
     pr_description: str | None = None
@@ -97,7 +98,8 @@ class Build:
     def metadata(self) -> Metadata:
         return Metadata(
             repository=self.repository,
-            ref=self.branch or self.tag,
+            ref=f"refs/heads/{self.branch}" if self.branch else f"refs/tags/{self.tag}" if self.tag else None,
+            ref_name=self.branch or self.tag,
             commit=self.sha,
             event=self.event,
             build_url=self.url,
@@ -109,6 +111,7 @@ class Build:
             ci=self.name,
             host=self.host,
             run_id=self.run_id,
+            actor=self.actor,
         )
 
 
@@ -117,7 +120,7 @@ def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None =
     # A variable that is set to nothing says nothing.
     told = {name: _as_utf8(value) for name, value in environ.items() if value}
     system, git = _system(told), Git(folder, environ)
-    build = system.build(told) if system else Build()
+    build = replace(system.build(told), actor=_first_of(told, system.actor)) if system else Build()
     build = _named(build, branch or told.get(BRANCH), tag or told.get(TAG))
     return _completed(_about_head(build, told, git) if system else build, git)
 

@@ -121,7 +121,9 @@ def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> F
     return Facts(
         git=now.git,
         ci={**now.ci, "url": saved.ci.get("url"), "event": saved.ci.get("event")},
-        metadata=replace(now.metadata, build_url=saved.metadata.build_url, event=saved.metadata.event),
+        metadata=replace(
+            now.metadata, build_url=saved.metadata.build_url, event=saved.metadata.event, actor=saved.metadata.actor
+        ),
         doubts=now.doubts,
     )
 
@@ -289,7 +291,8 @@ def _address(vendor: str, environ: Mapping[str, str]) -> str:
     url = next((environ[name] for name in info.url_env if environ.get(name)), info.base_url)
     # Compared, and refused where something is to be sent: a variable may hold any byte, a plan cannot.
     scheme, _, rest = url.encode("utf-8", "replace").decode().partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
+    address = f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
+    return address.removesuffix(info.url_suffix) if info.url_suffix else address
 
 
 # --- reading it back --------------------------------------------------------------------------------------------------

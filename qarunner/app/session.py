@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from qarunner.plan.model import Plan
     from qarunner.text import Line
     from qarunner.vendors.api import Vendor
+    from qarunner.vendors.types import VendorInfo
 
 
 class Progress(Protocol):
@@ -331,7 +332,7 @@ def connect(
             raise UserError(
                 f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
             )
-        url, source = _base_url(info.url_env, info.base_url, environ)
+        url, source = _base_url(info, environ)
         endpoints[name] = Endpoint(
             base_url=checked_url(url, source),
             auth=info.auth,
@@ -373,11 +374,11 @@ def _refuse_requests(plan: Plan, transport: Transport) -> None:
         raise UserError(f"{job_id}: {reason}", hint=hint, details=[f"{job}: {words}" for words, job in others])
 
 
-def _base_url(variables: tuple[str, ...], default: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    for variable in variables:
-        if environ.get(variable):
-            return environ[variable], variable
-    return default, "the vendor's own URL"
+def _base_url(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
+    for variable in info.url_env:
+        if url := environ.get(variable):
+            return (url.rstrip("/").removesuffix(info.url_suffix) if info.url_suffix else url), variable
+    return info.base_url, "the vendor's own URL"
 
 
 def start(plan: Plan, transport: Transport, settings: Settings, observer: Observer, run_id: str) -> ExitCode:
@@ -603,7 +604,7 @@ def _transport_to(
 def _note_moved(observer: Observer, name: str, url: str, environ: Mapping[str, str]) -> None:
     """A run that is asked for at another address is probably not there: said, since it may be a proxy that moved."""
     info = registry.get(name).info
-    current, _ = _base_url(info.url_env, info.base_url, environ)
+    current, _ = _base_url(info, environ)
     if current.rstrip("/") != url:
         observer.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
 

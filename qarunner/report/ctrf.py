@@ -93,12 +93,13 @@ def _test(row: EntrySummary, case: Case) -> dict[str, object]:
     found = _named(row, case.name or case.id, case.verdict, case.raw_status or str(case.verdict), message)
     found["duration"] = round((case.duration_s or 0.0) * 1000)
     found["steps"] = [_step(step) for step in case.steps]
+    pictures = [(step.title, "image/*", step.screenshot_url) for step in case.steps]
     found["attachments"] = [
-        {"name": step.title, "contentType": "image/*", "path": step.screenshot_url}
-        for step in case.steps
-        if step.screenshot_url
+        {"name": title, "contentType": kind, "path": path}
+        for title, kind, path in (*pictures, ("video", "video/*", case.video_url))
+        if path
     ]
-    found["extra"] = {"id": case.id, "url": case.url, "attempt": row.attempt}
+    found["extra"] = {"id": case.id, "url": case.url, "attempt": row.attempt, **case.ids}
     return {name: value for name, value in found.items() if value not in (None, [])}
 
 

@@ -289,8 +289,10 @@ def _test(row: EntrySummary, case: Case, attempt: int) -> str:
     aside = [case.id] if case.name and case.name != case.id else []
     aside += [f"attempt {attempt}"] if row.attempt > 1 else []
     aside += [_clock(case.duration_s)] if case.duration_s is not None else []
+    aside += [f"{name} {value}" for name, value in case.ids.items()]
     line = escape(" · ".join([case.name or case.id, *aside]))
-    link = f" {_link('at the vendor', case.url)}" if is_web(case.url) else ""
+    links = (("at the vendor", case.url), ("video", case.video_url))
+    link = "".join(f" {_link(text, url)}" for text, url in links if is_web(url))
     if case.verdict is Verdict.PASSED and not case.steps and not case.message:
         return f"<li>{_signed(case.verdict)} {line}{link}</li>"  # most tests are of this kind: a page holds thousands
     tone = _tone(case.verdict, gating=row.gating)

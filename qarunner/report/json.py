@@ -128,6 +128,8 @@ def _test(case: Case, attempt: int) -> dict[str, object]:
         "url": case.url,
         "attempt": attempt,
         "message": case.message,
+        **({"video_url": case.video_url} if case.video_url else {}),
+        **({"ids": dict(case.ids)} if case.ids else {}),
         "steps": [_step(step) for step in case.steps],
     }
 
@@ -138,4 +140,6 @@ def _step(step: Step) -> dict[str, object]:
         "verdict": str(step.verdict),
         "message": step.message,
         "screenshot_url": step.screenshot_url,
+        **({"kind": step.kind} if step.kind else {}),
+        **({"duration_s": _seconds(step.duration_s)} if step.duration_s is not None else {}),
     }

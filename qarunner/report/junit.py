@@ -142,6 +142,8 @@ def _details(case: Case, row: EntrySummary) -> str:
     lines += [f"vendor's status: {case.raw_status}"] if case.raw_status else []
     lines += [f"{words(step.verdict)}: {step.title}: {step.message or ''}" for step in case.steps]
     lines += [case.url] if case.url else []
+    lines += [f"video: {case.video_url}"] if case.video_url else []
+    lines += [f"{name}: {value}" for name, value in case.ids.items()]
     lines.append(f"{row.entry.origin.file}:{row.entry.origin.line}")
     return "\n".join(lines)
 

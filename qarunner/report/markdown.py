@@ -157,7 +157,8 @@ def _failure(row: EntrySummary) -> Iterator[str]:
 
 def _case(case: Case) -> Iterator[str]:
     name = f"{code(case.name)} ({code(case.id)})" if case.name else code(case.id)
-    yield f"- {words(case.verdict)}: {_link(name, case.url)}{_why(case.message)}"
+    video = f", {_link('video', case.video_url)}" if is_web(case.video_url) else ""
+    yield f"- {words(case.verdict)}: {_link(name, case.url)}{_why(case.message)}{video}"
     bad = [step for step in case.steps if is_bad(step.verdict)]
     for step in bad[:_CASES]:
         shot = f", {_link('screenshot', step.screenshot_url)}" if is_web(step.screenshot_url) else ""

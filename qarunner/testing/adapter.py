@@ -141,6 +141,7 @@ MOST_REPLIES = 20
 METADATA = Metadata(
     repository="acme/shop",
     ref="refs/heads/main",
+    ref_name="main",
     commit="0123456789abcdef0123456789abcdef01234567",
     event="push",
     build_url="https://ci.example.com/builds/7",

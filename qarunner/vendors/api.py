@@ -106,6 +106,9 @@ class Metadata:
 
     repository: str | None = None
     ref: str | None = None
+    """The full name of the branch or tag: `refs/heads/main`, `refs/tags/v1`."""
+    ref_name: str | None = None
+    """The branch or tag alone: `main`, `v1`."""
     commit: str | None = None
     event: str | None = None
     build_url: str | None = None
@@ -120,6 +123,8 @@ class Metadata:
     """Who keeps the repository: `github`, or the name of another host."""
     run_id: str | None = None
     """The id of a GitHub Actions run; nothing else has one here."""
+    actor: str | None = None
+    """Who started the build, as the CI calls them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

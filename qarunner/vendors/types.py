@@ -186,6 +186,8 @@ class VendorInfo:
     auth: tuple[str, str]
     capabilities: Capabilities
     pacing: Pacing
+    url_suffix: str = ""
+    """The beginning of all paths, where the vendor's own tools take it as the end of the base URL as well: `/api`."""
     idempotency_header: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
     """JSON Schema of an entry's `options`, as `properties`."""
@@ -301,15 +303,22 @@ class RemoteRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
+    """A step of a test. `kind` is the vendor's own word for what it is: `act`, `assert`. Durations are seconds."""
+
     title: str
     verdict: Verdict
     message: str | None = None
     screenshot_url: str | None = None
+    kind: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One test's result. `raw_status` is the vendor's own word; durations are seconds."""
+    """One test's result. `raw_status` is the vendor's own word; durations are seconds.
+
+    `video_url` is a recording, `ids` are other ids of this result at the vendor by their names: `execution`.
+    """
 
     id: str
     verdict: Verdict
@@ -319,6 +328,8 @@ class Case:
     url: str | None = None
     message: str | None = None
     steps: tuple[Step, ...] = ()
+    video_url: str | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ def test_a_push_on_github(tmp_path: Path) -> None:
         run_id="77",
     )
     assert build.git["short_sha"] == HEAD[:7]
-    assert build.metadata.ref == "feature/x"
+    assert (build.metadata.ref, build.metadata.ref_name) == ("refs/heads/feature/x", "feature/x")
 
 
 @pytest.mark.parametrize("fork", [False, True])
@@ -110,7 +110,7 @@ def test_a_tag_on_github(tmp_path: Path) -> None:
         "GITHUB_REF_TYPE": "tag",
     }
     build = read_build(environ, tmp_path)
-    assert (build.tag, build.branch, build.metadata.ref) == ("v1", None, "v1")
+    assert (build.tag, build.branch, build.metadata.ref) == ("v1", None, "refs/tags/v1")
 
 
 # --- the others -----------------------------------------------------------------------------------------------------
@@ -357,9 +357,9 @@ def test_the_user_names_the_branch_or_the_tag_of_a_build(repository: Repository)
     ]
     for environ, branch in cases:
         build = read_build(environ, repository.folder, branch=branch)
-        assert (build.branch, build.tag, build.doubts, build.metadata.ref) == ("fix", None, {}, "fix")
+        assert (build.branch, build.tag, build.doubts, build.metadata.ref) == ("fix", None, {}, "refs/heads/fix")
     build = read_build({**GITHUB, "GITHUB_REF_NAME": "main", "QARUNNER_TAG": "v1"}, repository.folder)
-    assert (build.branch, build.tag, build.doubts, build.metadata.ref) == (None, "v1", {}, "v1")
+    assert (build.branch, build.tag, build.doubts, build.metadata.ref) == (None, "v1", {}, "refs/tags/v1")
     build = read_build({"QARUNNER_BRANCH": ""}, repository.folder)
     assert set(build.doubts) == {"branch", "tag"}
 

@@ -53,6 +53,7 @@ INFO = VendorInfo(
     docs="https://dev.certyn.io/docs",
     base_url="https://api.certyn.io",
     url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
+    url_suffix="/api",  # client (cli): CERTYN_API_URL stands with or without it
     key_env="CERTYN_API_KEY",
     auth=("X-API-Key", "{key}"),
     capabilities=CAPABILITIES,

@@ -226,6 +226,7 @@ def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
             raw_status=word,
             duration_s=duration(item),
             message=_plain(item.get("summaryMarkdown").text_or(unknown)),
+            ids={"execution": found} if (found := item.get("executionId").text_or()) else {},
         )
 
 

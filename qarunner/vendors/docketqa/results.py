@@ -137,7 +137,8 @@ def _case(run: RemoteRun, told: Cursor) -> Case:
         raw_status=word,
         duration_s=_duration(results),
         url=run.url,
-        message=message if verdict is Verdict.PASSED else _with_video(message, told),
+        message=message,
+        video_url=told.get("test_video_url").text_or(told.get("test_video_download_url").text_or()),
         steps=(*steps, *(_numbered(step, number) for number, each in enumerate(attempts, 1) for step in each.steps)),
     )
 
@@ -170,12 +171,6 @@ def _test(run: RemoteRun, told: Cursor) -> str:
     if known is not None or found.value is None:
         return known or run.id
     return same_number(found.identifier())
-
-
-def _with_video(message: str | None, told: Cursor) -> str | None:
-    """With the address of the recording, which expires."""
-    video = told.get("test_video_url").text_or(told.get("test_video_download_url").text_or())
-    return "\n".join(filter(None, (message, f"video: {video}" if video else None))) or None
 
 
 def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
@@ -220,11 +215,14 @@ def _step(result: Cursor) -> Step:
     actions = list(result.get("actions").items_or_none())
     number = result.get("step_number").number_or_none()
     screenshots = [found for action in actions if (found := action.get("screenshot_url").text_or())]
+    kinds = dict.fromkeys(found for action in actions if (found := action.get("type").text_or()))
     return Step(
         title=result.get("task").text_or() or (f"step {number:g}" if number is not None else "step"),
         verdict=_of_step(result.get("is_successful").value, message, performed=bool(actions)),
         message=message,
         screenshot_url=screenshots[-1] if screenshots else None,
+        kind=", ".join(kinds) or None,
+        duration_s=result.get("duration").number_or_none(),
     )
 
 

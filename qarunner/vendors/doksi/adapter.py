@@ -118,6 +118,11 @@ class Doksi(Vendor):
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:  # noqa: ARG002
         return prepare(resource, replies)
 
+    def notices(self, call: Call) -> Iterator[str]:
+        """No page shows how a target is deleted, or whether it expires."""
+        for need in needs(call):
+            yield f"doksi: the upload of {need.path} stays there: Doksi documents no way to remove it"
+
     def submit(self, call: Call) -> Request:
         matrix = [_row(entry) for entry in call.entries]
         return Request(method="POST", path="/runs", body={**_extra(call.settings), "matrix": matrix})

@@ -278,6 +278,9 @@ class TesterArmy(Vendor):
         del token
         return testerarmy_builds.prepare(resource, replies)
 
+    def notices(self, call: Call) -> Iterator[str]:
+        return testerarmy_creates.notices(call)
+
     def check_call(self, call: Call) -> Iterator[Complaint]:
         return of_build(call)
 

@@ -36,6 +36,9 @@ UUID: Mapping[str, Json] = {
     "x-hint": LIKE_ID,
 }
 
+REMOVE_AFTER_S = 86_400
+"""When TesterArmy removes an upload whose entry says nothing: without the field it would stay for ever."""
+
 OPTIONS: Mapping[str, Json] = {
     "mode": {
         "type": "string",
@@ -112,7 +115,7 @@ OPTIONS: Mapping[str, Json] = {
         "minimum": 60,
         "maximum": 604800,
         "x-expected": "seconds, from 60 to 604800",
-        "description": "After how many seconds TesterArmy removes the uploaded target.binary",
+        "description": "After how many seconds TesterArmy removes the uploaded target.binary; default 86400",
         "examples": [86400],
     },
 }

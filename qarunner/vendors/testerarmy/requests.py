@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import Cursor, UnexpectedData, is_unicode
 from qarunner.entry import Platform, TargetKind
+from qarunner.text import duration
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     FileRef,
@@ -24,7 +25,7 @@ from qarunner.vendors.api import (
     Verdict,
     use,
 )
-from qarunner.vendors.testerarmy.info import ENDINGS, Kind
+from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, Kind
 from qarunner.vendors.testerarmy.options import kind_of, on_github
 
 if TYPE_CHECKING:
@@ -86,9 +87,22 @@ def filename_of(url: str) -> str:
 
 def need(call: Call, path: str, remove_after: Json) -> Need:
     """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
-    data = {"project": call.settings["project"], "remove_after": remove_after}
-    told = {name: value for name, value in data.items() if value is not None}
-    return Need(key=NEED, kind=ResourceKind.BUILD, path=path, data=told)
+    data = {"project": call.settings["project"], "remove_after": _seconds(remove_after)}
+    return Need(key=NEED, kind=ResourceKind.BUILD, path=path, data=data)
+
+
+def _seconds(remove_after: Json) -> Json:
+    """Documented: without removeAfter an upload stays for ever."""
+    return REMOVE_AFTER_S if remove_after is None else remove_after
+
+
+def notices(call: Call) -> Iterator[str]:
+    """What a create leaves at TesterArmy, in a sentence each."""
+    for entry in call.entries:
+        if (path := _value(entry, TargetKind.BINARY)) is not None:
+            seconds = _seconds(entry.options.get("remove_after"))
+            after = duration(float(seconds)) if isinstance(seconds, int) else f"{seconds} s"
+            yield f"testerarmy: the upload of {path} stays there, and TesterArmy removes it {after} after the upload"
 
 
 def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
@@ -115,11 +129,10 @@ def _post_build(resource: Resource, last: str, body: Json) -> Request:
 
 
 def _described(resource: Resource, build: Build) -> dict[str, Json]:
-    keep = resource.data.get("remove_after")
     return {
         "filename": build.filename,
         "fileSize": build.size,
-        **({} if keep is None else {"removeAfter": keep}),
+        "removeAfter": _seconds(resource.data.get("remove_after")),
     }
 
 
@@ -298,7 +311,9 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
     doubt = "; ".join(_doubts(entry, body, len(found), odd))
     test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
     every = body.get("status").value == "cancelled"
-    shared = {**test, **_batch(body)}
+    shared: dict[str, Json] = {**test, **_batch(body)}
+    if comment := _no_comment(call, body):
+        shared["comment"] = comment
     marks = [{"cancelled": True} if every or name in stopped else {} for name in found]
     return tuple(
         RemoteRun(
@@ -308,6 +323,21 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
         )
         for index, name in enumerate(found)
     )
+
+
+_NO_COMMENT = {
+    "not_configured": "TesterArmy is not connected to this repository",
+    "check_create_failed": "TesterArmy could not create its check",
+    "pr_not_found": "TesterArmy did not find the pull request",
+}
+
+
+def _no_comment(call: Call, body: Cursor) -> str | None:
+    """Client (spec): why a pull request gets no comment, if one was named."""
+    word = body.get("metadata").get("github").get("status").text_or()
+    if word is None or call.metadata.pr_number is None:
+        return None
+    return f"no comment on the pull request: {_NO_COMMENT.get(word.lower(), word)} ({word})"
 
 
 def _batch(body: Cursor) -> dict[str, str]:

@@ -76,7 +76,7 @@ def outcome(run: RemoteRun, body: Cursor) -> Outcome:
         name=_text(body.get("output").get("featureName")),
         raw_status=_word(body),
         duration_s=seconds,
-        message=judged.message,
+        message=_joined([judged.message, _text(Cursor(run.memo).get("comment"))]),
         steps=tuple(_shown(body)),
     )
     return _with_doubt(case, run)
@@ -259,7 +259,13 @@ def _shown(body: Cursor) -> Iterator[Step]:
     for index, step in enumerate(_steps(body), 1):
         verdict = _STEPS.get(step.get("status").text_or() or "", Verdict.UNKNOWN)
         message = _text(step.get("summary")) if verdict is Verdict.PASSED else _failed_step(step)
-        yield Step(title=_text(step.get("title")) or f"Step {index}", verdict=verdict, message=message)
+        yield Step(
+            title=_text(step.get("title")) or f"Step {index}",
+            verdict=verdict,
+            message=message,
+            kind=_text(step.get("type")),
+            duration_s=_step_seconds(step),
+        )
     output = body.get("output")
     for issue in output.get("issues").items_or_none():
         # An issue is shown where its screenshot can be: among the steps, which never decide a verdict.
@@ -268,6 +274,12 @@ def _shown(body: Cursor) -> Iterator[Step]:
         yield Step(title=_issue_title(issue), verdict=verdict, message=_issue_text(issue), screenshot_url=shot)
     for index, shot in enumerate(_screenshots(output), 1):
         yield Step(title=f"Screenshot {index}", verdict=Verdict.PASSED, screenshot_url=shot)
+
+
+def _step_seconds(step: Cursor) -> float | None:
+    """Client (spec): both times are milliseconds since the recording began."""
+    began, ended = (step.get(name).number_or_none() for name in ("startedAtMs", "completedAtMs"))
+    return None if began is None or ended is None or ended < began else (ended - began) / 1000
 
 
 def _failed_step(step: Cursor) -> str | None:
