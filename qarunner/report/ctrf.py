@@ -99,7 +99,7 @@ def _test(row: EntrySummary, case: Case) -> dict[str, object]:
         for title, kind, path in (*pictures, ("video", "video/*", case.video_url))
         if path
     ]
-    found["extra"] = {"id": case.id, "url": case.url, "attempt": row.attempt, **case.ids}
+    found["extra"] = {"id": case.id, **_extra(row, case.url), **case.ids}
     return {name: value for name, value in found.items() if value not in (None, [])}
 
 
@@ -115,8 +115,21 @@ def _named(row: EntrySummary, name: str, verdict: Verdict, raw: str, message: st
         "tags": list(row.entry.labels),
         "flaky": verdict is Verdict.FLAKY,
         "retries": max(0, row.attempt - 1),
+        "extra": _extra(row, None),
     }
     return found if message is None or verdict in GOOD else {**found, "message": message}
+
+
+def _extra(row: EntrySummary, url: str | None) -> dict[str, object]:
+    """What CTRF has no field for."""
+    found = {
+        "vendor": row.entry.vendor,
+        "platform": row.entry.platform,
+        "url": url or row.url,
+        "attempt": row.attempt,
+        "gating": row.gating,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _gate(failure: GateFailure) -> dict[str, object]:

@@ -133,15 +133,15 @@ def _testcase(suite: ET.Element, case: Case, name: str, row: EntrySummary) -> No
         if kind is not CaseKind.SKIPPED:
             found.set("type", str(case.verdict))
             found.text = clean(_details(case, row))
-    if case.url:
-        ET.SubElement(element, "system-out").text = clean(case.url)
+    if url := case.url or row.url:
+        ET.SubElement(element, "system-out").text = clean(url)
 
 
 def _details(case: Case, row: EntrySummary) -> str:
     lines = [case.message or row.reason or words(case.verdict)]
     lines += [f"vendor's status: {case.raw_status}"] if case.raw_status else []
     lines += [f"{words(step.verdict)}: {step.title}: {step.message or ''}" for step in case.steps]
-    lines += [case.url] if case.url else []
+    lines += [url] if (url := case.url or row.url) else []
     lines += [f"video: {case.video_url}"] if case.video_url else []
     lines += [f"{name}: {value}" for name, value in case.ids.items()]
     lines.append(f"{row.entry.origin.file}:{row.entry.origin.line}")
