@@ -31,8 +31,7 @@ _MOST_NEW = 100
 
 def place(runs_dir: Path) -> Path:
     """`.qarunner/history.db`; in a folder of runs that was named, in that folder."""
-    whole = runs_dir.absolute()
-    return (whole.parent if whole.parent.name == OWN else whole) / FILE
+    return (runs_dir.parent if runs_dir.absolute().parent.name == OWN else runs_dir) / FILE
 
 
 @dataclass(slots=True)

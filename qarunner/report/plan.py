@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -194,11 +195,11 @@ def github_matrix(total: int) -> str:
     return json.dumps({"include": [{"shard": f"{n}/{total}", "index": n, "total": total} for n in range(1, total + 1)]})
 
 
-def gitlab_pipeline(total: int, words: str, runs_dir: str) -> str:
+def gitlab_pipeline(total: int, words: str, runs_dir: str, file: str) -> str:
     """A child pipeline: a job for each shard, and one that joins their runs into one gate. `words` go to each apply."""
     jobs = [_gitlab_job(f"{n}/{total}", n, words, runs_dir) for n in range(1, total + 1)]
     variables = f"variables: {{ QARUNNER_RUNS_DIR: {_scalar(runs_dir)} }}"
-    return "\n".join(["stages: [test, gate]", variables, "", *jobs, _gitlab_gate(runs_dir)])
+    return "\n".join(["stages: [test, gate]", variables, "", *jobs, _gitlab_gate(runs_dir, file)])
 
 
 def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
@@ -217,16 +218,21 @@ def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
 """
 
 
-def _gitlab_gate(runs_dir: str) -> str:
+def _gitlab_gate(runs_dir: str, file: str) -> str:
+    """The gate's code is the job's, whatever becomes of the merge request's note."""
+    merge = f"qarunner report --merge {runs_dir} --format"
     return f"""\
 "qarunner gate":
   stage: gate
   when: always
   script:
-    - {_scalar(f"qarunner report --merge {runs_dir} --format json --out qarunner.json")}
+    - {_scalar(f"code=0; {merge} json --out qarunner.json || code=$?")}
+    - {_scalar(f"{merge} markdown --out qarunner.md || true")}
+    - {_scalar(f"qarunner-gitlab-note {shlex.quote(file)} --result qarunner.md || true")}
+    - exit $code
   artifacts:
     when: always
-    paths: [qarunner.json]
+    paths: [qarunner.json, qarunner.md]
 """
 
 

@@ -140,16 +140,19 @@ def job(
     store = tmp_path / "cache"
 
     def save(given: Mapping[str, str]) -> dict[str, str]:
-        path, kept = checkout.folder / given["path"], store / _folder_of(given["key"])
-        if path.exists() and not kept.exists():  # a key is written once
-            shutil.copytree(path, kept)
+        kept = store / _folder_of(given["key"])
+        if kept.exists():  # a key is written once
+            return {}
+        for name in given["path"].split():
+            _copied(checkout.folder / name, kept / name.lstrip("/"))
         return {}
 
     def restore(given: Mapping[str, str]) -> dict[str, str]:
         kept = sorted(store.iterdir(), key=lambda each: each.stat().st_mtime_ns, reverse=True) if store.exists() else []
         for prefix in (given["key"], *given["restore-keys"].split()):
             if match := next((each for each in kept if each.name.startswith(_folder_of(prefix))), None):
-                shutil.copytree(match, checkout.folder / given["path"], dirs_exist_ok=True)
+                for name in given["path"].split():
+                    _copied(match / name.lstrip("/"), checkout.folder / name)
                 break
         return {}
 
@@ -159,6 +162,14 @@ def job(
         "actions/cache/save": save,
     }
     return Job(folder=folder, work=checkout.folder, environ=variables, github=github, uses=uses)
+
+
+def _copied(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def _folder_of(key: str) -> str:

@@ -30,7 +30,12 @@ class Host:
     broken: int = 0
 
     def add(self, body: str, user: dict[str, Any]) -> dict[str, Any]:
-        comment = {"id": 1000 + len(self.comments), "body": body, "user": user, "author": user}
+        comment = {
+            "id": 1000 * (len(self.requests) + 1) + len(self.comments),
+            "body": body,
+            "user": user,
+            "author": user,
+        }
         self.comments.append(comment)
         return comment
 
@@ -57,6 +62,9 @@ class Host:
         comment = next((each for each in self.comments if found and each["id"] == int(found[1])), None)
         if comment is None:
             return 404, {"message": "Not Found"}
+        if method == "DELETE":
+            self.comments.remove(comment)
+            return 204, None
         comment["body"] = body["body"]
         return 200, comment
 
@@ -82,7 +90,7 @@ def serving() -> Iterator[Host]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PATCH = do_PUT = _handle  # noqa: N815  the library's names
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815  the library's names
 
         def log_message(self, *_: object) -> None:
             pass

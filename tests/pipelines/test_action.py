@@ -79,6 +79,29 @@ def test_a_pull_request_gets_one_comment_with_the_diff(tmp_path: Path, checkout:
     assert started.summary == ""
 
 
+def test_the_comment_tells_what_came_of_the_run_beside_the_target_branch(
+    tmp_path: Path, checkout: Checkout, host: Host
+) -> None:
+    inputs = "--rehearse\n--poll-interval=100ms"
+    branch = {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"}
+    assert run(job(tmp_path, checkout, host, "push", {}, branch), {"args": inputs}) == 0
+    shutil.rmtree(checkout.folder / ".qarunner" / "runs")  # a pruned run stays in the history, which the cache brings
+    path = tmp_path / "scenario.yml"
+    path.write_text(yaml.safe_dump({"doksi": {"tests": {"abc": {"outcome": "failed"}}}}), encoding="utf-8")
+    pull = {"GITHUB_BASE_REF": "main", "GITHUB_HEAD_REF": "topic", "GITHUB_RUN_ID": "4712"}
+    started = job(tmp_path, checkout, host, "pull_request", payload(checkout), pull)
+    assert run(started, {"args": f"{inputs}\n--scenario={path}"}) == 1, started.said()
+    (comment,) = host.comments
+    diff, _, result = comment["body"].partition(":result -->")
+    assert "search" in diff
+    assert "exit 1: " in result
+    assert "new failure" in result.partition("since `main`")[0], result
+    started = job(tmp_path, checkout, host, "pull_request", payload(checkout), pull)
+    assert run(started, {"select": "nosuch"}) == 3
+    assert "exit 3: nothing was run" in host.comments[0]["body"]
+    assert "new failure" not in host.comments[0]["body"]
+
+
 def test_a_fork_gets_the_diff_in_the_summary(tmp_path: Path, checkout: Checkout, host: Host) -> None:
     host.readonly = True
     started = job(tmp_path, checkout, host, "pull_request", payload(checkout, fork=True))

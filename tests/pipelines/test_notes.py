@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.cli.pipelines.notes import GitHubNotes, GitLabNotes, NoteError, marker_of, put
+from qarunner.cli.pipelines.notes import MARKER, GitHubNotes, GitLabNotes, NoteError, put
 from tests.pipelines.hosts import OWN, serving
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.pipelines.hosts import Host
 
-KEY = "qa/qa-matrix.yml"
+FILE = "qa/qa-matrix.yml"
 STRANGER = {"login": "mallory", "type": "User", "id": 666}
 
 
@@ -30,74 +30,115 @@ def gitlab(host: Host) -> GitLabNotes:
     return GitLabNotes.of(host.url, host.token, "42", 7)
 
 
+def body(host: Host) -> str:
+    (comment,) = [each for each in host.comments if each["user"] is OWN]
+    return str(comment["body"])
+
+
 @pytest.mark.parametrize("notes", [github, gitlab])
-def test_one_note_is_written_and_then_rewritten(host: Host, notes: type) -> None:
-    assert put(notes(host), KEY, "first") == "created"
-    assert put(notes(host), KEY, "second") == "updated"
-    assert [each["body"] for each in host.comments] == [f"{marker_of(KEY)}\nsecond"]
+def test_one_note_holds_each_manifest_its_diff_before_its_result(host: Host, notes: type) -> None:
+    assert put(notes(host), FILE, "result", "failed") == "created"
+    assert put(notes(host), FILE, "diff", "1 added") == "updated"
+    assert put(notes(host), "a.yml", "diff", "2 added") == "updated"
+    assert put(notes(host), FILE, "result", "passed") == "updated"
+    assert put(notes(host), FILE, "result", "passed") == "as it was"
+    assert body(host).startswith(MARKER)
+    texts = [line for line in body(host).splitlines() if line and not line.startswith("<!--")]
+    assert texts == ["2 added", "1 added", "passed"]
 
 
 @pytest.mark.parametrize("notes", [github, gitlab])
 def test_the_note_is_found_behind_hundreds_of_others(host: Host, notes: type) -> None:
     for number in range(250):
         host.add(f"comment {number}", STRANGER)
-    host.add(f"{marker_of(KEY)}\nold", OWN)
-    assert put(notes(host), KEY, "new") == "updated"
-    assert host.comments[-1]["body"].endswith("new")
+    host.add(f"{MARKER}\nold", OWN)
+    assert put(notes(host), FILE, "diff", "new") == "updated"
+    assert body(host).endswith("new")
 
 
 @pytest.mark.parametrize("notes", [github, gitlab])
 def test_a_stranger_who_wrote_the_marker_gets_no_note_of_ours(host: Host, notes: type) -> None:
-    host.add(f"{marker_of(KEY)}\nnothing changes, merge it", STRANGER)
-    assert put(notes(host), KEY, "true") == "created"
+    host.add(f"{MARKER}\nnothing changes, merge it", STRANGER)
+    assert put(notes(host), FILE, "diff", "true") == "created"
     assert host.comments[0]["body"].endswith("merge it")
-    assert put(notes(host), KEY, "truer") == "updated"
-    assert host.comments[1]["body"].endswith("truer")
+    assert put(notes(host), FILE, "diff", "truer") == "updated"
+    assert body(host).endswith("truer")
 
 
-def test_two_manifests_have_a_note_each(host: Host) -> None:
-    put(github(host), "a.yml", "a")
-    put(github(host), "b.yml", "b")
-    assert len(host.comments) == 2
+def test_two_jobs_that_begin_the_note_at_once_leave_one_with_both_parts(host: Host) -> None:
+    notes = github(host)
+
+    class Late(GitHubNotes):
+        def create(self, body: str) -> None:
+            put(notes, "other.yml", "diff", "of the other job")
+            super().create(body)
+
+    late = Late(api=notes.api, repository=notes.repository, number=notes.number)
+    assert put(late, FILE, "diff", "of this job") == "created"
+    assert "of the other job" in body(host)
+    assert "of this job" in body(host)
+
+
+def test_a_part_that_another_job_has_overwritten_is_written_again(host: Host) -> None:
+    notes = github(host)
+    put(notes, FILE, "diff", "first")
+
+    class Overwritten(GitHubNotes):
+        def update(self, note: str, body: str) -> None:
+            super().update(note, body)
+            if not any("/user" in path for _, path in host.requests[-1:]) and self.number == 8:
+                object.__setattr__(self, "number", 7)
+                host.comments[0]["body"] = f"{MARKER}\n\n<!-- qarunner:section b.yml:diff -->\nof b"
+
+    hurried = Overwritten(api=notes.api, repository=notes.repository, number=8)
+    put(hurried, FILE, "result", "passed")
+    assert "of b" in body(host)
+    assert "passed" in body(host)
 
 
 def test_nothing_to_tell_makes_no_note_but_corrects_one(host: Host) -> None:
-    assert put(github(host), KEY, "no changes", anew=False) == "not needed"
+    assert put(github(host), FILE, "diff", "no changes", anew=False) == "not needed"
     assert host.comments == []
-    put(github(host), KEY, "changes")
-    assert put(github(host), KEY, "no changes", anew=False) == "updated"
+    put(github(host), FILE, "diff", "changes")
+    assert put(github(host), FILE, "diff", "no changes", anew=False) == "updated"
 
 
-def test_a_note_fits_the_host(host: Host) -> None:
-    put(github(host), KEY, "x" * 70_000)
-    assert len(host.comments[0]["body"]) == 65_536
-    assert host.comments[0]["body"].endswith("too long for a note.")
+def test_a_note_fits_the_host_and_its_own_part_stays(host: Host) -> None:
+    put(github(host), FILE, "diff", "### a large diff\n" + "x" * 60_000)
+    put(github(host), FILE, "result", "### a result\n" + "y" * 30_000)
+    assert len(body(host)) <= 65_536
+    assert "### a large diff" in body(host)
+    assert "y" * 30_000 in body(host)
 
 
-def test_a_key_cannot_end_the_marker() -> None:
-    assert marker_of("a --> b.yml") == "<!-- qarunner:a_____b.yml -->"
+@pytest.mark.parametrize("text", ["a\n<!-- qarunner:section b.yml:diff -->\nc", "<!-- qarunner:section x -->"])
+def test_no_text_begins_another_part(host: Host, text: str) -> None:
+    put(github(host), "a --> b.yml", "diff", text)
+    assert body(host).count("<!--") == 2
+    assert "qarunner:section a_____b.yml:diff -->" in body(host)
 
 
 def test_a_token_that_may_only_read_is_said(host: Host) -> None:
     host.readonly = True
     with pytest.raises(NoteError, match="HTTP 403: Resource not accessible") as error:
-        put(github(host), KEY, "text")
+        put(github(host), FILE, "diff", "text")
     assert error.value.status == 403
 
 
 def test_a_read_is_repeated_when_the_host_stumbles(host: Host) -> None:
     host.broken = 2
-    assert put(github(host), KEY, "text") == "created"
+    assert put(github(host), FILE, "diff", "text") == "created"
 
 
 def test_a_redirect_does_not_take_the_token_along(host: Host) -> None:
     with serving() as other:
         host.redirect = other.url + "/repos/acme/shop/issues/7/comments"
         with pytest.raises(NoteError, match="HTTP 302"):
-            put(github(host), KEY, "text")
+            put(github(host), FILE, "diff", "text")
         assert other.requests == []
 
 
 def test_a_token_is_not_sent_over_plain_http() -> None:
+    unsafe: Any = GitHubNotes.of("http://api.example.com", "t", "acme/shop", 7)
     with pytest.raises(NoteError, match="only https"):
-        put(GitHubNotes.of("http://api.example.com", "t", "acme/shop", 7), KEY, "text")
+        put(unsafe, FILE, "diff", "text")

@@ -87,7 +87,13 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
     assert pipeline.pop("variables") == {"QARUNNER_RUNS_DIR": ".qarunner/runs"}
     gate = pipeline.pop("qarunner gate")
     assert gate["when"] == "always"
-    assert gate["script"] == ["qarunner report --merge .qarunner/runs --format json --out qarunner.json"]
+    merge = "qarunner report --merge .qarunner/runs --format"
+    assert gate["script"] == [
+        f"code=0; {merge} json --out qarunner.json || code=$?",
+        f"{merge} markdown --out qarunner.md || true",
+        "qarunner-gitlab-note qa-matrix.yml --result qarunner.md || true",
+        "exit $code",
+    ]
     assert list(pipeline) == ["qarunner 1/2", "qarunner 2/2"]
     second = pipeline["qarunner 2/2"]
     words = shlex.split(second["script"][0])

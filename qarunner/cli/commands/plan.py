@@ -11,6 +11,7 @@ from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.history.durations import recall
+from qarunner.paths import MANIFEST_NAMES
 from qarunner.plan.model import to_json
 from qarunner.text import styled
 
@@ -69,7 +70,8 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
             console.json(planned.github_matrix(shards))
         case "gitlab-ci":
             words = _words(options, found.declared_secrets)
-            console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix()))
+            file = (options.file or Path(MANIFEST_NAMES[0])).as_posix()
+            console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix(), file))
         case _:
             for text, style in planned.text(plan, earlier, every_body=console.verbose):
                 console.result(styled(text, style))

@@ -1,4 +1,4 @@
-"""The steps of action.yml: `python -I -m qarunner.cli.pipelines.github name|run|diff|reap`.
+"""The steps of action.yml: `python -I -m qarunner.cli.pipelines.github name|run|diff|result|reap`.
 
 `run` is the program in this very process, so that a cancelled job's signals arrive at it. The working directory is a
 checkout: `-I` keeps Python from importing what stands there.
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app.git import Git
+from qarunner.app.history import place
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
-from qarunner.cli.pipelines.review import changes_since
+from qarunner.cli.pipelines.review import changes_since, result_of
 from qarunner.errors import UserError, code_of_signal
-from qarunner.paths import append
+from qarunner.paths import MANIFEST_NAMES, append
 from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
 PREFIX = "INPUT_"
 NOT_OPTIONS = frozenset({"command", "comment", "token"})
 RUNS = ".qarunner/runs"
+FILE = MANIFEST_NAMES[0]
 
 
 def main() -> None:
-    steps: dict[str, Callable[[MutableMapping[str, str]], int]] = {"name": name, "run": run, "diff": diff, "reap": reap}
+    steps: dict[str, Callable[[MutableMapping[str, str]], int]] = {
+        "name": name,
+        "run": run,
+        "diff": diff,
+        "result": result,
+        "reap": reap,
+    }
     step = steps.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004  the program and the step
     if step is None:
         sys.exit(f"usage: python -I -m qarunner.cli.pipelines.github {'|'.join(steps)}")
@@ -53,7 +61,9 @@ def name(environ: MutableMapping[str, str]) -> int:
     inputs = from_environment(environ)
     run_id = inputs.get("run-id") or (_run_id(environ, inputs) if inputs.get("command", "apply") == "apply" else "")
     _output(environ, "run-id", run_id)
-    _output(environ, "runs-dir", inputs.get("runs-dir") or _runs_dir(environ))
+    runs_dir = inputs.get("runs-dir") or _runs_dir(environ)
+    _output(environ, "runs-dir", runs_dir)
+    _output(environ, "history", place(Path(runs_dir)).as_posix())
     _output(environ, "key", "-".join(("qarunner", *_job(environ), _leg(environ, inputs))))
     return 0
 
@@ -146,17 +156,40 @@ def diff(environ: MutableMapping[str, str]) -> int:
         console.document(changes.log)
         console.annotate("warning", f"no diff of the matrix: {changes.problem}")
         return 0
-    repository = environ.get("GITHUB_REPOSITORY", "")
-    api = environ.get("GITHUB_API_URL", "https://api.github.com")
     try:
-        notes = GitHubNotes.of(api, environ.get("QARUNNER_ACTION_TOKEN", ""), repository, number)
-        done = put(notes, inputs.get("file", "qa-matrix.yml"), changes.text, anew=changes.any)
+        done = put(_notes(environ, number), inputs.get("file", FILE), "diff", changes.text, anew=changes.any)
     except NoteError as error:
         # A pull request from a fork has a token that can only read.
         console.annotate("notice", f"the matrix diff is in the job's summary, not in a comment: {error.message}")
         _summary(environ, changes.text)
         return 0
     console.result(f"qarunner: the pull request's comment with the matrix diff: {done}")
+    return 0
+
+
+def _notes(environ: Mapping[str, str], number: int) -> GitHubNotes:
+    repository, api = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_API_URL", "https://api.github.com")
+    return GitHubNotes.of(api, environ.get("QARUNNER_ACTION_TOKEN", ""), repository, number)
+
+
+def result(environ: MutableMapping[str, str]) -> int:
+    """What came of the run, in the pull request's one comment, in the place of what came of the commit before."""
+    inputs = from_environment(environ)
+    pull = _pull_request(environ)
+    if pull is None:
+        return 0
+    _forget(environ)
+    console = _console(environ)
+    file = inputs.get("file", FILE)
+    legs = [f"{name} {inputs[name]}" for name in ("profile", "shard") if name in inputs]
+    folder = Path(inputs.get("runs-dir", RUNS)) / inputs.get("run-id", "")
+    text = result_of(folder, file, inputs.get("result", ""), environ)
+    try:
+        done = put(_notes(environ, pull[0]), file, " ".join(["result", *legs]), text)
+    except NoteError as error:
+        console.annotate("notice", f"the result is in the job's summary, not in a comment: {error.message}")
+        return 0
+    console.result(f"qarunner: the pull request's comment with the result: {done}")
     return 0
 
 

@@ -1,7 +1,8 @@
-"""The steps of the component: `qarunner-gitlab-note [FILE]` and `qarunner-gitlab-plan`.
+"""The steps of the component: `qarunner-gitlab-note [FILE] [--result MARKDOWN]` and `qarunner-gitlab-plan`.
 
-The first keeps the merge request's note with the matrix diff. It needs a token that may write notes (scope `api`, role
-Reporter) in GITLAB_TOKEN; the job's own token may not. The second prints the child pipeline, from inputs in variables.
+The first keeps the merge request's note with the matrix diff and the result. It needs a token that may write notes
+(scope `api`, role Reporter) in GITLAB_TOKEN; the job's own token may not.
+The second prints the child pipeline, from inputs in variables.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from qarunner.cli.main import error_boundary
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
+from qarunner.paths import MANIFEST_NAMES
 from qarunner.report.plan import gitlab_pipeline
+from qarunner.review.markdown import code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,17 +31,35 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
 
 
+FILE = MANIFEST_NAMES[0]
+
+
 def main() -> None:
-    sys.exit(note(os.environ, sys.argv[1] if len(sys.argv) > 1 else None))
+    words = sys.argv[1:]
+    result = words.pop() if words[-2:-1] == ["--result"] else None
+    file = next((word for word in words if word != "--result"), None)
+    if result is None:
+        sys.exit(note(os.environ, file))
+    sys.exit(note_result(os.environ, file, Path(result)))
+
+
+def note_result(environ: Mapping[str, str], file: str | None, markdown: Path) -> int:
+    """Puts a result, as `report --merge --format markdown` wrote it, into the merge request's note."""
+    console = open_console(environ, output="text")
+    console.hide([environ.get("GITLAB_TOKEN", "")])
+    try:
+        text = markdown.read_text(encoding="utf-8")
+    except OSError:
+        text = f"### ❌ {code(file or FILE)}: there is no result; the jobs' logs say why"
+    return _put(console, environ, file, "result", text)
 
 
 def note(environ: Mapping[str, str], file: str | None) -> int:
     """Prints the diff, and keeps the merge request's note up to date where there is a token for it."""
-    token = environ.get("GITLAB_TOKEN", "")
     console = open_console(environ, output="text")
-    console.hide([token])
-    base, number = environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"), environ.get("CI_MERGE_REQUEST_IID", "")
-    if not base or not number.isdecimal():
+    console.hide([environ.get("GITLAB_TOKEN", "")])
+    base = environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA")
+    if not base:
         console.result("qarunner: no merge request, no note")
         return 0
     changes = changes_since(base, file)
@@ -47,13 +68,23 @@ def note(environ: Mapping[str, str], file: str | None) -> int:
         console.result(f"qarunner: no diff of the matrix: {changes.problem}")
         return 0
     console.document(changes.text)
+    return _put(console, environ, file, "diff", changes.text, anew=changes.any)
+
+
+def _put(
+    console: Console, environ: Mapping[str, str], file: str | None, part: str, text: str, *, anew: bool = True
+) -> int:
+    token, number = environ.get("GITLAB_TOKEN", ""), environ.get("CI_MERGE_REQUEST_IID", "")
+    if not number.isdecimal():
+        console.result("qarunner: no merge request, no note")
+        return 0
     if not token:
         console.result("qarunner: no note is written: GITLAB_TOKEN is not set")
         return 0
     api, project = environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"), environ.get("CI_PROJECT_ID", "")
     try:
         notes = GitLabNotes.of(api, token, project, int(number))
-        done = put(notes, file or "qa-matrix.yml", changes.text, anew=changes.any)
+        done = put(notes, file or FILE, part, text, anew=anew)
     except NoteError as error:
         console.result(f"qarunner: no note is written: {error.message}")
         return 0
@@ -86,7 +117,7 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     secrets = tuple(f"--var={name}=" for name in found.declared_secrets)
     typed = "".join(f" {shlex.quote(word)}" for word in words if not word.startswith(secrets))
     total = min(int(shards), max(1, len(found.plan.entries)))
-    console.document(gitlab_pipeline(total, typed, DEFAULT_RUNS.as_posix()))
+    console.document(gitlab_pipeline(total, typed, DEFAULT_RUNS.as_posix(), file or FILE))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from qarunner.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 TIMEOUT_S = 20.0
 READ_TRIES = 3
@@ -30,44 +31,102 @@ class NoteError(UserError):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A note of ours."""
+
+    id: str
+    body: str
+
+
 class Notes(Protocol):
     """The notes of one pull or merge request. `limit` is how many characters one can hold."""
 
     @property
     def limit(self) -> int: ...
 
-    def mine(self, marker: str) -> str | None:
-        """The id of the note that this account wrote with this marker."""
+    def mine(self, marker: str) -> list[Note]:
+        """The notes that this account wrote and that begin with this marker, the oldest first."""
         ...
 
     def create(self, body: str) -> None: ...
 
     def update(self, note: str, body: str) -> None: ...
 
-
-def put(notes: Notes, key: str, body: str, *, anew: bool = True) -> str:
-    """Writes the note, or rewrites it; without `anew`, one that is not there yet is left out. Says what was done."""
-    marker = marker_of(key)
-    text = _cut(f"{marker}\n{body}", notes.limit)
-    note = notes.mine(marker)
-    if note is not None:
-        notes.update(note, text)
-        return "updated"
-    if not anew:
-        return "not needed"
-    notes.create(text)
-    return "created"
+    def remove(self, note: str) -> None: ...
 
 
-def marker_of(key: str) -> str:
-    """Invisible in a rendered note; the key cannot end the comment that it stands in."""
-    safe = "".join(sign if sign.isalnum() or sign in "._/" else "_" for sign in key)
-    return f"<!-- qarunner:{safe} -->"
+MARKER = "<!-- qarunner -->"
+"""Invisible in a rendered note. There is one for the whole repository."""
+
+_SECTION = re.compile(r"<!-- qarunner:section (\S+) -->")
+_TRIES = 4
 
 
-def _cut(text: str, limit: int) -> str:
-    tail = "\n\n…cut: too long for a note."
-    return text if len(text) <= limit else text[: limit - len(tail)] + tail
+def put(notes: Notes, file: str, part: str, body: str, *, anew: bool = True) -> str:
+    """Writes a part (`diff`, `result`) of a manifest's section into the one note. Says what was done.
+
+    Without `anew`, a part that is not there yet is left out. Other jobs may write their parts meanwhile: what is not
+    found there afterwards is written again.
+    """
+    key = _safe(f"{file}:{part}")
+    done = "not needed"
+    for _ in range(_TRIES):
+        ours = notes.mine(MARKER)
+        first, doubles = (ours[0] if ours else None), ours[1:]
+        sections: dict[str, str] = {}
+        for note in reversed(ours):
+            sections |= _sections(note.body)
+        if sections.get(key) == _inert(body) and first is not None and not doubles:
+            return done if done != "not needed" else "as it was"
+        if key not in sections and not anew:
+            return done
+        text = _text({**sections, key: _inert(body)}, key, notes.limit)
+        if first is None:
+            notes.create(text)
+            done = "created"
+        else:
+            notes.update(first.id, text)
+            done = done if done == "created" else "updated"
+        for note in doubles:  # of two jobs that began the note at the same time
+            notes.remove(note.id)
+    return done
+
+
+def _safe(key: str) -> str:
+    """A key cannot end the comment that it stands in."""
+    return "".join(sign if sign.isalnum() or sign in "._/:" else "_" for sign in key)
+
+
+def _inert(body: str) -> str:
+    """No line of a section can begin another one."""
+    return _SECTION.sub("", body).strip()
+
+
+def _sections(body: str) -> dict[str, str]:
+    """The parts of a note by their keys."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    for line in body.splitlines():
+        if match := _SECTION.fullmatch(line.strip()):
+            lines = found.setdefault(match[1], [])
+        elif lines is not None:
+            lines.append(line)
+    return {key: "\n".join(lines).strip() for key, lines in found.items()}
+
+
+def _text(sections: Mapping[str, str], own: str, limit: int) -> str:
+    """The note: the manifests in their order, each diff before its result. What has no room keeps its first line."""
+    kept = dict(sorted(sections.items()))
+    for key in sorted(kept, key=lambda key: (key == own, -len(kept[key]))):
+        if len(_joined(kept)) <= limit:
+            break
+        kept[key] = f"{kept[key].partition(chr(10))[0]}\n\n_There is no room for the rest: the job's summary has it._"
+    return _joined(kept)[:limit]
+
+
+def _joined(sections: Mapping[str, str]) -> str:
+    return "\n\n".join([MARKER, *(f"<!-- qarunner:section {key} -->\n{text}" for key, text in sections.items())])
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------
@@ -96,8 +155,8 @@ class Api:
                     raise
         raise AssertionError
 
-    def send(self, method: str, path: str, body: Mapping[str, str]) -> None:
-        self._send(method, path, json.dumps(body).encode())
+    def send(self, method: str, path: str, body: Mapping[str, str] | None = None) -> None:
+        self._send(method, path, None if body is None else json.dumps(body).encode())
 
     def pages(self, path: str) -> Iterator[Mapping[str, object]]:
         """Every item of a list."""
@@ -156,7 +215,7 @@ class GitHubNotes:
         }
         return cls(api=Api(base=base, headers=headers), repository=repository, number=number)
 
-    def mine(self, marker: str) -> str | None:
+    def mine(self, marker: str) -> list[Note]:
         found = [
             each
             for each in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments")
@@ -165,7 +224,7 @@ class GitHubNotes:
         own = self._login() if any(not _is_bot(each) for each in found) else None
         # Anybody may write the marker into a comment, and change that comment later: only our own is ours.
         mine = (each for each in found if _is_bot(each) or (own is not None and _author(each).get("login") == own))
-        return next((str(each["id"]) for each in mine), None)
+        return _oldest_first(mine)
 
     def _login(self) -> str | None:
         try:
@@ -179,6 +238,15 @@ class GitHubNotes:
 
     def update(self, note: str, body: str) -> None:
         self.api.send("PATCH", f"/repos/{self.repository}/issues/comments/{note}", {"body": body})
+
+    def remove(self, note: str) -> None:
+        self.api.send("DELETE", f"/repos/{self.repository}/issues/comments/{note}")
+
+
+def _oldest_first(comments: Iterable[Mapping[str, object]]) -> list[Note]:
+    """Ids grow; GitLab lists the newest first."""
+    found = [Note(id=str(each["id"]), body=str(each.get("body", ""))) for each in comments]
+    return sorted(found, key=lambda note: int(note.id))
 
 
 def _author(comment: Mapping[str, object]) -> Mapping[str, object]:
@@ -207,17 +275,25 @@ class GitLabNotes:
     def _path(self) -> str:
         return f"/projects/{self.project}/merge_requests/{self.number}/notes"
 
-    def mine(self, marker: str) -> str | None:
+    def mine(self, marker: str) -> list[Note]:
         user = self.api.get("/user")
         own = user.get("id") if isinstance(user, dict) else None
-        for each in self.api.pages(self._path):
-            author = each.get("author")
-            if str(each.get("body", "")).startswith(marker) and isinstance(author, dict) and author.get("id") == own:
-                return str(each["id"])
-        return None
+        return _oldest_first(
+            each
+            for each in self.api.pages(self._path)
+            if str(each.get("body", "")).startswith(marker) and _writer(each).get("id") == own
+        )
 
     def create(self, body: str) -> None:
         self.api.send("POST", self._path, {"body": body})
 
     def update(self, note: str, body: str) -> None:
         self.api.send("PUT", f"{self._path}/{note}", {"body": body})
+
+    def remove(self, note: str) -> None:
+        self.api.send("DELETE", f"{self._path}/{note}")
+
+
+def _writer(note: Mapping[str, object]) -> Mapping[str, object]:
+    author = note.get("author")
+    return author if isinstance(author, dict) else {}
