@@ -199,6 +199,7 @@ class VendorInfo:
     """The vendor's own variables that give a setting where the manifest has none: setting → variable."""
     starter: Starter | None = None
     """What `init` writes; None: nothing."""
+    # What the schema of the manifest says of a built-in vendor besides: a plugin's entries are checked by its `check`.
     summary: str = ""
     """A sentence in Markdown: the platforms, and how tests are chosen."""
     collection: str = "category"
