@@ -21,6 +21,7 @@ from qarunner.cli.main import error_boundary
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
+from qarunner.errors import UserError
 from qarunner.paths import MANIFEST_NAMES
 from qarunner.report.plan import gitlab_pipeline
 from qarunner.review.markdown import code
@@ -104,6 +105,8 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     """Prints a pipeline whose jobs apply with the component's inputs; the matrix has as many parts as it can have."""
     inputs = from_environment(environ)
     file, shards = inputs.pop("file", ""), inputs.pop("shards", "1")
+    if not shards.isdecimal():
+        raise UserError(f"shards: expected a whole number, got {shards!r}")
     words = [*([file] if file else []), *arguments("apply", inputs, quoted=True)[1:]]
     chosen = ShowOptions(
         file=Path(file) if file else None,
