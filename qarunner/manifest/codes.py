@@ -68,6 +68,7 @@ class Code(StrEnum):
     TOO_MANY_ROWS = "E433"
     TOO_MUCH_WORK = "E434"
     LAYER = "E435"
+    COMBINATION = "E436"
     PROFILE = "E440"
     REQUIRES = "E441"
     INCLUDE = "E450"
@@ -122,6 +123,7 @@ MEANINGS: Mapping[str, str] = {
     Code.TOO_MANY_ROWS: "The axes make more rows than qarunner takes.",
     Code.TOO_MUCH_WORK: "A check of the manifest would take longer than qarunner lets one take.",
     Code.LAYER: "`append` to what is no list.",
+    Code.COMBINATION: "`include` of an entry adds what is no combination of its axes, or is there already.",
     Code.PROFILE: "A profile chooses or changes entries that do not exist, or extends what it cannot.",
     Code.REQUIRES: "The manifest requires another version of qarunner.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",

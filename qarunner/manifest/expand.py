@@ -93,10 +93,11 @@ def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# Axes: their cross product in the written order, and what `exclude` takes out of it.
+# Axes: their cross product in the written order, what `exclude` takes out of it, and what `include` adds.
 
 
-Value: TypeAlias = "str | int | float | bool"
+Value: TypeAlias = "str | int | float | bool | Mapping[str, object]"
+"""A scalar, or a mapping that its `name` stands for."""
 
 
 Axes: TypeAlias = "Mapping[str, Sequence[Value]]"
@@ -104,6 +105,10 @@ Axes: TypeAlias = "Mapping[str, Sequence[Value]]"
 
 Exclusion: TypeAlias = "Mapping[str, Value]"
 """A partial match: every axis that it names, and `variant`, has to be as it says."""
+
+
+Inclusion: TypeAlias = "Mapping[str, Value]"
+"""A combination of all axes; with `variant`, for rows of that variant alone."""
 
 
 MOST_ROWS = 100_000
@@ -130,16 +135,40 @@ class Point(NamedTuple):
 
 def spelled(value: Value) -> str:
     """A value as ids have it. Values are compared as they are spelled: 1 and "1" are the same in an id."""
-    return unicodedata.normalize("NFC", as_text(value))
+    return unicodedata.normalize("NFC", as_text(value["name"] if isinstance(value, dict) else value))
 
 
-def size(axes: Axes | None) -> int:
+def size(axes: Axes | None, included: Sequence[Inclusion] = ()) -> int:
     """How many rows there are before anything is excluded."""
-    return math.prod(len(values) for values in axes.values()) if axes else 1
+    return (math.prod(len(values) for values in axes.values()) if axes else not included) + len(included)
 
 
-def points(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> Iterator[Point]:
-    """The cross product, the last axis fastest, without what is excluded."""
+def points(
+    axes: Axes, excluded: Sequence[Exclusion], variant: str | None, included: Sequence[Inclusion] = ()
+) -> Iterator[Point]:
+    """The cross product, the last axis fastest, without what is excluded; then what is included."""
+    if axes or not included:
+        yield from _product(axes, excluded, variant)
+    for each in included:
+        if str(each.get("variant", variant)) == str(variant):
+            yield combined(axes, each)
+
+
+def combined(axes: Axes, combination: Inclusion) -> Point:
+    """A combination in the order of the axes. A mapping among their values can be named."""
+    names = axes or {name: () for name in combination if name != "variant"}
+    values = tuple((name, value_named(axes.get(name, ()), combination[name])) for name in names)
+    return Point(values, f"[{','.join(f'{name}={spelled(value)}' for name, value in values)}]")
+
+
+def value_named(values: Sequence[Value], value: Value) -> Value:
+    """The value of an axis that a combination means; a new one is taken as it stands."""
+    if isinstance(value, dict):
+        return value
+    return next((each for each in values if isinstance(each, dict) and spelled(each) == spelled(value)), value)
+
+
+def _product(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> Iterator[Point]:
     left_out = _groups(tuple(axes), excluded, variant)
     columns = [[(f"{name}={spelled(value)}", (name, value)) for value in values] for name, values in axes.items()]
     for cells in product(*columns):
@@ -269,7 +298,7 @@ def _rows(layers: _Layers, index: int, entry: dict[str, object]) -> Iterator[Row
         yield from _points(both, (entry_id, f"{entry_id}/{name}"), layers, path, name)
 
 
-_CROSSING = frozenset({"axes", "exclude"})
+_CROSSING = frozenset({"axes", "exclude", "include"})
 """What makes rows of an entry, and is no part of one."""
 
 
@@ -281,12 +310,13 @@ def _points(
     data, paths = layers.of([*own, *layers.changes(*names)])
     axes = cast("Axes", data.get("axes") or {})
     excluded = cast("list[Exclusion]", data.get("exclude") or [])
+    included = cast("list[Inclusion]", data.get("include") or [])
     if _CROSSING & data.keys() or data["id"] != row_id:
         data = {key: value for key, value in data.items() if key not in _CROSSING} | {"id": row_id}
-    if not axes and not excluded:
+    if not axes and not excluded and not included:
         yield Row(row_id, data, paths, path, variant)
         return
-    for values, suffix in points(axes, excluded, variant):
+    for values, suffix in points(axes, excluded, variant, included):
         own_id = row_id + suffix if values else row_id
         changes = layers.changes(own_id) if values else []
         if changes:

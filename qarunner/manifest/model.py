@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from qarunner.diagnostics import Path
 from qarunner.manifest.yaml.reader import Document
@@ -128,12 +128,22 @@ class Row:
     layers: tuple[Path, ...]
     path: Path
     variant: str | None = None
-    axes: tuple[tuple[str, str | int | float | bool], ...] = ()
+    axes: tuple[tuple[str, str | int | float | bool | Mapping[str, object]], ...] = ()
 
     @property
     def entry_id(self) -> str:
         """The id as it was written: the same for all variants and axes."""
         return self.id.partition("[")[0].partition("/")[0]
+
+    @property
+    def point(self) -> dict[str, str | int | float | bool]:
+        """The axes with what stands in the id: of a mapping, its name."""
+        return {name: cast("str", value["name"]) if isinstance(value, Mapping) else value for name, value in self.axes}
+
+    @property
+    def axis_fields(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The names of the axes, each with the fields that its value has."""
+        return tuple((name, tuple(value) if isinstance(value, Mapping) else ()) for name, value in self.axes)
 
     @property
     def matrix(self) -> dict[str, object]:

@@ -24,17 +24,22 @@ from qarunner.manifest.expand import (
     Axes,
     Exclusion,
     Few,
+    Inclusion,
     Placed,
     Section,
+    combined,
     lookups,
     one_of_each,
     overlay,
     points,
     size,
     spelled,
+    value_named,
 )
 from qarunner.manifest.model import seconds
+from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
+from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateFault, as_text
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
 from qarunner.text import plural
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from qarunner.diagnostics import Diagnostic, Path
+    from qarunner.manifest.expand import Point, Value
     from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.env import Values
     from qarunner.manifest.templates.evaluate import Evaluated
@@ -57,7 +63,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
 
 
-_EXPANDED = frozenset({"axes", "exclude", "variants"})
+_EXPANDED = frozenset({"axes", "exclude", "include", "variants"})
 """Keys that make rows, and do not stand in rows."""
 
 
@@ -126,12 +132,28 @@ class _Variant:
     axes: Axes
     exclude: list[Exclusion]
     own_exclude: bool
+    include: list[Inclusion]
+
+    def points(self) -> Iterator[Point]:
+        return points(self.axes, self.exclude, self.name, self.include)
+
+    def size(self) -> int:
+        return size(self.axes, self.include)
 
     def takes_out(self, exclusion: Exclusion) -> bool:
         """True if an exclusion takes a row out. In a full product, one that names existing values does."""
         return all(
             (name == "variant" and str(value) == self.name) or spelled(value) in self.words.get(name, ())
             for name, value in exclusion.items()
+        )
+
+    @cached_property
+    def product(self) -> frozenset[str]:
+        """What the ids of the rows that the axes make end in."""
+        return (
+            frozenset(point.suffix for point in points(self.axes, self.exclude, self.name))
+            if self.axes
+            else frozenset()
         )
 
     @cached_property
@@ -151,15 +173,16 @@ class _Grid:
         self._variants = [_variant(entry, name, body) for name, body in self._overlays.items()] or [
             _variant(entry, None, None)
         ]
+        self._included: set[tuple[str | None, str]] = set()
 
     def size(self) -> int:
-        return sum(size(each.axes) for each in self._variants)
+        return sum(each.size() for each in self._variants)
 
     def values(self) -> int:
         """How many values there are in all rows together."""
         bodies = [self._overlays.get(str(each.name)) or {} for each in self._variants]
         own, *others = ({key: body[key] for key in body.keys() - _EXPANDED} for body in (self._entry, *bodies))
-        sizes = [size(each.axes) for each in self._variants]
+        sizes = [each.size() for each in self._variants]
         return sum(rows * (_values(own) + _values(other)) for rows, other in zip(sizes, others, strict=True))
 
     def problems(self) -> Iterator[Diagnostic]:
@@ -173,7 +196,8 @@ class _Grid:
             yield self._too_many_lookups(looked_up)
             return
         yield from self._of_exclusions()
-        yield from self._nothing_left()
+        odd = list(self._of_inclusions())
+        yield from odd or self._nothing_left()
 
     def _too_many_lookups(self, number: int) -> Diagnostic:
         message = f"exclude: to look for these in all rows takes {number:,} steps; at most {MOST_LOOKUPS:,} are made"
@@ -194,6 +218,12 @@ class _Grid:
                 message = f"an axis cannot be called {name!r}: matrix.{name} is the row's own"
                 hint = "give it another name"
                 yield problem(self._document, (*path, name), message, code=Code.AXIS, hint=hint, key=True)
+            if unequal := _unequal(values):
+                index, message = unequal
+                hint = "give all values of an axis the same fields, `name` among them"
+                where = (*path, name, index)
+                yield problem(self._document, where, f"{name}: {message}", code=Code.AXIS, hint=hint)
+                continue
             first: dict[str, int] = {}
             for index, value in enumerate(values):
                 text = spelled(value)
@@ -208,6 +238,8 @@ class _Grid:
         """Why a value would look different in ids from what its author expects."""
         if not text.isprintable():
             return f"{text!r} has a character that is invisible in an id"
+        if isinstance(value, dict):
+            path, value = (*path, "name"), value["name"]
         if isinstance(value, (str, bool)):
             return None
         place = self._document.locate(path)
@@ -243,6 +275,70 @@ class _Grid:
             message = "exclude: no row has all of these values"
             yield problem(self._document, path, message, code=Code.EXCLUDE, hint="remove it, or change a value")
 
+    # --- include ------------------------------------------------------------------------------------------------------
+
+    def _of_inclusions(self) -> Iterator[Diagnostic]:
+        layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
+        for path, layer in layers:
+            of_entry = not path
+            variants = [
+                each
+                for each in self._variants
+                if ("include" not in (self._overlays.get(str(each.name)) or {}) if of_entry else each.name == path[-1])
+            ]
+            for index, each in enumerate(cast("list[Inclusion]", layer.get("include") or [])):
+                where = (*self._path, *path, "include", index)
+                chosen = [variant for variant in variants if "variant" not in each or each["variant"] == variant.name]
+                yield from self._of_inclusion(where, each, chosen)
+
+    def _of_inclusion(self, path: Path, combination: Inclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
+        """What speaks against a combination: told for the first variant that it does not fit."""
+        if not variants:
+            known = tuple(self._overlays)
+            message = f"include: there is no variant {combination.get('variant')!r} that takes it"
+            hint = choose(str(combination.get("variant")), known) if known else "remove it: the entry has no variants"
+            yield problem(self._document, (*path, "variant"), message, code=Code.COMBINATION, hint=hint)
+        for variant in variants:
+            found = list(self._misfits(path, combination, variant))
+            if found:
+                yield from found
+                return
+
+    def _misfits(self, path: Path, combination: Inclusion, variant: _Variant) -> Iterator[Diagnostic]:
+        names = tuple(variant.axes) or tuple(name for name in variant.include[0] if name != "variant")
+        missing = [name for name in names if name not in combination]
+        unknown = [name for name in combination if name not in names and name != "variant"]
+        odd = [name for name in combination.keys() & set(names) if self._odd_value(variant, name, combination[name])]
+        for name in unknown:
+            message = f"include: there is no axis {name!r}"
+            hint = choose(name, (*names, "variant"))
+            yield problem(self._document, (*path, name), message, code=Code.COMBINATION, hint=hint, key=True)
+        if missing:
+            message = f"include: a combination names every axis, and this one has no {', '.join(missing)}"
+            hint = f"write {', '.join(f'{name}: …' for name in missing)}"
+            yield problem(self._document, path, message, code=Code.COMBINATION, hint=hint)
+        for name in odd:
+            fields = next(iter(variant.axes[name]))
+            text = ", ".join(f"{key}: …" for key in fields) if isinstance(fields, dict) else "a single value"
+            message = f"include: {name} is not as the other values of the axis are"
+            hint = f"name one of them, or write {text}"
+            yield problem(self._document, (*path, name), message, code=Code.COMBINATION, hint=hint)
+        if not (unknown or missing or odd):
+            yield from self._repeated(path, combination, variant)
+
+    def _odd_value(self, variant: _Variant, name: str, value: Value) -> bool:
+        values = variant.axes.get(name, ())
+        return bool(values) and _unequal([*values[:1], value_named(values, value)]) is not None
+
+    def _repeated(self, path: Path, combination: Inclusion, variant: _Variant) -> Iterator[Diagnostic]:
+        """A combination that makes a row which is there already."""
+        suffix = combined(variant.axes, combination).suffix
+        row = (variant.name, suffix)
+        if suffix in variant.product or row in self._included:
+            message = f"include: there is a row {suffix} already, and both would have the same id"
+            yield problem(self._document, path, message, code=Code.COMBINATION, hint="remove it, or change a value")
+        self._included.add(row)
+
     def _nothing_left(self) -> Iterator[Diagnostic]:
         """An entry without any row left, or a variant whose own `exclude` leaves no row."""
         empty = [each for each in self._variants if not _first(each)]
@@ -258,11 +354,24 @@ def _variant(entry: Mapping[str, object], name: str | None, body: Mapping[str, o
     body = body or {}
     axes = overlay(cast("Axes", entry.get("axes") or {}), cast("Axes", body.get("axes") or {}))
     exclude = cast("list[Exclusion]", body.get("exclude", entry.get("exclude")) or [])
-    return _Variant(name, cast("Axes", axes), exclude, "exclude" in body)
+    include = cast("list[Inclusion]", body.get("include", entry.get("include")) or [])
+    return _Variant(name, cast("Axes", axes), exclude, "exclude" in body, include)
 
 
 def _first(variant: _Variant) -> bool:
-    return next(points(variant.axes, variant.exclude, variant.name), None) is not None
+    return next(variant.points(), None) is not None
+
+
+def _unequal(values: Sequence[Value]) -> tuple[int, str] | None:
+    """The first value that is not as those before it, and why: all are scalars, or mappings with the same fields."""
+    first = values[0]
+    for index, value in enumerate(values):
+        if isinstance(value, dict) != isinstance(first, dict):
+            return index, "some values are mappings, and some are not"
+        if isinstance(value, dict) and isinstance(first, dict) and value.keys() != first.keys():
+            different = sorted(value.keys() ^ first.keys())
+            return index, f"the values have different fields: {', '.join(different)}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -308,16 +417,26 @@ MOST_NEEDS = 1_000_000
 
 
 def references(row: Row) -> list[str]:
-    """The ids that a row names under `needs`, as they were written."""
-    told = row.data.get("needs")
-    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+    """The ids that a row names under `needs`, with the values of its own axes. What is not known stays as it is."""
+    return [_with_axes(each, row) for each in _written_needs(row)]
+
+
+def _with_axes(reference: str, row: Row) -> str:
+    if not holds_template(reference):
+        return reference
+    context = {**{root: {} for root in ROOTS}, "matrix": row.matrix}
+    pieces = parse(reference).pieces
+    try:
+        return "".join(each if isinstance(each, str) else as_text(each.compute(context, Steps())) for each in pieces)
+    except TemplateFault:
+        return reference
 
 
 def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     """What each row needs, as ids of rows; rows that need nothing are left out, as are references to nothing."""
     if not any("needs" in row.data for row in rows):
         return {}
-    named = _names(rows)
+    named = _Named(rows)
     # Rows that need the same share one tuple: each of a thousand rows may need each of a thousand others.
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     found: dict[str, tuple[str, ...]] = {}
@@ -325,19 +444,40 @@ def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
         if "needs" in row.data:
             told = tuple(references(row))
             if told not in known:
-                known[told] = tuple(dict.fromkeys(need for reference in told for need in named.get(reference, ())))
+                known[told] = tuple(dict.fromkeys(need for reference in told for need in named.of(reference)))
             found[row.id] = known[told]
     return {row: needs for row, needs in found.items() if needs}
 
 
-def _names(rows: Iterable[Row]) -> dict[str, list[str]]:
+class _Named:
     """Rows by every name that means them: `search` and `search/web` both mean `search/web[locale=en]`."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        variant = row.id.partition("[")[0]
-        for name in dict.fromkeys((row.id, variant, variant.partition("/")[0])):
-            found.setdefault(name, []).append(row.id)
-    return found
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.names: dict[str, list[str]] = {}
+        self._ids: list[str] = []
+        self._matched: dict[str, list[str]] = {}
+        for row in rows:
+            self._ids.append(row.id)
+            variant = row.id.partition("[")[0]
+            for name in dict.fromkeys((row.id, variant, variant.partition("/")[0])):
+                self.names.setdefault(name, []).append(row.id)
+
+    def of(self, reference: str) -> list[str]:
+        """The ids of rows that a reference means; `*` and `?` match anything, and axes stand in any order."""
+        if reference in self.names or _PLAIN.fullmatch(reference):
+            return self.names.get(reference, [])
+        if reference not in self._matched:
+            if "[" in reference:
+                means = id_matcher(reference)
+                self._matched[reference] = [row_id for row_id in self._ids if means(row_id)]
+            else:
+                pattern = wildcard(reference)
+                found = (ids for name, ids in self.names.items() if pattern.fullmatch(name))
+                self._matched[reference] = list(dict.fromkeys(row_id for ids in found for row_id in ids))
+        return self._matched[reference]
+
+
+_PLAIN = re.compile(r"[^*?\[]*")
 
 
 def closure(ids: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:
@@ -363,31 +503,47 @@ def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[s
     waiting = [row for row in rows if "needs" in row.data]
     if not waiting:
         return ()
-    named = _names(rows)
+    named = _Named(rows)
     unknown = [
         _no_entry(manifest, row, index, reference, named)
-        for row in one_of_each(waiting)
+        for row in (*one_of_each(waiting), *(row for row in waiting if any(map(holds_template, _written_needs(row)))))
         for index, reference in enumerate(references(row))
-        if reference not in named and reference.partition("[")[0].partition("/")[0] not in elsewhere
+        if not named.of(reference) and reference.partition("[")[0].partition("/")[0] not in elsewhere
+        if not holds_template(reference)
     ]
-    pairs = sum(len(named.get(reference, ())) for row in waiting for reference in references(row))
+    unknown += _foreign(manifest, one_of_each(waiting))
+    pairs = sum(len(named.of(reference)) for row in waiting for reference in references(row))
     if pairs > MOST_NEEDS:
         return (*unknown, _too_many_needs(manifest, waiting, named, pairs))
     return (*unknown, *_cycles(manifest, rows, named))
 
 
-def _too_many_needs(
-    manifest: Manifest, waiting: Iterable[Row], named: Mapping[str, list[str]], pairs: int
-) -> Diagnostic:
-    row = max(waiting, key=lambda row: sum(len(named.get(reference, ())) for reference in references(row)))
+def _written_needs(row: Row) -> list[str]:
+    told = row.data.get("needs")
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
+def _foreign(manifest: Manifest, rows: Iterable[Row]) -> Iterator[Diagnostic]:
+    """Templates that read something else than the row's own values: which rows wait is known without a variable."""
+    for row in rows:
+        for index, text in enumerate(_written_needs(row) if isinstance(row.data.get("needs"), list) else ()):
+            roots = {reference.root for each in parse(text).expressions for reference in each.references}
+            if roots - {"matrix"}:
+                message = f"needs: only matrix can be read here, and this reads {min(roots - {'matrix'})}"
+                hint = "write build[locale={{ matrix.locale }}], or name the entry"
+                yield problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
+
+
+def _too_many_needs(manifest: Manifest, waiting: Iterable[Row], named: _Named, pairs: int) -> Diagnostic:
+    row = max(waiting, key=lambda row: sum(len(named.of(reference)) for reference in references(row)))
     message = f"needs: {pairs:,} pairs of rows would wait for each other; at most {MOST_NEEDS:,} are taken"
     hint = "let the rows need one entry, such as a setup, instead of each other's rows"
     return problem(Placed(manifest, row), ("needs",), message, code=Code.TOO_MUCH_WORK, hint=hint)
 
 
-def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: Mapping[str, list[str]]) -> Diagnostic:
-    near = closest(reference, named)
-    some = ", ".join(islice(named, _SHOWN)) + (", …" if len(named) > _SHOWN else "")
+def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _Named) -> Diagnostic:
+    near = closest(reference, named.names)
+    some = ", ".join(sorted(named.names)[:_SHOWN]) + (", …" if len(named.names) > _SHOWN else "")
     hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
     message = f"needs: there is no entry {reference!r}"
     return problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
@@ -397,11 +553,11 @@ _MOST_CYCLES = 100
 """So many are told at once: where each of a thousand rows needs each other one, there are far more."""
 
 
-def _cycles(manifest: Manifest, rows: Sequence[Row], named: Mapping[str, list[str]]) -> Iterator[Diagnostic]:
+def _cycles(manifest: Manifest, rows: Sequence[Row], named: _Named) -> Iterator[Diagnostic]:
     by_id = {row.id: row for row in rows}
     for cycle in islice(_circles(resolve(rows)), _MOST_CYCLES):
         row, need = by_id[cycle[0]], cycle[1]
-        index = next(n for n, reference in enumerate(references(row)) if need in named.get(reference, ()))
+        index = next(n for n, reference in enumerate(references(row)) if need in named.of(reference))
         shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
         alone = row.id == need
         told = f"{row.id} needs itself" if alone else "these wait for each other"

@@ -14,7 +14,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Placed, one_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest, Row
@@ -71,7 +71,10 @@ class Vocabulary:
         key = (term.kind, term.word)
         if key not in self._matches:
             words = self.words(term.kind)
-            if _WILD.search(term.word):
+            if term.kind == "id" and "[" in term.word:
+                means = id_matcher(term.word)
+                self._matches[key] = frozenset(word for word in words if means(word))
+            elif _WILD.search(term.word):
                 pattern = wildcard(term.word)
                 self._matches[key] = frozenset(word for word in words if pattern.fullmatch(word))
             else:
@@ -163,6 +166,31 @@ def _words(kind: str, row: Row) -> Iterator[str]:
             value = row.data.get(kind)
             if isinstance(value, str):
                 yield value
+
+
+def id_matcher(text: str) -> Callable[[str], bool]:
+    """True for ids of rows that a text means: `search[tier=pro]` has its values in any order, and leaves others open.
+
+    `*` and `?` match anything, in values as well.
+    """
+    whole = wildcard(text)
+    base, _, rest = text.partition("[")
+    items = [item.strip() for item in rest.removesuffix("]").split(",")]
+    if not text.endswith("]") or not all(item == "*" or "=" in item.lstrip("*") for item in items):
+        return lambda row_id: whole.fullmatch(row_id) is not None
+    names = wildcard(base)
+    wanted = [wildcard(item) for item in items if item != "*"]
+
+    def means(row_id: str) -> bool:
+        own, _, point = row_id.partition("[")
+        values = point.removesuffix("]").split(",")
+        return whole.fullmatch(row_id) is not None or (
+            bool(point)
+            and any(names.fullmatch(name) for name in (own, own.partition("/")[0]))
+            and all(any(each.fullmatch(value) for value in values) for each in wanted)
+        )
+
+    return means
 
 
 def wildcard(text: str) -> re.Pattern[str]:

@@ -65,7 +65,7 @@ def _line(side: Side, row: Row) -> Line:
         id=row.id,
         entry=row.entry_id,
         variant=row.variant,
-        axes=dict(row.axes),
+        axes=row.point,
         vendor=cast("str | None", fields.get("vendor")),
         platform=cast("str | None", fields.get("platform")),
         tests=tests,

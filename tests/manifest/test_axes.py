@@ -9,6 +9,7 @@ from qarunner.entry import Platform
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import MOST_ROWS, check_rows, deciding_layer, expand, locate
 from qarunner.manifest.load import entry_of, examine
+from qarunner.manifest.rules import resolve
 from qarunner.manifest.templates.evaluate import check_templates
 from tests.matrices import manifest, only, refusal, rendered
 
@@ -254,3 +255,60 @@ def test_a_row_tells_which_layer_decides() -> None:
     row = by_id(expand(subject), "checkout/android[locale=en,tier=free]")
     layers = [deciding_layer(subject, row, path) for path in (("platform",), ("id",), ("vendor",))]
     assert layers == [("matrix", 0, "variants", "android"), ("matrix", 0), ("defaults",)]
+
+
+# --- values with fields, and single combinations ----------------------------------------------------------------------
+
+FIELDS = """
+  - id: build
+    axes: { os: [{ name: pixel, kind: android }, { name: mac, kind: macos }], l: [en, de] }
+    exclude: [{ os: mac, l: de }]
+    include: [{ os: mac, l: it }, { os: { name: nexus, kind: android }, l: en }]
+    labels: ["{{ matrix.os.kind }}", "{{ matrix.l }}"]
+  - id: test
+    axes: { l: [en, de] }
+    needs: ["build[l={{ matrix.l }},os=pixel]", "build[os=mac]"]
+    labels: ["{{ matrix.l }}"]
+"""
+
+
+def test_a_mapping_stands_in_ids_by_its_name_and_include_adds_rows() -> None:
+    subject = manifest(HEAD + FIELDS)
+    rows = expand(subject)
+    assert check_rows(subject, rows) == ()
+    assert check_templates(subject, rows) == ()
+    assert [row.id for row in rows][:5] == [
+        "build[os=pixel,l=en]",
+        "build[os=pixel,l=de]",
+        "build[os=mac,l=en]",
+        "build[os=mac,l=it]",
+        "build[os=nexus,l=en]",
+    ]
+    labels = [tuple(entry_of(subject, row, today=DAY, needs=()).labels) for row in rendered(subject).rows]
+    assert labels[3:5] == [("macos", "it"), ("android", "en")]
+
+
+def test_needs_read_the_axes_of_their_own_row_and_may_leave_some_open() -> None:
+    found = resolve(expand(manifest(HEAD + FIELDS)))
+    assert found["test[l=de]"] == ("build[os=pixel,l=de]", "build[os=mac,l=en]", "build[os=mac,l=it]")
+
+
+@pytest.mark.parametrize(
+    ("axes", "include", "message"),
+    [
+        ("{ l: [en], t: [a] }", "{ l: it }", "include: a combination names every axis, and this one has no t"),
+        ("{ l: [en] }", "{ l: en }", "include: there is a row [l=en] already, and both would have the same id"),
+        ("{ l: [en] }", "{ l: it, x: 1 }", "include: there is no axis 'x'"),
+        ("{ l: [en] }", "{ l: { name: it } }", "include: l is not as the other values of the axis are"),
+        ("{ l: [en] }", "{ l: it, variant: web }", "include: there is no variant 'web' that takes it"),
+    ],
+)
+def test_what_is_no_combination_is_said_at_its_place(axes: str, include: str, message: str) -> None:
+    text = HEAD + f'  - {{ id: a, axes: {axes}, include: [{include}], labels: ["{{{{ matrix.l }}}}"] }}\n'
+    problem = only(refusal(lambda: manifest(text)))
+    assert (problem.code, problem.message) == (Code.COMBINATION, message)
+
+
+def test_values_of_one_axis_have_the_same_fields() -> None:
+    text = HEAD + '  - { id: a, axes: { d: [{ name: x, os: a }, { name: y }] }, labels: ["{{ matrix.d.os }}"] }\n'
+    assert only(refusal(lambda: manifest(text))).code == Code.AXIS

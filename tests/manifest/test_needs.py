@@ -48,7 +48,7 @@ def test_unknown_ids_have_their_closest_match() -> None:
         (
             "qa-matrix.yml:9:74",
             "needs: there is no entry 'nothing-like-it'",
-            "needs names entries or rows of this matrix: checkout/web, checkout, checkout/android, search, last",
+            "needs names entries or rows of this matrix: checkout, checkout/android, checkout/web, last, search",
         ),
     ]
 

@@ -293,7 +293,9 @@ class Explaining:
             path: Trail = ("axes", name)
             layer = deciding_layer(self._manifest, row, path)
             place = self._manifest.document.locate((*layer, *path, self._position((*layer, *path), value)))
-            yield Value(path=f"matrix.{name}", written=value, value=value, source="axis", place=place)
+            for field, part in _leaves(value) if isinstance(value, dict) else [((), value)]:
+                shown = _dotted(("matrix", name, *field))
+                yield Value(path=shown, written=part, value=part, source="axis", place=place)
         for path, written in _leaves(row.data):
             yield Value(
                 path=_dotted(path),
@@ -645,7 +647,7 @@ def _data(found: Explained) -> dict[str, object]:
         "id": row.id,
         "entry": row.entry_id,
         "variant": row.variant,
-        "axes": dict(row.axes),
+        "axes": row.point,
         "file": found.place.file,
         "line": found.place.line,
         "column": found.place.column,

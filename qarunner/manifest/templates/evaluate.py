@@ -216,10 +216,10 @@ _NO_TEMPLATE = Flaw(Code.NO_TEMPLATE_HERE, "declarations are literal: no templat
 
 
 def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
-    scopes: dict[tuple[str, ...], _Answers] = {}
+    scopes: dict[tuple[tuple[str, tuple[str, ...]], ...], _Answers] = {}
     steps = Steps(len(rows))
     for row in one_of_each(rows):
-        axes = tuple(name for name, _ in row.axes)
+        axes = row.axis_fields
         answers = scopes.get(axes)
         if answers is None:
             answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))

@@ -34,15 +34,20 @@ _PARTS = {IN_VENDORS: "settings of vendors", IN_VARS: "values of vars"}
 class Scope:
     """The names of one part of the manifest. Answers are remembered, as most strings of a matrix repeat.
 
-    `axes` are those of the rows that it is about; `steps` is what its constants may cost.
+    `axes` are those of the rows that it is about, with the fields of their values; `steps` is what constants may cost.
     """
 
     def __init__(
-        self, manifest: Manifest, roots: tuple[str, ...], axes: tuple[str, ...] = (), steps: Steps | None = None
+        self,
+        manifest: Manifest,
+        roots: tuple[str, ...],
+        axes: tuple[tuple[str, tuple[str, ...]], ...] = (),
+        steps: Steps | None = None,
     ) -> None:
         self._manifest = manifest
         self._roots = roots
-        self._fields = {**FIELDS, "matrix": (*axes, *FIELDS["matrix"])}
+        self._parts = dict(axes)
+        self._fields = {**FIELDS, "matrix": (*self._parts, *FIELDS["matrix"])}
         self._secrets = {name for name, declaration in manifest.env.items() if declaration.secret}
         self._secret_vars = self._find_secret_vars() if self._secrets and "vars" in roots else ()
         self._answers: dict[Reference, Flaw | None] = {}
@@ -81,7 +86,10 @@ class Scope:
         names = tuple(self._manifest.env) if reference.root == "env" else self._fields[reference.root]
         if name not in names:
             return self._undeclared(name) if reference.root == "env" else self._no_field(reference.root, name)
-        if rest:
+        parts = self._parts.get(name, ()) if reference.root == "matrix" else ()
+        if parts and rest and rest[0] not in parts:
+            return Flaw(Code.UNKNOWN_FIELD, f"template: matrix.{name} has no {rest[0]!r}", choose(rest[0], parts))
+        if rest and not (parts and len(rest) == 1):
             message = f"template: {reference.root}.{name} is a single value, it has no {rest[0]!r}"
             return Flaw(Code.UNKNOWN_FIELD, message, "a method is called with parentheses: .lower()")
         return None

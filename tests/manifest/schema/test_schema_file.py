@@ -140,7 +140,7 @@ def test_no_pattern_means_different_things_in_different_languages() -> None:
 
 
 def test_entries_variants_defaults_and_rows_have_the_same_keys() -> None:
-    crossing = {"axes", "exclude"}
+    crossing = {"axes", "exclude", "include"}
     common = set(DEFINITIONS["variant"]["properties"]) - crossing
     assert set(DEFINITIONS["defaults"]["properties"]) == common
     assert set(DEFINITIONS["row"]["properties"]) == common | {"id"}
