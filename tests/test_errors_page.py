@@ -93,7 +93,11 @@ def test_every_code_has_a_page() -> None:
 
 
 def test_a_page_begins_with_what_its_code_means() -> None:
-    meanings = {**fault_codes.FAULT_MEANINGS, **{str(code): text for code, text in codes.MEANINGS.items()}}
+    meanings = {
+        **fault_codes.FAULT_MEANINGS,
+        **fault_codes.SURROUNDING_MEANINGS,
+        **{str(code): text for code, text in codes.MEANINGS.items()},
+    }
     assert {code: PAGES[code].title for code in meanings} == meanings
 
 

@@ -25,6 +25,7 @@ from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
 from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
+from qarunner.manifest import codes
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
@@ -61,9 +62,6 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------------------------------------------------------
 
 # From a manifest's text to its problems: everything that can be said without a variable.
-
-
-_UNKNOWN_VENDOR = "E502"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +229,7 @@ def _vendors(
 
 def _unknown(manifest: Manifest, place: Place, error: UserError) -> Diagnostic:
     source = manifest.document.source_line(place)
-    return Diagnostic(code=_UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
+    return Diagnostic(code=codes.UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
 
 
 def _unknown_elsewhere(manifest: Manifest, adapters: _Adapters) -> Iterator[Diagnostic]:

@@ -251,3 +251,24 @@ FAULT_MEANINGS: Mapping[str, str] = {
     CAPABILITY: "Something that the entry's vendor does not offer.",
     OTHER: "The manifest breaks the schema in a way that has no message.",
 }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# What the manifest alone does not show: files, and the vendors that are there.
+
+
+NOT_OFFERED = "E501"
+
+
+UNKNOWN_VENDOR = "E502"
+
+
+UNREADABLE = "E503"
+
+
+SURROUNDING_MEANINGS: Mapping[str, str] = {
+    NOT_OFFERED: "Something that the entry's vendor cannot do, or needs.",
+    UNKNOWN_VENDOR: "A vendor that neither qarunner nor an installed plugin knows.",
+    UNREADABLE: "A file that cannot be read.",
+}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
 from qarunner.known import holds_template, is_open
+from qarunner.manifest import codes
 from qarunner.manifest.expand import locate
 from qarunner.manifest.schema.explain import once
 from qarunner.plan.guard import blamed, bug
@@ -87,9 +88,6 @@ def _texts(value: object) -> Iterator[str]:
 
 GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env", "defaults"})
 """What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
-
-
-CAPABILITY = "E501"
 
 
 _BINARY = ("target", "binary")
@@ -284,7 +282,7 @@ def _is_key(path: tuple[str | int, ...]) -> bool:
     return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
 
 
-def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = CAPABILITY) -> Diagnostic:
+def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = codes.NOT_OFFERED) -> Diagnostic:
     source = manifest.document.source_line(place)
     return Diagnostic(code=code, message=message, place=place, hint=hint, source=source)
 

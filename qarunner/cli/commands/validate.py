@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.manifest import codes
 from qarunner.text import plural, table
 from qarunner.vendors import registry
 from qarunner.vendors.describe import HEADINGS, rows_of
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.rules import Findings
     from qarunner.vendors.api import Vendor
-
-
-_UNREADABLE = "E503"
 
 
 def validate(console: Console, environ: Mapping[str, str], options: ValidateOptions) -> ExitCode:
@@ -88,7 +86,7 @@ def _unreadable(file: Path, error: UserError) -> Diagnostic:
         Place,
     )
 
-    return Diagnostic(code=_UNREADABLE, message=error.message, place=Place(file.as_posix(), 1, 1), hint=error.hint)
+    return Diagnostic(code=codes.UNREADABLE, message=error.message, place=Place(file.as_posix(), 1, 1), hint=error.hint)
 
 
 # --- the capability table ---------------------------------------------------------------------------------------------
