@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qarunner import __version__
+from qarunner.report.json import json_text
 from qarunner.report.summary import GATE, CaseKind
-from qarunner.secret import mask
-from qarunner.text import to_json
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def render(summary: Summary) -> str:
         "environment": _environment(summary),
     }
     document = {"reportFormat": "CTRF", "specVersion": "0.0.0", "results": results}
-    return to_json(document, mask) + "\n"
+    return json_text(document) + "\n"
 
 
 def _milliseconds(timestamp: str) -> int:

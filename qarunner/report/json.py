@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from qarunner.secret import mask
-from qarunner.text import to_json
+from qarunner.text import inert_json, to_json
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -22,7 +24,16 @@ VERSION = 1
 
 def render(summary: Summary) -> str:
     """The report as JSON text, indented, ending in a newline; no secret and no placeholder in it."""
-    return to_json(document(summary), mask) + "\n"
+    return json_text(document(summary)) + "\n"
+
+
+def json_text(data: object) -> str:
+    """A document as indented text for any output: nothing in it commands anything, and no placeholder is in it."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+    except UnicodeEncodeError:  # half a character, which JSON can escape and UTF-8 cannot hold
+        return to_json(data, mask)
+    return inert_json(mask(text))
 
 
 def document(summary: Summary) -> dict[str, object]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.trend import News, is_bad
+from qarunner.report.json import json_text
 from qarunner.report.summary import facts, failures_first, headline, is_web, unsaid, words
-from qarunner.secret import mask
-from qarunner.text import cut, duration, inert, to_json
+from qarunner.text import cut, duration, inert
 
 if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, Summary
@@ -39,7 +39,7 @@ def render(summary: Summary) -> str:
     about += [f"{known} known failures are left out"] if known else []
     about += [_link("build", summary.ci.get("url"))] if is_web(summary.ci.get("url")) else []
     blocks.append({"type": "context", "elements": [_text(" · ".join(about))]})
-    return to_json({"text": _escaped(title), "blocks": blocks}, mask) + "\n"
+    return json_text({"text": _escaped(title), "blocks": blocks}) + "\n"
 
 
 def _is_news(row: EntrySummary) -> bool:

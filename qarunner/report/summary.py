@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qarunner.engine.decide.attempts import deciding, superseded, told
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
@@ -530,41 +530,62 @@ def from_root(summary: Summary) -> Summary:
 
 def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summary:
     """The summary with each text cleaned, and with `most`, none longer than that: vendors' texts have no bound."""
-    known: dict[str, str] = {}
-
-    def text(value: str) -> str:
-        if value not in known:
-            found = clean(value)
-            known[value] = found if most is None else cut(found, most)
-        return known[value]
-
-    found = _mapped(summary, text)
+    found = _Cleaner(clean, most).value(summary)
     assert isinstance(found, Summary)  # noqa: S101  a copy of what went in
     return found
 
 
-def _mapped(value: object, text: Clean) -> object:
-    """A copy of data with other texts; whatever has none in it stays the same object."""
-    if type(value) is str:
-        return text(value)
-    if isinstance(value, tuple):
-        items = [_mapped(item, text) for item in value]
-        return value if all(map(operator.is_, items, value)) else tuple(items)
-    if isinstance(value, Mapping):
-        return {_mapped(key, text): _mapped(item, text) for key, item in value.items()}
-    kind = type(value)
-    names = _fields_of(kind)
-    before = [getattr(value, name) for name in names]
-    after = [_mapped(each, text) for each in before]
-    return value if all(map(operator.is_, before, after)) else kind(**dict(zip(names, after, strict=True)))
+class _Cleaner:
+    """Copies data with other texts. Whatever has none in it stays the same object; what is there twice is done once."""
+
+    def __init__(self, clean: Clean, most: int | None) -> None:
+        self._clean = clean
+        self._most = most
+        self._texts: dict[str, str] = {}
+        self._cases: dict[int, object] = {}
+        """Copies by the ids of objects that the summary holds: a test is among the results, and among the attempts."""
+
+    def value(self, value: object) -> object:
+        kind = type(value)
+        if kind is str:
+            return self._text(cast("str", value))
+        names = _FIELDS.get(kind)
+        if names is None:
+            names = _FIELDS[kind] = _fields_of(kind)
+        if names:
+            return self._object(value, kind, names)
+        if isinstance(value, tuple):
+            items = [self.value(item) for item in value]
+            return value if all(map(operator.is_, items, value)) else tuple(items)
+        if kind in _PLAIN or not isinstance(value, Mapping):
+            return value
+        return {self.value(key): self.value(item) for key, item in value.items()}
+
+    def _text(self, value: str) -> str:
+        found = self._texts.get(value)
+        if found is None:
+            found = self._clean(value)
+            found = self._texts[value] = found if self._most is None else cut(found, self._most)
+        return found
+
+    def _object(self, value: object, kind: type, names: tuple[str, ...]) -> object:
+        known = self._cases.get(id(value)) if kind is Case else None
+        if known is not None:
+            return known
+        before = [getattr(value, name) for name in names]
+        after = [each if type(each) in _PLAIN else self.value(each) for each in before]
+        same = all(map(operator.is_, before, after))
+        found = value if same else kind(**dict(zip(names, after, strict=True)))
+        if kind is Case:
+            self._cases[id(value)] = found
+        return found
 
 
 def _fields_of(kind: type) -> tuple[str, ...]:
     """The fields of the classes that a summary is made of."""
-    if kind not in _FIELDS:
-        structure = getattr(kind, "__struct_fields__", ())
-        _FIELDS[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else structure
-    return _FIELDS[kind]
+    structure = getattr(kind, "__struct_fields__", ())
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else structure
 
 
+_PLAIN: frozenset[type] = frozenset({int, float, bool, type(None), Verdict, CaseKind, ExitCode})
 _FIELDS: dict[type, tuple[str, ...]] = {}
