@@ -165,9 +165,12 @@ def for_report(summary: Summary, form: str, clean: Clean = mask) -> Summary:
 
 def render(summary: Summary, form: str, clean: Clean = mask) -> str:
     """A report as text."""
-    # At the end of a run, and for `report`; the page's templates come with a library of their own.
-    module = import_module(f"qarunner.report.{form}")
-    rendered: str = module.render(for_report(summary, form, clean))
+    return _rendered(for_report(summary, form, clean), form)
+
+
+def _rendered(ready: Summary, form: str) -> str:
+    # Each format is imported where it is asked for: most runs write one or two.
+    rendered: str = import_module(f"qarunner.report.{form}").render(ready)
     return rendered
 
 
@@ -192,9 +195,13 @@ def add_step_summary(environ: Mapping[str, str], summary: Summary, clean: Clean 
 def write(summary: Summary, reports: Iterable[ReportTarget], clean: Clean = mask) -> list[str]:
     """Writes the reports; returns what went wrong, a sentence each."""
     problems = []
+    ready: dict[bool, Summary] = {}  # taking secrets out of thousands of texts is most of the work, and done once
     for report in reports:
+        is_whole = report.format == "json"
         try:
-            write_whole(report.path, render(summary, report.format, clean).encode(), device=report.named)
+            if is_whole not in ready:
+                ready[is_whole] = for_report(summary, report.format, clean)
+            write_whole(report.path, _rendered(ready[is_whole], report.format).encode(), device=report.named)
         except OSError as error:
             problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result
