@@ -158,6 +158,15 @@ ENTRY_KEYS: Mapping[str, EntryKey] = {
 """`make schema` writes them into the schema; `manifest/load.py` makes an Entry of their values."""
 
 
+EXPANDING_KEYS: Mapping[str, str] = {
+    "variants": "variants",
+    "axes": "axes",
+    "exclude": "exclude",
+    "include": "combinations",
+}
+"""Keys that make rows and do not stand in rows, with the definitions of their values; a variant has no variants."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """An expanded, rendered row. Strings may hold secret placeholders."""

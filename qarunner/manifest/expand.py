@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Diagnostic, in_order, problem
-from qarunner.entry import ENTRY_KEYS, SelectionKind
+from qarunner.entry import ENTRY_KEYS, EXPANDING_KEYS, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
 from qarunner.manifest.model import Row
@@ -298,7 +298,7 @@ def _rows(layers: _Layers, index: int, entry: dict[str, object]) -> Iterator[Row
         yield from _points(both, (entry_id, f"{entry_id}/{name}"), layers, path, name)
 
 
-_CROSSING = frozenset({"axes", "exclude", "include"})
+_CROSSING = EXPANDING_KEYS.keys() - {"variants"}
 """What makes rows of an entry, and is no part of one."""
 
 

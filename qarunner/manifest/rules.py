@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Severity, choose, closest, in_order, problem
-from qarunner.entry import Policy, Quarantine, Retries
+from qarunner.entry import EXPANDING_KEYS, Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
 
 
-_EXPANDED = frozenset({"axes", "exclude", "include", "variants"})
+_EXPANDED = EXPANDING_KEYS.keys()
 """Keys that make rows, and do not stand in rows."""
 
 

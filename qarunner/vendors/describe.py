@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from qarunner.entry import ENTRY_KEYS, Platform, SelectionKind, TargetKind
+from qarunner.entry import ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import CAPABILITY, refuse
 
 if TYPE_CHECKING:
@@ -46,18 +46,17 @@ def with_vendors(schema: str, infos: Sequence[VendorInfo]) -> str:
     return _with_entry_keys(base) + "\n" + ",\n".join(parts) + "\n  }\n}\n"
 
 
-_LAYERS = {"entry": ("variants", "axes", "exclude"), "variant": ("axes", "exclude"), "defaults": (), "row": ()}
-"""The definitions that have the keys of entries, and the keys that only they have besides."""
-
-
 def _with_entry_keys(base: str) -> str:
     """The hand-written part, in which four lists of keys are those of ENTRY_KEYS."""
-    for layer, more in _LAYERS.items():
-        keys = {name: key.schema for name, key in ENTRY_KEYS.items()} | {name: name for name in more}
-        if layer == "row":
-            keys = {"id": "rowId", **keys, "quarantine": "wholeQuarantine"}
-        elif layer == "entry":
-            keys = {"id": "id", **keys}
+    shared = {name: key.schema for name, key in ENTRY_KEYS.items()}
+    crossing = {name: schema for name, schema in EXPANDING_KEYS.items() if name != "variants"}
+    layers = {
+        "entry": {"id": "id", **shared, **EXPANDING_KEYS},
+        "variant": {**shared, **crossing},
+        "defaults": shared,
+        "row": {"id": "rowId", **shared, "quarantine": "wholeQuarantine"},
+    }
+    for layer, keys in layers.items():
         lines = ",\n".join(f"        {json.dumps(name)}: {_text(_ref(schema), 8, 0)}" for name, schema in keys.items())
         before, mark, rest = base.partition(f'\n    "{layer}": {{\n')
         head, begin, listed = rest.partition('\n      "properties": {\n')
