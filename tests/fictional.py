@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.entry import Entry, Origin, Policy, Retries, Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import (
+    Auth,
     Call,
     Capabilities,
     Case,
@@ -55,7 +56,7 @@ class Fictional(Vendor):
             base_url="https://vendor.test",
             url_env=(f"{name.upper()}_URL",),
             key_env=f"{name.upper()}_API_KEY",
-            auth=("Authorization", "Bearer {key}"),
+            auth=Auth(headers={"Authorization": "Bearer {key}"}),
             capabilities=Capabilities(
                 targets={None: frozenset()},
                 target_required=False,

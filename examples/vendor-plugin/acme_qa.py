@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from qarunner.vendors import api
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Platform, SelectionKind, TargetKind, Verdict
+from qarunner.vendors.api import Auth, Platform, SelectionKind, TargetKind, Verdict
 
 _VERDICTS = {"ok": Verdict.PASSED, "broken": Verdict.FAILED}  # every other word is no result
 
@@ -19,7 +19,7 @@ class Acme(api.Vendor):
         base_url="https://api.acme.example",
         url_env=("QARUNNER_ACME_URL",),
         key_env="ACME_API_KEY",
-        auth=("Authorization", "Bearer {key}"),
+        auth=Auth(headers={"Authorization": "Bearer {key}"}),
         capabilities=api.Capabilities(
             targets={Platform.WEB: frozenset({TargetKind.WEB_URL})},
             target_required=True,

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from qarunner.plan.model import Plan
     from qarunner.text import Line
     from qarunner.vendors.api import Vendor
-    from qarunner.vendors.types import VendorInfo
+    from qarunner.vendors.types import Auth, VendorInfo
 
 
 class Progress(Protocol):
@@ -332,12 +332,15 @@ def connect(
             raise UserError(
                 f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
             )
+        more = {each: environ.get(each, "").strip() for each in info.credential_environ if _names(info.auth, each)}
+        missing += [f"{each} ({info.title})" for each, value in more.items() if not value]
         url, source = _base_url(info, environ)
         endpoints[name] = Endpoint(
             base_url=checked_url(url, source),
             auth=info.auth,
             key=key,
             key_variable=variable,
+            more_keys=more,
             idempotency_header=info.idempotency_header,
         )
     if missing:
@@ -372,6 +375,10 @@ def _refuse_requests(plan: Plan, transport: Transport) -> None:
         (reason, job_id), *others = reasons.items()
         hint = "the plan asks for more than the pipeline allows: nothing was sent"
         raise UserError(f"{job_id}: {reason}", hint=hint, details=[f"{job}: {words}" for words, job in others])
+
+
+def _names(auth: Auth, variable: str) -> bool:
+    return any(f"{{{variable}}}" in text for text in auth.texts)
 
 
 def _base_url(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -272,7 +272,7 @@ def _resource(
         case ev.ResourceNotMade():
             told = f"{event.message}; {_maybe_left(state, event)}"
         case ev.ResourceReady():
-            told = f"ready: {' '.join(event.values.values())}"
+            told = f"ready: {' '.join(map(str, event.values.values()))}"
         case ev.ResourceReleased(message=None):
             told = "removed"
         case _:

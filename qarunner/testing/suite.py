@@ -54,7 +54,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
-_HEADER = re.compile(r"[A-Za-z0-9-]+")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token of HTTP (RFC 9110, 5.6.2)."""
 
 
 _ADAPTER_METHODS = [name for name in vars(Vendor) if not name.startswith("_") and callable(getattr(Vendor, name))]
@@ -104,10 +105,14 @@ def _check_address(info: VendorInfo) -> None:
     assert url.startswith("https://"), f"base_url: expected https: {url!r}"
     assert not re.search(r"[\s?#@]|/$", url), f"base_url: expected no query, user or last slash: {url!r}"
     assert info.url_env, "url_env: without a variable nobody can lead the adapter to a test server"
-    header, text = info.auth
-    assert _HEADER.fullmatch(header), f"auth: {header!r} is no name of a header"
-    assert text.count("{key}") == 1, f"auth: expected {{key}} once in {text!r}"
-    assert not re.search(r"[{}\r\n]", text.replace("{key}", "")), f"auth: only {{key}} is filled in: {text!r}"
+    for header in info.auth.headers:
+        assert _HEADER.fullmatch(header), f"auth: {header!r} is no name of a header"
+    assert any("{key}" in text for text in info.auth.texts), "auth: {key} stands nowhere"
+    for text in info.auth.texts:
+        rest = text
+        for name in ("key", *info.credential_environ):
+            rest = rest.replace(f"{{{name}}}", "")
+        assert not re.search(r"[{}\r\n]", rest), f"auth: only {{key}} and credential_environ are filled in: {text!r}"
     if info.idempotency_header is not None:
         assert _HEADER.fullmatch(info.idempotency_header), "idempotency_header: no name of a header"
 
@@ -245,9 +250,9 @@ def _check_request(scene: Scene, request: AnyRequest) -> None:
 
 
 def _check_header(info: VendorInfo, name: str, value: str, where: str) -> None:
-    ours = {each.lower() for each in (info.auth[0], info.idempotency_header, "cookie") if each}
+    ours = info.auth.header_names | {each.lower() for each in (info.idempotency_header, "cookie") if each}
     assert name.lower() not in ours, f"{where}: the header {name} is not the adapter's to send"
-    assert re.fullmatch(r"[A-Za-z0-9-]+", name), f"{where}: {name!r} is no name of a header"
+    assert _HEADER.fullmatch(name), f"{where}: {name!r} is no name of a header"
     assert value.isascii(), f"{where}: {name}: expected ASCII"
     assert value.isprintable(), f"{where}: {name}: has a character that no header can have"
 

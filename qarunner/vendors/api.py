@@ -16,6 +16,7 @@ from qarunner.vendors.types import (
     FINISHED,
     GOOD,
     Accepted,
+    Auth,
     Build,
     BuildRules,
     Capabilities,
@@ -25,6 +26,8 @@ from qarunner.vendors.types import (
     Complaint,
     FileRef,
     Finished,
+    InventoryKind,
+    Item,
     Leftover,
     More,
     Need,
@@ -56,6 +59,7 @@ __all__ = [
     "FINISHED",
     "GOOD",
     "Accepted",
+    "Auth",
     "Build",
     "BuildRules",
     "Call",
@@ -68,6 +72,8 @@ __all__ = [
     "Entry",
     "FileRef",
     "Finished",
+    "InventoryKind",
+    "Item",
     "Json",
     "Leftover",
     "Metadata",
@@ -231,6 +237,28 @@ class Vendor(Protocol):
         entry has several runs, the engine merges them.
         """
         ...
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply] | None:
+        """One list that tells of many runs: the next request for it, given the replies so far; None: there is no list.
+
+        At last, by its id, for each run that the list decides: the reply that `poll` would have got for it. The others
+        are asked for by `poll`.
+        """
+        del settings, runs, replies
+        return None
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        """What the vendor lists of a kind in `info.inventories`: the next request, given the replies so far.
+
+        At last, all items. Refusal: the settings, or the replies, say that there can be no list. UnexpectedData: a
+        reply cannot be used.
+        """
+        del settings, replies
+        raise NotImplementedError(kind)
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
         """The request that stops a run; None where the vendor has none."""

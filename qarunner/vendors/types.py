@@ -173,9 +173,42 @@ class Starter:
     snippet: Mapping[str, Json] = field(default_factory=dict)
 
 
+class InventoryKind(StrEnum):
+    """What a vendor may list. A category is its own named collection of tests: a suite, a group, a process."""
+
+    PROJECT = "project"
+    TEST = "test"
+    CATEGORY = "category"
+    TAG = "tag"
+    ENVIRONMENT = "environment"
+    APP = "app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """Where a request carries the credential: in headers, in the query, or as Basic (user, password).
+
+    In the texts, `{key}` stands for the credential, and `{NAME}` for the variable NAME of `credential_environ`.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    basic: tuple[str, str] | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is filled in."""
+        return (*self.headers.values(), *self.query.values(), *(self.basic or ()))
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The headers that it fills, in lower case."""
+        return frozenset({name.lower() for name in self.headers} | ({"authorization"} if self.basic else set()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorInfo:
-    """Everything about a vendor that is data. `auth` is the header and its text, with `{key}` for the credential."""
+    """Everything about a vendor that is data."""
 
     name: str
     title: str
@@ -183,18 +216,21 @@ class VendorInfo:
     base_url: str
     url_env: tuple[str, ...]
     key_env: str
-    auth: tuple[str, str]
+    auth: Auth
     capabilities: Capabilities
     pacing: Pacing
     url_suffix: str = ""
     """The beginning of all paths, where the vendor's own tools take it as the end of the base URL as well: `/api`."""
     idempotency_header: str | None = None
+    inventories: frozenset[InventoryKind] = frozenset()
+    """What `Vendor.inventory` lists; empty: the vendor has no inventory, and its ids come from its dashboard."""
     options: Mapping[str, Json] = field(default_factory=dict)
     """JSON Schema of an entry's `options`, as `properties`."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """JSON Schema of what this vendor adds under `vendors.<name>`, as `properties`."""
     credential_environ: tuple[str, ...] = ()
-    """Names of other credentials of this vendor; templates can never read them."""
+    """Names of other credentials of this vendor; templates can never read them, and those that `auth` names must be
+    set."""
     settings_env: Mapping[str, str] = field(default_factory=dict)
     """The vendor's own variables that give a setting where the manifest has none: setting → variable."""
     starter: Starter | None = None
@@ -389,6 +425,18 @@ Status: TypeAlias = "Running | More | Finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Something that a manifest can name: `id` is what stands there, `name` what people call it at the vendor.
+
+    `unusable` says why a run cannot name it now: it is paused, or of another kind.
+    """
+
+    id: str
+    name: str
+    unusable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A vendor's error answer in words. `cause` says what it means for the exit code."""
 
@@ -449,7 +497,7 @@ class Resource:
 class Prepared:
     """A resource that exists at the vendor; `values` are what creates refer to, such as `target_id`."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str | int]
 
 
 PrepareStep: TypeAlias = "Request | Upload | More | Prepared | Refusal"
@@ -473,11 +521,16 @@ def use(key: str, field_: str) -> str:
 _USE = re.compile(r"⟦use:([a-z_]+):([^⟧]*)⟧")
 
 
-def fill(body: Json, values: Mapping[str, Mapping[str, str]]) -> Json:
-    """A body with the values of prepared resources in place of `use(key, field)`. KeyError if one is missing."""
+def fill(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> Json:
+    """A body with the values of prepared resources in place of `use(key, field)`. KeyError if one is missing.
+
+    A text that is such a place alone becomes the value as it is: an integer stays one.
+    """
     match body:
         case str():
-            return _USE.sub(lambda found: values[found[2]][found[1]], body) if "⟦use:" in body else body
+            if whole := _USE.fullmatch(body):
+                return values[whole[2]][whole[1]]
+            return _USE.sub(lambda found: str(values[found[2]][found[1]]), body) if "⟦use:" in body else body
         case dict():
             return {name: fill(value, values) for name, value in body.items()}
         case list() | tuple():

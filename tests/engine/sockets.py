@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.io.connection import Endpoint, Network
 from qarunner.engine.io.transport import Permissions, Transport
 from qarunner.engine.io.uploads import measure
-from qarunner.vendors.api import FileRef, Reply, Request, Upload, UploadAddress
+from qarunner.vendors.api import Auth, FileRef, Reply, Request, Upload, UploadAddress
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
 
@@ -136,7 +136,7 @@ def sender(  # noqa: PLR0913  all that a transport can be given, by name
     secrets: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    auth: tuple[str, str] = ("Authorization", "Bearer {key}"),
+    auth: Auth = Auth(headers={"Authorization": "Bearer {key}"}),  # noqa: B008  it is frozen
     header: str | None = "Idempotency-Key",
     timeouts: Timeouts | None = None,
     allowed: Collection[str] | None = None,

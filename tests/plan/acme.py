@@ -9,6 +9,7 @@ from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.manifest.expand import expand
 from qarunner.plan.compile import compile_plan
 from qarunner.vendors.api import (
+    Auth,
     Build,
     BuildRules,
     Capabilities,
@@ -53,7 +54,7 @@ class Acme(Vendor):
             base_url="https://vendor.test",
             url_env=(),
             key_env=f"{name.upper()}_API_KEY",
-            auth=("Authorization", "Bearer {key}"),
+            auth=Auth(headers={"Authorization": "Bearer {key}"}),
             capabilities=Capabilities(
                 targets={
                     None: frozenset(),

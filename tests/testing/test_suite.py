@@ -18,6 +18,7 @@ import pytest
 from qarunner.plan.guard import AdapterBug
 from qarunner.testing import Conformance
 from qarunner.vendors.api import (
+    Auth,
     Case,
     Cause,
     Cursor,
@@ -319,7 +320,9 @@ def test_a_bug_is_found(kind: Any, check: str, words: str) -> None:  # noqa: ANN
         ({"key_env": "DOKSI_API_KEY"}, "DOKSI_API_KEY belongs to doksi"),
         ({"key_env": "acme-key"}, "no name of an environment variable"),
         ({"url_env": ()}, "nobody can lead the adapter to a test server"),
-        ({"auth": ("Authorization", "Bearer")}, "expected {key} once"),
+        ({"auth": Auth(headers={"Authorization": "Bearer"})}, "{key} stands nowhere"),
+        ({"auth": Auth(headers={"Bad header": "{key}"})}, "no name of a header"),
+        ({"auth": Auth(query={"token": "{key} {OTHER}"})}, "only {key} and credential_environ"),
         ({"options": {"a": {"type": "string"}}}, "options.a: expected a description"),
         ({"options": {"a": {"description": "a"}}}, "takes anything"),
         ({"options": {"a": {"description": "a", "type": "text"}}}, "has options that are no JSON Schema"),

@@ -124,7 +124,7 @@ def made(vendor: Vendor, resource: Resource, reply: Reply) -> None:
         step.path.encode()
         assert step.path.startswith(("https://", "http://") if isinstance(step, Upload) else "/")
         got.append(reply)
-    assert all(value.encode() for value in step.values.values())
+    assert all(str(value).encode() for value in step.values.values())
     vendor.release(resource, step)
 
 

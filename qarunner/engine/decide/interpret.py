@@ -428,7 +428,7 @@ _READS = frozenset({"GET", "HEAD"})
 _GONE = frozenset({404, 410})
 
 
-def filled(state: JobState, values: Mapping[str, Mapping[str, str]]) -> Request:
+def filled(state: JobState, values: Mapping[str, Mapping[str, str | int]]) -> Request:
     """A job's create with the values of its resources, by the adapter's keys."""
     request = state.job.request
     return replace(request, body=fill(request.body, values)) if state.job.uses else request

@@ -59,7 +59,7 @@ class ResourceHandler:
     def of(self, state: JobState) -> list[ResourceState]:
         return [self._run.resources[each] for each in dict.fromkeys(state.job.uses.values())]
 
-    def values(self, state: JobState) -> dict[str, Mapping[str, str]]:
+    def values(self, state: JobState) -> dict[str, Mapping[str, str | int]]:
         """What the job's create refers to, by the adapter's keys."""
         return {key: self._run.resources[each].values for key, each in state.job.uses.items()}
 

@@ -5,15 +5,16 @@ A connection notes when the first byte of a request is handed to it. That note a
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import io
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,11 +29,11 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from qarunner.errors import UserError
 from qarunner.vendors.api import Cause
-from qarunner.vendors.types import Fault
+from qarunner.vendors.types import Auth, Fault
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from urllib.parse import SplitResult
 
     from requests import PreparedRequest
@@ -359,14 +360,33 @@ def _innermost(error: BaseException) -> str:
 class Endpoint:
     """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process.
 
-    `key_variable` is the variable that the key stood in.
+    `key_variable` is the variable that the key stood in; `more_keys` are those of other variables that `auth` names.
     """
 
     base_url: str
-    auth: tuple[str, str]
+    auth: Auth
     key: str
     key_variable: str
+    more_keys: Mapping[str, str] = field(default_factory=dict)
     idempotency_header: str | None = None
+
+    def auth_headers(self) -> dict[str, str]:
+        headers = {name: self._filled(text) for name, text in self.auth.headers.items()}
+        if self.auth.basic is not None:
+            both = ":".join(map(self._filled, self.auth.basic))
+            headers["Authorization"] = f"Basic {base64.b64encode(both.encode()).decode()}"
+        return headers
+
+    def auth_query(self) -> list[tuple[str, str]]:
+        return [(name, self._filled(text)) for name, text in self.auth.query.items()]
+
+    def hidden(self) -> dict[str, str]:
+        """What no answer may bring back, by names for people."""
+        made = [text.split(" ", 1)[1] for text in self.auth_headers().values() if text.startswith("Basic ")]
+        return {"key": self.key, **self.more_keys, **{f"basic {index}": text for index, text in enumerate(made)}}
+
+    def _filled(self, text: str) -> str:
+        return text.format(key=self.key, **self.more_keys)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url})"

@@ -102,9 +102,10 @@ class Permissions:
     def refuse_keys(self, endpoints: Mapping[str, Endpoint]) -> None:
         """UserError if the variable of a vendor's key may not be sent to that vendor."""
         refused = {
-            name: endpoint.key_variable
+            name: variable
             for name, endpoint in endpoints.items()
-            if not key_may_go_to(endpoint.key_variable, name, keys=self.keys, allowed=self.allowed)
+            for variable in (endpoint.key_variable, *endpoint.more_keys)
+            if not key_may_go_to(variable, name, keys=self.keys, allowed=self.allowed)
         }
         if refused:
             vendor, variable = next(iter(refused.items()))
@@ -148,7 +149,7 @@ class Transport:
         self.watch: Callable[[str, int, int], None] = _unwatched
         """Called by the thread that uploads, at each piece that leaves: with what goes to whom, the most bytes of it
         that have been sent at a time, and those in all. A repetition does not go back."""
-        keys = {f"{name}_key": end.key for name, end in endpoints.items()}
+        keys = {f"{name}_{of}": text for name, end in endpoints.items() for of, text in end.hidden().items()}
         hidden = {**(masked or {}), **keys, **network.passwords(), **secrets}
         self.scrub = Scrubber(hidden)
         self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
@@ -292,14 +293,14 @@ class Transport:
         self.watch(name, most, size)
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
-        name, text = endpoint.auth
-        headers = {**_HEADERS, name: text.format(key=endpoint.key)}
+        headers = {**_HEADERS, **endpoint.auth_headers()}
         if key is not None and endpoint.idempotency_header:
             headers[endpoint.idempotency_header] = key
         return headers
 
     def _url(self, endpoint: Endpoint, request: Request) -> str:
-        query = urlencode([(name, reveal(value, self._secrets)) for name, value in request.query])
+        asked = [(name, reveal(value, self._secrets)) for name, value in request.query]
+        query = urlencode([*asked, *endpoint.auth_query()])
         path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
         return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")
 

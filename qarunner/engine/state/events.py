@@ -112,7 +112,7 @@ class ResourceReady(_Event, frozen=True, kw_only=True):
     """A resource exists; creates that wait for it can leave. `leftover` is how people find an environment."""
 
     resource: str
-    values: Mapping[str, str]
+    values: Mapping[str, str | int]
     leftover: Leftover | None = None
 
 

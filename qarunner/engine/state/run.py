@@ -63,7 +63,7 @@ class ResourceState:
     phase: ResourceStatus = ResourceStatus.WANTED
     attempt: int = 0
     taken: int = 0
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | int] = field(default_factory=dict)
     message: str | None = None
     cause: Cause | None = None
     asked: Leftover | None = None
@@ -249,7 +249,7 @@ class JobState:
     cause: Cause | None = None
     outcomes: Mapping[str, Outcome] | None = None
     """What a create came to of which there is no run."""
-    sent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sent: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
     """The values of resources with which its create left, by the resource."""
 
 

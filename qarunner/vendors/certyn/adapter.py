@@ -23,6 +23,7 @@ from qarunner.vendors.api import (
     use,
 )
 from qarunner.vendors.certyn import environments as certyn_projects
+from qarunner.vendors.certyn import inventory
 from qarunner.vendors.certyn import results as certyn_details
 from qarunner.vendors.certyn.info import INFO
 from qarunner.vendors.certyn.results import outcome, progress
@@ -32,7 +33,19 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Leftover, Metadata, Need, Prepared, Refusal, Reply, Resource, Status
+    from qarunner.vendors.api import (
+        Call,
+        InventoryKind,
+        Item,
+        Leftover,
+        Metadata,
+        Need,
+        Prepared,
+        Refusal,
+        Reply,
+        Resource,
+        Status,
+    )
 
 
 _RUNS = "/api/ci/runs"
@@ -128,6 +141,16 @@ class Certyn(Vendor):
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
         path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
         return Request(method="POST", path=path, body={"reason": "cancelled by qarunner"})
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        return inventory.inventory(kind, settings, replies)
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply] | None:
+        return inventory.poll_many(settings, runs, replies)
 
     def refused(self, reply: Reply) -> Refusal:
         return answers.refusal(reply, "error", "details")

@@ -121,14 +121,15 @@ def taken(token: str, reply: Reply) -> bool:
 def leftover(resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
     """An environment by its key, which is all that is known of it before Certyn's answer."""
     key, project = _key(token), str(resource.data.get("project"))
-    known = {} if prepared is None else dict(prepared.values)
+    known = {} if prepared is None else {name: str(value) for name, value in prepared.values.items()}
     details = {"project": project, **known, KEY: key}
     return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
 
 
 def release(prepared: Prepared) -> Request:
     """The request that deletes an environment."""
-    path = f"{_environments(prepared.values['project_id'])}/{answers.segment(prepared.values['id'])}"
+    project, name = (str(prepared.values[key]) for key in ("project_id", "id"))
+    path = f"{_environments(project)}/{answers.segment(name)}"
     return Request(method="DELETE", path=path)
 
 

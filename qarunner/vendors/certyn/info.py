@@ -6,7 +6,7 @@ Sources: dev.certyn.io/docs; "client" is the vendor's CLI and action.
 from __future__ import annotations
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import Capabilities, Pacing, Starter, VendorInfo
+from qarunner.vendors.types import Auth, Capabilities, InventoryKind, Pacing, Starter, VendorInfo
 
 _NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
 
@@ -55,8 +55,9 @@ INFO = VendorInfo(
     url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
     url_suffix="/api",  # client (cli): CERTYN_API_URL stands with or without it
     key_env="CERTYN_API_KEY",
-    auth=("X-API-Key", "{key}"),
+    auth=Auth(headers={"X-API-Key": "{key}"}),
     capabilities=CAPABILITIES,
+    inventories=frozenset(InventoryKind) - {InventoryKind.TEST, InventoryKind.APP},
     summary="The web: one process in `category_ids`, `tags`, or an instruction.",
     collection="process",
     chosen_by_options={"required": ["instruction"]},

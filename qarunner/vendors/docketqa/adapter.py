@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Refusal, Request, Vendor
 from qarunner.vendors.docketqa import builds as docketqa_builds
+from qarunner.vendors.docketqa import inventory
 from qarunner.vendors.docketqa import options as docketqa_checks
 from qarunner.vendors.docketqa import requests as docketqa_creates
 from qarunner.vendors.docketqa import results as docketqa_results
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         Call,
         Clash,
         Complaint,
+        InventoryKind,
+        Item,
         Need,
         PrepareStep,
         RemoteRun,
@@ -85,6 +88,12 @@ class DocketQA(Vendor):
         (entry,) = call.entries
         body = answers.status_body(replies[0], self.refused(replies[0]))
         return docketqa_results.status(entry, run, body.get("test_run"))
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        del settings
+        return inventory.inventory(kind, replies)
 
     def refused(self, reply: Reply) -> Refusal:
         """Error bodies are not documented, but for 409: the name of a build or of an app is taken."""

@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import BuildRules, Capabilities, Pacing, Starter, VendorInfo, options_go_with, refuse
+from qarunner.vendors.types import (
+    Auth,
+    BuildRules,
+    Capabilities,
+    InventoryKind,
+    Pacing,
+    Starter,
+    VendorInfo,
+    options_go_with,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,8 +195,10 @@ INFO = VendorInfo(
     base_url="https://api.docketqa.com",
     url_env=("QARUNNER_DOCKETQA_URL",),
     key_env="DOCKET_API_KEY",
-    auth=("X-API-KEY", "{key}"),  # documented on every reference page; one guide shows a Bearer header instead
+    # Documented on every reference page; one guide shows a Bearer header instead.
+    auth=Auth(headers={"X-API-KEY": "{key}"}),
     capabilities=CAPABILITIES,
+    inventories=frozenset({InventoryKind.TEST, InventoryKind.CATEGORY, InventoryKind.APP}),
     pacing=Pacing(every_s=10, max_s=30),  # assumed: neither an interval nor a rate is documented
     summary="Web, Android and iOS: `test_ids` or one suite in `category_ids`.",
     collection="suite",

@@ -6,7 +6,7 @@ Sources: docs.doksi.ai/integrations/cicd and /api-reference.
 from __future__ import annotations
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import BuildRules, Capabilities, Pacing, Starter, VendorInfo
+from qarunner.vendors.types import Auth, BuildRules, Capabilities, Pacing, Starter, VendorInfo
 
 CAPABILITIES = Capabilities(
     targets={
@@ -48,7 +48,7 @@ INFO = VendorInfo(
     base_url="https://api.doksi.ai/external/integration/cicd",
     url_env=("QARUNNER_DOKSI_URL",),
     key_env="DOKSI_API_KEY",
-    auth=("Authorization", "Bearer {key}"),
+    auth=Auth(headers={"Authorization": "Bearer {key}"}),
     capabilities=CAPABILITIES,
     summary="Web and Android: `test_ids` or `category_ids`.",
     pacing=Pacing(every_s=10, max_s=15),  # what the documentation's examples do; no rates are documented

@@ -21,6 +21,7 @@ from qarunner.vendors.api import (
     Running,
     Vendor,
 )
+from qarunner.vendors.testerarmy import inventory
 from qarunner.vendors.testerarmy import requests as testerarmy_builds
 from qarunner.vendors.testerarmy import requests as testerarmy_creates
 from qarunner.vendors.testerarmy.info import (
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import (
         Accepted,
         Call,
+        InventoryKind,
+        Item,
         Need,
         Prepared,
         RemoteRun,
@@ -319,6 +322,17 @@ class TesterArmy(Vendor):
         batches = {Cursor(run.memo).get("batch").text_or() for run in runs}
         batch = batches.pop() if len(batches) == 1 else None
         return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        return inventory.inventory(kind, settings, replies)
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply]:
+        del settings
+        return inventory.poll_many(runs, replies)
 
     def refused(self, reply: Reply) -> Refusal:
         """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests."""

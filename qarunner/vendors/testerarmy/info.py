@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import (
     CAPABILITY,
+    Auth,
     BuildRules,
     Capabilities,
+    InventoryKind,
     Pacing,
     Starter,
     VendorInfo,
@@ -322,8 +324,9 @@ INFO = VendorInfo(
     base_url="https://tester.army/api/v1",
     url_env=("QARUNNER_TESTERARMY_URL",),
     key_env="TESTERARMY_API_KEY",
-    auth=("Authorization", "Bearer {key}"),
+    auth=Auth(headers={"Authorization": "Bearer {key}"}),
     capabilities=CAPABILITIES,
+    inventories=frozenset(InventoryKind) - {InventoryKind.TAG},
     summary="Web, Android and iOS: one test, one group in `category_ids`, or a pull request.",
     collection="group",
     chosen_by_options={"required": ["pull_request"], "properties": {"pull_request": {"not": {"const": False}}}},

@@ -163,7 +163,7 @@ class Scripted(Telling):
         return steps[done]
 
     def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
-        known = {} if prepared is None else {"id": prepared.values["id"]}
+        known = {} if prepared is None else {"id": str(prepared.values["id"])}
         return Leftover(what=f"{resource.kind} {token}", todo="delete it", details={"key": token, **known})
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:

@@ -43,7 +43,7 @@ class ResourceStatus(Fictional):
 
     def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
         del resource
-        known = {} if prepared is None else {"id": prepared.values["id"]}
+        known = {} if prepared is None else {"id": str(prepared.values["id"])}
         return Leftover(what=f"environment {token}", todo="delete it", details={"key": token, **known})
 
 

@@ -22,7 +22,7 @@ from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
-from qarunner.vendors.api import Cause, Reply, Request
+from qarunner.vendors.api import Auth, Cause, Reply, Request, fill, use
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
 from tests.engine.sockets import (
@@ -302,7 +302,7 @@ def test_a_request_is_sent_as_the_adapter_wrote_it() -> None:
 
 def test_a_read_carries_neither_a_body_nor_an_idempotency_key() -> None:
     with serving(says(http("{}"))) as server:
-        reply(send(server.url, GET, auth=("X-API-Key", "{key}")))
+        reply(send(server.url, GET, auth=Auth(headers={"X-API-Key": "{key}"})))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert f"X-API-Key: {KEY}" in head.decode().split("\r\n")
     assert b"idempotency" not in head.lower()
@@ -637,7 +637,9 @@ def test_no_fault_tells_a_credential_or_a_secret() -> None:
 
 
 def test_an_endpoint_does_not_print_its_key() -> None:
-    endpoint = Endpoint(base_url="https://vendor.test", auth=("X", "{key}"), key=KEY, key_variable="V_API_KEY")
+    endpoint = Endpoint(
+        base_url="https://vendor.test", auth=Auth(headers={"X": "{key}"}), key=KEY, key_variable="V_API_KEY"
+    )
     assert KEY not in f"{endpoint} {endpoint!r}"
 
 
@@ -906,3 +908,28 @@ def test_base_urls_that_are_refused(url: str) -> None:
         checked_url(url, "V_URL")
     assert caught.value.message.startswith("V_URL: ")
     assert "hunt" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_credential_goes_where_its_vendor_wants_it() -> None:
+    """In several headers, each with a key of its own; in the query; as Basic, made of a key."""
+    auth = Auth(headers={"DD-Key": "{key}", "DD.App": "app {APP_KEY}"}, query={"k": "{key}"}, basic=("user", "{key}"))
+    endpoint = Endpoint(
+        base_url="https://vendor.test", auth=auth, key=KEY, key_variable="V_API_KEY", more_keys={"APP_KEY": "second"}
+    )
+    basic = base64.b64encode(f"user:{KEY}".encode()).decode()
+    assert endpoint.auth_headers() == {"DD-Key": KEY, "DD.App": "app second", "Authorization": f"Basic {basic}"}
+    assert endpoint.auth_query() == [("k", KEY)]
+    assert set(endpoint.hidden().values()) == {KEY, "second", basic}
+    assert KEY not in repr(endpoint)
+
+
+def test_a_credential_in_the_query_comes_back_in_no_answer() -> None:
+    with serving(says(http(json.dumps({"told": f"/?token={KEY}"})))) as server:
+        answer = reply(send(server.url, GET, auth=Auth(query={"token": "{key}"})))
+    assert f"token={KEY}".encode() in server.requests[0].partition(b"\r\n")[0]
+    assert KEY not in answer.text
+
+
+def test_a_value_of_a_resource_keeps_its_type() -> None:
+    body = {"build": use("app", "id"), "name": f"build {use('app', 'id')}"}
+    assert fill(body, {"app": {"id": 7}}) == {"build": 7, "name": "build 7"}

@@ -1,0 +1,61 @@
+"""What DocketQA lists: tests, suites by way of their tests, and apps.
+
+Source: docs.docketqa.com/api-reference (list-tests, list-apps).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import InventoryKind, Item, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qarunner.decode import Cursor
+    from qarunner.vendors.api import Reply
+
+
+_PER_PAGE = 100
+
+
+def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[Item, ...]:
+    if kind is InventoryKind.APP:
+        if not replies:
+            return Request(method="GET", path="/apps/list")
+        return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
+    pages = [reply.json() for reply in replies]
+    if not pages or len(pages) < (answers.count(pages[-1].get("pagination").get("total_pages")) or 0):
+        query = (
+            ("type", "integration"),
+            ("include_all_folders", "true"),
+            ("page", str(len(pages) + 1)),
+            ("per_page", str(_PER_PAGE)),
+        )
+        return Request(method="GET", path="/test_blueprint/list", query=query)
+    tests = [test for page in pages for test in page.get("test_blueprints").items()]
+    return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))
+
+
+def _test(test: Cursor) -> Item:
+    found = _named(test, "title")
+    # What a trigger does with a paused test is not said.
+    is_paused = test.get("status").value == "paused"
+    return Item(id=found.id, name=found.name, unusable="it is paused at DocketQA" if is_paused else None)
+
+
+def _suites(tests: Sequence[Cursor]) -> Iterator[Item]:
+    """Documented: suites have no list. One without tests is not seen."""
+    found: dict[str, str] = {}
+    for test in tests:
+        if test.has("test_blueprint_category_id"):
+            suite = answers.body_id(test.get("test_blueprint_category_id"))
+            found.setdefault(suite, test.get("test_blueprint_category_name").text_or() or suite)
+    for suite, name in found.items():
+        yield Item(id=suite, name=name)
+
+
+def _named(element: Cursor, name: str) -> Item:
+    found = answers.body_id(element.get("id"))
+    return Item(id=found, name=element.get(name).text_or() or found)

@@ -1,0 +1,95 @@
+"""What TesterArmy lists: projects, tests, groups, environments, apps, and runs.
+
+Source: the vendor's OpenAPI file. No order is promised of any list.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qarunner.vendors import replies as answers
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from qarunner.decode import Cursor, Json
+    from qarunner.vendors.api import RemoteRun
+
+
+_LIMIT = "100"
+"""Documented: the most that a page of tests or runs holds."""
+
+
+_MOST_PAGES_OF_RUNS = 5
+"""A list is all of the account's: runs that it does not show by then are asked for by their ids."""
+
+
+_NAMES = {
+    InventoryKind.PROJECT: ("projects", "name"),
+    InventoryKind.TEST: ("tests", "title"),
+    InventoryKind.CATEGORY: ("groups", "name"),
+    InventoryKind.ENVIRONMENT: ("environments", "name"),
+    InventoryKind.APP: ("apps", "filename"),
+}
+"""The field that holds a list, and what its elements are called by."""
+
+
+def inventory(
+    kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+) -> Request | Refusal | tuple[Item, ...]:
+    project = settings.get("project")
+    if kind is not InventoryKind.PROJECT and not isinstance(project, str):
+        return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
+    cursor = None
+    if replies:
+        cursor = replies[-1].json().get("nextCursor").text_or() if kind is InventoryKind.TEST else None
+        if cursor is None:
+            return tuple(item for reply in replies for item in _items(kind, reply.json()))
+    return _request(kind, str(project), cursor)
+
+
+def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
+    folder = f"/projects/{answers.segment(project)}"
+    match kind:
+        case InventoryKind.TEST:
+            more = (("cursor", cursor),) if cursor else ()
+            return Request(method="GET", path="/tests", query=(("projectId", project), ("limit", _LIMIT), *more))
+        case InventoryKind.CATEGORY:
+            return Request(method="GET", path="/groups", query=(("projectId", project),))
+        case InventoryKind.ENVIRONMENT:
+            return Request(method="GET", path=f"{folder}/environments")
+        case InventoryKind.APP:
+            return Request(method="GET", path=f"{folder}/mobile")
+        case _:
+            return Request(method="GET", path="/projects")
+
+
+def _items(kind: InventoryKind, body: Cursor) -> Iterator[Item]:
+    field, name = _NAMES[kind]
+    for element in body.get(field).items():
+        found = answers.body_id(element.get("id"))
+        is_paused = element.get("enabled").value is False
+        yield Item(
+            id=found,
+            name=element.get(name).text_or() or found,
+            unusable="it is disabled: groups leave it out" if is_paused else None,
+        )
+
+
+def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | Mapping[str, Reply]:
+    """Documented: `GET /runs` tells each run as `GET /runs/{id}` does. It has no filter for ids."""
+    wanted = {run.id.lower(): run.id for run in runs}
+    found: dict[str, Reply] = {}
+    cursor = None
+    for reply in replies:
+        body = reply.json()
+        cursor = body.get("nextCursor").text_or()
+        for told in body.get("runs").items():
+            if (name := wanted.get((told.get("id").text_or() or "").lower())) is not None:
+                found[name] = Reply(status=200, text=json.dumps(told.value))
+    if replies and (cursor is None or len(found) == len(wanted) or len(replies) >= _MOST_PAGES_OF_RUNS):
+        return found
+    more = (("cursor", cursor),) if cursor else ()
+    return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))

@@ -1,0 +1,159 @@
+"""What vendors list, as their pages show it: page by page, stateless, and one list of runs in place of many reads."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.decode import UnexpectedData
+from qarunner.vendors import registry
+from qarunner.vendors.api import InventoryKind, Refusal, RemoteRun, Reply, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qarunner.vendors.api import Item
+
+PROJECT = "33333333-3333-4333-8333-333333333333"
+
+
+def listed(
+    vendor: str, kind: InventoryKind, answers: Callable[[Request], object], settings: Mapping[str, str] | None = None
+) -> tuple[list[str], tuple[Item, ...]]:
+    """The paths that were asked for, and the items."""
+    adapter = registry.get(vendor)
+    replies: list[Reply] = []
+    asked: list[str] = []
+    while True:
+        step = adapter.inventory(kind, {"project": PROJECT} if settings is None else settings, replies)
+        if not isinstance(step, Request):
+            assert not isinstance(step, Refusal)
+            return asked, step
+        asked.append(step.path)
+        assert len(asked) < 20
+        replies.append(Reply(status=200, text=json.dumps(answers(step))))
+
+
+@pytest.mark.parametrize("vendor", ["testerarmy", "docketqa", "certyn", "doksi"])
+def test_each_kind_that_a_vendor_declares_has_a_first_request(vendor: str) -> None:
+    adapter = registry.get(vendor)
+    for kind in adapter.info.inventories:
+        step = adapter.inventory(kind, {"project": PROJECT}, [])
+        assert isinstance(step, Request)
+        assert step.method == "GET"
+    assert bool(adapter.info.inventories) == (vendor != "doksi")
+
+
+def test_testerarmy_lists_tests_by_cursor() -> None:
+    def answers(request: Request) -> object:
+        page = int(dict(request.query).get("cursor", "0"))
+        tests = [{"id": f"t{page}", "title": f"Test {page}", "enabled": page != 1}]
+        return {"tests": tests, "nextCursor": str(page + 1) if page < 2 else None}
+
+    asked, items = listed("testerarmy", InventoryKind.TEST, answers)
+    assert asked == ["/tests"] * 3
+    assert [(item.id, item.name, item.unusable is None) for item in items] == [
+        ("t0", "Test 0", True),
+        ("t1", "Test 1", False),
+        ("t2", "Test 2", True),
+    ]
+
+
+def test_testerarmy_lists_by_project() -> None:
+    assert isinstance(registry.get("testerarmy").inventory(InventoryKind.TEST, {}, []), Refusal)
+    asked, items = listed("testerarmy", InventoryKind.APP, lambda _: {"apps": [{"id": "a", "filename": "x.apk"}]})
+    assert asked == [f"/projects/{PROJECT}/mobile"]
+    assert [(item.id, item.name) for item in items] == [("a", "x.apk")]
+
+
+def test_docketqa_knows_suites_by_their_tests() -> None:
+    def answers(request: Request) -> object:
+        page = int(dict(request.query)["page"])
+        test = {"id": page, "title": f"T{page}", "status": "paused" if page == 2 else "active"}
+        suite = {"test_blueprint_category_id": 7, "test_blueprint_category_name": "Smoke"} if page < 3 else {}
+        return {"test_blueprints": [{**test, **suite}], "pagination": {"page": page, "total_pages": 3}}
+
+    asked, tests = listed("docketqa", InventoryKind.TEST, answers)
+    assert len(asked) == 3
+    assert [(item.id, item.unusable is None) for item in tests] == [("1", True), ("2", False), ("3", True)]
+    _, suites = listed("docketqa", InventoryKind.CATEGORY, answers)
+    assert [(item.id, item.name) for item in suites] == [("7", "Smoke")]
+
+
+def certyn(request: Request) -> object:
+    if request.path.endswith("overview"):
+        return {"projects": [{"id": "p1", "slug": "shop", "name": "Shop"}]}
+    if request.path.endswith("processes"):
+        usual = {"slug": "smoke", "name": "Smoke", "isActive": True, "isExploratory": False}
+        return [usual, {**usual, "slug": "explore", "isExploratory": True}]
+    page = int(dict(request.query)["page"])
+    if request.path.endswith("environments"):
+        return {"items": [{"key": f"e{page}", "label": f"E {page}"}], "hasNextPage": page < 2}
+    return {"items": [{"tags": ["Smoke", "pay"]}, {"tags": ["smoke"]}], "hasNextPage": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        (InventoryKind.PROJECT, ["shop"]),
+        (InventoryKind.CATEGORY, ["smoke", "explore"]),
+        (InventoryKind.ENVIRONMENT, ["e1", "e2"]),
+        (InventoryKind.TAG, ["smoke", "pay"]),
+    ],
+)
+def test_certyn_lists_by_the_projects_id(kind: InventoryKind, ids: list[str]) -> None:
+    asked, items = listed("certyn", kind, certyn, {"project": "shop"})
+    assert [item.id for item in items] == ids
+    assert all(path.startswith("/api/projects/p1/") for path in asked[1:])
+    assert [item.unusable for item in items if item.id == "explore"] in ([], ["it is exploratory"])
+
+
+@pytest.mark.parametrize("vendor", ["testerarmy", "docketqa", "certyn"])
+def test_an_odd_list_is_no_empty_one(vendor: str) -> None:
+    adapter = registry.get(vendor)
+    odd = Reply(status=200, text='{"odd": 1}')
+    for kind in adapter.info.inventories:
+        with pytest.raises(UnexpectedData):
+            adapter.inventory(kind, {"project": PROJECT}, [odd, odd])
+
+
+# --- one list for many runs -------------------------------------------------------------------------------------------
+
+
+def test_testerarmys_list_tells_each_run_as_its_own_read_does() -> None:
+    adapter = registry.get("testerarmy")
+    runs = [RemoteRun(id=name) for name in ("r1", "r2", "r9")]
+    first = {"runs": [{"id": "x", "status": "running"}, {"id": "R1", "status": "completed"}], "nextCursor": "c"}
+    second = {"runs": [{"id": "r2", "status": "running"}], "nextCursor": None}
+    replies = [Reply(status=200, text=json.dumps(body)) for body in (first, second)]
+    step = adapter.poll_many({}, runs, replies[:1])
+    assert isinstance(step, Request)
+    assert dict(step.query)["cursor"] == "c"
+    found = adapter.poll_many({}, runs, replies)
+    assert not isinstance(found, Request)
+    assert found is not None
+    assert {name: json.loads(reply.text)["status"] for name, reply in found.items()} == {
+        "r1": "completed",
+        "r2": "running",
+    }
+
+
+def test_certyns_list_decides_nothing_of_a_run_that_is_over() -> None:
+    adapter = registry.get("certyn")
+    runs = [RemoteRun(id="a"), RemoteRun(id="b")]
+    items = [{"runId": "a", "state": "in_progress"}, {"runId": "b", "state": "completed", "total": 1, "passed": 1}]
+    replies = [
+        Reply(status=200, text=json.dumps(body))
+        for body in ({"projects": [{"id": "p1", "slug": "shop"}]}, {"items": items, "totalCount": 2})
+    ]
+    found = adapter.poll_many({"project": "shop"}, runs, replies)
+    assert not isinstance(found, Request)
+    assert found is not None
+    assert list(found) == ["a"]
+
+
+@pytest.mark.parametrize("vendor", ["doksi", "docketqa"])
+def test_vendors_without_a_list_of_runs_have_none(vendor: str) -> None:
+    assert registry.get(vendor).poll_many({}, [RemoteRun(id="r")], []) is None
