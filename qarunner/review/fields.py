@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from qarunner.entry import EXPANDING_KEYS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -16,7 +18,7 @@ Fields: TypeAlias = "dict[str, Json]"
 """Values by their paths as people write them: `target.web_url`, `artifacts[0].account_id`."""
 
 
-EXPANDED = frozenset({"id", "variants", "axes", "exclude"})
+EXPANDED = frozenset({"id", *EXPANDING_KEYS})
 """What rows are made from; a row itself does not have it."""
 
 
