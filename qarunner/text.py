@@ -20,11 +20,14 @@ _UNSAFE = (
 _LINE_ENDS = "\n\x0b\x0c\r\x85\u2028\u2029"
 _CONTROLS = re.compile(f"[{_UNSAFE}\t{_LINE_ENDS}]+")
 _CONTROLS_IN_TEXT = re.compile(f"[{_UNSAFE}]|\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
+_ANY_CONTROL = re.compile(f"[{_UNSAFE}\r\x0b\x0c\x85\u2028\u2029]")
 _ONE_CONTROL = re.compile(f"[{_UNSAFE}{_LINE_ENDS}]")
 _IN_JSON = re.compile(f"[{_UNSAFE}\x85\u2028\u2029]|#(?=#(?:\\[|[A-Za-z]+\\[))")
 _COMMAND = re.compile(r"^\s*::|##(?=\[|[A-Za-z]+\[)")
 """GitHub takes `::command` at the start of a line; Azure, TeamCity and others take `##[` and `##name[` anywhere."""
 _COMMANDS = re.compile(r"^[ \t]*::|##(?=\[|[A-Za-z]+\[)", re.MULTILINE)
+
+_LINE_COMMAND = re.compile(r"^[ \t]*::", re.MULTILINE)
 
 MOST = 10_000
 """Characters of a line: longer ones are somebody else's, and no log shows them."""
@@ -73,7 +76,10 @@ def without_command(line: str) -> str:
 
 def inert_lines(text: str) -> str:
     """The same of a text that keeps its lines, such as a report."""
-    text = _CONTROLS_IN_TEXT.sub(" ", text)
+    if _ANY_CONTROL.search(text):  # a plain class of characters is found three times as fast
+        text = _CONTROLS_IN_TEXT.sub(" ", text)
+    if "##" not in text and not _LINE_COMMAND.search(text):
+        return text
     return _COMMANDS.sub(lambda match: " ".join(match[0]), text)
 
 
@@ -84,6 +90,8 @@ def inert_source(line: str) -> str:
 
 def inert_json(text: str) -> str:
     """A JSON document that says the same, with everything escaped that could command something."""
+    if "##" not in text and not _ANY_CONTROL.search(text):
+        return text
     return _IN_JSON.sub(lambda match: _escaped(match[0]), text)
 
 
