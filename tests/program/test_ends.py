@@ -113,12 +113,12 @@ def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begi
 
 SLOW_REPORTS = r"""
 import os
-from qarunner.app import files, reports
-render = reports.render
+from qarunner.app import reports
+rendered = reports._rendered
 def slow(*words):
     os.write(1, b"a report is made\n")
-    return render(*words)
-reports.render = slow
+    return rendered(*words)
+reports._rendered = slow
 """
 
 
