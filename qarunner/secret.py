@@ -67,6 +67,15 @@ def mask(text: str) -> str:
     return _PLACEHOLDER.sub(MASK, text) if OPEN in text else text
 
 
+def as_template(text: str) -> str:
+    """For reviewers: every placeholder as the template that it came from."""
+
+    def written(match: re.Match[str]) -> str:
+        return f"{{{{ env.{match[1]} | {match[2]} }}}}" if match[2] else f"{{{{ env.{match[1]} }}}}"
+
+    return _PLACEHOLDER.sub(written, text) if OPEN in text else text
+
+
 def canonical(text: str) -> str:
     """Placeholders without their form, so that a text that was scrubbed equals the text it came from."""
     return _PLACEHOLDER.sub(lambda match: placeholder(match[1]), text) if OPEN in text else text

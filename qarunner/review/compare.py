@@ -8,11 +8,12 @@ from datetime import date
 from typing import TYPE_CHECKING, cast
 
 from qarunner.entry import Origin, SelectionKind
+from qarunner.known import holds_template
 from qarunner.manifest.expand import locate
 from qarunner.manifest.load import entry_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
-from qarunner.review.fields import fields_of, filled, flat, written_fields
+from qarunner.review.fields import fields_of, flat, meaning, meant, written_fields
 from qarunner.review.model import Change, Difference, Field, Line, Setting, Size
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ def _lines(side: Side | None) -> dict[str, Line]:
 
 def _line(side: Side, row: Row) -> Line:
     place = locate(side.manifest, row, ())
-    fields = fields_of(side.manifest, row)
-    tests, listed = tests_of(row)
+    value = side.values.get(row.id, row)
+    fields = fields_of(value)
+    vendor = str(fields.get("vendor"))
+    fields |= flat(dict(side.settings(vendor)), f"vendors.{vendor}") if side.settings(vendor) else {}
+    tests, listed = tests_of(value)
     return Line(
         id=row.id,
         entry=row.entry_id,
@@ -72,6 +76,7 @@ def _line(side: Side, row: Row) -> Line:
         listed=listed,
         origin=Origin(file=place.file.removeprefix(side.copied_to), line=place.line, column=place.column),
         row=row,
+        value=value,
         fields=fields,
     )
 
@@ -130,23 +135,25 @@ def _alike(before: Line, after: Line) -> bool:
 def _change(before: Side | None, first: Line, after: Side, second: Line) -> Change:
     assert before is not None  # noqa: S101  no pair without two sides
     own = causes.FieldCauses(before.manifest, first, after.manifest, second)
-    paths = dict.fromkeys((*second.fields, *first.fields))
-    found = [each for path in paths if (each := _field(own, path, first.fields, second.fields)) is not None]
+    old, new = meaning(first.fields), meaning(second.fields)
+    paths = tuple(dict.fromkeys((*second.fields, *first.fields)))
+    same = {path for path in paths if _same(old, new, path)}
+    found = [each for path in paths if (each := _field(own, path, first, second, same=path in same)) is not None]
     if first.id != second.id:
         renamed = Field(path="id", before=first.id, after=second.id, cause=causes.renamed(first, second))
         # What `{{ matrix.id }}` makes of it is a consequence.
         old, new = written_fields(first.row), written_fields(second.row)
-        same = {path for path in new if _same(old, new, path) and "matrix." in str(new[path])}
-        found = [renamed, *(each for each in found if each.path not in same)]
+        follows = {path for path in new if _same(old, new, path) and "matrix." in str(new[path])}
+        found = [renamed, *(each for each in found if each.path not in follows)]
     return Change(before=first, after=second, fields=tuple(found))
 
 
-def _field(own: causes.FieldCauses, path: str, before: Fields, after: Fields) -> Field | None:
-    old, new = causes.presentable(before.get(path)), causes.presentable(after.get(path))
-    if not _same(before, after, path):
+def _field(own: causes.FieldCauses, path: str, first: Line, second: Line, *, same: bool) -> Field | None:
+    old, new = causes.presentable(first.fields.get(path)), causes.presentable(second.fields.get(path))
+    if not same:
         cause, where = own.cause(path)
         return Field(path=path, before=old, after=new, cause=cause, where=where)
-    reads = own.of_values(new) if isinstance(new, str) and "{{" in new else None
+    reads = own.of_values(new) if isinstance(new, str) and holds_template(new) else None
     return Field(path=path, before=old, after=new, cause=reads) if reads else None
 
 
@@ -160,10 +167,11 @@ def _same(before: Fields, after: Fields, path: str) -> bool:
 
 def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
     old, new = _top(before), _top(after)
+    first, second = meant(old), meant(new)
     return tuple(
         Setting(path=path, before=causes.presentable(old.get(path)), after=causes.presentable(new.get(path)))
         for path in dict.fromkeys((*new, *old))
-        if not _same(old, new, path)
+        if not _same(first, second, path)
     )
 
 
@@ -186,20 +194,22 @@ def size(side: Side | None) -> Size:
     sketches: dict[str, list[Entry]] = {}
     for row in side.rows:
         name = str(row.data.get("vendor"))
-        sketch = _sketch(side.manifest, row) if name in side.vendors else None
+        sketch = _sketch(side.manifest, side.values.get(row.id, row)) if name in side.vendors else None
         if sketch is None:
             runs[name] = runs.get(name, 0) + 1
         else:
             sketches.setdefault(name, []).append(sketch)
     for name, entries in sketches.items():
         runs[name] = runs.get(name, 0) + len(grouped(side.vendors[name], entries))
-    return Size(rows=len(side.rows), tests=sum(tests_of(row)[0] for row in side.rows), runs=runs)
+    return Size(
+        rows=len(side.rows), tests=sum(tests_of(side.values.get(row.id, row))[0] for row in side.rows), runs=runs
+    )
 
 
 def _sketch(manifest: Manifest, row: Row) -> Entry | None:
     """The entry as far as it decides which create it goes into; None where only a variable tells."""
     data = {key: value for key, value in row.data.items() if key in _IN_CREATES}
     try:
-        return entry_of(manifest, replace(row, data=filled(manifest, row, data)), today=date.min)
+        return entry_of(manifest, replace(row, data=data), today=date.min)
     except (ValueError, KeyError, TypeError):
         return None

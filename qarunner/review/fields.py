@@ -1,17 +1,21 @@
-"""A row as it will be, as far as that can be said without a variable: nothing is computed, nothing is executed."""
+"""A row field by field: as it was written, as it will be, and what that means."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from qarunner.entry import EXPANDING_KEYS
+from qarunner.entry import EXPANDING_KEYS, Retries
+from qarunner.known import holds_template
+from qarunner.manifest.model import seconds
+from qarunner.manifest.rules import TIMEOUT_S
+from qarunner.manifest.templates.parse import parse
+from qarunner.secret import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from qarunner.decode import Json
-    from qarunner.manifest.model import Manifest, Row
+    from qarunner.manifest.model import Row
 
 
 Fields: TypeAlias = "dict[str, Json]"
@@ -22,23 +26,64 @@ EXPANDED = frozenset({"id", *EXPANDING_KEYS})
 """What rows are made from; a row itself does not have it."""
 
 
-_PLAIN = re.compile(r"\{\{\s*(vars|matrix)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*\}\}", re.ASCII)
+def fields_of(row: Row) -> Fields:
+    """Every field of an evaluated row; secrets are the templates that read them."""
+    return {path: _shown(value) for path, value in flat(_own(row))}
 
 
-def fields_of(manifest: Manifest, row: Row) -> Fields:
-    """Every field of a row, with names from `vars` and `matrix` put in where they stand alone in their braces."""
-    return dict(flat(filled(manifest, row, {key: value for key, value in row.data.items() if key not in EXPANDED})))
+def meaning(fields: Fields) -> Fields:
+    """What fields come to: two ways of writing the same are equal, and a default is one of them."""
+    return {**_DEFAULTS, **meant(fields)}
 
 
-def filled(manifest: Manifest, row: Row, data: Mapping[str, object]) -> dict[str, object]:
-    """Data of a row, with names from `vars` and `matrix` put in where they stand alone in their braces."""
-    context = {"vars": manifest.vars, "matrix": row.matrix}
-    return {key: _filled(value, context) for key, value in data.items()}
+def meant(fields: Fields) -> Fields:
+    """The same without defaults, for settings at the manifest's top."""
+    return {path: _meant(path.rpartition(".")[2], value) for path, value in fields.items()}
+
+
+def _meant(key: str, value: Json) -> Json:
+    if isinstance(value, list):
+        items = [_meant("", each) for each in value]
+        return sorted(items, key=str) if key in _UNORDERED else items
+    if not isinstance(value, str):
+        return value
+    if holds_template(value):
+        return "".join(piece if isinstance(piece, str) else piece.written for piece in parse(value).pieces)
+    if key in _DURATIONS:
+        try:
+            return seconds(value)
+        except ValueError:
+            return value
+    return value
+
+
+_DURATIONS = frozenset({"timeout", "every", "max"})
+
+
+_DEFAULTS: Fields = {
+    "allow_failure": False,
+    "timeout": TIMEOUT_S,
+    "retries.failed": Retries().failed,
+    "retries.infra": Retries().infra,
+}
+
+
+_UNORDERED = frozenset({"labels", "needs"})
+
+
+def _own(row: Row) -> dict[str, object]:
+    return {key: value for key, value in row.data.items() if key not in EXPANDED}
+
+
+def _shown(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return as_template(value) if isinstance(value, str) else value
 
 
 def written_fields(row: Row) -> Fields:
     """Every field of a row as it was written."""
-    return dict(flat({key: value for key, value in row.data.items() if key not in EXPANDED}))
+    return dict(flat(_own(row)))
 
 
 def flat(value: object, above: str = "") -> Iterator[tuple[str, Json]]:
@@ -51,30 +96,3 @@ def flat(value: object, above: str = "") -> Iterator[tuple[str, Json]]:
             yield from flat(child, f"{above}[{index}]")
     else:
         yield above, cast("Json", value)
-
-
-def _filled(value: object, context: Mapping[str, Mapping[str, object]]) -> object:
-    if isinstance(value, dict):
-        return {key: _filled(child, context) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_filled(child, context) for child in value]
-    if not isinstance(value, str) or "{{" not in value or "{%" in value or "{#" in value:
-        return value
-    whole = _PLAIN.fullmatch(value)
-    if whole is not None:
-        found = _looked_up(whole, context)
-        return value if found is None else found
-    return _PLAIN.sub(lambda match: _as_text(_looked_up(match, context), match[0]), value)
-
-
-def _looked_up(match: re.Match[str], context: Mapping[str, Mapping[str, object]]) -> object:
-    value: object = context[match[1]]
-    for step in match[2][1:].split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value if isinstance(value, (str, int, float)) else None
-
-
-def _as_text(value: object, otherwise: str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return otherwise if value is None else str(value)

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from qarunner.decode import Json
 from qarunner.entry import Origin
 from qarunner.manifest.model import Manifest, Row
+from qarunner.manifest.templates.evaluate import Evaluated
+from qarunner.plan.capabilities import GENERAL_SETTINGS
 from qarunner.review.fields import Fields
 from qarunner.vendors.api import Vendor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two matrices. `vendors` are the adapters that its rows name.
+    """One of the two matrices. `vendors` are the adapters that its rows name, `evaluated` has the values of the rows.
 
     `copied_to` begins the names of its files where they are a copy in another folder: nobody is to see that.
     """
 
     manifest: Manifest
     rows: tuple[Row, ...]
+    evaluated: Evaluated
     vendors: Mapping[str, Vendor]
     copied_to: str = ""
+
+    @cached_property
+    def values(self) -> Mapping[str, Row]:
+        """The evaluated rows by id."""
+        return {row.id: row for row in self.evaluated.rows}
+
+    def settings(self, vendor: str) -> Mapping[str, object]:
+        """What this vendor's requests are made with besides the row."""
+        found = self.evaluated.vendors.get(vendor, self.manifest.vendors.get(vendor, {}))
+        return {key: value for key, value in found.items() if key not in GENERAL_SETTINGS}
+
+    def credential(self, vendor: str) -> str:
+        """The variable that holds this vendor's key."""
+        named = self.manifest.vendors.get(vendor, {}).get("api_key_env")
+        return str(named) if named else self.vendors[vendor].info.key_env
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A row for reviewers. `listed`: its tests are named one by one; a category counts as its estimate, or as one."""
+    """A row for reviewers, as it was written and with its values.
+
+    `listed`: its tests are named one by one; a category counts as its estimate, or as one.
+    """
 
     id: str
     entry: str
@@ -39,6 +61,7 @@ class Line:
     listed: bool
     origin: Origin
     row: Row
+    value: Row
     fields: Fields
     cause: str = ""
 

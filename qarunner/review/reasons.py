@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
-from qarunner.review.fields import fields_of, flat, written_fields
+from qarunner.review.fields import fields_of, flat, meaning, written_fields
+from qarunner.review.model import Setting
 from qarunner.secret import MASK
 from qarunner.vendors import registry
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Path
     from qarunner.manifest.model import Manifest
     from qarunner.review.fields import Fields
-    from qarunner.review.model import Difference, Line, Setting, Side
+    from qarunner.review.model import Change, Difference, Line, Side
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -116,8 +117,11 @@ class FieldCauses:
     def cause(self, path: str) -> tuple[str, str | None]:
         """`defaults.timeout 30m → 45m`, and the entry or variant where it was written, if it was there."""
         before, after = self._written[0].get(path), self._written[1].get(path)
-        if before == after and isinstance(after, str):
-            return self.of_values(after) or f"{self._after.entry}: the axes' values", None
+        if path.startswith("vendors."):
+            return f"{path} {shown(self._before.fields.get(path))} → {shown(self._after.fields.get(path))}", None
+        if before == after and after is not None:
+            texts = " ".join(text for _, text in templates_in({"": after}))
+            return self.of_values(texts) or f"{self._after.entry}: the axes' values", None
         old, new = _layer(self._old, self._before, path), _layer(self._new, self._after, path)
         change = f"{path} {shown(before)} → {shown(after)}"
         where = _where(self._after, new or old or ())
@@ -126,20 +130,43 @@ class FieldCauses:
         return ".".join((*map(str, new or old or ("defaults",)), change)), None
 
     def of_values(self, template: str) -> str | None:
-        """What a text reads from `vars` that is not the same any more."""
-        for name, (old, new) in self._vars.items():
-            if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w-])", template):
-                return f"{name} {shown(old)} → {shown(new)}"
-        return None
+        """What a text reads from `vars` or a default that is not the same any more; that of this row, if it tells."""
+        changed = self._changed_by(template, frozenset())
+        mine = [each for each in changed if any(str(each.after) in str(value) for value in self._after.fields.values())]
+        found = (mine or changed)[:1]
+        return f"{found[0].path} {shown(found[0].before)} → {shown(found[0].after)}" if found else None
+
+    def _changed_by(self, template: str, seen: frozenset[str]) -> list[Setting]:
+        """The changed values behind a text, through other values of `vars` as well."""
+        found: list[Setting] = []
+        for reference in (each for expression in parse(template).expressions for each in expression.references):
+            name = ".".join((reference.root, *reference.path))
+            found += [each for each in self._values if _concerns(each.path, name)]
+            if reference.root == "vars" and name not in seen:
+                own = self._new.vars.get(reference.path[0], "") if reference.path else dict(self._new.vars)
+                for _, text in templates_in({"": own}):
+                    found += self._changed_by(text, seen | {name})
+        return found
 
     @cached_property
-    def _vars(self) -> dict[str, tuple[Json, Json]]:
-        old, new = (dict(flat({"vars": dict(side.vars)})) for side in (self._old, self._new))
-        return {
-            name: (old.get(name), new.get(name))
+    def _values(self) -> list[Setting]:
+        old, new = (_values_of(side) for side in (self._old, self._new))
+        return [
+            Setting(path=name, before=old.get(name), after=new.get(name))
             for name in dict.fromkeys((*new, *old))
             if old.get(name) != new.get(name)
-        }
+        ]
+
+
+def _values_of(manifest: Manifest) -> Fields:
+    """What templates can read of a manifest itself: `vars`, and the defaults of variables."""
+    defaults: Fields = {f"env.{name}.default": each.default for name, each in manifest.env.items()}
+    return defaults | dict(flat({"vars": dict(manifest.vars)}))
+
+
+def _concerns(changed: str, name: str) -> bool:
+    """Whether a text that reads a name sees a change: of the value itself, of a part of it, or of what holds it."""
+    return changed == name or changed.startswith(f"{name}.") or name.startswith(f"{changed}.")
 
 
 def _where(line: Line, layer: Path) -> str | None:
@@ -199,11 +226,25 @@ _HOST = re.compile(r"(?:[a-z]+://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
 """What a URL begins with, up to its path; a template in it stays as it is written."""
 
 
+_URLS = ("target.web_url", "target.binary_url")
+
+
+def _host(fields: Fields, path: str) -> str | None:
+    """Where a URL leads; the whole text, where statements of a template decide that."""
+    text = fields.get(path)
+    if not isinstance(text, str):
+        return None
+    begins = None if "{%" in text else _HOST.match(text)
+    host = begins[1] if begins else text
+    return host if "{" in host else host.lower()
+
+
 class Kind(StrEnum):
     """What a notice is about, most important first."""
 
     SECRET = "secret"  # noqa: S105  a word
     CREDENTIAL = "credential"
+    TARGET = "target"
     GATE = "gate"
     QUARANTINE = "quarantine"
     RETRIES = "retries"
@@ -236,6 +277,7 @@ def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice
     old, new = _uses(before), _uses(after)
     yield from _secrets(old, new, after)
     yield from _places(before, after)
+    yield from _new_vendors(before, after)
     yield from _published(new, before, after)
     yield from _variables(old, new, before, after)
     for setting in found.settings:
@@ -246,6 +288,7 @@ def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice
         if line.fields.get("quarantine.until") is not None:
             yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
     for change in found.changed:
+        yield from _moves(change)
         yield from _policy(change.before.fields, change.after.fields, change.after)
 
 
@@ -257,13 +300,21 @@ def _uses(side: Side | None) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     if side is None:
         return found
-    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    of_vars = _of_vars(side.manifest)
     of_vendors = {name: _names(settings, of_vars) for name, settings in side.manifest.vendors.items()}
     for row in side.rows:
         vendor = str(row.data.get("vendor"))
         for name in _names(row.data, of_vars) | of_vendors.get(vendor, frozenset()):
             found.setdefault((name, vendor), []).append(row.id)
     return dict(sorted(found.items()))
+
+
+def _of_vars(manifest: Manifest) -> dict[str, frozenset[str]]:
+    """The environment variables behind each value of `vars`, through other values as well."""
+    found: dict[str, frozenset[str]] = {}
+    while (more := {name: _names({"": value}, found) for name, value in manifest.vars.items()}) != found:
+        found = more
+    return found
 
 
 def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -309,17 +360,41 @@ def _places(before: Side | None, after: Side) -> Iterator[Notice]:
 def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
     """Variables in target URLs and the hosts, as they are written, that get them, with the rows."""
     found: dict[tuple[str, str], list[str]] = {}
-    of_vars = {name: _names({"": value}, {}) for name, value in side.manifest.vars.items()}
+    of_vars = _of_vars(side.manifest)
     for row in side.rows:
-        written, filled = written_fields(row), fields_of(side.manifest, row)
-        for path in ("target.web_url", "target.binary_url"):
-            begins = _HOST.match(str(filled.get(path, "")))
-            if begins is None:
-                continue
-            host = begins[1] if "{{" in begins[1] else begins[1].lower()
-            for name in _names({"": written.get(path)}, of_vars):
-                found.setdefault((name, host), []).append(row.id)
+        fields = fields_of(side.values.get(row.id, row))
+        for path in _URLS:
+            host = _host(fields, path)
+            if host is not None:
+                for name in _names({"": fields[path]}, of_vars):
+                    found.setdefault((name, host), []).append(row.id)
     return dict(sorted(found.items()))
+
+
+def _new_vendors(before: Side | None, after: Side) -> Iterator[Notice]:
+    """Vendors whose key the pipeline did not need before."""
+    known = {str(row.data.get("vendor")) for row in before.rows} if before is not None else set()
+    rows: dict[str, list[str]] = {}
+    for row in after.rows:
+        rows.setdefault(str(row.data.get("vendor")), []).append(row.id)
+    for vendor in rows.keys() - known if before is not None else ():
+        message = f"{vendor} is new here: apply needs its key in {after.credential(vendor)}"
+        yield Notice(kind=Kind.CREDENTIAL, message=message, rows=tuple(rows[vendor]))
+
+
+def _moves(change: Change) -> Iterator[Notice]:
+    """A row that runs against another host or environment than before."""
+    old, new, rows = change.before.fields, change.after.fields, (change.after.id,)
+    for path in _URLS:
+        was, now = _host(old, path), _host(new, path)
+        if was is not None and now is not None and was != now:
+            message = f"runs against {shown(now)} now, before against {shown(was)}"
+            yield Notice(kind=Kind.TARGET, message=message, rows=rows)
+    for path in dict.fromkeys((*new, *old)):
+        elsewhere = path == "target.environment" or path.startswith("vendors.")
+        if elsewhere and old.get(path) != new.get(path) and change.before.vendor == change.after.vendor:
+            message = f"runs elsewhere: {path} {shown(old.get(path))} → {shown(new.get(path))}"
+            yield Notice(kind=Kind.TARGET, message=message, rows=rows)
 
 
 def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, after: Side) -> Iterator[Notice]:
@@ -399,10 +474,11 @@ def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
     if fails > failed:
         message = f"failed tests are run again, up to {fails} times: a pass after a failure passes as flaky"
         yield Notice(kind=Kind.RETRIES, message=message, rows=rows)
+    old, new = meaning(before), meaning(after)
     for key in ("if", "paths", "needs"):
-        if before and key in after and key not in before:
-            message = f"runs less often: `{key}` was added"
-            yield Notice(kind=Kind.GATE, message=message, rows=rows)
+        if before and key in after and old.get(key) != new.get(key):
+            what = "runs less often: `{}` was added" if key not in before else "may run less often: `{}` was changed"
+            yield Notice(kind=Kind.GATE, message=what.format(key), rows=rows)
 
 
 def _quarantine(before: Fields, after: Fields, rows: tuple[str, ...]) -> Iterator[Notice]:

@@ -330,9 +330,10 @@ def test_a_secret_that_gets_another_host_or_is_none_any_more_stands_first(repo: 
     matrix("https://{{ vars.site }}/other?code={{ env.CODE }}", host="One.example", declared=secret)
     assert told() == []
     matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="two.example", declared=secret)
-    assert told() == [("secret", "the secret CODE now goes to two.example in a URL")]
+    moved = ("target", "runs against two.example now, before against one.example")
+    assert told() == [("secret", "the secret CODE now goes to two.example in a URL"), moved]
     matrix("{{ env.SITE }}/?c={{ env.CODE }}", host="one.example", declared=secret)
-    assert told() == [("secret", "the secret CODE now goes to {{ env.SITE }} in a URL")]
+    assert told()[0] == ("secret", "the secret CODE now goes to a.example in a URL")
     matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="one.example", declared={"default": "x"})
     assert ("secret", "CODE is no secret any more: it is masked nowhere, and needs no --allow-secret") in told()
 

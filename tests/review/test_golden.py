@@ -30,7 +30,13 @@ def side(path: Path) -> Side | None:
         return None
     found = check_manifest(path, {})
     assert found.problems == ()
-    return Side(manifest=found.manifest, rows=found.rows, vendors=found.vendors, copied_to=f"{path.parent.as_posix()}/")
+    return Side(
+        manifest=found.manifest,
+        rows=found.rows,
+        evaluated=found.evaluated,
+        vendors=found.vendors,
+        copied_to=f"{path.parent.as_posix()}/",
+    )
 
 
 def review_of(folder: Path) -> Review:

@@ -115,7 +115,9 @@ def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> 
     if found.problems:
         raise ManifestError(found.problems)
     rows = select(found.rows, found.manifest.select)
-    return Side(manifest=found.manifest, rows=rows, vendors=found.vendors, copied_to=copied_to)
+    return Side(
+        manifest=found.manifest, rows=rows, evaluated=found.evaluated, vendors=found.vendors, copied_to=copied_to
+    )
 
 
 def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _Earlier:

@@ -86,7 +86,7 @@ class Computing:
         if len(pieces) == 1 and isinstance(pieces[0], Expression):
             value = self._compute(pieces[0], matrix, asking=asking)
             if isinstance(value, (bool, int, Later)):
-                return Partial(pieces[0].written, value.why) if isinstance(value, Later) else value
+                return Partial(value.text or pieces[0].written, value.why) if isinstance(value, Later) else value
             if isinstance(value, float):
                 as_text(value)  # refuses what JSON cannot hold
                 return value
@@ -106,7 +106,7 @@ class Computing:
         value = self._compute(expression, matrix, asking=asking)
         if isinstance(value, Later):
             why |= dict.fromkeys(value.why)
-            return expression.written
+            return value.text or expression.written
         return as_text(value)
 
     def _compute(self, expression: Expression, matrix: Mapping[str, object], *, asking: bool) -> object:
@@ -117,7 +117,7 @@ class Computing:
         try:
             value = expression.compute({**context, "matrix": Facts(matrix) if asking else matrix}, self._steps)
         except NotKnown as unknown:
-            value = Later(unknown.why)
+            value = Later(unknown.why, unknown.text)
         if not expression.varies:
             found[expression] = value
         return value
@@ -385,7 +385,8 @@ class _Evaluation:
             for name, found in self._vars.items():
                 own = self._given.get(name, self._manifest.vars[name])
                 data, unknown = self._fill(own, found, computing, Section(self._manifest, "vars"), (name,))
-                computing.vars[name] = _replaced(data, {path: Later(why) for path, why in unknown.items()})
+                later: dict[Path, object] = {path: Later(why, _text_at(data, path)) for path, why in unknown.items()}
+                computing.vars[name] = _replaced(data, later)
             vendors: dict[str, Mapping[str, object]] = {}
             odd: dict[str, object] = {}
             for name, found in self._vendors.items():
@@ -486,6 +487,12 @@ def _vendors_of(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     """Vendors with settings that one of the rows goes to; all of them where a template chooses the vendor."""
     named = {str(row.data.get("vendor")) for row in rows}
     return [name for name in manifest.vendors if name in named or any(map(holds_template, named))]
+
+
+def _text_at(data: object, path: Path) -> str | None:
+    for step in path:
+        data = cast("_Container", data)[step]
+    return data if isinstance(data, str) else None
 
 
 def _replaced(data: object, results: Mapping[Path, object]) -> object:

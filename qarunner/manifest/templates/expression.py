@@ -63,9 +63,13 @@ class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Later:
-    """A value that is not known yet, and why. Whatever looks at it is not known either: NotKnown."""
+    """A value that is not known yet, and why. Whatever looks at it is not known either: NotKnown.
+
+    `text` is what is known of a text: some of its expressions stand in it as they were written.
+    """
 
     why: tuple[str, ...]
+    text: str | None = None
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -79,9 +83,10 @@ class Later:
 class NotKnown(TemplateFault):
     """An expression reads a value that is not known yet."""
 
-    def __init__(self, why: tuple[str, ...]) -> None:
+    def __init__(self, why: tuple[str, ...], text: str | None = None) -> None:
         super().__init__(Code.NOT_KNOWN, why[0])
         self.why = why
+        self.text = text
 
 
 def known(value: object) -> object:

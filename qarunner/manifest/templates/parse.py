@@ -81,6 +81,8 @@ def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context, Steps], obje
             if type(value) is Later:
                 raise NotKnown(value.why)
             value = value.get(step) if isinstance(value, Mapping) else None
+        if type(value) is Later:
+            raise NotKnown(value.why, value.text)
         if value is None:
             raise no_value(".".join((root, *path)))
         return known(value)

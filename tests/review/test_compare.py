@@ -1,0 +1,115 @@
+"""`diff` compares what rows would send: whatever moves a value is a changed row, and what means the same is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.review.compare import compare
+from qarunner.review.reasons import notices
+from tests.review.test_golden import side
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qarunner.review.model import Difference
+    from qarunner.review.reasons import Notice
+
+TOP = """version: 1
+name: shop
+env: {{ HOST: {{ default: {host} }}, TOK: {{ secret: true }}, OPEN: {{ default: "yes" }} }}
+vars: {{ hosts: {{ de: {german}, en: en.example.com }}, through: "{{{{ env.HOST }}}}", wait: {wait} }}
+vendors: {{ certyn: {{ project: p, environment: {environment} }} }}
+defaults: {{ timeout: {timeout}, labels: {labels} }}
+matrix:
+"""
+USUAL = {
+    "host": "staging.example.com",
+    "german": "de.example.com",
+    "wait": "10m",
+    "environment": "staging",
+    "timeout": "60m",
+    "labels": "[a, b]",
+}
+WEB = "  - {{ id: {name}, vendor: doksi, platform: web, test_ids: [t], target: {{ web_url: '{url}' }}{more} }}\n"
+URLS = {
+    "default": "https://{{ env.HOST }}/?t={{ env.TOK | urlencode }}",
+    "computed": "https://{{ vars.hosts['de'] }}/?t={{ env.TOK }}",
+    "through": "https://{{ vars.through }}/{{ env.TOK }}",
+    "statement": "https://{% if env.OPEN == 'yes' %}{{ env.HOST }}{% else %}x.example{% endif %}/?t={{ env.TOK }}",
+}
+
+
+def matrix(entries: str = "", **changed: str) -> str:
+    rows = "".join(WEB.format(name=name, url=url.replace("'", "''"), more="") for name, url in URLS.items())
+    certyn = "  - { id: smoke, vendor: certyn, category_ids: [s] }\n"
+    return TOP.format(**{**USUAL, **changed}) + rows + certyn + entries
+
+
+def difference(folder: Path, before: str, after: str) -> tuple[Difference, tuple[Notice, ...]]:
+    for name, text in (("before", before), ("after", after)):
+        (folder / f"{name}.yml").write_text(text, encoding="utf-8")
+    old, new = side(folder / "before.yml"), side(folder / "after.yml")
+    assert old is not None
+    assert new is not None
+    found = compare(old, new)
+    return found, notices(found, old, new)
+
+
+@pytest.mark.parametrize(
+    ("edit", "rows"),
+    [
+        ({"host": "evil.example.net"}, ["default", "through", "statement"]),
+        ({"german": "evil.example.net"}, ["computed"]),
+    ],
+)
+def test_a_secret_that_moves_stands_first_whatever_moves_it(
+    tmp_path: Path, edit: dict[str, str], rows: list[str]
+) -> None:
+    found, told = difference(tmp_path, matrix(), matrix(**edit))
+    assert [change.after.id for change in found.changed] == rows
+    assert told[0].message == "the secret TOK now goes to evil.example.net in a URL"
+    assert list(told[0].rows) == rows
+    assert all(any("evil.example.net" in each.cause for each in change.fields) for change in found.changed)
+
+
+def test_settings_of_a_vendor_are_fields_of_its_rows(tmp_path: Path) -> None:
+    found, told = difference(tmp_path, matrix(), matrix(environment="production"))
+    assert [change.after.id for change in found.changed] == ["smoke"]
+    assert [each.message for each in told] == ["runs elsewhere: vendors.certyn.environment staging → production"]
+
+
+def test_a_new_vendor_is_named_with_its_credential(tmp_path: Path) -> None:
+    _, told = difference(tmp_path, matrix(), matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"))
+    assert [each.message for each in told] == ["docketqa is new here: apply needs its key in DOCKET_API_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (matrix(), matrix(timeout="1h")),
+        (matrix(), matrix(labels="[b, a]")),
+        (matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"),) * 2,
+        (
+            matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"),
+            matrix("  - { id: n, vendor: docketqa, test_ids: [1], allow_failure: false, retries: { failed: 0 } }\n"),
+        ),
+        (
+            matrix("  - { id: n, vendor: docketqa, test_ids: [1], name: '{{ git.branch }} {{ vars.wait }}' }\n"),
+            matrix("  - { id: n, vendor: docketqa, test_ids: [1], name: '{{git.branch}} {{  vars.wait}}' }\n"),
+        ),
+    ],
+)
+def test_what_means_the_same_is_no_change(tmp_path: Path, before: str, after: str) -> None:
+    found, told = difference(tmp_path, before, after)
+    assert (bool(found), told) == (False, ())
+
+
+@pytest.mark.parametrize("narrower", ["if: \"{{ env.OPEN == 'nope' }}\"", "paths: ['src/a/**']"])
+def test_a_condition_that_changes_may_open_the_gate(tmp_path: Path, narrower: str) -> None:
+    entry = "  - {{ id: n, vendor: docketqa, test_ids: [1], {} }}\n"
+    wide = "if: \"{{ env.OPEN == 'yes' }}\"" if narrower.startswith("if") else "paths: ['src/**']"
+    _, told = difference(tmp_path, matrix(entry.format(wide)), matrix(entry.format(narrower)))
+    key = narrower.partition(":")[0]
+    assert [each.message for each in told] == [f"may run less often: `{key}` was changed"]
