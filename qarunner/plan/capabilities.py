@@ -191,6 +191,12 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
     for kind in SelectionKind:
         if kind in row and kind not in info.capabilities.selections:
             yield _cannot(info, (kind,), kind, _WHAT[kind])
+    for kind in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
+        listed = row.get(kind)
+        for index, each in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(each, int) and not info.capabilities.integer_ids:
+                message = "ids are text here, but YAML reads this as a number"
+                yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
     ids = row.get(SelectionKind.CATEGORY_IDS)
     if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
         yield Complaint(

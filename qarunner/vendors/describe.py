@@ -98,7 +98,6 @@ def definitions(infos: Sequence[VendorInfo]) -> Schema:
             ],
         },
         **{name: part for info in infos for name, part in _of_vendor(info).items()},
-        "otherEntry": _entry("other"),
     }
 
 
@@ -107,9 +106,8 @@ def _ref(name: str) -> Schema:
 
 
 def _each(names: Sequence[str], what: str) -> Iterator[tuple[Json, Json]]:
-    """Schemas of vendors' names, each with the definition that holds there; the last is for vendors of plugins."""
+    """Schemas of vendors' names, each with the definition that holds there. A plugin's rules stand in its adapter."""
     yield from (({"const": name}, _ref(f"{name}{what}")) for name in names)
-    yield {"pattern": _NAME, "not": {"enum": list(names)}}, _ref(f"other{what}")
 
 
 def _where(vendor: Json, rules: Json) -> Schema:
@@ -183,8 +181,7 @@ def _entry(name: str) -> Schema:
 def _rules(info: VendorInfo) -> Schema:
     """What the capability table says of an entry, with the vendor's own rules on top."""
     own = info.rules
-    ids = cast("Mapping[str, Mapping[str, Json]]", own.get("properties", {})).get("test_ids", {})
-    text_ids = {} if "items" in ids else _ref("otherRules")
+    text_ids = {} if info.capabilities.integer_ids else _ref("otherRules")
     properties = {**_refused_keys(info), "options": _ref(f"{info.name}Options")}
     rules = _merged({"properties": properties}, {"properties": _open(own.get("properties", {}))})
     more = list(cast("list[Json]", own.get("allOf", [])))

@@ -138,6 +138,8 @@ class Capabilities:
     target_required: bool
     selections: frozenset[SelectionKind]
     several_ids: bool = True
+    integer_ids: bool = False
+    """True if ids are integers: they may stand in a manifest without quotes."""
     artifacts: bool = False
     cancel: bool = False
     per_test_results: bool = True

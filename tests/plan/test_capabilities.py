@@ -113,6 +113,13 @@ def test_several_categories_are_fine_where_they_are_offered() -> None:
     assert told({"category_ids": "{{ vars.ids }}"}) == []
 
 
+@pytest.mark.parametrize("kind", [SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS])
+def test_an_adapter_says_whether_ids_may_be_integers(kind: SelectionKind) -> None:
+    assert told({kind: [1]}, acme(integer_ids=True)) == []
+    ((path, message, _),) = told({kind: [1]})
+    assert (path, message) == ((kind, 0), "ids are text here, but YAML reads this as a number")
+
+
 def test_a_hint_of_the_vendor_comes_before_the_table() -> None:
     vendor = acme(instead={"binary": "upload it first"})
     assert told({"platform": "web", "target": {"binary": "a.apk"}}, vendor) == [

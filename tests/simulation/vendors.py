@@ -191,10 +191,12 @@ class Market:
     def _of_doksi(self, made: Made, now: float) -> Told:
         run = self._doksi._runs[str(made.id)]
         elapsed = now - run.created
-        # The vendor says how tests ended when all of them have.
-        over = all(result.course.phase(elapsed) is Phase.OVER for result in run.results)
         ended = run.created + max(result.course.duration for result in run.results)
-        return {result.test: result.course.outcome if over else "running" for result in run.results}, ended
+        words = {
+            result.test: result.course.outcome if result.course.phase(elapsed) is Phase.OVER else "running"
+            for result in run.results
+        }
+        return words, ended
 
     def _of_docketqa(self, made: Made, now: float) -> Told:
         run = self._docketqa._runs[int(made.id)]

@@ -118,3 +118,10 @@ def test_docketqa_gets_the_full_name_of_a_branch() -> None:
     body = registry.get("docketqa").submit(asked).body
     assert isinstance(body, dict)
     assert body["github_context"] == {"ref": "refs/heads/main"}
+
+
+def test_docketqas_error_beside_a_flaky_pass_is_no_pass() -> None:
+    told = {"id": 1, "status": "passed", "results": [], "error_message": "lost", "additional_attempts": [{}]}
+    asked = call("docketqa", SelectionKind.TEST_IDS, "7")
+    (case,) = finished("docketqa", asked, RemoteRun(id="1"), {"test_run": told}).outcomes["e"].cases
+    assert case.verdict is Verdict.UNKNOWN

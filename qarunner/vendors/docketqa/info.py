@@ -103,6 +103,7 @@ CAPABILITIES = Capabilities(
     selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
     # The documented create takes one suite; the client's route would take several, but promises no verdicts.
     several_ids=False,
+    integer_ids=True,
     builds=RULES,
     instead={
         "binary_url": _UPLOADED,

@@ -128,7 +128,7 @@ def _case(run: RemoteRun, told: Cursor) -> Case:
     word = told.get("status").text()
     attempts = [_attempt(each) for each in told.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
-    if verdict is Verdict.PASSED and (error := told.get("error_message").text_or(told.get("error").text_or())):
+    if verdict in GOOD and (error := told.get("error_message").text_or(told.get("error").text_or())):
         verdict, message = Verdict.UNKNOWN, f"DocketQA reports the test as passed, but with an error: {error}"
     return Case(
         id=_test(run, told),
