@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Container, Sequence  # noqa: TC003  an alias is made of one when the module is read
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 Clean: TypeAlias = "Callable[[str], str]"
@@ -145,6 +146,7 @@ _MINUTE_S = 60
 _HOUR_S = 3600
 
 
+@lru_cache(maxsize=4096)
 def duration(seconds: float) -> str:
     """`0.4s`, `47s`, `12m30s`, `1h`, `1h00m05s`: to the second, and to a tenth of the first ten."""
     tenths = round(seconds, 1)

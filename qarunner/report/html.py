@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from functools import cache
-from html import escape
+from html import escape as _escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -57,6 +57,14 @@ _NARROWEST = 4
 
 _SIGNS = {Verdict.PASSED: "✓", Verdict.FLAKY: "↻", Verdict.FAILED: "✗", Verdict.BLOCKED: "✗", Verdict.SKIPPED: "-"}
 _OTHER_SIGN = "!"
+
+
+def escape(text: str) -> str:
+    """Somebody's text as text; most of a page's thousands have nothing that could be markup."""
+    return _escape(text) if _MARKUP.search(text) else text
+
+
+_MARKUP = re.compile("[&<>\"']")
 
 
 def render(summary: Summary) -> str:

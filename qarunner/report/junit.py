@@ -12,8 +12,6 @@ from qarunner.text import inert_lines
 from qarunner.vendors.api import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from qarunner.report.summary import EntrySummary, Summary
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,24 +30,30 @@ def render(summary: Summary) -> str:
     """The report as XML text. Verdicts that do not gate are marked as skipped, so that no CI fails for them."""
     suites = [_suite(row, summary) for row in summary.entries]
     suites += [_gate_suite(summary)] if summary.gate else []
-    text = "".join(_written(Node("testsuites", _attributes(summary), suites), "\n"))
-    return inert_lines(f'<?xml version="1.0" encoding="UTF-8"?>{clean(text)}') + "\n"
+    parts = ['<?xml version="1.0" encoding="UTF-8"?>']
+    _write(Node("testsuites", _attributes(summary), suites), "\n", parts)
+    return inert_lines(clean("".join(parts))) + "\n"
 
 
-def _written(node: Node, margin: str) -> Iterator[str]:
+def _write(node: Node, margin: str, parts: list[str]) -> None:
     tag, attributes, inner = node
-    written = "".join(f' {name}="{value.translate(_ATTRIBUTE)}"' for name, value in attributes.items())
+    head = f"{margin}<{tag}" + "".join([f' {name}="{_quoted(value)}"' for name, value in attributes.items()])
     if not inner:
-        yield f"{margin}<{tag}{written} />"
+        parts.append(f"{head} />")
     elif isinstance(inner, str):
-        yield f"{margin}<{tag}{written}>{inner.translate(_TEXT)}</{tag}>"
+        parts.append(f"{head}>{inner.translate(_TEXT)}</{tag}>")
     else:
-        yield f"{margin}<{tag}{written}>"
+        parts.append(f"{head}>")
         for each in inner:
-            yield from _written(each, f"{margin}  ")
-        yield f"{margin}</{tag}>"
+            _write(each, f"{margin}  ", parts)
+        parts.append(f"{margin}</{tag}>")
 
 
+def _quoted(value: str) -> str:
+    return value.translate(_ATTRIBUTE) if _SPECIAL.search(value) else value
+
+
+_SPECIAL = re.compile('[&<>"\\r\\n\\t]')
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ATTRIBUTE = _TEXT | str.maketrans({'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"})
 
