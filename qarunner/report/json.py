@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from qarunner.report.summary import next_step
 from qarunner.secret import mask
 from qarunner.text import inert_json, to_json
 from qarunner.vendors.api import Verdict
@@ -49,7 +50,8 @@ def document(summary: Summary) -> dict[str, object]:
         "rehearsal": summary.rehearsal,
         "shard": summary.shard,
         "git": _known(summary.git),
-        "ci": _known(summary.ci),
+        "ci": _known({**summary.ci, **summary.who}),
+        "next": {"do": step[0], "command": step[1]} if (step := next_step(summary)) is not None else None,
         "totals": {"tests": sum(tests.values()), **tests},
         "gate": [{"name": failure.name, "message": failure.message} for failure in summary.gate],
         "running": [
@@ -77,7 +79,7 @@ def document(summary: Summary) -> dict[str, object]:
     }
 
 
-def _known(facts: Mapping[str, str | None]) -> dict[str, str]:
+def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:
     """In the order of a plan that was read back, so that a report is the same whoever renders it."""
     return {name: value for name, value in sorted(facts.items()) if value is not None}
 

@@ -8,7 +8,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
@@ -165,6 +165,8 @@ class Summary:
     """The manifest's path from where the apply was started, and from the repository's root."""
     resume: str = ""
     """The command that goes on with the run, as it has to be typed where the apply was started."""
+    who: Mapping[str, str | int | None] = field(default_factory=dict)
+    """`actor` and `attempt` of the CI job that began the run."""
     compared: str | None = None
     """What the entries' trends compare with, such as a branch; None without a history."""
 
@@ -218,6 +220,7 @@ def summarise(run: Run) -> Summary:
         rehearsal=run.rehearsal,
         git=run.plan.git,
         ci=run.plan.ci,
+        who=_who(run),
         finished=decision.finished,
         min_tests=run.plan.min_tests,
         gate=tuple(_gate(run, decision, entries)),
@@ -227,6 +230,26 @@ def summarise(run: Run) -> Summary:
         manifest=run.plan.manifest,
         manifest_from_root=run.plan.sources.manifest if run.plan.sources is not None else None,
     )
+
+
+def _who(run: Run) -> Mapping[str, str | int | None]:
+    """Who began the run, as the CI said it."""
+    return {"actor": run.who.actor, "attempt": run.who.attempt} if run.who is not None else {}
+
+
+def next_step(summary: Summary) -> tuple[str, str] | None:
+    """What comes next, and the command for it: `rerun`, `resume` or `decide`. None if nothing is left to do."""
+    code, lasting = summary.exit_code, {ExitCode.UNAVAILABLE, ExitCode.CREDENTIAL, ExitCode.BUDGET}
+    place = [word for word in shlex.split(summary.resume) if word.startswith("--runs-dir=")]
+    if summary.rehearsal:
+        return None
+    if any(job not in summary.repeatable for job in summary.uncertain):
+        return "decide", shlex.join(["qarunner", "status", summary.run_id, *place])
+    if summary.running or summary.uncertain or summary.unfinished or code in lasting:
+        return "resume", resume_of(summary)
+    if code in {ExitCode.OK, ExitCode.UNWRITTEN, ExitCode.NOTHING}:
+        return None
+    return "rerun", shlex.join(["qarunner", "apply", "--rerun-failed", summary.run_id, *place])
 
 
 def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iterator[GateFailure]:

@@ -228,8 +228,12 @@ def test_the_journal_says_who_began_and_who_decided(begin: Begin) -> None:
     assert stage.apply(**ci, GITHUB_RUN_ATTEMPT="1").code == 8
     ann = {"actor": "ann", "pipeline": "github: acme/shop/7", "job": "qa", "attempt": 1}
     assert stage.events("RunStarted")[0]["who"] == ann
+    report = stage.report()
+    assert (report["ci"]["actor"], report["ci"]["attempt"]) == ("ann", 1)
+    assert report["next"] == {"do": "decide", "command": "qarunner status r1"}
     ended = stage.resume("r1", "--resubmit", "login", **ci, GITHUB_TRIGGERING_ACTOR="bob", GITHUB_RUN_ATTEMPT="2")
     assert ended.code == 0, ended
+    assert stage.report()["next"] is None
     bob = {**ann, "actor": "bob", "attempt": 2}
     assert [event["who"] for event in (*stage.events("Resumed"), *stage.events("Decided"))] == [bob, bob]
 

@@ -281,6 +281,8 @@ class Run:
     detached: bool = False
     unverified: bool = False
     """True if what it says, or what it builds on, could not be verified: it never passes."""
+    who: ev.Who | None = None
+    """Who began it; None outside of a CI system that says so."""
     unrecorded: bool = False
     """True if this process could not write down all that happened: a resume would know less."""
 
@@ -346,7 +348,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RunStarted():
             run.run_id, run.seed, run.tool, run.started_at = event.run_id, event.seed, event.tool, event.at
             run.endpoints, run.rehearsal, run.fail_fast = event.endpoints, event.rehearsal, event.fail_fast
-            run.unverified = event.unverified
+            run.unverified, run.who = event.unverified, event.who
         case ev.Resumed():
             _resumed(run)
             if event.repeated:
