@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -122,3 +123,16 @@ def test_words_that_make_no_sense_together(stage: Stage, words: list[str], told:
     ended = stage.run("plan", *words)
     assert ended.code == 2, ended
     assert told in ended.err
+
+
+def test_a_plan_says_how_long_its_runs_usually_take_and_keeps_it_out_of_the_file(stage: Stage) -> None:
+    stage.commit(stage.doksi("a"), stage.doksi("b"))
+    stage.run("plan", "--out", "before.json")
+    assert stage.apply().code == 0
+    for form in ("text", "markdown"):
+        ended = stage.run("plan", "--format", form, "--out", "after.json")
+        assert re.search(r"expected \S+ \(slowest: [ab] at doksi\)", ended.out), ended
+        assert "expected duration unknown" not in ended.out
+    assert (stage.folder / "after.json").read_bytes() == (stage.folder / "before.json").read_bytes()
+    stage.commit(stage.doksi("a"), stage.doksi("b"), stage.certyn("c"))
+    assert "never ran here)" in stage.run("plan").out
