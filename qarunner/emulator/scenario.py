@@ -47,7 +47,8 @@ certyn (outcomes completed, cancelled, hang; a course has counters):
 docketqa (outcomes passed, failed, stopped, error, hang; all ids are integers):
 
     tests: {12: {name: Login, outcome: failed}}
-    suites: {"7": [12, 13]}        # an unnamed suite N holds the tests N*100+1 to N*100+3
+    suites: {"7": [12, 13]}        # or {name: Smoke, tests: [12]}; an unnamed suite N holds N*100+1 to N*100+3
+    paused: [13]                   # tests whose status is so
     login_run: false               # true: every group run holds one more run, `is_login_test_run`
     ci_run_lists_tests: false      # whether trigger_ci_run's reply holds `test_runs` (unknown of the real one)
     folders: {/checkout: [12]}     # where saved tests stand in the list; all others are in `/`

@@ -80,6 +80,15 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A named collection of tests, by their ids."""
+
+    name: str | None = None
+    tests: tuple[str, ...] = ()
+    sequential: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoksiSection:
     """The section `doksi`."""
 
@@ -123,20 +132,12 @@ class DocketqaSection:
 
     tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
     faults: tuple[Fault, ...] = ()
-    suites: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    suites: Mapping[str, Group] = field(default_factory=dict)
+    paused: tuple[int, ...] = ()
     login_run: bool = False
     ci_run_lists_tests: bool = False
     folders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     apps: Mapping[int, App] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """A named collection of tests, by their ids."""
-
-    name: str | None = None
-    tests: tuple[str, ...] = ()
-    sequential: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,20 +311,6 @@ def _read_app(value: object, path: str) -> App:
         )
 
 
-def read_docketqa(value: object, path: str) -> DocketqaSection:
-    """Reads the section `docketqa`."""
-    with Fields(value, path) as fields:
-        return DocketqaSection(
-            tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")),
-            faults=_faults(fields),
-            suites=fields.maybe("suites", mapping_of(whole_text, list_of(whole_key))) or {},
-            login_run=fields.take("login_run", flag, default=False),
-            ci_run_lists_tests=fields.take("ci_run_lists_tests", flag, default=False),
-            folders=fields.take("folders", mapping_of(text, list_of(whole_key)), {}),
-            apps=fields.take("apps", mapping_of(whole_key, _read_app), {}),
-        )
-
-
 def _read_group(identifier: Reader[str]) -> Reader[Group]:
     """A group is a mapping, or the ids of its tests alone."""
 
@@ -336,6 +323,21 @@ def _read_group(identifier: Reader[str]) -> Reader[Group]:
             )
 
     return read
+
+
+def read_docketqa(value: object, path: str) -> DocketqaSection:
+    """Reads the section `docketqa`."""
+    with Fields(value, path) as fields:
+        return DocketqaSection(
+            tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")),
+            faults=_faults(fields),
+            suites=fields.maybe("suites", mapping_of(whole_text, _read_group(whole_text))) or {},
+            paused=fields.take("paused", list_of(whole_key), ()),
+            login_run=fields.take("login_run", flag, default=False),
+            ci_run_lists_tests=fields.take("ci_run_lists_tests", flag, default=False),
+            folders=fields.take("folders", mapping_of(text, list_of(whole_key)), {}),
+            apps=fields.take("apps", mapping_of(whole_key, _read_app), {}),
+        )
 
 
 def _read_project(value: object, path: str) -> Project:

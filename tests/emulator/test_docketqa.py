@@ -193,6 +193,42 @@ def test_a_build_of_an_app_becomes_the_current_one(start: Start) -> None:
     assert stand.call("docketqa", "PUT /apps/6/builds/31/set-current").status_code == 404
 
 
+def test_an_app_is_shown_with_its_builds_and_the_current_one(start: Start) -> None:
+    stand = start({"docketqa": {"apps": {17: {"name": "Acme Mobile", "platform": "android", "builds": [42]}}}})
+    made = stand.json("docketqa", "POST /apps/17/builds", {"name": "v1.2.0", **uploaded(stand)})
+    assert set(made) == {"message", "build", "app"}
+    app = stand.json("docketqa", "GET /apps/17")
+    assert (app["build_count"], app["current_build"]) == (2, made["build"])
+    assert [build["name"] for build in app["builds"]] == ["Build 42", "v1.2.0"]
+    (listed,) = stand.json("docketqa", "GET /apps/list")["apps"]
+    assert listed == {name: value for name, value in app.items() if name != "builds"}
+    again = {"name": "v1.2.0", **uploaded(stand)}
+    assert stand.call("docketqa", "POST /apps/17/builds", again).status_code == 409
+    moved = stand.json("docketqa", "PUT /apps/17/builds/42/set-current")
+    assert moved["app"]["current_build"]["id"] == 42
+
+
+def test_replies_have_the_words_of_the_pages(start: Start) -> None:
+    stand = start({"docketqa": {"tests": {12: {"name": "Pay"}}, "suites": {"7": {"name": "Shop", "tests": [12, 13]}}}})
+    (run, _) = stand.json("docketqa", RUN, {"test_blueprint_category_id": "7"})["test_group_run"]["test_runs"]
+    assert run["test_video_s3_key"] is None
+    stand.clock.advance(3)
+    done = poll(stand, run)
+    assert done["created_at"].endswith("000+00:00")
+    assert (done["additional_attempts"], done["results"][0]["duration"]) == ([], 1)
+    assert done["test_video_download_url"].endswith(".webm")
+    assert done["blueprint_metadata"]["steps"][0].keys() == {"action", "step_number", "type", "use_vision"}
+    told = stand.json("docketqa", "GET /test_blueprint/list?type=integration&page=1&per_page=1")
+    assert told["pagination"] == {"page": 1, "per_page": 1, "total": 2, "total_pages": 2}
+    (test,) = told["test_blueprints"]
+    assert (test["device_type"], test["test_blueprint_category_name"], test["last_status"]) == (
+        "browser",
+        "Shop",
+        "passed",
+    )
+    assert stand.call("docketqa", f"{CI_RUN}/", {"test_blueprint_category_id": "7"}).ok
+
+
 def test_a_build_may_be_added_without_moving_the_pointer(start: Start) -> None:
     stand = start({"docketqa": {"apps": {5: {"name": "Shop", "platform": "android"}}}})
     body = {"name": "b1", "set_as_current": False, **uploaded(stand)}

@@ -94,7 +94,7 @@ def scenario(dice: random.Random, plan: Plan) -> Scenario:
         doksi=DoksiSection(tests=Known(default=Course(), named=doksi)),
         docketqa=DocketqaSection(
             tests=Known(default=Course(), named=docketqa),
-            suites={str(n + 1): plans.suite(n) for n in numbers["docketqa"]},
+            suites={str(n + 1): Group(tests=tuple(map(str, plans.suite(n)))) for n in numbers["docketqa"]},
         ),
         testerarmy=TesterarmySection(
             tests=Known(default=Course(), named=testerarmy),

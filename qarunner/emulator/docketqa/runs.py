@@ -35,28 +35,57 @@ class TestRun:
         return self.course.word or self.course.outcome if over else "running"
 
 
-def blueprint(title: str, url: str | None) -> dict[str, object]:
-    """What is known of a saved test; no page lists the words of `type` and `device_type`."""
-    return {"title": title, "type": "web", "device_type": "desktop", "starting_url": url or START}
+def stamp(world: World, moment: float) -> str:
+    """A moment with offset and microseconds (docketqa.md: Access)."""
+    return world.timeline.stamp(moment).replace("Z", "000+00:00")
 
 
-def told(run: TestRun, world: World) -> dict[str, object]:
-    """A test run as replies show it."""
+def steps() -> list[dict[str, object]]:
+    """The steps of every saved test (docketqa.md: Status)."""
+    return [
+        {"action": action, "step_number": number, "type": "act", "use_vision": False}
+        for number, action in enumerate(STEPS, 1)
+    ]
+
+
+def blueprint(test: int, title: str, url: str | None, *, login: bool = False) -> dict[str, object]:
+    """What the list of tests and the snapshot in a run have in common."""
+    return {
+        "id": test,
+        "title": title,
+        "type": "module" if login else "integration",
+        "device_type": "browser",
+        "starting_url": url or START,
+        "browser_zoom": 1.0,
+        "viewport_width": 1440,
+        "viewport_height": 900,
+    }
+
+
+def told(run: TestRun, world: World, *, detailed: bool = False) -> dict[str, object]:
+    """A test run as replies show it; its video only by itself."""
     now = world.timeline.now()
     over = run.course.phase(now - run.created) is Phase.OVER
     title = run.course.name or ("Log in" if run.login else f"Test {run.test}")
-    return {
+    snapshot = blueprint(run.test, title, run.url, login=run.login)
+    shown = {
         "id": run.id,
         "status": run.status(now),
         "test_blueprint_id": run.test,
         "test_group_run_id": run.group,
-        "blueprint_metadata": blueprint(title, run.url) | {"steps": list(STEPS)},
+        "blueprint_metadata": snapshot | {"variables": None, "steps": steps()},
         "results": _results(run, world) if over else None,
         "is_login_test_run": run.login,
-        "test_video_url": world.page("docketqa", "videos", run.id) if over else None,
-        "created_at": world.timeline.stamp(run.created),
-        "updated_at": world.timeline.stamp(run.created + run.course.lasted(now - run.created)),
+        "created_at": stamp(world, run.created),
+        "updated_at": stamp(world, run.created + run.course.lasted(now - run.created)),
     }
+    video = world.page("docketqa", "videos", run.id) if over else None
+    more: dict[str, object] = {
+        "test_video_url": video,
+        "test_video_download_url": video and f"{video}.webm",
+        "additional_attempts": [],
+    }
+    return shown | more if detailed else shown
 
 
 def _results(run: TestRun, world: World) -> list[dict[str, object]]:
@@ -66,15 +95,10 @@ def _results(run: TestRun, world: World) -> list[dict[str, object]]:
 
 
 def _step(run: TestRun, number: int, task: str, broken: int, world: World) -> dict[str, object]:
+    step: dict[str, object] = {"step_number": number + 1, "task": task, "is_successful": number < broken}
     if number > broken:  # docketqa.md, Status: "a step never reached"
-        missing: dict[str, object] = {"is_successful": False, "result": "Step not completed", "duration": 0}
-        return {"step_number": number + 1, "task": task, **missing, "actions": []}
+        return step | {"result": "Step not completed", "duration": 0, "actions": []}
+    result = "Done" if number != broken else run.course.message or "The page did not show what was described"
     picture = world.page("docketqa", "screenshots", f"{run.id}-{number + 1}.png")
-    return {
-        "step_number": number + 1,
-        "task": task,
-        "is_successful": number != broken,
-        "result": "Done" if number != broken else run.course.message or "The page did not show what was described",
-        "duration": round(run.course.duration / len(STEPS), 1),
-        "actions": [{"description": task, "type": "click", "screenshot_url": picture}],
-    }
+    action = {"description": task, "type": "click_element", "screenshot_url": picture}
+    return step | {"result": result, "duration": round(run.course.duration / len(STEPS)), "actions": [action]}
