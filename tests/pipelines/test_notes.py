@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qarunner.cli.pipelines import gitlab as gitlab_step
 from qarunner.cli.pipelines.notes import MARKER, GitHubNotes, GitLabNotes, NoteError, put
 from tests.pipelines.hosts import OWN, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.pipelines.hosts import Host
 
@@ -115,7 +117,7 @@ def test_a_note_fits_the_host_and_its_own_part_stays(host: Host) -> None:
 def test_no_text_begins_another_part(host: Host, text: str) -> None:
     put(github(host), "a --> b.yml", "diff", text)
     assert body(host).count("<!--") == 2
-    assert "qarunner:section a_____b.yml:diff -->" in body(host)
+    assert "qarunner:section a%20-%2D%3E%20b.yml:diff -->" in body(host)
 
 
 def test_a_token_that_may_only_read_is_said(host: Host) -> None:
@@ -142,3 +144,22 @@ def test_a_token_is_not_sent_over_plain_http() -> None:
     unsafe: Any = GitHubNotes.of("http://api.example.com", "t", "acme/shop", 7)
     with pytest.raises(NoteError, match="only https"):
         put(unsafe, FILE, "diff", "text")
+
+
+def test_the_gate_of_a_child_pipeline_puts_its_result_into_the_merge_requests_note(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {
+        "GITLAB_TOKEN": host.token,
+        "CI_API_V4_URL": host.url,
+        "CI_PROJECT_ID": "42",
+        "CI_MERGE_REQUEST_IID": "7",
+    }
+    report = tmp_path / "qarunner.md"
+    report.write_text("### ✅ `shop`: exit 0: 3 passed\n", encoding="utf-8")
+    assert gitlab_step.note_result(environ, FILE, report) == 0
+    assert body(host).endswith(f"<!-- qarunner:section {FILE}:result -->\n### ✅ `shop`: exit 0: 3 passed")
+    assert gitlab_step.note_result(environ, FILE, tmp_path / "missing.md") == 0
+    assert "there is no result; the jobs' logs say why" in body(host)
+    assert gitlab_step.note_result({**environ, "CI_MERGE_REQUEST_IID": ""}, FILE, report) == 0
+    assert "no merge request, no note" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from qarunner.errors import UserError
 
@@ -94,8 +94,8 @@ def put(notes: Notes, file: str, part: str, body: str, *, anew: bool = True) -> 
 
 
 def _safe(key: str) -> str:
-    """A key cannot end the comment that it stands in."""
-    return "".join(sign if sign.isalnum() or sign in "._/:" else "_" for sign in key)
+    """A key cannot end the comment that it stands in, and no two manifests have the same."""
+    return quote(key, safe="/:").replace("--", "-%2D")
 
 
 def _inert(body: str) -> str:
