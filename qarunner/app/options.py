@@ -371,6 +371,17 @@ class ReportOptions(InRuns):
     merge: Annotated[
         bool, Option("--merge", "", "Join the runs of several jobs into one report, and one exit code.")
     ] = False
+    verify: Annotated[
+        bool,
+        Option("--verify", "", "With --commit: say whether the newest sealed run of all entries passed there."),
+    ] = False
+    commit: Annotated[str | None, Option("--commit", "SHA", "With --verify: the commit, in full.")] = None
+    profile: Annotated[
+        str | None, Option("--profile", "NAME", "With --verify: the profile of the run. Default: a run without one.")
+    ] = None
+    max_age: Annotated[
+        str | None, Option("--max-age", "DURATION", "With --verify: how long ago the run may have ended, such as 24h.")
+    ] = None
     form: Annotated[str, Option("--format", "|".join(FORMATS), "The report's format.")] = "json"
     out: Annotated[Path | None, _OUT] = None
     unsealed: Annotated[bool, _UNSEALED] = False

@@ -14,6 +14,7 @@ from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 from qarunner.known import Known
 from qarunner.paths import (
+    GIT,
     OWN,
     PathRefused,
     append,
@@ -93,8 +94,9 @@ def here() -> Path:
 def _writable(word: str, path: Path) -> Path:
     """Found out before anything is paid: the report's folder can be made, and it is no folder itself."""
     try:
-        if is_below(path, OWN):
-            raise PathRefused(f"lies in {OWN}, which holds the runs")
+        for folder_of, what in ((OWN, "the runs"), (GIT, "the repository itself")):
+            if is_below(path, folder_of):
+                raise PathRefused(f"lies in {folder_of}, which holds {what}")
         make_folder(path.parent)
         folder = path.is_dir()
         writable = os.access(path if path.exists() else path.parent, os.W_OK)
@@ -123,6 +125,12 @@ def claim(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str,
             word = f"--report {report.format}={report.path}"
             raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
     return warnings
+
+
+def check_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+    """The same rules for a report that `--out` names. UserError, or warnings."""
+    target = ReportTarget(format=form, path=_writable(f"--out {path}", path), named=True)
+    return _check_reports((target,), runs_dir, environ)
 
 
 def _check_reports(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:

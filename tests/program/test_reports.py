@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.program.conftest import Begin
+    from tests.program.conftest import Begin, Stage
 
 
 def test_every_format_is_written_by_every_apply(begin: Begin) -> None:
@@ -31,3 +32,17 @@ def test_a_link_out_of_the_folder_is_refused_before_anything_is_sent(begin: Begi
     assert ended.code == 2, ended
     assert "leads out of the manifest's folder" in ended.err
     assert stage.paid() == []
+
+
+def test_no_report_replaces_what_is_no_report(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    assert stage.apply().code == 0
+    subprocess.run(["git", "init", "-q", "."], cwd=stage.folder, check=True)
+    subprocess.run(["git", "add", "qa-matrix.yml"], cwd=stage.folder, check=True)
+    for path in (".git/config", ".qarunner/x.json", ".qarunner/runs/r1/plan.json", "qa-matrix.yml"):
+        before = (stage.folder / path).read_bytes() if (stage.folder / path).exists() else None
+        for command in (("report", "r1", "--out", path), ("report", "--merge", "r1", "--out", path)):
+            ended = stage.run(*command)
+            assert ended.code == 2, ended
+        assert stage.run("apply", "--report", f"json={path}").code == 2
+        assert ((stage.folder / path).read_bytes() if (stage.folder / path).exists() else None) == before

@@ -238,6 +238,33 @@ def test_the_journal_says_who_began_and_who_decided(begin: Begin) -> None:
     assert [event["who"] for event in (*stage.events("Resumed"), *stage.events("Decided"))] == [bob, bob]
 
 
+def test_a_commit_is_promoted_by_its_newest_sealed_run_of_all_entries(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"b": ["passed", "failed"]}})
+    stage.commit(stage.doksi("a"), stage.doksi("b", "b"), profiles={"few": {"select": ["a"]}})
+    sha = "a" * 40
+    ci = {"GITHUB_ACTIONS": "true", "GITHUB_SHA": sha, "GITHUB_REPOSITORY": "acme/shop", "GITHUB_REF_NAME": "main"}
+
+    def applied(run: str, *words: str) -> int:
+        return stage.run("apply", "--run-id", run, "--poll-interval", "20ms", *words, **ci).code
+
+    def promoted(*words: str, **environ: str | None) -> Ended:
+        return stage.run("report", "--verify", "--commit", sha, *words, **environ)
+
+    assert promoted().code == 8
+    assert applied("some", "--select", "a") == 0
+    assert applied("few", "--profile", "few") == 0
+    assert promoted().code == 8  # neither is of all entries
+    assert promoted("--profile", "few").code == 0
+    assert applied("r1") == 0
+    assert promoted("--max-age", "24h").out == f"qarunner: exit 0: 2 passed; run r1 of {sha}\n"
+    assert promoted("--max-age", "1ms").code == 8
+    assert promoted(DOKSI_API_KEY=None).code == 8
+    assert stage.run("report", "--verify", "--commit", "b" * 40).code == 8
+    assert stage.run("report", "--verify").code == 2
+    assert applied("r2") == 1
+    assert promoted().code == 1
+
+
 def test_in_a_ci_only_a_run_of_this_pipeline_is_meant_where_none_is_named(begin: Begin) -> None:
     stage = begin(doksi=SLOW)
     stage.commit(stage.doksi("login"))

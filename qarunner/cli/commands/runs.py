@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,8 @@ class Part:
 
 def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
     """A report of one run, which is the newest where none is named, or one of all."""
+    if order.verify or order.commit or order.profile or order.max_age:
+        return promotion(console, environ, order, time.time())
     if order.merge:
         return joined(console, environ, order)
     if len(order.runs) > 1:
@@ -76,7 +79,7 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     console.hide(reporting.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    _write(console, _remembered(console, environ, order, summarise(stored.run)), order)
+    _write(console, environ, _remembered(console, environ, order, summarise(stored.run)), order)
     return ExitCode.OK
 
 
@@ -88,10 +91,12 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
     return found
 
 
-def _write(console: Console, summary: Summary, order: ReportOptions) -> None:
+def _write(console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions) -> None:
     if order.out is None:
         show_report(console, summary, order.form)
         return
+    for warning in reporting.check_out(order.out, order.form, order.runs_dir, environ):
+        console.warn(f"qarunner: warning: {warning}")
     problems = reporting.write(
         summary, (reporting.ReportTarget(format=order.form, path=order.out, named=True),), console.clean
     )
@@ -121,9 +126,56 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     whole = merged([part.run for part in parts], missing)
     whole.unverified = whole.unverified or not all(believed)
     summary = _remembered(console, environ, order, summarise(whole))
-    _write(console, summary, order)
+    _write(console, environ, summary, order)
     console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
     return summary.exit_code
+
+
+# --- whether a commit may go on ------------------------------------------------------------------------------------
+
+
+_PARTIAL = ("select", "changed_since", "shard", "rerun_failed")
+"""Choices that leave entries out: such a run says nothing about all of them."""
+
+
+def promotion(console: Console, environ: Mapping[str, str], order: ReportOptions, now: float) -> ExitCode:
+    """The code of the newest sealed run of all entries at a commit; 8 if there is none."""
+    if not order.verify or order.commit is None or order.merge:
+        raise UserError(
+            "--verify goes with --commit, and without --merge", hint="report --verify --commit SHA --max-age 24h"
+        )
+    from qarunner.app.files import duration
+
+    oldest = now - (duration("--max-age", order.max_age) or now)
+    for folder in _folders(order.runs_dir, order.runs) if order.runs else by_age(order.runs_dir):
+        try:
+            refuse_tracked(folder, environ)
+            stored = load(folder, Secrets(environ=environ))
+            if not _is_of(stored, order) or stored.run.last_at < oldest:
+                continue
+            believed = verified(stored, unsealed=False)
+        except UserError as error:
+            console.warn(f"qarunner: warning: {error.message}")
+            continue
+        if not believed:
+            console.warn(f"qarunner: warning: run {folder.name}: {doubt(stored)}")
+            continue
+        summary = summarise(stored.run)
+        console.conclude(f"{headline(summary)}; run {folder.name} of {order.commit}")
+        return summary.exit_code
+    where = f"commit {order.commit}" + (f", profile {order.profile}" if order.profile else "")
+    aged = f" in the last {order.max_age}" if order.max_age else ""
+    console.conclude(f"qarunner: exit {int(ExitCode.NO_VERDICT)}: no sealed run of all entries ended{aged} at {where}")
+    return ExitCode.NO_VERDICT
+
+
+def _is_of(stored: StoredRun, order: ReportOptions) -> bool:
+    """True if a run is over, and of all entries of the commit and the profile."""
+    sources = stored.plan.sources
+    if stored.rehearsal or not stored.run.over or sources is None or stored.plan.git.get("sha") != order.commit:
+        return False
+    choices = sources.choices
+    return choices.get("profile") == order.profile and not any(choices.get(name) for name in _PARTIAL)
 
 
 # --- which runs -------------------------------------------------------------------------------------------------------
