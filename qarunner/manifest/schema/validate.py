@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from qarunner.diagnostics import in_order, problem
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import Fault, once
+from qarunner.manifest.schema.urls import misfits
 from qarunner.secret import MASK
 
 if TYPE_CHECKING:
@@ -65,13 +66,20 @@ def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> 
     garbled = tuple(_garbled(data))  # only of rendered data: what a variable brought in
     if garbled:
         return tuple(Fault(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in garbled)
-    return _explained(data, part, templates=templates)
+    urls = [Fault(path, message, hint, codes.WRONG_FORM) for path, message, hint in _urls(data, part)]
+    whole = _compiled(part, templates=templates).is_valid(data)
+    return (*(() if whole else _explained(data, part, templates=templates)), *urls)
+
+
+def _urls(data: object, part: Part) -> Iterator[tuple[Path, str, str]]:
+    """What no pattern can say of the hosts of a row."""
+    return misfits(data) if part == "row" and isinstance(data, dict) else iter(())
 
 
 def is_valid(data: object, *, part: Part = "manifest", templates: bool = True) -> bool:
     """True if there is no problem: to ask for it alone takes microseconds, also where there are some."""
     try:
-        return _compiled(part, templates=templates).is_valid(data)
+        return _compiled(part, templates=templates).is_valid(data) and not any(_urls(data, part))
     except UnicodeEncodeError:
         return False
 

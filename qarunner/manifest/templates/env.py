@@ -15,6 +15,7 @@ from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, close
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
+from qarunner.manifest.schema import urls
 from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, OutOfSteps, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
 from qarunner.secret import VALUE_OF
@@ -75,7 +76,8 @@ def _uri(text: str) -> bool:
         valid_port = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    return bool(parts.scheme and (parts.netloc or parts.path) and valid_port) and not re.search(r"[\s<>\"]", text)
+    whole = bool(parts.scheme and (parts.netloc or parts.path) and valid_port)
+    return whole and not re.search(r"[\s<>\"]", text) and urls.misfit(text) is None
 
 
 _HOSTNAME = re.compile(

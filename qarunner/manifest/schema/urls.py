@@ -1,0 +1,79 @@
+"""URLs that no browser could open: each is refused before it is sent, and paid for."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from qarunner.known import holds_template
+from qarunner.secret import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_AUTHORITY = re.compile(r"https?://((?:\{\{.*?\}\}|\{%.*?%\}|[^/?#\\])*)", re.IGNORECASE | re.DOTALL)
+
+
+_FOREIGN = re.compile(r"\$\{\{.*?\}\}|\$\{([A-Za-z_]\w*)[^}]*\}?|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
+"""How shells and CI systems write a variable."""
+
+
+_PORT = re.compile(r"(\[[^]]*\]?[^:]*|[^:]*)(:?)(.*)", re.DOTALL)
+
+
+_SIGN = r"(?:\w|%[0-9A-Fa-f]{2})"
+
+
+_LABEL = rf"{_SIGN}(?:(?:{_SIGN}|-){{0,61}}{_SIGN})?"
+
+
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+
+
+_LONGEST_HOST = 253
+
+
+_HIGHEST_PORT = 65535
+
+
+_URLS = ("web_url", "binary_url")
+
+
+def misfits(row: dict[str, object]) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """What is wrong with the URLs of a row's target: path, message, hint."""
+    target = row.get("target")
+    for kind in _URLS:
+        text = target.get(kind) if isinstance(target, dict) else None
+        if isinstance(text, str) and (found := misfit(text)):
+            yield ("target", kind), f"target.{kind}: {found[0]}", found[1]
+
+
+def misfit(text: str) -> tuple[str, str] | None:
+    """Why the host or the port of an http URL is none, and what helps. What is not known yet may be right."""
+    match = _AUTHORITY.match(text)
+    if match is None:
+        return None
+    authority = match[1].rpartition("@")[2]
+    foreign = _FOREIGN.search(authority)
+    if foreign is not None:
+        name = foreign[1] or foreign[2] or "NAME"
+        return f"{foreign[0]} is not replaced by anything", f"write {{{{ env.{name} }}}}, and declare {name} under env"
+    if holds_template(authority) or MASK in authority:
+        return None
+    host, colon, port = _PORT.fullmatch(authority).groups()  # type: ignore[union-attr]
+    if not _is_host(host):
+        return f"{host!r} is no host", "a host is a name such as shop.example.com, or an address"
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT):
+        return f"{port!r} is no port", f"a port is a number from 1 to {_HIGHEST_PORT}; the scheme stands once, in front"
+    return None
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith("["):
+        try:
+            IPv6Address(text[1:-1].partition("%")[0])
+        except ValueError:
+            return False
+        return text.endswith("]")
+    return len(text) <= _LONGEST_HOST and _HOST.fullmatch(text) is not None
