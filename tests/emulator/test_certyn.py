@@ -279,3 +279,23 @@ def test_unknown_names_are_refused_where_a_scenario_lists_them(start: Start) -> 
 def test_a_key_of_another_shape_is_refused(stand: Stand, key: str) -> None:
     reply = stand.call("certyn", "GET /api/projects/overview", headers={"X-API-Key": key})
     assert (reply.status_code, set(reply.json())) == (401, {"error"})
+
+
+def test_what_the_vendors_cli_asks_for_a_run_is_there(stand: Stand) -> None:
+    """The requests of `certyn run --environment staging`, in its order; its source is YevheniiGera/certyn-cli."""
+    project = stand.json("certyn", "GET /api/projects/overview")["defaultProjectId"]
+    top = f"/api/projects/{project}"
+    environments = stand.json("certyn", f"GET {top}/environments?page=1&pageSize=100")
+    assert {"production", "staging"} <= {each["key"] for each in environments["items"]}
+    (process,) = stand.json("certyn", f"GET {top}/processes")
+    assert (process["slug"], process["isActive"], process["isExploratory"]) == ("smoke-suite", True, False)
+    body = {"projectSlug": "my-app", "processSlug": "smoke-suite", "environmentKey": "staging", "instruction": "Hurry"}
+    made = stand.json("certyn", "POST /api/ci/runs", body, headers={"Idempotency-Key": "k"})
+    stand.clock.advance(3)
+    assert stand.json("certyn", f"GET /api/ci/runs/{made['runId']}")["state"] == "completed"
+    (run,) = stand.json("certyn", f"GET {top}/ci-runs?take=50&skip=0")["items"]
+    assert (run["runId"], run["passed"], "aborted" in run) == (made["runId"], 3, False)
+    item = stand.json("certyn", f"GET {top}/process-runs/{made['runId']}")["items"][0]
+    assert stand.json("certyn", f"GET {top}/executions/{item['executionId']}")["status"] == "completed"
+    told = stand.json("certyn", f"GET /api/assistant/conversations/{made['conversationId']}")
+    assert told["messages"][0]["role"] == "assistant"

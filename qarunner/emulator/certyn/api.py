@@ -10,7 +10,7 @@ from qarunner.emulator.http import Rates, require_header
 from qarunner.emulator.ledger import Environment, new_uuid, readable, uuid_of
 from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
 from qarunner.emulator.sections import Courses, Known
-from qarunner.emulator.strict import Fields, Wrong, list_of, text, web_address
+from qarunner.emulator.strict import Fields, Wrong, digits, list_of, text, web_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,33 @@ class Projects:
         ]
         return Answer(body={"defaultProjectId": projects[0]["id"], "projects": projects})
 
+    def list_environments(self, call: Call) -> Answer:
+        """`GET /api/projects/{projectId}/environments`, page by page (certyn.md: Access, Inventories)."""
+        project = self._find(call.params["projectId"])
+        default = self._section.default_environment
+        listed = dict.fromkeys((default, *(self._section.environments or ("staging",))))
+        known = {uuid_of("certyn", project.slug, key): key for key in listed if key not in project.deleted}
+        items = [
+            {
+                "id": identifier,
+                "projectId": project.id,
+                "key": key,
+                "label": readable(key),
+                "baseUrl": f"https://{key}.example.com",
+                "isDefault": key == default,
+                "version": "1",
+                "executionTarget": "cloud_managed",
+                "runnerPoolId": None,
+                "anthropicModel": None,
+            }
+            for identifier, key in (known | project.environments).items()
+        ]
+        page, size = int(str(call.query.get("page", 1))), int(str(call.query.get("pageSize", PAGE_SIZE)))
+        pages = -(-len(items) // size)
+        told = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
+        told |= {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
+        return Answer(body=told)
+
     def create(self, call: Call) -> Answer:
         """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
         project = self._find(call.params["projectId"])
@@ -114,6 +141,8 @@ class Projects:
 
 
 CREATE = "/api/ci/runs"
+PAGE_SIZE = 20  # certyn.md, Access: "20 in the sample"
+PAGES = {"page": digits(least=1), "pageSize": digits(least=1, most=100)}
 
 
 SCOPES = {
@@ -126,6 +155,8 @@ SCOPES = {
     ("POST", "/api/projects/{projectId}/environments"): ("platform:manage",),
     ("DELETE", "/api/projects/{projectId}/environments/{id}"): ("platform:manage",),
 }
+ANY_SCOPE = ("execution:read", "platform:manage")
+"""certyn.md names no scope for the other reads of a project, which its own CLI alone is known to call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +183,7 @@ class Certyn:
         self._refusals = 0
         self._runs: dict[str, Run] = {}
         self._keys: dict[str, Remembered] = {}
+        self._conversations: set[str] = set()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         project = "/api/projects/{projectId}"
@@ -161,6 +193,11 @@ class Certyn:
             Endpoint(f"POST {CREATE}/{{runId}}/cancel", self._cancel, body=Body.OPTIONAL),
             Endpoint("GET /api/projects/overview", self._projects.overview),
             Endpoint(f"GET {project}/process-runs/{{runId}}", self._details),
+            Endpoint(f"GET {project}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
+            Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
+            Endpoint("GET /api/assistant/conversations/{conversationId}", self._conversation),
+            Endpoint(f"GET {project}/processes", self._list_processes),
+            Endpoint(f"GET {project}/environments", self._projects.list_environments, query=PAGES),
             Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
             Endpoint(f"DELETE {project}/environments/{{id}}", self._projects.delete),
         )
@@ -169,7 +206,7 @@ class Certyn:
         """Asks for the key and its scope, then counts the request (certyn.md: Access)."""
         require_header(call, "X-API-Key", r"cyn_live_\S+")
         self._limit(endpoint)
-        scopes = SCOPES[endpoint.method, endpoint.path]
+        scopes = SCOPES.get((endpoint.method, endpoint.path), ANY_SCOPE)
         if not set(scopes) & set(self._section.scopes):
             raise Refused(403, "Forbidden", extra={"details": f"the key lacks the scope {' or '.join(scopes)}"})
 
@@ -219,7 +256,7 @@ class Certyn:
         self._runs[run.id] = run
         self._world.ledger.ran(self.name, run.id, create=run.id, tests=run.selection)
         path = f"{CREATE}/{run.id}"
-        answer = {
+        answer: dict[str, object] = {
             "runId": run.id,
             "testCaseCount": process.total,
             "statusPath": path,
@@ -228,7 +265,10 @@ class Certyn:
             "appUrl": self._app_url(run),
             "message": f"Started {process.total} test cases",
         }
-        return Answer(status=201, body=answer | ({"conversationId": new_uuid()} if "instruction" in asked else {}))
+        if "instruction" in asked:
+            answer["conversationId"] = new_uuid()
+            self._conversations.add(str(answer["conversationId"]))
+        return Answer(status=201, body=answer)
 
     def _read(self, body: object) -> tuple[Mapping[str, object], Process]:
         with Fields(body) as fields:
@@ -298,3 +338,57 @@ class Certyn:
         if self._projects.slug(call.params["projectId"]) != run.asked["projectSlug"]:
             raise Refused(404, "process run not found")
         return Answer(body=run.details(self._world.timeline))
+
+    def _of(self, project: str) -> list[Run]:
+        slug = self._projects.slug(project)
+        return [run for run in self._runs.values() if run.asked["projectSlug"] == slug]
+
+    def _list_runs(self, call: Call) -> Answer:
+        """Counters without `aborted` and `skipped` (certyn.md: Lists of runs)."""
+        runs = self._of(call.params["projectId"])
+        skip, take = int(str(call.query.get("skip", 0))), int(str(call.query.get("take", 50)))
+        return Answer(body={"items": [self._listed(run) for run in runs[skip : skip + take]], "totalCount": len(runs)})
+
+    def _listed(self, run: Run) -> dict[str, object]:
+        told = run.status(self._world.timeline)
+        names = ("runId", "state", "conclusion", "total", "passed", "failed", "blocked", "pending")
+        asked = ("processSlug", "environmentKey", "repository", "ref", "commitSha", "event", "externalUrl")
+        more = {"runNumber": run.number, "processName": run.process.name, "tags": run.asked.get("tags", [])}
+        return {name: told[name] for name in names} | {name: run.asked.get(name) for name in asked} | more
+
+    def _execution(self, call: Call) -> Answer:
+        """One test's execution, found among the items of the project's runs."""
+        for run in self._of(call.params["projectId"]):
+            for item in run.details(self._world.timeline)["items"]:  # type: ignore[attr-defined]
+                if item["executionId"] == call.params["executionId"]:
+                    names = ("status", "startedAt", "completedAt", "summaryMarkdown")
+                    empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
+                    told = {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
+                    nothing = dict.fromkeys(("ticketId", "originalExecutionId", "agentSessionId"))
+                    return Answer(body=told | empty | nothing)
+        raise Refused(404, "execution not found")
+
+    def _conversation(self, call: Call) -> Answer:
+        """What the agent answers to a run's instruction (certyn.md: Per-test details)."""
+        if call.params["conversationId"] not in self._conversations:
+            raise Refused(404, "conversation not found")
+        return Answer(body={"status": "idle", "messages": [{"role": "assistant", "content": "Done as instructed."}]})
+
+    def _list_processes(self, call: Call) -> Answer:
+        """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""
+        project = call.params["projectId"]
+        self._projects.slug(project)
+        known = self._section.processes.named or {"smoke-suite": (self._section.processes.default,)}
+        told = [
+            {
+                "id": uuid_of("certyn", project, slug),
+                "projectId": project,
+                "name": courses[0].name or readable(slug),
+                "slug": slug,
+                "isExploratory": False,
+                "isActive": True,
+                "configuration": {"ticketLabels": [], "testCaseTags": []},
+            }
+            for slug, courses in known.items()
+        ]
+        return Answer(body=told)
