@@ -104,7 +104,7 @@ def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begi
     assert "hint: make room, then go on: qarunner resume r1" in ended.err
     assert "the journal could not be written" in ended.last
     assert json.loads((stage.folder / "qa.json").read_text())["exit_code"] == 8
-    assert ' failures="0" errors="0" ' not in (stage.folder / "qa.xml").read_text()
+    assert "the journal could not be written" in (stage.folder / "qa.xml").read_text()
     (disk / "filler").unlink()
     resumed = stage.resume("r1", "--runs-dir", str(disk))
     assert resumed.code == 0, resumed

@@ -135,7 +135,8 @@ class EntryCloser:
     def give_up(self, state: JobState, run: RunState, outcome: Outcome) -> None:
         """Stops asking for one run; the job's other runs go on."""
         job, name = state.job.id, run.remote.id
-        self._context.record(ev.RunGivenUp(at=self._context.clock.wall(), job=job, run=name, outcome=outcome))
+        at = self._context.clock.wall()
+        self._context.record(ev.RunGivenUp(at=at, job=job, run=name, outcome=outcome, so_far=dict(run.latest)))
         self.close_job(state)
 
     def leave(self, state: JobState, run: RunState, why: str) -> None:
@@ -311,7 +312,7 @@ class CancelHandler:
         """A cancel that was accepted is believed, although the run's status lags behind."""
         at, job, name = self._context.clock.wall(), state.job.id, run.remote.id
         if name in self._accepted:
-            self._context.record(ev.RunCancelled(at=at, job=job, run=name))
+            self._context.record(ev.RunCancelled(at=at, job=job, run=name, so_far=dict(run.latest)))
             self._closer.close_job(state)
         elif ends := [self._context.timed_out[entry] for entry in self._run.open_entries(state)]:
             self._closer.give_up(state, run, ends[0])
@@ -354,7 +355,8 @@ class CancelHandler:
 
     def _stopped(self, state: JobState, run: RunState, *, message: str | None, over: bool, sure: bool) -> None:
         at, job, name = self._context.clock.wall(), state.job.id, run.remote.id
-        self._context.record(ev.RunCancelled(at=at, job=job, run=name, message=message, over=over))
+        event = ev.RunCancelled(at=at, job=job, run=name, message=message, over=over, so_far=dict(run.latest))
+        self._context.record(event)
         if over and run.followed and (self._run.open_entries(state) or not sure):
             # What was paid for and is over has a result; what is only said to be over may say itself that it runs.
             self._look(state, run)

@@ -246,9 +246,9 @@ class PollHandler:
         run, mode = _run_of(task), self._context.mode
         entries = {name: count for name, count in status.entries.items() if run.entries.get(name) != tuple(count)}
         outcomes = {name: outcome for name, outcome in status.outcomes.items() if run.settled.get(name) != outcome}
-        so_far = {name: outcome for name, outcome in status.so_far.items() if run.so_far.get(name) != outcome}
+        run.latest.update(status.so_far)
         is_news = (status.note, status.done, status.total) != (run.note, run.done, run.total)
-        if run.over or run.trouble is not None or entries or outcomes or so_far or is_news:
+        if run.over or run.trouble is not None or entries or outcomes or is_news:
             self._context.record(
                 ev.Polled(
                     at=self._context.clock.wall(),
@@ -259,7 +259,6 @@ class PollHandler:
                     total=status.total,
                     entries=entries,
                     outcomes=outcomes,
-                    so_far=so_far,
                 )
             )
         if run.settled.keys() & self._run.open_entries(task.job):

@@ -173,7 +173,7 @@ class Polled(_Event, frozen=True, kw_only=True):
     """A run's state changed in the vendor's words, or it answers again. `done` of `total` tests are over.
 
     `entries`: the same of the tests of single entries that share the run, where they changed. `outcomes` of entries
-    are final although the run goes on; `so_far` is what is certain of others, where it changed.
+    are final although the run goes on.
     """
 
     run: str
@@ -183,7 +183,6 @@ class Polled(_Event, frozen=True, kw_only=True):
     total: int | None = None
     entries: Mapping[str, tuple[int, int]] = {}
     outcomes: Mapping[str, Outcome] = {}
-    so_far: Mapping[str, Outcome] = {}
 
 
 class Retrying(_Event, frozen=True, kw_only=True):
@@ -204,23 +203,28 @@ class RemoteFinished(_Event, frozen=True, kw_only=True):
 
 
 class RunGivenUp(_Event, frozen=True, kw_only=True):
-    """A run is not asked again, and this is what its entries have of it. At the vendor it may go on."""
+    """A run is not asked again, and this is what its entries have of it. At the vendor it may go on.
+
+    `so_far` is what was certain of each entry.
+    """
 
     run: str
     job: str
     outcome: Outcome
+    so_far: Mapping[str, Outcome] = {}
 
 
 class RunCancelled(_Event, frozen=True, kw_only=True):
     """A run was asked to stop at the vendor; `message` says why the vendor would not.
 
-    `over`: it has ended, by this or before, and only its status can tell which.
+    `over`: it has ended, by this or before, and only its status can tell which. `so_far` is as of a run given up.
     """
 
     run: str
     job: str
     message: str | None = None
     over: bool = False
+    so_far: Mapping[str, Outcome] = {}
 
 
 class EntryClosed(_Event, frozen=True, kw_only=True):

@@ -165,7 +165,9 @@ class RunState:
     settled: dict[str, Outcome] = field(default_factory=dict)
     """Final outcomes of entries that were over before the run."""
     so_far: dict[str, Outcome] = field(default_factory=dict)
-    """What is certain of entries that go on; tests without a result are `unknown`."""
+    """What was certain of entries when the run was cut short; tests without a result are `unknown`."""
+    latest: dict[str, Outcome] = field(default_factory=dict, compare=False)
+    """The same as of the newest poll of this process. It is written down when the run is cut short, and not before."""
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
     given_up: Outcome | None = None
@@ -202,7 +204,7 @@ class RunState:
 
     def cut_short(self, entry: str, end: Outcome) -> Outcome:
         """What it comes to for an entry if no more comes: results that are certain, and `end` for all other tests."""
-        known = self.so_far.get(entry)
+        known = self.latest.get(entry) or self.so_far.get(entry)
         if known is None:
             if self.remote.test is None:
                 return end
@@ -377,7 +379,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.RemoteFinished():
             _finished(run.jobs[event.job], event)
         case ev.RunGivenUp():
-            run.jobs[event.job].runs[event.run].given_up = event.outcome
+            _given_up(run.jobs[event.job].runs[event.run], event)
         case ev.RunCancelled():
             _stopped(run, run.jobs[event.job].runs[event.run], event)
         case ev.EntryClosed():
@@ -539,19 +541,24 @@ def _reattempted(run: Run, event: ev.Reattempted) -> None:
 
 def _polled(state: JobState, event: ev.Polled) -> None:
     remote = state.runs[event.run]
-    _known(state.entries, (*event.outcomes, *event.so_far))
+    _known(state.entries, event.outcomes)
     remote.settled.update(event.outcomes)
-    remote.so_far.update(event.so_far)
     remote.note = remote.word = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
     remote.entries.update(event.entries)
     remote.over = False  # whatever the answer to its cancel said: its status is the later word
 
 
+def _given_up(remote: RunState, event: ev.RunGivenUp) -> None:
+    remote.given_up = event.outcome
+    remote.so_far.update(event.so_far)
+
+
 def _stopped(run: Run, remote: RunState, event: ev.RunCancelled) -> None:
     if run.ended is not None:
         remote.why_cancelled = reason_of(run)
     remote.over = remote.over or event.over
+    remote.so_far.update(event.so_far)
     remote.cancelled = remote.cancelled or (event.message is None and not event.over)
 
 
