@@ -47,6 +47,14 @@ def test_a_green_apply_whose_report_cannot_be_written_ends_with_74(stage: Stage)
     assert codes(stage, again) == {0}
 
 
+def test_a_joined_report_that_cannot_be_written_hides_no_gate(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"login": ["passed", "failed"]}})
+    stage.commit(stage.doksi("login"))
+    for run, gate, code in (("r1", 0, 74), ("r2", 1, 1)):
+        assert stage.run("apply", "--run-id", run, "--poll-interval", "20ms").code == gate
+        assert stage.run("report", "--merge", run, "--out", "/dev/full").code == code
+
+
 def test_a_red_apply_stays_red(begin: Begin) -> None:
     stage = begin(doksi={"tests": {"login": "failed"}})
     stage.commit(stage.doksi("login"))

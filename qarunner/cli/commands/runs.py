@@ -79,7 +79,9 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     console.hide(reporting.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    _write(console, environ, _remembered(console, environ, order, summarise(stored.run)), order)
+    problems = _write(console, environ, _remembered(console, environ, order, summarise(stored.run)), order)
+    if problems:
+        raise UserError(problems[0])
     return ExitCode.OK
 
 
@@ -91,17 +93,15 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
     return found
 
 
-def _write(console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions) -> None:
+def _write(console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions) -> list[str]:
+    """Returns what could not be written."""
     if order.out is None:
         show_report(console, summary, order.form)
-        return
+        return []
     for warning in reporting.check_out(order.out, order.form, order.runs_dir, environ):
         console.warn(f"qarunner: warning: {warning}")
-    problems = reporting.write(
-        summary, (reporting.ReportTarget(format=order.form, path=order.out, named=True),), console.clean
-    )
-    if problems:
-        raise UserError(problems[0])
+    target = reporting.ReportTarget(format=order.form, path=order.out, named=True)
+    return reporting.write(summary, (target,), console.clean)
 
 
 def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
@@ -126,7 +126,11 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     whole = merged([part.run for part in parts], missing)
     whole.unverified = whole.unverified or not all(believed)
     summary = _remembered(console, environ, order, summarise(whole))
-    _write(console, environ, summary, order)
+    if problems := _write(console, environ, summary, order):
+        from qarunner.app.session import unwritten
+
+        console.warn(f"qarunner: error: {problems[0]}")
+        summary = unwritten(summary, problems)
     console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
     return summary.exit_code
 
