@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
 from qarunner.testing.mutations import (
+    check_crossing,
     check_failure_stays,
     check_no_inventions,
     check_other_runs,
@@ -99,6 +100,10 @@ class Conformance:
     def test_a_failure_stays_one(self) -> None:
         """Whatever single thing is missing or odd in the replies of a failed run, it does not pass."""
         self._each(check_failure_stays)
+
+    def test_no_sign_of_a_failure_is_passed_over(self) -> None:
+        """Each value in which `failed` differs from `passed`, put into `passed` by itself, loses the pass."""
+        self._each(check_crossing)
 
     def test_passes_are_not_invented(self) -> None:
         """A test without a result does not pass, and no reply that lost something has more passes than before."""

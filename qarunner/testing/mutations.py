@@ -242,6 +242,24 @@ def check_failure_stays(scene: Scene) -> None:
         assert not passed, f"{what}: now {', '.join(sorted(passed))} passes"
 
 
+# --- a passing reply with one thing of a failing one ------------------------------------------------------------------
+
+
+def check_crossing(scene: Scene) -> None:
+    """Each value in which a failing reply differs from the passing one, put into that by itself, loses the pass."""
+    passed, failed = _Stage(scene, "passed"), _Stage(scene, "failed")
+    for slot in passed.story.slots():
+        if slot is None or slot not in failed.story.slots():
+            continue
+        data, other = passed.story.data(slot), dict(leaves(failed.story.data(slot)))
+        for path, value in leaves(data):
+            if path in other and other[path] != value:
+                after = _passing(passed.of(passed.story.put(slot, put(data, path, other[path]))))
+                at = ".".join(map(str, path))
+                what = f"{passed.name}: the reply about {slot[0]} has the failing {at} {other[path]!r}"
+                assert _passing(passed.before) - after, f"{what}, and passes"
+
+
 # --- words that nobody documented -------------------------------------------------------------------------------------
 
 

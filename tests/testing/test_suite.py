@@ -250,6 +250,14 @@ class Eager(Acme):
         return Finished(outcomes={call.entries[0].id: Outcome(verdict=verdict, counts={verdict: 2})})
 
 
+class Deaf(Acme):
+    """Takes the vendor's word for a failure for a pass."""
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
+        text = replies[0].text.replace('"broken"', '"ok"')
+        return super().read(call, run, [replace(replies[0], text=text)], polls=polls)
+
+
 class Gullible(Acme):
     """Takes whatever run a reply tells of for its own."""
 
@@ -301,6 +309,7 @@ class Double(Acme):
         (Picky, "test_rows_are_checked_before_they_are_rendered", "check: raised ValueError"),
         (Cancels, "test_requests_can_be_sent", "capabilities.cancel is False"),
         (Eager, "test_examples_are_read", "no result for {"),
+        (Deaf, "test_no_sign_of_a_failure_is_passed_over", "has the failing tests.1.result 'broken', and passes"),
         (Gullible, "test_an_answer_is_about_this_run", "is another run's, and passes"),
         (Double, "test_a_result_that_is_told_twice_counts_once", "told twice"),
     ],
