@@ -29,6 +29,10 @@ ENDED = frozenset(_VERDICTS)
 """The words that end a run; documented: any other is in progress."""
 
 
+_GOES_ON = frozenset({"queued", "running"})
+"""The words of a run in progress that were seen. Under any other word nothing passes before the run's end."""
+
+
 _MOST_STRAYS = 20
 """So many results that belong to no entry are shown one by one in every entry; the rest is counted."""
 
@@ -56,10 +60,15 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor
         is_told = is_whole if tests is None else None not in missing and tests.isdisjoint(missing)
         if strays or not is_told or not found or counts[entry.id][0] < len(found):
             # A result that is missing, or belongs to nobody for certain, may be this entry's.
-            open_ones = (replace(case, message=None) if case.verdict is Verdict.UNKNOWN else case for case in found)
+            open_ones = (
+                replace(case, message=None, duration_s=None) if case.verdict is Verdict.UNKNOWN else case
+                for case in found
+            )
             so_far[entry.id] = Outcome(verdict=Verdict.UNKNOWN, cases=tuple(open_ones))
+        elif (outcome := _outcome(entry, found, _Ending())).verdict is Verdict.FAILED or status in _GOES_ON:
+            over[entry.id] = outcome
         else:
-            over[entry.id] = _outcome(entry, found, _Ending())
+            so_far[entry.id] = replace(outcome, verdict=Verdict.UNKNOWN)
     return Running(
         note=status,
         done=None if passed is None or failed is None else int(passed + failed),
