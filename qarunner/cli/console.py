@@ -27,6 +27,7 @@ from qarunner.text import (
     Styled,
     cleaned,
     cut,
+    fitted,
     inert,
     inert_json,
     inert_lines,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 ANNOTATIONS = 10
 """Of a step: GitHub drops what is beyond its bound, in silence (docs.github.com: Workflow commands)."""
 _LONGEST_ANNOTATION = 300
+_LAST_LINE = 100
+"""Columns of the last line after an error, whose whole text stands above it."""
 _LONGEST_SOURCE = 5000
 _SECTION = "qarunner"
 OUTPUTS = ("text", "json", "github")
@@ -162,7 +165,7 @@ class Console:
         """The last line of an apply that an error ended."""
         found = len(error.diagnostics) if isinstance(error, ManifestError) else 0
         reason = f"{plural(found, 'problem')} in the manifest" if found else error.message
-        self.conclude(f"qarunner: exit {int(error.code)}: {reason}")
+        self.conclude(fitted(f"qarunner: exit {int(error.code)}: {inert(self.clean(reason))}", _LAST_LINE))
 
     def note(self, line: Line) -> None:
         """Progress: on stderr, in one piece."""

@@ -305,3 +305,11 @@ def test_a_log_on_a_full_disk_does_not_end_an_apply() -> None:
         ["sh", "-c", f'"{sys.executable}" -c "{code}" 2>/dev/full'], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "on\n")
+
+
+def test_the_last_line_after_an_error_is_one_that_fits() -> None:
+    console = quiet_streams()
+    console.stopped(UserError("a route\n" + "x" * 760))
+    (line,) = written(console)[0].splitlines()
+    assert line.startswith("qarunner: exit 2: a route xxx")
+    assert len(line) == 100
