@@ -410,10 +410,15 @@ def words_of(vendor: str, keys: Mapping[str, str]) -> tuple[str, ...]:
     """The words that mark a variable as a vendor's: DOCKETQA, and DOCKET as in DOCKET_API_KEY."""
     own = vendor.upper().replace("-", "_")
     default = keys.get(vendor, "").upper()
-    for ending in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN"):
-        if default.endswith(ending):
-            return (default.removesuffix(ending), own)
-    return (own,)
+    ending = next((each for each in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN") if default.endswith(each)), "")
+    word = default.removesuffix(ending) if ending else ""
+    # A default of API_KEY says nothing about its vendor: STRIPE_API_KEY belongs to somebody else.
+    found = (word, own) if word and (word in own or own in word) else (own,)
+    return tuple(each for each in found if each not in _OF_ANY_KEY)
+
+
+_OF_ANY_KEY = frozenset({"API", "KEY", "TOKEN", "SECRET", "AUTH", "ACCESS", "APP"})
+"""Words that names of credentials have, whoever they belong to."""
 
 
 def secret_may_go_to(name: str, text: str, *, vendor: str, allowed: Collection[str], is_url: bool = False) -> bool:

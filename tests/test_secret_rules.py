@@ -28,12 +28,19 @@ def test_a_key_with_the_vendors_own_word_may_go_there(variable: str, vendor: str
     ("key", "words"),
     [
         *(("QA_API_KEY", ("QA", "ACME_QA")), ("QA_API_TOKEN", ("QA", "ACME_QA")), ("qa_key", ("QA", "ACME_QA"))),
-        *(("QA_TOKEN", ("QA", "ACME_QA")), ("QA_SECRET", ("ACME_QA",))),
+        *(("QA_TOKEN", ("QA", "ACME_QA")), ("QA_SECRET", ("ACME_QA",)), ("API_KEY", ("ACME_QA",))),
+        *(("KEY", ("ACME_QA",)), ("STRIPE_API_KEY", ("ACME_QA",)), ("X_ACME_QA_KEY", ("X_ACME_QA", "ACME_QA"))),
     ],
 )
 def test_the_words_of_a_vendor_are_its_name_and_that_of_its_key(key: str, words: tuple[str, ...]) -> None:
     assert words_of("acme-qa", {"acme-qa": key}) == words
     assert words_of("other", {"acme-qa": key}) == ("OTHER",)
+
+
+@pytest.mark.parametrize(("vendor", "key"), [("acme", "API_KEY"), ("api", "API_KEY"), ("acme-api", "API_TOKEN")])
+def test_a_word_that_any_key_has_marks_no_vendors(vendor: str, key: str) -> None:
+    assert not key_may_go_to("STRIPE_API_KEY", vendor, keys={vendor: key}, allowed=())
+    assert key_may_go_to(key, vendor, keys={vendor: key}, allowed=())
 
 
 @pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "DOKSIAN_KEY", "XDOKSI", "AWS_SECRET_ACCESS_KEY"])

@@ -93,3 +93,18 @@ def test_a_glob_that_means_no_file_is_a_warning_at_its_place() -> None:
 )
 def test_what_cannot_be_meant_is_refused(paths: str, message: str) -> None:
     assert only(refusal(lambda: manifest("env: { DIR: {} }\n" + rows_of(paths)))).message == message
+
+
+@pytest.mark.parametrize(
+    "glob", ["src/**/*.{ts,tsx}", "^src/.*", "!^src/.*", r"src\shop\**", r"src\.ts", "src/{a", "!src/{a,b}/**"]
+)
+def test_a_pattern_of_another_tool_is_refused(glob: str) -> None:
+    entry = f"{{ id: a, vendor: doksi, test_ids: [t], paths: [src/**, '{glob}'] }}"
+    for text in (f"matrix: [{entry}]", f"matrix: [{entry.replace('[src', '{ append: [src').replace('] }', ']} }')}]"):
+        problem = only(refusal(lambda text=text: manifest(text)))
+        assert problem.code == "E207"
+        assert "two globs instead of {a,b}" in problem.message
+
+
+def test_a_sign_with_a_meaning_can_be_escaped() -> None:
+    manifest(r"matrix: [{ id: a, vendor: doksi, test_ids: [t], paths: ['app/[locale]/\*', '\!odd', 'a^b'] }]")

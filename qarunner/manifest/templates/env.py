@@ -597,4 +597,5 @@ def _bad_key(manifest: Manifest, vendor: str, code: Code, message: str, hint: st
 
 
 def _example(vendor: str, keys: Mapping[str, str]) -> str:
-    return f"name a variable with {secret.words_of(vendor, keys)[0]} in its name"
+    words = secret.words_of(vendor, keys)
+    return f"name a variable with {words[0]} in its name" if words else f"name {keys.get(vendor, 'the default one')}"
