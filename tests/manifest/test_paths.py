@@ -100,8 +100,11 @@ def test_what_cannot_be_meant_is_refused(paths: str, message: str) -> None:
 )
 def test_a_pattern_of_another_tool_is_refused(glob: str) -> None:
     entry = f"{{ id: a, vendor: doksi, test_ids: [t], paths: [src/**, '{glob}'] }}"
-    for text in (f"matrix: [{entry}]", f"matrix: [{entry.replace('[src', '{ append: [src').replace('] }', ']} }')}]"):
-        problem = only(refusal(lambda text=text: manifest(text)))
+    added = entry.replace("[src", "{ append: [src").replace("] }", "]} }")
+    for problem in (
+        only(refusal(lambda: manifest(f"matrix: [{entry}]"))),
+        only(refusal(lambda: manifest(f"matrix: [{added}]"))),
+    ):
         assert problem.code == "E207"
         assert "two globs instead of {a,b}" in problem.message
 
