@@ -114,6 +114,10 @@ Inclusion: TypeAlias = "Mapping[str, Value]"
 MOST_ROWS = 100_000
 
 
+MOST_ROWS_OF_PROFILES = 500_000
+"""Those of the matrix itself, and once more for each profile."""
+
+
 MOST_VALUES = 5_000_000
 """In all rows together: 50 in each of the most rows."""
 

@@ -19,6 +19,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import (
     MOST_LOOKUPS,
     MOST_ROWS,
+    MOST_ROWS_OF_PROFILES,
     MOST_VALUES,
     RESERVED,
     Axes,
@@ -109,6 +110,12 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
         yield Fault(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
         return
     profiles = as_mapping(document.data.get("profiles")).values()
+    seen = rows * (1 + len(profiles))
+    if seen > MOST_ROWS_OF_PROFILES:
+        message = f"{rows:,} rows would be checked with each of {len(profiles)} profiles: {seen:,} rows"
+        hint = f"at most {MOST_ROWS_OF_PROFILES:,} are checked: leave out profiles or axes, or split the manifest"
+        yield Fault(None, problem(document, ("profiles",), message, code=Code.TOO_MUCH_WORK, hint=hint, key=True))
+        return
     defaults = [document.data.get("defaults"), *(as_mapping(each).get("defaults") for each in profiles)]
     values = sum(each.values for each in sizes) + rows * max(map(_values, defaults))
     if values > MOST_VALUES:

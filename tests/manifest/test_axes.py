@@ -211,6 +211,19 @@ def test_as_many_rows_as_are_taken() -> None:
     assert len(expand(manifest(text))) == MOST_ROWS
 
 
+@pytest.mark.parametrize(("profiles", "taken"), [(4, True), (5, False)])
+def test_rows_are_counted_once_more_for_each_profile(profiles: int, taken: bool) -> None:  # noqa: FBT001  a table
+    values = ", ".join(map(str, range(100)))
+    text = HEAD + f"  - {{ id: a, axes: {{ x: [{values}], y: [{values}], z: [{', '.join(map(str, range(10)))}] }} }}\n"
+    text += "profiles: { " + ", ".join(f"p{number}: {{ select: [a] }}" for number in range(profiles)) + " }\n"
+    if taken:
+        assert manifest(text).name == "shop"
+        return
+    problem = only(refusal(lambda: manifest(text)))
+    assert (problem.code, problem.place.line) == ("E434", 6)
+    assert "600,000 rows" in problem.message
+
+
 def test_a_faulty_entry_hides_no_other() -> None:
     found = examine(
         "qa-matrix.yml",
