@@ -286,17 +286,19 @@ class _Grid:
 
     def _of_inclusions(self) -> Iterator[Diagnostic]:
         layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
+        named = {each.name: each for each in self._variants}
         for path, layer in layers:
-            of_entry = not path
-            variants = [
-                each
-                for each in self._variants
-                if ("include" not in (self._overlays.get(str(each.name)) or {}) if of_entry else each.name == path[-1])
-            ]
+            if "include" not in layer:
+                continue
+            # Looked for only where a layer includes: there may be thousands of variants.
+            variants = [named[str(path[-1])]] if path else self._inheriting("include")
             for index, each in enumerate(cast("list[Inclusion]", layer.get("include") or [])):
                 where = (*self._path, *path, "include", index)
                 chosen = [variant for variant in variants if "variant" not in each or each["variant"] == variant.name]
                 yield from self._of_inclusion(where, each, chosen)
+
+    def _inheriting(self, key: str) -> list[_Variant]:
+        return [each for each in self._variants if key not in (self._overlays.get(str(each.name)) or {})]
 
     def _of_inclusion(self, path: Path, combination: Inclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
         """What speaks against a combination: told for the first variant that it does not fit."""
