@@ -232,6 +232,8 @@ class _Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name in ("SIGQUIT", "SIGHUP"):  # a shell ignores them for what runs in the background
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
         for each in (self._starts, self._woken, self._waking, control, *self._running.values()):
             each.close()
         self._selector.close()

@@ -25,7 +25,7 @@ def applies(stage: Stage, *folders: str) -> None:
     ]
     for process in running:
         ended = process.end()
-        assert ended.code in {0, 7}, ended
+        assert ended.code in {0, 7, 75}, ended  # 75: the others left it nothing
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -46,20 +46,30 @@ def test_one_content_is_sent_once_to_each_vendor(begin: Begin) -> None:
     assert len(stage.told("moves")) == 1
 
 
-def test_a_build_whose_create_had_no_answer_is_not_made_again_and_nothing_runs_on_it(begin: Begin) -> None:
-    for options in ({}, {"build_name": "nightly"}):
-        stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
-        apk(stage.folder / "app.apk")
-        stage.commit(app("shop", "docketqa", **options))
-        ended = stage.apply()
-        assert ended.code == 8, ended
-        assert "of DocketQA's app 5 had no answer" in stage.reason("shop")
-        assert len(stage.sent("docketqa", "POST", "/builds")) == 1
-        assert len(stage.told("moves")) == 1
-        assert stage.paid() == []
-        again = stage.resume()
-        assert again.code == 8, again
-        assert len(stage.sent("docketqa", "POST", "/builds")) == 1, "nor does a resume"
+def test_a_build_whose_create_had_no_answer_is_found_by_its_name_and_not_made_again(begin: Begin) -> None:
+    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa"))
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    assert len(stage.sent("docketqa", "POST", "/builds")) == 1
+    assert len({move["build"] for move in stage.told("moves")}) == 1
+    assert len(stage.paid()) == 1
+
+
+def test_a_name_that_other_builds_may_have_finds_none_and_nothing_runs(begin: Begin) -> None:
+    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa", build_name="nightly"))
+    ended = stage.apply()
+    assert ended.code == 8, ended
+    assert "of DocketQA's app 5 had no answer" in stage.reason("shop")
+    assert len(stage.sent("docketqa", "POST", "/builds")) == 1
+    assert len(stage.told("moves")) == 1
+    assert stage.paid() == []
+    again = stage.resume()
+    assert again.code == 8, again
+    assert len(stage.sent("docketqa", "POST", "/builds")) == 1, "nor does a resume"
 
 
 def test_an_older_build_is_not_taken_for_the_one_that_had_no_answer(begin: Begin) -> None:
