@@ -27,13 +27,13 @@ from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, expand, expand_sound, locate
+from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
-from qarunner.manifest.templates.evaluate import Evaluated, evaluate, render
+from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render
 from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
@@ -143,14 +143,18 @@ def _with_profile(read: LoadedManifest, name: str) -> Manifest:
 
 def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
+    partial = expand_parts(manifest, read.partial)
     adapters = _Adapters()
-    vendors, unknown = _vendors(manifest, rows, adapters)
+    everywhere = (*rows, *partial)
+    vendors, unknown = _vendors(manifest, everywhere, adapters)
     evaluated = evaluate(manifest, rows, nothing_set(len(rows)))
     decided = check_conditions(manifest, rows, evaluated)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
     found = [*check_rows(manifest, rows), *decided, *unknown]
     found += [problem for problem in evaluated.problems if problem.place not in asked]
-    found += check_needs(manifest, rows, _without_rows(manifest, rows))
+    said = {problem.place for problem in read.problems}
+    found += [problem for problem in check_templates(manifest, partial) if problem.place not in said]
+    found += check_needs(manifest, everywhere, _without_rows(manifest, everywhere))
     if read.sound is None and manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 

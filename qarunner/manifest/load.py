@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
@@ -36,7 +37,7 @@ from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import date
 
     from qarunner.decode import Json
@@ -485,6 +486,8 @@ class LoadedManifest:
     manifest: Manifest
     problems: tuple[Diagnostic, ...]
     sound: frozenset[int] | None
+    partial: Mapping[int, dict[str, object]] = field(default_factory=dict)
+    """The other entries, without their faulty values: what else is wrong with them can be said at the same time."""
     profiles: tuple[str, ...] = ()
 
 
@@ -531,7 +534,8 @@ def examine(
         return LoadedManifest(manifest=manifest, problems=(), sound=None, profiles=profiles)
     stuck = {fault.entry for fault in odd}
     sound = frozenset() if None in stuck else sound - stuck
-    return LoadedManifest(manifest=manifest, problems=found, sound=sound, profiles=profiles)
+    partial = _without_faults(read, faults, sound | stuck) if lone is None and None not in stuck else {}
+    return LoadedManifest(manifest=manifest, problems=found, sound=sound, partial=partial, profiles=profiles)
 
 
 _LEANED_ON = frozenset({"defaults", "env", "vars"})
@@ -544,6 +548,45 @@ def _sound(read: Document, faults: Sequence[Fault]) -> frozenset[int]:
         return frozenset()
     faulty = {fault.path[1] for fault in faults if fault.path[:1] == ("matrix",) and len(fault.path) > 1}
     return frozenset(index for index in range(len(matrix)) if index not in faulty)
+
+
+def _without_faults(
+    read: Document, faults: Sequence[Fault], others: frozenset[int | None]
+) -> dict[int, dict[str, object]]:
+    """Entries with faults, with the faulty values taken out; not where these decide which rows there are."""
+    matrix = read.data.get("matrix")
+    if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
+        return {}
+    found: dict[int, dict[str, object]] = {}
+    dropped: set[int] = set()
+    for fault in faults:
+        if fault.path[:1] != ("matrix",) or len(fault.path) < 2:  # noqa: PLR2004  the section and the entry
+            continue
+        index, path = cast("int", fault.path[1]), fault.path[2:]
+        entry = matrix[index]
+        if index in others or not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+            continue
+        if path[:1] and (
+            path[0] in _MAKE_ROWS or path in {("id",), ("variants",)} or path[0] == "variants" == path[-2]
+        ):
+            dropped.add(index)
+        _take_out(found.setdefault(index, deepcopy(entry)), path)
+    return {index: entry for index, entry in found.items() if index not in dropped}
+
+
+_MAKE_ROWS = frozenset({"axes", "exclude", "include"})
+
+
+def _take_out(data: dict[str, object], path: Path) -> None:
+    """Removes what lies at a path; of a list with a faulty item, all of it."""
+    steps = list(path)
+    if any(isinstance(step, int) for step in steps):
+        steps = steps[: next(number for number, step in enumerate(steps) if isinstance(step, int))]
+    inner: object = data
+    for step in steps[:-1]:
+        inner = inner.get(step) if isinstance(inner, dict) else None
+    if steps and isinstance(inner, dict):
+        inner.pop(steps[-1], None)
 
 
 def _sound_profiles(read: Document, faults: Sequence[Fault]) -> tuple[str, ...]:
