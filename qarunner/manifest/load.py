@@ -570,7 +570,9 @@ def _without_faults(
             path[0] in _MAKE_ROWS or path in {("id",), ("variants",)} or path[0] == "variants" == path[-2]
         ):
             dropped.add(index)
-        _take_out(found.setdefault(index, deepcopy(entry)), path)
+        if index not in found:
+            found[index] = deepcopy(entry)
+        _take_out(found[index], path)
     return {index: entry for index, entry in found.items() if index not in dropped}
 
 
