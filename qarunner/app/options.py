@@ -389,6 +389,9 @@ class ReportOptions(InRuns):
 
 @_options
 class SchemaOptions(Shown):
+    fragment: Annotated[
+        bool, Option("--fragment", "", "The schema of a file that a manifest includes, which holds `matrix` alone.")
+    ] = False
     plain: Annotated[
         bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
     ] = False

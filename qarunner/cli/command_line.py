@@ -175,7 +175,14 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def after_its_name(words: list[str]) -> list[str]:
-    """What every command knows may stand before its name as well: `qarunner --no-color status`."""
+    """What every command knows may stand before its name as well: `qarunner --no-color status`.
+
+    `help`, `help COMMAND` and `version` are words for the options of these names.
+    """
+    if words in (["help"], ["version"]):
+        return [f"--{words[0]}"]
+    if words[:1] == ["help"] and len(words) == 2:  # noqa: PLR2004  the word, and a command
+        return [words[1], "--help"]
     general = {name: each for each in opt.options_of(opt.Shown) for name in (each.option.name, each.option.short)}
     end = 0
     while end < len(words) and (found := general.get(words[end].partition("=")[0])) is not None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -116,6 +116,23 @@ def test_a_plan_needs_no_credential_and_shows_every_request(stage: Stage) -> Non
     assert '"web_url": "https://shop.example"' in ended.out
     assert '"processSlug": "smoke"' in ended.out
     assert ended.last == "plan: 2 entries in 2 vendor runs: doksi 1, certyn 1; nothing was sent"
+
+
+def test_a_fragment_has_a_schema_of_its_own(stage: Stage) -> None:
+    fragment: dict[str, Any] = {"matrix": [stage.doksi("login")], "x-anchors": {}}
+    wrong: list[dict[str, Any]] = [{"matrix": [{"id": "b", "tst_ids": ["b"]}]}, {**fragment, "version": 1}, {}]
+    for form in ([], ["--plain"]):
+        schema = json.loads(stage.run("schema", "--fragment", *form).out)
+        checker = jsonschema.validators.validator_for(schema)(schema)
+        assert list(checker.iter_errors(fragment)) == []
+        assert not any(map(checker.is_valid, wrong))
+
+
+def test_help_and_version_are_words(stage: Stage) -> None:
+    offline(stage)
+    for words, option in ((["version"], ["--version"]), (["help"], ["--help"]), (["help", "plan"], ["plan", "--help"])):
+        said, meant = stage.run(*words), stage.run(*option)
+        assert (said.code, said.out) == (0, meant.out)
 
 
 def test_the_schema_is_valid_json_and_a_valid_schema(stage: Stage) -> None:

@@ -156,7 +156,8 @@ def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCo
 
 
 def schema(console: Console, _: Mapping[str, str], options: SchemaOptions) -> ExitCode:
-    console.json(published.plain() if options.plain else published.for_editors())
+    form = published.plain if options.plain else published.for_editors
+    console.json(form(fragment=options.fragment))
     return ExitCode.OK
 
 

@@ -201,19 +201,28 @@ _STANDARD = frozenset(
 )
 
 
-def for_editors() -> str:
+def for_editors(*, fragment: bool = False) -> str:
     """With hints for hovering and completing, and without the words that only qarunner's own messages are made of."""
-    return _with(_for_editor)
+    return _with(_for_editor, fragment=fragment)
 
 
-def plain() -> str:
+def plain(*, fragment: bool = False) -> str:
     """With the keywords of JSON Schema alone: what a strict validator takes."""
-    return _with(lambda schema: {key: value for key, value in schema.items() if key in _STANDARD})
+    return _with(lambda schema: {key: value for key, value in schema.items() if key in _STANDARD}, fragment=fragment)
 
 
-def _with(change: Callable[[_Schema], _Schema]) -> str:
-    whole = _changed(cast("_Schema", json.loads(text())), change)
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+def _with(change: Callable[[_Schema], _Schema], *, fragment: bool) -> str:
+    whole = cast("_Schema", json.loads(text()))
+    if fragment:
+        whole |= {
+            "$id": f"{whole['$id']}:fragment",
+            "title": "Fragment of a QA matrix",
+            "description": "Entries that a manifest includes. Everything else stands in the manifest.",
+            "required": ["matrix"],
+            "properties": {"matrix": cast("_Schema", whole["properties"])["matrix"]},
+        }
+        del whole["allOf"], whole["x-missing"], whole["x-instead"]
+    return json.dumps(_changed(whole, change), indent=2, ensure_ascii=False) + "\n"
 
 
 def _changed(schema: Json, change: Callable[[_Schema], _Schema]) -> Json:
