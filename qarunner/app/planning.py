@@ -154,7 +154,8 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     found += [problem for problem in evaluated.problems if problem.place not in asked]
     said = {problem.place for problem in read.problems}
     found += [problem for problem in check_templates(manifest, partial) if problem.place not in said]
-    found += check_needs(manifest, everywhere, _without_rows(manifest, everywhere))
+    # Of a faulty entry not all rows are known: whatever names one of them may be right.
+    found += check_needs(manifest, everywhere, _without_rows(manifest, rows))
     if read.sound is None and manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 
