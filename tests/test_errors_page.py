@@ -125,7 +125,8 @@ def test_the_example_has_the_code_and_its_correction_has_not(
         right = manifest_bytes(corrected(example[2], diff[1]), example[1])
         after = printed(session[1], right)
         assert "error:" not in after, right.decode()
-        assert "warning:" not in after, right.decode()
+        # A short example may send too little to differ: that is a warning of its own.
+        assert code not in after, right.decode()
 
 
 def readable(shown: str) -> str:

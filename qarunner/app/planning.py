@@ -30,7 +30,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, locate
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
-from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines
+from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines, check_spending
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
 from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render
@@ -76,6 +76,7 @@ class CheckedManifest:
     evaluated: Evaluated
     vendors: Mapping[str, Vendor]
     problems: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...]
 
 
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
@@ -167,7 +168,14 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     capabilities = check.check_rows(manifest, known, named, settings)
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     found += [other for other in others if other.place not in told]
-    return CheckedManifest(manifest=manifest, rows=rows, evaluated=evaluated, vendors=vendors, problems=in_order(found))
+    return CheckedManifest(
+        manifest=manifest,
+        rows=rows,
+        evaluated=evaluated,
+        vendors=vendors,
+        problems=in_order(found),
+        warnings=() if read.problems or found else check_spending(manifest, rows, evaluated),
+    )
 
 
 def path_warnings(
@@ -452,7 +460,7 @@ def make_plan(
         secrets=rendered.secrets,
         environ=of_files,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
-        warnings=in_order([*quarantines.warnings, *path_warnings(path, manifest, rows, environ)]),
+        warnings=in_order([*quarantines.warnings, *found.warnings, *path_warnings(path, manifest, rows, environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),

@@ -61,6 +61,9 @@ class Code(StrEnum):
     NEEDS_CYCLE = "E421"
     NO_CONDITION = "E422"
     NO_FILE = "W420"
+    UNREAD_AXIS = "W421"
+    EQUAL_ROWS = "W422"
+    TOO_FEW_TESTS = "W423"
 
     AXIS = "E430"
     EXCLUDE = "E431"
@@ -117,6 +120,9 @@ MEANINGS: Mapping[str, str] = {
     Code.NEEDS_CYCLE: "Entries need each other in a circle, so that none could begin.",
     Code.NO_CONDITION: "`if` is neither true nor false.",
     Code.NO_FILE: "A glob in `paths` matches no file of the repository.",
+    Code.UNREAD_AXIS: "No template reads an axis: its rows send the same, and each is paid for.",
+    Code.EQUAL_ROWS: "Two rows send the same request, and each is paid for.",
+    Code.TOO_FEW_TESTS: "`gate.min_tests` is more than the matrix can bring.",
     Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateFault, as_text
 from qarunner.manifest.templates.parse import parse
-from qarunner.manifest.templates.scope import IN_ROWS, Scope
+from qarunner.manifest.templates.scope import IN_ROWS, Scope, templates_in
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -790,3 +791,90 @@ def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> It
     yield problem(
         Placed(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint, severity=Severity.WARNING
     )
+
+
+# --- what is paid for without need ------------------------------------------------------------------------------------
+
+_SENT = ("vendor", "platform", "target", "test_ids", "category_ids", "tags", "artifacts", "options")
+_APART = ("needs", "if", "paths")
+"""Rows that run at another time, or in another build, may well send the same."""
+
+
+def check_spending(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
+    """Warnings: axes that nothing reads, rows that send the same, and a gate that cannot be passed."""
+    idle = list(_unread_axes(manifest, rows))
+    equal = _equal_rows(manifest, evaluated, {path for path, _ in idle})
+    return in_order([*(each for _, each in idle), *equal, *_too_few(manifest, evaluated.rows)])
+
+
+def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path, Diagnostic]]:
+    values: dict[tuple[Path, str], set[str]] = {}
+    read: dict[Path, set[str]] = {}
+    first: dict[Path, Row] = {}
+    for row in rows:
+        if not row.axes:
+            continue
+        first.setdefault(row.path, row)
+        read.setdefault(row.path, set()).update(_axes_read(row))
+        for name, value in row.point.items():
+            values.setdefault((row.path, name), set()).add(str(value))
+    for (path, name), several in values.items():
+        if len(several) > 1 and not {name, "id"} & read[path]:
+            message = f"axes: no template reads {name!r}, so its {len(several)} values are paid for and send the same"
+            hint = f"read it where it matters: {{{{ matrix.{name} }}}}; or remove it"
+            place = Placed(manifest, first[path])
+            warned = problem(
+                place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint, severity=Severity.WARNING
+            )
+            yield path, warned
+
+
+def _axes_read(row: Row) -> Iterator[str]:
+    for _, text in templates_in(row.data):
+        for reference in (each for expression in parse(text).expressions for each in expression.references):
+            if reference.root == "matrix":
+                yield reference.path[0] if reference.path else "id"
+
+
+def _equal_rows(manifest: Manifest, evaluated: Evaluated, told: set[Path]) -> Iterator[Diagnostic]:
+    """At the first row of an entry that repeats another one. What is known in a build alone may still differ.
+
+    `told` are the entries that have their warning already.
+    """
+    first: dict[str, Row] = {}
+    for row in evaluated.rows:
+        unknown = evaluated.unknown.get(row.id, {})
+        if row.path in told or any(path[0] in _SENT and row.axes for path in unknown):
+            continue
+        sent = json.dumps([row.data.get(key) for key in (*_SENT, *_APART)], sort_keys=True, default=str)
+        other = first.setdefault(sent, row)
+        if other is not row:
+            told.add(row.path)
+            message = f"{row.id} sends the same request as {other.id}, and each is paid for"
+            hint = "remove one of them, or let them differ in what is sent"
+            yield problem(
+                Placed(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint, severity=Severity.WARNING
+            )
+
+
+def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Only where every row says how many tests it stands for."""
+    wanted, whole = manifest.gate.min_tests, 0
+    for row in rows:
+        named, estimate = row.data.get("test_ids"), row.data.get("estimate")
+        if isinstance(estimate, int):
+            whole += estimate
+        elif isinstance(named, list):
+            whole += len(named)
+        else:
+            return
+    if wanted > max(whole, 1):
+        message = f"gate: min_tests is {wanted}, and the matrix has {plural(whole, 'test')}: no apply can pass"
+        yield problem(
+            manifest.document,
+            ("gate", "min_tests"),
+            message,
+            code=Code.TOO_FEW_TESTS,
+            hint="lower it, or add what is missing",
+            severity=Severity.WARNING,
+        )

@@ -9,8 +9,9 @@ from qarunner.entry import Platform
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import MOST_ROWS, check_rows, deciding_layer, expand, locate
 from qarunner.manifest.load import entry_of, examine
-from qarunner.manifest.rules import resolve
-from qarunner.manifest.templates.evaluate import check_templates
+from qarunner.manifest.rules import check_spending, resolve
+from qarunner.manifest.templates.env import nothing_set
+from qarunner.manifest.templates.evaluate import check_templates, evaluate
 from tests.matrices import manifest, only, refusal, rendered
 
 if TYPE_CHECKING:
@@ -325,3 +326,41 @@ def test_what_is_no_combination_is_said_at_its_place(axes: str, include: str, me
 def test_values_of_one_axis_have_the_same_fields() -> None:
     text = HEAD + '  - { id: a, axes: { d: [{ name: x, os: a }, { name: y }] }, labels: ["{{ matrix.d.os }}"] }\n'
     assert only(refusal(lambda: manifest(text))).code == Code.AXIS
+
+
+# --- what is paid for without need ------------------------------------------------------------------------------------
+
+
+def spending(text: str) -> list[str]:
+    subject = manifest(text)
+    rows = expand(subject)
+    return [str(each.code) for each in check_spending(subject, rows, evaluate(subject, rows, nothing_set(len(rows))))]
+
+
+WEB = "{{ id: {}, vendor: doksi, platform: web, test_ids: [t], target: {{ web_url: '{}' }}{} }}"
+
+
+@pytest.mark.parametrize(
+    ("entries", "codes"),
+    [
+        ([WEB.format("a", "https://x.example", ", axes: { l: [en, de] }")], ["W421"]),
+        ([WEB.format("a", "https://x.example/{{ matrix.l }}", ", axes: { l: [en, de] }")], []),
+        ([WEB.format("a", "https://{{ env.U }}/{{ matrix.l }}", ", axes: { l: [en, de] }")], []),
+        ([WEB.format("a", "https://x.example", ", name: '{{ matrix.l }}', axes: { l: [en, de] }")], ["W422"]),
+        ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://x.example", "")], ["W422"]),
+        ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://y.example", "")], []),
+        ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://x.example", ", needs: [a]")], []),
+    ],
+)
+def test_what_is_paid_for_without_need_is_warned_of(entries: list[str], codes: list[str]) -> None:
+    top = "env: { U: {} }\n" if "env.U" in entries[0] else ""
+    assert spending(top + "matrix:\n" + "".join(f"  - {entry}\n" for entry in entries)) == codes
+
+
+def test_a_gate_that_nothing_can_pass_is_warned_of() -> None:
+    entry = "  - { id: a, vendor: doksi, platform: web, test_ids: [t, u], target: { web_url: 'https://x.example' }"
+    assert spending(f"gate: {{ min_tests: 3 }}\nmatrix:\n{entry} }}\n") == ["W423"]
+    assert spending(f"gate: {{ min_tests: 2 }}\nmatrix:\n{entry} }}\n") == []
+    category = entry.replace("test_ids: [t, u]", "category_ids: [c]")
+    assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category}, estimate: 9 }}\n") == []
+    assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category} }}\n") == []

@@ -75,7 +75,8 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     for found in whole:
         quarantines = check_quarantines(found.manifest, found.rows, today)
         errors += [*found.problems, *quarantines.errors]
-        warnings += [*quarantines.warnings, *path_warnings(file, found.manifest, found.rows, environ)]
+        own = found.warnings if found is whole[0] else ()  # with a profile they are the same once more
+        warnings += [*quarantines.warnings, *own, *path_warnings(file, found.manifest, found.rows, environ)]
     # What is wrong with every profile is reported once.
     return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
 
