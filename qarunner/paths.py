@@ -145,8 +145,12 @@ def is_below(path: Path, name: str) -> bool:
 
 
 def _is_in(folder: Path, name: str) -> bool:
-    root = _named_root(folder)
-    return _goes_through(folder if root is None else folder.relative_to(root), name)
+    return _goes_through(_within(folder, _named_root(folder)), name)
+
+
+def _within(folder: Path, root: Path | None) -> Path:
+    """A folder as its repository names it; as it is, where it lies in none."""
+    return folder if root is None else folder.relative_to(root)
 
 
 def _goes_through(path: Path, name: str) -> bool:
@@ -254,9 +258,10 @@ def _check_target(target: Path) -> None:
 
 def _check_way(folder: Path) -> None:
     """PathRefused for a folder that no file may be written to: `.git`, or what a link of the repository leads to."""
-    if _is_in(folder, GIT) or _is_in(folder.resolve(), GIT):
-        raise PathRefused(f"lies in {GIT}")
     root = _named_root(folder)
+    inside_git = _goes_through(_within(folder, root), GIT)
+    if inside_git or ((real := folder.resolve()) != folder and _is_in(real, GIT)):
+        raise PathRefused(f"lies in {GIT}")
     for part in _between(root, folder) if root is not None else ():
         try:
             status = part.lstat()

@@ -201,6 +201,8 @@ def _shortest(words: Iterable[str]) -> list[str]:
 
 def _any_of(words: Sequence[str]) -> str:
     """A pattern of the words, whose alternatives begin with different characters. No word begins with another one."""
+    if len(words) == 1:
+        return re.escape(words[0])
     branches: dict[str, list[str]] = {}
     for word in words:
         branches.setdefault(word[0], []).append(word[1:])

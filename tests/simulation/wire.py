@@ -7,6 +7,7 @@ what a broken answer means, is the program's own, with requests, urllib3 and htt
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import random
@@ -22,6 +23,7 @@ from unittest import mock
 import urllib3.connection
 import urllib3.util.connection
 
+from qarunner.engine.io import connection
 from qarunner.vendors import registry
 from qarunner.vendors.api import Reply
 from tests.simulation.network import DRIPS_S, HANGS_S, Network, Sent, kind_of
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 PROXY = "http://proxy.test:3128"
 HOSTS: Mapping[str, str] = {name: registry.get(name).info.base_url for name in VENDORS}
+
+
+_TLS_CONTEXT = functools.cache(connection.Network.tls_context)
+"""The program's own, made once: to read all certificates takes longer than a world, and no handshake looks at them."""
 
 
 class TlsError(ssl.SSLError):
@@ -119,6 +125,7 @@ class Wire:
             mock.patch.object(urllib3.util.connection, "create_connection", self.connect),
             mock.patch.object(urllib3.connection, "_ssl_wrap_socket_and_match_hostname", self.wrap),
             mock.patch.object(urllib3.connection, "wait_for_read", lambda sock, **_: sock.over),
+            mock.patch.object(connection.Network, "tls_context", _TLS_CONTEXT),
         ):
             yield
 

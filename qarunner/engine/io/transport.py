@@ -152,7 +152,8 @@ class Transport:
         keys = {f"{name}_{of}": text for name, end in endpoints.items() for of, text in end.hidden().items()}
         hidden = {**(masked or {}), **keys, **network.passwords(), **secrets}
         self.scrub = Scrubber(hidden)
-        self._scrub_name = Scrubber({name: value for name, value in hidden.items() if len(value) >= _STRONG})
+        strong = {name: value for name, value in hidden.items() if len(value) >= _STRONG}
+        self._scrub_name = self.scrub if strong == hidden else Scrubber(strong)
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
         self._proxies = {url: network.proxy_for(url) for url in self.base_urls.values()}
         self._asking = threading.Lock()
