@@ -130,7 +130,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": Command(
         "Look",
         opt.ReportOptions,
-        "runs:report",
+        "report:report",
         "Render a report again from a run's journal, or one of several runs. Offline.",
     ),
 }

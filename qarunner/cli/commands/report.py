@@ -1,0 +1,316 @@
+"""`report`: what run folders say, in every format; joined with `--merge`, judged with `--verify`. No network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app import reports as reporting
+from qarunner.app.history import History
+from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
+from qarunner.cli.result import show_report
+from qarunner.engine.decide.merge import merged
+from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
+from qarunner.engine.io.seal import Trust
+from qarunner.errors import ExitCode, UserError
+from qarunner.report.summary import headline, summarise
+from qarunner.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.app.options import ReportOptions
+    from qarunner.cli.console import Console
+    from qarunner.engine.state.run import Run
+    from qarunner.plan.model import Plan
+    from qarunner.report.summary import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A run to be joined. `shard` is (1, 4) for the first of four; None if it was started without."""
+
+    stored: StoredRun
+    shard: tuple[int, int] | None
+
+    @property
+    def run(self) -> Run:
+        return self.stored.run
+
+    @property
+    def holds(self) -> bool:
+        return self.stored.recorded.trust is Trust.HOLDS
+
+    @property
+    def pipeline(self) -> str | None:
+        who = self.stored.recorded.started.who
+        return who.pipeline if who is not None else None
+
+
+def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
+    """A report of one run, which is the newest where none is named, or one of all."""
+    if order.verify or order.commit or order.profile or order.max_age:
+        return promotion(console, environ, order, time.time())
+    if order.merge:
+        return joined(console, environ, order)
+    if len(order.runs) > 1:
+        raise UserError("a report is of one run", hint="qarunner report --merge RUN… joins the runs of several jobs")
+    run_id = order.runs[0] if order.runs else None
+    return _rendered(console, environ, order, run_id)
+
+
+def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions, run_id: str | None) -> ExitCode:
+    """Renders a report from what is on disk."""
+    reporting.checked_format(order.form, "--format")
+    folder = find_run(order.runs_dir, run_id)
+    refuse_tracked(folder, environ)
+    stored = load(folder, Secrets(environ=environ))
+    console.hide(reporting.credentials_of(stored.plan, environ))
+    if (why := doubt(stored)) is not None:
+        console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
+    problems = _write(console, environ, _remembered(console, environ, order, summarise(stored.run)), order)
+    if problems:
+        raise UserError(problems[0])
+    return ExitCode.OK
+
+
+def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptions, summary: Summary) -> Summary:
+    history = History(order.runs_dir, environ)
+    found = history.about(summary)
+    if history.trouble:
+        console.warn(f"qarunner: warning: the history {history.trouble}")
+    return found
+
+
+def _write(console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions) -> list[str]:
+    """Returns what could not be written."""
+    if order.out is None:
+        show_report(console, summary, order.form)
+        return []
+    for warning in reporting.check_out(order.out, order.form, order.runs_dir, environ):
+        console.warn(f"qarunner: warning: {warning}")
+    target = reporting.ReportTarget(format=order.form, path=order.out, named=True)
+    return reporting.write(summary, (target,), console.clean)
+
+
+def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
+    """Renders one report of all runs, and returns what their gate says."""
+    reporting.checked_format(order.form, "--format")
+    if not order.runs:
+        raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
+    secrets = Secrets(environ=environ)
+    named = _folders(order.runs_dir, order.runs)
+    for folder in named:
+        refuse_tracked(folder, environ)
+    parts = _counting(console, [_part(console, folder, secrets) for folder in named])
+    believed = [verified(part.stored, unsealed=order.unsealed) for part in parts]
+    _check(parts)
+    for part in parts:
+        if not part.run.complete:
+            name = part.run.run_id
+            console.warn(f"qarunner: warning: run {name} is not finished; to go on: qarunner resume {name}")
+    missing = _missing(parts)
+    for index, total in missing:
+        console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
+    whole = merged([part.run for part in parts], missing)
+    whole.unverified = whole.unverified or not all(believed)
+    summary = _remembered(console, environ, order, summarise(whole))
+    if problems := _write(console, environ, summary, order):
+        from qarunner.app.session import unwritten
+
+        console.warn(f"qarunner: error: {problems[0]}")
+        summary = unwritten(summary, problems)
+    console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
+    return summary.exit_code
+
+
+# --- whether a commit may go on ------------------------------------------------------------------------------------
+
+
+_PARTIAL = ("select", "changed_since", "shard", "rerun_failed")
+"""Choices that leave entries out: such a run says nothing about all of them."""
+
+
+def promotion(console: Console, environ: Mapping[str, str], order: ReportOptions, now: float) -> ExitCode:
+    """The code of the newest sealed run of all entries at a commit; 8 if there is none."""
+    if not order.verify or order.commit is None or order.merge:
+        raise UserError(
+            "--verify goes with --commit, and without --merge", hint="report --verify --commit SHA --max-age 24h"
+        )
+    from qarunner.app.files import duration
+
+    oldest = now - (duration("--max-age", order.max_age) or now)
+    for folder in _folders(order.runs_dir, order.runs) if order.runs else by_age(order.runs_dir):
+        try:
+            refuse_tracked(folder, environ)
+            stored = load(folder, Secrets(environ=environ))
+            if not _is_of(stored, order) or stored.run.last_at < oldest:
+                continue
+            believed = verified(stored, unsealed=False)
+        except UserError as error:
+            console.warn(f"qarunner: warning: {error.message}")
+            continue
+        if not believed:
+            console.warn(f"qarunner: warning: run {folder.name}: {doubt(stored)}")
+            continue
+        summary = summarise(stored.run)
+        console.conclude(f"{headline(summary)}; run {folder.name} of {order.commit}")
+        return summary.exit_code
+    where = f"commit {order.commit}" + (f", profile {order.profile}" if order.profile else "")
+    aged = f" in the last {order.max_age}" if order.max_age else ""
+    console.conclude(f"qarunner: exit {int(ExitCode.NO_VERDICT)}: no sealed run of all entries ended{aged} at {where}")
+    return ExitCode.NO_VERDICT
+
+
+def _is_of(stored: StoredRun, order: ReportOptions) -> bool:
+    """True if a run is over, and of all entries of the commit and the profile."""
+    sources = stored.plan.sources
+    if stored.rehearsal or not stored.run.over or sources is None or stored.plan.git.get("sha") != order.commit:
+        return False
+    choices = sources.choices
+    return choices.get("profile") == order.profile and not any(choices.get(name) for name in _PARTIAL)
+
+
+# --- which runs -------------------------------------------------------------------------------------------------------
+
+
+def _folders(runs_dir: Path, words: Sequence[str]) -> list[Path]:
+    """Every run that the words name: an id, a run's folder, or a folder with runs somewhere in it. Each once."""
+    found: dict[Path, Path] = {}
+    for word in words:
+        here = list(_found(runs_dir, word))
+        if not here:
+            where = f"neither a run in {runs_dir} nor a folder with one"
+            hint = "a run's folder holds plan.json and journal.jsonl; an upload may have left hidden folders out"
+            raise UserError(f"{word}: {where}", hint=hint)
+        found.update((folder.resolve(), folder) for folder in here)
+    return list(found.values())
+
+
+def _found(runs_dir: Path, word: str) -> Iterator[Path]:
+    for folder in (runs_dir / word, Path(word)):
+        if (folder / PLAN).is_file():
+            yield folder
+            return
+    if Path(word).is_dir():
+        found = sorted(path.parent for path in Path(word).rglob(PLAN))
+        yield from (folder for folder in found if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
+
+
+def _part(console: Console, folder: Path, secrets: Secrets) -> Part:
+    stored = load(folder, secrets)
+    console.hide(reporting.credentials_of(stored.plan, console.environ))
+    return Part(stored=stored, shard=_shard(stored.plan))
+
+
+def _shard(plan: Plan) -> tuple[int, int] | None:
+    if plan.shard is None:
+        return None
+    index, _, total = plan.shard.partition("/")
+    return int(index), int(total)
+
+
+def _counting(console: Console, parts: Sequence[Part]) -> list[Part]:
+    """One part for each shard, and one copy of each run: the one that holds, knows the most, or was started last."""
+    copies: dict[str, Part] = {}
+    for part in sorted(parts, key=lambda part: (part.holds, part.run.last_at)):
+        other = copies.get(part.run.run_id)
+        if other is not None and other.holds is not part.holds:
+            _refuse(console, other)
+        copies[part.run.run_id] = part
+    groups: dict[object, list[Part]] = {}
+    for part in copies.values():
+        groups.setdefault(part.shard or part.run.run_id, []).append(part)
+    kept = [_one_of(console, group) for group in groups.values()]
+    return sorted(kept, key=lambda part: (part.shard or (0, 0), part.run.started_at))
+
+
+def _one_of(console: Console, group: Sequence[Part]) -> Part:
+    """The run that counts of those of one shard: a repeated job leaves several in one run of the CI."""
+    able = [part for part in group if part.holds] or list(group)
+    able.sort(key=lambda part: part.run.started_at)
+    shard = "/".join(map(str, able[0].shard or ()))
+    if len({part.pipeline for part in able}) > 1:
+        names = ", ".join(f"{part.run.run_id} ({part.pipeline or 'no CI'})" for part in able)
+        raise UserError(
+            f"shard {shard} is there of several runs of the CI: {names}", hint="name the runs of one of them"
+        )
+    for part in group:
+        if part not in able:
+            _refuse(console, part)
+        elif part is not able[-1]:
+            name, other = able[-1].run.run_id, part.run.run_id
+            console.warn(f"qarunner: note: shard {shard} was run twice: {name} counts, {other} does not")
+    return able[-1]
+
+
+def _refuse(console: Console, part: Part) -> None:
+    """A run that cannot be verified is no reason to stop if another run of the same shard holds."""
+    console.warn(f"qarunner: warning: {part.stored.folder} does not count: {doubt(part.stored)}")
+
+
+# --- whether they belong together -------------------------------------------------------------------------------------
+
+
+def _check(parts: Sequence[Part]) -> None:
+    """UserError for runs that are not parts of one whole."""
+    first = parts[0]
+    for part in parts[1:]:
+        different = list(_different(first, part))
+        if different:
+            names = f"{first.run.run_id} and {part.run.run_id}"
+            raise UserError(
+                f"{names} are no parts of one whole: {', '.join(different)}",
+                hint="join runs of one commit, one manifest and the same options",
+            )
+    owners: dict[str, str] = {}
+    for part in parts:
+        for entry in part.run.plan.entries:
+            other = owners.setdefault(entry.id, part.run.run_id)
+            if other != part.run.run_id:
+                raise UserError(
+                    f"{entry.id} is in {other} and in {part.run.run_id}: which one counts?",
+                    hint="name the runs that share no entry",
+                )
+
+
+def _different(first: Part, part: Part) -> Iterator[str]:
+    one, two = first.run.plan, part.run.plan
+    if first.run.rehearsal != part.run.rehearsal or one.rehearsal != two.rehearsal:
+        yield "one of them was a rehearsal"
+    if (first.shard or (0, 0))[1] != (part.shard or (0, 0))[1]:
+        yield f"{_words(first)}, {_words(part)}"
+    elif one.partition != two.partition:
+        yield "the rows were split differently"
+    if one.name != two.name:
+        yield f"the matrix is {one.name}, and {two.name}"
+    yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))
+    if one.gate != two.gate:
+        yield "the gate differs"
+    if one.sources is None or two.sources is None:
+        return
+    for path in dict.fromkeys((*one.sources.files, *two.sources.files)):
+        if one.sources.files.get(path) != two.sources.files.get(path):
+            yield f"{path} differs"
+    if first.shard is not None:
+        yield from (f"--{key} differs" for key in _other_choices(one.sources.choices, two.sources.choices))
+
+
+def _words(part: Part) -> str:
+    return f"one is shard {part.shard[0]}/{part.shard[1]}" if part.shard else "one is no shard"
+
+
+def _other_choices(one: object, two: object) -> Iterable[str]:
+    if not isinstance(one, dict) or not isinstance(two, dict):
+        return ()
+    return [key for key in dict.fromkeys((*one, *two)) if key != "shard" and one.get(key) != two.get(key)]
+
+
+def _missing(parts: Sequence[Part]) -> list[tuple[int, int]]:
+    shards = [part.shard for part in parts if part.shard is not None]
+    if not shards:
+        return []
+    total = shards[0][1]
+    return [(index, total) for index in range(1, total + 1) if (index, total) not in shards]
