@@ -164,6 +164,17 @@ def duration(seconds: float) -> str:
     )
 
 
+_DAY_S = 86_400
+
+
+def ago(seconds: float) -> str:
+    """`12 s ago`, `4 min ago`, `5 h ago`, `3 days ago`: in the largest unit that fits twice."""
+    units = ((_DAY_S, "day"), (_HOUR_S, "h"), (_MINUTE_S, "min"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= 2 * size), (1, "s"))
+    number = max(0, int(seconds // size))
+    return f"{plural(number, unit) if size == _DAY_S else f'{number} {unit}'} ago"
+
+
 # --- how wide it is ---------------------------------------------------------------------------------------------------
 
 

@@ -360,6 +360,9 @@ class RunsOptions(InRuns, Printed):
         bool, Option("--prune", "", "With --keep: remove finished runs that left nothing at a vendor.")
     ] = False
     keep: Annotated[int | None, Option("--keep", "N", "With --prune: the newest N runs stay.", minimum=0)] = None
+    export: Annotated[
+        str | None, Option("--export", "jsonl", "A line of JSON for each vendor run: who, where, what. Default: --all.")
+    ] = None
 
 
 @_options

@@ -120,6 +120,15 @@ def _is_over(folder: Path) -> bool:
         return False
 
 
+def state_of(run: Run, *, driven: bool) -> str:
+    """`running` if a process is at work on it; else `detached`, `finished` or `interrupted`."""
+    if driven:
+        return "running"
+    if run.detached:
+        return "detached"
+    return "finished" if run.over else "interrupted"
+
+
 def is_run(folder: Path) -> bool:
     """True if a run was made under this name, whole or not."""
     return (folder / PLAN).exists() or (folder / JOURNAL).exists()

@@ -119,7 +119,7 @@ COMMANDS: Mapping[str, Command] = {
         "Look",
         opt.RunsOptions,
         "runs:runs",
-        "List the newest runs that are kept here, or remove old finished ones. Offline.",
+        "List the newest runs that are kept here, export them, or remove old finished ones. Offline.",
     ),
     "history": Command(
         "Look",

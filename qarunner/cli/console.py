@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from qarunner.cli.screen import Screen
+from qarunner.cli.screen import Screen, size_of
 from qarunner.diagnostics import Severity
 from qarunner.errors import ManifestError, Unwritten, UserError
 from qarunner.paths import repository_root
@@ -87,6 +87,11 @@ class Console:
         able = self.err.isatty() and self.environ.get("TERM") != "dumb" and takes_commands(self.err)
         return able and self.output == "text" and not self.quiet
 
+    @property
+    def columns(self) -> int | None:
+        """How wide a line of the result may be; None where it goes to no terminal."""
+        return size_of(self.out)[0] if self.out.isatty() else None
+
     # --- hidden values ------------------------------------------------------------------------------------------------
 
     def hide(self, values: Iterable[str]) -> None:
@@ -125,6 +130,10 @@ class Console:
     def data(self, data: object) -> None:
         """A result for programs: one JSON document."""
         self._write(to_json(data, self.clean))
+
+    def line(self, data: object) -> None:
+        """A document in one line, one of many."""
+        self._write(to_json(data, self.clean, indent=None))
 
     def json(self, text: str) -> None:
         """JSON that was made elsewhere, shown to the last character unless it holds a hidden value."""

@@ -20,7 +20,7 @@ class Screen:
 
     def __init__(self, stream: TextIO, size: Callable[[], tuple[int, int]] | None = None) -> None:
         self._stream = stream
-        self.size = size or (lambda: _size_of(stream))
+        self.size = size or (lambda: size_of(stream))
         """Columns and rows of the window as it is now."""
         self._lines: list[tuple[str, int]] = []
         """What is drawn now, each line with its width in columns."""
@@ -61,7 +61,8 @@ class Screen:
             self._stream.flush()
 
 
-def _size_of(stream: TextIO) -> tuple[int, int]:
+def size_of(stream: TextIO) -> tuple[int, int]:
+    """Columns and rows of a terminal's window."""
     with contextlib.suppress(OSError, ValueError):
         size = os.get_terminal_size(stream.fileno())
         if size.columns > 0 and size.lines > 0:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
-from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, remove_run
-from qarunner.cli.progress import OTHER_SIGN, SIGNS, entry_words, trouble_of, waits_for
+from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, remove_run, state_of
+from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left
 from qarunner.engine.io.journal import by_age, folders, is_driven
 from qarunner.engine.io.seal import Trust
+from qarunner.engine.schedule.timing import began_at
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
-from qarunner.report.summary import Summary, headline, summarise, timestamp, words
-from qarunner.text import plural, styled, table
+from qarunner.report import export
+from qarunner.report.summary import WORST_FIRST, Summary, headline, summarise, words
+from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.app.options import RunsOptions, StatusOptions
     from qarunner.cli.console import Console
-    from qarunner.engine.state.run import RunState
     from qarunner.entry import Entry
+    from qarunner.report.summary import EntrySummary
     from qarunner.text import Line
+    from qarunner.vendors.api import Verdict
 
 VERSION = 1
 
@@ -60,18 +65,10 @@ def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Sta
         folder=folder,
         run=run,
         summary=summarise(run),
-        state=_state(run, driven=driven),
+        state=state_of(run, driven=driven),
         seal=stored.recorded.trust,
         doubt=doubt(stored),
     )
-
-
-def _state(run: Run, *, driven: bool) -> str:
-    if driven:
-        return "running"
-    if run.detached:
-        return "detached"
-    return "finished" if run.over else "interrupted"
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -84,8 +81,12 @@ def runs(console: Console, environ: Mapping[str, str], options: RunsOptions) -> 
     """Lists the newest runs, or removes old ones."""
     if options.all and options.limit is not None:
         raise UserError("--all does not go with --limit", hint="--all shows every run")
+    if options.prune and options.export:
+        raise UserError("--prune does not go with --export", hint="export first")
     if options.prune is (options.keep is None):
         raise UserError("--prune and --keep go together", hint="qarunner runs --prune --keep 100")
+    if options.export is not None:
+        return _export(console, options)
     if options.keep is not None:
         return _prune(console, environ, options.runs_dir, options.keep)
     return _list(console, options.runs_dir, None if options.all else options.limit or SHOWN_RUNS)
@@ -107,7 +108,7 @@ def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
         rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in broken]
         console.data({"version": VERSION, "runs": rows, "older": older})
         return ExitCode.OK
-    for line in _table(found):
+    for line in _table(found, time.time(), console.columns):
         console.result(line)
     for _, message in broken:
         console.warn(f"qarunner: warning: {message}")
@@ -115,6 +116,21 @@ def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
         console.note(f"{plural(older, 'older run')} not shown: qarunner runs --all")
     if not there:
         console.warn(f"no runs in {runs_dir}")
+    return ExitCode.OK
+
+
+def _export(console: Console, options: RunsOptions) -> ExitCode:
+    """A line for each vendor run, the newest apply first."""
+    if options.export != "jsonl":
+        raise UserError(f"--export: unknown format {options.export!r}", hint="valid: jsonl")
+    for folder in by_age(options.runs_dir)[: options.limit]:
+        try:
+            standing = _read(console, folder)
+        except UserError as error:
+            console.warn(f"qarunner: warning: {error.message}")
+            continue
+        for line in export.lines(standing.run, standing.state):
+            console.line(line)
     return ExitCode.OK
 
 
@@ -149,40 +165,83 @@ def _row(standing: Standing) -> dict[str, object]:
     return {
         "id": standing.folder.name,
         "name": summary.name,
-        "started_at": timestamp(standing.run.started_at),
+        "started_at": summary.started_at,
+        "updated_at": summary.finished_at,
+        "duration_s": summary.wall_s,
         "state": standing.state,
         "verdict": str(summary.verdict) if standing.over else None,
         "exit_code": run.exit_code if standing.over else None,
         "rehearsal": summary.rehearsal,
+        "git": dict(summary.git),
+        "ci": {**summary.ci, **(run.who.facts() if run.who is not None else {})},
         "entries_total": len(run.plan.entries),
         "entries_closed": len(run.closed),
-        "totals": {str(verdict): number for verdict, number in _totals(standing).items()},
+        "totals": {str(verdict): number for verdict, number in _totals(standing)},
     }
 
 
-def _totals(standing: Standing) -> dict[str, int]:
-    """Tests by verdict, of the entries that are closed."""
-    totals: dict[str, int] = {}
+def _totals(standing: Standing) -> list[tuple[Verdict, int]]:
+    """Tests by verdict, of the entries that are closed; the worst first."""
+    totals: Counter[Verdict] = Counter()
     for row in standing.summary.entries:
         if row.entry.id in standing.run.closed:
-            for verdict, number in row.counts.items():
-                totals[words(verdict)] = totals.get(words(verdict), 0) + number
-    return totals
+            totals.update(row.counts)
+    return [(verdict, totals[verdict]) for verdict in WORST_FIRST if totals[verdict]]
 
 
-def _table(found: list[Standing]) -> Iterator[Line]:
+_COLUMNS = ("RUN", "NAME", "STARTED", "TOOK", "BRANCH", "COMMIT", "BY", "RESULT")
+_TOOK = _COLUMNS.index("TOOK")
+_SPARED = tuple(map(_COLUMNS.index, ("BY", "COMMIT", "TOOK", "BRANCH", "NAME", "STARTED")))
+"""Columns that a narrow terminal does without, the first one first."""
+_LONGEST_NAME, _SHORTEST_RESULT, _GAP = 24, 28, 2
+
+
+def _table(found: Sequence[Standing], now: float, columns: int | None) -> Iterator[Line]:
+    """A line for each run, which fits into a terminal of so many columns."""
     if not found:
         return
-    rows = [("RUN", "NAME", "STARTED", "STATE", "RESULT")]
-    for each in found:
-        code = f"exit {each.run.exit_code}: " if each.over else f"{len(each.run.closed)}/{len(each.run.plan.entries)} "
-        counts = ", ".join(f"{number} {verdict}" for verdict, number in _totals(each).items())
-        result = f"{code}{counts}" if each.over else f"{code}entries closed" + (f": {counts}" if counts else "")
-        name = each.summary.name + (" (rehearsal)" if each.summary.rehearsal else "")
-        rows.append((each.folder.name, name, timestamp(each.run.started_at)[:19] + "Z", each.state, result))
-    heading, *lines = table(rows)
+    rows = [_COLUMNS, *(_cells(each, now, short=columns is not None) for each in found)]
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    shown = [at for at, column in enumerate(zip(*rows, strict=True)) if set(column[1:]) != {""}]
+    if len({row[1] for row in rows[1:]}) == 1:
+        shown.remove(1)
+    for spared in _SPARED if columns is not None else ():
+        if sum(widths[at] + _GAP for at in shown[:-1]) + _SHORTEST_RESULT > (columns or 0) and spared in shown:
+            shown.remove(spared)
+    right = {shown.index(_TOOK)} if _TOOK in shown else set()
+    heading, *lines = table([[row[at] for at in shown] for row in rows], right)
     yield styled(heading, "dim")
-    yield from lines
+    yield from lines if columns is None else (fitted(line, columns) for line in lines)
+
+
+def _cells(standing: Standing, now: float, *, short: bool) -> tuple[str, ...]:
+    run, git = standing.run, standing.summary.git
+    names = [standing.summary.name, _ref(git), run.who.actor or "" if run.who is not None else ""]
+    name, ref, actor = (fitted(each, _LONGEST_NAME, middle=True) if short else each for each in names)
+    commit = (git.get("sha") or "")[:7]
+    began = ago(now - run.started_at)
+    return standing.folder.name, name, began, _took(standing, now), ref, commit, actor, _result(standing)
+
+
+def _took(standing: Standing, now: float) -> str:
+    """How long a run took, or has been at work; without a process at work, it only waits."""
+    if standing.state == "running":
+        return clock(now - standing.run.started_at)
+    return duration(round(standing.summary.wall_s)) if standing.over else ""
+
+
+def _ref(git: Mapping[str, str | None]) -> str:
+    return git.get("branch") or git.get("tag") or ""
+
+
+def _result(standing: Standing) -> str:
+    """`exit 1: 2 failed, 14 passed` in tests, as the last line of its apply says; else how many entries are closed."""
+    counts = ", ".join(f"{number} {words(verdict)}" for verdict, number in _totals(standing))
+    rehearsal = "rehearsal, " if standing.summary.rehearsal else ""
+    if standing.over:
+        return f"{rehearsal}exit {standing.run.exit_code}: {counts}"
+    closed = f"{standing.state}: {len(standing.run.closed)}/{len(standing.run.plan.entries)} entries closed"
+    return rehearsal + (f"{closed}; tests: {counts}" if counts else closed)
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -194,7 +253,7 @@ def status(console: Console, environ: Mapping[str, str], options: StatusOptions)
     if console.output == "json":
         console.data(_document(standing))
         return ExitCode.OK
-    for line in _text(standing):
+    for line in _text(standing, time.time(), console.columns):
         console.result(line)
     return ExitCode.OK
 
@@ -211,7 +270,6 @@ def _document(standing: Standing) -> dict[str, object]:
     return {
         "version": VERSION,
         **_row(standing),
-        "updated_at": summary.finished_at,
         "seal": str(standing.seal),
         "entries": [
             _entry(standing.run, entry, rows[entry.id].reason, str(rows[entry.id].verdict))
@@ -244,19 +302,12 @@ def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str
                 "id": remote.remote.id,
                 "url": remote.remote.url,
                 "attempt": each.attempt,
-                "state": remote_state(remote),
+                "state": export.remote_state(remote),
             }
             for each in run.attempts[entry.id]
             for remote in each.runs.values()
         ],
     }
-
-
-def remote_state(remote: RunState) -> str:
-    """What became of a run at its vendor, as far as we know."""
-    if remote.cancelled:
-        return "cancelled"
-    return "running" if remote.live else "finished"
 
 
 def _phase(run: Run, entry: str) -> str:
@@ -265,19 +316,21 @@ def _phase(run: Run, entry: str) -> str:
     return waits_for(run, state) or ": ".join(filter(None, (entry_words(entry, state), trouble_of(state))))
 
 
-def _text(standing: Standing) -> Iterator[Line]:
+def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]:
     run, summary = standing.run, standing.summary
-    rehearsal = ", a rehearsal" if summary.rehearsal else ""
-    began = f"started {summary.started_at}"
-    yield f"{summary.name}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}"
-    widths = [max((len(getattr(entry, name)) for entry in run.plan.entries), default=0) for name in ("id", "vendor")]
-    for row in summary.entries:
+    yield from _heading(standing, now)
+    rows = [("", row.entry.id, row.entry.vendor, _time(standing, row, now)) for row in summary.entries]
+    ids, vendors, times = (max((cells(row[at]) for row in rows), default=0) for at in (1, 2, 3))
+    if columns is not None:
+        ids = min(ids, max(_SHORTEST_ID, columns - vendors - times - 3 * _GAP - _SHORTEST_RESULT))
+    for row, (_, _, _, took) in zip(summary.entries, rows, strict=True):
         closed = row.entry.id in run.closed
         sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
         told = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
-        line = f"{sign} {row.entry.id.ljust(widths[0])}  {row.entry.vendor.ljust(widths[1])}  {told}{reason}"
-        yield styled(line, colour)
+        name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True), ids)
+        line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {padded(took, times, right=True)}  {told}{reason}"
+        yield styled(line if columns is None else fitted(line, _MOST_ROWS * columns), colour)
         yield from _remotes(run, row.entry.id)
     if standing.doubt is not None:
         yield f"seal: {standing.doubt}"
@@ -289,12 +342,39 @@ def _text(standing: Standing) -> Iterator[Line]:
         yield headline(summary)
 
 
+_SHORTEST_ID, _MOST_ROWS = 12, 3
+
+
+def _heading(standing: Standing, now: float) -> Iterator[str]:
+    """Which run, how old and how long; where it comes from, and who began it."""
+    run, summary = standing.run, standing.summary
+    rehearsal = ", a rehearsal" if summary.rehearsal else ""
+    took = f", {found}" if (found := _took(standing, now)) else ""
+    began = f"started {ago(now - run.started_at)} ({summary.started_at})"
+    yield f"{summary.name}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}{took}"
+    facts = {"branch": summary.git.get("branch"), "tag": summary.git.get("tag")}
+    facts |= {"commit": (summary.git.get("sha") or "")[:7], "by": run.who.actor if run.who is not None else None}
+    parts = [f"{name} {value}" for name, value in facts.items() if value]
+    if run.who is not None and (run.who.attempt or 1) > 1:
+        parts.append(f"attempt {run.who.attempt} of {run.who.job or 'its job'}")
+    if parts:
+        yield ", ".join(parts)
+
+
+def _time(standing: Standing, row: EntrySummary, now: float) -> str:
+    """How long an entry took; of one that goes on, how long it has until now."""
+    if row.entry.id in standing.run.closed:
+        return duration(row.duration_s) if row.duration_s is not None else ""
+    began = began_at(standing.run.job_of[row.entry.id])
+    return clock(now - began) if began is not None and standing.state == "running" else ""
+
+
 def _remotes(run: Run, entry: str) -> Iterator[str]:
     attempts = run.attempts[entry]
     for state in attempts:
         for remote in state.runs.values():
             number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
-            told = f"    {remote_state(remote)}{number}: run {remote.remote.id}"
+            told = f"    {export.remote_state(remote)}{number}: run {remote.remote.id}"
             yield f"{told}  {remote.remote.url or ''}".rstrip()
 
 

@@ -33,6 +33,9 @@ class Who(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     job: str | None = None
     attempt: int | None = None
 
+    def facts(self) -> dict[str, str | int | None]:
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", omit_defaults=True):
     at: float

@@ -1,0 +1,100 @@
+"""A line of JSON for each vendor run of an apply: who, where, what, for spreadsheets and databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.engine.decide.gate import expected_tests
+from qarunner.engine.decide.outcomes import distrust, tally
+from qarunner.engine.state.run import Phase
+from qarunner.report.summary import WORST_FIRST, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.engine.state.run import JobState, Run, RunState
+    from qarunner.vendors.api import Verdict
+
+
+def lines(run: Run, state: str) -> Iterator[dict[str, object]]:
+    """The runs in the order of their creates. `state` is that of the whole apply.
+
+    Every line has the same keys. A create that may have made a run is a line without `vendor_run`.
+    """
+    common = _common(run, state)
+    for job in run.jobs.values():
+        for remote in job.runs.values():
+            yield {**common, **_job(job), **_remote(job, remote)}
+        if job.phase is Phase.UNCERTAIN:
+            yield {**common, **_job(job), **_NO_RUN}
+
+
+def _common(run: Run, state: str) -> dict[str, object]:
+    plan, who = run.plan, run.who
+    choices: Mapping[str, object] = plan.sources.choices if plan.sources is not None else {}
+    return {
+        "run": run.run_id,
+        "name": plan.name,
+        "profile": choices.get("profile"),
+        "shard": plan.shard,
+        "rehearsal": run.rehearsal,
+        "started_at": timestamp(run.started_at),
+        "state": state,
+        "exit_code": run.exit_code,
+        "repository": plan.git.get("repository"),
+        "branch": plan.git.get("branch"),
+        "tag": plan.git.get("tag"),
+        "commit": plan.git.get("sha"),
+        "actor": who.actor if who is not None else None,
+        "pipeline": who.pipeline if who is not None else None,
+        "ci_job": who.job if who is not None else None,
+        "ci_attempt": who.attempt if who is not None else None,
+    }
+
+
+def _job(job: JobState) -> dict[str, object]:
+    return {
+        "vendor": job.job.vendor,
+        "job": job.job.id,
+        "attempt": job.attempt,
+        "entries": list(job.job.entries),
+        "owners": sorted({entry.owner for entry in job.entries.values() if entry.owner}),
+    }
+
+
+_NO_RUN: Mapping[str, object] = {
+    "vendor_run": None,
+    "url": None,
+    "vendor_state": "uncertain",
+    "created_at": None,
+    "ended_at": None,
+    "duration_s": None,
+    "tests": None,
+    "results": {},
+}
+
+
+def _remote(job: JobState, remote: RunState) -> dict[str, object]:
+    results: dict[Verdict, int] = {}
+    for name, entry in job.entries.items():
+        outcome = remote.outcome_of(name)
+        for verdict, number in (tally(distrust(outcome), expected_tests(entry)) if outcome is not None else {}).items():
+            results[verdict] = results.get(verdict, 0) + number
+    ended = remote.finished_at
+    return {
+        "vendor_run": remote.remote.id,
+        "url": remote.remote.url,
+        "vendor_state": remote_state(remote),
+        "created_at": timestamp(remote.accepted_at),
+        "ended_at": None if ended is None else timestamp(ended),
+        "duration_s": None if ended is None else round(ended - remote.accepted_at, 3),
+        "tests": sum(results.values()) or None,
+        "results": {str(verdict): results[verdict] for verdict in WORST_FIRST if verdict in results},
+    }
+
+
+def remote_state(remote: RunState) -> str:
+    """What became of a run at its vendor, as far as we know."""
+    if remote.cancelled:
+        return "cancelled"
+    return "running" if remote.live else "finished"
