@@ -329,7 +329,8 @@ def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]
         told = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
         name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True), ids)
-        line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {padded(took, times, right=True)}  {told}{reason}"
+        time = f"{padded(took, times, right=True)}  " if times else ""
+        line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {time}{told}{reason}"
         yield styled(line if columns is None else fitted(line, _MOST_ROWS * columns), colour)
         yield from _remotes(run, row.entry.id)
     if standing.doubt is not None:
