@@ -413,6 +413,21 @@ class EmulatorOptions(Shown):
 @_options
 class VendorsOptions(Printed):
     name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
+    kind: Annotated[
+        str | None,
+        Option("", "[KIND]", "With --list: projects, tests, categories, tags, environments or apps. Default: all."),
+    ] = None
+    list: Annotated[
+        bool, Option("--list", "", "What can be named at the vendor, with ids. Needs its key; no run is started.")
+    ] = False
+    project: Annotated[
+        str | None, Option("--project", "NAME", "With --list: whose inventory. Default: the manifest's project.")
+    ] = None
+    file: Annotated[Path | None, Option("--file", "FILE", "With --list: the manifest with the vendor's settings.")] = (
+        None
+    )
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
 
 
 # --- commands that are typed next -------------------------------------------------------------------------------------

@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from qarunner.app.options import EmulatorOptions
     from qarunner.app.runs import StoredRun
     from qarunner.engine.state.run import JobState
-    from qarunner.plan.model import Plan
+    from qarunner.plan.model import Plan, VendorPlan
     from qarunner.text import Line
-    from qarunner.vendors.api import Vendor
+    from qarunner.vendors.api import Build, Vendor
     from qarunner.vendors.types import Auth, VendorInfo
 
 
@@ -151,31 +151,30 @@ OWN = ".limits"
 
 
 def shared_budgets(
-    run: Run,
+    plans: Mapping[str, VendorPlan],
     transport: Transport,
     clock: Clock,
     runs: Path,
     environ: Mapping[str, str],
-    observer: Observer,
+    warn: Callable[[str], None],
 ) -> dict[str, SharedBudget]:
     """One for each vendor that has a rate, in the runs folder or in the one that the environment names."""
     # A resume connects to the vendors alone that it still needs.
-    met = {name: each for name, each in run.plan.vendors.items() if name in transport.base_urls}
-    limited = {name: each for name, each in met.items() if rates_of(each)}
-    if run.rehearsal or not limited:  # a rehearsal has its vendors for itself
+    limited = {name: each for name, each in plans.items() if name in transport.base_urls and rates_of(each)}
+    if not limited:
         return {}
     folder = Path(environ.get(VARIABLE) or runs / OWN)
 
-    def warn(text: str) -> None:
-        observer.warn(f"qarunner: warning: {text}: requests of other applies are not counted")
+    def uncounted(text: str) -> None:
+        warn(f"qarunner: warning: {text}: requests of other applies are not counted")
 
     try:
         salt = salt_of(folder)
     except OSError as error:
-        warn(f"{folder}: {error.strerror}")
+        uncounted(f"{folder}: {error.strerror}")
         return {}
     paths = {name: folder / f"{name}-{transport.pseudonym(name, salt)}.json" for name in limited}
-    return {name: SharedBudget(paths[name], each, clock, warn) for name, each in limited.items()}
+    return {name: SharedBudget(paths[name], each, clock, uncounted) for name, each in limited.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -320,11 +319,35 @@ def connect(
 
     UserError names every credential that is missing, before anything is sent.
     """
-    infos = {name: vendor.info for name, vendor in adapters(plan).items() if only is None or name in only}
+    builds = [resource.build for resource in plan.resources if resource.build is not None]
+    transport = reach(plan.vendors, environ, secrets, builds=builds, allowed=allowed, only=only)
+    if not cancels:
+        _refuse_requests(plan, transport)
+    return transport
+
+
+_WITHOUT_KEY = ", or try it without one: qarunner apply --rehearse"
+
+
+def reach(
+    plans: Mapping[str, VendorPlan],
+    environ: Mapping[str, str],
+    secrets: Mapping[str, str],
+    *,
+    builds: Sequence[Build] = (),
+    allowed: frozenset[str] = frozenset(),
+    only: Container[str] | None = None,
+    instead: str = _WITHOUT_KEY,
+) -> Transport:
+    """The way to vendors, or to some of them, whether there is a plan or not. The rules for keys are the same.
+
+    UserError names every credential that is missing; `instead` ends its hint.
+    """
+    infos = {name: registry.get(name).info for name in plans if only is None or name in only}
     missing = []
     endpoints = {}
     for name, info in infos.items():
-        variable = plan.vendors[name].key_env
+        variable = plans[name].key_env
         key = environ.get(variable, "").strip()
         if not key:
             missing.append(f"{variable} ({info.title})")
@@ -344,25 +367,20 @@ def connect(
             idempotency_header=info.idempotency_header,
         )
     if missing:
-        raise UserError(
-            f"no credential: {', '.join(missing)} not set",
-            hint=f"export {missing[0].split()[0]}=…, or try it without one: qarunner apply --rehearse",
-        )
-    known = {name: registry.get(name) for name in (*registry.names_builtin(), *plan.vendors)}
+        hint = f"export {missing[0].split()[0]}=…{instead}"
+        raise UserError(f"no credential: {', '.join(missing)} not set", hint=hint)
+    known = {name: registry.get(name) for name in (*registry.names_builtin(), *plans)}
     credentials = {variable for vendor in known.values() for variable in credential_names(vendor)}
-    credentials |= {settings.key_env for settings in plan.vendors.values()}
-    transport = Transport(
+    credentials |= {settings.key_env for settings in plans.values()}
+    return Transport(
         endpoints,
         secrets,
         Network.of(environ),
         SystemClock().now,
-        [resource.build for resource in plan.resources if resource.build is not None],
+        builds,
         permissions=Permissions(allowed=allowed, keys={name: vendor.info.key_env for name, vendor in known.items()}),
         masked={variable: environ[variable] for variable in credentials if environ.get(variable)},
     )
-    if not cancels:
-        _refuse_requests(plan, transport)
-    return transport
 
 
 def _refuse_requests(plan: Plan, transport: Transport) -> None:
@@ -763,7 +781,7 @@ class _Session:
             jitter=self._settings.surroundings.jitter,
             history=durations,
             key_names=transport.key_names,
-            shared=shared_budgets(self._run, transport, self.clock, runs, self._settings.environ, self._observer),
+            shared=self._shared(transport, runs),
             observe=lambda: progress.tick(self._run),
             observe_every_s=progress.every_s,
         )
@@ -784,6 +802,12 @@ class _Session:
                 if self._journal.folder.is_dir():
                     history.keep(self._journal.folder, durations.took, rehearsal=self._run.rehearsal)
         return engine.uncancelled
+
+    def _shared(self, transport: Transport, runs: Path) -> Mapping[str, SharedBudget]:
+        if self._run.rehearsal:  # it has its vendors for itself
+            return {}
+        plans, environ = self._run.plan.vendors, self._settings.environ
+        return shared_budgets(plans, transport, self.clock, runs, environ, self._observer.warn)
 
     def _detach(self) -> ExitCode:
         """Leaves the runs to a resume; no report is written, since there is no verdict yet."""

@@ -62,7 +62,7 @@ COMMANDS: Mapping[str, Command] = {
         "Write",
         opt.VendorsOptions,
         "validate:vendors",
-        "Show what each vendor can do: the table that the check uses.",
+        "Show what each vendor can do: the table that the check uses. With --list: what can be named there.",
     ),
     "schema": Command(
         "Write",

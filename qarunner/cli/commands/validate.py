@@ -93,9 +93,15 @@ def _unreadable(file: Path, error: UserError) -> Diagnostic:
 # --- the capability table ---------------------------------------------------------------------------------------------
 
 
-def vendors(console: Console, _: Mapping[str, str], options: VendorsOptions) -> ExitCode:
-    """The capability table, or one vendor with its reasons."""
+def vendors(console: Console, environ: Mapping[str, str], options: VendorsOptions) -> ExitCode:
+    """The capability table, or one vendor with its reasons, or what it lists."""
     name = options.name
+    if options.list:
+        from qarunner.cli.commands.tools import show_inventory
+
+        return show_inventory(console, environ, options)
+    if options.kind is not None:
+        raise UserError(f"vendors {name} {options.kind}: one vendor is shown", hint=f"qarunner vendors {name} --list")
     found, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in found})

@@ -10,10 +10,10 @@ from qarunner.emulator.http import Rates, require_header
 from qarunner.emulator.ledger import Environment, new_uuid, readable, uuid_of
 from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
 from qarunner.emulator.sections import Courses, Known
-from qarunner.emulator.strict import Fields, Wrong, digits, list_of, text, web_address
+from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from qarunner.emulator.ledger import Ledger
     from qarunner.emulator.messages import Call
@@ -106,11 +106,7 @@ class Projects:
             }
             for identifier, key in (known | project.environments).items()
         ]
-        page, size = int(str(call.query.get("page", 1))), int(str(call.query.get("pageSize", PAGE_SIZE)))
-        pages = -(-len(items) // size)
-        told = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
-        told |= {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
-        return Answer(body=told)
+        return Answer(body=paged(items, call))
 
     def create(self, call: Call) -> Answer:
         """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
@@ -142,7 +138,18 @@ class Projects:
 
 CREATE = "/api/ci/runs"
 PAGE_SIZE = 20  # certyn.md, Access: "20 in the sample"
+
+
+def paged(items: Sequence[object], call: Call) -> dict[str, object]:
+    """The page of a list that a query asks for (certyn.md: Access)."""
+    page, size = int(str(call.query.get("page", 1))), int(str(call.query.get("pageSize", PAGE_SIZE)))
+    pages = -(-len(items) // size)
+    told = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
+    return told | {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
+
+
 PAGES = {"page": digits(least=1), "pageSize": digits(least=1, most=100)}
+TEST_QUERY = {**PAGES, "tag": text, "isQuarantined": one_of("true", "false")}
 
 
 SCOPES = {
@@ -197,6 +204,7 @@ class Certyn:
             Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
             Endpoint("GET /api/assistant/conversations/{conversationId}", self._conversation),
             Endpoint(f"GET {project}/processes", self._list_processes),
+            Endpoint(f"GET {project}/testcases", self._list_tests, query=TEST_QUERY),
             Endpoint(f"GET {project}/environments", self._projects.list_environments, query=PAGES),
             Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
             Endpoint(f"DELETE {project}/environments/{{id}}", self._projects.delete),
@@ -373,6 +381,32 @@ class Certyn:
         if call.params["conversationId"] not in self._conversations:
             raise Refused(404, "conversation not found")
         return Answer(body={"status": "idle", "messages": [{"role": "assistant", "content": "Done as instructed."}]})
+
+    def _list_tests(self, call: Call) -> Answer:
+        """Test cases page by page, one for each that a tag of the scenario holds (certyn.md: Inventories)."""
+        project = call.params["projectId"]
+        self._projects.slug(project)
+        found = [(tag, number) for tag, courses in self._section.tags.items() for number in range(courses[0].total)]
+        wanted = call.query.get("tag")
+        told: list[tuple[str, object]] = [
+            (
+                tag,
+                {
+                    "id": uuid_of("certyn", project, tag, number),
+                    "number": count,
+                    "name": f"{readable(tag)} {number + 1}",
+                    "description": None,
+                    "instructions": "Check the result",
+                    "tags": [tag],
+                    "isQuarantined": False,
+                    "needsReview": False,
+                },
+            )
+            for count, (tag, number) in enumerate(found, 1)
+        ]
+        if call.query.get("isQuarantined") == "true":
+            told = []
+        return Answer(body=paged([test for tag, test in told if wanted in {None, tag}], call))
 
     def _list_processes(self, call: Call) -> Answer:
         """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""

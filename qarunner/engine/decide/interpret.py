@@ -20,6 +20,7 @@ from qarunner.text import duration
 from qarunner.vendors.api import (
     Cause,
     Finished,
+    Item,
     Leftover,
     More,
     Outcome,
@@ -39,8 +40,9 @@ from qarunner.vendors.types import Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qarunner.decode import Json
     from qarunner.engine.state.run import JobState, ResourceState
-    from qarunner.vendors.api import Call, Resource, Vendor
+    from qarunner.vendors.api import Call, InventoryKind, Resource, Vendor
     from qarunner.vendors.types import AnyRequest
 
 
@@ -314,6 +316,31 @@ def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: fl
         # The URL has expired, or its signature was misread: another one may do.
         return Again(message=refusal.message, unreadable=True)
     return Never(refusal=refusal)
+
+
+def after_listing(
+    vendor: Vendor, kind: InventoryKind, settings: Mapping[str, Json], answers: Sequence[Answer], *, now: float
+) -> Request | tuple[Item, ...] | Again | Never:
+    """What the answers so far to the requests of an inventory lead to: the next one, or all items.
+
+    A list costs nothing and can be read once more. So what is no list is an error at once: nothing waits for it.
+    """
+    newest = answers[-1] if answers else None
+    if isinstance(newest, Fault):
+        return _not_sent(newest)
+    if isinstance(newest, Reply) and not newest.ok:
+        again = _read_refused(vendor, newest, now=now, key_worked=False)
+        return Never(refusal=refusal_of(vendor, newest)) if isinstance(again, Again) and again.unreadable else again
+    try:
+        replies = [answer for answer in answers if isinstance(answer, Reply)]
+        found = typed(vendor.inventory(kind, settings, replies), Request, Refusal, tuple)
+        if isinstance(found, tuple):
+            return tuple(typed(item, Item) for item in found)
+        return Never(refusal=found) if isinstance(found, Refusal) else found
+    except UnexpectedData as error:
+        return Never(refusal=Refusal(message=str(error)))
+    except BUGS as error:  # an adapter's bug is told with its name
+        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
 
 
 _STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")

@@ -1,0 +1,54 @@
+"""Commands that ask a vendor about more than runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qarunner.app.inventory import list_vendor
+from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.text import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.app.inventory import Listing
+    from qarunner.app.options import VendorsOptions
+    from qarunner.cli.console import Console
+
+
+def show_inventory(console: Console, environ: Mapping[str, str], options: VendorsOptions) -> ExitCode:
+    """What can be named at a vendor. A kind that cannot be read hides no other one, but the exit code tells."""
+    listing = list_vendor(options, environ, hide=console.hide, note=console.note)
+    if console.output == "json":
+        console.data({"version": 1, "vendor": options.name, **_as_data(listing)})
+    else:
+        for line in _lines(console, listing):
+            console.result(line)
+        for error in listing.errors:
+            console.failure(error)
+    codes = {error.code for error in listing.errors}
+    return next((code for code in (*PRECEDENCE, ExitCode.USAGE) if code in codes), ExitCode.OK)
+
+
+def _lines(console: Console, listing: Listing) -> Iterator[str]:
+    rows = [
+        (str(kind), item.id, item.name, item.unusable or "")
+        for kind, items in listing.items.items()
+        for item in sorted(items, key=lambda item: (item.name, item.id))
+    ]
+    # A vendor's words are made harmless before the width of a column is measured.
+    yield from table([("kind", "id", "name", ""), *(tuple(map(console.safe, row)) for row in rows)])
+    for kind, items in listing.items.items():
+        if not items:
+            yield f"no {kind} is listed"
+
+
+def _as_data(listing: Listing) -> dict[str, object]:
+    return {
+        "items": [
+            {"kind": str(kind), "id": item.id, "name": item.name, "unusable": item.unusable}
+            for kind, items in listing.items.items()
+            for item in sorted(items, key=lambda item: (item.name, item.id))
+        ],
+        "errors": [{"message": error.message, "hint": error.hint} for error in listing.errors],
+    }
