@@ -53,7 +53,7 @@ def _keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-class Cursor:
+class JsonReader:
     """A place in plain data. Methods without `_or` raise UnexpectedData, naming the path."""
 
     __slots__ = ("name", "value")
@@ -63,7 +63,7 @@ class Cursor:
         self.name = name
 
     @classmethod
-    def parse(cls, text: str, name: str = "$") -> Cursor:
+    def parse(cls, text: str, name: str = "$") -> JsonReader:
         """Reads JSON text; UnexpectedData if it is none."""
         try:
             return cls(json.loads(text, object_pairs_hook=_keys_once), name)
@@ -77,10 +77,10 @@ class Cursor:
         shown = self.value if isinstance(self.value, (int, float, str)) else kind(self.value)
         return UnexpectedData(f"{self.name}: expected {expected}, got {str(shown)[:_SHOWN]!r}")
 
-    def get(self, key: str) -> Cursor:
+    def get(self, key: str) -> JsonReader:
         """The value under a key; null where there is none or where this is no object."""
         found = self.value.get(key) if isinstance(self.value, dict) else None
-        return Cursor(found, f"{self.name}.{key}")
+        return JsonReader(found, f"{self.name}.{key}")
 
     def has(self, key: str) -> bool:
         return isinstance(self.value, dict) and self.value.get(key) is not None
@@ -90,14 +90,14 @@ class Cursor:
             raise self.fail("an object")
         return cast("dict[str, object]", self.value)
 
-    def items(self) -> Iterator[Cursor]:
+    def items(self) -> Iterator[JsonReader]:
         """The elements of a list."""
         if not isinstance(self.value, list):
             raise self.fail("a list")
         for index, element in enumerate(self.value):
-            yield Cursor(element, f"{self.name}[{index}]")
+            yield JsonReader(element, f"{self.name}[{index}]")
 
-    def items_or_none(self) -> Iterator[Cursor]:
+    def items_or_none(self) -> Iterator[JsonReader]:
         """The elements of a list; nothing where there is no list."""
         return self.items() if isinstance(self.value, list) else iter(())
 

@@ -41,12 +41,12 @@ def placeholder(name: str, form: str | None = None) -> str:
     return f"{OPEN}{name}:{form}{CLOSE}" if form else f"{OPEN}{name}{CLOSE}"
 
 
-def names_in(text: str) -> frozenset[str]:
+def secret_names(text: str) -> frozenset[str]:
     """The secrets that a text stands for."""
     return frozenset(match[1] for match in _PLACEHOLDER.finditer(text)) if OPEN in text else frozenset()
 
 
-def intact(text: str) -> bool:
+def placeholders_whole(text: str) -> bool:
     """Whether each placeholder in a text is whole: a filter that cut or changed one is an error, not a leak."""
     rest = _PLACEHOLDER.sub("", text)
     return "⟦" not in rest and CLOSE not in rest
@@ -76,7 +76,7 @@ def as_template(text: str) -> str:
     return _PLACEHOLDER.sub(written, text) if OPEN in text else text
 
 
-def canonical(text: str) -> str:
+def without_encoding(text: str) -> str:
     """Placeholders without their form, so that a text that was scrubbed equals the text it came from."""
     return _PLACEHOLDER.sub(lambda match: placeholder(match[1]), text) if OPEN in text else text
 

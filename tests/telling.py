@@ -60,7 +60,7 @@ def _outcome(each: Entry, told: object) -> Outcome:
         Case(id=test, verdict=verdict, message=f"{test} is {told[test]}" if verdict is not Verdict.PASSED else None)
         for test, verdict in verdicts.items()
     )
-    cause = Cause.INFRA if worst == "infra" else None
+    cause = Cause.INFRASTRUCTURE if worst == "infra" else None
     return Outcome(verdict=Verdict.ERROR if cause else Verdict(worst), cases=cases, cause=cause)
 
 

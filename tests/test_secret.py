@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.secret import Scrubber, canonical, intact, mask, names_in, placeholder, reveal
+from qarunner.secret import Scrubber, mask, placeholder, placeholders_whole, reveal, secret_names, without_encoding
 from tests.amount import no_long_time
 
 if TYPE_CHECKING:
@@ -307,11 +307,11 @@ def test_a_long_reply_takes_no_long_time() -> None:
 @pytest.mark.parametrize("form", [None, "urlencode", "b64encode"])
 def test_a_placeholder_is_whole_or_it_is_an_error(form: str | None) -> None:
     text = placeholder("TOKEN", form)
-    assert intact(f"before {text}{text} after")
+    assert placeholders_whole(f"before {text}{text} after")
     for cut in (text[1:], text[:-1], text[1:-1] + "⟧", "⟦" + text[1:-1]):
-        assert not intact(cut)
-        assert not intact(f"{text} {cut} {text}")
-        assert names_in(cut) == frozenset()
+        assert not placeholders_whole(cut)
+        assert not placeholders_whole(f"{text} {cut} {text}")
+        assert secret_names(cut) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -322,12 +322,12 @@ def test_a_placeholder_is_whole_or_it_is_an_error(form: str | None) -> None:
     ],
 )
 def test_what_only_looks_like_a_placeholder_is_an_error(text: str) -> None:
-    assert not intact(text)
+    assert not placeholders_whole(text)
 
 
 def test_text_without_placeholders_is_whole() -> None:
-    assert intact("")
-    assert intact("[secret:A]")
+    assert placeholders_whole("")
+    assert placeholders_whole("[secret:A]")
 
 
 def test_a_placeholder_stands_for_the_value_in_its_form() -> None:
@@ -335,13 +335,13 @@ def test_a_placeholder_stands_for_the_value_in_its_form() -> None:
     values = {"A": "a b/ü", "B": "x:y"}
     assert reveal(text, values) == "a b/ü/a%20b%2F%C3%BC/eDp5/x:y"
     assert mask(text) == "***/***/***/***"
-    assert names_in(text) == {"A", "B"}
-    assert canonical(text) == f"{placeholder('A')}/{placeholder('A')}/{placeholder('B')}/{placeholder('B')}"
+    assert secret_names(text) == {"A", "B"}
+    assert without_encoding(text) == f"{placeholder('A')}/{placeholder('A')}/{placeholder('B')}/{placeholder('B')}"
     with pytest.raises(KeyError):
         reveal(text, {"A": "a"})
 
 
 def test_text_without_placeholders_stays_as_it_is() -> None:
     for text in ("", "plain", "***", "secret:A"):
-        assert reveal(text, {}) == mask(text) == canonical(text) == text
-        assert names_in(text) == frozenset()
+        assert reveal(text, {}) == mask(text) == without_encoding(text) == text
+        assert secret_names(text) == frozenset()

@@ -57,7 +57,7 @@ class Acme(api.Vendor):
         return answers.refusal(reply, "error")
 
 
-def _cases(entry: api.Entry, body: api.Cursor) -> Iterator[api.Case]:
+def _cases(entry: api.Entry, body: api.JsonReader) -> Iterator[api.Case]:
     """A case for each result, and one for each test that was asked for and has none."""
     results = ((test.get("id").identifier(), test.get("result").text_or()) for test in body.get("tests").items())
     told = list(dict.fromkeys(results))  # told twice it is one; with two words it is two cases, and no pass

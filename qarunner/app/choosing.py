@@ -11,7 +11,7 @@ from qarunner.app.git import Git, changed_since, files_of
 from qarunner.diagnostics import Place
 from qarunner.errors import NothingSelected
 from qarunner.known import Known
-from qarunner.manifest.expand import locate
+from qarunner.manifest.expand import place_of
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
 from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
@@ -52,7 +52,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
+class RowLeftOut:
     """A row that was chosen and is not planned: why, and where it was written."""
 
     row: str
@@ -87,7 +87,7 @@ class Chosen:
 
     rows: tuple[Row, ...]
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[RowLeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -156,9 +156,9 @@ class _Choosing:
                     queue.append(other)
         return found
 
-    def left_out(self, order: Iterable[str]) -> tuple[LeftOut, ...]:
+    def left_out(self, order: Iterable[str]) -> tuple[RowLeftOut, ...]:
         return tuple(
-            LeftOut(row=row, reason=self.reasons[row], place=locate(self._manifest, self._rows[row], ()))
+            RowLeftOut(row=row, reason=self.reasons[row], place=place_of(self._manifest, self._rows[row], ()))
             for row in order
             if row in self.reasons
         )

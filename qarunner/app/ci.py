@@ -34,7 +34,7 @@ Doubts: TypeAlias = "Mapping[str, Unknown | Refused]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class BuildFacts:
     """The build that a plan is for: as templates and vendors see it. What git does not know is None."""
 
     git: Mapping[str, str | None]
@@ -74,9 +74,9 @@ class Build:
     """Why `sha`, `branch`, `tag` or `repository` could not be found out."""
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> BuildFacts:
         short = {"short_sha": self.doubts["sha"]} if "sha" in self.doubts else {}
-        return Facts(git=self.git, ci=self.ci, metadata=self.metadata, doubts={**self.doubts, **short})
+        return BuildFacts(git=self.git, ci=self.ci, metadata=self.metadata, doubts={**self.doubts, **short})
 
     @property
     def git(self) -> dict[str, str | None]:

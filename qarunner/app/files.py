@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.load import BadGlob, Found
+from qarunner.manifest.load import BadGlob, NamedFile
 from qarunner.manifest.templates.env import Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
@@ -268,7 +268,7 @@ def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
     `environ` is what git runs with; None for a copy of files that git itself gave.
     """
 
-    def find(glob: str) -> list[Found]:
+    def find(glob: str) -> list[NamedFile]:
         if glob.startswith("/") or Path(glob).is_absolute():
             raise BadGlob("is absolute")
         root = manifest_root(manifest)
@@ -292,7 +292,7 @@ def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
     return find
 
 
-def _without_strangers(found: list[Found], root: Path, environ: Mapping[str, str] | None) -> list[Found]:
+def _without_strangers(found: list[NamedFile], root: Path, environ: Mapping[str, str] | None) -> list[NamedFile]:
     """A file that git ignores is no part of the repository: what it holds was never meant to be seen."""
     if environ is None:
         return found
@@ -313,7 +313,7 @@ def _leaves(folder: Path, glob: str) -> bool:
     return False
 
 
-def _found(path: Path, own: Path, root: Path) -> Found:
+def _found(path: Path, own: Path, root: Path) -> NamedFile:
     name = Path(os.path.normpath(path)).as_posix()
     shown = os.fsencode(name).decode(errors="backslashreplace")
     try:
@@ -321,10 +321,10 @@ def _found(path: Path, own: Path, root: Path) -> Found:
         refusal = _refusal(path, real, own)
         text = b"" if refusal else read_regular(real)
     except PathRefused as error:
-        return Found(name=shown, key=name, refusal=error.strerror)
+        return NamedFile(name=shown, key=name, refusal=error.strerror)
     except OSError as error:
-        return Found(name=shown, key=name, refusal=f"cannot be read: {error.strerror}")
-    return Found(name=name, key=str(real), text=text, refusal=refusal)
+        return NamedFile(name=shown, key=name, refusal=f"cannot be read: {error.strerror}")
+    return NamedFile(name=name, key=str(real), text=text, refusal=refusal)
 
 
 def _refusal(path: Path, real: Path, own: Path) -> str | None:
@@ -406,8 +406,8 @@ def check_paths(plan: Plan, root: Path) -> None:
 def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
     """What a look tells, before gigabytes are read for nothing."""
     from qarunner.engine.io.uploads import (
-        flaw,
         sized,
+        validate_apk,
     )
 
     try:
@@ -417,7 +417,7 @@ def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
         wrong = misfit(found, rules)
         if wrong is not None:
             return wrong
-        reason = flaw(path, zips_of_apks=rules is not None and rules.zips_of_apks)
+        reason = validate_apk(path, zips_of_apks=rules is not None and rules.zips_of_apks)
     except OSError as error:
         return _unreadable(text, error)
     return Complaint(path=_PATH, message=f"{text}: {reason}") if reason else None

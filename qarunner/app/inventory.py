@@ -11,7 +11,7 @@ from qarunner.app.planning import check_manifest, credential_names, settings_of
 from qarunner.app.reports import credentials_in
 from qarunner.app.session import Surroundings, reach, shared_budgets
 from qarunner.diagnostics import choose
-from qarunner.engine.decide.interpret import Again, Never, after_listing, asked_with
+from qarunner.engine.decide.interpret import Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import RetryState
 from qarunner.errors import ExitCode, UserError
@@ -99,7 +99,7 @@ class Inventories:
         while True:
             meaning = after_listing(vendor, kind, settings, answers, now=self._world.clock.wall())
             match meaning:
-                case Again():
+                case Retry():
                     answers.pop()
                     self._wait_to_retry(vendor, meaning, retries, established=bool(answers))
                 case Request():
@@ -107,7 +107,7 @@ class Inventories:
                         raise InventoryError(f"{vendor.info.title}: its list of {plural_of(kind)} does not end")
                     asked.append(meaning)
                     retries = RetryState()
-                case Never():
+                case Rejected():
                     raise self._refused(vendor.info, meaning.refusal)
                 case tuple():
                     return meaning
@@ -115,7 +115,7 @@ class Inventories:
                     assert_never(meaning)
             answers.append(self._answer(vendor.info.name, asked[-1]))
 
-    def _wait_to_retry(self, vendor: Vendor, again: Again, retries: RetryState, *, established: bool) -> None:
+    def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState, *, established: bool) -> None:
         now, name = self._world.clock.now(), vendor.info.name
         retries.add(again, now)
         if (cause := retries.exhausted(again, now, established=established)) is not None:
@@ -141,7 +141,7 @@ class Inventories:
         return answer
 
     def _refused(self, info: VendorInfo, refusal: Refusal) -> InventoryError:
-        words = asked_with(refusal, self._transport.key_names[info.name])
+        words = with_key_name(refusal, self._transport.key_names[info.name])
         return InventoryError(f"{info.title}: {words}", code=_CODES.get(refusal.cause, ExitCode.USAGE))
 
 

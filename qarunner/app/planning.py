@@ -27,7 +27,7 @@ from qarunner.entry import Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, locate
+from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines, check_spending
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.choosing import Hide, LeftOut
-    from qarunner.app.ci import Build, Facts
+    from qarunner.app.choosing import Hide, RowLeftOut
+    from qarunner.app.ci import Build, BuildFacts
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, PlanOptions
     from qarunner.decode import Json
@@ -234,7 +234,7 @@ def _vendors(
             continue
         found = adapters.get(name)
         if isinstance(found, UserError):
-            problems.append(_unknown(manifest, locate(manifest, row, ("vendor",)), found))
+            problems.append(_unknown(manifest, place_of(manifest, row, ("vendor",)), found))
         else:
             vendors[name] = found
     return vendors, problems
@@ -298,7 +298,7 @@ def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
 
 
 def values_of(
-    found: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: Facts
+    found: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: BuildFacts
 ) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
     """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
     manifest = found.manifest
@@ -412,7 +412,7 @@ def make_plan(
     environ: Mapping[str, str],
     inputs: Inputs,
     *,
-    facts: Facts | None = None,
+    facts: BuildFacts | None = None,
     seconds: Mapping[str, float] = _NOTHING_KNOWN,
     hide: Hide = hide_nothing,
 ) -> PlanResult:
@@ -463,7 +463,7 @@ def make_plan(
         warnings=in_order([*quarantines.warnings, *found.warnings, *path_warnings(path, manifest, rows, environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
-        files=tuple(dict.fromkeys(locate(manifest, row, ()).file for row in found.rows)),
+        files=tuple(dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
 
@@ -485,20 +485,20 @@ def row_filter(
     return RowFilter(select=options.select, untouched=about_changes, earlier=about_runs)
 
 
-def _not_planned(row: LeftOut) -> NotPlanned:
+def _not_planned(row: RowLeftOut) -> NotPlanned:
     place = row.place
     return NotPlanned(
         id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
     )
 
 
-def _named(manifest: Manifest, path: Path, facts: Facts) -> Manifest:
+def _named(manifest: Manifest, path: Path, facts: BuildFacts) -> Manifest:
     """A manifest may leave its name out: then it is the repository's."""
     unnamed = "name" not in manifest.document.data
     return replace(manifest, name=_repository_name(path, facts)) if unnamed else manifest
 
 
-def _repository_name(path: Path, facts: Facts) -> str:
+def _repository_name(path: Path, facts: BuildFacts) -> str:
     """What the repository is called where it comes from; else its folder's name."""
     repository = facts.git.get("repository")
     return repository.rpartition("/")[2] if repository else manifest_root(path).name

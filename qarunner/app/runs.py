@@ -340,7 +340,7 @@ def _runs_again(run: Run, entry: Entry) -> bool:
     """Whether an entry did not pass. What the vendor skipped is over, unless the gate takes that for a failure."""
     outcome = outcome_of(run, entry)
     if outcome.verdict is Verdict.SKIPPED:
-        return outcome.cause is Cause.NEED or run.plan.gate.on_skipped == "fail"
+        return outcome.cause is Cause.DEPENDENCY or run.plan.gate.on_skipped == "fail"
     return outcome.verdict not in GOOD
 
 
@@ -348,7 +348,7 @@ def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | No
     before = git.get("sha")
     if before and sha and before != sha:
         yield f"run {run_id} tested commit {before[:7]}, this is {sha[:7]}: what passed then is not run again"
-    live = [remote.remote.id for _, remote in run.live_runs()]
+    live = [remote.remote.id for _, remote in run.active_runs()]
     if live:
         yield (
             f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "

@@ -13,7 +13,7 @@ import msgspec
 
 from qarunner import __version__
 from qarunner.app.choosing import hide_nothing
-from qarunner.app.ci import Facts, checked_name, read_build
+from qarunner.app.ci import BuildFacts, checked_name, read_build
 from qarunner.app.files import find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
 from qarunner.app.planning import make_plan, read_inputs
@@ -114,11 +114,11 @@ _OF_BUILD = {
 """What vendors are told besides the facts. A build's URL and its event may be another job's."""
 
 
-def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> Facts:
+def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> BuildFacts:
     """The build of a plan that is made again: this build, with the URL and the event of the job that made the plan."""
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     now = read_build(environ, working_folder(), branch=branch, tag=tag).facts
-    return Facts(
+    return BuildFacts(
         git=now.git,
         ci={**now.ci, "url": saved.ci.get("url"), "event": saved.ci.get("event")},
         metadata=replace(
@@ -328,7 +328,9 @@ def plan_of(
     return _made(find_manifest(options.file), options, environ, facts, hide)
 
 
-def _made(path: Path, options: PlanOptions, environ: Mapping[str, str], facts: Facts | None, hide: Hide) -> PlanResult:
+def _made(
+    path: Path, options: PlanOptions, environ: Mapping[str, str], facts: BuildFacts | None, hide: Hide
+) -> PlanResult:
     inputs = read_inputs(options, environ)
     made = make_plan(path, options, environ, inputs, facts=facts, hide=hide)
     return with_sources(made, path, options, inputs.overrides)

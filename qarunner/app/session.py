@@ -23,14 +23,14 @@ from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
 from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
-from qarunner.engine.decide.attempts import to_try_anew
+from qarunner.engine.decide.attempts import entries_to_retry
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.seal import RUN_KEY, Trust
-from qarunner.engine.io.shared_rates import SharedBudget, salt_of
+from qarunner.engine.io.shared_rates import SharedRateLimit, credential_salt
 from qarunner.engine.io.transport import Permissions, Transport
 from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
@@ -157,7 +157,7 @@ def shared_budgets(
     runs: Path,
     environ: Mapping[str, str],
     warn: Callable[[str], None],
-) -> dict[str, SharedBudget]:
+) -> dict[str, SharedRateLimit]:
     """One for each vendor that has a rate, in the runs folder or in the one that the environment names."""
     # A resume connects to the vendors alone that it still needs.
     limited = {name: each for name, each in plans.items() if name in transport.base_urls and rates_of(each)}
@@ -169,12 +169,12 @@ def shared_budgets(
         warn(f"qarunner: warning: {text}: requests of other applies are not counted")
 
     try:
-        salt = salt_of(folder)
+        salt = credential_salt(folder)
     except OSError as error:
         uncounted(f"{folder}: {error.strerror}")
         return {}
     paths = {name: folder / f"{name}-{transport.pseudonym(name, salt)}.json" for name in limited}
-    return {name: SharedBudget(paths[name], each, clock, uncounted) for name, each in limited.items()}
+    return {name: SharedRateLimit(paths[name], each, clock, uncounted) for name, each in limited.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class RunSettings:
     """What apply and resume share. `reports` are written besides the run's own."""
 
     environ: Mapping[str, str]
@@ -406,7 +406,7 @@ def _base_url(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
     return info.base_url, "the vendor's own URL"
 
 
-def start(plan: Plan, transport: Transport, settings: Settings, observer: Observer, run_id: str) -> ExitCode:
+def start(plan: Plan, transport: Transport, settings: RunSettings, observer: Observer, run_id: str) -> ExitCode:
     """A new run from its plan to its end."""
     begun = ev.RunStarted(
         at=settings.surroundings.clock.wall(),
@@ -464,7 +464,7 @@ def _is_uncertain(state: JobState) -> bool:
 
 def resume(
     folder: Path,
-    settings: Settings,
+    settings: RunSettings,
     observer: Observer,
     decisions: Decisions,
     *,
@@ -503,7 +503,7 @@ def resume(
         return session.finish()
 
 
-def _steps(stored: StoredRun, settings: Settings, *, anew: bool) -> tuple[ev.Resumed, *tuple[ev.Reattempted, ...]]:
+def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.Resumed, *tuple[ev.Reattempted, ...]]:
     """What a resume writes first. With `anew`, what did not pass gets a new attempt, if the run was over."""
     at, me = settings.surroundings.clock.wall(), who(settings.environ)
 
@@ -524,7 +524,7 @@ def _steps(stored: StoredRun, settings: Settings, *, anew: bool) -> tuple[ev.Res
     advance(ahead, resumed(()))
     if not was_over:
         return (resumed(()),)
-    waiting, attempts = to_try_anew(ahead, adapters(stored.plan), at)
+    waiting, attempts = entries_to_retry(ahead, adapters(stored.plan), at)
     return (resumed(waiting), *attempts)
 
 
@@ -549,11 +549,11 @@ def _to_resume(
     """The vendors that are asked for anything once the run goes on; what a person decides opens entries, too."""
     ahead = fold(stored.plan, [*stored.recorded.events, *steps])
     for job, again in decided:
-        advance(ahead, ev.Decided(at=ahead.last_at, job=job, resubmit=again))
+        advance(ahead, ev.UncertaintyResolved(at=ahead.last_at, job=job, resubmit=again))
     return vendors_to_contact(ahead, adapters(stored.plan), for_="resume")
 
 
-def _note_other_commit(stored: StoredRun, settings: Settings, observer: Observer) -> None:
+def _note_other_commit(stored: StoredRun, settings: RunSettings, observer: Observer) -> None:
     """A resume reports results of the plan's commit, whichever is checked out."""
     planned = stored.plan.git.get("sha")
     now = read_build(settings.environ, working_folder()).sha if planned else None
@@ -575,7 +575,7 @@ class Cancelled:
     refused: Mapping[str, Answer] = field(default_factory=dict)
 
 
-def cancel(folder: Path, settings: Settings, observer: Observer) -> Cancelled:
+def cancel(folder: Path, settings: RunSettings, observer: Observer) -> Cancelled:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
     refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
@@ -603,7 +603,7 @@ def _refuse_rehearsal(stored: StoredRun) -> None:
 def _transport_to(
     vendors: Container[str],
     stored: StoredRun,
-    settings: Settings,
+    settings: RunSettings,
     observer: Observer,
     *,
     secrets: Mapping[str, str] | None = None,
@@ -638,7 +638,7 @@ class _Session:
     """One process at work on one run."""
 
     def __init__(
-        self, run: Run, journal: Journal, transport: Transport | None, settings: Settings, observer: Observer
+        self, run: Run, journal: Journal, transport: Transport | None, settings: RunSettings, observer: Observer
     ) -> None:
         self.clock = settings.surroundings.clock
         self._run = run
@@ -694,7 +694,7 @@ class _Session:
             unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
             for entry in self._run.open_entries(state):
                 self.record(ev.EntryClosed(at=at, entry=entry, outcome=unknown))
-        self.record(ev.Decided(at=at, job=job, resubmit=resubmit, who=who(self._settings.environ)))
+        self.record(ev.UncertaintyResolved(at=at, job=job, resubmit=resubmit, who=who(self._settings.environ)))
 
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports."""
@@ -720,7 +720,7 @@ class _Session:
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
                 me = who(self._settings.environ)
-                self.record(ev.Ended(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
+                self.record(ev.RunStopped(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
             refused = self._driven()
             summary, _ = self._finished(())
             stopped = self._run.cancelled_runs() - before
@@ -803,7 +803,7 @@ class _Session:
                     history.keep(self._journal.folder, durations.took, rehearsal=self._run.rehearsal)
         return engine.uncancelled
 
-    def _shared(self, transport: Transport, runs: Path) -> Mapping[str, SharedBudget]:
+    def _shared(self, transport: Transport, runs: Path) -> Mapping[str, SharedRateLimit]:
         if self._run.rehearsal:  # it has its vendors for itself
             return {}
         plans, environ = self._run.plan.vendors, self._settings.environ

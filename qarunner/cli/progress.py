@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.session import Progress
     from qarunner.cli.console import Console
-    from qarunner.engine.state.run import JobState, Left, ResourceState, Run, RunState
+    from qarunner.engine.state.run import JobState, Remainder, ResourceState, Run, RunState
     from qarunner.text import Line
     from qarunner.vendors.api import Outcome
 
@@ -127,7 +127,7 @@ class Lines:
                 for jobs in self._troubles.values():
                     jobs.discard((event.job, event.run))
                 return False
-            case ev.Retrying() | ev.NotSubmitted(wait_s=float()):
+            case ev.Retrying() | ev.CreateFailed(wait_s=float()):
                 known = self._troubles.setdefault((run.jobs[event.job].job.vendor, event.message), set())
                 is_news = not known
                 known.add((event.job, event.run if isinstance(event, ev.Retrying) else None))
@@ -161,7 +161,7 @@ def going_on(run: Run, now: float) -> str | None:
 
     None if nothing goes on.
     """
-    live = sorted(run.live_runs(), key=lambda each: each[1].accepted_at)
+    live = sorted(run.active_runs(), key=lambda each: each[1].accepted_at)
     at_work = Counter(state.job.vendor for state, _ in live)
     parts = [f"{plural(number, 'run')} at {vendor}" for vendor, number in sorted(at_work.items())]
     if live:
@@ -196,11 +196,11 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
     match event:
         case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceReady() | ev.ResourceFailed() | ev.ResourceReleased():
             return _resource(event, run)
-        case ev.Accepted() | ev.NothingStarted():
+        case ev.Accepted() | ev.CreateMadeNothing():
             return f"{_entries(run.jobs[event.job])}: {_started(event, run)}"
-        case ev.NotSubmitted(wait_s=float(wait)):
+        case ev.CreateFailed(wait_s=float(wait)):
             return f"{_entries(run.jobs[event.job])}: not started yet: {event.message}; again in {wait:.1f} s"
-        case ev.NotSubmitted() | ev.Uncertain():
+        case ev.CreateFailed() | ev.Uncertain():
             return f"{_entries(run.jobs[event.job])}: {event.message}"
         case ev.Polled():
             done = f" {event.done}/{event.total}" if event.total else ""
@@ -213,7 +213,7 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
             how = "is over" if event.over else how
             return f"{_entries(state)}: {state.job.vendor} run {event.run} {how}"
         case ev.Reattempted():
-            why = "its tests failed" if ev.Why.FAILED in event.why else "the vendor's infrastructure failed"
+            why = "its tests failed" if ev.RetryReason.FAILED in event.why else "the vendor's infrastructure failed"
             return f"{_entries(run.jobs[event.job.id])}: attempt {event.attempt}, since {why}"
         case ev.EntryClosed():
             sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
@@ -221,7 +221,7 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
             return f"{sign} {event.entry}: {str(event.outcome.verdict).replace('_', ' ')}{why}"
         case ev.Interrupted():
             return f"interrupted: {_stopping(run, outlook)}; {_again(event.signal)}"
-        case ev.Ended():
+        case ev.RunStopped():
             return f"{_ENDED_BY[event.reason]}: {_stopping(run, outlook)}"
         case _:
             return None
@@ -232,7 +232,7 @@ _ENDED_BY = {ev.Reason.FAIL_FAST: "--fail-fast", ev.Reason.CANCELLED: "qarunner 
 
 def _stopping(run: Run, outlook: Outlook) -> str:
     """What is cancelled, what goes on, and that nothing begins."""
-    live: dict[str, int] = Counter(state.job.vendor for state, _ in run.live_runs())
+    live: dict[str, int] = Counter(state.job.vendor for state, _ in run.active_runs())
     stopped = (
         [] if outlook.detaches and run.signal is not None else [name for name in live if name in outlook.cancellable]
     )
@@ -291,7 +291,7 @@ def _maybe_left(state: ResourceState, event: ev.ResourceNotMade) -> str:
     return f"{'left' if sure else 'it may be left'} at the vendor: {', '.join(left)}"
 
 
-def named(left: Left) -> str:
+def named(left: Remainder) -> str:
     """What stayed at a vendor, by its names there."""
     number = left.leftover.details.get("id")
     return left.leftover.what + (f" (id {number})" if number else "")
@@ -302,8 +302,8 @@ def _entries(state: JobState) -> str:
     return f"{first} (+{len(rest)})" if rest else first
 
 
-def _started(event: ev.Accepted | ev.NothingStarted, run: Run) -> str:
-    if isinstance(event, ev.NothingStarted):
+def _started(event: ev.Accepted | ev.CreateMadeNothing, run: Run) -> str:
+    if isinstance(event, ev.CreateMadeNothing):
         return f"{run.jobs[event.job].job.vendor} has no run of it to wait for"
     return f"started {' '.join(_named(event, run))}"
 
@@ -355,11 +355,11 @@ class Table:
 
     def saw(self, event: ev.Event, run: Run) -> None:
         match event:
-            case ev.Retrying() | ev.NotSubmitted(wait_s=float()):
+            case ev.Retrying() | ev.CreateFailed(wait_s=float()):
                 self._retries[event.job, getattr(event, "run", None)] = event.at + (event.wait_s or 0.0)
             case ev.EntryClosed():
                 self._ended(event, run)
-            case ev.Interrupted() | ev.Ended():
+            case ev.Interrupted() | ev.RunStopped():
                 self._stopped_at = event.at
                 self._console.warn(styled(str(line_of(event, run, self._outlook)), "yellow"))
             case _ if self._console.verbose and (text := line_of(event, run, self._outlook)) is not None:
@@ -538,7 +538,7 @@ def _plain(line: Line) -> str:
 
 def entry_words(entry: str, state: JobState) -> str:
     """Where an entry stands, with the number of its tests that are over."""
-    remote = next((each for each in state.runs.values() if each.live), None) or next(iter(state.runs.values()), None)
+    remote = next((each for each in state.runs.values() if each.active), None) or next(iter(state.runs.values()), None)
     if state.phase is not Phase.RUNNING or remote is None:
         return str(state.phase)
     if len(state.job.entries) == 1:

@@ -298,7 +298,7 @@ def _first(entries: Sequence[str]) -> str:
 
 def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
-    for state, remote in list(run.live_runs()):
+    for state, remote in list(run.active_runs()):
         yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, remote.remote.url)}"
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:

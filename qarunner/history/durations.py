@@ -34,7 +34,7 @@ LARGEST = 1024 * 1024
 """Bytes that are read in all, newest first: a start must not wait for its past."""
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class StoredDurations(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds by the names of `habits.names_of`. Runs of a rehearsal say nothing about real ones."""
 
     version: int
@@ -49,7 +49,9 @@ def keep(folder: Path, took: Mapping[str, Sequence[float]], *, rehearsal: bool) 
     before, _ = _read(folder / DURATIONS, LARGEST)
     known = before.took if before is not None else {}
     both = known | {name: [*known.get(name, ()), *durations] for name, durations in took.items()}
-    write_whole(folder / DURATIONS, msgspec.json.encode(Kept(version=VERSION, rehearsal=rehearsal, took=both)))
+    write_whole(
+        folder / DURATIONS, msgspec.json.encode(StoredDurations(version=VERSION, rehearsal=rehearsal, took=both))
+    )
 
 
 def recall(runs: Path, *, rehearsal: bool) -> dict[str, list[float]]:
@@ -77,12 +79,12 @@ def _newest(runs: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)[:LATEST_RUNS]]
 
 
-def _read(path: Path, largest: int) -> tuple[Kept | None, int]:
+def _read(path: Path, largest: int) -> tuple[StoredDurations | None, int]:
     """What a file says, and its size; None for one that is gone, too large, or makes no sense."""
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)
-        kept = msgspec.json.decode(data, type=Kept) if len(data) <= largest else None
+        kept = msgspec.json.decode(data, type=StoredDurations) if len(data) <= largest else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None, 0
     plausible = kept is not None and all(0 <= each <= LONGEST_S for took in kept.took.values() for each in took)

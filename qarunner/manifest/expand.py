@@ -401,7 +401,7 @@ def _nothing(document: Document) -> Diagnostic:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-def locate(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Place:
+def place_of(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Place:
     """Where a value of a merged row was really written: in its variant, its entry or the defaults.
 
     For `()`, and for a key that no layer has, that is the row's own line: the variant's key, or the entry's start.
@@ -412,7 +412,7 @@ def locate(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> Pl
     return manifest.document.locate(_written(manifest, row.layers, path)[1], key=key)
 
 
-def deciding_layer(manifest: Manifest, row: Row, path: Path) -> Path:
+def layer_of(manifest: Manifest, row: Row, path: Path) -> Path:
     """Which of the row's layers a value of it comes from: that of its variant, its entry, a profile or the defaults."""
     return _written(manifest, row.layers, path)[0]
 
@@ -470,7 +470,7 @@ def _child(value: object, step: str | int) -> object:
     return ABSENT
 
 
-class Section:
+class SectionLocator:
     """A section at the top as a Locator: its paths are those of the data that was merged from the profile's and it."""
 
     __slots__ = ("_layers", "_manifest")
@@ -486,7 +486,7 @@ class Section:
         return self._manifest.document.source_line(place)
 
 
-class Placed:
+class RowLocator:
     """A row as a Locator: its paths are those of the merged data."""
 
     __slots__ = ("_manifest", "_row")
@@ -496,7 +496,7 @@ class Placed:
         self._row = row
 
     def locate(self, path: Path, *, key: bool = False) -> Place:
-        return locate(self._manifest, self._row, path, key=key)
+        return place_of(self._manifest, self._row, path, key=key)
 
     def source_line(self, place: Place) -> str | None:
         return self._manifest.document.source_line(place)
@@ -520,7 +520,7 @@ def _unappended(manifest: Manifest, row: Row) -> Iterator[Diagnostic]:
         if appended(row.data[key]) is not None:
             message = f"{key}: there is no list to append to: what lies below is an expression"
             hint = "write the whole list, or keep the values under vars"
-            yield problem(Placed(manifest, row), (key, APPEND), message, code=Code.LAYER, hint=hint, key=True)
+            yield problem(RowLocator(manifest, row), (key, APPEND), message, code=Code.LAYER, hint=hint, key=True)
 
 
 def check_nothings(document: Document) -> Iterator[Diagnostic]:
@@ -577,7 +577,7 @@ def row_problems(
     Without `templates`, braces are text like any other: so are rendered rows to be checked.
     """
     for fault in schema.faults(data, part="row", templates=templates):
-        place = locate(manifest, row, fault.path, key=fault.key)
+        place = place_of(manifest, row, fault.path, key=fault.key)
         yield Diagnostic(
             code=fault.code,
             message=fault.message,

@@ -27,7 +27,7 @@ from qarunner.entry import (
 )
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_nothings, duplicates, locate, overlay, overlay_row
+from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
 from qarunner.manifest.model import Budget, Gate, Manifest, Report
 from qarunner.manifest.rules import check_axes, policy_of
 from qarunner.manifest.schema import validate as schema
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.diagnostics import Path
     from qarunner.manifest.model import OnSkipped, Row
-    from qarunner.manifest.schema.explain import Fault
+    from qarunner.manifest.schema.explain import SchemaError
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def _flaws(expression: str, vocabulary: Vocabulary) -> Iterator[tuple[str, str |
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NamedFile:
     """A file that a glob names: its text, or why it cannot be taken. `key` is one for all names of the same file."""
 
     name: str
@@ -132,7 +132,7 @@ class BadGlob(ValueError):  # noqa: N818  it says what was found
     """A glob that cannot be followed, and why."""
 
 
-Finder: TypeAlias = Callable[[str], Sequence[Found]]
+Finder: TypeAlias = Callable[[str], Sequence[NamedFile]]
 """The files that a glob names, in their order. BadGlob if there is no telling."""
 
 
@@ -193,7 +193,9 @@ _MOST_GLOBS = 100
 """The schema refuses more; their files are not looked for."""
 
 
-def _found(main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]) -> Iterator[Found]:
+def _found(
+    main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]
+) -> Iterator[NamedFile]:
     """The files of one glob that can be taken."""
     path: Path = ("include", index)
     try:
@@ -215,7 +217,7 @@ def _found(main: Document, index: int, glob: str, find: Finder | None, problems:
 _HINT = "globs such as qa/**/*.yml begin at the manifest's folder and stay inside of the repository"
 
 
-def _fragment(main: Document, file: Found, problems: list[Diagnostic]) -> tuple[Document, bytes] | None:
+def _fragment(main: Document, file: NamedFile, problems: list[Diagnostic]) -> tuple[Document, bytes] | None:
     try:
         fragment = read(file.name, file.text)
     except ManifestError as error:
@@ -431,7 +433,7 @@ def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...
     From the day on that ends its quarantine the entry has none.
     """
     data = row.data
-    place = locate(manifest, row, ())
+    place = place_of(manifest, row, ())
     platform = data.get("platform")
     return Entry(
         id=row.id,
@@ -541,7 +543,7 @@ def examine(
 _LEANED_ON = frozenset({"defaults", "env", "vars"})
 
 
-def _sound(read: Document, faults: Sequence[Fault]) -> frozenset[int]:
+def _sound(read: Document, faults: Sequence[SchemaError]) -> frozenset[int]:
     """The entries without a fault; none where what all of them lean on has one."""
     matrix = read.data.get("matrix")
     if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
@@ -551,7 +553,7 @@ def _sound(read: Document, faults: Sequence[Fault]) -> frozenset[int]:
 
 
 def _without_faults(
-    read: Document, faults: Sequence[Fault], others: frozenset[int | None]
+    read: Document, faults: Sequence[SchemaError], others: frozenset[int | None]
 ) -> dict[int, dict[str, object]]:
     """Entries with faults, with the faulty values taken out; not where these decide which rows there are."""
     matrix = read.data.get("matrix")
@@ -591,7 +593,7 @@ def _take_out(data: dict[str, object], path: Path) -> None:
         inner.pop(steps[-1], None)
 
 
-def _sound_profiles(read: Document, faults: Sequence[Fault]) -> tuple[str, ...]:
+def _sound_profiles(read: Document, faults: Sequence[SchemaError]) -> tuple[str, ...]:
     faulty = {fault.path[1] if len(fault.path) > 1 else None for fault in faults if fault.path[:1] == ("profiles",)}
     return () if None in faulty else tuple(name for name in profile_names(read) if name not in faulty)
 

@@ -27,8 +27,8 @@ from qarunner.manifest.expand import (
     Exclusion,
     Few,
     Inclusion,
-    Placed,
-    Section,
+    RowLocator,
+    SectionLocator,
     combined,
     lookups,
     one_of_each,
@@ -41,7 +41,7 @@ from qarunner.manifest.expand import (
 from qarunner.manifest.model import seconds
 from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
-from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateFault, as_text
+from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope, templates_in
 from qarunner.text import plural
@@ -69,17 +69,17 @@ _EXPANDED = EXPANDING_KEYS.keys()
 """Keys that make rows, and do not stand in rows."""
 
 
-class Fault(NamedTuple):
+class RowProblem(NamedTuple):
     """A problem, and the entry that cannot be expanded because of it; None: none can."""
 
     entry: int | None
     problem: Diagnostic
 
 
-def check_axes(document: Document, sound: Iterable[int]) -> tuple[Fault, ...]:
+def check_axes(document: Document, sound: Iterable[int]) -> tuple[RowProblem, ...]:
     """Looks at the entries of a document that the schema has nothing against."""
     matrix = cast("list[dict[str, object]]", document.data.get("matrix") or [])
-    faults: list[Fault] = []
+    faults: list[RowProblem] = []
     sizes: list[_Size] = []
     for index in sorted(sound):
         entry, path = matrix[index], ("matrix", index)
@@ -87,7 +87,7 @@ def check_axes(document: Document, sound: Iterable[int]) -> tuple[Fault, ...]:
             sizes.append(_Size(1, 0, path))
             continue
         grid = _Grid(document, path, entry)
-        faults += [Fault(index, found) for found in grid.problems()]
+        faults += [RowProblem(index, found) for found in grid.problems()]
         sizes.append(_Size(grid.size(), grid.values(), path))
     return (*faults, *_too_large(document, sizes))
 
@@ -100,7 +100,7 @@ class _Size(NamedTuple):
     path: Path
 
 
-def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
+def _too_large(document: Document, sizes: list[_Size]) -> Iterator[RowProblem]:
     rows = sum(each.rows for each in sizes)
     if rows > MOST_ROWS:
         largest = max(sizes, key=lambda each: each.rows)
@@ -108,14 +108,14 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
         message = f"the matrix would have {rows:,} rows{share}; at most {MOST_ROWS:,} are taken"
         hint = "each row is a run at a vendor: leave out axes or values, or split the manifest"
         where = (*largest.path, "axes") if largest.rows > 1 else ("matrix",)
-        yield Fault(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
+        yield RowProblem(None, problem(document, where, message, code=Code.TOO_MANY_ROWS, hint=hint, key=True))
         return
     profiles = as_mapping(document.data.get("profiles")).values()
     seen = rows * (1 + len(profiles))
     if seen > MOST_ROWS_OF_PROFILES:
         message = f"{rows:,} rows would be checked with each of {len(profiles)} profiles: {seen:,} rows"
         hint = f"at most {MOST_ROWS_OF_PROFILES:,} are checked: leave out profiles or axes, or split the manifest"
-        yield Fault(None, problem(document, ("profiles",), message, code=Code.TOO_MUCH_WORK, hint=hint, key=True))
+        yield RowProblem(None, problem(document, ("profiles",), message, code=Code.TOO_MUCH_WORK, hint=hint, key=True))
         return
     defaults = [document.data.get("defaults"), *(as_mapping(each).get("defaults") for each in profiles)]
     values = sum(each.values for each in sizes) + rows * max(map(_values, defaults))
@@ -123,7 +123,7 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[Fault]:
         widest = max(sizes, key=lambda each: (each.values, each.rows))
         message = f"the rows of the matrix would hold {values:,} values; at most {MOST_VALUES:,} are taken"
         hint = "name a category instead of many tests, or leave out axes"
-        yield Fault(None, problem(document, widest.path, message, code=Code.TOO_MUCH_WORK, hint=hint))
+        yield RowProblem(None, problem(document, widest.path, message, code=Code.TOO_MUCH_WORK, hint=hint))
 
 
 def _values(data: object) -> int:
@@ -438,7 +438,7 @@ def _with_axes(reference: str, row: Row) -> str:
     pieces = parse(reference).pieces
     try:
         return "".join(each if isinstance(each, str) else as_text(each.compute(context, Steps())) for each in pieces)
-    except TemplateFault:
+    except TemplateError:
         return reference
 
 
@@ -541,14 +541,14 @@ def _foreign(manifest: Manifest, rows: Iterable[Row]) -> Iterator[Diagnostic]:
             if roots - {"matrix"}:
                 message = f"needs: only matrix can be read here, and this reads {min(roots - {'matrix'})}"
                 hint = "write build[locale={{ matrix.locale }}], or name the entry"
-                yield problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
+                yield problem(RowLocator(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
 
 
 def _too_many_needs(manifest: Manifest, waiting: Iterable[Row], named: _Named, pairs: int) -> Diagnostic:
     row = max(waiting, key=lambda row: sum(len(named.of(reference)) for reference in references(row)))
     message = f"needs: {pairs:,} pairs of rows would wait for each other; at most {MOST_NEEDS:,} are taken"
     hint = "let the rows need one entry, such as a setup, instead of each other's rows"
-    return problem(Placed(manifest, row), ("needs",), message, code=Code.TOO_MUCH_WORK, hint=hint)
+    return problem(RowLocator(manifest, row), ("needs",), message, code=Code.TOO_MUCH_WORK, hint=hint)
 
 
 def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _Named) -> Diagnostic:
@@ -556,7 +556,7 @@ def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _
     some = ", ".join(sorted(named.names)[:_SHOWN]) + (", …" if len(named.names) > _SHOWN else "")
     hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
     message = f"needs: there is no entry {reference!r}"
-    return problem(Placed(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
+    return problem(RowLocator(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
 
 
 _MOST_CYCLES = 100
@@ -574,7 +574,7 @@ def _cycles(manifest: Manifest, rows: Sequence[Row], named: _Named) -> Iterator[
         several = alone and references(row)[index] != row.id
         hint = "name its other rows one by one" if several else "remove it" if alone else "remove one of these needs"
         message = f"needs: {told}: {shown}"
-        yield problem(Placed(manifest, row), ("needs", index), message, code=Code.NEEDS_CYCLE, hint=hint)
+        yield problem(RowLocator(manifest, row), ("needs", index), message, code=Code.NEEDS_CYCLE, hint=hint)
 
 
 def _circles(needs: Mapping[str, tuple[str, ...]]) -> Iterator[list[str]]:
@@ -640,7 +640,7 @@ def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]
         for name in scope.secrets(parse(text)):
             message = f"if: {name} is secret, and cannot decide what is planned"
             hint = "everybody who sees the plan would learn it; use a variable that is not secret"
-            yield problem(Placed(manifest, row), (KEY,), message, code=Code.SECRET_CHANGED, hint=hint)
+            yield problem(RowLocator(manifest, row), (KEY,), message, code=Code.SECRET_CHANGED, hint=hint)
 
 
 def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[str, Condition]:
@@ -672,7 +672,7 @@ def _truth(value: object) -> bool | None:
 def _neither(manifest: Manifest, row: Row, value: object) -> Diagnostic:
     message = f"if: expected true or false, got {value!r}"
     hint = "compare it with something: {{ git.branch == 'main' }}"
-    return problem(Placed(manifest, row), (KEY,), message, code=Code.NO_CONDITION, hint=hint)
+    return problem(RowLocator(manifest, row), (KEY,), message, code=Code.NO_CONDITION, hint=hint)
 
 
 def _written(value: object) -> str:
@@ -730,31 +730,33 @@ def _day(text: object) -> date | None:
 # --- what there is to say of quarantines ------------------------------------------------------------------------------
 
 
-class Findings(NamedTuple):
+class RuleResults(NamedTuple):
     """What is wrong, and what is only worth a look."""
 
     errors: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
 
 
-def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> Findings:
+def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> RuleResults:
     """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended."""
     each = one_of_each(rows)
     known = [(row, told["until"]) for row in each if "until" in (told := as_mapping(row.data.get("quarantine")))]
-    errors = [_no_day(Placed(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None]
+    errors = [
+        _no_day(RowLocator(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None
+    ]
     held = {(row.path, row.variant) for row, _ in known if quarantine_of(row.data, today) is not None}
     holding = [row for row in rows if (row.path, row.variant) in held]
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))
     warnings = [told for row, until in known for told in _ending(manifest, row, _day(until), today)]
-    return Findings(in_order(errors), in_order(warnings))
+    return RuleResults(in_order(errors), in_order(warnings))
 
 
 _UNTIL = ("quarantine", "until")
 
 
-def _no_day(placed: Placed) -> Diagnostic:
+def _no_day(placed: RowLocator) -> Diagnostic:
     message = "until: there is no such day in the calendar"
     return problem(placed, _UNTIL, message, code=Code.NO_DAY, hint="write it as year-month-day: 2026-12-31")
 
@@ -762,11 +764,13 @@ def _no_day(placed: Placed) -> Diagnostic:
 def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -> Diagnostic:
     names = [row.id for row in rows[:_SHOWN]] + ([f"{len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else [])
     message = f"{_entries(len(rows))} in quarantine, at most {limit} may be: {', '.join(names)}"
-    places = [(row, Placed(manifest, row).locate(("quarantine",), key=True)) for row in rows[:_SHOWN]]
+    places = [(row, RowLocator(manifest, row).locate(("quarantine",), key=True)) for row in rows[:_SHOWN]]
     related = tuple((place, f"{row.id} is in quarantine") for row, place in places)
     hint = "put one of them right, or raise max_quarantined"
     path = ("max_quarantined",)
-    return replace(problem(Section(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related)
+    return replace(
+        problem(SectionLocator(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related
+    )
 
 
 def _limit(manifest: Manifest) -> Path:
@@ -789,7 +793,7 @@ def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> It
     message = f"the quarantine {when}: from then on it gates again"
     hint = "put it right, or review the quarantine and move its day" if left > 0 else "remove it, or move its day"
     yield problem(
-        Placed(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint, severity=Severity.WARNING
+        RowLocator(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint, severity=Severity.WARNING
     )
 
 
@@ -822,7 +826,7 @@ def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path
         if len(several) > 1 and not {name, "id"} & read[path]:
             message = f"axes: no template reads {name!r}, so its {len(several)} values are paid for and send the same"
             hint = f"read it where it matters: {{{{ matrix.{name} }}}}; or remove it"
-            place = Placed(manifest, first[path])
+            place = RowLocator(manifest, first[path])
             warned = problem(
                 place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint, severity=Severity.WARNING
             )
@@ -853,7 +857,7 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, told: set[Path]) -> It
             message = f"{row.id} sends the same request as {other.id}, and each is paid for"
             hint = "remove one of them, or let them differ in what is sent"
             yield problem(
-                Placed(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint, severity=Severity.WARNING
+                RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint, severity=Severity.WARNING
             )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from qarunner.diagnostics import Severity, choose, in_order, problem
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import Placed, one_of_each
+from qarunner.manifest.expand import RowLocator, one_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -399,5 +399,10 @@ def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[s
             message = f"paths: {pattern!r} matches no file of the repository"
             hint = "globs begin at the repository's root: src/**, or **/checkout/**"
             yield problem(
-                Placed(manifest, row), (KEY, index), message, code=Code.NO_FILE, hint=hint, severity=Severity.WARNING
+                RowLocator(manifest, row),
+                (KEY, index),
+                message,
+                code=Code.NO_FILE,
+                hint=hint,
+                severity=Severity.WARNING,
             )

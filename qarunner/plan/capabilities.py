@@ -8,9 +8,9 @@ from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import Platform, SelectionKind
 from qarunner.known import holds_template, is_open
 from qarunner.manifest import codes
-from qarunner.manifest.expand import locate
+from qarunner.manifest.expand import place_of
 from qarunner.manifest.schema.explain import once
-from qarunner.plan.guard import blamed, bug
+from qarunner.plan.guard import adapter_guard, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Place
     from qarunner.entry import TargetKind
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.manifest.schema.explain import Fault
+    from qarunner.manifest.schema.explain import SchemaError
     from qarunner.vendors.api import Build, BuildRules, Capabilities, Vendor, VendorInfo
 
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _ABOUT_CONTAINERS = frozenset({"type", "additionalProperties", "required", "minProperties", "maxProperties"})
 
 
-def faults_of_options(vendor: Vendor, options: object, *, templates: bool) -> tuple[Fault, ...]:
+def faults_of_options(vendor: Vendor, options: object, *, templates: bool) -> tuple[SchemaError, ...]:
     """What is wrong with an entry's options; paths lead from the options."""
     name = vendor.info.name
     return _faults(vendor, "options", vendor.info.options, options, f"{name} has no options", templates=templates)
@@ -46,7 +46,7 @@ def faults_of_options(vendor: Vendor, options: object, *, templates: bool) -> tu
 
 def faults_of_settings(
     vendor: Vendor, settings: Mapping[str, object], general: frozenset[str], *, templates: bool
-) -> tuple[Fault, ...]:
+) -> tuple[SchemaError, ...]:
     """What is wrong under `vendors.<name>`, where `general` keys are not the plugin's to check."""
     properties: dict[str, Json] = {**dict.fromkeys(sorted(general), True), **vendor.info.settings}
     return _faults(vendor, "settings", properties, settings, None, templates=templates)
@@ -54,7 +54,7 @@ def faults_of_settings(
 
 def _faults(
     vendor: Vendor, what: str, properties: Mapping[str, Json], data: object, hint: str | None, *, templates: bool
-) -> tuple[Fault, ...]:
+) -> tuple[SchemaError, ...]:
     if not isinstance(data, dict) or not data:
         return ()
     from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  140 ms, for plugins with options alone
@@ -102,7 +102,7 @@ def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str,
     found = in_table(vendor.info, row)
     if found:
         return found
-    with blamed(vendor, "check"):
+    with adapter_guard(vendor, "check"):
         told = list(vendor.check(row, settings))
     # The adapter's own words about a file know what to do instead.
     return told if any(each.path == _BINARY for each in told) else [*told, *_ending(vendor.info, row)]
@@ -274,12 +274,12 @@ def _of_settings(
 
 def _of_options(manifest: Manifest, row: Row, vendor: Vendor, *, templates: bool) -> Iterator[Diagnostic]:
     for fault in faults_of_options(vendor, row.data.get("options"), templates=templates):
-        place = locate(manifest, row, ("options", *fault.path), key=fault.key)
+        place = place_of(manifest, row, ("options", *fault.path), key=fault.key)
         yield at(manifest, place, fault.message, fault.hint, fault.code)
 
 
 def _complained(manifest: Manifest, row: Row, complaint: Complaint) -> Diagnostic:
-    place = locate(manifest, row, complaint.path, key=_is_key(complaint.path))
+    place = place_of(manifest, row, complaint.path, key=_is_key(complaint.path))
     return at(manifest, place, complaint.message, complaint.hint)
 
 

@@ -12,11 +12,11 @@ from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
 from qarunner.entry import SelectionKind
 from qarunner.errors import ManifestError, OverBudget
-from qarunner.manifest.expand import locate
+from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import seconds
 from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
-from qarunner.plan.guard import blamed, grouped
+from qarunner.plan.guard import adapter_guard, grouped
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
 from qarunner.text import plural
 from qarunner.vendors.api import Build, Call, Complaint, Resource
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.manifest.model import Budget, Manifest, Row
     from qarunner.plan.model import NotPlanned, Sharding
-    from qarunner.vendors.api import BuildRules, Clash, Metadata, Need, Vendor, VendorInfo
+    from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _builds(
         if isinstance(found, Build):
             builds[entry.target.value] = found
         if wrong is not None:
-            place = locate(manifest, row, ("target", "binary"))
+            place = place_of(manifest, row, ("target", "binary"))
             problems.append(at(manifest, place, wrong.message, wrong.hint))
     if problems:
         raise ManifestError(in_order(problems))
@@ -208,7 +208,7 @@ class Resources:
         self._found: dict[str, Resource] = {}
         self.notices: list[str] = []
 
-    def of(self, vendor: str, need: Need) -> str:
+    def of(self, vendor: str, need: Dependency) -> str:
         """The id of the resource that satisfies a need."""
         build = self._builds[need.path] if need.path is not None else None
         # Two names of one content are one upload.
@@ -276,23 +276,23 @@ def _check_calls(
     for row, entry in zip(rows, entries, strict=True):
         call = Call(entries=(entry,), settings=plans[entry.vendor].settings, metadata=metadata)
         calls[entry.vendor].append(call)
-        with blamed(vendors[entry.vendor], "check_call"):
+        with adapter_guard(vendors[entry.vendor], "check_call"):
             found = list(vendors[entry.vendor].check_call(call))
         for complaint in found:
-            place = locate(manifest, row, complaint.path)
+            place = place_of(manifest, row, complaint.path)
             problems.append(at(manifest, place, complaint.message, complaint.hint))
     row_of = {entry.id: row for row, entry in zip(rows, entries, strict=True)}
     for name, own in calls.items():
-        with blamed(vendors[name], "check_all"):
+        with adapter_guard(vendors[name], "check_all"):
             problems += [_clashed(manifest, row_of, clash) for clash in vendors[name].check_all(own, builds)]
     if problems:
         raise ManifestError(in_order(problems))
 
 
-def _clashed(manifest: Manifest, row_of: Mapping[str, Row], clash: Clash) -> Diagnostic:
+def _clashed(manifest: Manifest, row_of: Mapping[str, Row], clash: Conflict) -> Diagnostic:
     first, *others = clash.entries
-    found = at(manifest, locate(manifest, row_of[first], clash.path), clash.message, clash.hint)
-    related = tuple((locate(manifest, row_of[other], clash.path), f"as {other} has it") for other in others)
+    found = at(manifest, place_of(manifest, row_of[first], clash.path), clash.message, clash.hint)
+    related = tuple((place_of(manifest, row_of[other], clash.path), f"as {other} has it") for other in others)
     return replace(found, related=related)
 
 
@@ -312,11 +312,11 @@ def _jobs(
         groups = [group for alike in _by_needs(own) for group in grouped(vendor, alike)]
         for number, group in enumerate(groups, 1):
             call = Call(entries=group, settings=plans[name].settings, metadata=metadata)
-            with blamed(vendor, "notices"):
+            with adapter_guard(vendor, "notices"):
                 resources.notices += vendor.notices(call)
-            with blamed(vendor, "submit"):
+            with adapter_guard(vendor, "submit"):
                 request = vendor.submit(call)
-            with blamed(vendor, "resources"):
+            with adapter_guard(vendor, "resources"):
                 uses = {need.key: resources.of(name, need) for need in vendor.resources(call)}
             ids = tuple(entry.id for entry in group)
             yield Job(id=f"{name}-{number}", vendor=name, entries=ids, request=request, uses=uses)

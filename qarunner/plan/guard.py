@@ -20,7 +20,7 @@ class AdapterBug(Exception):  # noqa: N818  the name says what it is: exit 9, wi
 
 
 @contextmanager
-def blamed(vendor: Vendor, method: str) -> Iterator[None]:
+def adapter_guard(vendor: Vendor, method: str) -> Iterator[None]:
     """Around each call of an adapter. A UserError is the adapter's own word to the user, and passes."""
     try:
         yield
@@ -37,7 +37,7 @@ def bug(vendor: Vendor, what: str) -> AdapterBug:
 
 def grouped(vendor: Vendor, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
     """The adapter's groups. AdapterBug unless each entry is in exactly one: no run is lost, none is paid twice."""
-    with blamed(vendor, "group"):
+    with adapter_guard(vendor, "group"):
         groups = [tuple(group) for group in vendor.group(entries)]
         ids = sorted(entry.id for group in groups for entry in group)
     if ids != sorted(entry.id for entry in entries) or () in groups:

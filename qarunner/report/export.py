@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.gate import expected_tests
-from qarunner.engine.decide.outcomes import distrust, tally
+from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import WORST_FIRST, timestamp
 
@@ -78,7 +78,9 @@ def _remote(job: JobState, remote: RunState) -> dict[str, object]:
     results: dict[Verdict, int] = {}
     for name, entry in job.entries.items():
         outcome = remote.outcome_of(name)
-        for verdict, number in (tally(distrust(outcome), expected_tests(entry)) if outcome is not None else {}).items():
+        for verdict, number in (
+            tally(downgrade_unsupported_pass(outcome), expected_tests(entry)) if outcome is not None else {}
+        ).items():
             results[verdict] = results.get(verdict, 0) + number
     ended = remote.finished_at
     return {
@@ -97,4 +99,4 @@ def remote_state(remote: RunState) -> str:
     """What became of a run at its vendor, as far as we know."""
     if remote.cancelled:
         return "cancelled"
-    return "running" if remote.live else "finished"
+    return "running" if remote.active else "finished"

@@ -17,7 +17,7 @@ from qarunner.review.view import visible
 from qarunner.secret import mask
 from qarunner.text import duration, plural
 from qarunner.vendors.api import ResourceKind
-from qarunner.vendors.types import described
+from qarunner.vendors.types import refs_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def body(plan: Plan, job: Job) -> str:
     """What is sent; a reference to something that is made first is called what the plan calls it."""
     kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
     called = {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
-    return mask(json.dumps(described(job.request.body, called), indent=2, ensure_ascii=False))
+    return mask(json.dumps(refs_as_text(job.request.body, called), indent=2, ensure_ascii=False))
 
 
 def _resources(plan: Plan) -> Iterator[str]:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
-from qarunner.engine.decide.attempts import deciding, superseded, told
+from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
-from qarunner.engine.decide.outcomes import explained, tally
+from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
 from qarunner.engine.decide.trend import News, Trend, is_bad
 from qarunner.engine.state.run import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
@@ -110,7 +110,7 @@ class EntrySummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOver:
+class LeftAtVendor:
     """Something that qarunner made at a vendor, and that is there still; not `certain`: that may be there.
 
     `removable`: a resume tries again to remove it. `details` are its names at the vendor.
@@ -145,7 +145,7 @@ class Summary:
     not_planned: tuple[NotPlanned, ...]
     shard: str | None
     running: tuple[RunLink, ...]
-    left: tuple[LeftOver, ...]
+    left: tuple[LeftAtVendor, ...]
     uncertain: Mapping[str, str]
     repeatable: frozenset[str]
     unfinished: bool
@@ -210,7 +210,7 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,
-        running=tuple(_link(state, remote) for state, remote in run.live_runs()),
+        running=tuple(_link(state, remote) for state, remote in run.active_runs()),
         left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
@@ -276,12 +276,12 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
 _SHOWN = 20
 
 
-def _left(run: Run) -> Iterator[LeftOver]:
+def _left(run: Run) -> Iterator[LeftAtVendor]:
     for state in run.resources.values():
         if state.resource.kind is not ResourceKind.ENVIRONMENT:
             continue
         for left in state.left():
-            yield LeftOver(
+            yield LeftAtVendor(
                 vendor=state.resource.vendor,
                 kind=str(state.resource.kind),
                 what=left.leftover.what,
@@ -299,7 +299,7 @@ def timestamp(at: float) -> str:
 
 def _unfinished(run: Run) -> bool:
     """True if a resume finds out more: of what is open, or was closed since a vendor was away."""
-    given_up = [remote.given_up.cause for _, remote in run.live_runs() if remote.given_up]
+    given_up = [remote.abandoned.cause for _, remote in run.active_runs() if remote.abandoned]
     away = any(outcome.cause is Cause.UNAVAILABLE for outcome in run.closed.values()) and started_anywhere(run)
     return not run.complete or away or any(cause in REOPENED for cause in given_up)
 
@@ -346,11 +346,11 @@ def _began(run: Run, entry: Entry) -> float | None:
 
 def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:
     """The deciding results, each after what earlier attempts said of the same test."""
-    found = [told(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
+    found = [outcome_so_far(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
     before: dict[str, list[tuple[int, Case]]] = {}
-    for number, case in superseded(found):
+    for number, case in replaced_results(found):
         before.setdefault(case.id, []).append((number, replace(case, duration_s=sane_seconds(case.duration_s))))
-    decided = {case.id: number for number, case in deciding(found)}
+    decided = {case.id: number for number, case in deciding_results(found)}
     for name in sorted(before.keys() - {case.id for case in cases}):
         yield from before[name]
     for case in cases:
@@ -392,7 +392,7 @@ def _cases(entry: Entry, outcome: Outcome) -> Iterator[Case]:
     """An entry's tests. Where none came back, those that it asked for, each with the entry's verdict."""
     yield from outcome.cases
     if outcome.cases:
-        if not explained(outcome, {case.verdict: 1 for case in outcome.cases}):
+        if not has_case_with_verdict(outcome, {case.verdict: 1 for case in outcome.cases}):
             yield _stand_in(entry.id, entry, outcome)
     elif not outcome.counts and entry.selection and entry.selection.kind is SelectionKind.TEST_IDS:
         for test in entry.selection.ids:

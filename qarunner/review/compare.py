@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from qarunner.entry import Origin, SelectionKind
 from qarunner.known import holds_template
-from qarunner.manifest.expand import locate
+from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
@@ -59,7 +59,7 @@ def _lines(side: Side | None) -> dict[str, Line]:
 
 
 def _line(side: Side, row: Row) -> Line:
-    place = locate(side.manifest, row, ())
+    place = place_of(side.manifest, row, ())
     value = side.values.get(row.id, row)
     fields = fields_of(value)
     vendor = str(fields.get("vendor"))

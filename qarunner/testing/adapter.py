@@ -31,12 +31,12 @@ from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import (
     Build,
     Cause,
-    Clash,
     Complaint,
+    Conflict,
+    Dependency,
     Finished,
     Metadata,
     More,
-    Need,
     Prepared,
     Refusal,
     RemoteRun,
@@ -369,10 +369,10 @@ class Adapter:
         groups: list[tuple[Entry, ...]] = self._ask("group", list(entries), lists=True)
         return groups
 
-    def resources(self, call: Call) -> list[Need]:
-        found: list[Need] = self._ask("resources", call, lists=True)
+    def resources(self, call: Call) -> list[Dependency]:
+        found: list[Dependency] = self._ask("resources", call, lists=True)
         for each in found:
-            self._expect("resources", each, Need)
+            self._expect("resources", each, Dependency)
         return found
 
     def notices(self, call: Call) -> list[str]:
@@ -385,11 +385,11 @@ class Adapter:
         found: list[Complaint] = self._ask("check_call", call, lists=True)
         return found
 
-    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Clash]:
-        found: list[Clash] = self._ask("check_all", calls, builds, lists=True)
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Conflict]:
+        found: list[Conflict] = self._ask("check_all", calls, builds, lists=True)
         known = {entry.id for call in calls for entry in call.entries}
         for each in found:
-            self._expect("check_all", each, Clash)
+            self._expect("check_all", each, Conflict)
             assert each.entries, f"{self.name}: check_all: a clash of nobody"
             assert set(each.entries) <= known, f"{self.name}: check_all: entries that are not there: {each!r}"
         return found

@@ -30,7 +30,7 @@ from qarunner.vendors.api import (
     Vendor,
     VendorInfo,
     Verdict,
-    fill,
+    resolve_refs,
 )
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def check_resources(scene: Scene) -> None:
         if release is not None:
             _check_request(scene, release)
     try:
-        fill(adapter.submit(scene.call).body, values)
+        resolve_refs(adapter.submit(scene.call).body, values)
     except KeyError as error:
         raise AssertionError(f"{adapter.name}: submit uses {error}, but prepare gives {values}") from error
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from qarunner.decode import Cursor, Json, UnexpectedData
+from qarunner.decode import Json, JsonReader, UnexpectedData
 from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import (
     FINISHED,
@@ -22,15 +22,15 @@ from qarunner.vendors.types import (
     Capabilities,
     Case,
     Cause,
-    Clash,
     Complaint,
+    Conflict,
+    Dependency,
     FileRef,
     Finished,
     InventoryKind,
     Item,
     Leftover,
     More,
-    Need,
     Outcome,
     Pacing,
     Prepared,
@@ -48,8 +48,8 @@ from qarunner.vendors.types import (
     UploadAddress,
     VendorInfo,
     Verdict,
-    fill,
-    use,
+    resolve_refs,
+    resource_ref,
 )
 
 if TYPE_CHECKING:
@@ -66,19 +66,19 @@ __all__ = [
     "Capabilities",
     "Case",
     "Cause",
-    "Clash",
     "Complaint",
-    "Cursor",
+    "Conflict",
+    "Dependency",
     "Entry",
     "FileRef",
     "Finished",
     "InventoryKind",
     "Item",
     "Json",
+    "JsonReader",
     "Leftover",
     "Metadata",
     "More",
-    "Need",
     "Outcome",
     "Pacing",
     "Platform",
@@ -101,8 +101,8 @@ __all__ = [
     "Vendor",
     "VendorInfo",
     "Verdict",
-    "fill",
-    "use",
+    "resolve_refs",
+    "resource_ref",
 ]
 
 
@@ -162,7 +162,7 @@ class Vendor(Protocol):
         """Which entries share one create call, in order."""
         return [(entry,) for entry in entries]
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         """What has to exist before the call's create."""
         del call
         return ()
@@ -204,7 +204,7 @@ class Vendor(Protocol):
         del call
         return ()
 
-    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterable[Clash]:
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterable[Conflict]:
         """What cannot stand together in one plan, given a call for each entry and the local builds by their paths."""
         del calls, builds
         return ()
@@ -215,7 +215,7 @@ class Vendor(Protocol):
         return ()
 
     def submit(self, call: Call) -> Request:
-        """The create. Values of resources stand in it as `use(key, field)`."""
+        """The create. Values of resources stand in it as `resource_ref(key, field)`."""
         ...
 
     def accepted(self, call: Call, reply: Reply) -> Accepted:

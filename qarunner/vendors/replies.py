@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qarunner.decode import UnexpectedData, is_unicode
-from qarunner.secret import canonical, names_in, placeholder
+from qarunner.secret import placeholder, secret_names, without_encoding
 from qarunner.vendors.api import Cause, Refusal, UploadAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qarunner.decode import Cursor
+    from qarunner.decode import JsonReader
     from qarunner.vendors.api import Metadata, Reply
 
 
@@ -26,7 +26,7 @@ _SHORT = 7
 _CREDENTIAL_STATUSES = frozenset({401, 403})
 
 
-def path_id(cursor: Cursor) -> str:
+def path_id(cursor: JsonReader) -> str:
     """An id that can be asked for again: `.` and `..` would name another resource, and broken text none at all."""
     found = body_id(cursor)
     if found in {".", ".."}:
@@ -34,7 +34,7 @@ def path_id(cursor: Cursor) -> str:
     return found
 
 
-def body_id(cursor: Cursor) -> str:
+def body_id(cursor: JsonReader) -> str:
     """An id that can be sent back; broken text is none."""
     found = cursor.identifier()
     if not is_unicode(found):
@@ -42,7 +42,7 @@ def body_id(cursor: Cursor) -> str:
     return found
 
 
-def check_about(told: Cursor, expected: str, what: str = "run") -> None:
+def check_about(told: JsonReader, expected: str, what: str = "run") -> None:
     """UnexpectedData if an answer names another run, or another test, than the one that was asked about.
 
     Ids are the same in either case, as UUIDs are, and a secret's placeholder in them has no form.
@@ -53,14 +53,14 @@ def check_about(told: Cursor, expected: str, what: str = "run") -> None:
 
 def same_id(one: str, other: str) -> bool:
     """UUIDs are the same in either case; a secret's placeholder whatever its form."""
-    first, second = canonical(one), canonical(other)
+    first, second = without_encoding(one), without_encoding(other)
     return first == second or (_UUID.fullmatch(first) is not None and first.lower() == second.lower())
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
-def upload_address(cursor: Cursor) -> UploadAddress:
+def upload_address(cursor: JsonReader) -> UploadAddress:
     """Where a reply says that a build goes. What it says instead is not shown: it may hold a signature."""
     url = cursor.text_or("") or ""
     # One that is not absolute would go to the vendor itself.
@@ -72,14 +72,14 @@ def upload_address(cursor: Cursor) -> UploadAddress:
 def segment(text: str) -> str:
     """One quoted segment of a path; a secret's placeholder in it survives, and is quoted when it is revealed."""
     quoted = quote(text, safe="")
-    for name in names_in(text):
+    for name in secret_names(text):
         for form in (None, "urlencode", "b64encode"):
             kept = placeholder(name, form or "urlencode")
             quoted = quoted.replace(quote(placeholder(name, form), safe=""), kept)
     return quoted
 
 
-def count(cursor: Cursor) -> int | None:
+def count(cursor: JsonReader) -> int | None:
     """A number of tests, or None where there is none."""
     if cursor.value is None:
         return None
@@ -112,13 +112,13 @@ def error_text(reply: Reply, *keys: str) -> str:
     return f"HTTP {reply.status}: {text}" if text else f"HTTP {reply.status} with an empty body"
 
 
-def _texts(body: Cursor, keys: tuple[str, ...]) -> Iterator[str]:
+def _texts(body: JsonReader, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
         if text := (body.get(key).text_or() or "").strip():
             yield text
 
 
-def status_body(reply: Reply, refused: Refusal) -> Cursor:
+def status_body(reply: Reply, refused: Refusal) -> JsonReader:
     """The body of an answer to a poll; UnexpectedData, in the vendor's words, where it is an error."""
     if not reply.ok:
         raise UnexpectedData(f"no status: {refused.message}")

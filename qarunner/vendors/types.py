@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from qarunner.decode import Cursor, Json
+from qarunner.decode import Json, JsonReader
 from qarunner.entry import Platform, SelectionKind, TargetKind
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -103,9 +103,9 @@ class Reply:
             return self.status not in _NEVER_DONE
         return self.status < _OK or self.status in range(300, 400) or self.status in _UNCLEAR
 
-    def json(self) -> Cursor:
+    def json(self) -> JsonReader:
         """The body; UnexpectedData if it is not JSON."""
-        return Cursor.parse(self.text, "reply $")
+        return JsonReader.parse(self.text, "reply $")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +266,7 @@ def options_go_with(where: str, *names: str, hint: str | None = None) -> dict[st
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clash:
+class Conflict:
     """Entries that cannot stand in one plan: `path` leads to the place in the first, where the problem is shown."""
 
     entries: tuple[str, ...]
@@ -318,12 +318,12 @@ class Cause(StrEnum):
     ALLOWANCE = "allowance"
     UNCERTAIN = "uncertain"
     UNAVAILABLE = "unavailable"
-    INFRA = "infra"
+    INFRASTRUCTURE = "infra"
     """The vendor's page calls this failure its own infrastructure's: worth a new attempt."""
     CONNECTION = "connection"
     """The way to the vendor needs a person: its certificate is not trusted, or the proxy wants another password."""
     BUG = "bug"
-    NEED = "need"
+    DEPENDENCY = "need"
     """qarunner skipped the entry: one that it needs did not pass."""
 
 
@@ -472,7 +472,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Dependency:
     """Something that a call's create refers to. `key` is the adapter's name for it within the call.
 
     `path` is the build's as the manifest has it; `data` is what the adapter wants to be told again in `prepare`.
@@ -515,7 +515,7 @@ class Leftover:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-def use(key: str, field_: str) -> str:
+def resource_ref(key: str, field_: str) -> str:
     """The text in a create's body that stands for a value of a prepared resource: put in when the create is sent."""
     return f"⟦use:{field_}:{key}⟧"
 
@@ -523,8 +523,8 @@ def use(key: str, field_: str) -> str:
 _USE = re.compile(r"⟦use:([a-z_]+):([^⟧]*)⟧")
 
 
-def fill(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> Json:
-    """A body with the values of prepared resources in place of `use(key, field)`. KeyError if one is missing.
+def resolve_refs(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> Json:
+    """A body with the values of prepared resources in place of `resource_ref(key, field)`. KeyError if one is missing.
 
     A text that is such a place alone becomes the value as it is: an integer stays one.
     """
@@ -534,22 +534,22 @@ def fill(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> Json:
                 return values[whole[2]][whole[1]]
             return _USE.sub(lambda found: str(values[found[2]][found[1]]), body) if "⟦use:" in body else body
         case dict():
-            return {name: fill(value, values) for name, value in body.items()}
+            return {name: resolve_refs(value, values) for name, value in body.items()}
         case list() | tuple():
-            return [fill(value, values) for value in body]
+            return [resolve_refs(value, values) for value in body]
         case _:
             return body
 
 
-def described(body: Json, names: Mapping[str, str]) -> Json:
-    """For people: a body with words in place of `use(key, field)`; `names` is what each key is called."""
+def refs_as_text(body: Json, names: Mapping[str, str]) -> Json:
+    """For people: a body with words in place of `resource_ref(key, field)`; `names` is what each key is called."""
     match body:
         case str():
             return _USE.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", body)
         case dict():
-            return {name: described(value, names) for name, value in body.items()}
+            return {name: refs_as_text(value, names) for name, value in body.items()}
         case list() | tuple():
-            return [described(value, names) for value in body]
+            return [refs_as_text(value, names) for value in body]
         case _:
             return body
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.app.files import measurer
-from qarunner.engine.io.uploads import ChangedBuild, open_body
+from qarunner.engine.io.uploads import BuildChanged, open_body
 from qarunner.vendors.api import Build, BuildRules, Complaint
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_build_that_changed_after_the_plan_is_not_sent(repository: Path) -> No
     apk(repository / "a.apk")
     build = taken(repository, "a.apk")
     apk(repository / "a.apk", "CONTENT")
-    with pytest.raises(ChangedBuild, match="changed after the plan"):
+    with pytest.raises(BuildChanged, match="changed after the plan"):
         open_body(build, zipped=True)
 
 

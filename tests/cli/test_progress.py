@@ -91,10 +91,10 @@ def test_a_whole_story_is_told_line_by_line() -> None:
     ("event", "line"),
     [
         (
-            ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 429", wait_s=7.0),
+            ev.CreateFailed(at=EPOCH + 3, job="keyed-1", message="HTTP 429", wait_s=7.0),
             "[    3.0s] search[locale=en]: not started yet: HTTP 429; again in 7.0 s",
         ),
-        (ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 401"), "[    3.0s] search[locale=en]: HTTP 401"),
+        (ev.CreateFailed(at=EPOCH + 3, job="keyed-1", message="HTTP 401"), "[    3.0s] search[locale=en]: HTTP 401"),
         (ev.Uncertain(at=EPOCH + 3, job="keyed-1", message="lost"), "[    3.0s] search[locale=en]: lost"),
         (
             ev.Retrying(at=EPOCH + 3, job="plain-1", run="r1", message="HTTP 502", wait_s=0.5),
@@ -131,7 +131,7 @@ def test_an_interruption_says_what_is_cancelled_and_what_goes_on() -> None:
         "[    3.0s] interrupted: 3 runs at keyed and plain go on; nothing new begins; "
         "the same signal again leaves at once"
     )
-    ended = ev.Ended(at=EPOCH + 3, reason=ev.Reason.FAIL_FAST, entry="a")
+    ended = ev.RunStopped(at=EPOCH + 3, reason=ev.Reason.FAIL_FAST, entry="a")
     assert lines(ended)[0].startswith("[    3.0s] --fail-fast: 1 run at plain cannot be cancelled")
 
 
@@ -160,7 +160,7 @@ def ticked(*events: Event, now: float) -> str | None:
 
 
 def test_every_half_minute_a_line_says_what_goes_on() -> None:
-    refused = ev.NotSubmitted(at=EPOCH + 3, job="keyed-1", message="HTTP 429: slow down", wait_s=60.0)
+    refused = ev.CreateFailed(at=EPOCH + 3, job="keyed-1", message="HTTP 429: slow down", wait_s=60.0)
     submitting = ev.Submitting(at=EPOCH + 2, job="keyed-1", attempt=1, key="k")
     passed = Outcome(verdict=Verdict.PASSED)
     assert ticked(now=30.0) == "0/2 entries; 2 wait"
@@ -169,7 +169,7 @@ def test_every_half_minute_a_line_says_what_goes_on() -> None:
     )
     more = ev.Accepted(at=EPOCH + 5, job="keyed-1", runs=tuple(RemoteRun(id=name) for name in "wxyz"))
     closed = [ev.EntryClosed(at=EPOCH + 9, entry=name, outcome=passed) for name in ("a", "search[locale=en]")]
-    over = ev.RemoteFinished(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
+    over = ev.RunFinishedRemotely(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
     assert ticked(ACCEPTED, over, closed[0], more, now=65.0) == (
         "1/2 entries: 1 passed; 4 runs at keyed; slowest: search[locale=en] accepted, 1m"
     )

@@ -107,7 +107,9 @@ def test_every_vendor_run_is_a_line_with_the_same_keys(kept: Path) -> None:
     plan = plan_of(*(entry(name, "plain") for name in "abc"))
     accepted = ev.Accepted(at=EPOCH + 1, job="plain-1", runs=(RemoteRun(id="r9", url="https://v.example/r9"),))
     lost = ev.Uncertain(at=EPOCH + 2, job="plain-2", message="no answer")
-    ended = ev.RemoteFinished(at=EPOCH + 5, job="plain-3", run="r8", outcomes={"c": Outcome(verdict=Verdict.PASSED)})
+    ended = ev.RunFinishedRemotely(
+        at=EPOCH + 5, job="plain-3", run="r8", outcomes={"c": Outcome(verdict=Verdict.PASSED)}
+    )
     begins = ev.Accepted(at=EPOCH + 1, job="plain-3", runs=(RemoteRun(id="r8"),))
     begun(kept, "exported", plan, accepted, lost, begins, ended)
     shown, out = console()

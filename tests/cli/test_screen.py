@@ -233,7 +233,7 @@ def test_a_create_that_is_refused_for_a_while_says_so_in_its_row() -> None:
     plan = many(1)
     show = Show(plan)
     job = show.run.job_of["cart-000"].job.id
-    show.saw(ev.NotSubmitted(at=EPOCH + 5, job=job, message="HTTP 429: slow down", wait_s=30.0))
+    show.saw(ev.CreateFailed(at=EPOCH + 5, job=job, message="HTTP 429: slow down", wait_s=30.0))
     assert show.at(6)[1] == "· cart-000  plain  waiting  HTTP 429: slow down; again in 29s"
     show.saw(ev.Submitting(at=EPOCH + 35, job=job, attempt=2), accepted(show.run, "cart-000", 36))
     assert show.at(37)[1] == "· cart-000  plain  accepted  1s"

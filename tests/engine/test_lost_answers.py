@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from qarunner.engine.decide.interpret import (
-    Again,
-    Lost,
-    Made,
-    Never,
+    Ambiguous,
+    Created,
+    Rejected,
+    Retry,
     after_create,
     after_prepare,
     makes,
-    remains_of,
+    remains_after,
 )
 from qarunner.engine.io.transport import Timeouts
 from qarunner.engine.state.events import Remains
@@ -280,14 +280,14 @@ def prepare(name: str, way: Way, folder: Path) -> tuple[object, Remains | None]:
     answer = send(way, request, folder, key=None, fresh=fresh)
     presigned = isinstance(request, Upload)
     meaning = after_prepare(vendor, made, token, [*before, answer], presigned=presigned, now=0, best_effort=best_effort)
-    return meaning, remains_of(vendor, ResourceState(resource=made), token, answer) if creates else None
+    return meaning, remains_after(vendor, ResourceState(resource=made), token, answer) if creates else None
 
 
 def is_sent_again(name: str, meaning: object) -> bool:
     """True if all of a resource is begun again; false if what may be there is looked for, or left to a person."""
-    if isinstance(meaning, Again):
+    if isinstance(meaning, Retry):
         return True
-    assert isinstance(meaning, (More, Never)), (name, meaning)
+    assert isinstance(meaning, (More, Rejected)), (name, meaning)
     assert not isinstance(meaning, More) or meaning.request.method == "GET", (name, meaning)
     return False
 
@@ -310,8 +310,8 @@ def test_a_lost_answer_is_repeated_with_a_key_or_left_to_a_person(
         way = replace(straight, timeouts=timeouts)
         for vendor in CREATES:
             meaning = create(vendor, way, tmp_path)
-            assert isinstance(meaning, Again if is_keyed(vendor) else Lost), (vendor, meaning)
-            assert not isinstance(meaning, Again) or meaning.maybe
+            assert isinstance(meaning, Retry if is_keyed(vendor) else Ambiguous), (vendor, meaning)
+            assert not isinstance(meaning, Retry) or meaning.maybe
         for step in STEPS if name == "plain" else SOME_STEPS:
             meaning, remains = prepare(step, way, tmp_path)
             assert is_sent_again(step, meaning) is (step not in LOOKED_FOR), (step, meaning)
@@ -326,7 +326,7 @@ def test_a_used_connection_that_breaks_loses_an_answer_like_any_other(
     for vendor in CREATES:
         with channel(name, after_one(LOSSES[loss]), signed) as way:
             meaning = create(vendor, replace(way, is_used=True), tmp_path)
-        assert isinstance(meaning, Again if is_keyed(vendor) else Lost), (vendor, meaning)
+        assert isinstance(meaning, Retry if is_keyed(vendor) else Ambiguous), (vendor, meaning)
     for step in ("certyn/prepare-environment", "docketqa/prepare-3-build", "doksi/prepare-target"):
         with channel(name, after_one(LOSSES[loss]), signed) as way:
             meaning, remains = prepare(step, replace(way, is_used=True), tmp_path)
@@ -341,12 +341,12 @@ def test_what_was_not_sent_is_sent_again_or_ends_and_left_nothing(
     with unsent(name, signed) as way:
         for vendor in CREATES:
             meaning = create(vendor, way, tmp_path)
-            assert isinstance(meaning, Never if name in FOR_GOOD else Again), (vendor, meaning)
-            assert not isinstance(meaning, Again) or not meaning.maybe, vendor
+            assert isinstance(meaning, Rejected if name in FOR_GOOD else Retry), (vendor, meaning)
+            assert not isinstance(meaning, Retry) or not meaning.maybe, vendor
         for step in SOME_STEPS:
             meaning, remains = prepare(step, way, tmp_path)
             if step != "docketqa/prepare-4-no-answer":  # whatever comes of looking for a build, it may be there
-                assert isinstance(meaning, Never if name in FOR_GOOD else Again), (step, meaning)
+                assert isinstance(meaning, Rejected if name in FOR_GOOD else Retry), (step, meaning)
             assert remains in {None, Remains.NOTHING}, step
 
 
@@ -355,8 +355,8 @@ def test_a_gateways_error_is_a_lost_answer(status: str, signed: Certificate, tmp
     with channel("plain", says(http("<html>trouble</html>", status=status)), signed) as way:
         for vendor in CREATES:
             meaning = create(vendor, way, tmp_path)
-            assert isinstance(meaning, Again if is_keyed(vendor) else Lost), (vendor, meaning)
-            assert not isinstance(meaning, Again) or meaning.maybe
+            assert isinstance(meaning, Retry if is_keyed(vendor) else Ambiguous), (vendor, meaning)
+            assert not isinstance(meaning, Retry) or meaning.maybe
         for step in STEPS:
             meaning, remains = prepare(step, way, tmp_path)
             assert is_sent_again(step, meaning) is (step not in LOOKED_FOR), (step, meaning)
@@ -372,8 +372,8 @@ def test_an_answer_that_does_not_prove_that_nothing_was_made_is_a_lost_one(
     with channel("plain", says(http("", status=status)), signed) as way:
         for vendor in CREATES:
             meaning = create(vendor, way, tmp_path)
-            assert isinstance(meaning, Again if is_keyed(vendor) else Lost), (vendor, meaning)
-            assert not isinstance(meaning, Again) or meaning.maybe
+            assert isinstance(meaning, Retry if is_keyed(vendor) else Ambiguous), (vendor, meaning)
+            assert not isinstance(meaning, Retry) or meaning.maybe
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -381,4 +381,4 @@ def test_early_hints_before_an_answer_change_nothing(name: str, signed: Certific
     for vendor, case in ACCEPTED.items():
         body = replies(ROOT / case)[0].text
         with channel(name, says(EARLY * 3 + http(body, status="201 Created")), signed) as way:
-            assert isinstance(create(vendor, way, tmp_path), Made), vendor
+            assert isinstance(create(vendor, way, tmp_path), Created), vendor

@@ -7,7 +7,7 @@ import pytest
 
 from qarunner.entry import Platform
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import MOST_ROWS, check_rows, deciding_layer, expand, locate
+from qarunner.manifest.expand import MOST_ROWS, check_rows, expand, layer_of, place_of
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.rules import check_spending, resolve
 from qarunner.manifest.templates.env import nothing_set
@@ -67,7 +67,7 @@ def test_a_row_knows_its_values_and_where_its_keys_were_written() -> None:
     assert row.axes == (("locale", "de"), ("tier", "pro"), ("browser", "chrome"))
     assert (row.variant, row.entry_id) == ("web", "checkout")
     assert not row.data.keys() & {"axes", "exclude", "variants"}
-    assert [str(locate(subject, row, path)) for path in ((), ("platform",), ("vendor",))] == [
+    assert [str(place_of(subject, row, path)) for path in ((), ("platform",), ("vendor",))] == [
         "qa-matrix.yml:10:7",
         "qa-matrix.yml:10:24",
         "qa-matrix.yml:3:21",
@@ -259,15 +259,15 @@ matrix:
     ] == [
         *("test_ids", "tags", "test_ids", "category_ids"),
     ]
-    assert str(locate(subject, app, ("target", "binary"))) == "qa-matrix.yml:9:32"
-    assert str(locate(subject, plain, ("target", "web_url"))) == "qa-matrix.yml:4:67"
-    assert locate(subject, app, ("target", "web_url")).line == 9
+    assert str(place_of(subject, app, ("target", "binary"))) == "qa-matrix.yml:9:32"
+    assert str(place_of(subject, plain, ("target", "web_url"))) == "qa-matrix.yml:4:67"
+    assert place_of(subject, app, ("target", "web_url")).line == 9
 
 
 def test_a_row_tells_which_layer_decides() -> None:
     subject = manifest(SHOP)
     row = by_id(expand(subject), "checkout/android[locale=en,tier=free]")
-    layers = [deciding_layer(subject, row, path) for path in (("platform",), ("id",), ("vendor",))]
+    layers = [layer_of(subject, row, path) for path in (("platform",), ("id",), ("vendor",))]
     assert layers == [("matrix", 0, "variants", "android"), ("matrix", 0), ("defaults",)]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, expand, locate, overlay
+from qarunner.manifest.expand import check_rows, expand, overlay, place_of
 from qarunner.manifest.load import bind
 from qarunner.manifest.model import Row
 from qarunner.manifest.yaml.reader import read
@@ -63,7 +63,7 @@ def test_values_are_found_where_they_were_written() -> None:
     web, android, search = expand(subject)
 
     def line(row: Row, *path: str | int) -> int:
-        return locate(subject, row, path).line
+        return place_of(subject, row, path).line
 
     assert [line(row) for row in (web, android, search)] == [12, 16, 20]
     assert line(web, "labels", 0) == 14
@@ -79,7 +79,7 @@ def test_values_are_found_where_they_were_written() -> None:
 def test_an_element_that_a_list_lacks_is_not_looked_for_in_the_list_it_replaced() -> None:
     subject = manifest(SHOP)
     web = expand(subject)[0]
-    assert locate(subject, web, ("labels", 1)).line == 14
+    assert place_of(subject, web, ("labels", 1)).line == 14
 
 
 def test_two_entries_with_one_id_name_both_places() -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import expand, locate
-from qarunner.manifest.load import BadGlob, Found, examine, load
+from qarunner.manifest.expand import expand, place_of
+from qarunner.manifest.load import BadGlob, NamedFile, examine, load
 from tests.matrices import only, refusal, rendered
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ matrix:
 def files(**texts: str) -> Finder:
     """A glob is a name without its ending, or `all`."""
 
-    def find(glob: str) -> list[Found]:
+    def find(glob: str) -> list[NamedFile]:
         if glob == "bad":
             raise BadGlob("is bad")
         names = sorted(texts) if glob == "all" else [glob] if glob in texts else []
-        return [Found(name=f"{name}.yml", key=name, text=texts[name].encode()) for name in names]
+        return [NamedFile(name=f"{name}.yml", key=name, text=texts[name].encode()) for name in names]
 
     return find
 
@@ -55,7 +55,7 @@ def test_everything_at_the_top_holds_for_them_and_places_name_their_file() -> No
     subject = load("qa-matrix.yml", MAIN % "b", files(b=B))
     own, b, cx = rendered(subject).rows
     assert (b.data["name"], b.data["vendor"], cx.data["timeout"]) == ("1", "acme", "1h")
-    found = [locate(subject, row, path) for row in (own, b, cx) for path in ((), ("timeout",), ("name",))]
+    found = [place_of(subject, row, path) for row in (own, b, cx) for path in ((), ("timeout",), ("name",))]
     assert [str(place) for place in found] == [
         *("qa-matrix.yml:7:5", "qa-matrix.yml:4:51", "qa-matrix.yml:7:5"),
         *("b.yml:3:5", "qa-matrix.yml:4:51", "b.yml:4:11"),

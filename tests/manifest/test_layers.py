@@ -7,7 +7,7 @@ import pytest
 from qarunner.diagnostics import Place
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, deciding_layer, expand, locate
+from qarunner.manifest.expand import check_rows, expand, layer_of, place_of
 from qarunner.manifest.load import check_changes, examine, with_profile
 from qarunner.manifest.select import select
 from tests.matrices import manifest, only, refusal
@@ -67,11 +67,11 @@ def test_a_profile_changes_single_entries_variants_and_rows_and_those_of_what_it
 def test_every_item_of_a_list_is_found_where_it_was_written() -> None:
     subject = with_profile(manifest(SHOP), "nightly")
     found = {row.id: row for row in expand(subject)}
-    lines = [locate(subject, found["a/v"], ("labels", index)).line for index in range(5)]
+    lines = [place_of(subject, found["a/v"], ("labels", index)).line for index in range(5)]
     assert lines == [4, 6, 13, 16, 10]
-    assert locate(subject, found["a/v"], ("test_ids", 0)) == Place("qa-matrix.yml", 14, 16)
-    assert locate(subject, found["a/v"], ("timeout",)).line == 9
-    assert deciding_layer(subject, found["a/w"], ("options", "region")) == ("vendors", "other", "defaults")
+    assert place_of(subject, found["a/v"], ("test_ids", 0)) == Place("qa-matrix.yml", 14, 16)
+    assert place_of(subject, found["a/v"], ("timeout",)).line == 9
+    assert layer_of(subject, found["a/w"], ("options", "region")) == ("vendors", "other", "defaults")
 
 
 def test_what_a_null_took_away_is_missed_where_it_stands() -> None:
@@ -81,7 +81,7 @@ def test_what_a_null_took_away_is_missed_where_it_stands() -> None:
     )
     row = expand(subject)[0]
     assert "target" not in row.data
-    assert str(locate(subject, row, ("target",))) == "qa-matrix.yml:5:22"
+    assert str(place_of(subject, row, ("target",))) == "qa-matrix.yml:5:22"
 
 
 def test_rows_are_selected_by_owner() -> None:

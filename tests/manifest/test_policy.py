@@ -11,7 +11,7 @@ from qarunner.entry import Quarantine, Retries
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand
 from qarunner.manifest.load import entry_of
-from qarunner.manifest.rules import Findings, check_quarantines
+from qarunner.manifest.rules import RuleResults, check_quarantines
 from tests.matrices import manifest, only, rendered
 
 TODAY = date(2026, 6, 10)
@@ -19,7 +19,7 @@ ENTRY = "matrix:\n  - { id: a, vendor: certyn, category_ids: [c], %s }\n"
 QUARANTINE = "quarantine: { reason: flaky, owner: qa, until: %s }"
 
 
-def quarantined(until: str, top: str = "") -> Findings:
+def quarantined(until: str, top: str = "") -> RuleResults:
     subject = manifest(top + ENTRY % (QUARANTINE % until))
     return check_quarantines(subject, expand(subject), TODAY)
 
@@ -71,7 +71,7 @@ def test_people_are_told_a_week_before_and_afterwards(until: str, message: str) 
 
 
 def test_nobody_is_told_earlier() -> None:
-    assert quarantined("2026-06-18") == Findings((), ())
+    assert quarantined("2026-06-18") == RuleResults((), ())
 
 
 @pytest.mark.parametrize("until", ["2026-02-30", "2026-13-01", "0000-01-01"])

@@ -4,7 +4,7 @@ import pytest
 
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import expand, locate
+from qarunner.manifest.expand import expand, place_of
 from qarunner.manifest.load import check_select, with_profile
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import check_templates
@@ -55,7 +55,9 @@ def test_values_are_found_in_the_profile() -> None:
     subject = with_profile(manifest(SHOP), "nightly")
     a = expand(subject)[0]
     assert a.layers == (("matrix", 0), ("profiles", "nightly", "defaults"), ("defaults",))
-    lines = [locate(subject, a, path).line for path in (("category_ids",), ("options", "b"), ("options", "a"), ("id",))]
+    lines = [
+        place_of(subject, a, path).line for path in (("category_ids",), ("options", "b"), ("options", "a"), ("id",))
+    ]
     assert lines == [13, 14, 7, 19]
 
 

@@ -13,10 +13,10 @@ from qarunner.vendors.api import (
     Build,
     BuildRules,
     Capabilities,
-    Clash,
     Complaint,
+    Conflict,
+    Dependency,
     Metadata,
-    Need,
     Pacing,
     Request,
     ResourceKind,
@@ -105,7 +105,7 @@ class Acme(Vendor):
     def _missing(call: Call) -> str:
         return f"{call.settings.get('team', 'nobody')} has no test 'gone' on {call.metadata.branch}"
 
-    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Conflict]:
         self._may_fail("check_all")
         del builds
         of_name: dict[str, list[str]] = {}
@@ -115,24 +115,24 @@ class Acme(Vendor):
                     of_name.setdefault(entry.name, []).append(entry.id)
         for name, ids in of_name.items():
             if len(ids) > 1:
-                yield Clash(entries=tuple(ids), path=("name",), message=f"{name} stands twice", hint="rename one")
+                yield Conflict(entries=tuple(ids), path=("name",), message=f"{name} stands twice", hint="rename one")
 
     def notices(self, call: Call) -> Iterable[str]:
         self._may_fail("notices")
         return [f"label {label} moves" for entry in call.entries for label in entry.labels]
 
-    def resources(self, call: Call) -> Iterator[Need]:
+    def resources(self, call: Call) -> Iterator[Dependency]:
         self._may_fail("resources")
         for entry in call.entries:
             if entry.target is not None and entry.target.kind is TargetKind.BINARY:
-                yield Need(
+                yield Dependency(
                     key=entry.target.value,
                     kind=ResourceKind.BUILD,
                     path=entry.target.value,
                     data={"team": call.settings.get("team")},
                 )
             if entry.options:
-                yield Need(key=f"env {entry.id}", kind=ResourceKind.ENVIRONMENT, data=entry.options)
+                yield Dependency(key=f"env {entry.id}", kind=ResourceKind.ENVIRONMENT, data=entry.options)
 
     def submit(self, call: Call) -> Request:
         self._may_fail("submit")

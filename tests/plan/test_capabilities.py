@@ -12,7 +12,7 @@ from qarunner.errors import UserError
 from qarunner.manifest import codes
 from qarunner.manifest.expand import expand
 from qarunner.plan.capabilities import check_rows, complaints, faults_of_options, in_table, misfit, own_settings
-from qarunner.plan.guard import AdapterBug, blamed, grouped
+from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.secret import placeholder
 from qarunner.vendors.api import Build, BuildRules, Complaint
 from tests.matrices import manifest, only
@@ -489,10 +489,10 @@ def test_groups_that_lose_or_repeat_an_entry_are_the_adapters_bug(groups: tuple[
 
 
 def test_who_ends_the_program_is_to_blame_and_a_word_to_the_user_passes() -> None:
-    with pytest.raises(AdapterBug, match="failed in submit: SystemExit: 0") as caught, blamed(ACME, "submit"):
+    with pytest.raises(AdapterBug, match="failed in submit: SystemExit: 0") as caught, adapter_guard(ACME, "submit"):
         raise SystemExit(0)
     assert isinstance(caught.value.__cause__, SystemExit)
-    with pytest.raises(UserError, match=r"^put it right$"), blamed(ACME, "submit"):
+    with pytest.raises(UserError, match=r"^put it right$"), adapter_guard(ACME, "submit"):
         raise UserError("put it right")
-    with pytest.raises(KeyboardInterrupt), blamed(ACME, "submit"):
+    with pytest.raises(KeyboardInterrupt), adapter_guard(ACME, "submit"):
         raise KeyboardInterrupt

@@ -186,7 +186,7 @@ def test_a_line_that_names_what_the_plan_does_not_have_is_damage(begin: Begin) -
         ev.Submitting(at=1.0, job="doksi-9", attempt=1),
         ev.RunCancelled(at=1.0, job="doksi-1", run="nobody"),
         ev.EntryClosed(at=1.0, entry="other", outcome=unknown),
-        ev.NothingStarted(at=1.0, job="doksi-1", outcomes={"other": unknown}),
+        ev.CreateMadeNothing(at=1.0, job="doksi-1", outcomes={"other": unknown}),
         ev.ResourceReleased(at=1.0, resource="r"),
     ]
     lines, whole = len(stage.lines()), (stage.run_folder() / "journal.jsonl").read_bytes()

@@ -60,7 +60,9 @@ def _events(plan: Plan) -> Iterator[ev.Event]:
         message = f"Button {number} not found after 30 s" if verdict_of(number) is Verdict.FAILED else None
         outcome = Outcome(verdict=verdict_of(number), cases=cases, message=message, duration_s=20.0 + number % 40)
         name = plan.jobs[number].id
-        yield ev.RemoteFinished(at=EPOCH + 60 + number % 60, job=name, run=f"run-{number}", outcomes={each.id: outcome})
+        yield ev.RunFinishedRemotely(
+            at=EPOCH + 60 + number % 60, job=name, run=f"run-{number}", outcomes={each.id: outcome}
+        )
         yield ev.EntryClosed(at=EPOCH + 60 + number % 60, entry=each.id, outcome=outcome)
 
 

@@ -90,7 +90,7 @@ def test_an_entry_called_gate_keeps_its_suite() -> None:
     st.lists(
         st.builds(one, st.sampled_from(Verdict))
         | st.builds(lambda verdict: Outcome(verdict=verdict, counts={verdict: 2}), st.sampled_from(Verdict))
-        | st.just(Outcome(verdict=Verdict.SKIPPED, cause=Cause.NEED, message="needs x")),
+        | st.just(Outcome(verdict=Verdict.SKIPPED, cause=Cause.DEPENDENCY, message="needs x")),
         min_size=1,
         max_size=4,
     ),

@@ -210,7 +210,9 @@ class Simulation:
         return self._told()
 
     def _told(self) -> Told:
-        found = {event.run: event.at - EPOCH for event in self.story.events if isinstance(event, ev.RemoteFinished)}
+        found = {
+            event.run: event.at - EPOCH for event in self.story.events if isinstance(event, ev.RunFinishedRemotely)
+        }
         gaps = (b - a for asked in self.vendor.asked.values() for a, b in itertools.pairwise(asked))
         return Told(
             lags=tuple(at - self.vendor.ends(run) for run, at in found.items()),

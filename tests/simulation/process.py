@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from qarunner import signals
 from qarunner.app import session
 from qarunner.app.options import CancelOptions, ResumeOptions
-from qarunner.app.session import Settings, Surroundings
+from qarunner.app.session import RunSettings, Surroundings
 from qarunner.cli.commands.apply import cancel, resume
 from qarunner.cli.console import Console
 from qarunner.cli.main import error_boundary
@@ -229,7 +229,7 @@ class Machine:
         environ = {**ENVIRON, **orders.environ}
         if self.telegraph is not None and self.telegraph.wire.proxied:
             environ["HTTPS_PROXY"] = PROXY
-        settings = Settings(
+        settings = RunSettings(
             environ=environ,
             runs_dir=self.runs,
             options=orders.options,

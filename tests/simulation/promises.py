@@ -78,7 +78,7 @@ class Evidence:
     @cached_property
     def dropped(self) -> set[str]:
         """Jobs of which a person said that they have made a run, which is left alone."""
-        decided = [event for event in self.events if isinstance(event, ev.Decided)]
+        decided = [event for event in self.events if isinstance(event, ev.UncertaintyResolved)]
         return {event.job for event in decided if not event.resubmit}
 
     def healthy(self, vendor: str) -> bool:
@@ -254,7 +254,7 @@ def others_are_not_held_up(seen: Evidence, run: Run) -> None:
         at = event.at - EPOCH
         if at < ended.began or (ended.signalled is not None and at > ended.signalled):
             continue
-        if isinstance(event, ev.RemoteFinished):
+        if isinstance(event, ev.RunFinishedRemotely):
             _found_soon(seen, truths[run.jobs[event.job].job.vendor, event.run], at)
         if isinstance(event, ev.EntryClosed) and event.outcome.verdict is Verdict.TIMED_OUT:
             state = run.attempts[event.entry][-1]
@@ -287,8 +287,8 @@ def all_is_known(run: Run, market: Market) -> None:
     for state in run.jobs.values():
         for name, remote in state.runs.items():
             truth = truths.get((state.job.vendor, name))
-            if truth is not None and remote.given_up is not None and not truth.running:
-                ours = remote.given_up.verdict in {Verdict.TIMED_OUT, Verdict.CANCELLED}
+            if truth is not None and remote.abandoned is not None and not truth.running:
+                ours = remote.abandoned.verdict in {Verdict.TIMED_OUT, Verdict.CANCELLED}
                 told = f"{truth.vendor} run {name} has ended, and nobody asked for its result"
                 demand(ours, told, name="unread")
     for entry in run.plan.entries:

@@ -21,8 +21,8 @@ from qarunner.vendors.api import (
     Auth,
     Case,
     Cause,
-    Cursor,
     Finished,
+    JsonReader,
     More,
     Outcome,
     Refusal,
@@ -242,7 +242,7 @@ class Eager(Acme):
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         body = replies[0].json()
-        first = next(iter(body.get("tests").items_or_none()), Cursor(None))
+        first = next(iter(body.get("tests").items_or_none()), JsonReader(None))
         word = first.get("result").text_or() or body.get("state").text()
         if word not in {"ok", "broken"}:
             return Running(note=word)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qarunner.decode import Cursor, UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.vendors.api import Reply
 from qarunner.vendors.replies import check_about
 
@@ -13,17 +13,17 @@ ID = "aaaaaaaa-0000-4000-8000-00000000000b"
 
 def test_an_id_that_is_told_is_the_one_that_was_asked_about() -> None:
     for right in (None, ID, ID.upper()):
-        check_about(Cursor(right), ID)
-    check_about(Cursor(17), "17")
+        check_about(JsonReader(right), ID)
+    check_about(JsonReader(17), "17")
     wrong: list[object] = ["ffffffff-0000-4000-8000-00000000000b", "", 17, {}, [], True]
     for told in wrong:
         with pytest.raises(UnexpectedData):
-            check_about(Cursor(told), ID)
+            check_about(JsonReader(told), ID)
 
 
 def test_only_a_uuid_has_no_case() -> None:
     with pytest.raises(UnexpectedData):
-        check_about(Cursor("k3N2"), "k3n2")
+        check_about(JsonReader("k3N2"), "k3n2")
 
 
 @pytest.mark.parametrize(

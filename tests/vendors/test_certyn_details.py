@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.decide.outcomes import distrust, tally
+from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import FINISHED, Call, Finished, More, RemoteRun, Reply, Verdict
 from qarunner.vendors.certyn.adapter import VENDOR
@@ -120,7 +120,7 @@ def test_details_never_make_a_pass_and_hide_no_failure(
         assert outcome.verdict is Verdict.FAILED
     if alone.verdict is Verdict.PASSED and outcome.verdict is not Verdict.PASSED:
         assert contradicted or any(isinstance(number, (int, float)) and number >= 1 for number in (failed, blocked))
-    assert distrust(outcome).verdict is outcome.verdict or alone != distrust(alone)
+    assert downgrade_unsupported_pass(outcome).verdict is outcome.verdict or alone != downgrade_unsupported_pass(alone)
 
 
 @given(counters | adding_up, items)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, fill
+from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, resolve_refs
 from qarunner.vendors.certyn.adapter import VENDOR
 from qarunner.vendors.certyn.info import CAPABILITIES
 
@@ -62,7 +62,7 @@ def test_an_address_gets_an_environment_that_is_deleted_afterwards() -> None:
         ("POST", "/api/projects/p-2/environments", environment),
     ]
     assert step == Prepared(values={"key": "qarunner-0a1b", "id": "7", "project_id": "p-2"})
-    body = fill(VENDOR.submit(call()).body, {need.key: step.values for need in VENDOR.resources(call())})
+    body = resolve_refs(VENDOR.submit(call()).body, {need.key: step.values for need in VENDOR.resources(call())})
     assert isinstance(body, dict)
     assert body["environmentKey"] == "qarunner-0a1b"
     assert VENDOR.release(resource(), step) == Request(method="DELETE", path="/api/projects/p-2/environments/7")

@@ -9,7 +9,7 @@ import pytest
 
 from qarunner.testing.adapter import Adapter, Example, Scene
 from qarunner.vendors import registry
-from qarunner.vendors.api import Metadata, Prepared, RemoteRun, Reply, Request, fill
+from qarunner.vendors.api import Metadata, Prepared, RemoteRun, Reply, Request, resolve_refs
 from qarunner.vendors.testerarmy.info import INFO
 from tests.described import violations
 
@@ -89,7 +89,7 @@ def sent(row: dict[str, Any]) -> Iterator[Request]:
         yield from (step for step in steps if isinstance(step, Request))
         removal = vendor.release(resource, Prepared(values={"app_id": ID}))
         yield from (removal,) if removal else ()
-    yield replace(scene.job.request, body=fill(scene.job.request.body, {"app": {"app_id": ID}}))
+    yield replace(scene.job.request, body=resolve_refs(scene.job.request.body, {"app": {"app_id": ID}}))
     run = RemoteRun(id=ID, memo={"batch": ID})
     for request in (vendor.poll(scene.call, run), vendor.cancel(scene.call, run), vendor.cancel_all(scene.call, [run])):
         yield from (request,) if request else ()

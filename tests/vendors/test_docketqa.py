@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.vendors.api import (
-        Clash,
+        Conflict,
         PrepareStep,
     )
 
@@ -196,7 +196,7 @@ def test_an_entry_is_a_create_of_its_own() -> None:
     assert list(VENDOR.group(entries)) == [(each,) for each in entries]
 
 
-def races(*entries: Entry, **content: str) -> list[Clash]:
+def races(*entries: Entry, **content: str) -> list[Conflict]:
     builds = {f"{n}.apk": Build(path=f"{n}.apk", filename=n, size=1, sha256=sha) for n, sha in content.items()}
     return list(VENDOR.check_all([Call(entries=(each,)) for each in entries], builds))
 

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Build, Call, Metadata, Prepared, Reply, Request, Resource, ResourceKind, Upload, fill
+from qarunner.vendors.api import (
+    Build,
+    Call,
+    Metadata,
+    Prepared,
+    Reply,
+    Request,
+    Resource,
+    ResourceKind,
+    Upload,
+    resolve_refs,
+)
 from qarunner.vendors.doksi.adapter import VENDOR
 from qarunner.vendors.doksi.info import CAPABILITIES
 
@@ -57,7 +68,7 @@ def test_every_build_of_a_create_is_a_need_of_its_call(rows: list[tuple[str, str
     for group in VENDOR.group(entries):
         call = Call(entries=group)
         values = {need.key: {"target_id": f"bin of {need.path}"} for need in VENDOR.resources(call)}
-        body = fill(VENDOR.submit(call).body, values)
+        body = resolve_refs(VENDOR.submit(call).body, values)
         assert isinstance(body, dict)
         expected = [f"bin of {entry.target.value}" for entry in group if entry.target]
         assert [row["target_id"] for row in body["matrix"]] == expected

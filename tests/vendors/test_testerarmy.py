@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from qarunner.engine.decide.interpret import Again, Never, Nothing, after_create
+from qarunner.engine.decide.interpret import CreatedNothing, Rejected, Retry, after_create
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
@@ -299,7 +299,7 @@ def reply(status: int, body: object) -> Reply:
 def test_an_accepted_create_without_a_run_is_known_and_not_uncertain() -> None:
     made = after_create(VENDOR, GROUP_CALL, reply(202, {"status": "cancelled", "runIds": []}), now=0)
     message = "TesterArmy accepted the create but started no run (status 'cancelled')"
-    assert made == Nothing(
+    assert made == CreatedNothing(
         outcomes={"smoke": Outcome(verdict=Verdict.CANCELLED, message=message, raw_status="cancelled")}
     )
 
@@ -318,7 +318,7 @@ def test_an_accepted_create_without_a_run_is_known_and_not_uncertain() -> None:
 def test_429_is_repeated_unless_it_is_the_usage_limit(body: dict[str, str], *, again: bool) -> None:
     meaning = after_create(VENDOR, GROUP_CALL, reply(429, body), now=0)
     if again:
-        assert isinstance(meaning, Again)
+        assert isinstance(meaning, Retry)
     else:
-        assert isinstance(meaning, Never)
+        assert isinstance(meaning, Rejected)
         assert meaning.refusal.cause is Cause.ALLOWANCE

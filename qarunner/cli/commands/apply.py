@@ -76,7 +76,7 @@ def _check(words: ApplyOptions) -> None:
 
 def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> ExitCode:
     """Everything that can be wrong is looked for before the first request leaves."""
-    from qarunner.app.session import Decisions, Settings, connect, new_run_id, start
+    from qarunner.app.session import Decisions, RunSettings, connect, new_run_id, start
     from qarunner.app.session import resume as go_on
 
     options, named = engine_options(given, detach=given.detach), reporting.targets_of(given.report)
@@ -94,7 +94,7 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
     of_manifest = reporting.planned(plan)
     _claim(console, of_manifest, given, environ)
     _refuse_unsealed_shard(plan, environ)
-    settings = Settings(
+    settings = RunSettings(
         environ=environ,
         runs_dir=given.runs_dir,
         reports=named,
@@ -208,10 +208,10 @@ def resume(
     options: Options | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    from qarunner.app.session import Decisions, Settings, Surroundings
+    from qarunner.app.session import Decisions, RunSettings, Surroundings
     from qarunner.app.session import resume as go_on
 
-    settings = Settings(
+    settings = RunSettings(
         environ=environ,
         runs_dir=words.runs_dir,
         options=options or engine_options(words),
@@ -238,10 +238,10 @@ def cancel(
     console: Console, environ: Mapping[str, str], words: CancelOptions, surroundings: Surroundings | None = None
 ) -> ExitCode:
     """Cancels a run from its folder, wherever it was started."""
-    from qarunner.app.session import Settings, Surroundings
+    from qarunner.app.session import RunSettings, Surroundings
     from qarunner.app.session import cancel as end
 
-    settings = Settings(
+    settings = RunSettings(
         environ=environ,
         runs_dir=words.runs_dir,
         env_files=words.env_file,
@@ -283,7 +283,7 @@ def _code(answer: Answer) -> ExitCode:
 
 def _running_on(run: Run, *, besides: Iterable[str] = ()) -> Iterator[str]:
     """Runs that cannot be cancelled."""
-    live = [state.job.vendor for state, remote in run.live_runs() if remote.remote.id not in set(besides)]
+    live = [state.job.vendor for state, remote in run.active_runs() if remote.remote.id not in set(besides)]
     for vendor in dict.fromkeys(live):
         number = live.count(vendor)
         yield f"{plural(number, 'run')} {'goes' if number == 1 else 'go'} on at {vendor}, which cannot cancel"

@@ -14,7 +14,7 @@ from qarunner.diagnostics import Place, choose, in_order
 from qarunner.entry import Entry, Policy
 from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
 from qarunner.known import holds_template
-from qarunner.manifest.expand import deciding_layer, locate, row_problems
+from qarunner.manifest.expand import layer_of, place_of, row_problems
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, policy_of, resolve
@@ -23,7 +23,7 @@ from qarunner.manifest.select import select
 from qarunner.manifest.templates.evaluate import evaluate
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
-from qarunner.plan.guard import AdapterBug, blamed, grouped
+from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.text import duration, styled
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Request
@@ -275,7 +275,7 @@ class Explaining:
         unknown = self._evaluated.unknown.get(row.id, {}).values()
         return Explained(
             row=row,
-            place=locate(self._manifest, row, ()),
+            place=place_of(self._manifest, row, ()),
             runs=runs,
             reason=reason,
             values=tuple(self._told(row, rendered)),
@@ -292,7 +292,7 @@ class Explaining:
     def _told(self, row: Row, rendered: Row) -> Iterator[Value]:
         for name, value in row.axes:
             path: Trail = ("axes", name)
-            layer = deciding_layer(self._manifest, row, path)
+            layer = layer_of(self._manifest, row, path)
             place = self._manifest.document.locate((*layer, *path, self._position((*layer, *path), value)))
             for field, part in _leaves(value) if isinstance(value, dict) else [((), value)]:
                 shown = _dotted(("matrix", name, *field))
@@ -302,8 +302,8 @@ class Explaining:
                 path=_dotted(path),
                 written=written,
                 value=_at(rendered.data, path),
-                source=self._source(deciding_layer(self._manifest, row, path)),
-                place=locate(self._manifest, row, path),
+                source=self._source(layer_of(self._manifest, row, path)),
+                place=place_of(self._manifest, row, path),
             )
 
     def _position(self, path: Trail, value: object) -> int:
@@ -387,9 +387,9 @@ class Explaining:
             groups = self._beside(vendor, row, entry)
             group = next(group for group in groups if entry in group)
             call = Call(entries=group, settings=own_settings(settings[entry.vendor]), metadata=self._metadata)
-            with blamed(vendor, "submit"):
+            with adapter_guard(vendor, "submit"):
                 request = vendor.submit(call)
-            with blamed(vendor, "resources"):
+            with adapter_guard(vendor, "resources"):
                 uses = tuple(f"{need.kind} {need.path or ''}".rstrip() for need in vendor.resources(call))
         except (AdapterBug, UserError) as error:
             # Adapters are made for what is rendered: a template where a number belongs can be too much.

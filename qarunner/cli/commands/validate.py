@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qarunner.app.options import ValidateOptions, VendorsOptions
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
-    from qarunner.manifest.rules import Findings
+    from qarunner.manifest.rules import RuleResults
     from qarunner.vendors.api import Vendor
 
 
@@ -58,14 +58,14 @@ def validate(console: Console, environ: Mapping[str, str], options: ValidateOpti
     return ExitCode.USAGE if problems or unreadable else ExitCode.OK
 
 
-def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, Findings]:
+def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, RuleResults]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
     from qarunner.app.planning import (
         check_with_profiles,
         path_warnings,
     )
     from qarunner.manifest.rules import (
-        Findings,
+        RuleResults,
         check_quarantines,
     )
 
@@ -78,7 +78,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
         own = found.warnings if found is whole[0] else ()  # with a profile they are the same once more
         warnings += [*quarantines.warnings, *own, *path_warnings(file, found.manifest, found.rows, environ)]
     # What is wrong with every profile is reported once.
-    return len(whole[0].rows), Findings(in_order(errors), in_order(warnings))
+    return len(whole[0].rows), RuleResults(in_order(errors), in_order(warnings))
 
 
 def _unreadable(file: Path, error: UserError) -> Diagnostic:

@@ -10,14 +10,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qarunner.engine.decide.interpret import BUGS, bug_of, typed
-from qarunner.engine.decide.outcomes import distrust, merge, worst
-from qarunner.engine.state.events import Reattempted, Why
+from qarunner.engine.decide.interpret import ADAPTER_EXCEPTIONS, check_return_type, describe_adapter_error
+from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, worst_verdict
+from qarunner.engine.state.events import Reattempted, RetryReason
 from qarunner.engine.state.run import Phase, advance
 from qarunner.entry import SelectionKind
 from qarunner.plan.guard import grouped
 from qarunner.plan.model import Job
-from qarunner.secret import canonical
+from qarunner.secret import without_encoding
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Request, Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 _HARMLESS = GOOD | {Verdict.SKIPPED}
 
 
-def told(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
+def outcome_so_far(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
     """What one attempt's runs say of an entry so far: a result that was paid for stays in the report.
 
     `more` says why the runs without an outcome have none.
@@ -93,37 +93,37 @@ def _parts(state: JobState, entry: str) -> list[Outcome]:
     return found if state.outcomes is None or entry not in state.outcomes else [*found, state.outcomes[entry]]
 
 
-def earlier(run: Run, entry: str) -> list[Outcome]:
+def previous_outcomes(run: Run, entry: str) -> list[Outcome]:
     """What the attempts before the last one came to."""
-    return [told(state, entry) or merge(()) for state in run.attempts[entry][:-1]]
+    return [outcome_so_far(state, entry) or merge(()) for state in run.attempts[entry][:-1]]
 
 
 # --- a new attempt ----------------------------------------------------------------------------------------------------
 
 
-def again(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[Why, ...]] | None:
+def next_attempt(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[RetryReason, ...]] | None:
     """What a new attempt asks for, and what it is for; None if the entry's result is final."""
-    parts = [distrust(part) for part in _parts(state, entry)]
+    parts = [downgrade_unsupported_pass(part) for part in _parts(state, entry)]
     why = _reasons(parts)
     used = Counter(each for attempt in run.attempts[entry] for each in attempt.why)
     now = state.entries[entry]
-    budget = {Why.FAILED: now.policy.retries.failed, Why.INFRA: now.policy.retries.infra}
+    budget = {RetryReason.FAILED: now.policy.retries.failed, RetryReason.INFRASTRUCTURE: now.policy.retries.infra}
     if not why or any(used[each] >= budget[each] for each in why):
         return None
     return _narrowed(now, parts), why
 
 
-def _reasons(parts: Iterable[Outcome]) -> tuple[Why, ...]:
+def _reasons(parts: Iterable[Outcome]) -> tuple[RetryReason, ...]:
     """What has to be tried again; nothing, if that could not make the entry pass."""
-    found: dict[Why, None] = {}
+    found: dict[RetryReason, None] = {}
     for part in parts:
         if part.verdict in _HARMLESS:
             continue
         bad = _bad(part)
         if part.verdict in _FAILURES and part.cause is None and bad <= _FAILURES:
-            found[Why.FAILED] = None
-        elif part.cause is Cause.INFRA and bad <= {Verdict.ERROR}:
-            found[Why.INFRA] = None
+            found[RetryReason.FAILED] = None
+        elif part.cause is Cause.INFRASTRUCTURE and bad <= {Verdict.ERROR}:
+            found[RetryReason.INFRASTRUCTURE] = None
         else:
             return ()
     return tuple(found)
@@ -141,9 +141,9 @@ def _narrowed(entry: Entry, parts: Iterable[Outcome]) -> Entry:
     selection = entry.selection
     if selection is None or selection.kind is not SelectionKind.TEST_IDS:
         return entry
-    wanted = {canonical(case.id) for part in parts for case in part.cases if case.verdict not in _HARMLESS}
-    ids = tuple(test for test in selection.ids if canonical(test) in wanted)
-    if not ids or len({canonical(test) for test in ids}) != len(wanted):
+    wanted = {without_encoding(case.id) for part in parts for case in part.cases if case.verdict not in _HARMLESS}
+    ids = tuple(test for test in selection.ids if without_encoding(test) in wanted)
+    if not ids or len({without_encoding(test) for test in ids}) != len(wanted):
         return entry
     return replace(entry, selection=replace(selection, ids=ids))
 
@@ -159,19 +159,21 @@ def attempt_jobs(
         for number, group in enumerate(grouped(vendor, entries), count + 1):
             call = replace(run.call(state), entries=group)
             uses = {need.key: state.job.uses[need.key] for need in vendor.resources(call)}
-            request = typed(vendor.submit(call), Request)
+            request = check_return_type(vendor.submit(call), Request)
             ids = tuple(entry.id for entry in group)
             name = f"{root}{ATTEMPT_SIGN}{number}"
             found.append((Job(id=name, vendor=state.job.vendor, entries=ids, request=request, uses=uses), group))
-    except BUGS as error:  # the failure that there is stays
-        return bug_of(vendor, error)
+    except ADAPTER_EXCEPTIONS as error:  # the failure that there is stays
+        return describe_adapter_error(vendor, error)
     return found
 
 
 # --- a run that was over is tried anew --------------------------------------------------------------------------------
 
 
-def to_try_anew(run: Run, vendors: Mapping[str, Vendor], at: float) -> tuple[tuple[str, ...], tuple[Reattempted, ...]]:
+def entries_to_retry(
+    run: Run, vendors: Mapping[str, Vendor], at: float
+) -> tuple[tuple[str, ...], tuple[Reattempted, ...]]:
     """What did not pass: entries whose create certainly made no run, and new attempts of the others.
 
     `run` is as a resume finds it, and goes on from there. What a resume asks for by itself is left to it, and what is
@@ -190,10 +192,13 @@ def to_try_anew(run: Run, vendors: Mapping[str, Vendor], at: float) -> tuple[tup
     found: list[Reattempted] = []
     for job, names in failed.items():
         state = run.jobs[job]
-        asked = [_narrowed(state.entries[name], [distrust(part) for part in _parts(state, name)]) for name in names]
+        asked = [
+            _narrowed(state.entries[name], [downgrade_unsupported_pass(part) for part in _parts(state, name)])
+            for name in names
+        ]
         jobs = attempt_jobs(run, vendors[state.job.vendor], state, asked)
         for made, group in () if isinstance(jobs, str) else jobs:
-            attempt, why = state.attempt + 1, (Why.AGAIN,)
+            attempt, why = state.attempt + 1, (RetryReason.AGAIN,)
             event = Reattempted(at=at, of=job, job=made, entries=group, attempt=attempt, why=why)
             found.append(event)
             advance(run, event)  # the next job's number depends on it
@@ -206,28 +211,28 @@ def _is_lost(run: Run, state: JobState, entry: str) -> bool:
         return False
     outcome = run.closed.get(entry)
     if outcome is None:  # an interrupted apply leaves entries open, and cancels their runs
-        return bool(state.runs) and not any(remote.followed or remote.outcomes for remote in state.runs.values())
+        return bool(state.runs) and not any(remote.polled or remote.outcomes for remote in state.runs.values())
     if outcome.verdict is Verdict.SKIPPED and outcome.cause is None:
         return run.plan.gate.on_skipped == "fail"
-    return outcome.verdict not in GOOD and outcome.cause not in {Cause.NEED, Cause.UNCERTAIN}
+    return outcome.verdict not in GOOD and outcome.cause not in {Cause.DEPENDENCY, Cause.UNCERTAIN}
 
 
 # --- all attempts together --------------------------------------------------------------------------------------------
 
 
-def combine(attempts: Sequence[Outcome]) -> Outcome:
+def merge_attempts(attempts: Sequence[Outcome]) -> Outcome:
     """One outcome of an entry's attempts, in their order."""
     *before, last = attempts
     if all(_was_cancelled(outcome) for outcome in before):  # such an attempt has shown nothing
         return last
     counts = _counts(before, last)
-    cases = () if last.counts and not last.cases else tuple(case for _, case in deciding(attempts))
+    cases = () if last.counts and not last.cases else tuple(case for _, case in deciding_results(attempts))
     parts = [case.verdict for case in cases] + list(counts)
     if last.verdict not in GOOD or not parts:
         parts.append(last.verdict)
     if not cases and not counts:
         parts += [outcome.verdict for outcome in before if outcome.verdict in _FAILURES]
-    verdict = worst(parts)
+    verdict = worst_verdict(parts)
     verdict = Verdict.FLAKY if verdict in GOOD else verdict
     return Outcome(
         verdict=verdict,
@@ -245,7 +250,7 @@ def _was_cancelled(outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.CANCELLED and not outcome.cases
 
 
-def deciding(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
+def deciding_results(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
     """Each test's last result with the number of its attempt, in the order in which the tests first came."""
     for number, case, before in _tests(attempts):
         if case.verdict is Verdict.PASSED and before:
@@ -259,7 +264,7 @@ def deciding(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
             yield number, case
 
 
-def superseded(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
+def replaced_results(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
     """The results that a later attempt, or an earlier one that ran to its end, took the place of."""
     chosen = {(number, case.id) for number, case, _ in _tests(attempts)}
     for number, outcome in enumerate(attempts, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.engine.decide.attempts import combine, earlier
+from qarunner.engine.decide.attempts import merge_attempts, previous_outcomes
 from qarunner.engine.decide.outcomes import tally
 from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.errors import PRECEDENCE, ExitCode, code_of_signal
@@ -25,7 +25,7 @@ _OF_CAUSE = {
     Cause.UNCERTAIN: ExitCode.NO_VERDICT,
     Cause.REFUSED: ExitCode.NO_VERDICT,
     Cause.UNAVAILABLE: ExitCode.UNAVAILABLE,
-    Cause.INFRA: ExitCode.NO_VERDICT,
+    Cause.INFRASTRUCTURE: ExitCode.NO_VERDICT,
     Cause.CONNECTION: ExitCode.NO_VERDICT,
     Cause.BUG: ExitCode.BUG,
 }
@@ -152,12 +152,12 @@ def by_needs(entries: Sequence[Entry]) -> Iterator[Entry]:
 def _fails_as_skipped(on_skipped: OnSkipped | None, outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
     """True if something skipped is red. What we skipped ourselves is, unless the manifest says otherwise."""
     if on_skipped is None:
-        return outcome.cause is Cause.NEED
+        return outcome.cause is Cause.DEPENDENCY
     return on_skipped == "fail" and Verdict.SKIPPED in counts
 
 
 def _codes(outcome: Outcome, counts: dict[Verdict, int]) -> Iterator[ExitCode]:
-    if outcome.cause is Cause.NEED:
+    if outcome.cause is Cause.DEPENDENCY:
         return
     if outcome.cause is not None:
         yield _OF_CAUSE[outcome.cause]
@@ -179,7 +179,7 @@ def outcome_of(run: Run, entry: Entry) -> Outcome:
     else:
         message = f"not over when the apply stopped ({state.phase})"
         open_one = Outcome(verdict=Verdict.CANCELLED, message=message)
-    return combine([*earlier(run, entry.id), open_one])
+    return merge_attempts([*previous_outcomes(run, entry.id), open_one])
 
 
 def expected_tests(entry: Entry) -> int:

@@ -32,7 +32,7 @@ from qarunner.vendors.api import (
     ResourceKind,
     Running,
     Upload,
-    fill,
+    resolve_refs,
 )
 from qarunner.vendors.replies import error_text
 from qarunner.vendors.types import Fault
@@ -60,21 +60,21 @@ Answer: TypeAlias = Reply | Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Created:
     """The create made these runs."""
 
     runs: tuple[RemoteRun, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nothing:
+class CreatedNothing:
     """The create was taken and made no run that could be asked for; `outcomes` are never a pass."""
 
     outcomes: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class Retry:
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
     `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
@@ -90,14 +90,14 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Never:
+class Rejected:
     """Refused for good."""
 
     refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
+class Ambiguous:
     """It may or may not have made a run; nobody but a person may send it again."""
 
     message: str
@@ -118,12 +118,14 @@ _REDIRECTS = range(300, 400)
 _UNAUTHORISED = frozenset({401, 403})
 
 
-def after_create(vendor: Vendor, call: Call, answer: Answer, *, now: float) -> Made | Nothing | Again | Never | Lost:
+def after_create(
+    vendor: Vendor, call: Call, answer: Answer, *, now: float
+) -> Created | CreatedNothing | Retry | Rejected | Ambiguous:
     """What the answer to a create means. `now` is seconds since the epoch."""
     keyed = vendor.info.idempotency_header is not None
     match answer:
         case Fault(sent=True):
-            return Again(message=answer.message, maybe=True) if keyed else Lost(message=answer.message)
+            return Retry(message=answer.message, maybe=True) if keyed else Ambiguous(message=answer.message)
         case Fault():
             return _not_sent(answer)
         case Reply(ok=True):
@@ -132,47 +134,49 @@ def after_create(vendor: Vendor, call: Call, answer: Answer, *, now: float) -> M
             return _create_refused(vendor, answer, keyed=keyed, now=now)
 
 
-def _not_sent(fault: Fault) -> Again | Never:
+def _not_sent(fault: Fault) -> Retry | Rejected:
     """What it means that a request did not leave; or that it may have, where a second one does no harm."""
     if fault.final is None:
-        return Again(message=fault.message)
-    return Never(refusal=Refusal(message=fault.message, cause=fault.final))
+        return Retry(message=fault.message)
+    return Rejected(refusal=Refusal(message=fault.message, cause=fault.final))
 
 
-def _accepted(vendor: Vendor, call: Call, reply: Reply, *, keyed: bool) -> Made | Nothing | Again | Never | Lost:
+def _accepted(
+    vendor: Vendor, call: Call, reply: Reply, *, keyed: bool
+) -> Created | CreatedNothing | Retry | Rejected | Ambiguous:
     try:
         found = vendor.accepted(call, reply)
         if isinstance(found, Refusal):
-            return Never(refusal=typed(found, Refusal))
+            return Rejected(refusal=check_return_type(found, Refusal))
         if isinstance(found, Finished):
-            outcomes = typed(found, Finished).outcomes
-            return Nothing(outcomes={name: without_run(outcome) for name, outcome in outcomes.items()})
-        runs = tuple(typed(run, RemoteRun) for run in found)
+            outcomes = check_return_type(found, Finished).outcomes
+            return CreatedNothing(outcomes={name: without_run(outcome) for name, outcome in outcomes.items()})
+        runs = tuple(check_return_type(run, RemoteRun) for run in found)
     except UnexpectedData as error:
         # A vendor may say with 200 that it will do nothing: only its own words can tell.
         refusal = refusal_of(vendor, reply)
         if refusal.cause is Cause.ALLOWANCE:
-            return Never(refusal=refusal)
+            return Rejected(refusal=refusal)
         message = f"HTTP {reply.status}, but {error}"
-        return Again(message=message, unreadable=True, maybe=True) if keyed else Lost(message=message)
-    except BUGS as error:  # an adapter's bug ends its own job alone
-        return Lost(message=bug_of(vendor, error))
-    return Made(runs=runs) if runs else Lost(message=f"HTTP {reply.status} without a run")
+        return Retry(message=message, unreadable=True, maybe=True) if keyed else Ambiguous(message=message)
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug ends its own job alone
+        return Ambiguous(message=describe_adapter_error(vendor, error))
+    return Created(runs=runs) if runs else Ambiguous(message=f"HTTP {reply.status} without a run")
 
 
-def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, now: float) -> Again | Never | Lost:
+def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, now: float) -> Retry | Rejected | Ambiguous:
     refusal = refusal_of(vendor, reply)
     if refusal.cause is Cause.ALLOWANCE:
-        return Never(refusal=refusal)
+        return Rejected(refusal=refusal)
     wait_s = retry_after(reply, now)
     message = _with_wait(refusal.message, wait_s)
     if reply.status == TOO_MANY:
-        return Again(message=message, wait_s=wait_s, held=True)
+        return Retry(message=message, wait_s=wait_s, held=True)
     if not reply.is_unclear:
-        return Never(refusal=refusal)
+        return Rejected(refusal=refusal)
     if not keyed:
-        return Lost(message=message)
-    return Again(message=message, wait_s=wait_s, unreadable=not reply.is_transient, maybe=True)
+        return Ambiguous(message=message)
+    return Retry(message=message, wait_s=wait_s, unreadable=not reply.is_transient, maybe=True)
 
 
 def after_read(  # noqa: PLR0913  all that a reading depends on, by name
@@ -185,7 +189,7 @@ def after_read(  # noqa: PLR0913  all that a reading depends on, by name
     now: float,
     key_worked: bool = False,
     best_effort: bool = False,
-) -> Running | More | Finished | Again | Never:
+) -> Running | More | Finished | Retry | Rejected:
     """What the answers to a poll and to each `More` mean; the last one is the newest.
 
     `key_worked`: the vendor has taken the same key before.
@@ -200,43 +204,43 @@ def after_read(  # noqa: PLR0913  all that a reading depends on, by name
     return _read_refused(vendor, newest, now=now, key_worked=key_worked)
 
 
-def _unread(fault: Fault) -> Again | Never:
+def _unread(fault: Fault) -> Retry | Rejected:
     """A read without a reply. What needs a person may pass by itself, and the run is paid: it gets a few tries."""
     if fault.final is Cause.CONNECTION:
-        return Again(message=fault.message, unreadable=True)
+        return Retry(message=fault.message, unreadable=True)
     return _not_sent(fault)
 
 
 def _read(
     vendor: Vendor, call: Call, run: RemoteRun, answers: Sequence[Answer], *, polls: int
-) -> Running | More | Finished | Again | Never:
+) -> Running | More | Finished | Retry | Rejected:
     replies = [answer for answer in answers if isinstance(answer, Reply)]
     try:
-        return typed(vendor.read(call, run, replies, polls=polls), Running, More, Finished)
+        return check_return_type(vendor.read(call, run, replies, polls=polls), Running, More, Finished)
     except UnexpectedData as error:
         if replies[-1].ok:
-            return Again(message=str(error), unreadable=True)
-        return Again(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
-    except BUGS as error:  # an adapter's bug ends its own job alone
-        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+            return Retry(message=str(error), unreadable=True)
+        return Retry(message=refusal_of(vendor, replies[-1]).message, unreadable=True)
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug ends its own job alone
+        return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
 LONGEST_SILENCE_S = 300.0
 """A read is repeated after so long, whatever the vendor asks for: the run is paid, and its answer is awaited."""
 
 
-def _read_refused(vendor: Vendor, reply: Reply, *, now: float, key_worked: bool) -> Again | Never:
+def _read_refused(vendor: Vendor, reply: Reply, *, now: float, key_worked: bool) -> Retry | Rejected:
     refusal = refusal_of(vendor, reply)
     if reply.status in _UNAUTHORISED:
         if key_worked:  # a firewall answers so, too, in front of a vendor that knows the key
-            return Again(message=refusal.message, unreadable=True, cause=Cause.CREDENTIAL)
-        return Never(refusal=Refusal(message=refusal.message, cause=Cause.CREDENTIAL))
+            return Retry(message=refusal.message, unreadable=True, cause=Cause.CREDENTIAL)
+        return Rejected(refusal=Refusal(message=refusal.message, cause=Cause.CREDENTIAL))
     if not reply.is_transient:
-        return Again(message=refusal.message, unreadable=True)
+        return Retry(message=refusal.message, unreadable=True)
     wait_s = retry_after(reply, now)
     shortened = wait_s if wait_s is None else min(wait_s, LONGEST_SILENCE_S)
     message = _with_wait(refusal.message, wait_s)
-    return Again(message=message, wait_s=shortened, held=reply.status == TOO_MANY)
+    return Retry(message=message, wait_s=shortened, held=reply.status == TOO_MANY)
 
 
 _MINUTE_S = 60.0
@@ -252,12 +256,12 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
     if reply.status in _REDIRECTS:
         return Refusal(message=_redirect_words(vendor, reply))
     try:
-        found = typed(vendor.refused(reply), Refusal)
+        found = check_return_type(vendor.refused(reply), Refusal)
         # Its two numbers say all of an allowance; other words are the vendor's, and mostly leave the status out.
         told = found.cause is Cause.ALLOWANCE or str(reply.status) in found.message
         return found if told else replace(found, message=f"HTTP {reply.status}: {found.message}")
-    except BUGS as error:  # an adapter's bug must not hide the answer
-        return Refusal(message=f"HTTP {reply.status} ({bug_of(vendor, error)})", cause=Cause.BUG)
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug must not hide the answer
+        return Refusal(message=f"HTTP {reply.status} ({describe_adapter_error(vendor, error)})", cause=Cause.BUG)
 
 
 _NOT_MODIFIED = 304
@@ -279,7 +283,7 @@ def after_prepare(
     presigned: bool,
     now: float,
     best_effort: bool = False,
-) -> Request | Upload | More | Prepared | Again | Never:
+) -> Request | Upload | More | Prepared | Retry | Rejected:
     """What the answers to the requests for a resource lead to. Whatever fails is begun again from the start.
 
     `presigned`: the last one was to a store of files, whose refusals say nothing about the vendor's credential.
@@ -290,12 +294,12 @@ def after_prepare(
         return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
         replies = [a if isinstance(a, Reply) else Reply(status=0, text=a.message) for a in answers]
-        found = typed(vendor.prepare(resource, token, replies), Request, Upload, More, Prepared, Refusal)
-        return Never(refusal=found) if isinstance(found, Refusal) else found
+        found = check_return_type(vendor.prepare(resource, token, replies), Request, Upload, More, Prepared, Refusal)
+        return Rejected(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
-        return Again(message=str(error), unreadable=True)
-    except BUGS as error:  # an adapter's bug ends its own jobs alone
-        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+        return Retry(message=str(error), unreadable=True)
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug ends its own jobs alone
+        return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
 def _may_be_done(answer: Answer) -> bool:
@@ -304,23 +308,23 @@ def _may_be_done(answer: Answer) -> bool:
     return answer.status != TOO_MANY
 
 
-def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Again | Never:
+def _prepare_refused(vendor: Vendor, answer: Answer, *, presigned: bool, now: float) -> Retry | Rejected:
     if isinstance(answer, Fault):
         return _not_sent(answer)
     refusal = _store_refusal(answer) if presigned else refusal_of(vendor, answer)
     if answer.is_transient and refusal.cause is not Cause.ALLOWANCE:
         wait_s = retry_after(answer, now)
         held = answer.status == TOO_MANY and not presigned
-        return Again(message=_with_wait(refusal.message, wait_s), wait_s=wait_s, held=held)
+        return Retry(message=_with_wait(refusal.message, wait_s), wait_s=wait_s, held=held)
     if presigned and answer.status in _UNAUTHORISED:
         # The URL has expired, or its signature was misread: another one may do.
-        return Again(message=refusal.message, unreadable=True)
-    return Never(refusal=refusal)
+        return Retry(message=refusal.message, unreadable=True)
+    return Rejected(refusal=refusal)
 
 
 def after_listing(
     vendor: Vendor, kind: InventoryKind, settings: Mapping[str, Json], answers: Sequence[Answer], *, now: float
-) -> Request | tuple[Item, ...] | Again | Never:
+) -> Request | tuple[Item, ...] | Retry | Rejected:
     """What the answers so far to the requests of an inventory lead to: the next one, or all items.
 
     A list costs nothing and can be read once more. So what is no list is an error at once: nothing waits for it.
@@ -330,17 +334,17 @@ def after_listing(
         return _not_sent(newest)
     if isinstance(newest, Reply) and not newest.ok:
         again = _read_refused(vendor, newest, now=now, key_worked=False)
-        return Never(refusal=refusal_of(vendor, newest)) if isinstance(again, Again) and again.unreadable else again
+        return Rejected(refusal=refusal_of(vendor, newest)) if isinstance(again, Retry) and again.unreadable else again
     try:
         replies = [answer for answer in answers if isinstance(answer, Reply)]
-        found = typed(vendor.inventory(kind, settings, replies), Request, Refusal, tuple)
+        found = check_return_type(vendor.inventory(kind, settings, replies), Request, Refusal, tuple)
         if isinstance(found, tuple):
-            return tuple(typed(item, Item) for item in found)
-        return Never(refusal=found) if isinstance(found, Refusal) else found
+            return tuple(check_return_type(item, Item) for item in found)
+        return Rejected(refusal=found) if isinstance(found, Refusal) else found
     except UnexpectedData as error:
-        return Never(refusal=Refusal(message=str(error)))
-    except BUGS as error:  # an adapter's bug is told with its name
-        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+        return Rejected(refusal=Refusal(message=str(error)))
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug is told with its name
+        return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
 _STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")
@@ -363,7 +367,7 @@ def _store_refusal(reply: Reply) -> Refusal:
 _STORE_TEXT = 10_000
 
 
-def asked_with(refusal: Refusal, variable: str) -> str:
+def with_key_name(refusal: Refusal, variable: str) -> str:
     """A refusal's words, and whose credential it was that the vendor did not like."""
     return f"{refusal.message} (with the key of {variable})" if refusal.cause is Cause.CREDENTIAL else refusal.message
 
@@ -371,40 +375,40 @@ def asked_with(refusal: Refusal, variable: str) -> str:
 def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:
     """The request that removes a resource, if there is one."""
     try:
-        return typed(vendor.release(resource, prepared), Request, type(None))
-    except BUGS:  # what cannot be removed stays, and is named
+        return check_return_type(vendor.release(resource, prepared), Request, type(None))
+    except ADAPTER_EXCEPTIONS:  # what cannot be removed stays, and is named
         return None
 
 
-def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Never:
+def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Rejected:
     """The request that asks for a run's status."""
     try:
-        return typed(vendor.poll(call, run), Request)
-    except BUGS as error:  # an adapter's bug ends its own job alone
-        return Never(refusal=Refusal(message=bug_of(vendor, error), cause=Cause.BUG))
+        return check_return_type(vendor.poll(call, run), Request)
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug ends its own job alone
+        return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
 def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
     """The request that stops a run, if the vendor has one."""
     try:
-        return typed(vendor.cancel(call, run), Request, type(None))
-    except BUGS:  # what cannot be cancelled is named as running on
+        return check_return_type(vendor.cancel(call, run), Request, type(None))
+    except ADAPTER_EXCEPTIONS:  # what cannot be cancelled is named as running on
         return None
 
 
 def cancel_all_request(vendor: Vendor, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
     """The request that stops all runs of a create at once, if the vendor has one."""
     try:
-        return typed(vendor.cancel_all(call, runs), Request, type(None))
-    except BUGS:  # each can be stopped by itself
+        return check_return_type(vendor.cancel_all(call, runs), Request, type(None))
+    except ADAPTER_EXCEPTIONS:  # each can be stopped by itself
         return None
 
 
-BUGS = (Exception, SystemExit)
+ADAPTER_EXCEPTIONS = (Exception, SystemExit)
 """What an adapter's bug looks like. One that ended the program would choose its exit code, which may be 0."""
 
 
-def typed(answer: T, *kinds: type) -> T:
+def check_return_type(answer: T, *kinds: type) -> T:
     """An adapter's answer, through and through of the types that its protocol promises; else its bug, as it raises."""
     if not isinstance(answer, kinds):
         raise TypeError(f"expected {' or '.join(kind.__name__ for kind in kinds)}, got {type(answer).__name__}")
@@ -412,7 +416,7 @@ def typed(answer: T, *kinds: type) -> T:
     return answer
 
 
-def bug_of(vendor: Vendor, error: BaseException) -> str:
+def describe_adapter_error(vendor: Vendor, error: BaseException) -> str:
     kind = type(vendor)
     return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
 
@@ -455,10 +459,10 @@ _READS = frozenset({"GET", "HEAD"})
 _GONE = frozenset({404, 410})
 
 
-def filled(state: JobState, values: Mapping[str, Mapping[str, str | int]]) -> Request:
+def with_resource_values(state: JobState, values: Mapping[str, Mapping[str, str | int]]) -> Request:
     """A job's create with the values of its resources, by the adapter's keys."""
     request = state.job.request
-    return replace(request, body=fill(request.body, values)) if state.job.uses else request
+    return replace(request, body=resolve_refs(request.body, values)) if state.job.uses else request
 
 
 def makes(resource: Resource, request: AnyRequest) -> bool:
@@ -469,16 +473,16 @@ def makes(resource: Resource, request: AnyRequest) -> bool:
 def token_of(run: str, state: ResourceState) -> str:
     """An environment keeps its token until the vendor says that it is taken; each upload has one of its own."""
     environment = state.resource.kind is ResourceKind.ENVIRONMENT
-    return resource_token(run, state.resource.id, state.taken + 1 if environment else state.attempt)
+    return resource_token(run, state.resource.id, state.tokens_used + 1 if environment else state.attempt)
 
 
-def remains_of(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
+def remains_after(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
     """What the request that makes an environment has left, where its answer was no good one. In doubt, something."""
     if isinstance(answer, Fault):
         return Remains.MAYBE if answer.sent else Remains.NOTHING
     if answer.ok:
         return Remains.MAYBE
-    if state.doubted and _taken(vendor, state.resource, token, answer):
+    if state.may_exist and _taken(vendor, state.resource, token, answer):
         return Remains.TAKEN
     # A plain refusal has made nothing. A name that was never asked for before, and is taken, is somebody else's.
     return Remains.MAYBE if answer.is_unclear and answer.status != CONFLICT else Remains.NOTHING
@@ -493,16 +497,16 @@ def unclear(answer: Answer) -> bool:
 
 def _taken(vendor: Vendor, resource: Resource, token: str, reply: Reply) -> bool:
     try:
-        return typed(vendor.taken(resource, token, reply), bool)
-    except BUGS:  # what an adapter cannot tell is no reason to ask for another one
+        return check_return_type(vendor.taken(resource, token, reply), bool)
+    except ADAPTER_EXCEPTIONS:  # what an adapter cannot tell is no reason to ask for another one
         return False
 
 
 def leftover_of(vendor: Vendor, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
     """How people find an environment; an adapter's bug must not hide that there may be one."""
     try:
-        return typed(vendor.leftover(resource, token, prepared), Leftover)
-    except BUGS:
+        return check_return_type(vendor.leftover(resource, token, prepared), Leftover)
+    except ADAPTER_EXCEPTIONS:
         return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {vendor.info.title}, and delete it")
 
 

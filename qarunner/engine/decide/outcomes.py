@@ -23,16 +23,16 @@ _WORST_FIRST = (
 )
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict that a whole has from its parts; `unknown` of nothing."""
     return min(verdicts, key=_WORST_FIRST.index, default=Verdict.UNKNOWN)
 
 
 def merge(outcomes: Sequence[Outcome]) -> Outcome:
-    """One entry's outcome from its runs, each distrusted on its own."""
+    """One entry's outcome from its runs, each checked by itself: a pass without support is no pass."""
     if not outcomes:
         return Outcome(verdict=Verdict.UNKNOWN, message="the vendor's answer says nothing of this entry")
-    checked = [distrust(outcome) for outcome in outcomes]
+    checked = [downgrade_unsupported_pass(outcome) for outcome in outcomes]
     if len(checked) == 1:
         return checked[0]
     first = min(checked, key=lambda outcome: _WORST_FIRST.index(outcome.verdict))
@@ -52,14 +52,14 @@ def merge(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def distrust(outcome: Outcome) -> Outcome:
+def downgrade_unsupported_pass(outcome: Outcome) -> Outcome:
     """The last net under every adapter: a pass needs a test that finished, and no part that is worse."""
     if outcome.verdict not in GOOD:
         return outcome
     parts = [case.verdict for case in outcome.cases] + [v for v, number in outcome.counts.items() if number > 0]
     if not FINISHED.intersection(parts):
         return _instead(outcome, Verdict.UNKNOWN, "no test finished")
-    found = worst(parts)
+    found = worst_verdict(parts)
     if found not in GOOD:
         return _instead(outcome, found, f"reported as {outcome.verdict}, but one of its tests is {found}")
     return outcome
@@ -70,10 +70,10 @@ def takes_details(counted: Outcome, detailed: Outcome) -> bool:
 
     They never make a verdict better, nor add a test that finished: then it would depend on them whether a build passes.
     """
-    before, after = distrust(counted), distrust(detailed)
+    before, after = downgrade_unsupported_pass(counted), downgrade_unsupported_pass(detailed)
     if after.verdict is before.verdict:
         return after.cause is before.cause and _finished(after) <= _finished(before)
-    return worst([before.verdict, after.verdict]) is after.verdict
+    return worst_verdict([before.verdict, after.verdict]) is after.verdict
 
 
 def _finished(outcome: Outcome) -> int:
@@ -116,11 +116,11 @@ def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:
             counts[verdict] = counts.get(verdict, 0) + number
     if not counts:
         return {outcome.verdict: max(1, expected)}
-    if not explained(outcome, counts):
+    if not has_case_with_verdict(outcome, counts):
         counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
     return counts
 
 
-def explained(outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
+def has_case_with_verdict(outcome: Outcome, counts: Mapping[Verdict, int]) -> bool:
     """Whether a test has the verdict that the entry has."""
     return outcome.verdict in GOOD or counts.get(outcome.verdict, 0) > 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide import attempts
 from qarunner.engine.decide.interpret import (
-    Never,
+    Rejected,
     ask_again,
     cancel_all_request,
     cancel_request,
@@ -54,12 +54,12 @@ class EntryCloser:
 
     def close_job(self, state: JobState) -> None:
         """Closes the open entries of a job that has come to its end, or gives them a new attempt."""
-        retried: dict[tuple[ev.Why, ...], list[Entry]] = {}
+        retried: dict[tuple[ev.RetryReason, ...], list[Entry]] = {}
         for entry in self._run.open_entries(state):
             outcome = self._outcome(state, entry)
             if outcome is None:
                 continue
-            attempt = attempts.again(self._run, state, entry) if self._may_have_attempts() else None
+            attempt = attempts.next_attempt(self._run, state, entry) if self._may_have_attempts() else None
             if attempt is None:
                 self._close(entry, outcome)
             else:
@@ -75,7 +75,7 @@ class EntryCloser:
         mode = self._context.mode
         return self._run.ended is None and (mode.may_retry or mode.leaves_open)
 
-    def _try_again(self, state: JobState, wanted: Mapping[tuple[ev.Why, ...], list[Entry]]) -> None:
+    def _try_again(self, state: JobState, wanted: Mapping[tuple[ev.RetryReason, ...], list[Entry]]) -> None:
         """Writes new attempts down before anything of them leaves; a resume finds them as they are."""
         for why, entries in wanted.items():
             jobs = attempts.attempt_jobs(self._run, self._context.queue(state).vendor, state, entries)
@@ -102,10 +102,10 @@ class EntryCloser:
         match state.phase:
             case Phase.UNCERTAIN:
                 return Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
-            case Phase.RUNNING if any(run.followed and entry not in run.settled for run in state.runs.values()):
+            case Phase.RUNNING if any(run.polled and entry not in run.settled for run in state.runs.values()):
                 return None
             case Phase.RUNNING | Phase.DONE if state.runs or state.outcomes is not None:
-                outcome = attempts.told(state, entry) or merge(())
+                outcome = attempts.outcome_so_far(state, entry) or merge(())
                 end = self._context.timed_out.get(entry)
                 return outcome if end is None else attempts.timed_out(outcome, end)
             case Phase.DONE:
@@ -121,10 +121,10 @@ class EntryCloser:
 
     def close_entry(self, state: JobState, entry: str, outcome: Outcome) -> None:
         """Ends one entry; a result that was paid for stays in the report."""
-        self._close(entry, attempts.told(state, entry, outcome) or outcome)
+        self._close(entry, attempts.outcome_so_far(state, entry, outcome) or outcome)
 
     def _close(self, entry: str, outcome: Outcome) -> None:
-        outcome = attempts.combine([*attempts.earlier(self._run, entry), outcome])
+        outcome = attempts.merge_attempts([*attempts.previous_outcomes(self._run, entry), outcome])
         self._context.record(ev.EntryClosed(at=self._context.clock.wall(), entry=entry, outcome=outcome))
         self._context.closed.append(entry)
         if self.failure is None and self._fails(entry):
@@ -151,7 +151,7 @@ class EntryCloser:
     def create_failed(self, state: JobState, message: str, cause: Cause) -> None:
         """A create has certainly made no run, and does not leave again."""
         self._context.record(
-            ev.NotSubmitted(at=self._context.clock.wall(), job=state.job.id, message=message, cause=cause)
+            ev.CreateFailed(at=self._context.clock.wall(), job=state.job.id, message=message, cause=cause)
         )
         self.close_job(state)
         if cause is Cause.CREDENTIAL:
@@ -219,7 +219,7 @@ class CancelHandler:
 
     def put(self, state: JobState, now: float) -> None:
         """Asks the vendor to stop the job's runs, where it can be asked: all at once, or each by itself."""
-        live = [run for run in state.runs.values() if run.live]
+        live = [run for run in state.runs.values() if run.active]
         remotes = [run.remote for run in live]
         vendor = self._context.queue(state).vendor
         request = cancel_all_request(vendor, self._context.call(state), remotes) if live else None
@@ -242,7 +242,7 @@ class CancelHandler:
         """Cancels a job's runs for good. Runs that cannot be cancelled are left, and their entries closed."""
         self.put(state, now)
         if not self._context.cancels[state.job.id]:
-            for run in [run for run in state.runs.values() if run.followed]:
+            for run in [run for run in state.runs.values() if run.polled]:
                 self._closer.leave(state, run, NO_CANCEL.format(vendor=state.job.vendor))
             self._closer.close_job(state)
 
@@ -260,7 +260,7 @@ class CancelHandler:
         """
         state, name = task.job, task.job.job.id
         if name in self._ends_at:
-            if task.is_last_look and task.run is not None and task.run.followed:
+            if task.is_last_look and task.run is not None and task.run.polled:
                 self._give_up_late(state, task.run)
             return True
         still_open = self._run.open_entries(state)
@@ -295,7 +295,7 @@ class CancelHandler:
         else:
             timeout_s = task.job.entries[entry].policy.timeout_s
             message = f"no verdict within {timeout_s:g} s" + (f", still {note!r}" if note else "")
-        return Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.word if run else None)
+        return Outcome(verdict=Verdict.TIMED_OUT, message=message, raw_status=run.raw_status if run else None)
 
     def is_ending(self, state: JobState) -> bool:
         """True if the job's time was up, and its runs are being cancelled."""
@@ -305,7 +305,7 @@ class CancelHandler:
         """Closes a job whose cancels and last reads took too long."""
         if now < self._ends_at[state.job.id]:
             return
-        for run in [run for run in state.runs.values() if run.followed]:
+        for run in [run for run in state.runs.values() if run.polled]:
             self._give_up_late(state, run)
 
     def _give_up_late(self, state: JobState, run: RunState) -> None:
@@ -337,10 +337,10 @@ class CancelHandler:
             if done:
                 self._accepted.add(task.run.remote.id)
             self._stopped(state, task.run, message=message, over=is_read, sure=False)
-            if message is not None and self.is_ending(state) and task.run.followed:
+            if message is not None and self.is_ending(state) and task.run.polled:
                 self._give_up_late(state, task.run)
         else:
-            live = [run for run in state.runs.values() if run.live]
+            live = [run for run in state.runs.values() if run.active]
             if not done:
                 self._put_each(state, live, now)
                 return
@@ -357,7 +357,7 @@ class CancelHandler:
         at, job, name = self._context.clock.wall(), state.job.id, run.remote.id
         event = ev.RunCancelled(at=at, job=job, run=name, message=message, over=over, so_far=dict(run.latest))
         self._context.record(event)
-        if over and run.followed and (self._run.open_entries(state) or not sure):
+        if over and run.polled and (self._run.open_entries(state) or not sure):
             # What was paid for and is over has a result; what is only said to be over may say itself that it runs.
             self._look(state, run)
 
@@ -365,11 +365,11 @@ class CancelHandler:
         """Reads a run that is over once more, also while the apply stops: its result was paid for."""
         queue = self._context.queue(state)
         request = poll_request(queue.vendor, self._context.call(state), run.remote)
-        if not isinstance(request, Never):
+        if not isinstance(request, Rejected):
             queue.put(Task.poll_of(state, run, request, is_last_look=True), self._context.clock.now())
 
     def _after_cancel(self, state: JobState) -> None:
-        if not any(run.followed for run in state.runs.values()):
+        if not any(run.polled for run in state.runs.values()):
             self._closer.close_job(state)
         elif not self._context.cancels[state.job.id]:
             self._leave_refused(state)
@@ -379,7 +379,7 @@ class CancelHandler:
         """When everything is to end: a vendor that will not cancel a run, or has no call for it, is not asked again."""
         if self._run.ended is None or self._context.mode.leaves_open:
             return
-        for run in [run for run in state.runs.values() if run.followed and not run.over]:
+        for run in [run for run in state.runs.values() if run.polled and not run.ended_remotely]:
             answer = self.refused.get(run.remote.id)
             words = "it cannot be cancelled" if answer is None else f"it could not be: {self._words(state, answer)}"
             self._closer.leave(state, run, f"{words}; it runs on")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, assert_never
 
 from qarunner.engine.decide.interpret import (
     OTHER_BODY,
-    Again,
-    Lost,
-    Made,
-    Never,
-    Nothing,
+    Ambiguous,
+    Created,
+    CreatedNothing,
+    Rejected,
+    Retry,
     after_create,
-    asked_with,
-    filled,
     idempotency_key,
+    with_key_name,
+    with_resource_values,
 )
 from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import RequestKind
@@ -63,8 +63,13 @@ class CreateHandler:
         if state.job.id in self._started or not self._resources.want(state):
             return
         self._started.add(state.job.id)
-        sent_before, request = state.phase is Phase.SUBMITTING, filled(state, self._resources.values(state))
-        if sent_before and request != filled(state, {key: state.sent[name] for key, name in state.job.uses.items()}):
+        sent_before, request = (
+            state.phase is Phase.SUBMITTING,
+            with_resource_values(state, self._resources.values(state)),
+        )
+        if sent_before and request != with_resource_values(
+            state, {key: state.sent[name] for key, name in state.job.uses.items()}
+        ):
             self._closer.uncertain(state, OTHER_BODY)
             return
         task = Task(
@@ -81,22 +86,22 @@ class CreateHandler:
         wall = self._context.clock.wall()
         meaning = after_create(queue.vendor, self._context.call(state), answer, now=wall)
         match meaning:
-            case Made():
+            case Created():
                 self._context.record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
                 self._context.created.append(state)
-            case Nothing():
-                self._context.record(ev.NothingStarted(at=wall, job=state.job.id, outcomes=meaning.outcomes))
+            case CreatedNothing():
+                self._context.record(ev.CreateMadeNothing(at=wall, job=state.job.id, outcomes=meaning.outcomes))
                 self._closer.close_job(state)
-            case Again():
+            case Retry():
                 self._retry(task, meaning)
-            case Never():
-                self._closer.end_create(task, asked_with(meaning.refusal, queue.key_name), meaning.refusal.cause)
-            case Lost():
+            case Rejected():
+                self._closer.end_create(task, with_key_name(meaning.refusal, queue.key_name), meaning.refusal.cause)
+            case Ambiguous():
                 self._closer.uncertain(state, meaning.message)
             case _:
                 assert_never(meaning)
 
-    def _retry(self, task: Task, again: Again) -> None:
+    def _retry(self, task: Task, again: Retry) -> None:
         state, queue = task.job, self._context.queue(task.job)
         now, wall = self._context.clock.now(), self._context.clock.wall()
         task.retries.add(again, now)
@@ -113,10 +118,10 @@ class CreateHandler:
         if queue.vendor.info.idempotency_header:
             self._context.record(ev.Retrying(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         else:
-            self._context.record(ev.NotSubmitted(at=wall, job=state.job.id, message=again.message, wait_s=wait))
+            self._context.record(ev.CreateFailed(at=wall, job=state.job.id, message=again.message, wait_s=wait))
         queue.put(task, now + wait)
 
-    def _is_exhausted(self, task: Task, again: Again, now: float, wait: float) -> bool:
+    def _is_exhausted(self, task: Task, again: Retry, now: float, wait: float) -> bool:
         """True if there is no time, or no patience, for another try.
 
         A vendor that asks for silence is there, and what it has no room for now may be taken later: then the time of
@@ -229,7 +234,7 @@ def missed(run: Run, state: JobState) -> Outcome | None:
 
 
 def _skipped(message: str) -> Outcome:
-    return Outcome(verdict=Verdict.SKIPPED, message=message, cause=Cause.NEED)
+    return Outcome(verdict=Verdict.SKIPPED, message=message, cause=Cause.DEPENDENCY)
 
 
 class Dependencies:

@@ -171,7 +171,7 @@ class Engine:
         if task.kind is not RequestKind.READ:
             return True
         polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
-        looked_at = task.is_last_look and task.run is not None and task.run.followed
+        looked_at = task.is_last_look and task.run is not None and task.run.polled
         return self._awaits_reads() and (looked_at or polled)
 
     def _wake_observer(self, now: float) -> None:
@@ -311,7 +311,7 @@ class Engine:
                 self._creates.start(state)
             case Phase.SUBMITTING:
                 self._creates.unanswered(state)
-            case Phase.RUNNING if any(run.followed for run in state.runs.values()):
+            case Phase.RUNNING if any(run.polled for run in state.runs.values()):
                 queue.established = True
                 self._polls.follow(state, now, at_once=True)
             case Phase.RUNNING if any(run.cancelled for run in state.runs.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from qarunner.engine.decide.interpret import Again, Never, after_read, asked_with, poll_request
+from qarunner.engine.decide.interpret import Rejected, Retry, after_read, poll_request, with_key_name
 from qarunner.engine.decide.outcomes import takes_details
 from qarunner.engine.schedule.queue import FIRST, Task
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import JobState, RunState
 
 
-Meaning: TypeAlias = Running | More | Finished | Again | Never
+Meaning: TypeAlias = Running | More | Finished | Retry | Rejected
 
 
 _NO_DETAILS = Reply(status=0, text="not read")
@@ -69,7 +69,7 @@ class PollHandler:
         if self._context.deadlines.began(state.job.id) is None:
             self._set_deadlines(state, now)
         for run in state.runs.values():
-            if run.followed:
+            if run.polled:
                 self._poll(state, run, now, at_once=at_once)
 
     def _set_deadlines(self, state: JobState, now: float) -> None:
@@ -85,14 +85,14 @@ class PollHandler:
     def look(self, state: JobState, now: float) -> None:
         """Reads the job's runs now, whatever their age."""
         for run in state.runs.values():
-            if run.followed:
+            if run.polled:
                 self._poll(state, run, now, at_once=True)
 
     def _once_s(self, vendor: str) -> float:
         """How long the rates make it take to ask for every run of a vendor once."""
         plan = self._run.plan.vendors[vendor]
         states = [state for state in self._run.jobs.values() if state.job.vendor == vendor]
-        runs = sum(run.followed for state in states for run in state.runs.values())
+        runs = sum(run.polled for state in states for run in state.runs.values())
         rates = [rate for rate in (plan.reads, plan.all) if rate is not None]
         return ASK_ONCE_S + max((MARGIN * runs * rate.per_s / rate.count for rate in rates), default=0.0)
 
@@ -100,7 +100,7 @@ class PollHandler:
         """Puts a run's first poll into its queue; an adapter that cannot say how ends its own job alone."""
         queue = self._context.queue(state)
         request = poll_request(queue.vendor, self._context.call(state), run.remote)
-        if isinstance(request, Never):
+        if isinstance(request, Rejected):
             self._refuse(state, run, request)
         else:
             task = Task.poll_of(state, run, request)
@@ -160,9 +160,9 @@ class PollHandler:
             case Finished():
                 self._finish(task, meaning.outcomes)
                 self._closer.close_job(task.job)
-            case Again():
+            case Retry():
                 self._retry(task, meaning)
-            case Never():
+            case Rejected():
                 self._refuse(task.job, _run_of(task), meaning)
             case _:
                 assert_never(meaning)
@@ -177,7 +177,7 @@ class PollHandler:
         if task.details_end_at is None:
             self._learn(task)
         at, job, run = self._context.clock.wall(), task.job.job.id, _run_of(task).remote.id
-        self._context.record(ev.RemoteFinished(at=at, job=job, run=run, outcomes=outcomes))
+        self._context.record(ev.RunFinishedRemotely(at=at, job=job, run=run, outcomes=outcomes))
 
     # --- optional details ---------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class PollHandler:
         outcomes = {name: outcome for name, outcome in status.outcomes.items() if run.settled.get(name) != outcome}
         run.latest.update(status.so_far)
         is_news = (status.note, status.done, status.total) != (run.note, run.done, run.total)
-        if run.over or run.trouble is not None or entries or outcomes or is_news:
+        if run.ended_remotely or run.trouble is not None or entries or outcomes or is_news:
             self._context.record(
                 ev.Polled(
                     at=self._context.clock.wall(),
@@ -278,7 +278,7 @@ class PollHandler:
         task.request, task.answers, task.best_effort = task.poll or task.request, [], False
         self._context.queue(task.job).put(task, due)
 
-    def _retry(self, task: Task, again: Again) -> None:
+    def _retry(self, task: Task, again: Retry) -> None:
         now, queue, run = self._context.clock.now(), self._context.queue(task.job), _run_of(task)
         task.retries.add(again, now)
         wait, cause = (
@@ -292,7 +292,7 @@ class PollHandler:
         if cause is Cause.UNAVAILABLE:
             self._closer.give_up(task.job, run, Outcome(verdict=Verdict.ERROR, message=again.message, cause=cause))
         elif cause is not None and again.cause is not None:
-            self._refuse(task.job, run, Never(refusal=Refusal(message=again.message, cause=again.cause)))
+            self._refuse(task.job, run, Rejected(refusal=Refusal(message=again.message, cause=again.cause)))
         elif cause is not None:
             self._closer.give_up(task.job, run, Outcome(verdict=Verdict.UNKNOWN, message=again.message))
         else:
@@ -305,9 +305,9 @@ class PollHandler:
             )
             self._poll_again(task, now + wait)
 
-    def _refuse(self, state: JobState, run: RunState, never: Never) -> None:
+    def _refuse(self, state: JobState, run: RunState, never: Rejected) -> None:
         refusal = never.refusal
-        message = asked_with(refusal, self._context.queue(state).key_name)
+        message = with_key_name(refusal, self._context.queue(state).key_name)
         self._closer.give_up(state, run, Outcome(verdict=Verdict.ERROR, message=message, cause=refusal.cause))
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.interpret import (
-    Again,
-    Never,
+    Rejected,
+    Retry,
     after_prepare,
-    asked_with,
     leftover_of,
     makes,
     not_removed,
     release_request,
-    remains_of,
+    remains_after,
     token_of,
     unclear,
+    with_key_name,
 )
 from qarunner.engine.flow.closing import seconds_to_next_try
 from qarunner.engine.schedule.queue import Task
@@ -120,7 +120,7 @@ class ResourceHandler:
             now=self._context.clock.wall(),
             best_effort=task.best_effort,
         )
-        is_written = resource.asked is not None  # what came to nothing gets an event of its own
+        is_written = resource.requested is not None  # what came to nothing gets an event of its own
         match meaning:
             case More():
                 task.request, task.kind, task.best_effort = meaning.request, RequestKind.SETUP, meaning.best_effort
@@ -131,13 +131,13 @@ class ResourceHandler:
                 queue.put(task, due)
             case Prepared():
                 self._made(resource, meaning)
-            case Again():
+            case Retry():
                 self._unmade(task, meaning.message)
                 self._again(task, meaning, is_written=is_written)
-            case Never() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
-                self._again(task, Again(message=meaning.refusal.message), is_written=is_written)
-            case Never():
-                self._give_up(resource, asked_with(meaning.refusal, queue.key_name), meaning.refusal.cause)
+            case Rejected() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
+                self._again(task, Retry(message=meaning.refusal.message), is_written=is_written)
+            case Rejected():
+                self._give_up(resource, with_key_name(meaning.refusal, queue.key_name), meaning.refusal.cause)
 
     def _token(self, resource: ResourceState) -> str:
         return token_of(self._run.identity, resource)
@@ -147,7 +147,7 @@ class ResourceHandler:
         resource = task.resource
         if task.kind is not RequestKind.SETUP or resource is None or not makes(resource.resource, task.request):
             return False
-        if resource.asked is None:
+        if resource.requested is None:
             vendor, name = self._queue(resource).vendor, resource.resource.id
             leftover = leftover_of(vendor, resource.resource, self._token(resource), None)
             self._context.record(ev.ResourceAsked(at=self._context.clock.wall(), resource=name, leftover=leftover))
@@ -157,11 +157,11 @@ class ResourceHandler:
     def _unmade(self, task: Task, message: str) -> ev.Remains:
         """Writes down what requests that came to nothing may have left behind."""
         resource, remains = _of(task), ev.Remains.NOTHING
-        if resource.asked is None:
+        if resource.requested is None:
             return remains
         vendor, name = self._queue(resource).vendor, resource.resource.id
         if self._requests.get(name) is task.request:
-            remains = remains_of(vendor, resource, self._token(resource), task.answers[-1])
+            remains = remains_after(vendor, resource, self._token(resource), task.answers[-1])
         else:  # an earlier request of this attempt went well
             remains = ev.Remains.MAYBE
         self._context.record(
@@ -224,12 +224,12 @@ class ResourceHandler:
             self._settle_release(task, answer)
             return
         task.answers = [*task.answers, answer]
-        if self._begun(_of(task)) or _of(task).asked is not None:
+        if self._begun(_of(task)) or _of(task).requested is not None:
             self._next(task, self._context.clock.now())
         else:  # only what may be at the vendor is of interest any more
             self._tasks.pop(_of(task).resource.id, None)
 
-    def _again(self, task: Task, again: Again, *, is_written: bool) -> None:
+    def _again(self, task: Task, again: Retry, *, is_written: bool) -> None:
         resource, now = _of(task), self._context.clock.now()
         queue = self._queue(resource)
         task.retries.add(again, now)
@@ -292,7 +292,7 @@ class ResourceHandler:
             self._release_if_unused(resource)
 
     def _release_if_unused(self, resource: ResourceState) -> None:
-        if not resource.there or resource.resource.kind is not ResourceKind.ENVIRONMENT:
+        if not resource.exists or resource.resource.kind is not ResourceKind.ENVIRONMENT:
             return
         users = list(self._users(resource))
         if not self._context.may_cancel or any(self._is_needed_by(state) for state in users):
@@ -307,7 +307,7 @@ class ResourceHandler:
         """True if a job may start, or has a run that goes on and that this process or a resume waits for."""
         if not self._run.open_entries(state):
             return False
-        is_under_way = state.phase is Phase.SUBMITTING or any(run.live for run in state.runs.values())
+        is_under_way = state.phase is Phase.SUBMITTING or any(run.active for run in state.runs.values())
         return is_under_way or not self._context.mode.leaves_open
 
     def _release(self, state: JobState, resource: ResourceState) -> None:

@@ -239,7 +239,7 @@ class Shutdown:
         entry = self._closer.failure
         if entry is None or self._run.ended is not None or not self._context.mode.may_begin:
             return
-        self._context.record(ev.Ended(at=self._context.clock.wall(), reason=ev.Reason.FAIL_FAST, entry=entry))
+        self._context.record(ev.RunStopped(at=self._context.clock.wall(), reason=ev.Reason.FAIL_FAST, entry=entry))
         now = self._context.clock.now()
         unsure = [task for task in self._drop(*BEGINNINGS) if task.may_have_created]
         self._end_all(now)
@@ -337,7 +337,7 @@ def vendors_to_contact(run: Run, vendors: Mapping[str, Vendor], *, for_: Literal
 
 def cancellable(run: Run, vendors: Mapping[str, Vendor]) -> Iterator[tuple[JobState, RunState]]:
     """Runs that may go on at a vendor which has a call to stop them."""
-    for state, remote in run.live_runs():
+    for state, remote in run.active_runs():
         if cancel_request(vendors[state.job.vendor], run.call(state), remote.remote) is not None:
             yield state, remote
 
@@ -351,5 +351,5 @@ def _with_environments(run: Run) -> set[str]:
     return {
         state.resource.vendor
         for state in run.resources.values()
-        if state.resource.kind is ResourceKind.ENVIRONMENT and state.there
+        if state.resource.kind is ResourceKind.ENVIRONMENT and state.exists
     }

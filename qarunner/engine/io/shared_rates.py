@@ -52,14 +52,14 @@ LARGEST_FILE = 1024 * 1024
 SALT_LENGTH = 32
 
 
-class Kept(msgspec.Struct, kw_only=True):
+class RateLog(msgspec.Struct, kw_only=True):
     """What was sent lately, by what it counts as; `held` is until when the vendor asked for silence."""
 
     sent: dict[str, list[float]] = {}
     held: float = 0.0
 
 
-class SharedBudget:
+class SharedRateLimit:
     """One credential's requests, counted over all processes that use this file. `warn` is told at most once."""
 
     def __init__(self, path: Path, plan: VendorPlan, clock: Clock, warn: Callable[[str], None]) -> None:
@@ -134,14 +134,14 @@ class SharedBudget:
         self._off = True
         self._warn(f"{self._path}: {why}")
 
-    def _read(self, fd: int, wall: float) -> Kept:
+    def _read(self, fd: int, wall: float) -> RateLog:
         """What is known; whatever is torn, or is of a time to come, is not."""
         os.lseek(fd, 0, os.SEEK_SET)
         data = os.read(fd, LARGEST_FILE)
         try:
-            kept = msgspec.json.decode(data, type=Kept) if data else Kept()
+            kept = msgspec.json.decode(data, type=RateLog) if data else RateLog()
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            kept = Kept()
+            kept = RateLog()
         for name, rate in self._rates.items():
             begin = wall - rate.per_s * MARGIN
             kept.sent[name] = sorted(at for at in kept.sent.get(name, ()) if begin < at <= wall + SKEW_S)
@@ -150,14 +150,14 @@ class SharedBudget:
         return kept
 
 
-def _write(fd: int, kept: Kept) -> None:
+def _write(fd: int, kept: RateLog) -> None:
     data = msgspec.json.encode(kept)
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, data)
     os.ftruncate(fd, len(data))
 
 
-def salt_of(folder: Path) -> bytes:
+def credential_salt(folder: Path) -> bytes:
     """The folder's own salt; whoever comes first makes it. OSError if that cannot be done."""
     path = folder / SALT
     with contextlib.suppress(FileNotFoundError):

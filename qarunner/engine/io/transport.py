@@ -24,16 +24,16 @@ from qarunner.engine.io.connection import (
     is_loopback,
     watched,
 )
-from qarunner.engine.io.uploads import ChangedBuild, Counted, open_body
+from qarunner.engine.io.uploads import BuildChanged, ProgressReader, open_body
 from qarunner.errors import UserError
 from qarunner.secret import (
     Scrubber,
     key_may_go_to,
-    names_in,
     needed_permission,
     owners_of_key,
     reveal,
     secret_may_go_to,
+    secret_names,
 )
 from qarunner.vendors.api import Cause, Reply, Upload
 from qarunner.vendors.types import Fault
@@ -86,7 +86,7 @@ class _Parcel:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: Json = field(default=None, repr=False)
-    file: Counted | None = None
+    file: ProgressReader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ class Transport:
             return f"the path {request.path!r} of a request has to begin with exactly one /, and to stay below it"
         texts = [request.path, *(value for _, value in request.query), *_texts(request.body)]
         for text in texts:
-            for name in sorted(names_in(text)):
+            for name in sorted(secret_names(text)):
                 if name not in self._secrets:
                     return f"the secret {name} is not set"
                 if not secret_may_go_to(name, text, vendor=vendor, allowed=self._allowed):
@@ -221,11 +221,11 @@ class Transport:
         try:
             opened = open_body(self._builds[path], zipped=upload.file.zipped)
         except OSError as error:
-            message = str(error) if isinstance(error, ChangedBuild) else f"{path}: {error.strerror or error}"
+            message = str(error) if isinstance(error, BuildChanged) else f"{path}: {error.strerror or error}"
             return Fault(sent=False, final=Cause.REFUSED, message=message)
         with opened as file, self._new_session() as session:
             name = f"{path} to {vendor}"
-            body = Counted(file, lambda sent, size: self._sent(name, sent, size))
+            body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size))
             parcel = _Parcel(method=upload.method, url=url, headers={**_HEADERS, **dict(upload.headers)}, file=body)
             return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, limit_s))
 

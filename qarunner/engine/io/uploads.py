@@ -26,7 +26,7 @@ _MANIFEST = "AndroidManifest.xml"
 _ODD_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError)
 
 
-def flaw(path: Path, *, zips_of_apks: bool) -> str | None:
+def validate_apk(path: Path, *, zips_of_apks: bool) -> str | None:
     """Why a build cannot be what its name says; None where nothing speaks against it. OSError if it cannot be read."""
     for file in files_of(path):
         name = file.name.lower()
@@ -72,7 +72,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a zip, so that two zips of one content are equal byte for byte."""
 
 
-class ChangedBuild(OSError):  # noqa: N818  it says what happened
+class BuildChanged(OSError):  # noqa: N818  it says what happened
     """A build is another one than when the plan was made."""
 
 
@@ -108,10 +108,10 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def open_body(build: Build, *, zipped: bool) -> IO[bytes]:
-    """The bytes to send, from their start. ChangedBuild if the content is not the plan's any more."""
+    """The bytes to send, from their start. BuildChanged if the content is not the plan's any more."""
     path = Path(build.path)
     if measure(path, build.path).sha256 != build.sha256:
-        raise ChangedBuild(f"{build.path} was changed after the plan was made")
+        raise BuildChanged(f"{build.path} was changed after the plan was made")
     return _zip(path) if zipped else path.open("rb")
 
 
@@ -129,7 +129,7 @@ def _zip(path: Path) -> IO[bytes]:
     return body
 
 
-class Counted:
+class ProgressReader:
     """A body that says how far it has been read. `requests` takes its length from `__len__`."""
 
     def __init__(self, body: IO[bytes], told: Callable[[int, int], None]) -> None:

@@ -15,7 +15,7 @@ from qarunner.vendors.api import Cause
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qarunner.engine.decide.interpret import Again
+    from qarunner.engine.decide.interpret import Retry
     from qarunner.engine.state.run import JobState, Run
     from qarunner.plan.model import Plan, VendorPlan
     from qarunner.vendors.api import Pacing
@@ -180,7 +180,7 @@ class RetryState:
     message: str | None = None
     """What was wrong with the newest try."""
 
-    def add(self, again: Again, now: float) -> None:
+    def add(self, again: Retry, now: float) -> None:
         self.since = now if self.since is None else self.since
         self.count += 1
         self.message = again.message
@@ -189,7 +189,7 @@ class RetryState:
             self.unreadable_since = now if self.unreadable_since is None else self.unreadable_since
 
     def exhausted(
-        self, again: Again, now: float, *, established: bool, failing_since: float | None = None
+        self, again: Retry, now: float, *, established: bool, failing_since: float | None = None
     ) -> Cause | None:
         """Why to give up, if it is time: no sense in the replies, or no reply for too long.
 
@@ -204,7 +204,7 @@ class RetryState:
         since = min((at for at in (self.since, failing_since) if at is not None), default=now)
         return Cause.UNAVAILABLE if now - since + (again.wait_s or 0.0) > patience else None
 
-    def backoff(self, again: Again, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
+    def backoff(self, again: Retry, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
         """Seconds until the next try: the vendor's word, or full jitter growing to 30 s; `jitter` is uniform in 0…1."""
         ceiling = min(longest, BACKOFF_S * 2.0 ** min(self.count, 10))
         own = max(0.1, ceiling * jitter)

@@ -142,7 +142,7 @@ class Submitting(_Event, frozen=True, kw_only=True):
     key: str | None = None
 
 
-class NotSubmitted(_Event, frozen=True, kw_only=True):
+class CreateFailed(_Event, frozen=True, kw_only=True, tag="NotSubmitted"):
     """Certainly no run was made. `wait_s` set: it is sent again after so many seconds; else `cause` says why not."""
 
     job: str
@@ -158,7 +158,7 @@ class Accepted(_Event, frozen=True, kw_only=True):
     runs: tuple[RemoteRun, ...]
 
 
-class NothingStarted(_Event, frozen=True, kw_only=True):
+class CreateMadeNothing(_Event, frozen=True, kw_only=True, tag="NothingStarted"):
     """The vendor took a create, and there is no run to ask for: what its entries have of it."""
 
     job: str
@@ -197,7 +197,7 @@ class Retrying(_Event, frozen=True, kw_only=True):
     run: str | None = None
 
 
-class RemoteFinished(_Event, frozen=True, kw_only=True):
+class RunFinishedRemotely(_Event, frozen=True, kw_only=True, tag="RemoteFinished"):
     """A run is over: what it means for each entry of its job."""
 
     run: str
@@ -237,11 +237,11 @@ class EntryClosed(_Event, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-class Why(StrEnum):
+class RetryReason(StrEnum):
     """What a new attempt is for; the first two have a budget of their own in `retries`."""
 
     FAILED = "failed"
-    INFRA = "infra"
+    INFRASTRUCTURE = "infra"
     AGAIN = "again"
     """`apply --continue` at a run that was over: no budget is asked."""
 
@@ -253,10 +253,10 @@ class Reattempted(_Event, frozen=True, kw_only=True):
     job: Job
     entries: tuple[Entry, ...]
     attempt: int
-    why: tuple[Why, ...]
+    why: tuple[RetryReason, ...]
 
 
-class Decided(_Event, frozen=True, kw_only=True):
+class UncertaintyResolved(_Event, frozen=True, kw_only=True, tag="Decided"):
     """A person decided an uncertain create: send it again, or drop it."""
 
     job: str
@@ -271,7 +271,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Ended(_Event, frozen=True, kw_only=True):
+class RunStopped(_Event, frozen=True, kw_only=True, tag="Ended"):
     """From here on nothing begins, and what runs is cancelled: since `entry` failed, or at a person's word."""
 
     reason: Reason
@@ -305,19 +305,19 @@ Event: TypeAlias = (
     | ResourceFailed
     | ResourceReleased
     | Submitting
-    | NotSubmitted
+    | CreateFailed
     | Accepted
-    | NothingStarted
+    | CreateMadeNothing
     | Uncertain
     | Polled
     | Retrying
-    | RemoteFinished
+    | RunFinishedRemotely
     | RunGivenUp
     | RunCancelled
     | EntryClosed
     | Reattempted
-    | Decided
-    | Ended
+    | UncertaintyResolved
+    | RunStopped
     | Detached
     | Interrupted
     | RunFinished
@@ -332,17 +332,17 @@ DURABLE = (
     ResourceFailed,
     ResourceReleased,
     Submitting,
-    NotSubmitted,
+    CreateFailed,
     Accepted,
-    NothingStarted,
+    CreateMadeNothing,
     Uncertain,
-    RemoteFinished,
+    RunFinishedRemotely,
     RunGivenUp,
     RunCancelled,
     EntryClosed,
     Reattempted,
-    Decided,
-    Ended,
+    UncertaintyResolved,
+    RunStopped,
     Detached,
     Interrupted,
     RunFinished,

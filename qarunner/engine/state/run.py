@@ -42,7 +42,7 @@ class ResourceStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Remainder:
     """What is, or (not `certain`) may be, at the vendor still. `known`: a resume can remove it."""
 
     leftover: Leftover
@@ -53,39 +53,38 @@ class Left:
 
 @dataclass(slots=True, kw_only=True)
 class ResourceState:
-    """Something that creates refer to. `attempt` counts how often it was begun, `taken` how many tokens are used up.
+    """Something that creates refer to. `attempt` counts how often it was begun.
 
-    `asked` is what a request was sent for that has no answer yet, `made` what is there for certain; `trouble` says why
-    it could not be removed.
+    `requested`: sent, no reply yet. `confirmed`: the vendor said that it exists. `trouble`: why it was not removed.
     """
 
     resource: Resource
     phase: ResourceStatus = ResourceStatus.WANTED
     attempt: int = 0
-    taken: int = 0
+    tokens_used: int = 0
     values: Mapping[str, str | int] = field(default_factory=dict)
     message: str | None = None
     cause: Cause | None = None
-    asked: Leftover | None = None
-    made: Leftover | None = None
-    there: bool = False
+    requested: Leftover | None = None
+    confirmed: Leftover | None = None
+    exists: bool = False
     trouble: str | None = None
-    doubts: dict[str, Left] = field(default_factory=dict)
+    possible_leftovers: dict[str, Remainder] = field(default_factory=dict)
 
     @property
-    def doubted(self) -> bool:
-        """Whether an earlier request may have made just what is asked for now."""
-        what = self.asked.what if self.asked else None
-        return what in self.doubts or (self.made is not None and self.made.what == what)
+    def may_exist(self) -> bool:
+        """True if an earlier request may have made what this one asks for."""
+        what = self.requested.what if self.requested else None
+        return what in self.possible_leftovers or (self.confirmed is not None and self.confirmed.what == what)
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[Remainder]:
         """What may be at the vendor, each once."""
-        found = dict(self.doubts)
-        if self.asked is not None:
-            found.setdefault(self.asked.what, Left(leftover=self.asked, why=ev.ANSWER_LOST))
-        if self.there and self.made is not None:
+        found = dict(self.possible_leftovers)
+        if self.requested is not None:
+            found.setdefault(self.requested.what, Remainder(leftover=self.requested, why=ev.ANSWER_LOST))
+        if self.exists and self.confirmed is not None:
             why = self.trouble or NOT_REMOVED
-            found[self.made.what] = Left(leftover=self.made, why=why, certain=True, known=True)
+            found[self.confirmed.what] = Remainder(leftover=self.confirmed, why=why, certain=True, known=True)
         return list(found.values())
 
     def advance(self, event: ResourceEvent) -> None:
@@ -95,41 +94,41 @@ class ResourceState:
                 self.phase, self.attempt = ResourceStatus.PREPARING, event.attempt
             case ev.ResourceAsked():
                 self._doubt(ev.ANSWER_LOST)
-                self.asked = event.leftover
+                self.requested = event.leftover
             case ev.ResourceNotMade():
                 self._not_made(event)
             case ev.ResourceReady():
                 self.phase, self.values, self.message = ResourceStatus.READY, event.values, None
-                self.asked, self.made, self.there, self.trouble = None, event.leftover, True, None
+                self.requested, self.confirmed, self.exists, self.trouble = None, event.leftover, True, None
             case ev.ResourceFailed():
                 self.phase, self.message, self.cause = ResourceStatus.FAILED, event.message, event.cause
             case ev.ResourceReleased():
-                self.there, self.trouble = event.message is not None, event.message
-                self.phase = ResourceStatus.READY if self.there else ResourceStatus.RELEASED
+                self.exists, self.trouble = event.message is not None, event.message
+                self.phase = ResourceStatus.READY if self.exists else ResourceStatus.RELEASED
             case _:
                 assert_never(event)
 
     def _doubt(self, why: str, *, certain: bool = False) -> None:
-        if self.asked is not None:
-            self.doubts[self.asked.what] = Left(leftover=self.asked, why=why, certain=certain)
-        self.asked = None
+        if self.requested is not None:
+            self.possible_leftovers[self.requested.what] = Remainder(leftover=self.requested, why=why, certain=certain)
+        self.requested = None
 
     def _not_made(self, event: ev.ResourceNotMade) -> None:
         if event.remains is ev.Remains.NOTHING:
-            self.asked = None
+            self.requested = None
         else:
             self._doubt(event.message, certain=event.remains is ev.Remains.TAKEN)
-        self.taken += event.remains is ev.Remains.TAKEN
+        self.tokens_used += event.remains is ev.Remains.TAKEN
 
     def resumed(self) -> None:
         """Half made is not made; one that was given up, or removed, is made again if a job still waits for it."""
         self._doubt(ev.ANSWER_LOST)
         if self.phase in {ResourceStatus.PREPARING, ResourceStatus.FAILED, ResourceStatus.RELEASED}:
-            self.phase = ResourceStatus.READY if self.there else ResourceStatus.WANTED
+            self.phase = ResourceStatus.READY if self.exists else ResourceStatus.WANTED
 
 
 REOPENED = frozenset({Cause.UNAVAILABLE, Cause.CREDENTIAL, Cause.ALLOWANCE, Cause.CONNECTION, Cause.BUG})
-"""What a resume tries again: the reason may be gone, and none of these can have made a second run."""
+"""Causes that a resume tries again. A create that ended with one of them has made no run."""
 
 
 FAILURES = (Verdict.FAILED, Verdict.BLOCKED)
@@ -151,12 +150,12 @@ class Phase(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class RunState:
-    """One run at a vendor. `word` is the vendor's own for its state, `trouble` why it could not be asked."""
+    """One run at a vendor. `raw_status` is the vendor's own word, `trouble` why the last poll failed."""
 
     remote: RemoteRun
     accepted_at: float
     note: str = "accepted"
-    word: str | None = None
+    raw_status: str | None = None
     trouble: str | None = None
     done: int | None = None
     total: int | None = None
@@ -170,25 +169,25 @@ class RunState:
     """The same as of the newest poll of this process. It is written down when the run is cut short, and not before."""
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
-    given_up: Outcome | None = None
+    abandoned: Outcome | None = None
     cancelled: bool = False
-    over: bool = False
+    ended_remotely: bool = False
     why_cancelled: str = INTERRUPTED
 
     @property
-    def live(self) -> bool:
-        """Whether the vendor still works on it, as far as we know."""
-        return self.outcomes is None and not self.cancelled and not self.over
+    def active(self) -> bool:
+        """True if the vendor still works on it, as far as we know."""
+        return self.outcomes is None and not self.cancelled and not self.ended_remotely
 
     @property
-    def followed(self) -> bool:
-        """Whether it is still asked for."""
-        return self.outcomes is None and not self.cancelled and self.given_up is None
+    def polled(self) -> bool:
+        """True if polls go on."""
+        return self.outcomes is None and not self.cancelled and self.abandoned is None
 
     @property
     def unread(self) -> bool:
         """True if it was given up without a final answer: a resume asks again, which costs nothing."""
-        return self.given_up is not None and self.given_up.verdict is not Verdict.CANCELLED
+        return self.abandoned is not None and self.abandoned.verdict is not Verdict.CANCELLED
 
     def outcome_of(self, entry: str) -> Outcome | None:
         """What it says of an entry of its job, if it says anything."""
@@ -196,8 +195,8 @@ class RunState:
             return self.outcomes.get(entry)
         if entry in self.settled:
             return self.settled[entry]
-        if self.given_up is not None:
-            return self.cut_short(entry, self.given_up)
+        if self.abandoned is not None:
+            return self.cut_short(entry, self.abandoned)
         if not self.cancelled:
             return None
         return self.cut_short(entry, Outcome(verdict=Verdict.CANCELLED, message=self.why_cancelled))
@@ -227,11 +226,11 @@ class RunState:
             cases=cases,
             counts=counts,
             url=known.url or end.url,
-            raw_status=end.raw_status or known.raw_status or self.word,
+            raw_status=end.raw_status or known.raw_status or self.raw_status,
         )
 
     def _case(self, test: str) -> Case:
-        return Case(id=test, verdict=Verdict.UNKNOWN, url=self.remote.url, raw_status=self.word)
+        return Case(id=test, verdict=Verdict.UNKNOWN, url=self.remote.url, raw_status=self.raw_status)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -243,7 +242,7 @@ class JobState:
     attempt: int = 1
     began_at: float | None = None
     """When its create left for the first time, as far as the time of its entries is counted from there."""
-    why: tuple[ev.Why, ...] = ()
+    why: tuple[ev.RetryReason, ...] = ()
     phase: Phase = Phase.WAITING
     key: str | None = None
     runs: dict[str, RunState] = field(default_factory=dict)
@@ -279,7 +278,7 @@ class Run:
     signal: int | None = None
     exit_code: int | None = None
     fail_fast: bool = False
-    ended: ev.Ended | None = None
+    ended: ev.RunStopped | None = None
     detached: bool = False
     unverified: bool = False
     """True if what it says, or what it builds on, could not be verified: it never passes."""
@@ -306,10 +305,10 @@ class Run:
             resources={resource.id: ResourceState(resource=resource) for resource in plan.resources},
         )
 
-    def live_runs(self) -> Iterator[tuple[JobState, RunState]]:
+    def active_runs(self) -> Iterator[tuple[JobState, RunState]]:
         for state in self.jobs.values():
             for run in state.runs.values():
-                if run.live:
+                if run.active:
                     yield state, run
 
     def cancelled_runs(self) -> int:
@@ -366,7 +365,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             | ev.ResourceReleased()
         ):
             run.resources[event.resource].advance(event)
-        case ev.Submitting() | ev.NotSubmitted() | ev.Accepted() | ev.NothingStarted() | ev.Uncertain():
+        case ev.Submitting() | ev.CreateFailed() | ev.Accepted() | ev.CreateMadeNothing() | ev.Uncertain():
             _created(run, run.jobs[event.job], event)
         case ev.Polled():
             _polled(run.jobs[event.job], event)
@@ -376,7 +375,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
                 state.message = event.message
             else:
                 state.runs[event.run].trouble = event.message
-        case ev.RemoteFinished():
+        case ev.RunFinishedRemotely():
             _finished(run.jobs[event.job], event)
         case ev.RunGivenUp():
             _given_up(run.jobs[event.job].runs[event.run], event)
@@ -388,9 +387,9 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             run.closed_at[event.entry] = event.at
         case ev.Reattempted():
             _reattempted(run, event)
-        case ev.Decided():
+        case ev.UncertaintyResolved():
             _decided(run, event)
-        case ev.Ended():
+        case ev.RunStopped():
             _ended(run, event)
         case ev.Detached():
             run.detached = True
@@ -412,19 +411,19 @@ def _known(names: Container[str], used: Iterable[str]) -> None:
 def _created(
     run: Run,
     state: JobState,
-    event: ev.Submitting | ev.NotSubmitted | ev.Accepted | ev.NothingStarted | ev.Uncertain,
+    event: ev.Submitting | ev.CreateFailed | ev.Accepted | ev.CreateMadeNothing | ev.Uncertain,
 ) -> None:
     match event:
         case ev.Submitting():
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
             state.began_at = event.at if state.began_at is None else state.began_at
             state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
-        case ev.NotSubmitted():
+        case ev.CreateFailed():
             state.message, state.cause = event.message, event.cause
             state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE
         case ev.Accepted():
             _accepted(state, event)
-        case ev.NothingStarted():
+        case ev.CreateMadeNothing():
             _known(state.entries, event.outcomes)
             state.phase, state.message, state.cause, state.outcomes = Phase.DONE, None, None, event.outcomes
         case ev.Uncertain():
@@ -441,7 +440,7 @@ def _resumed(run: Run) -> None:
     for state in run.jobs.values():
         given_up = [remote for remote in state.runs.values() if remote.unread]
         for remote in given_up:
-            remote.given_up = None
+            remote.abandoned = None
         never_begun = state.phase is Phase.DONE and not state.runs and state.cause in REOPENED
         if never_begun:
             state.phase = Phase.WAITING
@@ -487,7 +486,7 @@ def _asked_again(state: JobState) -> tuple[str, ...]:
     return state.job.entries
 
 
-def _ended(run: Run, event: ev.Ended) -> None:
+def _ended(run: Run, event: ev.RunStopped) -> None:
     """At a person's word, whatever ended an earlier process is no news any more."""
     run.ended, run.detached = event, False
     if event.reason is ev.Reason.CANCELLED:
@@ -524,7 +523,7 @@ def _reopen(run: Run, entries: Iterable[str]) -> None:
         for entry in wanted:
             run.closed.pop(entry, None)
             run.closed_at.pop(entry, None)
-        skipped = [entry for entry in needs if entry in run.closed and run.closed[entry].cause is Cause.NEED]
+        skipped = [entry for entry in needs if entry in run.closed and run.closed[entry].cause is Cause.DEPENDENCY]
         wanted = [entry for entry in skipped if any(need not in run.closed for need in needs[entry])]
 
 
@@ -543,21 +542,21 @@ def _polled(state: JobState, event: ev.Polled) -> None:
     remote = state.runs[event.run]
     _known(state.entries, event.outcomes)
     remote.settled.update(event.outcomes)
-    remote.note = remote.word = event.note
+    remote.note = remote.raw_status = event.note
     remote.done, remote.total, remote.trouble = event.done, event.total, None
     remote.entries.update(event.entries)
-    remote.over = False  # whatever the answer to its cancel said: its status is the later word
+    remote.ended_remotely = False  # whatever the answer to its cancel said: its status is the later word
 
 
 def _given_up(remote: RunState, event: ev.RunGivenUp) -> None:
-    remote.given_up = event.outcome
+    remote.abandoned = event.outcome
     remote.so_far.update(event.so_far)
 
 
 def _stopped(run: Run, remote: RunState, event: ev.RunCancelled) -> None:
     if run.ended is not None:
         remote.why_cancelled = reason_of(run)
-    remote.over = remote.over or event.over
+    remote.ended_remotely = remote.ended_remotely or event.over
     remote.so_far.update(event.so_far)
     remote.cancelled = remote.cancelled or (event.message is None and not event.over)
 
@@ -568,7 +567,7 @@ def _accepted(state: JobState, event: ev.Accepted) -> None:
         state.runs[remote.id] = RunState(remote=remote, accepted_at=event.at)
 
 
-def _finished(state: JobState, event: ev.RemoteFinished) -> None:
+def _finished(state: JobState, event: ev.RunFinishedRemotely) -> None:
     remote = state.runs[event.run]
     _known(state.entries, event.outcomes)
     # Details may come after the verdict; the run was over before.
@@ -578,7 +577,7 @@ def _finished(state: JobState, event: ev.RemoteFinished) -> None:
         state.phase = Phase.DONE
 
 
-def _decided(run: Run, event: ev.Decided) -> None:
+def _decided(run: Run, event: ev.UncertaintyResolved) -> None:
     """A resubmitted job waits again and its entries are open; a dropped one keeps its `unknown` for good."""
     state = run.jobs[event.job]
     if event.resubmit:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SchemaError:
     """One problem: at the value under `path`, or with `key` at the key of that value."""
 
     path: Path
@@ -39,18 +39,18 @@ class Fault:
 KEY, TYPE, VALUE, CONDITION = range(4)
 
 
-class Found(NamedTuple):
+class SchemaMessage(NamedTuple):
     """A fault and the path that it concerns. `meant`: the key that an unknown one probably stands for."""
 
-    fault: Fault
+    fault: SchemaError
     subject: Path
     rank: int
     meant: Path | None = None
 
 
-def once(found: Iterable[Found]) -> tuple[Fault, ...]:
+def once(found: Iterable[SchemaMessage]) -> tuple[SchemaError, ...]:
     """One fault for each subject, without those that only follow from another, in the order in which they came."""
-    best: dict[Path, Found] = {}
+    best: dict[Path, SchemaMessage] = {}
     for each in found:
         if each.subject not in best or each.rank < best[each.subject].rank:
             best[each.subject] = each
@@ -201,11 +201,11 @@ def label(path: Path) -> str:
     return f"{path[index - 1]}{steps}: " if index else ""
 
 
-def fault_of_value(broken: Broken, text: str, code: str, hint: str | None = None) -> Found:
+def fault_of_value(broken: Broken, text: str, code: str, hint: str | None = None) -> SchemaMessage:
     """A fault of the value that is checked. The schema's own code wins."""
     rank = TYPE if code == codes.WRONG_TYPE else CONDITION if broken.steps & {"then", "else"} else VALUE
-    fault = Fault(broken.path, text, hint or broken.words("x-hint"), broken.words("x-code") or code)
-    return Found(fault, broken.path, rank)
+    fault = SchemaError(broken.path, text, hint or broken.words("x-hint"), broken.words("x-code") or code)
+    return SchemaMessage(fault, broken.path, rank)
 
 
 def got(value: object) -> str:
@@ -240,7 +240,7 @@ def listed(names: Sequence[str], last: str) -> str:
 
 
 if TYPE_CHECKING:
-    _Handler: TypeAlias = Callable[[Broken], Iterator[Found]]
+    _Handler: TypeAlias = Callable[[Broken], Iterator[SchemaMessage]]
 
 
 _UNSAID = (*({"$ref": f"#/$defs/{name}"} for name in ("template", "unknown", "expression")), {"type": "null"})
@@ -272,7 +272,7 @@ _ANYTHING: tuple[object, ...] = (
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
-def found(error: ValidationError) -> Iterator[Found]:
+def found(error: ValidationError) -> Iterator[SchemaMessage]:
     """The faults that an error of jsonschema stands for."""
     broken = Broken(
         keyword=str(error.validator),
@@ -289,7 +289,7 @@ def found(error: ValidationError) -> Iterator[Found]:
 # --- keywords about a value -------------------------------------------------------------------------------------------
 
 
-def _type(broken: Broken) -> Iterator[Found]:
+def _type(broken: Broken) -> Iterator[SchemaMessage]:
     wanted = broken.wanted
     types = [wanted] if isinstance(wanted, str) else [str(each) for each in broken.options]
     expected = broken.words("x-expected") or listed([_TYPES[each] for each in types if each in _TYPES], "or")
@@ -317,7 +317,7 @@ def _type_hint(broken: Broken, types: Sequence[str]) -> str | None:
     return "put it in quotes" if quotable else None
 
 
-def _enum(broken: Broken) -> Iterator[Found]:
+def _enum(broken: Broken) -> Iterator[SchemaMessage]:
     values = [str(value) for value in broken.options]
     one_of = f"one of {', '.join(values)}" if len(values) > 1 else values[0]
     near = closest(broken.value.lower(), values) if isinstance(broken.value, str) else None
@@ -325,14 +325,14 @@ def _enum(broken: Broken) -> Iterator[Found]:
     yield fault_of_value(broken, text, codes.WRONG_VALUE, f"did you mean {near!r}?" if near else None)
 
 
-def _const(broken: Broken) -> Iterator[Found]:
+def _const(broken: Broken) -> Iterator[SchemaMessage]:
     expected = broken.words("x-expected") or written(broken.wanted)
     text = f"{label(broken.path)}expected {expected}, got {got(broken.value)}"
     quoted = isinstance(broken.value, str) and broken.value == str(broken.wanted)
     yield fault_of_value(broken, text, codes.WRONG_VALUE, "remove the quotes" if quoted else None)
 
 
-def _form(broken: Broken) -> Iterator[Found]:
+def _form(broken: Broken) -> Iterator[SchemaMessage]:
     """A text that is not written as it has to be; it may be the name of a key."""
     expected = broken.words("x-expected") or "another form"
     if "propertyNames" not in broken.steps:
@@ -343,7 +343,7 @@ def _form(broken: Broken) -> Iterator[Found]:
     path = (*broken.path, name)
     text = f"{short(name)!r} cannot be a name here: expected {expected}"
     hint = broken.words("x-hint") or _literal(broken) or meant(expected, name)
-    yield Found(Fault(path, text, hint, codes.BAD_NAME, key=True), (*path, ""), VALUE)
+    yield SchemaMessage(SchemaError(path, text, hint, codes.BAD_NAME, key=True), (*path, ""), VALUE)
 
 
 def _literal(broken: Broken) -> str | None:
@@ -352,7 +352,7 @@ def _literal(broken: Broken) -> str | None:
     return "templates are not rendered here: write the text itself" if templated else None
 
 
-def _too_short(broken: Broken) -> Iterator[Found]:
+def _too_short(broken: Broken) -> Iterator[SchemaMessage]:
     value = broken.value
     if isinstance(value, (str, list, dict)) and value:  # a plugin's schema may ask for more than one
         unit = "characters" if isinstance(value, str) else "items" if isinstance(value, list) else "keys"
@@ -366,47 +366,47 @@ def _too_short(broken: Broken) -> Iterator[Found]:
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _too_many(broken: Broken) -> Iterator[Found]:
+def _too_many(broken: Broken) -> Iterator[SchemaMessage]:
     number = len(broken.value) if isinstance(broken.value, list) else 0
     text = broken.words("errorMessage") or f"{label(broken.path)}expected at most {broken.wanted}, got {number}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _too_long(broken: Broken) -> Iterator[Found]:
+def _too_long(broken: Broken) -> Iterator[SchemaMessage]:
     text = f"{label(broken.path)}expected at most {broken.wanted} characters, got {len(str(broken.value))}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _too_small(broken: Broken) -> Iterator[Found]:
+def _too_small(broken: Broken) -> Iterator[SchemaMessage]:
     text = f"{label(broken.path)}expected at least {broken.wanted}, got {got(broken.value)}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _too_large(broken: Broken) -> Iterator[Found]:
+def _too_large(broken: Broken) -> Iterator[SchemaMessage]:
     text = f"{label(broken.path)}expected at most {broken.wanted}, got {got(broken.value)}"
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _repeated(broken: Broken) -> Iterator[Found]:
+def _repeated(broken: Broken) -> Iterator[SchemaMessage]:
     for index, item in enumerate(broken.items):
         if item in broken.items[:index]:
             path = (*broken.path, index)
             text = f"{label(broken.path)}{got(item)} stands here twice"
-            yield Found(Fault(path, text, "remove one of the two", codes.REPEATED), path, VALUE)
+            yield SchemaMessage(SchemaError(path, text, "remove one of the two", codes.REPEATED), path, VALUE)
 
 
-def _contains(broken: Broken) -> Iterator[Found]:
+def _contains(broken: Broken) -> Iterator[SchemaMessage]:
     if not broken.items:
         return  # said already: it is empty
     path = (*broken.path, len(broken.items) - 1)
     text = broken.words("errorMessage") or "too many of a kind"
-    yield Found(Fault(path, text, None, codes.EXCLUSIVE), (*path, ""), VALUE)
+    yield SchemaMessage(SchemaError(path, text, None, codes.EXCLUSIVE), (*path, ""), VALUE)
 
 
 # --- keywords about keys ----------------------------------------------------------------------------------------------
 
 
-def _unknown_keys(broken: Broken) -> Iterator[Found]:
+def _unknown_keys(broken: Broken) -> Iterator[SchemaMessage]:
     known = broken.names("properties")
     if known == ["append"] and not any(closest(key, known) for key in broken.mapping):
         text = f"{label(broken.path)}expected {broken.words('x-expected')}, got a mapping"
@@ -418,38 +418,38 @@ def _unknown_keys(broken: Broken) -> Iterator[Found]:
             yield _unknown_key(broken, key, known)
 
 
-def _unknown_key(broken: Broken, key: str, known: Sequence[str]) -> Found:
+def _unknown_key(broken: Broken, key: str, known: Sequence[str]) -> SchemaMessage:
     path = (*broken.path, key)
     reasons = broken.texts("x-instead")
     if key in reasons:
         text = f"{key!r} cannot stand here: {reasons[key]}"
-        return Found(Fault(path, text, None, codes.REFUSED_KEY, key=True), path, KEY)
+        return SchemaMessage(SchemaError(path, text, None, codes.REFUSED_KEY, key=True), path, KEY)
     near = closest(key.lower().replace("-", "_"), [*known, *reasons])
     hint = (
         f"did you mean {near!r}? But {reasons[near]}" if near and near in reasons else _valid_keys(broken, near, known)
     )
-    fault = Fault(path, f"unknown key {short(key)!r}", hint, codes.UNKNOWN_KEY, key=True)
-    return Found(fault, path, KEY, None if near is None or near in reasons else (*broken.path, near))
+    fault = SchemaError(path, f"unknown key {short(key)!r}", hint, codes.UNKNOWN_KEY, key=True)
+    return SchemaMessage(fault, path, KEY, None if near is None or near in reasons else (*broken.path, near))
 
 
 def _valid_keys(broken: Broken, near: str | None, known: Sequence[str]) -> str:
     return with_valid(near, known) if known else broken.words("x-hint") or "nothing can stand here"
 
 
-def _missing_keys(broken: Broken) -> Iterator[Found]:
+def _missing_keys(broken: Broken) -> Iterator[SchemaMessage]:
     hints = broken.texts("x-missing")
     for key in map(str, broken.options):
         if key not in broken.mapping:
             text = broken.words("errorMessage") or f"missing key {key!r}"
-            fault = Fault(broken.path, text, hints.get(key), codes.MISSING_KEY)
-            yield Found(fault, (*broken.path, key), VALUE)
+            fault = SchemaError(broken.path, text, hints.get(key), codes.MISSING_KEY)
+            yield SchemaMessage(fault, (*broken.path, key), VALUE)
 
 
-def _too_few_keys(broken: Broken) -> Iterator[Found]:
+def _too_few_keys(broken: Broken) -> Iterator[SchemaMessage]:
     yield from _exclusive(broken) if broken.names("x-exclusive") else _too_short(broken)
 
 
-def _too_many_keys(broken: Broken) -> Iterator[Found]:
+def _too_many_keys(broken: Broken) -> Iterator[SchemaMessage]:
     if broken.names("x-exclusive"):
         yield from _exclusive(broken)
         return
@@ -457,20 +457,22 @@ def _too_many_keys(broken: Broken) -> Iterator[Found]:
     yield fault_of_value(broken, text, codes.WRONG_SIZE)
 
 
-def _exclusive(broken: Broken) -> Iterator[Found]:
+def _exclusive(broken: Broken) -> Iterator[SchemaMessage]:
     """Exactly one of some keys has to be there, and there is none or more than one."""
     names = broken.names("x-exclusive")
     path, given = broken.path, [key for key in broken.mapping if key in names]
     if not given:
         text = f"{label(path)}needs exactly one of {', '.join(names)}"
-        yield Found(Fault(path, text, broken.words("x-hint"), codes.EXCLUSIVE), (*path, "", names[0]), VALUE)
+        yield SchemaMessage(
+            SchemaError(path, text, broken.words("x-hint"), codes.EXCLUSIVE), (*path, "", names[0]), VALUE
+        )
     elif len(given) > 1:
         text = f"{listed(given, 'and')} exclude each other: give one of them"
-        fault = Fault((*path, given[1]), text, None, codes.EXCLUSIVE, key=True)
-        yield Found(fault, (*fault.path, ""), VALUE)
+        fault = SchemaError((*path, given[1]), text, None, codes.EXCLUSIVE, key=True)
+        yield SchemaMessage(fault, (*fault.path, ""), VALUE)
 
 
-def _refused(broken: Broken) -> Iterator[Found]:
+def _refused(broken: Broken) -> Iterator[SchemaMessage]:
     """`not`: a key or a value that cannot stand here, for the reason that the schema gives."""
     if broken.names("x-exclusive"):
         yield from _exclusive(broken)
@@ -481,13 +483,13 @@ def _refused(broken: Broken) -> Iterator[Found]:
         yield refused
         return
     whole_key = replace(refused.fault, key=True)
-    yield Found(whole_key, refused.subject, KEY)
+    yield SchemaMessage(whole_key, refused.subject, KEY)
 
 
 # --- alternatives -----------------------------------------------------------------------------------------------------
 
 
-def _any_of(broken: Broken) -> Iterator[Found]:
+def _any_of(broken: Broken) -> Iterator[SchemaMessage]:
     """Report only the alternative that is no template: the user did not write one."""
     others = [index for index, each in enumerate(broken.options) if each not in _UNSAID]
     if len(others) > 1:
@@ -498,7 +500,7 @@ def _any_of(broken: Broken) -> Iterator[Found]:
             yield from found(error)
 
 
-def _none_of(broken: Broken) -> Found:
+def _none_of(broken: Broken) -> SchemaMessage:
     expected = broken.words("x-expected") or "something else"
     enums = (cast("Schema", each).get("enum", ()) for each in broken.options)
     values = [value for enum in enums for value in cast("Sequence[str]", enum)]
@@ -510,7 +512,7 @@ def _none_of(broken: Broken) -> Found:
 def _other(message: str) -> _Handler:
     """For a keyword without a handler."""
 
-    def handle(broken: Broken) -> Iterator[Found]:
+    def handle(broken: Broken) -> Iterator[SchemaMessage]:
         yield fault_of_value(broken, f"{label(broken.path)}{short(message)}", codes.OTHER)
 
     return handle

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from qarunner.diagnostics import in_order, problem
 from qarunner.manifest import codes
-from qarunner.manifest.schema.explain import Fault, once
+from qarunner.manifest.schema.explain import SchemaError, once
 from qarunner.manifest.schema.urls import misfits
 from qarunner.secret import MASK
 
@@ -55,7 +55,7 @@ def check(document: Document) -> tuple[Diagnostic, ...]:
     )
 
 
-def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[Fault, ...]:
+def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[SchemaError, ...]:
     """Every problem of plain data; () if it is valid.
 
     Without `templates`, text with braces is text like any other: that is how rendered data has to be checked. Its
@@ -65,8 +65,8 @@ def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> 
         return ()
     garbled = tuple(_garbled(data))  # only of rendered data: what a variable brought in
     if garbled:
-        return tuple(Fault(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in garbled)
-    urls = [Fault(path, message, hint, codes.WRONG_FORM) for path, message, hint in _urls(data, part)]
+        return tuple(SchemaError(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in garbled)
+    urls = [SchemaError(path, message, hint, codes.WRONG_FORM) for path, message, hint in _urls(data, part)]
     whole = _compiled(part, templates=templates).is_valid(data)
     return (*(() if whole else _explained(data, part, templates=templates)), *urls)
 
@@ -125,7 +125,7 @@ def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
 # --- only for faulty data ---------------------------------------------------------------------------------------------
 
 
-def _explained(data: object, part: Part, *, templates: bool) -> tuple[Fault, ...]:
+def _explained(data: object, part: Part, *, templates: bool) -> tuple[SchemaError, ...]:
     from qarunner.manifest.schema.explain import found  # noqa: PLC0415  like jsonschema: only faulty data needs it
 
     indexes = _faulty_entries(data, part, templates=templates)
@@ -133,7 +133,7 @@ def _explained(data: object, part: Part, *, templates: bool) -> tuple[Fault, ...
     errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
     told = once(each for error in errors for each in found(error))
     if not told:
-        return (Fault((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
+        return (SchemaError((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
     return told if indexes is None else tuple(_moved(fault, indexes) for fault in told)
 
 
@@ -152,7 +152,7 @@ def _with_entries(data: object, indexes: Sequence[int]) -> dict[str, object]:
     return {**manifest, "matrix": [matrix[index] for index in indexes] or matrix[:1]}
 
 
-def _moved(fault: Fault, indexes: Sequence[int]) -> Fault:
+def _moved(fault: SchemaError, indexes: Sequence[int]) -> SchemaError:
     """A fault of the reduced manifest, where it is in the whole one."""
     path = fault.path
     if path[:1] != ("matrix",) or len(path) == 1:

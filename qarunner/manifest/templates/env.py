@@ -16,7 +16,7 @@ from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.model import EnvDeclaration
 from qarunner.manifest.schema import urls
-from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, OutOfSteps, Steps
+from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, StepLimitError, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
 from qarunner.secret import VALUE_OF
 
@@ -134,7 +134,7 @@ def misfit(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
         return None
     try:
         matches = compile_pattern(declaration.pattern).full_match(text, steps)
-    except (Refused, OutOfSteps) as refusal:
+    except (Refused, StepLimitError) as refusal:
         return f"cannot be checked: {refusal}"
     return None if matches else f"does not match {declaration.pattern}"
 

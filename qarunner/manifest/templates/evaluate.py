@@ -13,20 +13,20 @@ from qarunner.entry import ENTRY_KEYS
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown, holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import Few, Placed, Section, one_of_each, row_problems
+from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each, row_problems
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import Use, check_key_names, resolve, shaped_like_secret
 from qarunner.manifest.templates.expression import (
     LONGEST_TEXT,
     Expression,
-    Facts,
-    Flaw,
     Later,
-    NotKnown,
-    OutOfSteps,
+    StepLimitError,
     Steps,
-    TemplateFault,
+    TemplateError,
+    TemplateFacts,
+    TemplateProblem,
+    UnknownValueError,
     as_text,
 )
 from qarunner.manifest.templates.parse import parse
@@ -74,11 +74,11 @@ class Computing:
         if later:
             build = {root: {name: _if_known(value) for name, value in facts.items()} for root, facts in build.items()}
         plain: dict[str, Mapping[str, object]] = {"env": resolved.env, "vars": self.vars, **build}
-        self._contexts = plain, {**plain, **{root: Facts(facts) for root, facts in build.items()}}
+        self._contexts = plain, {**plain, **{root: TemplateFacts(facts) for root, facts in build.items()}}
         self._found: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
     def value(self, text: str, matrix: Mapping[str, object], *, asking: bool = False) -> object:
-        """The value of a string, or Partial; TemplateFault if it has none.
+        """The value of a string, or Partial; TemplateError if it has none.
 
         A string that is one expression and nothing else keeps the type of its value; everything else becomes text.
         """
@@ -115,8 +115,8 @@ class Computing:
             return found[expression]
         self._check_build(expression)
         try:
-            value = expression.compute({**context, "matrix": Facts(matrix) if asking else matrix}, self._steps)
-        except NotKnown as unknown:
+            value = expression.compute({**context, "matrix": TemplateFacts(matrix) if asking else matrix}, self._steps)
+        except UnknownValueError as unknown:
             value = Later(unknown.why, unknown.text)
         if not expression.varies:
             found[expression] = value
@@ -130,17 +130,19 @@ class Computing:
             text = self._contexts[0][reference.root].get(reference.path[0])
             name = f"{reference.root}.{reference.path[0]}"
             if isinstance(text, (Unknown, Refused)):
-                raise TemplateFault(Code.NOT_KNOWN, f"{name} could not be found out: {text.why}", text.hint)
+                raise TemplateError(Code.NOT_KNOWN, f"{name} could not be found out: {text.why}", text.hint)
             if isinstance(text, str) and ("⟦" in text or "⟧" in text):
-                raise TemplateFault(Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
+                raise TemplateError(Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
             if isinstance(text, str) and shaped_like_secret(text):
-                raise TemplateFault(Code.LOOKS_SECRET, f"the value of {name} holds what looks like a secret")
+                raise TemplateError(Code.LOOKS_SECRET, f"the value of {name} holds what looks like a secret")
 
     def _checked(self, text: str) -> str:
         if len(text) > LONGEST_TEXT:
-            raise TemplateFault(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
-        if ("⟦" in text or "⟧" in text) and not (secret.intact(text) and secret.names_in(text) <= self._secrets):
-            raise TemplateFault(Code.SECRET_CHANGED, f"template: {_WHOLE}")
+            raise TemplateError(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
+        if ("⟦" in text or "⟧" in text) and not (
+            secret.placeholders_whole(text) and secret.secret_names(text) <= self._secrets
+        ):
+            raise TemplateError(Code.SECRET_CHANGED, f"template: {_WHOLE}")
         return text
 
 
@@ -182,7 +184,7 @@ def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
             # A part of vars may be called like this, too.
             literal = section == "vendors" and path[-1] == "api_key_env"
             for flaw in (_NO_NAME,) if literal else scope.flaws(parse(text)):
-                yield _placed(Section(manifest, section), path, flaw)
+                yield _placed(SectionLocator(manifest, section), path, flaw)
     for path, _ in templates_in(manifest.document.data.get("env")):
         if path and path[-1] not in {"pattern", "description"}:
             yield _placed(manifest.document, ("env", *path), _NO_TEMPLATE)
@@ -191,10 +193,10 @@ def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
 def _check_keys(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Keys are never rendered. Only `vars` and `options` have keys that the schema does not know anyway."""
     for path in _keys_in(manifest.vars):
-        yield problem(Section(manifest, "vars"), path, _NO_KEY.message, code=_NO_KEY.code, key=True)
+        yield problem(SectionLocator(manifest, "vars"), path, _NO_KEY.message, code=_NO_KEY.code, key=True)
     for row in one_of_each(rows):
         for path in _keys_in(row.data.get("options")):
-            yield problem(Placed(manifest, row), ("options", *path), _NO_KEY.message, code=_NO_KEY.code, key=True)
+            yield problem(RowLocator(manifest, row), ("options", *path), _NO_KEY.message, code=_NO_KEY.code, key=True)
 
 
 def _keys_in(data: object) -> Iterator[Path]:
@@ -206,13 +208,13 @@ def _keys_in(data: object) -> Iterator[Path]:
             yield (step, *path)
 
 
-_NO_KEY = Flaw(Code.NO_TEMPLATE_HERE, "a key is literal: only values are rendered")
+_NO_KEY = TemplateProblem(Code.NO_TEMPLATE_HERE, "a key is literal: only values are rendered")
 
 
-_NO_NAME = Flaw(Code.NO_TEMPLATE_HERE, "the name of a credential is literal: a template cannot choose it")
+_NO_NAME = TemplateProblem(Code.NO_TEMPLATE_HERE, "the name of a credential is literal: a template cannot choose it")
 
 
-_NO_TEMPLATE = Flaw(Code.NO_TEMPLATE_HERE, "declarations are literal: no template is rendered here")
+_NO_TEMPLATE = TemplateProblem(Code.NO_TEMPLATE_HERE, "declarations are literal: no template is rendered here")
 
 
 def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
@@ -225,7 +227,7 @@ def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]
             answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))
         for path, text in templates_in(row.data):
             for flaw in answers.of(text):
-                yield _placed(Placed(manifest, row), path, flaw)
+                yield _placed(RowLocator(manifest, row), path, flaw)
 
 
 class _Answers:
@@ -233,15 +235,15 @@ class _Answers:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._known: dict[str, tuple[Flaw, ...]] = {}
+        self._known: dict[str, tuple[TemplateProblem, ...]] = {}
 
-    def of(self, text: str) -> tuple[Flaw, ...]:
+    def of(self, text: str) -> tuple[TemplateProblem, ...]:
         if text not in self._known:
             self._known[text] = tuple(self._scope.flaws(parse(text)))
         return self._known[text]
 
 
-def _placed(locator: Locator, path: Path, flaw: Flaw) -> Diagnostic:
+def _placed(locator: Locator, path: Path, flaw: TemplateProblem) -> Diagnostic:
     return problem(locator, path, flaw.message, code=flaw.code, hint=flaw.hint)
 
 
@@ -334,12 +336,12 @@ class _Evaluation:
         used: dict[str, Use] = {}
         names: dict[str, None] = {}
         for row, found in self._rows:
-            self._note(found, Placed(self._manifest, row), (), used, names)
+            self._note(found, RowLocator(self._manifest, row), (), used, names)
         for vendor, found in self._vendors.items():
             self._note(found, document, ("vendors", vendor), used, names)
         self._vars = {name: self._vars[name] for name in names if name in self._vars}
         for name, found in self._vars.items():
-            self._note(found, Section(self._manifest, "vars"), (name,), used, {})
+            self._note(found, SectionLocator(self._manifest, "vars"), (name,), used, {})
         return {name: use for name, use in used.items() if name in self._manifest.env}
 
     def _note(self, found: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]) -> None:
@@ -384,7 +386,7 @@ class _Evaluation:
         try:
             for name, found in self._vars.items():
                 own = self._given.get(name, self._manifest.vars[name])
-                data, unknown = self._fill(own, found, computing, Section(self._manifest, "vars"), (name,))
+                data, unknown = self._fill(own, found, computing, SectionLocator(self._manifest, "vars"), (name,))
                 later: dict[Path, object] = {path: Later(why, _text_at(data, path)) for path, why in unknown.items()}
                 computing.vars[name] = _replaced(data, later)
             vendors: dict[str, Mapping[str, object]] = {}
@@ -410,7 +412,7 @@ class _Evaluation:
         told: set[object] = set()
         document, allowed = self._manifest.document, self._values.allow_secrets
         places: list[tuple[Locator, Path, object, str]] = [
-            *((Placed(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
+            *((RowLocator(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
             *((document, ("vendors", name), data, name) for name, data in vendors.items()),
         ]
         for locator, above, data, vendor in places:
@@ -425,7 +427,7 @@ class _Evaluation:
 
     def _row(self, row: Row, found: _Found, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
-        data, unknown = self._fill(row.data, found, computing, Placed(self._manifest, row), (), row.matrix)
+        data, unknown = self._fill(row.data, found, computing, RowLocator(self._manifest, row), (), row.matrix)
         evaluated = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
         if unknown:
             self._unknown[row.id] = unknown
@@ -455,9 +457,9 @@ class _Evaluation:
         for path, text in found:
             try:
                 value = computing.value(text, matrix or {}, asking=not above and path[0] == _CONDITION)
-            except TemplateFault as fault:
+            except TemplateError as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
-                if isinstance(fault, OutOfSteps):
+                if isinstance(fault, StepLimitError):
                     raise _Exhausted from None
                 value = Partial(text, (fault.flaw.message,))
             if isinstance(value, Partial):

@@ -24,7 +24,7 @@ Context: TypeAlias = "Mapping[str, Mapping[str, object]]"
 """The five roots. What has no value in this build is absent or None."""
 
 
-class Facts(dict[str, object]):
+class TemplateFacts(dict[str, object]):
     """A root whose fields a condition may read where they have no value, such as the branch of a tag's build."""
 
 
@@ -45,7 +45,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class TemplateProblem:
     """Something wrong with an expression whatever the values are."""
 
     code: Code
@@ -53,17 +53,17 @@ class Flaw:
     hint: str | None = None
 
 
-class TemplateFault(Exception):  # noqa: N818  a flaw on its way to its place
+class TemplateError(Exception):
     """An expression that has no result with these values."""
 
     def __init__(self, code: Code, message: str, hint: str | None = None) -> None:
         super().__init__(message)
-        self.flaw = Flaw(code, message, hint)
+        self.flaw = TemplateProblem(code, message, hint)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Later:
-    """A value that is not known yet, and why. Whatever looks at it is not known either: NotKnown.
+    """A value that is not known yet, and why. Whatever looks at it is not known either: UnknownValueError.
 
     `text` is what is known of a text: some of its expressions stand in it as they were written.
     """
@@ -74,13 +74,13 @@ class Later:
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, _: object) -> bool:
-        raise NotKnown(self.why)
+        raise UnknownValueError(self.why)
 
     def __bool__(self) -> bool:
-        raise NotKnown(self.why)
+        raise UnknownValueError(self.why)
 
 
-class NotKnown(TemplateFault):
+class UnknownValueError(TemplateError):
     """An expression reads a value that is not known yet."""
 
     def __init__(self, why: tuple[str, ...], text: str | None = None) -> None:
@@ -90,16 +90,16 @@ class NotKnown(TemplateFault):
 
 
 def known(value: object) -> object:
-    """A value of which every part is known; NotKnown otherwise."""
+    """A value of which every part is known; UnknownValueError otherwise."""
     if type(value) is Later:
-        raise NotKnown(value.why)
+        raise UnknownValueError(value.why)
     children = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
     for child in children:
         known(child)
     return value
 
 
-class OutOfSteps(TemplateFault):
+class StepLimitError(TemplateError):
     """All templates of a plan together cost more than they may: no other one is computed."""
 
 
@@ -118,11 +118,11 @@ class Steps:
         self.left = self.BASE + rows * self.FOR_EACH_ROW
 
     def take(self, number: int) -> None:
-        """Counts steps before they are made. OutOfSteps if too few are left."""
+        """Counts steps before they are made. StepLimitError if too few are left."""
         self.left -= number
         if self.left < 0:
             each = f" and {self.FOR_EACH_ROW:,} for each of {self._rows:,} rows" if self._rows else ""
-            raise OutOfSteps(
+            raise StepLimitError(
                 Code.TOO_MUCH,
                 f"the templates take too long: they need more than {self.BASE:,} steps{each}",
                 "use shorter texts, fewer filters and simpler patterns; what is the same in all rows belongs into vars",
@@ -131,23 +131,23 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
-    """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateFault.
+    """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateError.
 
     The same text gives the same object (see `parse`), so that identity is enough to compare, and fast.
     """
 
     references: tuple[Reference, ...]
-    flaws: tuple[Flaw, ...]
+    flaws: tuple[TemplateProblem, ...]
     compute: Callable[[Context, Steps], object]
     written: str
     """As it can stand in a text, in one spelling: spaces around an expression mean nothing."""
 
     @classmethod
-    def broken(cls, written: str, *flaws: Flaw, references: tuple[Reference, ...] = ()) -> Expression:
+    def broken(cls, written: str, *flaws: TemplateProblem, references: tuple[Reference, ...] = ()) -> Expression:
         """An expression that cannot be computed."""
 
         def compute(_: Context, __: Steps) -> object:
-            raise TemplateFault(flaws[0].code, flaws[0].message, flaws[0].hint)
+            raise TemplateError(flaws[0].code, flaws[0].message, flaws[0].hint)
 
         return cls(references, flaws, compute, written)
 
@@ -168,13 +168,13 @@ class Scalar:
         return tuple(piece for piece in self.pieces if isinstance(piece, Expression))
 
 
-def no_value(name: str) -> TemplateFault:
+def no_value(name: str) -> TemplateError:
     hint = f"give one for this case: {{{{ {name} | default('…') }}}}" if "." in name else None
-    return TemplateFault(Code.NO_VALUE, f"{name} has no value here", hint)
+    return TemplateError(Code.NO_VALUE, f"{name} has no value here", hint)
 
 
 def as_text(value: object) -> str:
-    """A value inside of a longer text, booleans as YAML writes them. TemplateFault for lists and objects."""
+    """A value inside of a longer text, booleans as YAML writes them. TemplateError for lists and objects."""
     match value:
         case str():
             return value
@@ -183,12 +183,12 @@ def as_text(value: object) -> str:
         case int() | float() if math.isfinite(value):
             return str(value)
         case None:
-            raise TemplateFault(Code.NO_VALUE, "template: there is no value here")
+            raise TemplateError(Code.NO_VALUE, "template: there is no value here")
         case list() | tuple():
-            raise TemplateFault(Code.NOT_TEXT, "a list cannot stand in a text", "use `| join(', ')` or `| tojson`")
+            raise TemplateError(Code.NOT_TEXT, "a list cannot stand in a text", "use `| join(', ')` or `| tojson`")
         case _:
             what = f"{_kind(value)} cannot stand in a text"
-            raise TemplateFault(Code.NOT_TEXT, what, "use `| tojson`, or a part of it")
+            raise TemplateError(Code.NOT_TEXT, what, "use `| tojson`, or a part of it")
 
 
 def _kind(value: object) -> str:

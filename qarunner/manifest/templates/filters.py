@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from qarunner import secret
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateFault, as_text
+from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateError, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -178,15 +178,15 @@ _WHOLE = "a secret can be inserted whole, or through urlencode or b64encode"
 
 
 def bounded(length: int) -> None:
-    """TemplateFault if a text of this length would be too long. Ask before making it."""
+    """TemplateError if a text of this length would be too long. Ask before making it."""
     if length > LONGEST_TEXT:
-        raise TemplateFault(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
+        raise TemplateError(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
 
 
 def _encoded(name: str, form: str) -> str:
     """A placeholder with a form; only a plain one can take it."""
     if name.count(":") != 1:
-        raise TemplateFault(Code.SECRET_CHANGED, _WHOLE)
+        raise TemplateError(Code.SECRET_CHANGED, _WHOLE)
     return secret.placeholder(name.removeprefix(secret.OPEN).removesuffix(secret.CLOSE), form)
 
 
@@ -205,7 +205,7 @@ def b64encode(value: object) -> str:
     if secret.OPEN not in text:
         return base64.b64encode(text.encode()).decode()
     if not _PLACEHOLDER.fullmatch(text):
-        raise TemplateFault(Code.SECRET_CHANGED, _WHOLE, "b64encode takes the secret alone, without text beside it")
+        raise TemplateError(Code.SECRET_CHANGED, _WHOLE, "b64encode takes the secret alone, without text beside it")
     return _encoded(text, "b64encode")
 
 
@@ -220,16 +220,16 @@ def regex_replace(value: object, pattern: object, by: object = "", *, steps: Ste
     text, put, searched = as_text(value), as_text(by), as_text(pattern)
     if _CONTROL.search(put + searched):
         # Jinja2 reads '\\1' in quotes as the character U+0001, and '\\b' as a backspace.
-        raise TemplateFault(Code.FAILED, "regex_replace: a control character", r"write the backslash twice: '\\1'")
+        raise TemplateError(Code.FAILED, "regex_replace: a control character", r"write the backslash twice: '\\1'")
     try:
         found = compile_pattern(searched)
         # Each match may insert every group, and each group at most the text.
         bounded((len(text) + 1) * len(put) + len(text) * (1 + put.count("\\") * (len(text) > 0)))
         return found.replace(text, put, steps)
     except Refused as refusal:
-        raise TemplateFault(Code.TOO_MUCH, f"regex_replace: {refusal}") from None
+        raise TemplateError(Code.TOO_MUCH, f"regex_replace: {refusal}") from None
     except (re.error, IndexError) as error:
-        raise TemplateFault(Code.FAILED, f"regex_replace: {error}") from None
+        raise TemplateError(Code.FAILED, f"regex_replace: {error}") from None
 
 
 def replace(value: object, old: object, new: object) -> str:
@@ -242,7 +242,7 @@ def replace(value: object, old: object, new: object) -> str:
 def join(value: object, between: object = "") -> str:
     """The elements of a list as one text."""
     if not isinstance(value, (list, tuple)):
-        raise TemplateFault(Code.FAILED, "join takes a list")
+        raise TemplateError(Code.FAILED, "join takes a list")
     texts, separator = [as_text(element) for element in value], as_text(between)
     bounded(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
@@ -263,7 +263,7 @@ def integer(value: object) -> int:
         return int(value)
     text = as_text(value).strip()
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII):
-        raise TemplateFault(Code.FAILED, f"int: {text[:40]!r} is not a whole number")
+        raise TemplateError(Code.FAILED, f"int: {text[:40]!r} is not a whole number")
     return int(text)
 
 
@@ -273,7 +273,7 @@ def number(value: object) -> float:
         return float(value)
     text = as_text(value).strip()
     if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", text, re.ASCII):
-        raise TemplateFault(Code.FAILED, f"float: {text[:40]!r} is not a number")
+        raise TemplateError(Code.FAILED, f"float: {text[:40]!r} is not a number")
     return float(text)
 
 
@@ -281,19 +281,19 @@ def rounded(value: object, digits: object = 0) -> float:
     """A number rounded to some digits after the point; to a whole number without any."""
     places = integer(digits)
     if not 0 <= places <= _MOST_DIGITS:
-        raise TemplateFault(Code.TOO_MUCH, f"round: at most {_MOST_DIGITS} digits")
+        raise TemplateError(Code.TOO_MUCH, f"round: at most {_MOST_DIGITS} digits")
     return round(number(value), places) if places else round(number(value))
 
 
 def first(value: Sequence[object]) -> object:
     if not value:
-        raise TemplateFault(Code.NO_VALUE, "first: there is no element")
+        raise TemplateError(Code.NO_VALUE, "first: there is no element")
     return value[0]
 
 
 def last(value: Sequence[object]) -> object:
     if not value:
-        raise TemplateFault(Code.NO_VALUE, "last: there is no element")
+        raise TemplateError(Code.NO_VALUE, "last: there is no element")
     return value[-1]
 
 

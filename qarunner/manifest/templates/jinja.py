@@ -20,13 +20,13 @@ from qarunner.manifest.templates import filters
 from qarunner.manifest.templates.expression import (
     ROOTS,
     Expression,
-    Facts,
-    Flaw,
     Later,
-    NotKnown,
     Reference,
     Steps,
-    TemplateFault,
+    TemplateError,
+    TemplateFacts,
+    TemplateProblem,
+    UnknownValueError,
     as_text,
     known,
     no_value,
@@ -99,7 +99,7 @@ class Survey:
 
     def __init__(self, tree: nodes.Template) -> None:
         self.references: dict[Reference, None] = {}
-        self.flaws: dict[Flaw, None] = {}
+        self.flaws: dict[TemplateProblem, None] = {}
         self._parts = 0
         self._statements(tree.body)
 
@@ -218,7 +218,7 @@ class Survey:
         self._flaw(Code.FORBIDDEN, f"template: {word} cannot be used here", hint)
 
     def _flaw(self, code: Code, message: str, hint: str | None = None) -> None:
-        self.flaws[Flaw(code, message, hint)] = None
+        self.flaws[TemplateProblem(code, message, hint)] = None
 
 
 def _chain(node: nodes.Node) -> tuple[nodes.Node, tuple[str, ...]]:
@@ -281,7 +281,7 @@ class Group(dict[str, object]):
     def __init__(self, name: str, values: Mapping[str, object]) -> None:
         super().__init__(values)
         self.name = name
-        self.facts = isinstance(values, Facts)
+        self.facts = isinstance(values, TemplateFacts)
 
 
 class _Absent(jinja2.StrictUndefined):
@@ -354,7 +354,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         except (LookupError, TypeError):
             value = None
         if type(value) is Later:
-            raise NotKnown(value.why)
+            raise UnknownValueError(value.why)
         if value is not None:
             # Whatever is done with it next may look at all of it: a comparison, an `in`, a text around it.
             self.steps.take(20 + (len(value) // _COMPARED_AT_ONCE if isinstance(value, str) else 3 * _size(value)))
@@ -376,7 +376,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _bound(operator: str, left: object, right: object) -> None:
-    """Texts can be added and nothing else; numbers stay small. TemplateFault otherwise."""
+    """Texts can be added and nothing else; numbers stay small. TemplateError otherwise."""
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
         return filters.bounded(len(left) + len(right))
     for operand in (left, right):
@@ -384,10 +384,10 @@ def _bound(operator: str, left: object, right: object) -> None:
             raise _undefined(operand)
     if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
         what = f"template: {operator!r} takes two numbers, or for '+' two texts"
-        raise TemplateFault(Code.FAILED, what, "texts are joined with ~")
+        raise TemplateError(Code.FAILED, what, "texts are joined with ~")
     size = max(_bits(left), 1) * min(abs(int(right)), _BITS) if operator == "**" else _bits(left) + _bits(right)
     if size > _BITS:
-        raise TemplateFault(Code.TOO_MUCH, f"template: {operator!r} makes a number that is too large")
+        raise TemplateError(Code.TOO_MUCH, f"template: {operator!r} makes a number that is too large")
     return None
 
 
@@ -447,9 +447,11 @@ def expression(text: str, *, whole_text: bool) -> Expression:
     try:
         tree = _ENVIRONMENT.parse(source)
     except jinja2.TemplateSyntaxError as error:
-        return Expression.broken(written, Flaw(Code.SYNTAX, f"template: {error.message}", _syntax_hint(source)))
+        return Expression.broken(
+            written, TemplateProblem(Code.SYNTAX, f"template: {error.message}", _syntax_hint(source))
+        )
     except (RecursionError, ValueError, OverflowError):
-        flaw = Flaw(Code.TOO_MUCH, "template: nested too deeply, or a number that is too large")
+        flaw = TemplateProblem(Code.TOO_MUCH, "template: nested too deeply, or a number that is too large")
         return Expression.broken(written, flaw)
     survey = Survey(tree)
     references, flaws = tuple(survey.references), tuple(survey.flaws)
@@ -494,12 +496,12 @@ class _Program:
         try:
             steps.take(_EVALUATION_STEPS)
             return self._run({name: Group(name, values) for name, values in context.items()})
-        except TemplateFault:
+        except TemplateError:
             raise
         except jinja2.UndefinedError as error:
             raise _no_value(str(error.message)) from None
         except Exception as error:  # noqa: BLE001  whatever a template does wrong is an error of the template
-            raise TemplateFault(Code.FAILED, f"template: {error}") from None
+            raise TemplateError(Code.FAILED, f"template: {error}") from None
 
     def _run(self, groups: dict[str, object]) -> object:
         if self._compiled is None:
@@ -524,10 +526,10 @@ def _assigned(value: nodes.Expr) -> nodes.Template:
     return nodes.Template([nodes.Assign(nodes.Name("result", "store"), value, lineno=1)], lineno=1)
 
 
-def _undefined(value: jinja2.Undefined) -> TemplateFault:
+def _undefined(value: jinja2.Undefined) -> TemplateError:
     return _no_value(str(value._undefined_message))  # noqa: SLF001  what Jinja2's own errors say
 
 
-def _no_value(message: str) -> TemplateFault:
+def _no_value(message: str) -> TemplateError:
     name = message.removesuffix(" has no value here")
-    return no_value(name) if name != message else TemplateFault(Code.NO_VALUE, f"template: {message}")
+    return no_value(name) if name != message else TemplateError(Code.NO_VALUE, f"template: {message}")

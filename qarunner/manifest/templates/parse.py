@@ -17,11 +17,11 @@ from qarunner.manifest.templates.expression import (
     LONGEST_SOURCE,
     ROOTS,
     Expression,
-    Flaw,
     Later,
-    NotKnown,
     Reference,
     Scalar,
+    TemplateProblem,
+    UnknownValueError,
     known,
     no_value,
 )
@@ -49,7 +49,7 @@ _DOTTED = re.compile(r"\s*([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*", re.ASCII)
 def parse(text: str) -> Scalar:
     """A string with a template, taken apart. Never fails: what is wrong is in the flaws of its expressions."""
     if len(text) > LONGEST_SOURCE:
-        return Scalar((Expression.broken(text, Flaw(Code.TOO_MUCH, _TOO_LONG)),))
+        return Scalar((Expression.broken(text, TemplateProblem(Code.TOO_MUCH, _TOO_LONG)),))
     parts = _EXPRESSION.split(text)
     if any(map(holds_template, parts[::2])):
         return Scalar((_with_jinja(text, whole_text=True),))
@@ -79,10 +79,10 @@ def _lookup(root: str, path: tuple[str, ...]) -> Callable[[Context, Steps], obje
         value: object = context[root]
         for step in path:
             if type(value) is Later:
-                raise NotKnown(value.why)
+                raise UnknownValueError(value.why)
             value = value.get(step) if isinstance(value, Mapping) else None
         if type(value) is Later:
-            raise NotKnown(value.why, value.text)
+            raise UnknownValueError(value.why, value.text)
         if value is None:
             raise no_value(".".join((root, *path)))
         return known(value)

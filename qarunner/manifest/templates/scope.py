@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import choose, closest
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import FIELDS, ROOTS, Flaw, Steps, TemplateFault, as_text
+from qarunner.manifest.templates.expression import FIELDS, ROOTS, Steps, TemplateError, TemplateProblem, as_text
 from qarunner.manifest.templates.parse import parse
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Scope:
         self._fields = {**FIELDS, "matrix": (*self._parts, *FIELDS["matrix"])}
         self._secrets = {name for name, declaration in manifest.env.items() if declaration.secret}
         self._secret_vars = self._find_secret_vars() if self._secrets and "vars" in roots else ()
-        self._answers: dict[Reference, Flaw | None] = {}
+        self._answers: dict[Reference, TemplateProblem | None] = {}
         self._steps = steps or Steps()
 
-    def flaws(self, scalar: Scalar) -> Iterator[Flaw]:
+    def flaws(self, scalar: Scalar) -> Iterator[TemplateProblem]:
         """Everything wrong with a string, whatever the values are."""
         for expression in scalar.expressions:
             yield from expression.flaws
@@ -63,23 +63,23 @@ class Scope:
                 if flaw := self._flaw(reference):
                     yield flaw
 
-    def _constant(self, expression: Expression) -> Flaw | None:
+    def _constant(self, expression: Expression) -> TemplateProblem | None:
         """Why an expression that reads nothing can never be rendered."""
         try:
             as_text(expression.compute({root: {} for root in ROOTS}, self._steps))
-        except TemplateFault as fault:
+        except TemplateError as fault:
             return fault.flaw
         return None
 
-    def _flaw(self, reference: Reference) -> Flaw | None:
+    def _flaw(self, reference: Reference) -> TemplateProblem | None:
         if reference not in self._answers:
             self._answers[reference] = self._unknown(reference) or self._changed(reference)
         return self._answers[reference]
 
-    def _unknown(self, reference: Reference) -> Flaw | None:
+    def _unknown(self, reference: Reference) -> TemplateProblem | None:
         if reference.root not in self._roots:
             message = f"template: {reference.root} cannot be used in {_PARTS[self._roots]}"
-            return Flaw(Code.UNKNOWN_NAME, message, f"usable here: {', '.join(self._roots)}")
+            return TemplateProblem(Code.UNKNOWN_NAME, message, f"usable here: {', '.join(self._roots)}")
         if reference.root == "vars":
             return self._undefined(reference.path)
         name, *rest = reference.path
@@ -88,33 +88,39 @@ class Scope:
             return self._undeclared(name) if reference.root == "env" else self._no_field(reference.root, name)
         parts = self._parts.get(name, ()) if reference.root == "matrix" else ()
         if parts and rest and rest[0] not in parts:
-            return Flaw(Code.UNKNOWN_FIELD, f"template: matrix.{name} has no {rest[0]!r}", choose(rest[0], parts))
+            return TemplateProblem(
+                Code.UNKNOWN_FIELD, f"template: matrix.{name} has no {rest[0]!r}", choose(rest[0], parts)
+            )
         if rest and not (parts and len(rest) == 1):
             message = f"template: {reference.root}.{name} is a single value, it has no {rest[0]!r}"
-            return Flaw(Code.UNKNOWN_FIELD, message, "a method is called with parentheses: .lower()")
+            return TemplateProblem(Code.UNKNOWN_FIELD, message, "a method is called with parentheses: .lower()")
         return None
 
-    def _no_field(self, root: str, name: str) -> Flaw:
+    def _no_field(self, root: str, name: str) -> TemplateProblem:
         hint = choose(name, self._fields[root])
         if root == "matrix" and len(self._fields[root]) == len(FIELDS[root]):
             hint += "; axes of the entry would be read like this, too"
-        return Flaw(Code.UNKNOWN_FIELD, f"template: {root} has no {name!r}", hint)
+        return TemplateProblem(Code.UNKNOWN_FIELD, f"template: {root} has no {name!r}", hint)
 
-    def _undeclared(self, name: str) -> Flaw:
+    def _undeclared(self, name: str) -> TemplateProblem:
         near = closest(name, self._manifest.env)
         meant = f"did you mean env.{near}? Otherwise declare it" if near else "declare it"
-        return Flaw(
+        return TemplateProblem(
             Code.UNDECLARED, f"template: env.{name} is not declared", f"{meant} at the top, as env: {{ {name}: {{}} }}"
         )
 
-    def _undefined(self, path: tuple[str, ...]) -> Flaw | None:
+    def _undefined(self, path: tuple[str, ...]) -> TemplateProblem | None:
         value: object = self._manifest.vars
         for depth, step in enumerate(path):
             if not isinstance(value, Mapping):
-                return Flaw(Code.UNDEFINED_VAR, f"template: vars.{'.'.join(path[:depth])} has no part {step!r}")
+                return TemplateProblem(
+                    Code.UNDEFINED_VAR, f"template: vars.{'.'.join(path[:depth])} has no part {step!r}"
+                )
             if step not in value:
                 hint = choose(step, tuple(value)) if value else "the manifest defines nothing there"
-                return Flaw(Code.UNDEFINED_VAR, f"template: vars.{'.'.join(path[: depth + 1])} is not defined", hint)
+                return TemplateProblem(
+                    Code.UNDEFINED_VAR, f"template: vars.{'.'.join(path[: depth + 1])} is not defined", hint
+                )
             value = value[step]
         return None
 
@@ -127,12 +133,12 @@ class Scope:
 
     # --- secrets ------------------------------------------------------------------------------------------------------
 
-    def _changed(self, reference: Reference) -> Flaw | None:
+    def _changed(self, reference: Reference) -> TemplateProblem | None:
         if reference.whole or not self._is_secret(reference):
             return None
         name = ".".join((reference.root, *reference.path)) if reference.path else "vars[…]"
         message = f"template: {name} is secret and can only be inserted as it is, or through urlencode or b64encode"
-        return Flaw(
+        return TemplateProblem(
             Code.SECRET_CHANGED, message, f"write {{{{ {name} }}}}; a secret cannot be cut, compared or changed"
         )
 

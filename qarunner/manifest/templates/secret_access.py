@@ -48,7 +48,7 @@ def misdirected(data: object, allowed: Collection[str], *, vendor: str, path: Pa
     """Secrets in data that goes to a vendor, and that may not go there. `path` leads to the data in a row."""
     if isinstance(data, str):
         is_url = path[:1] == ("target",) and len(path) > 1 and path[1] in _URLS
-        for name in sorted(secret.names_in(data)):
+        for name in sorted(secret.secret_names(data)):
             if not secret.secret_may_go_to(name, data, vendor=vendor, allowed=allowed, is_url=is_url):
                 yield Misdirected(path, name, secret.needed_permission(name, data, vendor=vendor, is_url=is_url))
         return

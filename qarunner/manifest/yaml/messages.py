@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.yaml.source import Source
 
 
-class Complaint(NamedTuple):
+class SyntaxMessage(NamedTuple):
     """A parser's complaint: its text, what it was doing, and the offsets of both."""
 
     problem: str
@@ -100,7 +100,7 @@ _BESIDE = re.compile(r"[^\s,\[{]*$")
 _INDENT = re.compile(r"[ ]*\t")
 
 
-def explain(source: Source, complaint: Complaint) -> Diagnostic:
+def explain(source: Source, complaint: SyntaxMessage) -> Diagnostic:
     """The one problem that a parser stopped at."""
     known = _tab(source, complaint) or _template(source, complaint) or _cut_off(source, complaint)
     return known or _named(source, complaint)
@@ -121,7 +121,7 @@ def unquoted_template(source: Source, offset: int) -> Diagnostic:
     )
 
 
-def _tab(source: Source, complaint: Complaint) -> Diagnostic | None:
+def _tab(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
     begin = source.line_begin(complaint.offset)
     found = _INDENT.match(source.line_from(begin))
     if not found:
@@ -130,7 +130,7 @@ def _tab(source: Source, complaint: Complaint) -> Diagnostic | None:
     return source.problem(offset, "a tab is used as indentation", code=codes.TAB, hint="use spaces")
 
 
-def _template(source: Source, complaint: Complaint) -> Diagnostic | None:
+def _template(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
     """A template without quotes nearby, whatever the parser says that it caused."""
     begin = source.line_begin(complaint.offset)
     lines = [begin, source.line_begin(max(begin - 1, 0))]
@@ -144,7 +144,7 @@ def _template(source: Source, complaint: Complaint) -> Diagnostic | None:
     return None
 
 
-def _cut_off(source: Source, complaint: Complaint) -> Diagnostic | None:
+def _cut_off(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
     """A template whose own quotes end the text that it stands in."""
     begin = source.line_begin(complaint.offset)
     before = source.text[begin : complaint.offset]
@@ -157,7 +157,7 @@ def _cut_off(source: Source, complaint: Complaint) -> Diagnostic | None:
     return None
 
 
-def _named(source: Source, complaint: Complaint) -> Diagnostic:
+def _named(source: Source, complaint: SyntaxMessage) -> Diagnostic:
     full = f"{complaint.context}: {complaint.problem}"
     for words in _TABLE:
         if words.pattern.search(full):

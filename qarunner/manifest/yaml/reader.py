@@ -22,7 +22,7 @@ from qarunner.diagnostics import Diagnostic, Place, choose, in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest import codes
 from qarunner.manifest.yaml import messages as syntax
-from qarunner.manifest.yaml.messages import Complaint
+from qarunner.manifest.yaml.messages import SyntaxMessage
 from qarunner.manifest.yaml.source import Source
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class Stop(Exception):  # noqa: N818  not an error of its own: its problem is al
     """Nothing behind this problem can be read."""
 
 
-class Findings:
+class Problems:
     def __init__(self, source: Source) -> None:
         self.problems: list[Diagnostic] = []
         self._source = source
@@ -341,7 +341,7 @@ class Findings:
         hint = "remove it; text that begins with '!' needs quotes"
         self.add(offset, f"the tag {shown} is not supported", codes.TAG, hint)
 
-    def syntax_error(self, complaint: syntax.Complaint) -> None:
+    def syntax_error(self, complaint: syntax.SyntaxMessage) -> None:
         """What the parser stopped at, unless a template without quotes in the same line is its cause."""
         found = syntax.explain(self._source, complaint)
         causes = {each.place.line for each in self.problems if each.code == codes.UNQUOTED_TEMPLATE}
@@ -394,7 +394,7 @@ class Mark(NamedTuple):
 class Anchors:
     """Counts how deep the data is and how much aliases add to it, as everybody who walks it later will see it."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Problems) -> None:
         self._findings = findings
         self._known: dict[str, Anchored | None] = {}  # None while the anchored node is still open
         self._aliased = 0  # nodes that aliases stand for
@@ -500,7 +500,7 @@ def read(name: str, text: bytes | str) -> Document:
     What aliases share is shared in the data, too: it must not be changed in place.
     """
     source = decode(name, text)
-    findings = Findings(source)
+    findings = Problems(source)
     positions = Positions()
     with _collector_paused():
         data = _Reader(source.text, positions, findings).read()
@@ -532,7 +532,7 @@ class _Open(NamedTuple):
 class _Reader:
     """One pass over the parser's events. Problems are collected; only what makes going on senseless stops it."""
 
-    def __init__(self, text: str, positions: Positions, findings: Findings) -> None:
+    def __init__(self, text: str, positions: Positions, findings: Problems) -> None:
         self._next = _events(text)
         self._positions = positions
         self._nodes = positions.nodes
@@ -752,9 +752,9 @@ def _events(text: str) -> Callable[[], _Event]:
     return checked
 
 
-def _complaint(error: yaml.YAMLError) -> Complaint:
+def _complaint(error: yaml.YAMLError) -> SyntaxMessage:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return Complaint(str(error), 0)
+        return SyntaxMessage(str(error), 0)
     context, mark, context_mark = error.context or "", error.problem_mark, error.context_mark
     offset = mark.index if mark else 0
-    return Complaint(error.problem or "", offset, context, context_mark.index if context_mark else None)
+    return SyntaxMessage(error.problem or "", offset, context, context_mark.index if context_mark else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor
+from qarunner.decode import JsonReader
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.secret import OPEN
 from qarunner.vendors import replies as answers
@@ -20,7 +20,7 @@ from qarunner.vendors.api import (
     Request,
     Running,
     Vendor,
-    use,
+    resource_ref,
 )
 from qarunner.vendors.certyn import environments as certyn_projects
 from qarunner.vendors.certyn import inventory
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.vendors.api import (
         Call,
+        Dependency,
         InventoryKind,
         Item,
         Leftover,
         Metadata,
-        Need,
         Prepared,
         Refusal,
         Reply,
@@ -78,7 +78,7 @@ class Certyn(Vendor):
                 message="certyn needs a process in category_ids, or tags, or options.instruction",
             )
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         return certyn_projects.needs(call)
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
@@ -130,7 +130,7 @@ class Certyn(Vendor):
         answers.check_about(body.get("runId"), run.id)
         state = body.get("state").text().lower()  # client: the vendor's action compares in lower case
         (entry,) = call.entries
-        promised = answers.count(Cursor(run.memo.get("tests"), "memo.tests"))
+        promised = answers.count(JsonReader(run.memo.get("tests"), "memo.tests"))
         if state not in {"completed", "cancelled"}:  # documented: anything else is in progress
             return progress(state, entry.id, body, promised)
         counted = outcome(state, body, promised, run.url)
@@ -161,7 +161,7 @@ def _environment(call: Call, entry: Entry) -> Json:
     if entry.target is None:
         return call.settings.get("environment")
     if entry.target.kind is TargetKind.WEB_URL:
-        return use(certyn_projects.NEED, certyn_projects.KEY)
+        return resource_ref(certyn_projects.NEED, certyn_projects.KEY)
     return entry.target.value
 
 

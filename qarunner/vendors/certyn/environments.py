@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from qarunner.entry import TargetKind
-from qarunner.secret import canonical
+from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Leftover, Need, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.api import Dependency, Leftover, Prepared, Refusal, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def project_id(reply: Reply, slug: str) -> str | Refusal:
     """The id of the project with a slug. Refusal if there is none: the default project is another one."""
     projects = list(reply.json().get("projects").items())
     for project in projects:
-        if canonical(project.get("slug").text_or("") or "") == canonical(slug):
+        if without_encoding(project.get("slug").text_or("") or "") == without_encoding(slug):
             return answers.path_id(project.get("id"))
     names = [name for project in projects if (name := project.get("slug").text_or())]
     seen = ", ".join(names[:_MOST_NAMED]) or "none"
@@ -57,7 +57,7 @@ def project_id(reply: Reply, slug: str) -> str | Refusal:
     )
 
 
-def needs(call: Call) -> Iterator[Need]:
+def needs(call: Call) -> Iterator[Dependency]:
     """An environment for the call's address, if it has one. Equal ones may be shared: nothing in it is the entry's."""
     for url in _addresses(call):
         data = {
@@ -67,7 +67,7 @@ def needs(call: Call) -> Iterator[Need]:
             # assumed: `version` is free text; the commit tells most, and "1" stands in where it is not known
             "version": answers.short_commit(call.metadata) or "1",
         }
-        yield Need(key=NEED, kind=ResourceKind.ENVIRONMENT, data=data)
+        yield Dependency(key=NEED, kind=ResourceKind.ENVIRONMENT, data=data)
 
 
 def notices(call: Call) -> Iterator[str]:

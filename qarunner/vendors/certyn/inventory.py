@@ -15,7 +15,7 @@ from qarunner.vendors.certyn import environments
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.decode import Cursor, Json
+    from qarunner.decode import Json, JsonReader
     from qarunner.vendors.api import RemoteRun
 
 
@@ -44,7 +44,7 @@ def inventory(
     return _of_project(kind, f"/api/projects/{answers.segment(project)}", [reply.json() for reply in replies[1:]])
 
 
-def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Cursor]) -> Request | tuple[Item, ...]:
+def _of_project(kind: InventoryKind, folder: str, pages: Sequence[JsonReader]) -> Request | tuple[Item, ...]:
     if kind is InventoryKind.CATEGORY:
         if not pages:
             return Request(method="GET", path=f"{folder}/processes")
@@ -65,12 +65,12 @@ def _project(settings: Mapping[str, Json], overview: Reply) -> str | Refusal:
     return environments.project_id(overview, slug)
 
 
-def _item(element: Cursor, key: str, name: str) -> Item:
+def _item(element: JsonReader, key: str, name: str) -> Item:
     found = answers.body_id(element.get(key))
     return Item(id=found, name=element.get(name).text_or() or found)
 
 
-def _process(process: Cursor) -> Item:
+def _process(process: JsonReader) -> Item:
     """Client: the CLI refuses other processes before the create."""
     found = _item(process, "slug", "name")
     reasons = (
@@ -82,7 +82,7 @@ def _process(process: Cursor) -> Item:
     return Item(id=found.id, name=found.name, unusable=why or None)
 
 
-def _tags(tests: Sequence[Cursor]) -> Iterator[Item]:
+def _tags(tests: Sequence[JsonReader]) -> Iterator[Item]:
     """Tags have no list of their own; a run takes them in lower case."""
     tags = (tag.text().lower() for test in tests for tag in test.get("tags").items_or_none())
     for tag in dict.fromkeys(tags):

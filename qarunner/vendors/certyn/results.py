@@ -17,7 +17,7 @@ from qarunner.vendors.certyn import environments as certyn_projects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.decode import Cursor, Json
+    from qarunner.decode import Json, JsonReader
     from qarunner.vendors.api import RemoteRun, Reply
 
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # What Certyn's counters say: the documented gate, and never a pass where they do not add up to one.
 
 
-def progress(state: str, entry: str, body: Cursor, promised: int | None) -> Running:
+def progress(state: str, entry: str, body: JsonReader, promised: int | None) -> Running:
     """A run that goes on. What its counters say of failures is certain, and what is pending is not."""
     total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
     try:
@@ -43,7 +43,7 @@ def progress(state: str, entry: str, body: Cursor, promised: int | None) -> Runn
     )
 
 
-def outcome(state: str, body: Cursor, promised: int | None, url: str | None) -> Outcome:
+def outcome(state: str, body: JsonReader, promised: int | None, url: str | None) -> Outcome:
     """The verdict of a run that ended.
 
     `conclusion` uses several vocabularies (client): it is shown, and a failing word takes a pass away, no more.
@@ -92,7 +92,7 @@ class _Counters:
         return {verdict: number for verdict, number in counts.items() if number}
 
 
-def _counters(body: Cursor, promised: int | None, *, derive: bool = True) -> _Counters:
+def _counters(body: JsonReader, promised: int | None, *, derive: bool = True) -> _Counters:
     """`derive`: the run is over, so that what no counter tells has passed."""
     read = {name: answers.count(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
     others = {name: number or 0 for name, number in read.items()}
@@ -154,7 +154,7 @@ def some(number: int, what: str) -> str:
     return f"{plural(number, 'test')} {what}"
 
 
-def duration(body: Cursor) -> float | None:
+def duration(body: JsonReader) -> float | None:
     """Seconds between the two times of a run or of one of its tests."""
     started, ended = (body.get(name).text_or() or "" for name in ("startedAt", "completedAt"))
     try:
@@ -209,7 +209,7 @@ def detailed(counted: Outcome, run: RemoteRun, replies: Sequence[Reply]) -> Outc
     return _judged(replace(counted, cases=cases, counts=_rest(counted.counts, cases)), body)
 
 
-def _cases(body: Cursor, skipped: int) -> Iterator[Case]:
+def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
     """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
     items = _once(body.get("items").items_or_none())
     told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
@@ -239,7 +239,7 @@ _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
 
-def _once(items: Iterable[Cursor]) -> Iterator[Cursor]:
+def _once(items: Iterable[JsonReader]) -> Iterator[JsonReader]:
     """Each item once, by its id. One that is repeated with another outcome stays: two words are no pass."""
     seen: set[tuple[str | None, str | None]] = set()
     for item in items:
@@ -249,7 +249,7 @@ def _once(items: Iterable[Cursor]) -> Iterator[Cursor]:
         seen.add(key)
 
 
-def _id(item: Cursor) -> str:
+def _id(item: JsonReader) -> str:
     for name in ("testCaseId", "id"):
         try:
             return item.get(name).identifier()
@@ -278,7 +278,7 @@ def _rest(counts: Mapping[Verdict, int], cases: Sequence[Case]) -> dict[Verdict,
     return rest
 
 
-def _judged(outcome: Outcome, body: Cursor) -> Outcome:
+def _judged(outcome: Outcome, body: JsonReader) -> Outcome:
     """The counters' verdict, or the details' if that is worse: two readings that differ are no pass."""
     told = Counter(case.verdict for case in outcome.cases)
     for name, verdict in (("failedItems", Verdict.FAILED), ("blockedItems", Verdict.BLOCKED)):

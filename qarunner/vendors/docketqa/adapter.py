@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         Accepted,
         Build,
         Call,
-        Clash,
         Complaint,
+        Conflict,
+        Dependency,
         InventoryKind,
         Item,
-        Need,
         PrepareStep,
         RemoteRun,
         Reply,
@@ -55,10 +55,10 @@ class DocketQA(Vendor):
         """A create for each entry: sharing one saves nothing, and each group run has its own page."""
         return [(entry,) for entry in entries]
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         return docketqa_builds.needs(call)
 
-    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Conflict]:
         return docketqa_builds.races(calls, builds)
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor, UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Cause,
-    Clash,
+    Conflict,
+    Dependency,
     FileRef,
     More,
-    Need,
     Prepared,
     PrepareStep,
     Refusal,
@@ -51,7 +51,7 @@ def _target(entry: Entry) -> Target | None:
     return entry.target if pins else None
 
 
-def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]:
+def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Conflict]:
     """Entries that want different builds of one app: each could be tested with another's. One content is one build."""
     first: dict[str, tuple[Entry, str]] = {}
     for call in calls:
@@ -62,7 +62,7 @@ def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Clash]
             app = same_number(str(entry.options.get("app_id")))
             other, content = first.setdefault(app, (entry, _content(target, builds)))
             if content != _content(target, builds):
-                yield Clash(
+                yield Conflict(
                     entries=(entry.id, other.id),
                     path=("target",),
                     message=f"{entry.id} and {other.id} pin different builds of DocketQA's app {app}, "
@@ -78,7 +78,7 @@ def _content(target: Target, builds: Mapping[str, Build]) -> str:
     return target.value if build is None else build.sha256
 
 
-def needs(call: Call) -> Iterator[Need]:
+def needs(call: Call) -> Iterator[Dependency]:
     """The one build of a call, if it names one. A pinned build is a need without a file."""
     (entry,) = call.entries
     target = _target(entry)
@@ -86,12 +86,12 @@ def needs(call: Call) -> Iterator[Need]:
         return
     data: dict[str, Json] = {"app_id": entry.options.get("app_id")}
     if target.kind is TargetKind.TARGET_ID:
-        yield Need(key=_KEY, kind=ResourceKind.BUILD, data={**data, "build_id": same_number(target.value)})
+        yield Dependency(key=_KEY, kind=ResourceKind.BUILD, data={**data, "build_id": same_number(target.value)})
         return
     data["platform"] = None if entry.platform is None else entry.platform.value
     if name := entry.options.get("build_name"):
         data["build_name"] = name
-    yield Need(key=_KEY, kind=ResourceKind.BUILD, path=target.value, data=data)
+    yield Dependency(key=_KEY, kind=ResourceKind.BUILD, path=target.value, data=data)
 
 
 def notices(call: Call) -> Iterable[str]:
@@ -180,7 +180,7 @@ def _named(reply: Reply, name: str) -> str | None:
 
 
 def _id(resource: Resource, name: str) -> str:
-    return Cursor(resource.data, "resource").get(name).identifier()
+    return JsonReader(resource.data, "resource").get(name).identifier()
 
 
 def _pin(app: str, build: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
@@ -204,7 +204,7 @@ def _made_of(build: Build, key: str, name: Json) -> dict[str, Json]:
     }
 
 
-def _put(build: Build, granted: Cursor) -> Upload:
+def _put(build: Build, granted: JsonReader) -> Upload:
     """The presigned upload. Documented: with the content type that was granted, and without the API key."""
     address = answers.upload_address(granted.get("s3_presigned_url"))
     content_type = granted.get("content_type")

@@ -13,7 +13,7 @@ from qarunner.vendors.api import InventoryKind, Item, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.decode import Cursor
+    from qarunner.decode import JsonReader
     from qarunner.vendors.api import Reply
 
 
@@ -38,14 +38,14 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
     return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))
 
 
-def _test(test: Cursor) -> Item:
+def _test(test: JsonReader) -> Item:
     found = _named(test, "title")
     # What a trigger does with a paused test is not said.
     is_paused = test.get("status").value == "paused"
     return Item(id=found.id, name=found.name, unusable="it is paused at DocketQA" if is_paused else None)
 
 
-def _suites(tests: Sequence[Cursor]) -> Iterator[Item]:
+def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
     """Documented: suites have no list. One without tests is not seen."""
     found: dict[str, str] = {}
     for test in tests:
@@ -56,6 +56,6 @@ def _suites(tests: Sequence[Cursor]) -> Iterator[Item]:
         yield Item(id=suite, name=name)
 
 
-def _named(element: Cursor, name: str) -> Item:
+def _named(element: JsonReader, name: str) -> Item:
     found = answers.body_id(element.get("id"))
     return Item(id=found, name=element.get(name).text_or() or found)

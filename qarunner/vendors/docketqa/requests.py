@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor, UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Finished, Outcome, RemoteRun, Request, Verdict
@@ -45,7 +45,7 @@ def asked_tests(entry: Entry) -> tuple[str, ...] | None:
 
 def group_page(run: RemoteRun) -> str | None:
     """Documented: the page of a group run, for people."""
-    group = Cursor(run.memo).get("group").text_or()
+    group = JsonReader(run.memo).get("group").text_or()
     return _page(group) if group else None
 
 
@@ -122,7 +122,7 @@ class _Told:
     login: bool
 
 
-def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
+def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     """A run for each test run. What was asked for and is not among them is written down with the first one."""
     (entry,) = call.entries
     group = body.get("test_group_run")
@@ -141,14 +141,14 @@ def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
     return (first, *others)
 
 
-def _id_or_none(cursor: Cursor) -> str | None:
+def _id_or_none(cursor: JsonReader) -> str | None:
     try:
         return answers.path_id(cursor)
     except UnexpectedData:
         return None
 
 
-def _told(element: Cursor) -> _Told | None:
+def _told(element: JsonReader) -> _Told | None:
     """One without an id cannot be followed."""
     found = _id_or_none(element.get("id"))
     if found is None:
@@ -169,7 +169,7 @@ def _each_once(told: Iterable[_Told]) -> list[_Told]:
     return list(found.values())
 
 
-def _untold(entry: Entry, group: Cursor, number: str | None) -> Outcome:
+def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
     """A group whose test runs nobody told: it exists and must not be started again, but nobody can ask for its verdict.
 
     It is never a pass.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor
+from qarunner.decode import JsonReader
 from qarunner.text import plural
 from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
 from qarunner.vendors.docketqa.options import same_number
@@ -36,14 +36,14 @@ _WORDS = {"stopped": "stopped at DocketQA", "error": "an error at DocketQA, and 
 _NEVER_REACHED = "Step not completed"
 
 
-def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
+def status(entry: Entry, run: RemoteRun, told: JsonReader) -> Running | Finished:
     """A test run's status.
 
     assumed: a word that no page knows is a queued state or the like, of which none is documented. It is waited for
     until the entry's time is up: it never passes, and a run that was paid for is not given up.
     """
     _same(told.get("id"), run.id)
-    word, test = told.get("status"), Cursor(run.memo).get("test").text_or()
+    word, test = told.get("status"), JsonReader(run.memo).get("test").text_or()
     if test is not None:
         _same(told.get("test_blueprint_id"), test)
     if word.text() not in _VERDICTS:
@@ -54,14 +54,14 @@ def status(entry: Entry, run: RemoteRun, told: Cursor) -> Running | Finished:
             raw_status=word.text(),
             url=run.url,
         )
-        lost = tuple(_lost(Cursor(run.memo).get("lost")))
+        lost = tuple(_lost(JsonReader(run.memo).get("lost")))
         known = Outcome(verdict=Verdict.UNKNOWN, cases=(waiting, *lost), url=group_page(run))
         return Running(note=word.text(), so_far={entry.id: known})
     found = _outcome(run, _case(run, told))
     return Finished(outcomes={} if found is None else {entry.id: found})
 
 
-def _same(told: Cursor, expected: str) -> None:
+def _same(told: JsonReader, expected: str) -> None:
     """An answer about another run or test must not be taken for this one's."""
     if told.value is not None and same_number(told.identifier()) != same_number(expected):
         raise told.fail(expected)
@@ -72,7 +72,7 @@ def _same(told: Cursor, expected: str) -> None:
 
 def _outcome(run: RemoteRun, case: Case) -> Outcome | None:
     """What a run means for its entry; None of a run that nobody asked for and that went well."""
-    memo = Cursor(run.memo)
+    memo = JsonReader(run.memo)
     lost = tuple(_lost(memo.get("lost")))
     extra = memo.get("extra").text_or()
     if extra is not None:
@@ -113,7 +113,7 @@ def _extra(run: RemoteRun, case: Case, lost: Sequence[Case], *, login: bool) -> 
     )
 
 
-def _lost(told: Cursor) -> Iterator[Case]:
+def _lost(told: JsonReader) -> Iterator[Case]:
     """Tests that were asked for and have no run; see `docketqa_creates`."""
     for test, message in told.value.items() if isinstance(told.value, dict) else ():
         yield Case(id=test, verdict=Verdict.UNKNOWN, message=str(message))
@@ -122,7 +122,7 @@ def _lost(told: Cursor) -> Iterator[Case]:
 # --- one test run -----------------------------------------------------------------------------------------------------
 
 
-def _case(run: RemoteRun, told: Cursor) -> Case:
+def _case(run: RemoteRun, told: JsonReader) -> Case:
     results = list(told.get("results").items_or_none())
     steps = tuple(map(_step, results))
     word = told.get("status").text()
@@ -151,7 +151,7 @@ class _Attempt:
     steps: tuple[Step, ...]
 
 
-def _attempt(told: Cursor) -> _Attempt:
+def _attempt(told: JsonReader) -> _Attempt:
     return _Attempt(word=told.get("status").text_or(), steps=tuple(map(_step, told.get("results").items_or_none())))
 
 
@@ -159,14 +159,14 @@ def _numbered(step: Step, number: int) -> Step:
     return replace(step, title=f"attempt {number}: {step.title}")
 
 
-def _duration(results: Sequence[Cursor]) -> float | None:
+def _duration(results: Sequence[JsonReader]) -> float | None:
     """That of all steps; None where none tells its own, or where the sum is no number any more."""
     told = [found for each in results if (found := each.get("duration").number_or_none()) is not None]
-    return Cursor(sum(told)).number_or_none() if told else None
+    return JsonReader(sum(told)).number_or_none() if told else None
 
 
-def _test(run: RemoteRun, told: Cursor) -> str:
-    known = Cursor(run.memo).get("test").text_or()
+def _test(run: RemoteRun, told: JsonReader) -> str:
+    known = JsonReader(run.memo).get("test").text_or()
     found = told.get("test_blueprint_id")
     if known is not None or found.value is None:
         return known or run.id
@@ -210,7 +210,7 @@ def _reason(word: str, steps: Sequence[Step]) -> str:
     return ": ".join(filter(None, (_WORDS.get(word), *told))) or "failed, but no step says why"
 
 
-def _step(result: Cursor) -> Step:
+def _step(result: JsonReader) -> Step:
     message = result.get("result").text_or()
     actions = list(result.get("actions").items_or_none())
     number = result.get("step_number").number_or_none()

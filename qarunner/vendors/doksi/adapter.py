@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor, UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import Strategy, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Cause,
     Complaint,
+    Dependency,
     FileRef,
     Finished,
-    Need,
     Prepared,
     Refusal,
     RemoteRun,
@@ -23,7 +23,7 @@ from qarunner.vendors.api import (
     ResourceKind,
     Upload,
     Vendor,
-    use,
+    resource_ref,
 )
 from qarunner.vendors.doksi import grouping as doksi_groups
 from qarunner.vendors.doksi.info import INFO
@@ -48,7 +48,7 @@ TARGET_ID = "target_id"
 """The name of what a prepared build is called in a create."""
 
 
-def needs(call: Call) -> Iterator[Need]:
+def needs(call: Call) -> Iterator[Dependency]:
     """A build for each path that the call's entries name."""
     # The commit is the same for a whole plan, so that equal builds of several calls stay one.
     version = answers.short_commit(call.metadata)
@@ -56,7 +56,7 @@ def needs(call: Call) -> Iterator[Need]:
     paths = [target.value for target in targets if target.kind is TargetKind.BINARY]
     for path in dict.fromkeys(paths):
         # assumed: `version` is free text for people; without a known commit it is left out, since it is optional
-        yield Need(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
+        yield Dependency(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
 
 
 def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
@@ -78,7 +78,7 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | 
     return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
 
 
-def _put(build: Build, address: Cursor) -> Upload:
+def _put(build: Build, address: JsonReader) -> Upload:
     """The zip's bytes to a presigned address, which is no place for the credential."""
     zipped = not build.folder and build.filename.lower().endswith(".zip")
     return Upload(
@@ -100,7 +100,7 @@ class Doksi(Vendor):
                 message="vendors.doksi.extra cannot hold 'matrix': qarunner writes that field itself",
                 hint="take it out; the rows of the matrix become Doksi's",
             )
-        for index, artifact in enumerate(Cursor(row.get("artifacts")).items_or_none()):
+        for index, artifact in enumerate(JsonReader(row.get("artifacts")).items_or_none()):
             path = ("artifacts", index)
             strategy, named = artifact.get("strategy").text_or(), artifact.has("account_id")
             if strategy == Strategy.SPECIFIC and not named:
@@ -112,7 +112,7 @@ class Doksi(Vendor):
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         return doksi_groups.group(entries)
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         return needs(call)
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:  # noqa: ARG002
@@ -174,7 +174,7 @@ def _row(entry: Entry) -> dict[str, Json]:
 
 def _target(target: Target) -> dict[str, Json]:
     if target.kind is TargetKind.BINARY:
-        return {"target_id": use(target.value, TARGET_ID)}
+        return {"target_id": resource_ref(target.value, TARGET_ID)}
     return {target.kind.value: target.value}
 
 
@@ -183,7 +183,7 @@ def _artifact(artifact: Authentication) -> dict[str, Json]:
     return {"type": "authentication", "strategy": artifact.strategy.value, **account}
 
 
-def _promised(results: Iterable[Cursor]) -> Iterator[tuple[str, Json]]:
+def _promised(results: Iterable[JsonReader]) -> Iterator[tuple[str, Json]]:
     """What the create's answer says will come: a result that never does is noticed. Odd ones never lose the run."""
     for result in results:
         if key := result.get("result_id").text_or():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from qarunner.entry import Entry, Platform, SelectionKind
-from qarunner.secret import CLOSE, OPEN, canonical
+from qarunner.secret import CLOSE, OPEN, without_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def destination(entry: Entry) -> Destination:
 @lru_cache(maxsize=4096)
 def address(url: str) -> str:
     """A web address so that two which a browser or a vendor might write alike are equal; coarse on purpose."""
-    text = canonical(url).strip()
+    text = without_encoding(url).strip()
     try:
         parts = urlsplit(text)
     except ValueError:  # such as an IPv6 address that never ends
@@ -79,7 +79,7 @@ def asked(entry: Entry) -> frozenset[str] | None:
     """The tests that an entry names; None for a category, whose tests nobody knows beforehand."""
     if entry.selection is None or entry.selection.kind is not SelectionKind.TEST_IDS:
         return None
-    return frozenset(map(canonical, entry.selection.ids))
+    return frozenset(map(without_encoding, entry.selection.ids))
 
 
 def group(entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.decode import Cursor, UnexpectedData
-from qarunner.secret import canonical
+from qarunner.decode import JsonReader, UnexpectedData
+from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Outcome, Running, Verdict
 from qarunner.vendors.doksi.grouping import Destination, address, alike, asked, destination
@@ -37,10 +37,10 @@ _MOST_STRAYS = 20
 """So many results that belong to no entry are shown one by one in every entry; the rest is counted."""
 
 
-def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> Running:
+def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> Running:
     """A run that goes on: what is certain of each entry. An entry whose results are all final is over."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
-    promised = Cursor(run.memo).get("results")
+    promised = JsonReader(run.memo).get("results")
     try:
         results = list(_once(_result(each, promised) for each in body.get("results").items_or_none()))
     except UnexpectedData:  # the final results are read strictly
@@ -48,7 +48,7 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor
     cases, strays = _attribute(entries, results)
     # assumed: a result's own `passed` or `failed` is final, as the run's is
     lost = [promised.get(key).get("test_id").text_or() for key in _lost(promised, results)]
-    missing = {test and canonical(test) for test in lost}
+    missing = {test and without_encoding(test) for test in lost}
     is_whole = not missing and total is not None and total <= len(results)
     over: dict[str, Outcome] = {}
     so_far: dict[str, Outcome] = {}
@@ -79,9 +79,9 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: Cursor
     )
 
 
-def outcomes(entries: Sequence[Entry], run: RemoteRun, body: Cursor) -> dict[str, Outcome]:
+def outcomes(entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> dict[str, Outcome]:
     """What became of each entry of a run that ended."""
-    promised = Cursor(run.memo).get("results")
+    promised = JsonReader(run.memo).get("results")
     results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
     cases, strays = _attribute(entries, results)
     alone = len(entries) == 1
@@ -119,7 +119,7 @@ class _Result:
         return f"result {self.id or '?'} ({self.status or 'no status'}) of test {self.test or '?'} on {where}"
 
 
-def _result(element: Cursor, promised: Cursor) -> _Result:
+def _result(element: JsonReader, promised: JsonReader) -> _Result:
     """Read leniently; what the create's answer told of this result stands in for what is missing now."""
     found = element.get("result_id")
     key = found.identifier() if element.has("result_id") else None
@@ -147,7 +147,7 @@ def _once(results: Iterable[_Result]) -> Iterator[_Result]:
     yield from found.values()
 
 
-def _place(told: Cursor) -> Destination:
+def _place(told: JsonReader) -> Destination:
     """A result's destination. assumed: only the platform of an Android result can be relied on."""
     platform = (told.get("platform").text_or() or "").lower()
     url = told.get("web_url").text_or()
@@ -217,7 +217,7 @@ class _Owners:
 
     def of(self, result: _Result) -> list[Entry]:
         """The entries that a result may belong to: one, if it says enough; each once."""
-        tests = (canonical(result.test), None) if result.test else tuple(self._by_test)
+        tests = (without_encoding(result.test), None) if result.test else tuple(self._by_test)
         exact = result.place.address is not None and not result.place.secret
         found = [entry for test in tests for entry in self._exact.get((test, result.place), ())] if exact else []
         # Else the destination is missing or partial, or a secret in it may stand for any text.
@@ -269,9 +269,9 @@ def _missing(entry: Entry, cases: Sequence[Case]) -> Iterator[Case]:
     """A case for each test that the entry names and that no result tells of."""
     if asked(entry) is None or entry.selection is None:
         return
-    seen = {canonical(case.id) for case in cases}
+    seen = {without_encoding(case.id) for case in cases}
     for test in dict.fromkeys(entry.selection.ids):
-        if canonical(test) not in seen:
+        if without_encoding(test) not in seen:
             yield Case(id=test, verdict=Verdict.UNKNOWN, message="no result came back")
 
 
@@ -283,7 +283,7 @@ def _worst(cases: Sequence[Case]) -> Verdict:
     return Verdict.PASSED if verdicts == {Verdict.PASSED} else Verdict.UNKNOWN
 
 
-def _doubt(body: Cursor, results: Sequence[_Result], promised: Cursor) -> tuple[Verdict, str] | None:
+def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -> tuple[Verdict, str] | None:
     """Why entries whose results all passed do not pass: the run says something else than its results."""
     verdicts = Counter(result.verdict for result in results)
     if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
@@ -296,13 +296,13 @@ def _doubt(body: Cursor, results: Sequence[_Result], promised: Cursor) -> tuple[
     return (Verdict.UNKNOWN, told) if told else None
 
 
-def _lost(promised: Cursor, results: Sequence[_Result]) -> list[str]:
+def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:
     """The results that the create named and that do not come back."""
     came = {result.id for result in results}
     return [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
 
 
-def _contradictions(body: Cursor, verdicts: Counter[Verdict]) -> Iterator[str]:
+def _contradictions(body: JsonReader, verdicts: Counter[Verdict]) -> Iterator[str]:
     """assumed: the counters count results, or at most tests, of which one may have several results."""
     names = ("total", "passed", "failed", "running")
     total, passed, failed, running = (answers.count(body.get(f"tests_{name}")) or 0 for name in names)

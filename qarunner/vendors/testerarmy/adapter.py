@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from qarunner.decode import Cursor, as_mapping
+from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.known import is_open
 from qarunner.vendors import replies as answers
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import (
         Accepted,
         Call,
+        Dependency,
         InventoryKind,
         Item,
-        Need,
         Prepared,
         RemoteRun,
         Reply,
@@ -271,7 +271,7 @@ class TesterArmy(Vendor):
     def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
         return complaints(row, settings)
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         (entry,) = call.entries
         if entry.target is None or entry.target.kind is not TargetKind.BINARY:
             return ()
@@ -300,7 +300,7 @@ class TesterArmy(Vendor):
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         del polls
         (entry,) = call.entries
-        memo, reply = Cursor(run.memo), replies[0]
+        memo, reply = JsonReader(run.memo), replies[0]
         if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
             return Finished(outcomes={entry.id: never_seen(run)})
         body = answers.status_body(reply, self.refused(reply))
@@ -319,7 +319,7 @@ class TesterArmy(Vendor):
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
         """Documented as idempotent; it also stops runs of the batch that the create's answer did not name."""
         del call
-        batches = {Cursor(run.memo).get("batch").text_or() for run in runs}
+        batches = {JsonReader(run.memo).get("batch").text_or() for run in runs}
         batch = batches.pop() if len(batches) == 1 else None
         return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")
 

@@ -14,7 +14,7 @@ from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.decode import Cursor, Json
+    from qarunner.decode import Json, JsonReader
     from qarunner.vendors.api import RemoteRun
 
 
@@ -66,7 +66,7 @@ def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
             return Request(method="GET", path="/projects")
 
 
-def _items(kind: InventoryKind, body: Cursor) -> Iterator[Item]:
+def _items(kind: InventoryKind, body: JsonReader) -> Iterator[Item]:
     field, name = _NAMES[kind]
     for element in body.get(field).items():
         found = answers.body_id(element.get("id"))

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from qarunner.decode import Cursor, UnexpectedData, is_unicode
+from qarunner.decode import JsonReader, UnexpectedData, is_unicode
 from qarunner.entry import Platform, TargetKind
 from qarunner.text import duration
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
+    Dependency,
     FileRef,
     Finished,
-    Need,
     Outcome,
     Prepared,
     RemoteRun,
@@ -23,7 +23,7 @@ from qarunner.vendors.api import (
     ResourceKind,
     Upload,
     Verdict,
-    use,
+    resource_ref,
 )
 from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, Kind
 from qarunner.vendors.testerarmy.options import kind_of, on_github
@@ -85,10 +85,10 @@ def filename_of(url: str) -> str:
     return unquote(path.rpartition("/")[2])
 
 
-def need(call: Call, path: str, remove_after: Json) -> Need:
+def need(call: Call, path: str, remove_after: Json) -> Dependency:
     """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
     data = {"project": call.settings["project"], "remove_after": _seconds(remove_after)}
-    return Need(key=NEED, kind=ResourceKind.BUILD, path=path, data=data)
+    return Dependency(key=NEED, kind=ResourceKind.BUILD, path=path, data=data)
 
 
 def _seconds(remove_after: Json) -> Json:
@@ -124,7 +124,7 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | 
 
 
 def _post_build(resource: Resource, last: str, body: Json) -> Request:
-    project = answers.segment(Cursor(resource.data, "resource").get("project").text())
+    project = answers.segment(JsonReader(resource.data, "resource").get("project").text())
     return Request(method="POST", path=f"/projects/{project}/mobile/{last}", body=body)
 
 
@@ -147,7 +147,7 @@ def _put(build: Build, granted: Reply) -> Upload:
     )
 
 
-def _sendable(found: Cursor) -> str:
+def _sendable(found: JsonReader) -> str:
     if not is_unicode(found.text()):
         raise found.fail("a text of valid characters")
     return found.text()
@@ -277,7 +277,7 @@ def _environment(entry: Entry) -> Json:
 def _app(entry: Entry) -> str | None:
     """The id of an app that is, or will have been, uploaded."""
     if _value(entry, TargetKind.BINARY) is not None:
-        return use(NEED, APP_ID)
+        return resource_ref(NEED, APP_ID)
     return _value(entry, TargetKind.TARGET_ID)
 
 
@@ -299,7 +299,7 @@ def _mobile(entry: Entry) -> Json:
 # --- what a create's answer says --------------------------------------------------------------------------------------
 
 
-def runs(call: Call, body: Cursor) -> tuple[RemoteRun, ...] | Finished:
+def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     """Every run that the answer names, also those that will never execute: each of them ends in the report.
 
     What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
@@ -332,7 +332,7 @@ _NO_COMMENT = {
 }
 
 
-def _no_comment(call: Call, body: Cursor) -> str | None:
+def _no_comment(call: Call, body: JsonReader) -> str | None:
     """Client (spec): why a pull request gets no comment, if one was named."""
     word = body.get("metadata").get("github").get("status").text_or()
     if word is None or call.metadata.pr_number is None:
@@ -340,7 +340,7 @@ def _no_comment(call: Call, body: Cursor) -> str | None:
     return f"no comment on the pull request: {_NO_COMMENT.get(word.lower(), word)} ({word})"
 
 
-def _batch(body: Cursor) -> dict[str, str]:
+def _batch(body: JsonReader) -> dict[str, str]:
     """The batch, by which all its runs can be stopped at once; each can be stopped by itself without it."""
     try:
         return {"batch": answers.path_id(body.get("batchId"))}
@@ -348,7 +348,7 @@ def _batch(body: Cursor) -> dict[str, str]:
         return {}
 
 
-def _named(body: Cursor) -> tuple[set[str], list[str], int]:
+def _named(body: JsonReader) -> tuple[set[str], list[str], int]:
     """The cancelled runs, all runs in order, and how many ids cannot be asked for."""
     cancelled, odd = _ids(body.get("cancelledRunIds"))
     others = [_ids(body.get(name)) for name in ("runIds", "queuedRunIds")]
@@ -358,7 +358,7 @@ def _named(body: Cursor) -> tuple[set[str], list[str], int]:
     return set(cancelled), list(dict.fromkeys([*listed, *cancelled])), odd + sum(number for _, number in others)
 
 
-def _ids(told: Cursor) -> tuple[list[str], int]:
+def _ids(told: JsonReader) -> tuple[list[str], int]:
     """The ids of a list and the number of those that are none: one odd id must not lose the other runs."""
     found, odd = [], 0
     for element in told.items_or_none():
@@ -369,7 +369,7 @@ def _ids(told: Cursor) -> tuple[list[str], int]:
     return found, odd
 
 
-def _nothing(body: Cursor, *, odd: int) -> Outcome:
+def _nothing(body: JsonReader, *, odd: int) -> Outcome:
     """An accepted create that started no run (quota, duplicates): it must not look as if all was well.
 
     assumed: only an answer that says so (cancelled, or an empty list of runs) means it; any other is not understood.
@@ -382,7 +382,7 @@ def _nothing(body: Cursor, *, odd: int) -> Outcome:
     return Outcome(verdict=Verdict.CANCELLED, message=message, raw_status=status)
 
 
-def _doubts(entry: Entry, body: Cursor, known: int, odd: int) -> Iterator[str]:
+def _doubts(entry: Entry, body: JsonReader, known: int, odd: int) -> Iterator[str]:
     if odd:
         yield f"{odd} of the run ids in the create's answer cannot be read"
     number = body.get("count").number_or_none()  # leniently: an odd count must not lose the runs

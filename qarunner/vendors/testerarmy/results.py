@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from qarunner.decode import Cursor
+from qarunner.decode import JsonReader
 from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
 from qarunner.vendors.replies import same_id
 
@@ -51,12 +51,12 @@ def never_seen(run: RemoteRun) -> Outcome:
     return _with_doubt(case, run)
 
 
-def status_word(body: Cursor) -> str:
+def status_word(body: JsonReader) -> str:
     """The status; client (mobile-github-action): the vendor's tools take it in any case."""
     return body.get("status").text().lower()
 
 
-def waiting(run: RemoteRun, body: Cursor) -> Outcome:
+def waiting(run: RemoteRun, body: JsonReader) -> Outcome:
     """What is known of a run that goes on: whose result is awaited."""
     case = Case(
         id=_test(run) or _text(body.get("testId")) or run.id,
@@ -66,7 +66,7 @@ def waiting(run: RemoteRun, body: Cursor) -> Outcome:
     return Outcome(verdict=Verdict.UNKNOWN, cases=(case,))
 
 
-def outcome(run: RemoteRun, body: Cursor) -> Outcome:
+def outcome(run: RemoteRun, body: JsonReader) -> Outcome:
     """The outcome of a run that ended: one case, and one more for what the create's answer left in doubt."""
     seconds = _seconds(body.get("durationMs"))
     judged = _judged(run, body)
@@ -76,14 +76,14 @@ def outcome(run: RemoteRun, body: Cursor) -> Outcome:
         name=_text(body.get("output").get("featureName")),
         raw_status=_word(body),
         duration_s=seconds,
-        message=_joined([judged.message, _text(Cursor(run.memo).get("comment"))]),
+        message=_joined([judged.message, _text(JsonReader(run.memo).get("comment"))]),
         steps=tuple(_shown(body)),
     )
     return _with_doubt(case, run)
 
 
 def _with_doubt(case: Case, run: RemoteRun) -> Outcome:
-    doubt = _text(Cursor(run.memo).get("doubt"))
+    doubt = _text(JsonReader(run.memo).get("doubt"))
     others = (Case(id="?", verdict=Verdict.UNKNOWN, message=doubt),) if doubt else ()
     good = case.verdict in {Verdict.PASSED, Verdict.SKIPPED}
     verdict = Verdict.UNKNOWN if doubt and good else case.verdict
@@ -94,25 +94,25 @@ def _with_doubt(case: Case, run: RemoteRun) -> Outcome:
         raw_status=case.raw_status,
         duration_s=case.duration_s,
         # Documented: such a failure is the vendor's infrastructure, and worth one retry.
-        cause=Cause.INFRA if verdict is Verdict.ERROR else None,
+        cause=Cause.INFRASTRUCTURE if verdict is Verdict.ERROR else None,
     )
 
 
 def _test(run: RemoteRun) -> str | None:
-    return _text(Cursor(run.memo).get("test"))
+    return _text(JsonReader(run.memo).get("test"))
 
 
-def _text(found: Cursor) -> str | None:
+def _text(found: JsonReader) -> str | None:
     text = (found.text_or() or "").strip()
     return text or None
 
 
-def _seconds(milliseconds: Cursor) -> float | None:
+def _seconds(milliseconds: JsonReader) -> float | None:
     number = milliseconds.number_or_none()
     return None if number is None else number / 1000
 
 
-def _word(body: Cursor) -> str:
+def _word(body: JsonReader) -> str:
     """The vendor's own words: the status, and the result where there is one."""
     output = body.get("output")
     result = _text(output.get("result")) or _text(output.get("kind"))
@@ -128,7 +128,7 @@ class _Judged(NamedTuple):
     message: str | None
 
 
-def _judged(run: RemoteRun, body: Cursor) -> _Judged:
+def _judged(run: RemoteRun, body: JsonReader) -> _Judged:
     match status_word(body):
         case "failed":
             return _Judged(Verdict.ERROR, _infrastructure(body))
@@ -141,24 +141,24 @@ def _judged(run: RemoteRun, body: Cursor) -> _Judged:
             return _Judged(Verdict.UNKNOWN, f"the run has ended with the word {word!r}, which no page explains")
 
 
-def _infrastructure(body: Cursor) -> str:
+def _infrastructure(body: JsonReader) -> str:
     """Documented: `failed` is the vendor's infrastructure, not the product."""
     why = _error(body) or _text(body.get("output").get("description"))
     return "TesterArmy could not run the test" + (f": {why}" if why else "")
 
 
-def _cancelled(body: Cursor) -> str:
+def _cancelled(body: JsonReader) -> str:
     why = _error(body) or _text(body.get("output").get("reason"))
     return "the run was cancelled at TesterArmy" + (f": {why}" if why else "")
 
 
-def _result(output: Cursor) -> str | None:
+def _result(output: JsonReader) -> str | None:
     """The result in capitals; client (mobile-github-action): the vendor's tools take it in any case."""
     word = output.get("result").text_or()
     return None if word is None else word.upper()
 
 
-def _error(body: Cursor) -> str | None:
+def _error(body: JsonReader) -> str | None:
     error = body.get("error")
     if isinstance(error.value, str):
         return _text(error)
@@ -166,7 +166,7 @@ def _error(body: Cursor) -> str | None:
     return ": ".join(told) or None
 
 
-def _completed(run: RemoteRun, body: Cursor) -> _Judged:
+def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
     """Documented: passed is `completed` with the result PASS, and nothing else."""
     output = body.get("output")
     result = _result(output)
@@ -183,9 +183,9 @@ def _completed(run: RemoteRun, body: Cursor) -> _Judged:
     return _Judged(Verdict.UNKNOWN, f"the run is completed, but {told}")
 
 
-def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
+def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
     """Why a completed run is no pass although its result might say so."""
-    output, memo = body.get("output"), Cursor(run.memo)
+    output, memo = body.get("output"), JsonReader(run.memo)
     if memo.get("cancelled").value is True:
         yield "the create's answer names this run as cancelled, its status as completed"
     asked, told = _test(run), _text(body.get("testId"))
@@ -199,7 +199,7 @@ def _contradictions(run: RemoteRun, body: Cursor) -> Iterator[str]:
         yield "the run is completed and skipped at once"
 
 
-def _against_pass(body: Cursor) -> Iterator[str]:
+def _against_pass(body: JsonReader) -> Iterator[str]:
     """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
     issues = body.get("output").get("issues").items_or_none()
     bad = [issue for issue in issues if (issue.get("type").text_or() or "").lower() != "warning"]
@@ -212,7 +212,7 @@ def _against_pass(body: Cursor) -> Iterator[str]:
         yield f"the result is PASS, but a step failed: {what}" + (f": {why}" if why else "")
 
 
-def _reasons(body: Cursor) -> str | None:
+def _reasons(body: JsonReader) -> str | None:
     """Why a test failed: the vendor's summary, the steps that failed, the issues, and what to do about set-up."""
     output = body.get("output")
     told = [_text(output.get("description")), _error(body)]
@@ -221,7 +221,7 @@ def _reasons(body: Cursor) -> str | None:
     return _joined(told)
 
 
-def _remarks(body: Cursor) -> str | None:
+def _remarks(body: JsonReader) -> str | None:
     """What is worth knowing of a test that passed: its warnings, and the vendor's own retries."""
     issues = list(body.get("output").get("issues").items_or_none())
     retried = body.get("autoRetryCount").number_or_none()
@@ -240,12 +240,12 @@ def _joined(told: Sequence[str | None]) -> str | None:
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-def _steps(body: Cursor) -> list[Cursor]:
+def _steps(body: JsonReader) -> list[JsonReader]:
     """assumed: `stepResults` holds the same steps, for runs whose output has none."""
     return list(body.get("output").get("steps").items_or_none()) or list(body.get("stepResults").items_or_none())
 
 
-def _failure(step: Cursor) -> str | None:
+def _failure(step: JsonReader) -> str | None:
     """What went wrong in a step; a code of set-up or runtime with what to do about it."""
     what = _text(step.get("error")) or _text(step.get("summary"))
     code = _text(step.get("errorCode"))
@@ -255,7 +255,7 @@ def _failure(step: Cursor) -> str | None:
     return f"{what} ({told})" if what else told
 
 
-def _shown(body: Cursor) -> Iterator[Step]:
+def _shown(body: JsonReader) -> Iterator[Step]:
     for index, step in enumerate(_steps(body), 1):
         verdict = _STEPS.get(step.get("status").text_or() or "", Verdict.UNKNOWN)
         message = _text(step.get("summary")) if verdict is Verdict.PASSED else _failed_step(step)
@@ -276,31 +276,31 @@ def _shown(body: Cursor) -> Iterator[Step]:
         yield Step(title=f"Screenshot {index}", verdict=Verdict.PASSED, screenshot_url=shot)
 
 
-def _step_seconds(step: Cursor) -> float | None:
+def _step_seconds(step: JsonReader) -> float | None:
     """Client (spec): both times are milliseconds since the recording began."""
     began, ended = (step.get(name).number_or_none() for name in ("startedAtMs", "completedAtMs"))
     return None if began is None or ended is None or ended < began else (ended - began) / 1000
 
 
-def _failed_step(step: Cursor) -> str | None:
+def _failed_step(step: JsonReader) -> str | None:
     return _joined([_text(step.get("summary")), _failure(step)])
 
 
-def _screenshots(output: Cursor) -> Iterator[str]:
+def _screenshots(output: JsonReader) -> Iterator[str]:
     """assumed: addresses; anything else in the list is not known to be one."""
     for element in output.get("screenshots").items_or_none():
         if (text := _text(element)) and text.startswith(("https://", "http://")):
             yield text
 
 
-def _issue_title(issue: Cursor) -> str:
+def _issue_title(issue: JsonReader) -> str:
     severity = issue.get("severity").number_or_none()
     level = "" if severity is None else f" (severity {severity:g})"
     name = _text(issue.get("name")) or _text(issue.get("description")) or "without a name"
     return f"{_text(issue.get('type')) or 'issue'}{level}: {name}"
 
 
-def _issue_text(issue: Cursor) -> str | None:
+def _issue_text(issue: JsonReader) -> str | None:
     named = [(name, _text(issue.get(key))) for name, key in _ISSUE]
     how = [text for element in issue.get("reproductionSteps").items_or_none() if (text := _text(element))]
     told = [f"{name}: {text}" if name else text for name, text in named if text]

@@ -227,7 +227,7 @@ IN_PART = Outcome(
     verdict=Verdict.PASSED,
     cases=(Case(id="a", verdict=Verdict.PASSED), Case(id="b", verdict=Verdict.SKIPPED)),
 )
-BY_NEED = Outcome(verdict=Verdict.SKIPPED, cause=Cause.NEED, message="needs checkout, which failed")
+BY_NEED = Outcome(verdict=Verdict.SKIPPED, cause=Cause.DEPENDENCY, message="needs checkout, which failed")
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_a_resource_that_was_removed_again_is_nothing_that_was_started() -> None
 def test_a_create_that_may_have_made_a_run_was_started(key: str | None) -> None:
     submitting = ev.Submitting(at=EPOCH, job="plain-1", attempt=1, key=key)
     uncertain = ev.Uncertain(at=EPOCH, job="plain-1", message="no answer")
-    refused = ev.NotSubmitted(at=EPOCH, job="plain-1", message="HTTP 400", cause=Cause.REFUSED)
+    refused = ev.CreateFailed(at=EPOCH, job="plain-1", message="HTTP 400", cause=Cause.REFUSED)
     assert started_anywhere(with_build(submitting))
     assert started_anywhere(with_build(submitting, uncertain))
     assert not started_anywhere(with_build(submitting, refused))

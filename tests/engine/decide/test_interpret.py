@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qarunner.engine.decide.interpret import Again, Lost, Never, after_create, after_prepare, after_read
+from qarunner.engine.decide.interpret import Ambiguous, Rejected, Retry, after_create, after_prepare, after_read
 from qarunner.vendors.api import Call, Cause, RemoteRun, Reply, Resource, ResourceKind
 from qarunner.vendors.types import Fault
 from tests.fictional import KEYED, PLAIN, entry
@@ -31,15 +31,15 @@ def read(answer: Reply | Fault, *, key_worked: bool = True) -> object:
 def test_a_create_that_is_refused_is_not_repeated(status: int) -> None:
     for keyed in (False, True):
         meaning = created(status, keyed=keyed)
-        assert isinstance(meaning, Never)
+        assert isinstance(meaning, Rejected)
         assert meaning.refusal.cause is Cause.REFUSED
 
 
 @pytest.mark.parametrize("status", UNCLEAR)
 def test_a_create_that_may_have_made_a_run_is_repeated_with_its_key_alone(status: int) -> None:
-    assert isinstance(created(status, keyed=False), Lost)
+    assert isinstance(created(status, keyed=False), Ambiguous)
     meaning = created(status, keyed=True)
-    assert isinstance(meaning, Again)
+    assert isinstance(meaning, Retry)
     assert meaning.maybe
     assert meaning.unreadable is (status not in TRANSIENT), "patience counts answers where none of them is a trouble"
 
@@ -47,17 +47,17 @@ def test_a_create_that_may_have_made_a_run_is_repeated_with_its_key_alone(status
 def test_a_create_that_came_too_often_has_made_nothing() -> None:
     for keyed in (False, True):
         meaning = created(429, keyed=keyed, **{"retry-after": "7"})
-        assert meaning == Again(message="HTTP 429: words", wait_s=7.0, held=True)
+        assert meaning == Retry(message="HTTP 429: words", wait_s=7.0, held=True)
 
 
 def test_a_long_silence_is_said() -> None:
     for seconds, words in (("86400", "24h"), ("900", "15m"), ("5400", "1h30m")):
         meaning = created(429, keyed=False, **{"retry-after": seconds})
-        assert isinstance(meaning, Again)
+        assert isinstance(meaning, Retry)
         assert meaning.message == f"HTTP 429: words (asks to wait for {words})"
         assert meaning.wait_s == float(seconds)
         again = read(Reply(status=429, text="words", headers={"retry-after": seconds}))
-        assert isinstance(again, Again)
+        assert isinstance(again, Retry)
         assert again.message == meaning.message
         assert again.wait_s == 300, "the run is paid: it is asked for again before long"
 
@@ -65,51 +65,51 @@ def test_a_long_silence_is_said() -> None:
 @pytest.mark.parametrize("status", TRANSIENT)
 def test_a_read_of_a_vendor_in_trouble_is_repeated(status: int) -> None:
     meaning = read(Reply(status=status, text="words"))
-    assert meaning == Again(message=f"HTTP {status}: words", held=status == 429)
+    assert meaning == Retry(message=f"HTTP {status}: words", held=status == 429)
 
 
 @pytest.mark.parametrize("status", [status for status in NO_SENSE if status != 404])
 def test_a_read_without_a_sensible_answer_gets_a_few_tries(status: int) -> None:
     meaning = read(Reply(status=status, text="words"))
-    assert isinstance(meaning, Again)
+    assert isinstance(meaning, Retry)
     assert meaning.unreadable
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_has_worked_is_not_given_up_for_one_answer(status: int) -> None:
     meaning = read(Reply(status=status, text="<html>"))
-    assert isinstance(meaning, Again)
+    assert isinstance(meaning, Retry)
     assert (meaning.unreadable, meaning.cause) == (True, Cause.CREDENTIAL)
     never = read(Reply(status=status, text="<html>"), key_worked=False)
-    assert isinstance(never, Never)
+    assert isinstance(never, Rejected)
     assert never.refusal.cause is Cause.CREDENTIAL
 
 
 def test_a_certificate_is_an_end_for_a_create_and_a_few_tries_for_a_read() -> None:
     fault = Fault(sent=False, final=Cause.CONNECTION, message="TLS failed")
     never = after_create(PLAIN, Call(entries=(entry("a", "plain"),)), fault, now=0)
-    assert isinstance(never, Never)
+    assert isinstance(never, Rejected)
     assert never.refusal.cause is Cause.CONNECTION
     again = read(fault)
-    assert isinstance(again, Again)
+    assert isinstance(again, Retry)
     assert again.unreadable
 
 
 def test_what_may_have_been_sent_is_never_the_end_for_a_keyed_create() -> None:
     fault = Fault(sent=True, final=Cause.CONNECTION, message="lost")
     call = Call(entries=(entry("a", "keyed"),))
-    assert after_create(KEYED, call, fault, now=0) == Again(message="lost", maybe=True)
-    assert after_create(PLAIN, call, fault, now=0) == Lost(message="lost")
+    assert after_create(KEYED, call, fault, now=0) == Retry(message="lost", maybe=True)
+    assert after_create(PLAIN, call, fault, now=0) == Ambiguous(message="lost")
 
 
 @pytest.mark.parametrize("headers", [{}, {"location": "https://elsewhere.test/x"}])
 def test_only_an_address_is_a_redirection(headers: dict[str, str]) -> None:
     meaning = created(304 if headers else 302, keyed=False, **headers)
-    assert isinstance(meaning, Lost)
+    assert isinstance(meaning, Ambiguous)
     assert "no answer to this request" in meaning.message
     assert "PLAIN_URL" not in meaning.message
     moved = created(302, keyed=False, location="https://elsewhere.test/x")
-    assert isinstance(moved, Lost)
+    assert isinstance(moved, Ambiguous)
     assert moved.message == (
         "HTTP 302: redirected to https://elsewhere.test/x; redirects are not followed, check PLAIN_URL"
     )
@@ -137,9 +137,9 @@ def test_a_store_of_builds_is_told_in_its_own_words(
 ) -> None:
     resource = Resource(id="b", vendor="plain", kind=ResourceKind.BUILD)
     meaning = after_prepare(PLAIN, resource, "t", [reply], presigned=True, now=0)
-    assert isinstance(meaning, Again if again else Never)
-    assert (meaning.message if isinstance(meaning, Again) else meaning.refusal.message) == words
-    if isinstance(meaning, Never):
+    assert isinstance(meaning, Retry if again else Rejected)
+    assert (meaning.message if isinstance(meaning, Retry) else meaning.refusal.message) == words
+    if isinstance(meaning, Rejected):
         assert meaning.refusal.cause is Cause.REFUSED, "a store knows no credential of the vendor's"
 
 
@@ -148,5 +148,5 @@ def test_a_store_in_need_of_rest_holds_up_no_vendor() -> None:
     slow = Reply(status=429, text="", headers={"retry-after": "30"})
     for presigned in (False, True):
         meaning = after_prepare(PLAIN, resource, "t", [slow], presigned=presigned, now=0)
-        assert isinstance(meaning, Again)
+        assert isinstance(meaning, Retry)
         assert (meaning.held, meaning.wait_s) == (not presigned, 30.0)

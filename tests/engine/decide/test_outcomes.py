@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qarunner.engine.decide.outcomes import distrust, merge, tally, without_run, worst
+from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, tally, without_run, worst_verdict
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
 
 VERDICTS = st.sampled_from(Verdict)
@@ -35,26 +35,29 @@ def passing(*verdicts: Verdict) -> Outcome:
 
 @given(OUTCOMES)
 def test_distrust_never_makes_a_pass(outcome: Outcome) -> None:
-    checked = distrust(outcome)
+    checked = downgrade_unsupported_pass(outcome)
     assert checked.verdict == outcome.verdict or checked.verdict not in GOOD
     if checked.verdict in GOOD:
         assert FINISHED.intersection(parts(checked))
         assert set(parts(checked)) <= GOOD | {Verdict.SKIPPED}
     assert (checked.cases, checked.counts, checked.cause) == (outcome.cases, outcome.counts, outcome.cause)
-    assert distrust(checked) == checked
+    assert downgrade_unsupported_pass(checked) == checked
 
 
 def test_a_pass_needs_a_test_that_finished() -> None:
     for hollow in (passing(), passing(Verdict.SKIPPED), Outcome(verdict=Verdict.FLAKY, counts={Verdict.PASSED: 0})):
-        assert distrust(hollow).verdict is Verdict.UNKNOWN
-        assert distrust(hollow).message == "no test finished"
-    assert distrust(passing(Verdict.PASSED, Verdict.SKIPPED)).verdict is Verdict.PASSED
-    assert distrust(Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 1})).verdict is Verdict.PASSED
+        assert downgrade_unsupported_pass(hollow).verdict is Verdict.UNKNOWN
+        assert downgrade_unsupported_pass(hollow).message == "no test finished"
+    assert downgrade_unsupported_pass(passing(Verdict.PASSED, Verdict.SKIPPED)).verdict is Verdict.PASSED
+    assert (
+        downgrade_unsupported_pass(Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 1})).verdict
+        is Verdict.PASSED
+    )
 
 
 def test_a_pass_that_one_of_its_tests_contradicts_is_what_the_test_says() -> None:
     for verdict in set(Verdict) - GOOD - {Verdict.SKIPPED}:
-        assert distrust(passing(Verdict.PASSED, verdict)).verdict is verdict
+        assert downgrade_unsupported_pass(passing(Verdict.PASSED, verdict)).verdict is verdict
 
 
 ORDER = ("failed", "blocked", "error", "unknown", "timed_out", "cancelled", "flaky", "passed", "skipped")
@@ -63,15 +66,19 @@ ORDER = ("failed", "blocked", "error", "unknown", "timed_out", "cancelled", "fla
 def test_the_worst_of_two_verdicts_is_the_one_that_a_person_has_to_look_at_first() -> None:
     assert {str(verdict) for verdict in Verdict} == set(ORDER)
     for first, second in itertools.combinations(ORDER, 2):
-        assert worst([Verdict(first), Verdict(second)]) == worst([Verdict(second), Verdict(first)]) == first
+        assert (
+            worst_verdict([Verdict(first), Verdict(second)])
+            == worst_verdict([Verdict(second), Verdict(first)])
+            == first
+        )
 
 
 @given(st.lists(OUTCOMES, max_size=4))
 @example([])
 def test_a_merge_passes_only_if_each_part_may(outcomes: list[Outcome]) -> None:
     merged = merge(outcomes)
-    checked = [distrust(outcome) for outcome in outcomes]
-    assert merged.verdict is worst(outcome.verdict for outcome in checked)
+    checked = [downgrade_unsupported_pass(outcome) for outcome in outcomes]
+    assert merged.verdict is worst_verdict(outcome.verdict for outcome in checked)
     if merged.verdict in GOOD:
         assert all(outcome.verdict in GOOD | {Verdict.SKIPPED} for outcome in checked)
         assert FINISHED.intersection(parts(merged))
@@ -88,7 +95,11 @@ FAILED = Outcome(
     raw_status="red",
 )
 NO_DEVICE = Outcome(
-    verdict=Verdict.ERROR, message="no device", url="https://vendor.test/error", raw_status="infra", cause=Cause.INFRA
+    verdict=Verdict.ERROR,
+    message="no device",
+    url="https://vendor.test/error",
+    raw_status="infra",
+    cause=Cause.INFRASTRUCTURE,
 )
 GREEN = Outcome(
     verdict=Verdict.PASSED,
@@ -109,7 +120,7 @@ def test_the_words_about_several_runs_are_those_of_the_worst(runs: tuple[Outcome
 @pytest.mark.parametrize("runs", [*itertools.permutations([NO_DEVICE, GREEN])])
 def test_the_cause_of_several_runs_is_that_of_the_worst(runs: tuple[Outcome, ...]) -> None:
     merged = merge(runs)
-    assert (merged.verdict, merged.message, merged.cause) == (Verdict.ERROR, "no device", Cause.INFRA)
+    assert (merged.verdict, merged.message, merged.cause) == (Verdict.ERROR, "no device", Cause.INFRASTRUCTURE)
     assert (merged.url, merged.raw_status) == ("https://vendor.test/error", "infra")
 
 
@@ -137,15 +148,15 @@ FULL = Outcome(
     url="https://vendor.test/1",
     raw_status="green",
     duration_s=7.0,
-    cause=Cause.INFRA,
+    cause=Cause.INFRASTRUCTURE,
 )
 
 
 def test_a_pass_that_is_not_believed_keeps_all_else_that_is_known_of_it() -> None:
-    assert distrust(FULL) == replace(FULL, verdict=Verdict.UNKNOWN, message="no test finished")
+    assert downgrade_unsupported_pass(FULL) == replace(FULL, verdict=Verdict.UNKNOWN, message="no test finished")
     failed = replace(FULL, verdict=Verdict.FLAKY, counts={Verdict.PASSED: 2, Verdict.BLOCKED: 1})
     message = "reported as flaky, but one of its tests is blocked"
-    assert distrust(failed) == replace(failed, verdict=Verdict.BLOCKED, message=message)
+    assert downgrade_unsupported_pass(failed) == replace(failed, verdict=Verdict.BLOCKED, message=message)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +186,7 @@ def test_without_a_run_whatever_has_not_passed_is_as_it_was_told() -> None:
 def test_an_entry_of_which_nothing_is_said_is_unknown() -> None:
     message = "the vendor's answer says nothing of this entry"
     assert merge(()) == Outcome(verdict=Verdict.UNKNOWN, message=message)
-    assert worst(()) is Verdict.UNKNOWN
+    assert worst_verdict(()) is Verdict.UNKNOWN
 
 
 @given(OUTCOMES, st.integers(0, 5))

@@ -24,11 +24,11 @@ from qarunner.vendors.api import (
     Build,
     Call,
     Cause,
+    Dependency,
     FileRef,
     Finished,
     Leftover,
     More,
-    Need,
     Outcome,
     Prepared,
     Reply,
@@ -39,7 +39,7 @@ from qarunner.vendors.api import (
     Upload,
     UploadAddress,
     Verdict,
-    use,
+    resource_ref,
 )
 from tests.fictional import AFTER, LOST, UNREACHED, entry, ok
 from tests.telling import Telling, World, asks, telling_plan
@@ -133,16 +133,16 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
 class Scripted(Telling):
     """Tests by name, environments and builds: POST /environments {key} → {id}; POST /uploads, PUT, POST /targets."""
 
-    def resources(self, call: Call) -> Iterable[Need]:
+    def resources(self, call: Call) -> Iterable[Dependency]:
         labels = {label for each in call.entries for label in each.labels}
-        return [Need(key="it", kind=kind) for kind in ResourceKind if kind.value in labels]
+        return [Dependency(key="it", kind=kind) for kind in ResourceKind if kind.value in labels]
 
     def submit(self, call: Call) -> Request:
         request = super().submit(call)
         assert isinstance(request.body, dict)
         field_of = {ResourceKind.ENVIRONMENT: "key", ResourceKind.BUILD: "target"}
         for need in self.resources(call):
-            request.body["on"] = use("it", field_of[need.kind])
+            request.body["on"] = resource_ref("it", field_of[need.kind])
         return request
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
@@ -360,7 +360,7 @@ def play(case: Case) -> Expected:
         "outcomes": {name: _without_defaults(outcome) for name, outcome in sorted(run.closed.items())},
         "exit_code": int(decide(run).exit_code),
         "seconds": took,
-        "running_on": [remote.remote.id for _, remote in run.live_runs()],
+        "running_on": [remote.remote.id for _, remote in run.active_runs()],
         "left": [left.leftover.what for each in run.resources.values() for left in each.left()],
         "uncertain": [state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN],
         "totals": {str(verdict): number for verdict, number in summary.totals.items() if number},
@@ -390,7 +390,7 @@ def _life(
     story.process = process
     _decide(story, process)
     if process.cancel:
-        story.record(ev.Ended(at=clock.wall(), reason=ev.Reason.CANCELLED))
+        story.record(ev.RunStopped(at=clock.wall(), reason=ev.Reason.CANCELLED))
     for at, number in process.signals:
         story.pool.at.append((clock.now() + at, _interrupt(story, number)))
     with contextlib.suppress(LostProcessError):
@@ -413,7 +413,7 @@ def _decide(story: Story, process: Process) -> None:
             unknown = Outcome(verdict=Verdict.UNKNOWN, cause=Cause.UNCERTAIN, message=state.message)
             for name in story.run.open_entries(state):
                 story.record(ev.EntryClosed(at=at, entry=name, outcome=unknown))
-        story.record(ev.Decided(at=at, job=job, resubmit=resubmit))
+        story.record(ev.UncertaintyResolved(at=at, job=job, resubmit=resubmit))
 
 
 def _plain(event: ev.Event) -> dict[str, object]:

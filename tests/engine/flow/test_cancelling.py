@@ -92,7 +92,7 @@ def test_one_request_stops_all_runs_of_a_create() -> None:
     story = interrupted(Army("keyed", keyed=True), camp)
     assert cancels(story) == ["/batches/keyed-run-1/cancel"]
     assert sorted(camp.cancelled) == ["x", "y", "z"]
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert decide(story.run).exit_code is ExitCode.INTERRUPTED
 
 
@@ -109,7 +109,7 @@ def test_runs_are_stopped_one_by_one_where_it_does_not_work_together(answer: Ans
     camp = Camp(RUNNING, lambda _vendor, request, _n: answer if request.path.startswith("/batches/") else None)
     story = interrupted(Army("keyed", keyed=True), camp)
     assert sorted(camp.cancelled) == ["x", "y", "z"]
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert story.clock.now() < 21
 
 
@@ -119,7 +119,7 @@ def test_results_that_were_there_before_the_cancel_are_kept(vendor: type[Fiction
     story = interrupted(vendor("keyed", keyed=True), camp, {"x": "passed", "y": "passed", "z": "failed"})
     outcome = story.run.closed["a"]
     assert sorted(str(case.verdict) for case in outcome.cases) == ["failed", "passed", "passed"]
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert decide(story.run).exit_code is ExitCode.INTERRUPTED
 
 
@@ -144,7 +144,7 @@ def test_a_run_that_is_over_is_not_called_running_and_a_resume_reads_it(status: 
     story = Story(plan_of(entry("a", "keyed")), {**VENDORS, "keyed": Alone("keyed", keyed=True)}, camp)
     story.pool.at.append((14.0, lambda: story.engine.interrupt(2)))
     story.drive()
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert "a" not in story.run.closed
     camp.says, camp.fault = dict.fromkeys("xyz", "passed"), None
     resumed = Story(
@@ -159,7 +159,7 @@ def test_after_a_resume_what_was_cancelled_before_is_no_pass() -> None:
     camp = Camp(RUNNING, lambda _vendor, request, _n: refused if request.path.endswith("z/cancel") else None)
     vendor = Alone("keyed", keyed=True)
     story = interrupted(vendor, camp)
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1z"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["keyed-run-1z"]
     camp.says["z"] = "passed"
     plan = story.run.plan
     later = Story(plan, {**VENDORS, "keyed": vendor}, camp, before=story.events, resumed=True).drive()
@@ -182,7 +182,7 @@ def test_a_run_that_failed_before_the_cancel_of_its_late_entry_is_a_failure(vend
     assert str(outcome.verdict) == "failed"
     assert {str(case.verdict) for case in outcome.cases} <= {"failed", "timed_out"}
     assert len(outcome.cases) == 3
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert decide(story.run).exit_code is ExitCode.FAILED
 
 
@@ -194,7 +194,7 @@ def test_a_timed_out_run_whose_cancel_finds_nothing_is_named_while_it_says_that_
     plan = plan_of(entry("a", "keyed", timeout_s=30))
     story = Story(plan, {**VENDORS, "keyed": Alone("keyed", keyed=True)}, camp).drive()
     assert str(story.run.closed["a"].verdict) == "timed_out"
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1z"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["keyed-run-1z"]
     assert fold(plan, [ev.from_line(ev.to_line(event)) for event in story.events]) == story.run
 
 
@@ -203,7 +203,7 @@ def test_a_cancel_that_is_refused_is_not_repeated(status: int) -> None:
     camp = Camp(RUNNING, lambda _v, request, _n: Reply(status=status, text="no") if "cancel" in request.path else None)
     story = interrupted(Alone("keyed", keyed=True), camp)
     assert len(cancels(story)) == 3
-    assert len(list(story.run.live_runs())) == 3
+    assert len(list(story.run.active_runs())) == 3
 
 
 @pytest.mark.parametrize("silence_s", [5, 60])
@@ -231,5 +231,5 @@ def test_a_run_that_says_that_it_runs_is_not_over_whatever_its_cancel_said() -> 
     over = Reply(status=409, text="over")
     camp = Camp(RUNNING, lambda _vendor, request, _n: over if request.path.endswith("z/cancel") else None)
     story = interrupted(Alone("keyed", keyed=True), camp)
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1z"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["keyed-run-1z"]
     assert "a" not in story.run.closed

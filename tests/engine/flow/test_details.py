@@ -86,7 +86,7 @@ def story(
 
 
 def finished(made: Story) -> list[float]:
-    return [event.at for event in made.events if isinstance(event, ev.RemoteFinished)]
+    return [event.at for event in made.events if isinstance(event, ev.RunFinishedRemotely)]
 
 
 def closed(made: Story) -> tuple[float, Outcome]:
@@ -153,7 +153,7 @@ def test_details_make_a_verdict_worse_and_never_better() -> None:
 
 def test_a_process_that_is_lost_before_the_details_came_has_the_verdict() -> None:
     made = story({"login": "passed", "cart": "passed"})
-    first = next(index for index, event in enumerate(made.events) if isinstance(event, ev.RemoteFinished))
+    first = next(index for index, event in enumerate(made.events) if isinstance(event, ev.RunFinishedRemotely))
     resumed = Story(made.run.plan, VENDORS, Tenant(LOST), before=made.events[: first + 1], resumed=True).drive()
     assert closed(resumed)[1].verdict is Verdict.PASSED
     assert not resumed.pool.sent

@@ -67,7 +67,7 @@ def test_after_the_first_failure_nothing_begins_and_what_runs_is_cancelled() -> 
         "later": f"never begun: {BY}",
     }
     assert world.cancelled == ["keyed-run-3"]
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["plain-run-2"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["plain-run-2"]
     assert decide(story.run).exit_code is ExitCode.FAILED
     assert story.clock.now() < 32
     resumed = Story(story.run.plan, TELLING, world, before=story.events, resumed=True, clock=story.clock).drive()
@@ -88,7 +88,7 @@ def test_a_failure_that_does_not_gate_ends_nothing() -> None:
     story = Story(plan, VENDORS, backend, fail_fast=True)
     story.pool.at.append((31.0, lambda: setattr(backend, "ends", "passed")))
     assert set(verdicts(story.drive())) == {"a", "b"}
-    assert not [event for event in story.events if isinstance(event, ev.Ended) and event.entry == "a"]
+    assert not [event for event in story.events if isinstance(event, ev.RunStopped) and event.entry == "a"]
 
 
 def test_a_create_on_its_way_is_cancelled_when_it_arrives() -> None:
@@ -133,7 +133,7 @@ def cancelled(story: Story) -> Story:
     """What `qarunner cancel` does to a run that a process has left."""
     again = Story(story.run.plan, VENDORS, story.pool._world, before=story.events, clock=story.clock)
     if again.run.ended is None:
-        again.record(ev.Ended(at=again.clock.wall(), reason=ev.Reason.CANCELLED))
+        again.record(ev.RunStopped(at=again.clock.wall(), reason=ev.Reason.CANCELLED))
     return again.drive()
 
 
@@ -181,7 +181,7 @@ def test_a_cancel_that_the_vendor_refuses_is_told_and_tried_again_by_the_next_on
     refused = cancelled(story)
     assert verdicts(refused)["k"] == "cancelled"
     assert messages(refused)["k"] == f"{CANCEL}; it could not be: HTTP {status}: no; it runs on"
-    assert "keyed-run-1" in [run.remote.id for _, run in refused.run.live_runs()]
+    assert "keyed-run-1" in [run.remote.id for _, run in refused.run.active_runs()]
     assert set(refused.engine.uncancelled) == {"keyed-run-1"}
     backend.fault = None
     again = cancelled(refused)
@@ -197,7 +197,7 @@ def test_a_create_in_doubt_is_found_by_its_key_and_cancelled() -> None:
     for job, key in (("keyed-1", "key-1"), ("plain-1", None)):
         events.append(ev.Submitting(at=EPOCH, job=job, attempt=1, key=key))
     story = Story(plan, VENDORS, backend, before=events)
-    story.record(ev.Ended(at=story.clock.wall(), reason=ev.Reason.CANCELLED))
+    story.record(ev.RunStopped(at=story.clock.wall(), reason=ev.Reason.CANCELLED))
     story.drive()
     assert backend.cancelled == ["keyed-run-1"]
     assert verdicts(story) == {"k": "cancelled", "p": "unknown"}
@@ -208,7 +208,7 @@ def test_an_interrupted_cancel_is_gone_on_with() -> None:
     story = left(backend)
     backend.fault = lambda _v, request, _n: LOST if "cancel" in request.path else None
     first = Story(story.run.plan, VENDORS, backend, before=story.events, clock=story.clock)
-    first.record(ev.Ended(at=first.clock.wall(), reason=ev.Reason.CANCELLED))
+    first.record(ev.RunStopped(at=first.clock.wall(), reason=ev.Reason.CANCELLED))
     first.pool.at.append((first.clock.now() + 0.5, lambda: first.engine.interrupt(2)))
     first.drive()
     backend.fault = None

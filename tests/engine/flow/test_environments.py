@@ -235,7 +235,7 @@ def test_a_cancel_that_is_given_up_does_not_keep_the_environment() -> None:
     tenant = Tenant(lasts=1e9, fault=fault)
     story = Story(plan, VENDOR, tenant).drive()
     assert not tenant.there
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["keyed-run-1"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["keyed-run-1"]
 
 
 @pytest.mark.parametrize("at", [0.12, 0.16, 5.0, 40.0])

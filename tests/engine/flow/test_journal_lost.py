@@ -69,7 +69,7 @@ def test_creates_under_way_are_awaited_and_their_runs_cancelled(options: Options
     assert len(backend.began) == 5
     assert sorted(name for state in story.run.jobs.values() for name in state.runs) == sorted(backend.began)
     assert sorted(backend.cancelled) == sorted(backend.began)
-    assert not list(story.run.live_runs())
+    assert not list(story.run.active_runs())
     assert len([event for event in story.events if isinstance(event, ev.Accepted)]) == 1
     assert story.clock.now() < 9
 
@@ -77,7 +77,7 @@ def test_creates_under_way_are_awaited_and_their_runs_cancelled(options: Options
 def test_what_cannot_be_cancelled_is_known_and_named() -> None:
     backend = Backend(lasts=1e9)
     story = full(five("plain"), (ev.Accepted, 1), backend, takes=2.0)
-    assert {run.remote.id for _, run in story.run.live_runs()} == set(backend.began)
+    assert {run.remote.id for _, run in story.run.active_runs()} == set(backend.began)
 
 
 def test_a_create_that_is_not_answered_in_time_is_in_doubt() -> None:

@@ -52,9 +52,9 @@ def test_nothing_is_asked_for_where_nothing_runs() -> None:
 
 def test_it_is_on_disk_before_anything_follows_from_it_and_a_resume_folds_it() -> None:
     whole = told(Finished(outcomes={"a": CANCELLED})).drive().events
-    at = next(number for number, event in enumerate(whole) if isinstance(event, ev.NothingStarted))
+    at = next(number for number, event in enumerate(whole) if isinstance(event, ev.CreateMadeNothing))
     assert isinstance(whole[at + 1], ev.EntryClosed)
-    assert ev.NothingStarted in ev.DURABLE
+    assert ev.CreateMadeNothing in ev.DURABLE
     for length in range(at + 1, len(whole) + 1):
         events = [ev.from_line(ev.to_line(event)) for event in whole[:length]]
         resumed = told(Finished(outcomes={"a": CANCELLED}), before=events, resumed=True).drive()

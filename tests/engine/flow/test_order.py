@@ -84,7 +84,7 @@ def test_what_needs_an_entry_that_did_not_pass_is_skipped_and_never_sent(answer:
     plan = plan_of(entry("a", "plain", allow_failure=True), entry("b", "keyed", needs=("a",)), entry("c", "keyed"))
     backend = Backend(fault=made("a", answer)) if answer else Backend()
     story = Story(plan, VENDORS, lambda vendor, *rest: ended(backend, vendor, *rest, failed="plain")).drive()
-    assert story.run.closed["b"].cause is Cause.NEED
+    assert story.run.closed["b"].cause is Cause.DEPENDENCY
     assert story.run.closed["b"].message == f"needs a, which {why}"
     assert not [sent for sent in story.creates() if sent[2].body == {"tests": ["b"]}]
     assert verdicts(story)["c"] == "passed"
@@ -109,7 +109,7 @@ def test_what_was_skipped_hides_no_code_of_the_entry_that_it_needs(
     plan = plan_of(a, b, entry("c", "keyed", needs=("b",)), entry("d", "keyed"))
     backend = Backend(fault=made("a", answer)) if answer else Backend()
     story = Story(plan, VENDORS, lambda vendor, *rest: ended(backend, vendor, *rest, failed="plain")).drive()
-    assert [story.run.closed[name].cause for name in "bc"] == [Cause.NEED, Cause.NEED]
+    assert [story.run.closed[name].cause for name in "bc"] == [Cause.DEPENDENCY, Cause.DEPENDENCY]
     assert decide(story.run).exit_code is code
     strict = Story(gated(plan, "fail"), VENDORS, lambda *rest: ended(backend, *rest, failed="plain")).drive()
     assert decide(strict.run).exit_code is ExitCode.FAILED
@@ -177,7 +177,7 @@ def test_a_person_who_resubmits_a_need_frees_what_waits_for_it() -> None:
     lost = Story(plan, VENDORS, Backend(fault=made("a", LOST))).drive()
     assert verdicts(lost) == {"a": "unknown", "b": "skipped"}
     again = Story(plan, VENDORS, Backend(), before=lost.events, resumed=True)
-    again.record(ev.Decided(at=0, job="plain-1", resubmit=True))
+    again.record(ev.UncertaintyResolved(at=0, job="plain-1", resubmit=True))
     assert verdicts(again.drive()) == {"a": "passed", "b": "passed"}
 
 

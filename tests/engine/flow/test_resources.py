@@ -22,7 +22,7 @@ from qarunner.vendors.api import (
     ResourceKind,
     Upload,
     UploadAddress,
-    use,
+    resource_ref,
 )
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
 from tests.worlds import Story, VirtualClock
@@ -106,7 +106,7 @@ def using(plan: Plan, resource: Resource, field: str) -> Plan:
         msgspec.structs.replace(
             job,
             uses={"it": resource.id},
-            request=Request(method="POST", path="/runs", body={"what": [use("it", field)]}),
+            request=Request(method="POST", path="/runs", body={"what": [resource_ref("it", field)]}),
         )
         for job in plan.jobs
     )

@@ -225,7 +225,7 @@ def test_a_person_decides_an_uncertain_attempt() -> None:
     story = play(plan, world)
     assert summarise(story.run).uncertain == {"plain-1~2": "the connection was lost"}
     again = Story(plan, TELLING, World(t1=("passed",)), before=story.events, resumed=True, clock=story.clock)
-    again.record(ev.Decided(at=0, job="plain-1~2", resubmit=True))
+    again.record(ev.UncertaintyResolved(at=0, job="plain-1~2", resubmit=True))
     assert verdicts(again.drive()) == {"a": "flaky"}
 
 
@@ -264,7 +264,7 @@ def test_an_attempt_takes_no_more_room_than_there_is() -> None:
     under_way = most = 0
     for event in story.events:
         under_way += isinstance(event, ev.Submitting)
-        under_way -= isinstance(event, ev.RemoteFinished)
+        under_way -= isinstance(event, ev.RunFinishedRemotely)
         most = max(most, under_way)
     assert most == 2
     assert set(verdicts(story).values()) == {"flaky"}

@@ -208,7 +208,7 @@ def test_an_interruption_cancels_in_parallel_what_can_be_cancelled() -> None:
     assert len(backend.cancelled) == 8
     assert story.clock.now() < 34
     assert verdicts(story) == {f"k{n}": "cancelled" for n in range(8)}
-    assert [run.remote.id for _, run in story.run.live_runs()] == ["plain-run-9"]
+    assert [run.remote.id for _, run in story.run.active_runs()] == ["plain-run-9"]
     assert decide(story.run).exit_code is ExitCode.TERMINATED
 
 
@@ -350,10 +350,10 @@ def test_a_person_decides_an_uncertain_create() -> None:
     assert verdicts(again) == {"a": "unknown"}
     assert not again.pool.sent
     resubmitted = Story(plan, VENDORS, Backend(), before=again.events, resumed=True)
-    resubmitted.record(ev.Decided(at=0, job="plain-1", resubmit=True))
+    resubmitted.record(ev.UncertaintyResolved(at=0, job="plain-1", resubmit=True))
     assert verdicts(resubmitted.drive()) == {"a": "passed"}
     dropped = Story(plan, VENDORS, Backend(), before=again.events, resumed=True)
-    dropped.record(ev.Decided(at=0, job="plain-1", resubmit=False))
+    dropped.record(ev.UncertaintyResolved(at=0, job="plain-1", resubmit=False))
     assert verdicts(dropped.drive()) == {"a": "unknown"}
     assert dropped.run.closed["a"].verdict is Verdict.UNKNOWN
     assert not dropped.pool.sent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.engine.io.journal import held_once, open_shared
-from qarunner.engine.io.shared_rates import STUCK_S, SharedBudget, salt_of
+from qarunner.engine.io.shared_rates import STUCK_S, SharedRateLimit, credential_salt
 from qarunner.engine.io.workers import SystemClock
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.plan.model import Rate, VendorPlan
@@ -30,7 +30,7 @@ class Side:
         self.clock = VirtualClock()
         self.path = folder / "limits" / "certyn.json"
         self.warnings: list[str] = []
-        self.budgets = [SharedBudget(self.path, plan, self.clock, self.warnings.append) for _ in range(count)]
+        self.budgets = [SharedRateLimit(self.path, plan, self.clock, self.warnings.append) for _ in range(count)]
 
     def claims(self, number: int, kind: RequestKind = RequestKind.READ) -> bool:
         now = self.clock.now()
@@ -127,7 +127,7 @@ def test_a_rate_that_nobody_meets_costs_nothing(tmp_path: Path) -> None:
 
 def test_many_claims_take_no_long_time(tmp_path: Path) -> None:
     plan = VendorPlan(key_env="K", every_s=1, max_s=1, max_in_flight=9, reads=Rate(count=600), all=Rate(count=1000))
-    budget = SharedBudget(tmp_path / "certyn.json", plan, SystemClock(), pytest.fail)
+    budget = SharedRateLimit(tmp_path / "certyn.json", plan, SystemClock(), pytest.fail)
     with no_long_time():
         for _ in range(300):
             budget.claim(RequestKind.READ, 0.0)
@@ -135,7 +135,7 @@ def test_many_claims_take_no_long_time(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_salt(tmp_path: Path) -> None:
     folder = tmp_path / "limits"
-    assert salt_of(folder) == salt_of(folder)
-    assert len(salt_of(folder)) == 32
-    assert salt_of(tmp_path / "others") != salt_of(folder)
+    assert credential_salt(folder) == credential_salt(folder)
+    assert len(credential_salt(folder)) == 32
+    assert credential_salt(tmp_path / "others") != credential_salt(folder)
     assert [path.name for path in folder.iterdir()] == ["salt"]

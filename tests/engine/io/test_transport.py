@@ -22,7 +22,7 @@ from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
-from qarunner.vendors.api import Auth, Cause, Reply, Request, fill, use
+from qarunner.vendors.api import Auth, Cause, Reply, Request, resolve_refs, resource_ref
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
 from tests.engine.sockets import (
@@ -931,5 +931,5 @@ def test_a_credential_in_the_query_comes_back_in_no_answer() -> None:
 
 
 def test_a_value_of_a_resource_keeps_its_type() -> None:
-    body = {"build": use("app", "id"), "name": f"build {use('app', 'id')}"}
-    assert fill(body, {"app": {"id": 7}}) == {"build": 7, "name": "build 7"}
+    body = {"build": resource_ref("app", "id"), "name": f"build {resource_ref('app', 'id')}"}
+    assert resolve_refs(body, {"app": {"id": 7}}) == {"build": 7, "name": "build 7"}

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.engine.decide.interpret import Again
+from qarunner.engine.decide.interpret import Retry
 from qarunner.engine.schedule.timing import FIRST_CONTACT_S, LONG_S, LONGEST_BACKOFF_S, UNREADABLE_S, RetryState
 from qarunner.vendors.api import Cause
 
-DOWN = Again(message="no connection")
-ODD = Again(message="HTTP 200, but what?", unreadable=True)
+DOWN = Retry(message="no connection")
+ODD = Retry(message="HTTP 200, but what?", unreadable=True)
 
 
-def given_up_after(again: Again, *, established: bool, step_s: float = 1.0) -> tuple[float, Cause]:
+def given_up_after(again: Retry, *, established: bool, step_s: float = 1.0) -> tuple[float, Cause]:
     """The seconds after which a request that fails every `step_s` is given up."""
     retries, now = RetryState(), 1000.0
     while now < 10_000:
@@ -35,13 +35,13 @@ def test_a_vendor_that_did_answer_is_waited_for() -> None:
 
 
 def test_a_vendor_that_asks_for_time_has_answered() -> None:
-    held = Again(message="HTTP 429", wait_s=60.0, held=True)
+    held = Retry(message="HTTP 429", wait_s=60.0, held=True)
     assert given_up_after(held, established=False, step_s=60.0)[0] > FIRST_CONTACT_S
 
 
 def test_a_wait_beyond_all_patience_is_not_begun() -> None:
     retries = RetryState()
-    tomorrow = Again(message="HTTP 429", wait_s=86_400.0, held=True)
+    tomorrow = Retry(message="HTTP 429", wait_s=86_400.0, held=True)
     retries.add(tomorrow, 0.0)
     assert retries.exhausted(tomorrow, 0.0, established=True) is Cause.UNAVAILABLE
 
@@ -81,5 +81,5 @@ def test_tries_grow_apart_to_half_a_minute(failures: int, jitter: float) -> None
 
 @given(st.integers(1, 1000), st.floats(0, 1), st.floats(0, 3600))
 def test_the_vendors_own_wait_is_kept_and_spread_a_little(failures: int, jitter: float, wait: float) -> None:
-    found = RetryState(since=0.0, count=failures).backoff(Again(message="HTTP 503", wait_s=wait), jitter)
+    found = RetryState(since=0.0, count=failures).backoff(Retry(message="HTTP 503", wait_s=wait), jitter)
     assert wait < found <= wait + 1.0

@@ -124,7 +124,7 @@ def test_everything_that_an_outcome_can_hold_survives_the_journal() -> None:
     memo: dict[str, Json] = {"list": [1, 2.5, None, True, {"deep": "x"}], "big": 2**60}
     for event in (
         ev.Accepted(at=EPOCH + 0.123456, job="plain-1", runs=(RemoteRun(id="r", memo=memo), RemoteRun(id="s"))),
-        ev.RemoteFinished(
+        ev.RunFinishedRemotely(
             at=EPOCH, job="plain-1", run="r", outcomes={"a": outcome, "b": Outcome(verdict=Verdict.ERROR)}
         ),
     ):
@@ -141,6 +141,6 @@ def test_an_event_of_a_job_that_the_plan_does_not_have_is_no_state() -> None:
 def test_a_job_is_over_when_the_last_of_its_runs_is() -> None:
     runs = (RemoteRun(id="r"), RemoteRun(id="s"))
     accepted = ev.Accepted(at=EPOCH, job="plain-1", runs=runs)
-    finished = [ev.RemoteFinished(at=EPOCH, job="plain-1", run=run.id, outcomes={}) for run in runs]
+    finished = [ev.RunFinishedRemotely(at=EPOCH, job="plain-1", run=run.id, outcomes={}) for run in runs]
     assert fold(PLAN, [accepted, finished[0]]).jobs["plain-1"].phase is Phase.RUNNING
     assert fold(PLAN, [accepted, *finished]).jobs["plain-1"].phase is Phase.DONE

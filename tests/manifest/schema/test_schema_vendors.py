@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.diagnostics import Path as Route
-    from qarunner.manifest.schema.explain import Fault
+    from qarunner.manifest.schema.explain import SchemaError
     from qarunner.vendors.api import Complaint
 
 SCHEMA = json.loads(schema.text())
@@ -185,7 +185,7 @@ MOST_ROWS = 800
 
 
 @cache
-def judged(vendor: str) -> list[tuple[dict[str, object], tuple[Fault, ...]]]:
+def judged(vendor: str) -> list[tuple[dict[str, object], tuple[SchemaError, ...]]]:
     return [(data, schema.faults(data, part="row")) for data in some(list(rows(vendor)), MOST_ROWS)]
 
 

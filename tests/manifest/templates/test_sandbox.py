@@ -8,7 +8,7 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.env import Resolved, Values
 from qarunner.manifest.templates.evaluate import Computing
-from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateFault
+from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateError
 from qarunner.manifest.templates.parse import parse
 from qarunner.secret import placeholder
 from tests.amount import examples, no_long_time
@@ -189,5 +189,5 @@ def test_a_changed_secret_is_noticed_even_if_nobody_checked_the_template(templat
     computing = Computing(
         Resolved({"KEY": placeholder("KEY")}, {"KEY": "pssst"}, (), placeholders=frozenset({"KEY"})), Values()
     )
-    with pytest.raises(TemplateFault, match="inserted whole"):
+    with pytest.raises(TemplateError, match="inserted whole"):
         computing.value(template, {})
