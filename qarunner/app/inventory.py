@@ -113,7 +113,7 @@ class Inventories:
                     return meaning
                 case _:
                     assert_never(meaning)
-            answers.append(self._answer(vendor.info.name, asked[-1]))
+            answers.append(self.answer(vendor.info.name, asked[-1]))
 
     def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState, *, established: bool) -> None:
         now, name = self._world.clock.now(), vendor.info.name
@@ -126,7 +126,7 @@ class Inventories:
         self._note(f"{vendor.info.title}: {again.message}: asked again in {wait:.0f} s")
         self._pool.wait(wait)
 
-    def _answer(self, name: str, request: Request) -> Answer:
+    def answer(self, name: str, request: Request) -> Answer:
         """Sends one request as soon as the rates allow it."""
         clock, limiter = self._world.clock, self._limiters[name]
         while (ready := limiter.ready_at(RequestKind.READ, now := clock.now())) > now or not limiter.try_take(

@@ -430,6 +430,11 @@ class VendorsOptions(Printed):
     allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
 
 
+@_options
+class DoctorOptions(PlanOptions, Printed):
+    offline: Annotated[bool, Option("--offline", "", "Ask no vendor.")] = False
+
+
 # --- commands that are typed next -------------------------------------------------------------------------------------
 
 

@@ -357,7 +357,7 @@ def reach(
             )
         more = {each: environ.get(each, "").strip() for each in info.credential_environ if _names(info.auth, each)}
         missing += [f"{each} ({info.title})" for each, value in more.items() if not value]
-        url, source = _base_url(info, environ)
+        url, source = base_url_of(info, environ)
         endpoints[name] = Endpoint(
             base_url=checked_url(url, source),
             auth=info.auth,
@@ -399,7 +399,8 @@ def _names(auth: Auth, variable: str) -> bool:
     return any(f"{{{variable}}}" in text for text in auth.texts)
 
 
-def _base_url(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
+def base_url_of(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where a vendor lives, and the variable that says so; not checked yet."""
     for variable in info.url_env:
         if url := environ.get(variable):
             return (url.rstrip("/").removesuffix(info.url_suffix) if info.url_suffix else url), variable
@@ -629,7 +630,7 @@ def _transport_to(
 def _note_moved(observer: Observer, name: str, url: str, environ: Mapping[str, str]) -> None:
     """A run that is asked for at another address is probably not there: said, since it may be a proxy that moved."""
     info = registry.get(name).info
-    current, _ = _base_url(info, environ)
+    current, _ = base_url_of(info, environ)
     if current.rstrip("/") != url:
         observer.warn(f"qarunner: warning: {name}'s runs were started at {url}, and are now asked for at {current}")
 

@@ -109,6 +109,12 @@ COMMANDS: Mapping[str, Command] = {
         "authoring:emulator",
         "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
     ),
+    "doctor": Command(
+        "Look",
+        opt.DoctorOptions,
+        "doctor:doctor",
+        "Check all that an apply needs here: packages, git, manifest, variables, keys, network. Nothing is paid.",
+    ),
     "status": Command(
         "Look",
         opt.StatusOptions,

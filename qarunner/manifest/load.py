@@ -408,12 +408,15 @@ _COMPARES: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
 def check_required(document: Document) -> Iterator[Diagnostic]:
     """A manifest that is not written for this version of the tool."""
     required = document.data.get("requires")
-    for sign, version in _COMPARISON.findall(required) if isinstance(required, str) else ():
-        if not _COMPARES[sign](_numbers(__version__), _numbers(version)):
-            message = f"this manifest requires qarunner {required}, and this is {__version__}"
-            hint = "install another version, or change requires"
-            yield problem(document, ("requires",), message, code=Code.REQUIRES, hint=hint)
-            return
+    if isinstance(required, str) and not version_fits(__version__, required):
+        message = f"this manifest requires qarunner {required}, and this is {__version__}"
+        hint = "install another version, or change requires"
+        yield problem(document, ("requires",), message, code=Code.REQUIRES, hint=hint)
+
+
+def version_fits(version: str, wanted: str) -> bool:
+    """True if a version is in the range `>=0.2,<1`."""
+    return all(_COMPARES[sign](_numbers(version), _numbers(other)) for sign, other in _COMPARISON.findall(wanted))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -226,6 +226,10 @@ class VendorInfo:
     idempotency_header: str | None = None
     inventories: frozenset[InventoryKind] = frozenset()
     """What `Vendor.inventory` lists; empty: the vendor has no inventory, and its ids come from its dashboard."""
+    lists_need_more: str = ""
+    """Why a key that starts runs may be refused lists; empty: it is not."""
+    key_begins: str = ""
+    """How the vendor's page shows that its keys begin; empty: it shows nothing."""
     options: Mapping[str, Json] = field(default_factory=dict)
     """JSON Schema of an entry's `options`, as `properties`."""
     settings: Mapping[str, Json] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qarunner.app.session import _base_url
+from qarunner.app.session import base_url_of
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Finished, Metadata, RemoteRun, Reply, Verdict
@@ -39,7 +39,7 @@ def finished(vendor: str, asked: Call, run: RemoteRun, *bodies: object) -> Finis
 
 @pytest.mark.parametrize("ending", ["", "/", "/api", "/api/"])
 def test_certyns_own_variable_takes_both_forms_of_its_tools(ending: str) -> None:
-    url, source = _base_url(CERTYN, {"CERTYN_API_URL": f"https://certyn.example{ending}"})
+    url, source = base_url_of(CERTYN, {"CERTYN_API_URL": f"https://certyn.example{ending}"})
     assert (url.rstrip("/"), source) == ("https://certyn.example", "CERTYN_API_URL")
 
 

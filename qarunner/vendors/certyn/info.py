@@ -55,6 +55,9 @@ INFO = VendorInfo(
     url_env=("QARUNNER_CERTYN_URL", "CERTYN_API_URL"),
     url_suffix="/api",  # client (cli): CERTYN_API_URL stands with or without it
     key_env="CERTYN_API_KEY",
+    key_begins="cyn_live_",  # doc: cli/auth-and-config
+    # Whether a key with the scopes of CI alone may list is not documented.
+    lists_need_more="a key with the ci: scopes alone may be refused lists; apply needs no list",
     auth=Auth(headers={"X-API-Key": "{key}"}),
     capabilities=CAPABILITIES,
     inventories=frozenset(InventoryKind) - {InventoryKind.TEST, InventoryKind.APP},

@@ -48,6 +48,7 @@ INFO = VendorInfo(
     base_url="https://api.doksi.ai/external/integration/cicd",
     url_env=("QARUNNER_DOKSI_URL",),
     key_env="DOKSI_API_KEY",
+    key_begins="dk_live_",  # doc
     auth=Auth(headers={"Authorization": "Bearer {key}"}),
     capabilities=CAPABILITIES,
     summary="Web and Android: `test_ids` or `category_ids`.",

@@ -324,6 +324,7 @@ INFO = VendorInfo(
     base_url="https://tester.army/api/v1",
     url_env=("QARUNNER_TESTERARMY_URL",),
     key_env="TESTERARMY_API_KEY",
+    key_begins="sk_",  # doc: auth/api-keys
     auth=Auth(headers={"Authorization": "Bearer {key}"}),
     capabilities=CAPABILITIES,
     inventories=frozenset(InventoryKind) - {InventoryKind.TAG},

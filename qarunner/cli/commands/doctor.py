@@ -1,0 +1,67 @@
+"""`doctor`: what stands in the way of an apply, each check as soon as it is done."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from qarunner.app.doctor import State, examine
+from qarunner.errors import ExitCode
+from qarunner.text import padded, plural, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.app.doctor import Finding
+    from qarunner.app.options import DoctorOptions
+    from qarunner.cli.console import Console
+    from qarunner.text import Line
+
+VERSION = 1
+_SIGNS = {
+    State.OK: ("✓", "green"),
+    State.WARNING: ("!", "yellow"),
+    State.PROBLEM: ("✗", "red"),
+    State.NOT_CHECKED: ("-", "dim"),
+}
+_WIDTH = 18
+"""Columns of the longest name of a check of ours; a plugin's may be longer."""
+
+
+def doctor(console: Console, environ: Mapping[str, str], options: DoctorOptions) -> ExitCode:
+    """Exit 2 if anything stands in the way of an apply; warnings do not."""
+    counts: Counter[State] = Counter()
+    found = []
+    for each in examine(options, environ, now=time.time(), hide=console.hide):
+        counts[each.state] += 1
+        found.append(each)
+        if console.output != "json" and (not console.quiet or each.state is State.PROBLEM):
+            for line in _lines(each):
+                console.result(line)
+    ready = not counts[State.PROBLEM]
+    if console.output == "json":
+        console.data({"version": VERSION, "ready": ready, "checks": [_document(each) for each in found]})
+    else:
+        console.result(_verdict(counts))
+    return ExitCode.OK if ready else ExitCode.USAGE
+
+
+def _lines(found: Finding) -> Iterator[Line]:
+    sign, colour = _SIGNS[found.state]
+    unchecked = "not checked: " if found.state is State.NOT_CHECKED else ""
+    yield styled(sign, colour), f" {padded(found.check, _WIDTH)}  {unchecked}{found.text}"
+    if found.remedy:
+        yield styled(f"{'':{_WIDTH + 4}}{found.remedy}", "dim")
+
+
+def _verdict(counts: Mapping[State, int]) -> str:
+    names = {State.WARNING: "warning", State.PROBLEM: "problem"}
+    parts = [plural(counts[state], name) for state, name in reversed(names.items()) if counts[state]]
+    parts += [f"{counts[State.NOT_CHECKED]} not checked"] if counts[State.NOT_CHECKED] else []
+    what = "this stands in the way of an apply" if counts[State.PROBLEM] else "nothing stands in the way of an apply"
+    return f"{what}: {', '.join([*parts, f'{counts[State.OK]} fine'])}"
+
+
+def _document(found: Finding) -> dict[str, object]:
+    return {"check": found.check, "state": str(found.state), "text": found.text, "remedy": found.remedy}

@@ -1,0 +1,164 @@
+"""`qarunner doctor`: what stands in the way of an apply is named with its remedy, and nothing is paid to find out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qarunner.app.doctor import _clock, _packages
+from qarunner.vendors.api import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.program.conftest import Stage
+
+GROUP = "11111111-1111-4111-8111-111111111101"
+
+
+def checks(stage: Stage, *words: str, code: int, **variables: str | None) -> dict[str, list[Any]]:
+    """The findings by the names of their checks."""
+    ended = stage.run("doctor", *words, "--output", "json", **variables)
+    assert ended.code == code, ended
+    document = json.loads(ended.out)
+    assert document["ready"] is (code == 0)
+    found: dict[str, list[Any]] = {}
+    for each in document["checks"]:
+        found.setdefault(each["check"], []).append(each)
+        assert each["state"] == "ok" or each["remedy"] or each["state"] == "not_checked", each
+    return found
+
+
+def states(found: Mapping[str, list[Any]], state: str) -> set[str]:
+    return {name for name, rows in found.items() if any(row["state"] == state for row in rows)}
+
+
+@pytest.fixture
+def ready(stage: Stage) -> Stage:
+    """A stage where nothing is missing."""
+    army = {"id": "c", "vendor": "testerarmy", "platform": "web", "category_ids": [GROUP]}
+    docket = {"id": "d", "vendor": "docketqa", "test_ids": [12]}
+    stage.commit(stage.doksi("a", url="{{ env.SHOP }}"), stage.certyn("b"), army, docket, env={"SHOP": {}})
+    stage.environ["QARUNNER_VAR_SHOP"] = "https://shop.example"
+    return stage
+
+
+def test_where_nothing_is_missing_each_vendor_is_asked_once(ready: Stage) -> None:
+    found = checks(ready, code=0)
+    assert states(found, "problem") == set()
+    assert states(found, "not_checked") == {"doksi answer"}
+    assert {name for name in found if name.endswith(" answer")} == {
+        f"{vendor} answer" for vendor in ("doksi", "certyn", "testerarmy", "docketqa")
+    }
+    sent = ready.sent()
+    assert {request["method"] for request in sent} == {"GET"}
+    assert sorted(request["vendor"] for request in sent) == ["certyn", "docketqa", "testerarmy"]
+    assert ready.told("runs") == []
+    shown = ready.run("doctor")
+    assert shown.out.splitlines()[-1].startswith("nothing stands in the way of an apply: ")
+    keys = [value for name, value in ready.environ.items() if name.endswith("_KEY")]
+    assert not [key for key in keys if key in shown.text]
+    before = len(ready.sent())
+    assert states(checks(ready, "--offline", code=0), "not_checked") == {name for name in found if "answer" in name}
+    assert len(ready.sent()) == before
+
+
+def test_each_obstacle_has_a_remedy(ready: Stage, tmp_path: Path) -> None:
+    bundle = tmp_path / "no.pem"
+    bundle.write_text("x", encoding="utf-8")
+    cases: list[tuple[dict[str, str | None], str, str]] = [
+        ({"DOKSI_API_KEY": None}, "doksi key", "DOKSI_API_KEY is not set"),
+        ({"DOKSI_API_KEY": "sk_other"}, "doksi key", "does not begin with dk_live_"),
+        ({"TESTERARMY_API_KEY": "wrong"}, "testerarmy answer", "invalid API key"),
+        ({"CERTYN_API_KEY": "wrong"}, "certyn answer", "cannot tell"),
+        ({"QARUNNER_VAR_SHOP": None}, "manifest", "SHOP"),
+        ({"QARUNNER_DOKSI_URL": "http://shop.example"}, "doksi address", "is no https URL"),
+        ({"QARUNNER_DOCKETQA_URL": "http://127.0.0.1:9"}, "docketqa answer", "cannot connect"),
+        ({"REQUESTS_CA_BUNDLE": str(bundle)}, "certificates", "no.pem"),
+        ({"HTTPS_PROXY": "socks5://u:secretword@x:1", "QARUNNER_DOKSI_URL": None}, "doksi address", "not supported"),
+        ({"QARUNNER_RUNS_DIR": str(bundle / "runs")}, "runs folder", "cannot be written"),
+        ({"QARUNNER_LIMITS_DIR": str(bundle / "limits")}, "limits folder", "cannot be written"),
+        ({"CI": "true"}, "ci", "QARUNNER_SEAL_KEY"),
+    ]
+    only_warned = {"doksi key: does not begin", "certyn answer: cannot tell", "ci: QARUNNER_SEAL_KEY"}
+    for variables, check, words in cases:
+        warned = any(f"{check}: {words}".startswith(each) for each in only_warned)
+        found = checks(ready, code=0 if warned else 2, **variables)
+        (row,) = [row for row in found[check] if words in row["text"]]
+        assert row["state"] == ("warning" if warned else "problem"), (variables, row)
+        assert "secretword" not in json.dumps(found)
+
+
+def test_a_key_goes_nowhere_where_an_apply_would_not_send_it(ready: Stage) -> None:
+    manifest = json.loads((ready.folder / "qa-matrix.yml").read_text(encoding="utf-8"))
+    manifest["vendors"]["docketqa"] = {"api_key_env": "TESTERARMY_API_KEY"}
+    (ready.folder / "qa-matrix.yml").write_text(json.dumps(manifest), encoding="utf-8")
+    found = checks(ready, code=2)
+    (row,) = found["docketqa answer"]
+    assert "must not be sent to docketqa" in row["text"]
+    assert ready.sent("docketqa") == []
+
+
+def test_a_folder_without_a_manifest_or_with_a_broken_one(stage: Stage) -> None:
+    (row,) = checks(stage, code=2)["manifest"]
+    assert "no manifest" in row["text"]
+    stage.commit({**stage.doksi("a"), "platfrom": "web"}, {**stage.certyn("b"), "vendor": "doski"})
+    rows = checks(stage, code=2)["manifest"]
+    assert [row["text"].split(":")[0] for row in rows] == ["qa-matrix.yml"] * len(rows)
+    assert len(rows) > 1
+    assert any("doski" in row["text"] for row in rows)
+
+
+def test_a_schema_of_another_version_and_runs_that_go_on(ready: Stage) -> None:
+    manifest = ready.folder / "qa-matrix.yml"
+    line = "# yaml-language-server: $schema=./qa-matrix.schema.json\n"
+    manifest.write_text(line + manifest.read_text(encoding="utf-8"), encoding="utf-8")
+    schema = ready.folder / "qa-matrix.schema.json"
+    for text, state in ((None, "warning"), ('{"old": 1}', "warning"), (ready.run("schema").out, "ok")):
+        if text is not None:
+            schema.write_text(text, encoding="utf-8")
+        assert [row["state"] for row in checks(ready, "--offline", code=0)["schema"]] == [state]
+    assert ready.apply("--detach", "--select", "a").code == 0
+    (row,) = checks(ready, "--offline", code=0)["runs"]
+    assert row["text"] == "r1 is detached, with 1 run at the vendors"
+    assert row["remedy"] == "qarunner resume r1, or qarunner cancel r1"
+
+
+def test_git_that_knows_too_little(ready: Stage) -> None:
+    assert states(checks(ready, "--offline", code=0), "warning") >= {"git"}
+    home = ready.folder / "home"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x.example"]
+    for words in (
+        ["init", "-q", "."],
+        ["add", "."],
+        ["commit", "-qm", "one"],
+        ["commit", "-qm", "two", "--allow-empty"],
+    ):
+        subprocess.run([*git, *words], cwd=ready.folder, check=True, env=ready.environ)
+    assert "git" not in states(checks(ready, "--offline", code=0), "warning")
+    words = ["clone", "-q", "--depth", "1", ready.folder.as_uri(), str(home)]
+    subprocess.run([*git, *words], cwd=ready.folder, check=True, env=ready.environ)
+    ready.folder = home
+    rows = checks(ready, "--offline", code=0)["git"]
+    assert any("shallow" in row["text"] for row in rows)
+
+
+def test_a_clock_that_is_far_off() -> None:
+    reply = Reply(status=200, text="", headers={"date": "Sat, 28 Nov 2026 10:00:00 GMT"})
+    ten = 1_795_860_000.0
+    assert list(_clock(reply, ten + 60)) == []
+    assert [row.text for row in _clock(reply, ten - 7200)] == ["the clock of this machine is 120 minutes slow"]
+    assert list(_clock(Reply(status=200, text=""), ten)) == []
+
+
+def test_packages_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["requests>=999", "nosuchpackage>=1; extra == 'emulator'", "jinja2>=1,<99"]
+    monkeypatch.setattr("qarunner.app.doctor._requirements", lambda: wanted)
+    wrong, extra = _packages()
+    assert (wrong.state, extra.state) == ("problem", "warning")
+    assert "requests>=999" in wrong.text
+    assert "nosuchpackage" in extra.text
