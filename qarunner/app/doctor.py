@@ -28,7 +28,7 @@ from qarunner.app.runs import SEAL_KEY, load, state_of
 from qarunner.app.session import VARIABLE as LIMITS
 from qarunner.app.session import base_url_of
 from qarunner.diagnostics import Severity
-from qarunner.engine.decide.interpret import after_listing, asked_with, refusal_of
+from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
 from qarunner.engine.io.connection import Network, checked_url, shown_proxy
 from qarunner.engine.io.journal import by_age, is_driven
 from qarunner.errors import ManifestError, UserError
@@ -151,7 +151,7 @@ class _Examination:
             if run.over or run.rehearsal:
                 continue
             follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
-            state, live = state_of(run, driven=is_driven(folder)), sum(1 for _ in run.live_runs())
+            state, live = state_of(run, driven=is_driven(folder)), sum(1 for _ in run.active_runs())
             text = f"{folder.name} is {state}, with {plural(live, 'run')} at the vendors"
             remedy = follow.status() if state == "running" else f"{follow.resume()}, or {follow.cancel()}"
             yield Finding(check="runs", state=State.WARNING, text=text, remedy=remedy)
@@ -392,7 +392,7 @@ def _meaning(check: str, vendor: Vendor, variable: str, answer: Answer) -> Findi
     if answer.ok:
         return Finding(check=check, text=f"{vendor.info.title} answers, and takes the key")
     refusal = refusal_of(vendor, answer)
-    words = asked_with(refusal, variable)
+    words = with_key_name(refusal, variable)
     if refusal.cause is not Cause.CREDENTIAL:
         text = f"{vendor.info.title} answers, and does not say whether it takes the key: {words}"
         return Finding(check=check, state=State.WARNING, text=text, remedy="try again later")
