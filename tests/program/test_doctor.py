@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.app.doctor import _clock, _packages
+from qarunner.app.doctor.examine import _clock
+from qarunner.app.doctor.machine import packages
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
@@ -157,8 +158,8 @@ def test_a_clock_that_is_far_off() -> None:
 
 def test_packages_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ["requests>=999", "nosuchpackage>=1; extra == 'emulator'", "jinja2>=1,<99"]
-    monkeypatch.setattr("qarunner.app.doctor._requirements", lambda: wanted)
-    wrong, extra = _packages()
+    monkeypatch.setattr("qarunner.app.doctor.machine._requirements", lambda: wanted)
+    wrong, extra = packages()
     assert (wrong.state, extra.state) == ("problem", "warning")
     assert "requests>=999" in wrong.text
     assert "nosuchpackage" in extra.text

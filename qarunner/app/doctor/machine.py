@@ -1,0 +1,199 @@
+"""What this machine has of what an apply needs: each check says what was seen, and how to put it right."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from qarunner import __version__
+from qarunner.app.ci import in_ci, read_build, who
+from qarunner.app.git import Git
+from qarunner.app.runs import SEAL_KEY
+from qarunner.diagnostics import Severity
+from qarunner.engine.io.connection import Network
+from qarunner.errors import ManifestError, UserError
+from qarunner.known import Known, Refused
+from qarunner.manifest.load import version_fits
+from qarunner.manifest.schema import validate as published
+from qarunner.paths import working_folder
+from qarunner.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+class State(StrEnum):
+    """What a check came to. Only a problem stands in the way of an apply."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+    NOT_CHECKED = "not_checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was looked at, what was seen, and how to put it right."""
+
+    check: str
+    text: str
+    state: State = State.OK
+    remedy: str | None = None
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+_OLDEST_PYTHON = (3, 11)
+
+
+def python() -> Finding:
+    text = f"Python {platform.python_version()}, {platform.system()}; qarunner {__version__}"
+    if sys.version_info >= _OLDEST_PYTHON:
+        return Finding(check="python", text=text)
+    return Finding(check="python", state=State.PROBLEM, text=text, remedy="install Python 3.11 or newer")
+
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([^;]*)(?:;\s*(.*))?")
+
+
+def packages() -> Iterator[Finding]:
+    """The packages that this distribution wants, as its own metadata name them."""
+    found, wrong, extras = 0, [], []
+    for line in _requirements():
+        match = _REQUIREMENT.match(line)
+        name, wanted, marker = (match[1], match[2].strip(), match[3] or "") if match else (line, "", "")
+        version = _version_of(name)
+        if "extra" in marker:
+            extras += [] if version is not None else [name]
+        elif version is None or not version_fits(version, wanted):
+            wrong.append(f"{name}{wanted} ({version or 'not installed'})")
+        else:
+            found += 1
+    if wrong:
+        remedy = "install qarunner again, into an environment of its own"
+        yield Finding(check="packages", state=State.PROBLEM, text=", ".join(wrong), remedy=remedy)
+    else:
+        yield Finding(check="packages", text=f"{plural(found, 'package')} in the versions that are needed")
+    if extras:
+        text = f"the extra emulator is not installed ({', '.join(sorted(set(extras)))}): apply --rehearse needs it"
+        yield Finding(
+            check="packages", state=State.WARNING, text=text, remedy="qarunner emulator says how to install it"
+        )
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires("qarunner") or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git(environ: Mapping[str, str]) -> Iterator[Finding]:
+    repository = Git(working_folder(), environ)
+    head = repository.maybe("rev-parse", "--verify", "--quiet", "HEAD")
+    if not isinstance(head, Known):
+        state = State.WARNING
+        what = "diff, --changed-since and the commit in reports need it"
+        remedy = head.hint or ("run git init, or work in a clone" if repository.root is None else "install git")
+        text = head.why if isinstance(head, Refused) else f"{head.why}: {what}"
+        yield Finding(check="git", state=state, text=text, remedy=remedy)
+        return
+    build = read_build(environ, working_folder())
+    where = f"branch {build.branch}" if build.branch else f"tag {build.tag}" if build.tag else "no branch"
+    text = f"commit {build.sha[:7]}, {where}" if build.sha else f"no commit yet, {where}"
+    yield Finding(check="git", text=text)
+    for name, doubt in build.doubts.items():
+        text = f"git.{name} is not known: {doubt.why}"
+        yield Finding(check="git", state=State.WARNING, text=text, remedy=doubt.hint)
+    if repository.maybe("rev-parse", "--is-shallow-repository") == Known("true"):
+        text = "the clone is shallow: diff and --changed-since may not find the common commit"
+        remedy = "fetch all of it: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, git fetch --unshallow"
+        yield Finding(check="git", state=State.WARNING, text=text, remedy=remedy)
+
+
+def ci(environ: Mapping[str, str]) -> Finding:
+    if not in_ci(environ):
+        return Finding(check="ci", text="not in a job of a CI system")
+    identity = who(environ)
+    name = identity.pipeline if identity is not None and identity.pipeline else "a CI system that is not known"
+    if environ.get(SEAL_KEY, "").strip():
+        return Finding(check="ci", text=f"{name}; runs are sealed with {SEAL_KEY}")
+    text = f"{name}; without {SEAL_KEY}, only jobs with the vendors' keys can join, resume or verify a run"
+    remedy = f"store a long random text as the secret {SEAL_KEY} of this pipeline"
+    return Finding(check="ci", state=State.WARNING, text=text, remedy=remedy)
+
+
+def writable(check: str, folder: Path, remedy: str) -> Finding:
+    """Tried with a file that has no name and leaves nothing; a folder that is not there yet, above it."""
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        text = f"{folder.as_posix()}: cannot be written: {error.strerror}"
+        return Finding(check=check, state=State.PROBLEM, text=text, remedy=remedy)
+    return Finding(check=check, text=folder.as_posix() + ("" if there == folder else ": is made by the first apply"))
+
+
+def certificates(environ: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        network = Network.of(environ)
+        network.tls_context()
+    except (UserError, OSError) as error:
+        problem = error if isinstance(error, UserError) else UserError(f"certificates cannot be read: {error}")
+        yield from refused("certificates", problem, None)
+        return
+    trusted = network.bundle or "those of the package certifi"
+    yield Finding(check="certificates", text=", ".join([trusted, *network.folders]))
+
+
+# --- the manifest's schema --------------------------------------------------------------------------------------------
+
+
+_SCHEMA_LINE = re.compile(r"^#\s*yaml-language-server:\s*\$schema=(\S+)", re.MULTILINE)
+
+
+def schema(path: Path) -> Finding:
+    """What editors check the manifest with: the file that its first lines name."""
+    check, write = "schema", "qarunner schema > qa-matrix.schema.json"
+    match = _SCHEMA_LINE.search(path.read_text(encoding="utf-8", errors="replace"))
+    if match is None:
+        remedy = f"{write}; first line: # yaml-language-server: $schema=./qa-matrix.schema.json"
+        return Finding(check=check, state=State.WARNING, text="no line names a schema for editors", remedy=remedy)
+    if "://" in match[1]:
+        return Finding(check=check, state=State.NOT_CHECKED, text=f"{match[1]} is not a file")
+    file = path.parent / match[1]
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Finding(check=check, state=State.WARNING, text=f"{file.as_posix()} cannot be read", remedy=write)
+    if held in [json.loads(form()) for form in (published.for_editors, published.plain)]:
+        return Finding(check=check, text=f"{file.as_posix()} is that of this version")
+    text = f"{file.as_posix()} is that of another version: editors check by other rules"
+    return Finding(check=check, state=State.WARNING, text=text, remedy=f"qarunner schema > {file.as_posix()}")
+
+
+def refused(check: str, error: UserError, remedy: str | None) -> Iterator[Finding]:
+    """An error of an apply, as findings: each problem of a manifest by itself."""
+    if not isinstance(error, ManifestError):
+        yield Finding(check=check, state=State.PROBLEM, text=error.message, remedy=error.hint or remedy)
+        return
+    for each in error.diagnostics:
+        state = State.PROBLEM if each.severity is Severity.ERROR else State.WARNING
+        yield Finding(check=check, state=state, text=f"{each.place}: {each.message}", remedy=each.hint or remedy)
