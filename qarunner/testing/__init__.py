@@ -17,8 +17,10 @@ from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
 from qarunner.testing.mutations import (
     check_crossing,
     check_failure_stays,
+    check_no_early_pass,
     check_no_inventions,
     check_other_runs,
+    check_pages,
     check_told_twice,
     check_unknown_words,
 )
@@ -27,11 +29,13 @@ from qarunner.testing.suite import (
     check_groups,
     check_ids,
     check_info,
+    check_integer_ids,
     check_refusals,
     check_replies,
     check_requests,
     check_resources,
     check_templates,
+    check_timing_out,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +83,10 @@ class Conformance:
         """Whatever an id holds, a path leads to the same place."""
         self._each(check_ids)
 
+    def test_integer_ids_need_no_quotes(self) -> None:
+        """With `integer_ids`, ids without quotes give the same request, and other texts are refused."""
+        self._each(check_integer_ids)
+
     def test_resources_are_made(self) -> None:
         """`prepare` comes to an end that has every value of which the create speaks."""
         self._each(check_resources)
@@ -90,8 +98,12 @@ class Conformance:
     # --- what it reads ------------------------------------------------------------------------------------------------
 
     def test_examples_are_read(self) -> None:
-        """Passed is passed, failed is failed, running is neither; each named test has a result of its own."""
+        """Passed is passed, failed is failed, running is neither, `ends` have their verdicts; all replies are read."""
         self._each(check_examples)
+
+    def test_a_run_that_never_ends_times_out(self) -> None:
+        """However often it is asked for, a run that goes on is not over; what is certain of it is no pass."""
+        self._each(check_timing_out)
 
     def test_unknown_words_are_no_pass(self) -> None:
         """A status that nobody documented is not taken for a good one."""
@@ -101,8 +113,12 @@ class Conformance:
         """Whatever single thing is missing or odd in the replies of a failed run, it does not pass."""
         self._each(check_failure_stays)
 
+    def test_a_run_that_goes_on_has_not_passed(self) -> None:
+        """Whatever single thing is missing or odd in the replies of a run that goes on, it does not pass."""
+        self._each(check_no_early_pass)
+
     def test_no_sign_of_a_failure_is_passed_over(self) -> None:
-        """Each value in which `failed` differs from `passed`, put into `passed` by itself, loses the pass."""
+        """Each thing in which `failed`, or one of `ends`, differs from `passed`, put there alone, loses the pass."""
         self._each(check_crossing)
 
     def test_passes_are_not_invented(self) -> None:
@@ -116,6 +132,10 @@ class Conformance:
     def test_a_result_that_is_told_twice_counts_once(self) -> None:
         """One id is one result, in every list of results."""
         self._each(check_told_twice)
+
+    def test_every_page_is_read_once(self) -> None:
+        """A page that comes again and again ends, and is no pass; an empty page adds none."""
+        self._each(check_pages)
 
     def test_garbage_is_never_a_pass(self) -> None:
         """Any reply at all is read, or refused with UnexpectedData; garbage is no run and no pass."""

@@ -44,6 +44,7 @@ from qarunner.vendors.api import (
     Request,
     Running,
     Upload,
+    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -127,11 +128,14 @@ def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:
 Body: TypeAlias = "Json | Reply"
 
 
-Told: TypeAlias = "Body | tuple[Body, ...] | Callable[[Any], Body]"
+Answers: TypeAlias = "Body | tuple[Body, ...] | Callable[[Any], Body]"
 """A body of JSON; a tuple of bodies, one for each request in turn; or a function from the request to its body."""
 
 
 Runs: TypeAlias = "Mapping[str, Sequence[Reply]]"
+
+
+Exchange: TypeAlias = "tuple[Request, Reply]"
 
 
 MOST_REPLIES = 20
@@ -153,33 +157,37 @@ class Example:
     """Entries that share one create call, and what the vendor answers.
 
     `rows` are entries as a manifest has them, without `vendor`. `created` answers the create; `passed`, `failed` and
-    `running` answer what is then asked of each run, in three stories. A body is JSON, or a whole `Reply`. Where `read`
-    asks for more, give a tuple of bodies; where answers depend on the run, a function of the request. `made` answers
-    the requests of `prepare`, where the vendor needs uploads or environments. `nothing` answers the create where the
-    vendor takes it, but starts no run.
+    `running` answer what is then asked of each run, in three stories. `ends` are further stories, by a name for each:
+    other ways in which a run ends (`aborted`, `no_result`), with the verdict of the worst entry. A body is JSON, or a
+    whole `Reply`. Where `read` asks for more, give a tuple of bodies; where answers depend on the run or on a page, a
+    function of the request. `made` answers the requests of `prepare`, where the vendor needs uploads or environments.
+    `nothing` answers the create where the vendor takes it, but starts no run.
+
+    `failed` and `ends` differ from `passed` only in what says how the run ended: each such difference is tried alone.
     """
 
     rows: Sequence[Mapping[str, Json]]
     created: Body
-    passed: Told
-    failed: Told
-    running: Told
-    made: Told = ()
+    passed: Answers
+    failed: Answers
+    running: Answers
+    ends: Mapping[str, tuple[Answers, Verdict]] = field(default_factory=dict)
+    made: Answers = ()
     nothing: Body = None
     settings: Mapping[str, Json] = field(default_factory=dict)
     metadata: Metadata = METADATA
 
 
-def reply_of(told: Told, request: AnyRequest, number: int) -> Reply:
+def reply_of(answers: Answers, request: AnyRequest, number: int) -> Reply:
     """The answer to a request, which is the one of that number about its run or resource."""
-    if callable(told):
-        body = told(request)
-    elif isinstance(told, tuple):
-        assert number < len(told), f"the example has {len(told)} answers, but one more is asked for: {request}"
-        body = told[number]
+    if callable(answers):
+        body = answers(request)
+    elif isinstance(answers, tuple):
+        assert number < len(answers), f"the example has {len(answers)} answers, but one more is asked for: {request}"
+        body = answers[number]
     else:
         assert number == 0, f"the example has one answer, but more is asked for: {request}; give a tuple of them"
-        body = told
+        body = answers
     return body if isinstance(body, Reply) else Reply(status=200, text=json.dumps(body))
 
 
@@ -206,20 +214,25 @@ class Scene:
     def plan(self) -> Plan:
         """The plan, written down and read again. AssertionError if a row is not a valid one."""
         try:
-            plan = self._compiled()
+            plan = self.compiled()
         except ManifestError as error:
             told = "\n".join(f"{each} ({each.hint})\n  {each.source}" for each in error.diagnostics)
             raise AssertionError(f"the example's rows are refused:\n{told}") from error
-        except AdapterBug as error:
-            raise AssertionError(str(error.__cause__ or error)) from error
         again = from_json(to_json(plan), path=Path("plan.json"))
         assert again == plan, "a plan has to be the same after it was written down: is all of it plain JSON?"
         return again
 
-    def _compiled(self) -> Plan:
+    def compiled(self) -> Plan:
+        """The plan; ManifestError if a row is not a valid one."""
         problems = check_rows(self.manifest, self.rows)
         if problems:
             raise ManifestError(problems)
+        try:
+            return self._compile()
+        except AdapterBug as error:
+            raise AssertionError(str(error.__cause__ or error)) from error
+
+    def _compile(self) -> Plan:
         return compile_plan(
             manifest=self.manifest,
             rows=self.rows,
@@ -259,15 +272,21 @@ class Scene:
 
     # --- stories ------------------------------------------------------------------------------------------------------
 
-    def story(self, told: Told) -> dict[str, list[Reply]]:
+    def exchanges(self, answers: Answers) -> dict[str, list[Exchange]]:
+        """What the adapter asks about each run, and what the story answers."""
+        return {run.id: self._exchanges(run, answers) for run in self.runs}
+
+    def _exchanges(self, run: RemoteRun, answers: Answers) -> list[Exchange]:
+        request = self.adapter.poll(self.call, run)
+        pairs = [(request, reply_of(answers, request, 0))]
+        while isinstance(status := self.adapter.read(self.call, run, [reply for _, reply in pairs]), More):
+            pairs.append((status.request, reply_of(answers, status.request, len(pairs))))
+            assert len(pairs) < MOST_REPLIES, f"{self.adapter.name}: read asks for more and more"
+        return pairs
+
+    def story(self, answers: Answers) -> dict[str, list[Reply]]:
         """The replies about each run, as the adapter asks for them."""
-        found: dict[str, list[Reply]] = {}
-        for run in self.runs:
-            replies = found[run.id] = [reply_of(told, self.adapter.poll(self.call, run), 0)]
-            while isinstance(status := self.adapter.read(self.call, run, replies), More):
-                replies.append(reply_of(told, status.request, len(replies)))
-                assert len(replies) < MOST_REPLIES, f"{self.adapter.name}: read asks for more and more"
-        return found
+        return {run: [reply for _, reply in pairs] for run, pairs in self.exchanges(answers).items()}
 
     def outcomes(self, created: Reply, story: Runs) -> dict[str, Outcome] | None:
         """What these replies come to, with the engine's own last net; None while anything is not over.
@@ -278,21 +297,30 @@ class Scene:
             runs = self.adapter.accepted(self.call, created)
             if not isinstance(runs, tuple):
                 return dict(runs.outcomes) if isinstance(runs, Finished) else None
-            finished = [self._finished(run, story.get(run.id, ())) for run in runs]
+            ends = [self._last(run, story.get(run.id, ())) for run in runs]
         except UnexpectedData:
             return None
-        over = [each for each in finished if each is not None]
-        if len(over) < len(finished):
+        over = [end.outcomes for end in ends if isinstance(end, Finished)]
+        if len(over) < len(ends):
             return None
         return {entry.id: merge([each[entry.id] for each in over if entry.id in each]) for entry in self.call.entries}
 
-    def _finished(self, run: RemoteRun, story: Sequence[Reply]) -> Mapping[str, Outcome] | None:
+    def early(self, story: Runs) -> dict[str, Outcome]:
+        """Entries that are over although their run goes on, as these replies say."""
+        found: dict[str, Outcome] = {}
+        for run in self.runs:
+            with contextlib.suppress(UnexpectedData):
+                status = self._last(run, story.get(run.id, ()))
+                found |= status.outcomes if isinstance(status, Running) else {}
+        return found
+
+    def _last(self, run: RemoteRun, story: Sequence[Reply]) -> Running | Finished:
         replies: list[Reply] = []
         for number in range(MOST_REPLIES):
             replies.append(story[number] if number < len(story) else Reply(status=404, text="not found"))
             status = self.adapter.read(self.call, run, replies)
             if not isinstance(status, More):
-                return status.outcomes if isinstance(status, Finished) else None
+                return status
         raise AssertionError(f"{self.adapter.name}: read asks for more and more")
 
 
@@ -444,8 +472,10 @@ class Adapter:
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int = 0) -> Status:
         status: Status = self._ask("read", call, run, list(replies), polls=polls)
         self._expect("read", status, Running, More, Finished)
-        if isinstance(status, Finished):
-            strangers = set(status.outcomes) - {entry.id for entry in call.entries}
+        if not isinstance(status, More):
+            known = set(status.outcomes)
+            known |= {*status.entries, *status.so_far} if isinstance(status, Running) else set()
+            strangers = known - {entry.id for entry in call.entries}
             assert not strangers, self._said("read", (call, run, replies), f"outcomes of other entries: {strangers}")
         return status
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.entry import SelectionKind
+from qarunner.testing.adapter import MOST_REPLIES
 from qarunner.vendors.api import GOOD, Reply, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from qarunner.entry import Entry
-    from qarunner.testing.adapter import Scene
-    from qarunner.vendors.api import Outcome
+    from qarunner.testing.adapter import Answers, Scene
+    from qarunner.vendors.api import Outcome, Request
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -109,10 +110,8 @@ def put(data: object, path: Path, value: object) -> object:
     if isinstance(data, list):
         return [put(child, rest, value) if index == step else child for index, child in enumerate(data)]
     mapping = cast("dict[str | int, object]", data)
-    changed = put(mapping[step], rest, value)
-    return {
-        key: changed if key == step else child for key, child in mapping.items() if key != step or changed is not _GONE
-    }
+    changed = {step: put(mapping.get(step), rest, value)}
+    return {key: child for key, child in {**mapping, **changed}.items() if child is not _GONE}
 
 
 def replaced(data: object, change: Callable[[object], object]) -> object:
@@ -211,10 +210,12 @@ def _asked(entry: Entry) -> tuple[str, ...]:
 class _Stage:
     """A story, and what comes of changing it."""
 
-    def __init__(self, scene: Scene, name: str) -> None:
+    def __init__(self, scene: Scene, name: str, answers: Answers) -> None:
         self.scene = scene
         self.name = f"{scene.adapter.name}: `{name}`"
-        self.story = Story(created=scene.created, runs=scene.story(getattr(scene.example, name)))
+        self.exchanges = scene.exchanges(answers)
+        runs = {run: [reply for _, reply in pairs] for run, pairs in self.exchanges.items()}
+        self.story = Story(created=scene.created, runs=runs)
         self.entries = scene.call.entries
         self.before = self.of(self.story) or {}
 
@@ -229,12 +230,24 @@ class _Stage:
                 yield f"{self.name}: in {where}, {change.what}", change, self.of(self.story.put(slot, change.data))
 
 
+def _passed(scene: Scene) -> _Stage:
+    return _Stage(scene, "passed", scene.example.passed)
+
+
+def _failing(scene: Scene) -> Iterator[_Stage]:
+    """The stories in which an entry does not pass in the end."""
+    yield _Stage(scene, "failed", scene.example.failed)
+    for name, (answers, verdict) in scene.example.ends.items():
+        if verdict not in GOOD:
+            yield _Stage(scene, name, answers)
+
+
 # --- a failure stays one ----------------------------------------------------------------------------------------------
 
 
 def check_failure_stays(scene: Scene) -> None:
     """Elements that are missing from a list can be noticed only where the entry names its tests."""
-    stage = _Stage(scene, "failed")
+    stage = _Stage(scene, "failed", scene.example.failed)
     failing = {name for name, outcome in stage.before.items() if outcome.verdict in _BROKEN}
     named = {entry.id for entry in stage.entries if _asked(entry)}
     for what, change, after in stage.changed():
@@ -242,22 +255,80 @@ def check_failure_stays(scene: Scene) -> None:
         assert not passed, f"{what}: now {', '.join(sorted(passed))} passes"
 
 
+def check_no_early_pass(scene: Scene) -> None:
+    """Whatever single thing is missing or odd in the replies of a run that goes on, no entry more is passed."""
+    stage = _Stage(scene, "running", scene.example.running)
+    early = _passing(scene.early(stage.story.runs))
+    for slot in stage.story.slots():
+        if slot is not None:
+            for change in changes(stage.story.data(slot)):
+                story = stage.story.put(slot, change.data)
+                passed = (_passing(stage.of(story)) | _passing(scene.early(story.runs))) - early
+                what = f"{stage.name}: in the reply about {slot[0]}, {change.what}"
+                assert not passed, f"{what}: {', '.join(sorted(passed))} passes"
+
+
 # --- a passing reply with one thing of a failing one ------------------------------------------------------------------
 
 
 def check_crossing(scene: Scene) -> None:
-    """Each value in which a failing reply differs from the passing one, put into that by itself, loses the pass."""
-    passed, failed = _Stage(scene, "passed"), _Stage(scene, "failed")
-    for slot in passed.story.slots():
-        if slot is None or slot not in failed.story.slots():
-            continue
-        data, other = passed.story.data(slot), dict(leaves(failed.story.data(slot)))
-        for path, value in leaves(data):
-            if path in other and other[path] != value:
-                after = _passing(passed.of(passed.story.put(slot, put(data, path, other[path]))))
-                at = ".".join(map(str, path))
-                what = f"{passed.name}: the reply about {slot[0]} has the failing {at} {other[path]!r}"
-                assert _passing(passed.before) - after, f"{what}, and passes"
+    """Each thing in which a failing reply differs from the passing one, put into that by itself, loses the pass.
+
+    What the failing story alone is asked for, such as a second page, follows the passing replies: it is read where the
+    difference leads there.
+    """
+    passed = _passed(scene)
+    for failed in _failing(scene):
+        _cross(passed, failed, lambda _: True)
+    # Of a run that goes on, words alone: a number or a list may say how far it is.
+    _cross(passed, _Stage(scene, "running", scene.example.running), lambda value: isinstance(value, str))
+
+
+def _cross(passed: _Stage, failed: _Stage, counts: Callable[[object], bool]) -> None:
+    for run, replies in passed.story.runs.items():
+        others = failed.story.runs[run]
+        longer = [*replies, *others[len(replies) :]]
+        story = replace(passed.story, runs={**passed.story.runs, run: longer})
+        for number, (good, bad) in enumerate(zip(replies, others, strict=False)):
+            slot = (run, number)
+            crossed = [*_crossed(passed.story.data(slot), failed.story.data(slot), counts)]
+            if good.status != bad.status:
+                crossed.append((f"the status {bad.status}", replace(good, status=bad.status)))
+            for what, data in crossed:
+                lost = _passing(passed.before) - _passing(passed.of(story.put(slot, data)))
+                assert lost, f"{passed.name}: the reply about {run} has {what} of {failed.name}, and passes"
+
+
+def _crossed(data: object, other: object, counts: Callable[[object], bool]) -> Iterator[tuple[str, object]]:
+    """Passing data with each thing of failing data: in words, and what it is then. A word has an unknown one beside."""
+    for path, value in differences(data, other):
+        at = "$" + "".join(f".{step}" for step in path)
+        if counts(value):
+            yield (f"no {at}" if value is _GONE else f"the {at} {value!r}"), put(data, path, value)
+            if isinstance(value, str) and any(place == path and isinstance(word, str) for place, word in leaves(data)):
+                yield f"an unknown word in place of the {at}", put(data, path, UNKNOWN_WORD)
+
+
+def differences(data: object, other: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Where `other` differs from data, each place by itself, and what it has there.
+
+    An object, or an element of a list, that only `other` has is one difference. That a list is shorter there is no
+    difference: a failed run may have fewer results.
+    """
+    if isinstance(data, dict) and isinstance(other, dict):
+        for key in {**data, **other}:
+            if key in data and key in other:
+                yield from differences(data[key], other[key], (*path, key))
+            else:
+                yield (*path, key), other.get(key, _GONE)
+    elif isinstance(data, list) and isinstance(other, list):
+        for index, value in enumerate(other):
+            if index < len(data):
+                yield from differences(data[index], value, (*path, index))
+            else:
+                yield path, [*data, value]
+    elif data != other:
+        yield path, other
 
 
 # --- words that nobody documented -------------------------------------------------------------------------------------
@@ -265,7 +336,7 @@ def check_crossing(scene: Scene) -> None:
 
 def check_unknown_words(scene: Scene) -> None:
     """In the replies about each run, and in what they say of each test, a word decides over the pass."""
-    stage = _Stage(scene, "passed")
+    stage = _passed(scene)
     for run in stage.story.runs:
         slots = [slot for slot in stage.story.slots() if slot is not None and slot[0] == run]
         decided = any(_decides(stage, slot, path) for slot in slots for path, _ in leaves(stage.story.data(slot)))
@@ -294,7 +365,7 @@ def _decides(stage: _Stage, slot: Slot, path: Path) -> bool:
 
 def check_no_inventions(scene: Scene) -> None:
     """Fewer results are never more passes, and a test of which no reply tells has none."""
-    stage = _Stage(scene, "passed")
+    stage = _passed(scene)
     for what, _, after in stage.changed():
         _check_not_more(stage, what, after)
     for slot in stage.story.slots():
@@ -350,7 +421,7 @@ OTHER_RUN = "11112222-3333-4444-8555-666677778888"
 
 def check_other_runs(scene: Scene) -> None:
     """A reply that names another run than the one that was asked about passes nothing."""
-    stage = _Stage(scene, "passed")
+    stage = _passed(scene)
     for run in stage.story.runs:
         slot: Slot = (run, 0)
         data = stage.story.data(slot)
@@ -366,13 +437,63 @@ def _other(value: object) -> object:
 
 
 def check_told_twice(scene: Scene) -> None:
-    """A result that stands twice in a list is one result: `gate.min_tests` counts tests."""
-    stage = _Stage(scene, "passed")
+    """A result that stands twice in a list is one result: `gate.min_tests` counts tests.
+
+    Where the failing story has another result in its place, both together are no pass; a flaky one at most.
+    """
+    stage, failed = _passed(scene), _Stage(scene, "failed", scene.example.failed)
     for slot in stage.story.slots():
-        data = stage.story.data(slot)
-        for path, value in places(data):
-            if slot is not None and isinstance(value, list) and any(isinstance(child, dict) for child in value):
-                twice = [child for child in value for _ in range(2)]
-                where = f"{stage.name}: each element of {'.'.join(map(str, path))} told twice"
-                for name, outcome in (stage.of(stage.story.put(slot, put(data, path, twice))) or {}).items():
-                    assert good_tests(outcome) <= good_tests(stage.before[name]), f"{where}: {name}: {outcome}"
+        for path, value in places(stage.story.data(slot)):
+            if slot is None or not isinstance(value, list) or not any(isinstance(child, dict) for child in value):
+                continue
+            where = f"{stage.name}: in the reply about {slot[0]}, {'.'.join(map(str, path)) or 'the list'}"
+            twice = [child for child in value for _ in range(2)]
+            for name, outcome in (_with(stage, slot, path, twice) or {}).items():
+                fewer = good_tests(outcome) <= good_tests(stage.before[name])
+                assert fewer, f"{where} has each element told twice: {name}: {outcome}"
+            for element in _others(failed, slot, path, value):
+                for both in ([*value, element], [element, *value]):
+                    outcomes = _with(stage, slot, path, both) or {}
+                    lost = {name for name in stage.before if _verdict(outcomes, name) is not Verdict.PASSED}
+                    assert lost, f"{where} has {element} of {failed.name} besides, and passes"
+
+
+def _verdict(outcomes: Mapping[str, Outcome], name: str) -> Verdict | None:
+    return outcomes[name].verdict if name in outcomes else None
+
+
+def _with(stage: _Stage, slot: Slot, path: Path, value: object) -> dict[str, Outcome] | None:
+    return stage.of(stage.story.put(slot, put(stage.story.data(slot), path, value)))
+
+
+def _others(failed: _Stage, slot: Slot, path: Path, value: list[object]) -> list[object]:
+    """The objects that the failing story has in a list, and the passing one has not."""
+    if slot not in failed.story.slots():
+        return []
+    theirs = next((found for at, found in places(failed.story.data(slot)) if at == path), None)
+    return [each for each in theirs if isinstance(each, dict) and each not in value] if isinstance(theirs, list) else []
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def check_pages(scene: Scene) -> None:
+    """Where a list has pages: one that comes again and again ends, and is no pass; an empty one adds none."""
+    stage = _passed(scene)
+    for run, pairs in stage.exchanges.items():
+        replies = [reply for _, reply in pairs]
+        for number in range(1, len(pairs)):
+            if not _are_pages(pairs[number - 1][0], pairs[number][0]):
+                continue
+            again = [*replies[:number], *[replies[number - 1]] * MOST_REPLIES]
+            passed = _passing(stage.of(replace(stage.story, runs={**stage.story.runs, run: again})))
+            what = f"{stage.name}: page {number} about {run} comes again in place of the next one"
+            assert not passed, f"{what}, and {', '.join(sorted(passed))} passes"
+            for path, value in places(stage.story.data((run, number))):
+                if isinstance(value, list):
+                    _check_not_more(stage, f"{stage.name}: an empty page", _with(stage, (run, number), path, []))
+
+
+def _are_pages(one: Request, other: Request) -> bool:
+    """True if the second request asks for another page of the same list."""
+    return (one.method, one.path) == (other.method, other.path) and one != other

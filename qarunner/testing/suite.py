@@ -8,12 +8,15 @@ import re
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import UnexpectedData
+from qarunner.engine.decide.outcomes import merge, worst
+from qarunner.engine.state.run import RunState
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.errors import UserError
+from qarunner.errors import ManifestError, UserError
 from qarunner.plan.capabilities import GENERAL_SETTINGS, faults_of_options, faults_of_settings
-from qarunner.testing.adapter import MOST_REPLIES, reply_of
+from qarunner.testing.adapter import MOST_REPLIES, Scene, reply_of
 from qarunner.testing.mutations import Story, good_tests, leaves, places, replaced
 from qarunner.vendors import registry
 from qarunner.vendors.api import (
@@ -21,6 +24,7 @@ from qarunner.vendors.api import (
     Cause,
     Finished,
     More,
+    Outcome,
     Prepared,
     Refusal,
     Reply,
@@ -38,8 +42,8 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.testing.adapter import Adapter, Scene
-    from qarunner.vendors.api import Capabilities, Outcome, Pacing, RemoteRun, Resource
+    from qarunner.testing.adapter import Adapter, Answers
+    from qarunner.vendors.api import Capabilities, Pacing, RemoteRun, Resource
     from qarunner.vendors.types import AnyRequest
 
 
@@ -217,7 +221,9 @@ def check_requests(scene: Scene) -> None:
     """The create, and what is asked of each run."""
     adapter, able = scene.adapter, scene.adapter.vendor.info.capabilities
     adapter.notices(scene.call)
-    _check_request(scene, adapter.submit(scene.call))
+    create = adapter.submit(scene.call)
+    _check_request(scene, create)
+    _check_complete(scene, create)
     for run in scene.runs:
         _check_request(scene, adapter.poll(scene.call, run))
         cancel = adapter.cancel(scene.call, run)
@@ -229,6 +235,19 @@ def check_requests(scene: Scene) -> None:
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
             _check_request(scene, together)
             assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
+
+
+def _check_complete(scene: Scene, create: Request) -> None:
+    """The create, and the resources that it uses, hold every id and the target of each entry."""
+    needs = [need.data for need in scene.adapter.resources(scene.call)]
+    texts = [unquote(create.path), *(value for _, value in create.query)]
+    texts += [str(value) for data in (create.body, *needs) for _, value in leaves(data)]
+    for entry in scene.call.entries:
+        wanted = set(entry.selection.ids) if entry.selection else set()
+        if entry.target and entry.target.kind is not TargetKind.BINARY:
+            wanted.add(urlsplit(entry.target.value).hostname or entry.target.value)
+        lost = sorted(each for each in wanted if not any(each.lower() in text.lower() for text in texts))
+        assert not lost, f"{scene.adapter.name}: submit: {', '.join(lost)} of {entry.id} is not in {create}"
 
 
 def _check_request(scene: Scene, request: AnyRequest) -> None:
@@ -305,6 +324,32 @@ def _check_dots(scene: Scene, run: RemoteRun, dots: str) -> None:
     for made in runs:
         for request in _about(scene, made):
             _check_request(scene, request)
+
+
+def check_integer_ids(scene: Scene) -> None:
+    """Where ids are integers, one without quotes is the same as with them, and what is no number is refused."""
+    name = scene.adapter.name
+    if not scene.adapter.vendor.info.capabilities.integer_ids:
+        return
+    usual = scene.job.request
+    for row in scene.example.rows:
+        for kind in _ID_KINDS.intersection(row):
+            ids = [str(each) for each in cast("Sequence[Json]", row[kind])]
+            assert all(each.isdecimal() for each in ids), f"{name}: integer_ids, but the example has {ids}"
+            bare = _with_ids(scene, row, kind, [int(each) for each in ids])
+            assert bare.job.request == usual, f"{name}: with {kind} without quotes the request is {bare.job.request}"
+            for odd in ("zz", "1.5", "-1"):
+                # A row that is refused has said so; what raises is a bug, and Adapter says which.
+                with contextlib.suppress(ManifestError, UserError):
+                    _with_ids(scene, row, kind, [odd]).compiled()
+
+
+_ID_KINDS = frozenset({"test_ids", "category_ids"})
+
+
+def _with_ids(scene: Scene, row: Mapping[str, Json], kind: str, ids: Sequence[Json]) -> Scene:
+    rows = [{**other, kind: ids} if other is row else other for other in scene.example.rows]
+    return Scene(scene.adapter, replace(scene.example, rows=rows))
 
 
 # --- resources --------------------------------------------------------------------------------------------------------
@@ -390,13 +435,25 @@ BROKEN = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 
 
 def check_examples(scene: Scene) -> None:
-    """Each story as it was told."""
+    """Each story ends as the example says, and the adapter asks for all of it."""
     _check_runs(scene)
     _check_passed(scene)
     _check_failed(scene)
     _check_running(scene)
+    for name, (answers, verdict) in scene.example.ends.items():
+        _check_end(scene, name, answers, verdict)
+    for name, answers in _stories(scene).items():
+        if isinstance(answers, tuple):
+            asked = max(len(replies) for replies in scene.story(answers).values())
+            told = f"{scene.adapter.name}: `{name}` has {len(answers)} replies, but the adapter asks for {asked}"
+            assert asked == len(answers), told
     if scene.example.nothing is not None:
         _check_nothing(scene)
+
+
+def _stories(scene: Scene) -> dict[str, Answers]:
+    ends = {name: answers for name, (answers, _) in scene.example.ends.items()}
+    return {"passed": scene.example.passed, "failed": scene.example.failed, **ends}
 
 
 def _check_runs(scene: Scene) -> None:
@@ -415,17 +472,19 @@ def _check_passed(scene: Scene) -> None:
     name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(scene.example.passed))
     assert outcomes is not None, f"{name}: the example's `passed` is not over, or not understood"
     for entry in scene.call.entries:
-        outcome = outcomes[entry.id]
-        assert outcome.verdict in GOOD, f"{name}: passed: {entry.id} is {outcome}"
-        _check_shape(name, outcome)
-        if scene.adapter.vendor.info.capabilities.per_test_results and entry.selection:
-            passed = {case.id for case in outcome.cases if case.verdict in GOOD}
-            missing = set(entry.selection.ids) - passed
-            single = entry.selection.kind is SelectionKind.TEST_IDS
-            assert not (single and missing), (
-                f"{name}: passed: {entry.id}: no result for {missing}, only {outcome.cases}"
-            )
-        assert good_tests(outcome) > 0, f"{name}: passed: {entry.id}: no test finished"
+        _check_pass(scene, entry, outcomes[entry.id])
+
+
+def _check_pass(scene: Scene, entry: Entry, outcome: Outcome) -> None:
+    name = scene.adapter.name
+    assert outcome.verdict in GOOD, f"{name}: passed: {entry.id} is {outcome}"
+    _check_shape(name, outcome)
+    if scene.adapter.vendor.info.capabilities.per_test_results and entry.selection:
+        passed = {case.id for case in outcome.cases if case.verdict in GOOD}
+        missing = set(entry.selection.ids) - passed
+        single = entry.selection.kind is SelectionKind.TEST_IDS
+        assert not (single and missing), f"{name}: passed: {entry.id}: no result for {missing}, only {outcome.cases}"
+    assert good_tests(outcome) > 0, f"{name}: passed: {entry.id}: no test finished"
 
 
 def _check_failed(scene: Scene) -> None:
@@ -437,11 +496,62 @@ def _check_failed(scene: Scene) -> None:
         _check_shape(name, outcome)
 
 
+def _check_end(scene: Scene, end: str, answers: Answers, verdict: Verdict) -> None:
+    name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(answers))
+    assert outcomes is not None, f"{name}: the example's `{end}` is not over, or not understood"
+    found = worst(outcome.verdict for outcome in outcomes.values())
+    assert found is verdict, f"{name}: the example's `{end}` is {found}, expected {verdict}: {outcomes}"
+    for outcome in outcomes.values():
+        _check_shape(name, outcome)
+
+
+def check_timing_out(scene: Scene) -> None:
+    """A run that never ends is never over, and what it comes to when its time is up is no pass and loses no test."""
+    story, end = scene.story(scene.example.running), Outcome(verdict=Verdict.TIMED_OUT)
+    parts: dict[str, list[Outcome]] = {entry.id: [] for entry in scene.call.entries}
+    going_on: set[str] = set()
+    for run in scene.runs:
+        status = _after_many_polls(scene, run, story[run.id])
+        known = dict(status.outcomes)
+        if isinstance(status, Running):
+            state = RunState(remote=run, accepted_at=0, latest=dict(status.so_far))
+            known |= {name: state.cut_short(name, end) for name in parts if name not in known}
+            going_on |= parts.keys() - status.outcomes.keys()
+        for name, outcome in known.items():
+            parts[name].append(outcome)
+    for entry in scene.call.entries:
+        outcome = merge(parts[entry.id])
+        if entry.id in going_on:
+            _check_cut_short(scene, entry, outcome)
+        elif outcome.verdict in GOOD:
+            _check_pass(scene, entry, outcome)
+
+
+def _after_many_polls(scene: Scene, run: RemoteRun, replies: Sequence[Reply]) -> Running | Finished:
+    first, *later = (scene.adapter.read(scene.call, run, replies, polls=polls) for polls in _MANY_POLLS)
+    for status in later:
+        same = type(status) is type(first)
+        assert same, f"{scene.adapter.name}: `running` is {first}, and after many polls {status}"
+    assert not isinstance(first, More)
+    return first
+
+
+_MANY_POLLS = (0, 9, 1_000, 1_000_000)
+
+
+def _check_cut_short(scene: Scene, entry: Entry, outcome: Outcome) -> None:
+    """`so_far` has a case for every test that the entry names, or has no case at all."""
+    _check_shape(scene.adapter.name, outcome)
+    assert outcome.verdict not in GOOD, f"{scene.adapter.name}: timed out: {entry.id} is {outcome}"
+    cases = {case.id for case in outcome.cases}
+    if cases and entry.selection and entry.selection.kind is SelectionKind.TEST_IDS:
+        missing = set(entry.selection.ids) - cases
+        assert not missing, f"{scene.adapter.name}: timed out: {entry.id}: {missing} are in no report: {outcome.cases}"
+
+
 def _check_running(scene: Scene) -> None:
     name, story = scene.adapter.name, scene.story(scene.example.running)
-    statuses = [
-        scene.adapter.read(scene.call, run, story[run.id], polls=polls) for run in scene.runs for polls in (0, 9)
-    ]
+    statuses = [scene.adapter.read(scene.call, run, story[run.id]) for run in scene.runs]
     running = [status for status in statuses if isinstance(status, Running)]
     assert running, f"{name}: the example's `running` is over: {statuses}"
     for status in running:
@@ -534,8 +644,8 @@ def check_refusals(scene: Scene) -> None:
 def _vocabulary(scene: Scene) -> tuple[Sequence[str], Sequence[str]]:
     """The keys and words of the example."""
     keys, words = {"id", "status", "error", "results"}, {"zz", "", ".."}
-    for told in (scene.example.passed, scene.example.failed, scene.example.running):
-        story = Story(created=scene.created, runs=scene.story(told))
+    for answers in (scene.example.passed, scene.example.failed, scene.example.running):
+        story = Story(created=scene.created, runs=scene.story(answers))
         for slot in story.slots():
             data = story.data(slot)
             keys |= {step for path, _ in places(data) for step in path if isinstance(step, str)}

@@ -159,7 +159,7 @@ def docketqa_created(*runs: int) -> Json:
 
 DOCKETQA = [
     Example(
-        rows=[{"id": "checkout", "test_ids": ["101", "102"]}],
+        rows=[{"id": "checkout", "test_ids": [101, 102]}],
         created=docketqa_created(9001, 9002),
         nothing={"message": "Test run started", "test_group_run": {"id": 88, "status": "running", "test_runs": []}},
         passed=docketqa("passed"),

@@ -309,7 +309,11 @@ class Double(Acme):
         (Picky, "test_rows_are_checked_before_they_are_rendered", "check: raised ValueError"),
         (Cancels, "test_requests_can_be_sent", "capabilities.cancel is False"),
         (Eager, "test_examples_are_read", "no result for {"),
-        (Deaf, "test_no_sign_of_a_failure_is_passed_over", "has the failing tests.1.result 'broken', and passes"),
+        (
+            Deaf,
+            "test_no_sign_of_a_failure_is_passed_over",
+            "has the $.tests.1.result 'broken' of acme: `failed`, and passes",
+        ),
         (Gullible, "test_an_answer_is_about_this_run", "is another run's, and passes"),
         (Double, "test_a_result_that_is_told_twice_counts_once", "told twice"),
     ],

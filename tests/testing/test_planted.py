@@ -1,0 +1,93 @@
+"""Faults that an author may make, planted one at a time into the source of an example adapter: the suite finds them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from qarunner.testing import Conformance
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CHECKS = sorted(name for name in vars(Conformance) if name.startswith("test_"))
+
+ACME = {
+    "a result with an unknown word is a pass": ('word or "", Verdict.UNKNOWN)', 'word or "", Verdict.PASSED)'),
+    "the word for a failure is a pass": ('"broken": Verdict.FAILED', '"broken": Verdict.PASSED'),
+    "a test without a result is left out": ("if test not in dict(told)]", "if not told]"),
+    "the state of the run is not looked at": ('if state != "done":', 'if state == "queued":'),
+    "the answer may be about another run": ('answers.check_about(body.get("id"), run.id)', "pass"),
+    "an error answer is read like any other": (
+        "answers.status_body(replies[0], self.refused(replies[0]))",
+        "replies[0].json()",
+    ),
+    "each result counts as often as it is told": ("list(dict.fromkeys(results))", "list(results)"),
+    "of two results of a test the last one counts": (
+        "list(dict.fromkeys(results))  # told twice it is one; with two words it is two cases, and no pass",
+        "list(dict(results).items())",
+    ),
+    "one pass is enough": (
+        "if Verdict.FAILED in verdicts:\n        return Verdict.FAILED",
+        "if Verdict.FAILED in verdicts:\n        return Verdict.UNKNOWN",
+    ),
+    "an id is not quoted": ("answers.segment(run.id)", "run.id"),
+    "any text is an id": ('answers.path_id(reply.json().get("id"))', 'reply.json().get("id").text_or("run")'),
+    "the first test alone is sent": ("list(entry.selection.ids)", "list(entry.selection.ids[:1])"),
+    "the address is not sent": ('"url": entry.target.value, ', ""),
+    "a refusal has no words": ('answers.refusal(reply, "error")', "api.Refusal(message=reply.text)"),
+}
+
+
+def load(folder: str, name: str, old: str = "", new: str = "") -> Any:  # noqa: ANN401  an author's module
+    """The adapter of an example, with a piece of its source replaced."""
+    source = (EXAMPLES / folder / f"{name}.py").read_text(encoding="utf-8")
+    assert old in source, f"{old!r} is not in {name}.py"
+    module = ModuleType(name)
+    exec(compile(source.replace(old, new, 1), f"{name}.py", "exec"), module.__dict__)  # noqa: S102  an example of ours
+    return module
+
+
+def examples_of(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401  an author's module
+    monkeypatch.syspath_prepend(EXAMPLES / folder)
+    for module in (name, f"test_{name}"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return import_module(f"test_{name}").EXAMPLES
+
+
+def problem(vendor: object, examples: object) -> str | None:
+    """What the suite finds first, in the order of its checks."""
+    suite = type("Suite", (Conformance,), {"vendor": vendor, "examples": examples})()
+    for check in CHECKS:
+        try:
+            getattr(suite, check)()
+        except AssertionError as error:
+            return f"{check}: {error}"
+    return None
+
+
+@pytest.mark.parametrize("fault", ACME)
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qarunner.testing.suite._SAMPLES", 10)
+    examples = examples_of("vendor-plugin", "acme_qa", monkeypatch)
+    assert problem(load("vendor-plugin", "acme_qa", *ACME[fault]).VENDOR, examples), fault
+
+
+def test_without_a_fault_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qarunner.testing.suite._SAMPLES", 10)
+    examples = examples_of("vendor-plugin", "acme_qa", monkeypatch)
+    assert problem(load("vendor-plugin", "acme_qa").VENDOR, examples) is None
+
+
+def test_the_pages_example_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/plugins.md, as it stands."""
+    monkeypatch.setattr("qarunner.testing.suite._SAMPLES", 10)
+    page = (EXAMPLES.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+    source = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Conformance" in block)
+    names: dict[str, Any] = {"VENDOR": load("vendor-plugin", "acme_qa").VENDOR}
+    exec(source, names)  # noqa: S102  the page's own example
+    assert problem(names["VENDOR"], names["TestAcme"].examples) is None
