@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import UnexpectedData
-from qarunner.engine.decide.outcomes import merge, worst
+from qarunner.engine.decide.outcomes import merge, worst_verdict
 from qarunner.engine.state.run import RunState
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.errors import ManifestError, UserError
@@ -499,7 +499,7 @@ def _check_failed(scene: Scene) -> None:
 def _check_end(scene: Scene, end: str, answers: Answers, verdict: Verdict) -> None:
     name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(answers))
     assert outcomes is not None, f"{name}: the example's `{end}` is not over, or not understood"
-    found = worst(outcome.verdict for outcome in outcomes.values())
+    found = worst_verdict(outcome.verdict for outcome in outcomes.values())
     assert found is verdict, f"{name}: the example's `{end}` is {found}, expected {verdict}: {outcomes}"
     for outcome in outcomes.values():
         _check_shape(name, outcome)
