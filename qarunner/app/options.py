@@ -346,6 +346,11 @@ class StatusOptions(InRuns, Printed):
 
 
 @_options
+class WatchOptions(InRuns, Printed):
+    run_id: Annotated[str | None, _RUN] = None
+
+
+@_options
 class HistoryOptions(InRuns, Printed):
     entry: Annotated[str | None, Option("", "[ENTRY]", "An entry's id. Default: all of them.")] = None
     form: Annotated[str, Option("--format", "text|json", "How it is printed.")] = "text"
@@ -455,6 +460,9 @@ class NextCommand:
 
     def status(self) -> str:
         return self._typed("status")
+
+    def watch(self) -> str:
+        return self._typed("watch")
 
     def _env_files(self) -> list[str]:
         return [f"--env-file={file}" for file in self.env_files]

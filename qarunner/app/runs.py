@@ -20,6 +20,7 @@ from qarunner.engine.io.journal import (
     PLAN,
     Journal,
     Recorded,
+    Tail,
     by_age,
     newest,
     read,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from qarunner.app.choosing import Earlier
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions
+    from qarunner.engine.state.events import Event
     from qarunner.entry import Entry
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -192,14 +194,41 @@ def _stored(folder: Path, plan: Plan, recorded: Recorded) -> StoredRun:
 def _folded(folder: Path, plan: Plan, recorded: Recorded) -> Run:
     run = Run.of(plan)
     for number, event in enumerate(recorded.events, 1):
-        try:
-            advance(run, event)
-        except KeyError as error:
-            raise RunFolderError(
-                f"{folder / JOURNAL}:{number}: the line is damaged: it names {error}, which the plan does not have",
-                hint="restore the folder as it was written; nothing was changed",
-            ) from error
+        _advance(run, event, folder, number)
     return run
+
+
+def _advance(run: Run, event: Event, folder: Path, number: int) -> None:
+    try:
+        advance(run, event)
+    except KeyError as error:
+        raise RunFolderError(
+            f"{folder / JOURNAL}:{number}: the line is damaged: it names {error}, which the plan does not have",
+            hint="restore the folder as it was written; nothing was changed",
+        ) from error
+
+
+class Followed:
+    """A run that is looked on at, whoever drives it. UserError if its folder is damaged, or becomes so."""
+
+    def __init__(self, folder: Path, secrets: Secrets) -> None:
+        self.plan = load(folder, secrets).plan
+        self.run = Run.of(self.plan)
+        self._folder = folder
+        self._tail = Tail(folder, secrets.verifying(self.plan))
+        self._number = 0
+
+    @property
+    def holds(self) -> bool:
+        """True if all of it was written by a holder of one of the keys that are here."""
+        return self._tail.trust is Trust.HOLDS
+
+    def news(self) -> Iterator[Event]:
+        """What was written since the last call. The run has moved on by each event when that is given out."""
+        for event in self._tail.more():
+            self._number += 1
+            _advance(self.run, event, self._folder, self._number)
+            yield event
 
 
 # --- whether it can be believed ---------------------------------------------------------------------------------------

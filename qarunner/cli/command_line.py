@@ -121,6 +121,13 @@ COMMANDS: Mapping[str, Command] = {
         "runs:status",
         "Show where a run stands, from its journal: also while another process drives it. Offline.",
     ),
+    "watch": Command(
+        "Look",
+        opt.WatchOptions,
+        "watch:watch",
+        "Look on while another process drives a run, and end with its exit code. Offline.",
+        concludes=True,
+    ),
     "runs": Command(
         "Look",
         opt.RunsOptions,

@@ -236,7 +236,13 @@ def _carried_out(command: Command, options: Shown) -> int:
         verbose=options.verbose,
         color="never" if options.no_color else options.color,
     )
-    return error_boundary(console, lambda: command.call(console, os.environ, options), concludes=command.concludes)
+    try:
+        return error_boundary(console, lambda: command.call(console, os.environ, options), concludes=command.concludes)
+    except KeyboardInterrupt as error:  # typer makes 130 of it, whichever signal it was
+        code = code_of_signal(error.number if isinstance(error, Interruption) else signal.SIGINT)
+        if command.concludes:
+            console.conclude(f"qarunner: exit {int(code)}: interrupted")
+        return int(code)
 
 
 def _show_misuse(error: Any) -> None:  # noqa: ANN401  one of two classes of that name

@@ -336,7 +336,7 @@ def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]
     if standing.doubt is not None:
         yield f"seal: {standing.doubt}"
     if standing.state == "running":
-        yield "another process is at work on it"
+        yield f"another process is at work on it; to look on: {standing.follow.watch()}"
         return
     yield from left(_without_running(standing), standing.follow)
     if standing.over:

@@ -306,6 +306,35 @@ def read(folder: Path, keys: Sequence[Key] = ()) -> Recorded:
     return _recorded(path, data, keys)
 
 
+class Tail:
+    """Reads on in the journal of a run that another process drives. Nothing is locked or changed."""
+
+    def __init__(self, folder: Path, keys: Sequence[Key] = ()) -> None:
+        self._path = folder / JOURNAL
+        self._reader = Reader(keys)
+        self._size = self._lines = 0
+
+    @property
+    def trust(self) -> Trust:
+        return self._reader.trust
+
+    def more(self) -> list[ev.Event]:
+        """The events of whole lines that are new since the last call. RunFolderError for any damage."""
+        refuse_links(self._path.parent)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._size)
+                lines = file.read().split(b"\n")[:-1]
+        except OSError as error:
+            raise RunFolderError(f"{self._path}: cannot be read: {error.strerror}") from error
+        events = []
+        for line in lines:
+            self._lines += 1
+            events.append(_event(self._path, self._lines, line, self._reader))
+            self._size += len(line) + 1
+        return events
+
+
 def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
     *lines, rest = data.split(b"\n")
     reader = Reader(keys)

@@ -1,0 +1,81 @@
+"""`watch`: a run that another process drives, from its journal, to its end. Nothing is sent."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qarunner.app import reports as reporting
+from qarunner.app.history import History
+from qarunner.app.options import NextCommand
+from qarunner.app.runs import Followed, Secrets, find_run, refuse_tracked, state_of
+from qarunner.cli.progress import Outlook, open_progress
+from qarunner.cli.result import show
+from qarunner.engine.io.journal import is_driven
+from qarunner.engine.schedule.timing import DurationHistory
+from qarunner.engine.state.events import EntryClosed
+from qarunner.errors import ExitCode
+from qarunner.history.durations import recall
+from qarunner.report.summary import headline, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from qarunner.app.options import WatchOptions
+    from qarunner.cli.console import Console
+
+_LOOK_S = 0.25
+"""Seconds between two looks into the journal."""
+
+
+def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -> ExitCode:
+    """Ends with the exit code of the run; 8 if it is not over and nobody is at work on it, or may be forged."""
+    folder = find_run(options.runs_dir, options.run_id)
+    refuse_tracked(folder, environ)
+    followed = Followed(folder, Secrets(environ=environ))
+    run = followed.run
+    console.hide(reporting.credentials_of(followed.plan, environ))
+    _look_on(console, folder, followed)
+    follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
+    if run.exit_code is None or run.detached:
+        state = state_of(run, driven=False)
+        console.conclude(
+            f"qarunner: exit {int(ExitCode.NO_VERDICT)}: {folder.name} is {state}, and no process is at work on it; "
+            f"to go on: {follow.resume()}"
+        )
+        return ExitCode.NO_VERDICT
+    # As with a report: who has no key cannot tell whether a folder that says passed was made by an apply.
+    run.unverified = run.unverified or not (followed.holds or run.rehearsal)
+    summary = History(options.runs_dir, environ).about(summarise(run))
+    show(console, summary, folder, follow)
+    code = ExitCode(run.exit_code)
+    if code is ExitCode.OK:
+        code = summary.exit_code
+    console.conclude(headline(summary))
+    return code
+
+
+def _look_on(console: Console, folder: Path, followed: Followed) -> None:
+    """Shows what has happened and what happens, until no process is at work on the run."""
+    past = list(followed.news())
+    run = followed.run
+    known = recall(folder.parent, rehearsal=run.rehearsal)
+    progress = open_progress(console, run, time.time, Outlook(durations=DurationHistory(followed.plan, known)))
+    ticked = time.monotonic()
+    try:
+        for event in past:
+            if isinstance(event, EntryClosed) and run.closed.get(event.entry) == event.outcome:
+                progress.saw(event, run)
+        driven = True
+        while driven:
+            driven = is_driven(folder)  # asked before the journal is read: the last events are in it then
+            for event in followed.news():
+                progress.saw(event, run)
+            if driven:
+                if time.monotonic() - ticked >= progress.every_s:
+                    progress.tick(run)
+                    ticked = time.monotonic()
+                time.sleep(_LOOK_S)
+    finally:
+        progress.close()
