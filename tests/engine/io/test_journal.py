@@ -105,7 +105,7 @@ def test_what_was_appended_is_read_back(folder: Path) -> None:
 
 def test_each_line_is_an_event_for_other_programs_too(sealed: Path) -> None:
     lines = [json.loads(line) for line in (sealed / JOURNAL).read_bytes().splitlines()]
-    assert [line["event"] for line in lines] == [type(event).__name__ for event in STORY.events]
+    assert [line["event"] for line in lines] == [event.__struct_config__.tag for event in STORY.events]
 
 
 def test_a_last_line_that_is_torn_at_any_byte_is_cut_off(folder: Path) -> None:
