@@ -440,6 +440,11 @@ class DoctorOptions(PlanOptions, Printed):
     offline: Annotated[bool, Option("--offline", "", "Ask no vendor.")] = False
 
 
+@_options
+class CompletionOptions(Shown):
+    shell: Annotated[str, Option("", "bash|zsh|fish|powershell", "Whose script.")]
+
+
 # --- commands that are typed next -------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,12 @@ COMMANDS: Mapping[str, Command] = {
         "authoring:schema",
         "Print the JSON Schema of the manifest, for editors and other tools.",
     ),
+    "completion": Command(
+        "Write",
+        opt.CompletionOptions,
+        "completion:completion",
+        "Print a shell's completion script, for commands, options, entries, profiles and runs.",
+    ),
     "plan": Command(
         "Review",
         opt.ShowOptions,

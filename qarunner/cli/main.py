@@ -205,6 +205,8 @@ def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
 def _called(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help", "--version"}:
         return _answered(arguments[0] if arguments else "")
+    if arguments[0] == "__complete":
+        return _completed(arguments[1:])
     import typer
 
     # Since 0.26 typer brings a copy of click: the exceptions of click are not always the ones that typer raises.
@@ -226,6 +228,16 @@ def _answered(word: str) -> int:
     for line in [f"qarunner {__version__}"] if word == "--version" else overview():
         console.result(line) if word else console.warn(line)
     return int(ExitCode.OK if word else ExitCode.USAGE)
+
+
+def _completed(words: list[str]) -> int:
+    """A shell asks what can stand next: it gets candidates or nothing, and never an error."""
+    from qarunner.cli.completion import answer
+
+    with contextlib.suppress(Exception):
+        if found := answer(words[0], words[1:], os.environ):
+            open_console(os.environ).document(found)
+    return int(ExitCode.OK)
 
 
 def _carried_out(command: Command, options: Shown) -> int:

@@ -41,6 +41,8 @@ def loaded(folder: Path, *words: str) -> set[str]:
         (("apply", "--help"), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("status",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
         (("runs",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
+        (("__complete", "zsh", "ap"), {"typer", "msgspec", *PLANNER, *HEAVY}),
+        (("__complete", "zsh", "explain", ""), {"typer", "jinja2", "jsonschema", "requests", "qarunner.app.planning"}),
         (("validate",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.engine", "qarunner.emulator"}),
         (("plan",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.app.session", "qarunner.emulator"}),
     ],

@@ -540,7 +540,7 @@ def test_events_that_may_not_be_lost_are_on_disk_before_anything_else(
             journal.append(event)
     expected = [type(event).__name__ for event in STORY.events if isinstance(event, ev.DURABLE)]
     assert synced == expected
-    assert {"Submitting", "Accepted", "RemoteFinished", "EntryClosed"} <= set(synced)
+    assert {"Submitting", "Accepted", "RunFinishedRemotely", "EntryClosed"} <= set(synced)
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,310 @@
+"""What can stand next on a command line: commands, options, their words, entries, profiles, vendors and runs.
+
+Shells ask at each press of Tab, through the scripts that `qarunner completion` prints. Only what an answer needs is
+imported, nothing is sent, and what cannot be read completes to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qarunner.app.options import Shown, options_of
+from qarunner.cli.command_line import COMMANDS
+from qarunner.errors import UserError
+from qarunner.paths import nearest_manifest, runs_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from qarunner.app.options import Field
+    from qarunner.manifest.load import LoadedManifest
+
+SHELLS = ("bash", "zsh", "fish", "powershell")
+FILES = ":files"
+"""Instead of candidates: the shell is to complete the name of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A whole word that can stand there, and what it is."""
+
+    word: str
+    help: str = ""
+
+
+# --- what a shell asks, and gets --------------------------------------------------------------------------------------
+
+
+def answer(shell: str, given: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The lines for a shell. bash and PowerShell give the line and the cursor; zsh and fish give words."""
+    if shell in {"bash", "powershell"}:
+        line, position, *breaks = given
+        words = _words(line[: int(position)].ljust(int(position)))[1:] or [""]
+    else:
+        words, breaks = [word for word in given if word != "--"] or [""], []
+    found = candidates(words, environ)
+    if found is None:
+        return FILES
+    if shell == "bash":
+        return "\n".join(_for_bash(each.word, words[-1], breaks[0] if breaks else "") for each in found)
+    return "\n".join(f"{each.word}\t{each.help}" for each in found)
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line up to the cursor, without their quotes; the last one may still be open, or empty."""
+    words = [""]
+    quote = ""
+    escaped = False
+    for char in line:
+        if escaped or (quote and char not in {quote, "\\"}):
+            words[-1] += char
+            escaped = False
+        elif char == "\\" and quote != "'":
+            escaped = True
+        elif char in {"'", '"'}:
+            quote = "" if quote else char
+        elif char.isspace():
+            words += [""] if words[-1] or len(words) == 1 else []
+        else:
+            words[-1] += char
+    return words
+
+
+_PLAIN = re.compile(r"[^\w@%+:,./=-]")
+
+
+def _for_bash(word: str, begun: str, breaks: str) -> str:
+    """What bash puts in place of what stands behind the last character that it breaks words at."""
+    kept = max((begun.rfind(char) for char in breaks if char in "=:@"), default=-1) + 1
+    return _PLAIN.sub(lambda match: f"\\{match[0]}", word[kept:])
+
+
+# --- what can stand there ---------------------------------------------------------------------------------------------
+
+
+def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candidate] | None:
+    """What the last word can become; None for the name of a file."""
+    *before, begun = words
+    command = _command_in(before)
+    if command == "help" or (command is None and not begun.startswith("-")):
+        return _beginning(begun, _commands())
+    options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
+    named = {name: each for each in options for name in (each.option.name, each.option.short) if name}
+    option, equals, value = begun.partition("=")
+    if equals and option in named:
+        found = _values(named[option], words, value, environ)
+        return None if found is None else [Candidate(f"{option}={each.word}", each.help) for each in found]
+    if before and (field := named.get(before[-1])) is not None and field.kind is not bool:
+        return _values(field, words, begun, environ)
+    if begun.startswith("-"):
+        rows = [Candidate(each.option.name, each.option.help) for each in options if each.option.name]
+        return _beginning(begun, [*rows, Candidate("--help", "Show the options.")])
+    return _argument(options, named, words, environ)
+
+
+def _command_in(words: Sequence[str]) -> str | None:
+    """The first word that is neither an option of every command nor the value of one."""
+    values = {each.option.name for each in options_of(Shown) if each.kind is not bool}
+    pairs = zip(("", *words), words, strict=False)
+    return next((word for last, word in pairs if not word.startswith("-") and last not in values), None)
+
+
+def _commands() -> Iterator[Candidate]:
+    yield from (Candidate(name, command.help) for name, command in COMMANDS.items())
+    yield Candidate("help", "Show the commands, or a command's options.")
+    yield Candidate("version", "Print the version.")
+
+
+def _argument(
+    options: Sequence[Field], named: Mapping[str, Field], words: Sequence[str], environ: Mapping[str, str]
+) -> list[Candidate] | None:
+    """A word that belongs to no option: arguments have their order, and the last one may repeat."""
+    arguments = [each for each in options if not each.option.name]
+    values = {at + 1 for at, word in enumerate(words) if word in named and named[word].kind is not bool}
+    plain = [word for at, word in enumerate(words[:-1]) if not word.startswith("-") and at not in values]
+    at = len(plain) - 1  # without the command's name
+    if at < len(arguments):
+        return _values(arguments[at], words, words[-1], environ)
+    return _values(arguments[-1], words, words[-1], environ) if arguments and arguments[-1].many else []
+
+
+def _values(field: Field, words: Sequence[str], begun: str, environ: Mapping[str, str]) -> list[Candidate] | None:
+    """What an option or an argument takes, by its own words for it."""
+    option = field.option
+    what = re.sub(r"[\[\].]", "", option.metavar)
+    if what and what == what.lower():
+        return _beginning(begun, map(Candidate, what.split("|")))
+    if what == "FORMAT=PATH":
+        from qarunner.report import FORMATS
+
+        return None if "=" in begun else _beginning(begun, [Candidate(f"{each}=") for each in FORMATS])
+    source = _SOURCES.get(option.name or what, _SOURCES.get(what))
+    if source is None:
+        return None if what in {"FILE", "DIR", "BASE"} else []
+    with contextlib.suppress(UserError, OSError):
+        return _beginning(begun, source(words, environ))
+    return []
+
+
+def _beginning(begun: str, found: Iterable[Candidate]) -> list[Candidate]:
+    return [each for each in found if each.word.startswith(begun)]
+
+
+# --- where the words come from ----------------------------------------------------------------------------------------
+
+
+def _manifest(words: Sequence[str], environ: Mapping[str, str]) -> LoadedManifest | None:
+    """The manifest that the line names, else the nearest one."""
+    named = (Path(word.partition("=")[2] or word) for word in words[:-1] if word.endswith((".yml", ".yaml")))
+    path = next((each for each in named if each.is_file()), None) or nearest_manifest()
+    if path is None:
+        return None
+    from qarunner.app.files import finder, read_manifest
+    from qarunner.manifest.load import examine
+
+    name, text = read_manifest(path)
+    return examine(name, text, finder(path, environ))
+
+
+def _entries(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    if (read := _manifest(words, environ)) is None:
+        return
+    from qarunner.manifest.expand import expand, expand_sound
+
+    for row in expand(read.manifest) if read.sound is None else expand_sound(read.manifest, read.sound):
+        yield Candidate(row.id, str(row.data.get("name") or row.data.get("vendor") or ""))
+
+
+def _expressions(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    yield from _entries(words, environ)
+    begun = words[-1].partition("=")[2] if words[-1].startswith("--") else words[-1]
+    if begun.startswith("vendor:"):
+        yield from (Candidate(f"vendor:{each.word}", each.help) for each in _vendors(words, environ))
+    elif begun.startswith("platform:"):
+        from qarunner.entry import Platform
+
+        yield from (Candidate(f"platform:{each}") for each in Platform)
+    else:
+        yield from (Candidate(f"{key}:") for key in ("label", "vendor", "platform", "variant", "owner"))
+
+
+def _profiles(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    if (read := _manifest(words, environ)) is not None:
+        yield from map(Candidate, read.profiles)
+
+
+def _vendors(_: Sequence[str], __: Mapping[str, str]) -> Iterator[Candidate]:
+    from qarunner.vendors import registry
+
+    yield from (Candidate(name, registry.get(name).info.title) for name in registry.names_builtin())
+
+
+def _runs(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    from qarunner.engine.io.journal import by_age
+
+    named = next((Path(value) for name, value in pairwise(words) if name == "--runs-dir"), None)
+    joined = next((Path(word.partition("=")[2]) for word in words if word.startswith("--runs-dir=")), None)
+    for folder in by_age(runs_folder(named or joined, None, environ)):
+        yield Candidate(folder.name)
+
+
+def _variables(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    if (read := _manifest(words, environ)) is not None:
+        yield from (Candidate(name, each.description or "") for name, each in read.manifest.env.items())
+
+
+def _assignments(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    yield from (Candidate(f"{each.word}=", each.help) for each in _variables(words, environ))
+
+
+_SOURCES: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], Iterable[Candidate]]] = {
+    "RUN": _runs,
+    "ENTRY": _entries,
+    "EXPR": _expressions,
+    "NAME": _vendors,
+    "--run-id": _runs,
+    "--resubmit": _entries,
+    "--drop": _entries,
+    "--profile": _profiles,
+    "--vendor": _vendors,
+    "--env": _variables,
+    "--var": _assignments,
+    "--branch": lambda *_: (),
+    "--tag": lambda *_: (),
+    "--project": lambda *_: (),
+}
+"""By an option's name, else by its word for the value."""
+
+
+# --- the scripts ------------------------------------------------------------------------------------------------------
+
+
+_BASH = r"""# qarunner completion for bash: source <(qarunner completion bash)
+_qarunner() {
+  local line
+  COMPREPLY=()
+  while IFS= read -r line; do
+    [ "$line" = ":files" ] && { compopt -o filenames 2>/dev/null; _qarunner_files; return; }
+    [ -n "$line" ] && COMPREPLY+=("$line")
+  done < <(qarunner __complete bash "$COMP_LINE" "$COMP_POINT" "$COMP_WORDBREAKS" 2>/dev/null)
+  case "${COMPREPLY[0]}" in *=|*:) compopt -o nospace 2>/dev/null;; esac
+}
+_qarunner_files() {
+  local line
+  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]#=}")
+}
+complete -o nosort -F _qarunner qarunner 2>/dev/null || complete -F _qarunner qarunner
+"""
+
+_ZSH = r"""#compdef qarunner
+# qarunner completion for zsh: source <(qarunner completion zsh), or as the file _qarunner in a folder of $fpath
+_qarunner() {
+  local value text
+  local -a values texts space
+  while IFS=$'\t' read -r value text; do
+    [[ $value == ":files" ]] && { [[ $PREFIX == *=* ]] && compset -P '*='; _files; return }
+    [[ -n $value ]] || continue
+    values+=("$value")
+    texts+=("$value${text:+  -- $text}")
+  done < <(qarunner __complete zsh "${(Q@)words[2,CURRENT]}" 2>/dev/null)
+  (( $#values )) || return 1
+  [[ $values[1] == *[=:] ]] && space=(-S '')
+  compadd -l "$space[@]" -d texts -a values
+}
+if [[ $funcstack[1] == _qarunner ]]; then _qarunner "$@"; else compdef _qarunner qarunner; fi
+"""
+
+_FISH = r"""# qarunner completion for fish: qarunner completion fish > ~/.config/fish/completions/qarunner.fish
+function __qarunner_complete
+    set -l before (commandline -opc)
+    set -l begun (commandline -ct)
+    set -l found (qarunner __complete fish $before[2..-1] -- "$begun" 2>/dev/null)
+    if test "$found[1]" = ":files"
+        __fish_complete_path "$begun"
+    else if set -q found[1]
+        printf '%s\n' $found
+    end
+end
+complete -c qarunner -f -a '(__qarunner_complete)'
+"""
+
+_POWERSHELL = r"""# qarunner completion for PowerShell: qarunner completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName qarunner -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    qarunner __complete powershell "$commandAst" $cursorPosition 2>$null | ForEach-Object {
+        $word, $text = $_ -split "`t", 2
+        if ($word -and $word -ne ':files') {
+            $shown = if ($word -match '[^\w@%+:./=-]') { "'" + $word.Replace("'", "''") + "'" } else { $word }
+            $tip = if ($text) { $text } else { $word }
+            [System.Management.Automation.CompletionResult]::new($shown, $word, 'ParameterValue', $tip)
+        }
+    }
+}
+"""
+
+SCRIPTS: Mapping[str, str] = dict(zip(SHELLS, (_BASH, _ZSH, _FISH, _POWERSHELL), strict=True))

@@ -1,0 +1,136 @@
+"""Pressing Tab: what a shell gets, through its own script and at once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qarunner.cli.command_line import COMMANDS
+from qarunner.cli.completion import FILES, SCRIPTS, answer, candidates
+from qarunner.cli.main import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MANIFEST = """
+version: 1
+name: shop
+env: { STAGING_URL: { format: uri } }
+profiles: { nightly: {}, release: {} }
+matrix:
+  - id: checkout
+    vendor: doksi
+    test_ids: [a1]
+    variants:
+      web: { platform: web, target: { web_url: "https://a.example" } }
+      android: { platform: android, target: { target_id: t1 } }
+  - { id: search, vendor: doksi, platform: web, test_ids: [b1], axes: { locale: [en, de] },
+      target: { web_url: "https://a.example/{{ matrix.locale }}" } }
+  - { id: broken, vendor: doksi, platfrom: web }
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose manifest has a problem, with a run in a folder that was named."""
+    (tmp_path / "qa-matrix.yml").write_text(MANIFEST, encoding="utf-8")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "kept" / "r1").mkdir(parents=True)
+    (tmp_path / "kept" / "r1" / "plan.json").write_text("{}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def words(*line: str) -> list[str] | None:
+    found = candidates(line, {})
+    return None if found is None else [each.word for each in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["sta"], ["status"]),
+        (["--color", "always", "sta"], ["status"]),
+        (["help", "appl"], ["apply"]),
+        (["apply", "--on-i"], ["--on-interrupt"]),
+        (["apply", "--on-interrupt", ""], ["cancel", "detach"]),
+        (["apply", "--color="], ["--color=auto", "--color=always", "--color=never"]),
+        (["apply", "--profile", ""], ["nightly", "release"]),
+        (["plan", "--env", ""], ["STAGING_URL"]),
+        (["plan", "--var=STA"], ["--var=STAGING_URL="]),
+        (["explain", "se"], ["search[locale=en]", "search[locale=de]"]),
+        (["history", "--format", "json", "checkout/w"], ["checkout/web"]),
+        (["plan", "--select", "vendor:do"], ["vendor:docketqa", "vendor:doksi"]),
+        (["plan", "--select", "platform:"], ["platform:web", "platform:android", "platform:ios"]),
+        (["apply", "--report", "j"], ["json=", "junit="]),
+        (["status", "--runs-dir", "kept", ""], ["r1"]),
+        (["report", "--runs-dir=kept", "r1", "r"], ["r1"]),
+        (["vendors", "doc"], ["docketqa"]),
+        (["runs", "--export", ""], ["jsonl"]),
+        (["completion", "f"], ["fish"]),
+        (["plan", "--branch", ""], []),
+        (["status", "one", "two", ""], []),
+        (["nosuch", "-"], ["--quiet", "--verbose", "--color", "--no-color", "--help"]),
+        (["apply", ""], None),
+        (["apply", "--env-file", ""], None),
+        (["apply", "--report", "junit="], None),
+    ],
+)
+def test_what_can_stand_there(line: Sequence[str], expected: list[str] | None) -> None:
+    assert words(*line) == expected
+
+
+def test_every_command_and_option_is_offered() -> None:
+    assert set(words("") or ()) == {*COMMANDS, "help", "version"}
+    for name in COMMANDS:
+        assert "--color" in (words(name, "-") or ())
+
+
+def test_nothing_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "qa-matrix.yml").write_text("matrix: [", encoding="utf-8")
+    for line in (["zsh", "explain", ""], ["bash", "x"], [], ["bash", "qarunner explain ", "17", ""]):
+        assert run(["__complete", *line]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_cursor_within_a_line_quotes_and_breaks_of_words() -> None:
+    assert answer("bash", ["qarunner sta --color never", "12", ""], {}) == "status"
+    assert answer("bash", ["qarunner explain 'sea", "21", "=:"], {}).splitlines()[0] == r"search\[locale=en\]"
+    assert answer("bash", [r"qarunner explain search\[locale=d", "33", "=:"], {}) == r"de\]"
+    assert answer("powershell", ["qarunner apply", "15"], {}) == FILES
+    assert answer("fish", ["completion", "--", "z"], {}) == "zsh\t"
+
+
+def test_the_scripts_ask_this_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for shell, script in SCRIPTS.items():
+        assert run(["completion", shell]) == 0
+        shown = capsys.readouterr().out
+        assert shown.strip() == script.strip()
+        assert f"qarunner __complete {shell}" in shown
+        program = shutil.which(shell)
+        if program is not None and shell != "powershell":
+            file = folder / "script"
+            file.write_text(shown, encoding="utf-8")
+            subprocess.run([program, "-n", str(file)], check=True, timeout=60)
+    assert run(["completion", "basj"]) == 2
+    assert "bash" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_bash_gets_words_that_it_can_put_in(folder: Path) -> None:
+    (folder / "qarunner").write_text(
+        "#!/bin/sh\nprintf '%s\\n' 'search\\[locale=en\\]' 'a'\n[ -n \"$4\" ] || exit 1\n", encoding="utf-8"
+    )
+    (folder / "qarunner").chmod(0o755)
+    (folder / "script").write_text(SCRIPTS["bash"], encoding="utf-8")
+    ask = 'PATH=".:$PATH"; . ./script; COMP_LINE="qarunner x"; COMP_POINT=10; _qarunner; {look}'
+    done = subprocess.run(
+        ["bash", "--norc", "--noprofile", "-c", ask], capture_output=True, text=True, check=True, timeout=60, cwd=folder
+    )
+    assert done.stdout.splitlines() == [r"search\[locale=en\]", "a"]
+    assert re.search("^complete ", SCRIPTS["bash"], re.MULTILINE)
