@@ -128,9 +128,14 @@ def test_bash_gets_words_that_it_can_put_in(folder: Path) -> None:
     )
     (folder / "qarunner").chmod(0o755)
     (folder / "script").write_text(SCRIPTS["bash"], encoding="utf-8")
-    ask = 'PATH=".:$PATH"; . ./script; COMP_LINE="qarunner x"; COMP_POINT=10; _qarunner; {look}'
+    ask = '. ./script; COMP_LINE="qarunner x"; COMP_POINT=10; _qarunner; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "--norc", "--noprofile", "-c", ask], capture_output=True, text=True, check=True, timeout=60, cwd=folder
+        ["bash", "--norc", "--noprofile", "-c", f'PATH=".:$PATH"; {ask}'],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=folder,
     )
     assert done.stdout.splitlines() == [r"search\[locale=en\]", "a"]
     assert re.search("^complete ", SCRIPTS["bash"], re.MULTILINE)
