@@ -22,7 +22,7 @@ SINGLE = [
 def test_an_option_that_takes_one_value_is_not_given_twice(
     command: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["x"] if command == "explain" else []
+    words = ["x"] if command in {"explain", "completion"} else []
     assert run([command, option, "7.5" if option == "--speed" else "7", *words, f"{option}=8"]) == 2
     assert f"{option}: takes one value, got '7" in capsys.readouterr().err
 
