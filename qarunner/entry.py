@@ -125,25 +125,26 @@ class EntryKey(NamedTuple):
     """A key that entries, variants, defaults and rows share. `schema`: the definition of its value.
 
     `text`: only text can stand there, so that the number 3 of an axis is the text 3. `adds`: a list, which a layer
-    replaces or appends to.
+    replaces or appends to. `whole`: the list can be the value of an expression.
     """
 
     schema: str
     text: bool = False
     adds: bool = False
+    whole: bool = False
 
 
 ENTRY_KEYS: Mapping[str, EntryKey] = {
     "name": EntryKey("name", text=True),
     "description": EntryKey("description", text=True),
-    "labels": EntryKey("labels", text=True, adds=True),
+    "labels": EntryKey("labels", text=True, adds=True, whole=True),
     "owner": EntryKey("owner", text=True),
     "vendor": EntryKey("vendor"),
     "platform": EntryKey("platform", text=True),
     "target": EntryKey("target", text=True),
-    "test_ids": EntryKey("testIds", text=True, adds=True),
-    "category_ids": EntryKey("categoryIds", text=True, adds=True),
-    "tags": EntryKey("tags", text=True, adds=True),
+    "test_ids": EntryKey("testIds", text=True, adds=True, whole=True),
+    "category_ids": EntryKey("categoryIds", text=True, adds=True, whole=True),
+    "tags": EntryKey("tags", text=True, adds=True, whole=True),
     "artifacts": EntryKey("artifacts", text=True, adds=True),
     "options": EntryKey("options"),
     "timeout": EntryKey("timeout"),

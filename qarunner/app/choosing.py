@@ -14,8 +14,9 @@ from qarunner.known import Known
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, conditions, resolve, without_condition
-from qarunner.manifest.select import KEY, check_paths, concerns, patterns_of
+from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
+from qarunner.manifest.templates.evaluate import with_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +44,8 @@ class Inputs:
     """What --var and --var-file give, by name."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """The lines of those that a file gives."""
+    lists: frozenset[str] = frozenset()
+    """Those that a file gives as a list."""
     names: Names = field(default_factory=Names)
     env_lines: tuple[FileVariable, ...] = ()
     allow_secrets: frozenset[str] = frozenset()
@@ -93,7 +96,10 @@ class Chosen:
 
 def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, values: Values) -> Chosen:
     """NothingSelected if nothing is left, with the reasons; ManifestError for a condition that cannot be computed."""
-    selected, remarks = _selected(_in_profile(manifest, rows), wanted.select)
+    known = with_known(manifest, rows, values, *KNOWN_LATER.values()) if wanted.select or manifest.select else rows
+    named, remarks = _selected(_in_profile(manifest, known), wanted.select)
+    chosen_ids = {row.id for row in named}
+    selected = tuple(row for row in rows if row.id in chosen_ids)
     needs = resolve(rows)
     if wanted.earlier is not None:
         selected = _only_failed(selected, wanted.earlier)

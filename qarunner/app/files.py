@@ -33,7 +33,7 @@ from qarunner.plan.capabilities import misfit
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from dotenv.parser import Original
 
@@ -78,11 +78,12 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class FileVariable:
-    """A variable that a file gives, and its line."""
+    """A variable that a file gives, and its line. `listed`: it stands there as a list; its text is then JSON."""
 
     name: str
     text: str
     place: Place
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,19 +168,30 @@ def read_var_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
             problems += (replace(each, source=None) for each in error.diagnostics)
             continue
         for name, value in document.data.items():
-            place = document.locate((name,))
-            text = as_variable(value)
-            if text is None:
-                message = f"{name}: the value of a variable is a text, a number, true or false"
-                problems.append(Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint="write NAME: value"))
-            elif not isinstance(value, (str, bool)) and not _stands_at(document, place, text):
-                message = f"{name}: this number would become {text}"
-                problems.append(Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint="write it in quotes"))
-            else:
-                found.append(FileVariable(name, text, place))
+            wrong = list(_no_value(document, name, value))
+            problems += wrong
+            if not wrong:
+                listed = isinstance(value, list)
+                found.append(FileVariable(name, as_variable(value) or "", document.locate((name,)), listed=listed))
     if problems:
         raise ManifestError(in_order(problems))
     return tuple(found)
+
+
+def _no_value(document: Document, name: str, value: object) -> Iterator[Diagnostic]:
+    """What in a --var-file is no value of a variable: neither a scalar, nor a list of scalars."""
+    parts: dict[tuple[str | int, ...], object] = {(name,): value}
+    if isinstance(value, list) and value:
+        parts = {(name, index): item for index, item in enumerate(value)}
+    for path, part in parts.items():
+        place, text = document.locate(path), None if isinstance(part, list) and len(path) > 1 else as_variable(part)
+        if text is None:
+            what = "an item of a list" if len(path) > 1 else "the value of a variable"
+            message, hint = f"{name}: {what} is a text, a number, true or false", "write NAME: value, or NAME: [a, b]"
+            yield Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint=hint)
+        elif isinstance(part, (int, float)) and not isinstance(part, bool) and not _stands_at(document, place, text):
+            message = f"{name}: this number would become {text}"
+            yield Diagnostic(code=Code.VAR_FILE, message=message, place=place, hint="write it in quotes")
 
 
 def _stands_at(document: Document, place: Place, text: str) -> bool:

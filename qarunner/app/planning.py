@@ -33,7 +33,7 @@ from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines, check_spending
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
-from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render
+from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render, with_known
 from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
@@ -160,7 +160,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     if read.sound is None and manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 
-        found += [*check_select(manifest, rows), *check_changes(manifest, rows)]
+        found += [*check_select(manifest, evaluated.rows), *check_changes(manifest, rows)]
     known = [row for row in evaluated.rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest, adapters), **vendors}
@@ -291,6 +291,8 @@ def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
     return Inputs(
         overrides={**{each.name: each.text for each in from_files}, **given},
         places={each.name: each.place for each in from_files if each.name not in given},
+        lists=frozenset(name for name, each in {each.name: each for each in from_files}.items() if each.listed)
+        - given.keys(),
         names=named_variables(environ, words.env),
         env_lines=read_env_files(words.env_file),
         allow_secrets=allowed_secrets(environ, words.allow_secret),
@@ -313,6 +315,7 @@ def values_of(
         files=files.values,
         overrides=inputs.overrides,
         places=inputs.places,
+        lists=inputs.lists,
         allow_secrets=inputs.allow_secrets,
         credentials=credentials,
         vendor_keys=keys,
@@ -424,9 +427,9 @@ def make_plan(
     found = check_manifest(path, environ, options.profile, hide=hide)
     facts = facts or build.facts
     manifest, rows, vendors = _named(found.manifest, path, facts), found.rows, found.vendors
-    quarantines = check_quarantines(manifest, rows, options.today)
     values, of_files, wrong = values_of(found, inputs, environ, facts)
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
+    quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
     if early := [*found.problems, *quarantines.errors, *wrong]:
         raise ManifestError(in_order([*early, *evaluate(manifest, rows, values, later=False).problems]))
     asked_for = row_filter(path, options, environ, inputs, build.sha)

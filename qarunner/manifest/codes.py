@@ -51,6 +51,7 @@ class Code(StrEnum):
     TOO_MUCH = "E342"
     NOT_TEXT = "E343"
     NOT_KNOWN = "E344"
+    NO_LIST = "E345"
 
     DUPLICATE_ID = "E401"
     NOTHING_TO_RUN = "E402"
@@ -111,6 +112,7 @@ MEANINGS: Mapping[str, str] = {
     Code.TOO_MUCH: "A template exceeds a bound of size or of time.",
     Code.NOT_TEXT: "A template's result is a list or an object where text is needed.",
     Code.NOT_KNOWN: "A template reads a fact about the build that could not be found out.",
+    Code.NO_LIST: "A template's result is a text where a list or a mapping is needed.",
     Code.DUPLICATE_ID: "Two entries have the same id.",
     Code.NOTHING_TO_RUN: "The matrix is empty.",
     Code.NO_DAY: "A quarantine ends on a day that the calendar does not have.",

@@ -577,11 +577,14 @@ def row_problems(
     Without `templates`, braces are text like any other: so are rendered rows to be checked.
     """
     for fault in schema.faults(data, part="row", templates=templates):
-        place = place_of(manifest, row, fault.path, key=fault.key)
+        place, hint = place_of(manifest, row, fault.path, key=fault.key), fault.hint
+        key = str(fault.path[0]) if fault.path else ""
+        if isinstance(row.data.get(key), str) and isinstance(data.get(key), (list, dict)):
+            hint = f"it is the value of {row.data[key]}" + (f"; {hint}" if hint else "")
         yield Diagnostic(
             code=fault.code,
             message=fault.message,
             place=place,
-            hint=fault.hint,
+            hint=hint,
             source=manifest.document.source_line(place),
         )

@@ -31,7 +31,7 @@ from qarunner.manifest.expand import check_nothings, duplicates, overlay, overla
 from qarunner.manifest.model import Budget, Gate, Manifest, Report
 from qarunner.manifest.rules import check_axes, policy_of
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.select import Vocabulary, parse
+from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
 from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations
 from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
@@ -73,7 +73,7 @@ def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic
         for message, hint in _flaws(expression, vocabulary):
             sound = False
             yield problem(manifest.document, (*path, index), message, code=Code.PROFILE, hint=hint)
-    if sound and not vocabulary.select(manifest.select):
+    if sound and not any(map(vocabulary.is_open, KNOWN_LATER)) and not vocabulary.select(manifest.select):
         message = f"select chooses none of {len(rows)} entries"
         yield problem(manifest.document, path, message, code=Code.PROFILE, hint="choose one at least")
 
@@ -109,7 +109,7 @@ def _flaws(expression: str, vocabulary: Vocabulary) -> Iterator[tuple[str, str |
         return
     for term in terms:
         # What is left out may have gone already; what is chosen has to be there.
-        if not (term.negated or vocabulary.matches(term)):
+        if not (term.negated or vocabulary.matches(term) or vocabulary.is_open(term.kind)):
             yield f"select: {term.text!r} matches no entry", vocabulary.suggestion(term.text)
 
 

@@ -738,18 +738,20 @@ class RuleResults(NamedTuple):
 
 
 def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> RuleResults:
-    """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended."""
-    each = one_of_each(rows)
-    known = [(row, told["until"]) for row in each if "until" in (told := as_mapping(row.data.get("quarantine")))]
-    errors = [
-        _no_day(RowLocator(manifest, row)) for row, until in known if isinstance(until, str) and _day(until) is None
-    ]
-    held = {(row.path, row.variant) for row, _ in known if quarantine_of(row.data, today) is not None}
-    holding = [row for row in rows if (row.path, row.variant) in held]
+    """Days that do not exist, and more quarantines than the gate allows; as warnings, those that end soon or ended.
+
+    The rows have their quarantines as far as these are known: see `evaluate.with_known`.
+    """
+    told = [(row, as_mapping(row.data["quarantine"])) for row in rows if "quarantine" in row.data]
+    holding = [row for row, _ in told if quarantine_of(row.data, today) is not None]
+    # Rows of the same layers and the same day have the same to say.
+    each = {(row.path, row.variant, row.layers, str(quarantine.get("until"))): row for row, quarantine in told}
+    known = [(row, until) for (*_, until), row in each.items() if "until" in as_mapping(row.data["quarantine"])]
+    errors = [_no_day(RowLocator(manifest, row)) for row, until in known if _day(until) is None]
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))
-    warnings = [told for row, until in known for told in _ending(manifest, row, _day(until), today)]
+    warnings = [found for row, until in known for found in _ending(manifest, row, _day(until), today)]
     return RuleResults(in_order(errors), in_order(warnings))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.diagnostics import Severity, choose, in_order, problem
 from qarunner.errors import UserError
+from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, one_of_each
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 
 KINDS = ("id", "label", "vendor", "platform", "variant", "owner")
+
+
+KNOWN_LATER: Mapping[str, str] = {"label": "labels", "platform": "platform", "owner": "owner"}
+"""The kinds whose words can come from templates, with the keys that have them."""
 
 
 _TERM = re.compile(r"(?:([A-Za-z_]+)\s*:)?(.*)", re.DOTALL)
@@ -80,6 +85,15 @@ class Vocabulary:
             else:
                 self._matches[key] = frozenset({term.word} & words.keys())
         return self._matches[key]
+
+    def is_open(self, kind: str) -> bool:
+        """True if some row's words of this kind are not known yet."""
+        texts = (row.data.get(KNOWN_LATER[kind]) for row in self._rows) if kind in KNOWN_LATER else ()
+        return any(
+            isinstance(text, str) and holds_template(text)
+            for each in texts
+            for text in (each if isinstance(each, list) else [each])
+        )
 
     def select(self, expressions: Sequence[str]) -> tuple[Row, ...]:
         """The rows that one of the expressions matches, in their order; all rows without any expression.

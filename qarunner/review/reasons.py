@@ -284,12 +284,14 @@ def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice
         yield from _of_setting(setting, is_new=before is None)
     for line in found.added:
         yield from _policy({}, line.fields, line)
+        yield from _undecided(line.fields.items(), line)
     for line in found.removed:
         if line.fields.get("quarantine.until") is not None:
             yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
     for change in found.changed:
         yield from _moves(change)
         yield from _policy(change.before.fields, change.after.fields, change.after)
+        yield from _undecided(((each.path, each.after) for each in change.fields), change.after)
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------
@@ -465,8 +467,8 @@ def _weaker(setting: Setting) -> str:
 def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
     """What of a row's policy differs; of a new row, what is not the default."""
     rows = (line.id,)
-    allowed, allows = before.get("allow_failure") is True, after.get("allow_failure") is True
-    if allows != allowed:
+    allowed, allows = before.get("allow_failure", False), after.get("allow_failure", False)
+    if allows != allowed and not isinstance(allows, str):
         message = "does not gate: allow_failure" if allows else "gates again: allow_failure is gone"
         yield Notice(kind=Kind.GATE, message=message, rows=rows)
     yield from _quarantine(before, after, rows)
@@ -481,13 +483,22 @@ def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
             yield Notice(kind=Kind.GATE, message=what.format(key), rows=rows)
 
 
+def _undecided(fields: Iterable[tuple[str, Json]], line: Line) -> Iterator[Notice]:
+    """What the build alone decides, and was edited: it may open the gate."""
+    for path, value in fields:
+        if path in {"allow_failure", "quarantine"} and isinstance(value, str):
+            yield Notice(kind=Kind.GATE, message=f"may not gate: {path} is {shown(value)}", rows=(line.id,))
+
+
 def _quarantine(before: Fields, after: Fields, rows: tuple[str, ...]) -> Iterator[Notice]:
     was, until = before.get("quarantine.until"), after.get("quarantine.until")
+    if "quarantine" in after:
+        return  # an expression, of which no build has decided yet
     if until is not None and was is None:
         owner, reason = after.get("quarantine.owner"), after.get("quarantine.reason")
         message = f"quarantine begins: does not gate until {until} ({shown(owner)}: {shown(reason)})"
         yield Notice(kind=Kind.QUARANTINE, message=message, rows=rows)
-    elif until is None and was is not None:
+    elif until is None and (was is not None or "quarantine" in before):
         yield Notice(kind=Kind.QUARANTINE, message="quarantine ends: gates again", rows=rows)
     elif until != was:
         longer = "extended" if str(until) > str(was) else "shortened"

@@ -182,7 +182,7 @@ def test_values_come_from_yaml_and_from_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("B: [pssst]", "B: the value of a variable is a text, a number, true or false"),
+        ("B: [[pssst]]", "B: an item of a list is a text, a number, true or false"),
         ("B: { x: pssst }", "B: the value of a variable is a text, a number, true or false"),
         ("B:", "B: the value of a variable is a text, a number, true or false"),
         ("B: 1.10", "B: this number would become 1.1"),

@@ -44,6 +44,10 @@ def lists(each: SearchStrategy[object], most: int = 3) -> SearchStrategy[list[ob
     return st.lists(each, min_size=1, max_size=most, unique_by=repr)
 
 
+WORD_LIST = {"format": "list", "default": ["smoke", "login"]}
+FLAKY = {"reason": "r", "owner": "{{ env.LOCALE }}", "until": "2099-01-01"}
+
+
 # --- what every entry can have ----------------------------------------------------------------------------------------
 
 QUARANTINES = st.fixed_dictionaries(
@@ -53,11 +57,11 @@ POLICIES = some(
     {
         "name": st.one_of(NAMES, st.just("{{ matrix.id }} in {{ env.LOCALE | upper }}")),
         "description": NAMES,
-        "labels": lists(WORDS),
+        "labels": st.one_of(lists(WORDS), st.sampled_from(["{{ vars.words }}", "{{ env.WORDS }}"])),
         "timeout": DURATIONS,
-        "allow_failure": st.booleans(),
+        "allow_failure": st.one_of(st.booleans(), st.just("{{ git.branch != 'main' }}")),
         "retries": some({"failed": st.integers(0, 5), "infra": st.integers(0, 5)}),
-        "quarantine": QUARANTINES,
+        "quarantine": st.one_of(QUARANTINES, st.just("{{ vars.flaky if env.LOCALE == 'en' else false }}")),
     }
 )
 
@@ -122,6 +126,7 @@ def certyn(draw: DrawFn) -> Data:
     by: SearchStrategy[Data] = st.one_of(
         WORDS.map(lambda word: {"category_ids": [word]}),
         lists(WORDS).map(lambda words: {"tags": words}),
+        st.sampled_from([{"tags": "{{ env.WORDS }}"}, {"tags": "{{ vars.words }}"}]),
         NAMES.map(lambda text: {"options": {"instruction": text}}),
     )
     target: SearchStrategy[Data] = st.sampled_from([{}, {"target": {"environment": "staging"}}, {"platform": "web"}])
@@ -193,8 +198,18 @@ def manifests(draw: DrawFn) -> Data:
     found: Data = {
         "version": 1,
         "name": draw(NAMES),
-        "env": {"STAGING_URL": {"format": "uri"}, "LOCALE": {"default": "en", "enum": ["en", "de"]}},
-        "vars": {"patience": "5m", "host": "example.com", "test": "t-{{ env.LOCALE }}"},
+        "env": {
+            "STAGING_URL": {"format": "uri"},
+            "LOCALE": {"default": "en", "enum": ["en", "de"]},
+            "WORDS": WORD_LIST,
+        },
+        "vars": {
+            "patience": "5m",
+            "host": "example.com",
+            "test": "t-{{ env.LOCALE }}",
+            "words": ["w", "v"],
+            "flaky": FLAKY,
+        },
         "vendors": {**settings, "certyn": certyn_settings},
         "matrix": matrix,
         **draw(

@@ -113,3 +113,38 @@ def test_a_condition_that_changes_may_open_the_gate(tmp_path: Path, narrower: st
     _, told = difference(tmp_path, matrix(entry.format(wide)), matrix(entry.format(narrower)))
     key = narrower.partition(":")[0]
     assert [each.message for each in told] == [f"may run less often: `{key}` was changed"]
+
+
+EXPRESSION = "{{ vars.q if git.tag else false }}"
+BY_BRANCH = "{{ git.branch != 'main' }}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("", f'allow_failure: "{BY_BRANCH}"', [f"may not gate: allow_failure is {BY_BRANCH}"]),
+        ("allow_failure: true", f'allow_failure: "{BY_BRANCH}"', [f"may not gate: allow_failure is {BY_BRANCH}"]),
+        (f'allow_failure: "{BY_BRANCH}"', "", ["gates again: allow_failure is gone"]),
+        (f'allow_failure: "{BY_BRANCH}"', f'allow_failure: "{BY_BRANCH.replace("{{ ", "{{")}"', []),
+        ("", "quarantine: '{{ vars.q }}'", ["quarantine begins: does not gate until 2030-01-01 (o: r)"]),
+        ("", f"quarantine: '{EXPRESSION}'", [f"may not gate: quarantine is {EXPRESSION}"]),
+        ("quarantine: '{{ vars.q }}'", f"quarantine: '{EXPRESSION}'", [f"may not gate: quarantine is {EXPRESSION}"]),
+        (f"quarantine: '{EXPRESSION}'", "", ["quarantine ends: gates again"]),
+    ],
+)
+def test_an_expression_that_may_open_the_gate_is_told(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+    quarantine = "vars: { q: { reason: r, owner: o, until: 2030-01-01 },"
+    one, two = (
+        matrix(f"  - {{ id: n, vendor: docketqa, test_ids: [1], {keys} }}\n").replace("vars: {", quarantine)
+        for keys in (before, after)
+    )
+    _, found = difference(tmp_path, one, two)
+    assert [each.message for each in found] == told
+
+
+def test_a_list_that_is_edited_where_it_stands_is_a_changed_row(tmp_path: Path) -> None:
+    entry = "  - { id: n, vendor: docketqa, test_ids: '{{ vars.ids }}' }\n"
+    before, after = (matrix(entry).replace("vars: {", f"vars: {{ ids: {ids},") for ids in ("[1]", "[1, 2]"))
+    found, _ = difference(tmp_path, before, after)
+    assert [(each.after.id, [field.path for field in each.fields]) for each in found.changed] == [("n", ["test_ids"])]
+    assert found.after.tests == found.before.tests + 1

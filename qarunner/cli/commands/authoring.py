@@ -19,8 +19,8 @@ from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import Row
 from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
-from qarunner.manifest.select import select
-from qarunner.manifest.templates.evaluate import evaluate
+from qarunner.manifest.select import KNOWN_LATER, select
+from qarunner.manifest.templates.evaluate import evaluate, with_known
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
@@ -227,6 +227,8 @@ class Explained:
     unsent: str | None
     """Why the request cannot be shown."""
     missing: tuple[str, ...]
+    undecided: str | None = None
+    """What decides whether it gates and is not known."""
 
 
 class Explaining:
@@ -252,8 +254,9 @@ class Explaining:
         self._today = today
         self._written = {row.id: row for row in found.rows}
         self._needs = resolve(found.rows)
-        self._selected = {row.id for row in select(found.rows, wanted.select)}
-        self._profiled = {row.id for row in select(found.rows, found.manifest.select or [])}
+        known = with_known(found.manifest, found.rows, values, *KNOWN_LATER.values())
+        self._selected = {row.id for row in select(known, wanted.select)}
+        self._profiled = {row.id for row in select(known, found.manifest.select or [])}
         chosen = self._choose(found.rows, wanted.select)
         self._chosen = {row.id for row in chosen.rows} if isinstance(chosen, Chosen) else frozenset()
         self._remarks = _before_colons(chosen.remarks) if isinstance(chosen, Chosen) else {}
@@ -272,7 +275,7 @@ class Explaining:
         runs, reason = self._choices[row.id]
         entry = self._entries[row.id]
         sent, unsent = self._sent(row, entry)
-        unknown = self._evaluated.unknown.get(row.id, {}).values()
+        unknown = self._evaluated.unknown.get(row.id, {})
         return Explained(
             row=row,
             place=place_of(self._manifest, row, ()),
@@ -284,7 +287,8 @@ class Explaining:
             needs=self._needs.get(row.id, ()),
             sent=sent,
             unsent=unsent,
-            missing=tuple(dict.fromkeys(reason for reasons in unknown for reason in reasons)),
+            missing=tuple(dict.fromkeys(reason for reasons in unknown.values() for reason in reasons)),
+            undecided=next((key for key in ("quarantine", "allow_failure") if (key,) in unknown), None),
         )
 
     # --- where values come from ---------------------------------------------------------------------------------------
@@ -583,6 +587,8 @@ def _text(found: Explained) -> Iterator[Line]:
 def gate(found: Explained) -> str:
     """Whether the verdict counts for the build, and why."""
     policy = found.policy
+    if found.undecided is not None:
+        return f"gates or not: {found.undecided} is {found.row.data[found.undecided]}"
     if policy.quarantine is not None:
         held = policy.quarantine
         return f"does not gate until {held.until}: in quarantine, {held.reason} ({held.owner})"
@@ -656,7 +662,7 @@ def _data(found: Explained) -> dict[str, object]:
         "reason": found.reason,
         "if": row.data.get("if"),
         "needs": list(found.needs),
-        "gate": {"gating": policy.gating, "reason": gate(found)},
+        "gate": {"gating": policy.gating if found.undecided is None else None, "reason": gate(found)},
         "cost": _cost_data(found),
         "missing": list(found.missing),
         "values": [_value_data(each) for each in found.values],

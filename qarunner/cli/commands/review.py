@@ -114,7 +114,8 @@ def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> 
     found = check_manifest(path, None if copied_to else seen.environ, profile, hide=seen.hide)
     if found.problems:
         raise ManifestError(found.problems)
-    rows = select(found.rows, found.manifest.select)
+    chosen = {row.id for row in select(found.evaluated.rows, found.manifest.select)}
+    rows = tuple(row for row in found.rows if row.id in chosen)
     return Side(
         manifest=found.manifest, rows=rows, evaluated=found.evaluated, vendors=found.vendors, copied_to=copied_to
     )
@@ -189,8 +190,13 @@ def _chosen(
     """Both sides with the selected rows alone, and a remark for each term that names nothing on either."""
     if not expressions:
         return before, after, ()
-    rows = (*(before.rows if before else ()), *after.rows)
+    rows = [side.values.get(row.id, row) for side in (before, after) if side for row in side.rows]
     missing = unmatched(rows, expressions)
     remarks = tuple(f"--select: {term!r} matches no entry; {suggestion(rows, term)}" for term in missing)
-    own = replace(after, rows=select(after.rows, expressions))
-    return (replace(before, rows=select(before.rows, expressions)) if before else None), own, remarks
+    return (_selected(before, expressions) if before else None), _selected(after, expressions), remarks
+
+
+def _selected(side: Side, expressions: tuple[str, ...]) -> Side:
+    """A side with those of its rows that the expressions name, as far as their values are known."""
+    chosen = {row.id for row in select([side.values.get(row.id, row) for row in side.rows], expressions)}
+    return replace(side, rows=tuple(row for row in side.rows if row.id in chosen))

@@ -73,7 +73,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     warnings: list[Diagnostic] = []
     whole = check_with_profiles(file, environ, hide=console.hide)
     for found in whole:
-        quarantines = check_quarantines(found.manifest, found.rows, today)
+        quarantines = check_quarantines(found.manifest, found.evaluated.rows, today)
         errors += [*found.problems, *quarantines.errors]
         own = found.warnings if found is whole[0] else ()  # with a profile they are the same once more
         warnings += [*quarantines.warnings, *own, *path_warnings(file, found.manifest, found.rows, environ)]

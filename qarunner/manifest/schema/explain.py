@@ -250,6 +250,9 @@ _UNSAID = (*({"$ref": f"#/$defs/{name}"} for name in ("template", "unknown", "ex
 _BRACES = re.compile(r"\{[{%#]")
 
 
+_EXPRESSION = re.compile(r"\{\{[^{}]*\}\}")
+
+
 _TYPES = {
     "string": "a text",
     "integer": "a whole number",
@@ -304,7 +307,8 @@ def _type_hint(broken: Broken, types: Sequence[str]) -> str | None:
         return broken.words("x-hint") or "give it a value, or remove the key"
     if "array" in types and isinstance(value, str) and path and isinstance(path[-1], str):
         items = ", ".join(written(short(each.strip())) for each in value.split(",") if each.strip())
-        return f"write `{path[-1]}: [{items or written(value)}]`"
+        listing = f"write `{path[-1]}: [{items or written(value)}]`"
+        return "no expression gives this list: write it out" if _EXPRESSION.fullmatch(value) else listing
     if "boolean" in types and isinstance(value, str) and value.lower() in _SWITCHES:
         return f"write {_SWITCHES[value.lower()]}"
     if "integer" in types and isinstance(value, str) and value.isdecimal():

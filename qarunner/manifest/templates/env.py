@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -110,9 +112,36 @@ FORMATS: Mapping[str, Callable[[str], bool]] = {
 }
 
 
+LIST = "list"
+
+
+class NoList(ValueError):  # noqa: N818  it says what is wrong with the text
+    """A text that stands for no list, and why."""
+
+
+def listed(text: str) -> list[str | int | float | bool]:
+    """The list that a text stands for: a JSON list, or items between commas and line ends. NoList if it is neither.
+
+    What is empty between two commas is no item, so that a list can end in one.
+    """
+    if not text.lstrip().startswith("["):
+        return [item for piece in re.split(r"[,\r\n]", text) if (item := piece.strip())]
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NoList("begins with '[' and is no JSON list") from None
+    for item in found:
+        if not isinstance(item, (str, int, float)) or (isinstance(item, float) and not math.isfinite(item)):
+            what = "a list" if isinstance(item, list) else "no text, number, true or false"
+            raise NoList(f"has an item that is {what}")
+    return list(found)
+
+
 def typed(declaration: EnvDeclaration, text: str) -> object:
-    """A value as templates see it: formats integer, number and boolean give that type, all else stays text."""
+    """A value as templates see it: formats list, integer, number and boolean give that type, all else stays text."""
     match declaration.format:
+        case "list":
+            return listed(text)
         case "integer":
             return int(text)
         case "number":
@@ -125,6 +154,8 @@ def typed(declaration: EnvDeclaration, text: str) -> object:
 
 def misfit(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
     """Why a value does not fit its declaration, as the end of a sentence without the value; None if it does."""
+    if declaration.format == LIST:
+        return _misfit_of_list(declaration, text, steps)
     if declaration.enum and text not in declaration.enum:
         return f"is none of: {', '.join(declaration.enum)}"
     checker = FORMATS.get(declaration.format or "")
@@ -137,6 +168,19 @@ def misfit(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
     except (Refused, StepLimitError) as refusal:
         return f"cannot be checked: {refusal}"
     return None if matches else f"does not match {declaration.pattern}"
+
+
+def _misfit_of_list(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
+    """The same for a list; `enum` and `pattern` are about each of its items."""
+    try:
+        items = [as_variable(item) or "" for item in listed(text)]
+    except NoList as error:
+        return str(error)
+    if any(map(known.holds_template, items)):
+        return "has an item with a template: the items of a list are literal"
+    of_items = replace(declaration, format=None)
+    reasons = ((item, misfit(of_items, item, steps)) for item in items)
+    return next((f"has the item {item[:60]!r}, which {why}" for item, why in reasons if why), None)
 
 
 # --- reading the section ----------------------------------------------------------------------------------------------
@@ -165,9 +209,11 @@ def _declaration(name: str, body: Mapping[str, object] | None) -> EnvDeclaration
 
 
 def as_variable(value: object) -> str | None:
-    """Environment variables are text: `default: 3` means "3", and `true` is written as YAML writes it."""
+    """Environment variables are text: `default: 3` means "3", `true` is written as YAML writes it, a list as JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
@@ -323,7 +369,8 @@ class Values:
     """Everything from outside that templates can depend on.
 
     `env` is the environment of the process, of which `names` says what may be read. `overrides` are what --var and
-    --var-file give, and win over all else; `places` are their lines in files. `files` has the variables of --env-file.
+    --var-file give, and win over all else; `places` are their lines in files, and `lists` are those that a file has as
+    a list. `files` has the variables of --env-file.
     `allow_secrets` are the words of --allow-secret and QARUNNER_ALLOW_SECRETS. `credentials` names the variables that
     templates can never read, and `vendor_keys` gives each vendor's default one. `git` and `ci` have the fields of
     `expression.FIELDS`; what could not be found out is Unknown or Refused.
@@ -334,6 +381,7 @@ class Values:
     files: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
     allow_secrets: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     git: Mapping[str, str | known.Unknown | known.Refused | None] = field(default_factory=dict)
@@ -435,24 +483,37 @@ def _misfit(
 ) -> Iterator[Diagnostic]:
     """What speaks against a variable's value; it does not quote a value that may be secret."""
     name = declaration.name
-    if _is_credential(text, keys):  # also where it was declared as a secret: it is its vendor's alone
+    texts = (text, *_items(text)) if declaration.format == LIST else (text,)  # an item may be written with escapes
+    if any(_is_credential(each, keys) for each in texts):  # also of a secret: it is its vendor's alone
         message = f"the value of {name} holds a vendor's credential"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, message, "templates never read those")
-    elif not declaration.secret and shaped_like_secret(text):
+    elif not declaration.secret and any(map(shaped_like_secret, texts)):
         hint = f"declare it as {name}: {{ secret: true }}"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} looks like a secret", hint)
-    elif not is_unicode(text):
+    elif not all(map(is_unicode, texts)):
         message = f"the value of {name} is not valid UTF-8"
         yield _at(
             manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
         )
     elif reason := misfit(declaration, text, steps):
         shown = "" if declaration.secret else f" ({text[:60]!r})"
-        yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}")
-    elif "⟦" in text or "⟧" in text:
+        how = _LIST_HINT if declaration.format == LIST else None
+        yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}", how)
+    elif any("⟦" in each or "⟧" in each for each in texts):
         yield _at(manifest, declaration, Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
     elif len(text) > LONGEST_TEXT:
         yield _at(manifest, declaration, Code.TOO_MUCH, f"the value of {name} is longer than {LONGEST_TEXT} characters")
+
+
+_LIST_HINT = """write the items with commas between them, or as a JSON list: '["smoke", "login"]'"""
+
+
+def _items(text: str) -> list[str]:
+    """The texts in a list; none where it is no list, which is said elsewhere."""
+    try:
+        return [item for item in listed(text) if isinstance(item, str)]
+    except NoList:
+        return []
 
 
 def _at(
@@ -517,16 +578,23 @@ def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]
     given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
     for name, text in {**given, **values.overrides}.items():
         place = values.places.get(name)
-        if name in manifest.vars and (_is_credential(text, keys) or shaped_like_secret(text)):
-            what = "holds a vendor's credential" if _is_credential(text, keys) else "looks like a secret"
+        is_list = isinstance(manifest.vars.get(name), list)
+        texts = (text, *_items(text)) if is_list else (text,)
+        is_key = any(_is_credential(each, keys) for each in texts)
+        if name in manifest.vars and (is_key or any(map(shaped_like_secret, texts))):
+            what = "holds a vendor's credential" if is_key else "looks like a secret"
             hint = "a secret comes from an environment variable that env declares with secret: true"
             message = f"--var {name}: the value {what}"
             found = problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
             yield _in_file(found, place)
-        if not is_unicode(text):
+        if is_list:
+            yield from _no_list(manifest, name, text, place)
+        elif name in values.lists and getattr(manifest.env.get(name), "format", None) != LIST:
+            yield _unexpected_list(manifest, name, place)
+        if not all(map(is_unicode, texts)):
             found = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
             yield _in_file(found, place)
-        if "⟦" in text or "⟧" in text:
+        if any("⟦" in each or "⟧" in each for each in texts):
             message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
             yield _in_file(problem(manifest.document, (), message, code=Code.RESERVED), place)
         if name not in known:
@@ -534,6 +602,24 @@ def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]
             message = f"--var {name}: the manifest does not declare {name}"
             found = problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
             yield _in_file(found, place)
+
+
+def _no_list(manifest: Manifest, name: str, text: str, place: Place | None) -> Iterator[Diagnostic]:
+    """What speaks against a value that is to take the place of a list under `vars`."""
+    if reason := _misfit_of_list(EnvDeclaration(name=name), text, Steps()):
+        message = f"--var {name}: {reason}"
+        found = problem(manifest.document, ("vars", name), message, code=Code.BAD_VALUE, hint=_LIST_HINT, key=True)
+        yield _in_file(found, place)
+
+
+def _unexpected_list(manifest: Manifest, name: str, place: Place | None) -> Diagnostic:
+    """A file gives a list to what is a text."""
+    section, hint = "env", f"write one text, or declare {name}: {{ format: list }}"
+    if name in manifest.vars:
+        section, hint = "vars", f"write one value, or make vars.{name} a list"
+    message = f"--var {name}: the value is a list, and {section}.{name} is not"
+    path = (section, name) if name in manifest.env or name in manifest.vars else ()
+    return _in_file(problem(manifest.document, path, message, code=Code.BAD_VALUE, hint=hint, key=True), place)
 
 
 def _in_file(found: Diagnostic, place: Place | None) -> Diagnostic:

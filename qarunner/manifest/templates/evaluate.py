@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner import secret
@@ -16,7 +16,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each, row_problems
 from qarunner.manifest.model import Row
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.templates.env import Use, check_key_names, resolve, shaped_like_secret
+from qarunner.manifest.templates.env import NoList, Use, check_key_names, listed, resolve, shaped_like_secret
 from qarunner.manifest.templates.expression import (
     LONGEST_TEXT,
     Expression,
@@ -30,13 +30,25 @@ from qarunner.manifest.templates.expression import (
     as_text,
 )
 from qarunner.manifest.templates.parse import parse
-from qarunner.manifest.templates.scope import IN_ROWS, IN_VARS, IN_VENDORS, Scope, templates_in
+from qarunner.manifest.templates.scope import (
+    ASKING,
+    IN_ROWS,
+    IN_VARS,
+    IN_VENDORS,
+    Scope,
+    Takes,
+    misplaced_list,
+    no_list,
+    takes,
+    takes_elsewhere,
+    templates_in,
+)
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from qarunner.diagnostics import Locator, Path
+    from qarunner.diagnostics import Locator, Path, Place
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.env import Resolved, Values
     from qarunner.manifest.templates.expression import Reference
@@ -49,6 +61,10 @@ if TYPE_CHECKING:
 
 
 _WHOLE = "a secret can be inserted whole, or through urlencode or b64encode"
+
+
+_STEPS_AN_ITEM = 100
+"""What it costs to put an item of a list into a row, where the schema and the vendor look at it."""
 
 
 class Partial(NamedTuple):
@@ -77,11 +93,13 @@ class Computing:
         self._contexts = plain, {**plain, **{root: TemplateFacts(facts) for root, facts in build.items()}}
         self._found: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
-    def value(self, text: str, matrix: Mapping[str, object], *, asking: bool = False) -> object:
+    def value(self, text: str, matrix: Mapping[str, object], there: Takes = Takes.TEXT) -> object:
         """The value of a string, or Partial; TemplateError if it has none.
 
-        A string that is one expression and nothing else keeps the type of its value; everything else becomes text.
+        A string that is one expression and nothing else keeps the type of its value, as far as its place takes that;
+        everything else becomes text.
         """
+        asking = there in ASKING
         pieces = parse(text).pieces
         if len(pieces) == 1 and isinstance(pieces[0], Expression):
             value = self._compute(pieces[0], matrix, asking=asking)
@@ -90,7 +108,14 @@ class Computing:
             if isinstance(value, float):
                 as_text(value)  # refuses what JSON cannot hold
                 return value
-            return self._checked(as_text(value))
+            if isinstance(value, (list, tuple)):
+                return self._list(value, there)
+            if isinstance(value, Mapping) and there is Takes.MAPPING:
+                return self._mapping(value)
+            text = self._checked(as_text(value))
+            if there in {Takes.LIST, Takes.MAPPING}:
+                raise no_list(there)
+            return text
         why: dict[str, None] = {}
         texts = [piece if isinstance(piece, str) else self._text(piece, matrix, why, asking) for piece in pieces]
         return Partial("".join(texts), tuple(why)) if why else self._checked("".join(texts))
@@ -136,6 +161,26 @@ class Computing:
             if isinstance(text, str) and shaped_like_secret(text):
                 raise TemplateError(Code.LOOKS_SECRET, f"the value of {name} holds what looks like a secret")
 
+    def _list(self, value: Sequence[object], there: Takes) -> list[object]:
+        """A list where one can stand. Its items are literal, so a template in one was most likely meant otherwise."""
+        if there not in {Takes.LIST, Takes.ANY, Takes.CONDITION}:
+            raise misplaced_list(there)
+        self._steps.take(_STEPS_AN_ITEM * len(value))
+        for item in value:
+            if isinstance(item, (list, tuple, Mapping)):
+                raise TemplateError(Code.NOT_TEXT, "an item of a list cannot be a list or a mapping", _FLAT)
+            if holds_template(self._checked(as_text(item))):
+                raise TemplateError(Code.NO_TEMPLATE_HERE, _LITERAL.message, _LITERAL.hint)
+        if sum(len(as_text(item)) for item in value) > LONGEST_TEXT:
+            raise TemplateError(Code.TOO_MUCH, f"a template makes a list of more than {LONGEST_TEXT} characters")
+        return list(value)
+
+    def _mapping(self, value: Mapping[str, object]) -> Mapping[str, object]:
+        """A mapping of `vars`, whole: one that an expression puts together could hold any value in any field."""
+        if not any(value is each for each in self.vars.values()):
+            raise TemplateError(Code.NOT_TEXT, "only a whole mapping of vars can stand here", "write {{ vars.NAME }}")
+        return value
+
     def _checked(self, text: str) -> str:
         if len(text) > LONGEST_TEXT:
             raise TemplateError(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
@@ -172,19 +217,41 @@ def check_templates(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic
     """What is wrong with the templates of these rows and of the sections at the top; no variable needs to be set."""
     if not manifest.templated:
         return ()
-    found = [*_check_sections(manifest), *_check_rows(manifest, rows), *_check_keys(manifest, rows)]
-    return in_order(found)
+    lists = _Lists(manifest)
+    found = [*_check_sections(manifest, lists), *_check_rows(manifest, rows, lists), *_check_keys(manifest, rows)]
+    return in_order([*found, *lists.problems()])
 
 
-def _check_sections(manifest: Manifest) -> Iterator[Diagnostic]:
+class _Lists:
+    """Lists under `vars` with templates in their items, and where they are taken as a whole."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        found = {name: templates_in(value) for name, value in manifest.vars.items() if isinstance(value, list)}
+        self._templates = {name: paths for name, paths in found.items() if paths}
+        self._taken: dict[str, Place] = {}
+
+    def look_at(self, scope: Scope, text: str, locator: Locator, path: Path) -> None:
+        for name in scope.whole_lists(parse(text)) if self._templates else ():
+            self._taken.setdefault(name, locator.locate(path))
+
+    def problems(self) -> Iterator[Diagnostic]:
+        for name, place in self._taken.items():
+            for path, _ in self._templates.get(name, ()):
+                found = _placed(SectionLocator(self._manifest, "vars"), (name, *path), _LITERAL)
+                yield replace(found, related=((place, f"vars.{name} is taken as a whole list here"),))
+
+
+def _check_sections(manifest: Manifest, lists: _Lists) -> Iterator[Diagnostic]:
     steps = Steps()
     for section, data, roots in (("vars", manifest.vars, IN_VARS), ("vendors", manifest.vendors, IN_VENDORS)):
         scope = Scope(manifest, roots, steps=steps)
         for path, text in templates_in(data):
             # A part of vars may be called like this, too.
             literal = section == "vendors" and path[-1] == "api_key_env"
-            for flaw in (_NO_NAME,) if literal else scope.flaws(parse(text)):
+            for flaw in (_NO_NAME,) if literal else scope.all_flaws(parse(text), takes_elsewhere(path)):
                 yield _placed(SectionLocator(manifest, section), path, flaw)
+            lists.look_at(scope, text, SectionLocator(manifest, section), path)
     for path, _ in templates_in(manifest.document.data.get("env")):
         if path and path[-1] not in {"pattern", "description"}:
             yield _placed(manifest.document, ("env", *path), _NO_TEMPLATE)
@@ -211,13 +278,23 @@ def _keys_in(data: object) -> Iterator[Path]:
 _NO_KEY = TemplateProblem(Code.NO_TEMPLATE_HERE, "a key is literal: only values are rendered")
 
 
+_LITERAL = TemplateProblem(
+    Code.NO_TEMPLATE_HERE,
+    "the items of a list are literal where it stands for a whole value: no template is rendered in them",
+    'write the list where it is used: ["{{ env.NAME }}"]; or declare a variable with format: list',
+)
+
+
+_FLAT = "write a list of texts, numbers, true or false"
+
+
 _NO_NAME = TemplateProblem(Code.NO_TEMPLATE_HERE, "the name of a credential is literal: a template cannot choose it")
 
 
 _NO_TEMPLATE = TemplateProblem(Code.NO_TEMPLATE_HERE, "declarations are literal: no template is rendered here")
 
 
-def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+def _check_rows(manifest: Manifest, rows: Sequence[Row], lists: _Lists) -> Iterator[Diagnostic]:
     scopes: dict[tuple[tuple[str, tuple[str, ...]], ...], _Answers] = {}
     steps = Steps(len(rows))
     for row in one_of_each(rows):
@@ -226,21 +303,22 @@ def _check_rows(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]
         if answers is None:
             answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))
         for path, text in templates_in(row.data):
-            for flaw in answers.of(text):
+            for flaw in answers.of(text, takes(path)):
                 yield _placed(RowLocator(manifest, row), path, flaw)
+            lists.look_at(answers.scope, text, RowLocator(manifest, row), path)
 
 
 class _Answers:
     """What is wrong with each text; most texts of a matrix repeat."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._known: dict[str, tuple[TemplateProblem, ...]] = {}
+        self.scope = scope
+        self._known: dict[tuple[str, Takes], tuple[TemplateProblem, ...]] = {}
 
-    def of(self, text: str) -> tuple[TemplateProblem, ...]:
-        if text not in self._known:
-            self._known[text] = tuple(self._scope.flaws(parse(text)))
-        return self._known[text]
+    def of(self, text: str, there: Takes) -> tuple[TemplateProblem, ...]:
+        if (text, there) not in self._known:
+            self._known[text, there] = tuple(self.scope.all_flaws(parse(text), there))
+        return self._known[text, there]
 
 
 def _placed(locator: Locator, path: Path, flaw: TemplateProblem) -> Diagnostic:
@@ -299,10 +377,25 @@ def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -
     return {row.id: row.data[key] for row in found.rows}
 
 
+def with_known(manifest: Manifest, rows: Sequence[Row], values: Values, *keys: str) -> Sequence[Row]:
+    """The rows with these keys computed, as far as these values tell. What is wrong with them is said elsewhere."""
+    asked = [row for row in rows if manifest.templated and any(templates_in(row.data.get(key)) for key in keys)]
+    if not asked:
+        return rows
+    parts = [replace(row, data={key: row.data[key] for key in keys if key in row.data}) for row in asked]
+    found = _Evaluation(manifest, parts, values, later=True, whole=False).run([])
+    known = {row.id: row.data for row in found.rows}
+    others = {row.id: {key: value for key, value in row.data.items() if key not in keys} for row in asked}
+    return [replace(row, data={**others[row.id], **known[row.id]}) if row.id in known else row for row in rows]
+
+
 def _stop_at(problems: Iterable[Diagnostic]) -> None:
     found = in_order(problems)
     if found:
         raise ManifestError(found)
+
+
+_QUARANTINE = "quarantine"
 
 
 _CONDITION = "if"
@@ -323,7 +416,8 @@ class _Evaluation:
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        self._given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+        given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+        self._given = {name: _given(text, manifest.vars[name]) for name, text in given.items()}
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
         self._problems: list[Diagnostic] = []
         self._unknown: dict[str, Why] = {}
@@ -428,7 +522,10 @@ class _Evaluation:
     def _row(self, row: Row, found: _Found, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
         data, unknown = self._fill(row.data, found, computing, RowLocator(self._manifest, row), (), row.matrix)
-        evaluated = Row(row.id, cast("dict[str, object]", data), row.layers, row.path, row.variant, row.axes)
+        values = cast("dict[str, object]", data)
+        if values.get(_QUARANTINE) is False:  # an expression says that there is none
+            values = {key: value for key, value in values.items() if key != _QUARANTINE}
+        evaluated = Row(row.id, values, row.layers, row.path, row.variant, row.axes)
         if unknown:
             self._unknown[row.id] = unknown
         if self._whole:
@@ -437,7 +534,7 @@ class _Evaluation:
             shown = _without_secrets(shown) if masked else shown
             # To say what the schema has against a row takes much longer than to ask whether there is something.
             if not schema.is_valid(shown, part="row", templates=bool(unknown)):
-                self._problems += row_problems(self._manifest, evaluated, shown, templates=bool(unknown))
+                self._problems += row_problems(self._manifest, row, shown, templates=bool(unknown))
         if len(self._problems) > before and not self._few.room_for(row):
             del self._problems[before:]
         return evaluated
@@ -456,7 +553,8 @@ class _Evaluation:
         unknown: dict[Path, tuple[str, ...]] = {}
         for path, text in found:
             try:
-                value = computing.value(text, matrix or {}, asking=not above and path[0] == _CONDITION)
+                there = takes_elsewhere((*above, *path)) if above else takes(path)
+                value = computing.value(text, matrix or {}, there)
             except TemplateError as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
                 if isinstance(fault, StepLimitError):
@@ -464,7 +562,8 @@ class _Evaluation:
                 value = Partial(text, (fault.flaw.message,))
             if isinstance(value, Partial):
                 unknown[path], value = value.why, value.text
-            results[path] = as_text(value) if not above and path[0] in _TEXTS else value
+            only_text = not above and path[0] in _TEXTS and not isinstance(value, list)
+            results[path] = as_text(value) if only_text else value
         return _replaced(data, results), unknown
 
 
@@ -474,6 +573,16 @@ class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that
 
 _TEXTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.text)
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
+
+
+def _given(text: str, instead_of: object) -> object:
+    """What --var gives for an entry of `vars`: a list where it takes the place of one."""
+    if not isinstance(instead_of, list):
+        return text
+    try:
+        return listed(text)
+    except NoList as error:
+        return Later((str(error),))
 
 
 def _nothing_in(_: object) -> _Found:

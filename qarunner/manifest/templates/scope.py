@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from qarunner.diagnostics import choose, closest
+from qarunner.entry import ENTRY_KEYS
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.expression import FIELDS, ROOTS, Steps, TemplateError, TemplateProblem, as_text
@@ -29,6 +31,76 @@ IN_VARS = ("env", "git", "ci")
 
 
 _PARTS = {IN_VENDORS: "settings of vendors", IN_VARS: "values of vars"}
+
+
+class Takes(Enum):
+    """What can stand in a place besides a text, where the text is one expression and nothing else."""
+
+    TEXT = auto()
+    """Numbers, and true or false."""
+    ITEM = auto()
+    """The same: it is an item of a list."""
+    LIST = auto()
+    """A list, and nothing else."""
+    FLAG = auto()
+    """True or false. Like the two below, it can ask for facts that the build does not have."""
+    MAPPING = auto()
+    """A mapping of `vars`, or false."""
+    CONDITION = auto()
+    """Any value, of which only true and false mean something."""
+    ANY = auto()
+    """A list as well: what a vendor takes there, its own schema says."""
+
+
+ASKING = frozenset({Takes.FLAG, Takes.MAPPING, Takes.CONDITION})
+"""Where a fact that the build does not have, such as the branch of a tag's build, equals nothing."""
+
+
+_ASKING_KEYS: Mapping[object, Takes] = {
+    "if": Takes.CONDITION,
+    "quarantine": Takes.MAPPING,
+    "allow_failure": Takes.FLAG,
+}
+
+
+_WHOLE_LISTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.whole)
+
+
+def takes(path: Path) -> Takes:
+    """What a place of a row takes."""
+    if len(path) > 1 and isinstance(path[-1], int):
+        return Takes.ITEM
+    if path[0] == "options":
+        return Takes.ANY
+    key = path[0] if len(path) == 1 else None
+    if key in _WHOLE_LISTS:
+        return Takes.LIST
+    return _ASKING_KEYS.get(key, Takes.TEXT)
+
+
+def takes_elsewhere(path: Path) -> Takes:
+    """The same for settings of vendors and values of `vars`."""
+    return Takes.ITEM if isinstance(path[-1], int) else Takes.ANY
+
+
+def misplaced_list(there: Takes) -> TemplateError:
+    """A list where none can stand."""
+    if there is Takes.ITEM:
+        message = "a list cannot be an item of a list"
+        return TemplateError(Code.NOT_TEXT, message, "write the expression without the brackets around it")
+    message = f"a list cannot stand {'here' if there is Takes.MAPPING else 'in a text'}"
+    return TemplateError(Code.NOT_TEXT, message, "use `| join(', ')` or `| tojson`")
+
+
+def no_list(there: Takes, name: str | None = None) -> TemplateError:
+    """A text where a list or a mapping belongs. `name`: the variable that it is the value of."""
+    if there is Takes.MAPPING:
+        return TemplateError(
+            Code.NO_LIST, "expected a mapping of vars, and this template gives a text", "write {{ vars.NAME }}"
+        )
+    declared = f"declare {name}: {{ format: list }}, or " if name else ""
+    hint = f'{declared}write a list around it: ["{{{{ … }}}}"]'
+    return TemplateError(Code.NO_LIST, "expected a list, and this template gives a text", hint)
 
 
 class Scope:
@@ -63,13 +135,72 @@ class Scope:
                 if flaw := self._flaw(reference):
                     yield flaw
 
+    def all_flaws(self, scalar: Scalar, there: Takes) -> Iterator[TemplateProblem]:
+        """Everything wrong with a string in its place, whatever the values are."""
+        found = tuple(self.flaws(scalar))
+        yield from found or self.misplaced(scalar, there)
+
+    def misplaced(self, scalar: Scalar, there: Takes) -> Iterator[TemplateProblem]:
+        """Lists where none can stand, and texts where a list belongs, as far as names alone tell."""
+        alone = len(scalar.pieces) == 1
+        for expression in scalar.expressions:
+            shape = self._shape(expression)
+            if shape is list and not (alone and there in {Takes.LIST, Takes.ANY}):
+                yield _NO_ANSWER if alone and there is Takes.CONDITION else misplaced_list(there).flaw
+            elif alone and shape in _UNFIT.get(there, ()):
+                variables = [each.path[0] for each in expression.references if each.root == "env"]
+                yield no_list(there, *variables).flaw
+        if there is Takes.MAPPING:
+            yield from (_NO_DAY for path in self._whole_vars(scalar) if _has_template(self._value(path), "until"))
+
+    def whole_lists(self, scalar: Scalar) -> Iterator[str]:
+        """The lists of `vars` that are taken as a whole."""
+        if len(scalar.pieces) == 1:
+            yield from (path[0] for path in self._whole_vars(scalar) if isinstance(self._value(path), list))
+
+    def _whole_vars(self, scalar: Scalar) -> Iterator[tuple[str, ...]]:
+        for expression in scalar.expressions:
+            yield from (each.path for each in expression.references if each.root == "vars" and each.whole and each.path)
+
+    def _value(self, path: tuple[str, ...]) -> object:
+        value: object = self._manifest.vars
+        for step in path:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        return value
+
+    def _shape(self, expression: Expression) -> type | None:
+        """The type of what an expression makes that is a name or a literal, `object` for any scalar; else None."""
+        if not expression.references:
+            return None if self._constant(expression) else _type_of(self._literal(expression))
+        reference = expression.references[0]
+        name = f"{{{{ {'.'.join((reference.root, *reference.path))} }}}}"
+        if expression.written != name or self._flaw(reference):
+            return None
+        if reference.root == "env":
+            return _SHAPES.get(self._manifest.env[reference.path[0]].format, str)
+        if reference.root == "vars":
+            return self._shape_of_value(self._value(reference.path))
+        return object if reference.root == "matrix" else str
+
+    def _shape_of_value(self, value: object) -> type | None:
+        if isinstance(value, str) and holds_template(value):
+            pieces = parse(value).pieces
+            only = pieces[0] if len(pieces) == 1 else ""
+            return str if isinstance(only, str) else self._shape(only)
+        return _type_of(value)
+
     def _constant(self, expression: Expression) -> TemplateProblem | None:
         """Why an expression that reads nothing can never be rendered."""
         try:
-            as_text(expression.compute({root: {} for root in ROOTS}, self._steps))
+            value = self._literal(expression)
+            if not isinstance(value, (list, tuple)):
+                as_text(value)
         except TemplateError as fault:
             return fault.flaw
         return None
+
+    def _literal(self, expression: Expression) -> object:
+        return expression.compute({root: {} for root in ROOTS}, self._steps)
 
     def _flaw(self, reference: Reference) -> TemplateProblem | None:
         if reference not in self._answers:
@@ -155,6 +286,41 @@ class Scope:
     def _reads_secret(self, scalar: Scalar) -> bool:
         references = (reference for expression in scalar.expressions for reference in expression.references)
         return any(reference.root == "env" and reference.path[0] in self._secrets for reference in references)
+
+
+_SHAPES: Mapping[str | None, type] = {"list": list, "boolean": bool}
+"""Formats of variables whose values are no text, nor a number that could stand for one."""
+
+
+_UNFIT: Mapping[Takes, frozenset[type | None]] = {
+    Takes.LIST: frozenset({str, bool, object}),
+    Takes.MAPPING: frozenset({str}),
+}
+"""Types that certainly cannot stand in a place."""
+
+
+_NO_ANSWER = TemplateProblem(
+    Code.NO_CONDITION, "if: expected true or false, and this is a list", "ask for an item: {{ 'smoke' in env.NAME }}"
+)
+
+
+_NO_DAY = TemplateProblem(
+    Code.NO_TEMPLATE_HERE,
+    "until: the day is literal, also where a mapping of vars is the quarantine",
+    "write the day itself: whoever reviews the manifest sees it",
+)
+
+
+def _type_of(value: object) -> type:
+    """The type as places tell it apart: a number can stand for a text."""
+    if isinstance(value, (list, tuple)):
+        return list
+    return str if isinstance(value, (str, int, float)) and not isinstance(value, bool) else type(value)
+
+
+def _has_template(value: object, key: str) -> bool:
+    text = value.get(key) if isinstance(value, Mapping) else None
+    return isinstance(text, str) and holds_template(text)
 
 
 def _related(path: tuple[str, ...], other: Path) -> bool:

@@ -19,7 +19,7 @@ from qarunner import report
 from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.model import seconds
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.templates.env import FORMATS
+from qarunner.manifest.templates.env import FORMATS, LIST
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_words_are_those_of_the_types() -> None:
     assert enum("target", "x-exclusive") == list(TargetKind) == list(DEFINITIONS["target"]["properties"])
     assert enum("oneSelectionAtMost", "x-exclusive") == list(SelectionKind)
     assert enum("artifact", "properties", "strategy", "anyOf", 0, "enum") == list(Strategy)
-    assert enum("variable", "properties", "format", "enum") == list(FORMATS)
+    assert enum("variable", "properties", "format", "enum") == [*FORMATS, LIST]
     reports = SCHEMA["properties"]["reports"]["items"]
     assert tuple(reports["properties"]["format"]["enum"]) == report.FORMATS
     assert reports["x-missing"]["format"] == f"write one of {', '.join(report.FORMATS)}"
