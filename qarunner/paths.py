@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 import re
 import secrets
 import stat
@@ -61,6 +62,13 @@ def repository_root(folder: Path) -> Path | None:
 def manifest_root(manifest: Path) -> Path:
     """The folder in which everything lies that a manifest names: its repository's root, else its own folder."""
     return repository_root(manifest.parent) or manifest.parent.resolve()
+
+
+def manifest_from_root(path: Path, root: Path | None) -> str:
+    """A manifest's path as plans keep it: from the repository's root; as it was typed where there is no repository."""
+    if root is not None and path.resolve().is_relative_to(root.resolve()):
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    return posixpath.normpath(path.as_posix())
 
 
 def nearest_manifest() -> Path | None:

@@ -258,6 +258,9 @@ class ValidateOptions(Printed):
 
 @_options
 class ShowOptions(PlanOptions):
+    more: Annotated[
+        tuple[Path, ...], Option("", "[FILE]...", "More manifests: with --format github-matrix or gitlab-ci.")
+    ] = ()
     out: Annotated[
         Path | None, Option("--out", "FILE", "Also writes the plan as JSON; the same input, the same bytes.")
     ] = None
@@ -379,6 +382,13 @@ class ReportOptions(InRuns):
     merge: Annotated[
         bool, Option("--merge", "", "Join the runs of several jobs into one report, and one exit code.")
     ] = False
+    union: Annotated[
+        bool, Option("--union", "", "With --merge and --manifest: join several matrices; each keeps its gate.")
+    ] = False
+    manifest: Annotated[
+        tuple[Path, ...],
+        Option("--manifest", "FILE", "With --union: a manifest; without a run of it, exit 8. Repeatable."),
+    ] = ()
     verify: Annotated[
         bool,
         Option("--verify", "", "With --commit: say whether the newest sealed run of all entries passed there."),

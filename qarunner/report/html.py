@@ -155,6 +155,9 @@ def _notes(summary: Summary) -> Iterator[str]:
     """What goes on at a vendor, what a person has to decide, and what fails the build for itself."""
     if summary.rehearsal:
         yield '<p class="note">A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid.</p>\n'
+    for part in summary.manifests:
+        text = f"{escape(part.label)} ({escape(part.name)}): exit {int(part.exit_code)}"
+        yield f'<p class="note"><b class="{_tone(part.verdict, gating=True)}">{_signed(part.verdict)}</b> {text}</p>\n'
     for failure in summary.gate:
         name, message = escape(failure.name), escape(failure.message)
         yield f'<p class="note"><b class="bad">✗ gate: {name}</b>: {message}</p>\n'

@@ -54,6 +54,7 @@ def document(summary: Summary) -> dict[str, object]:
         "next": {"do": step[0], "command": step[1]} if (step := next_step(summary)) is not None else None,
         "totals": {"tests": sum(tests.values()), **tests},
         "gate": [{"name": failure.name, "message": failure.message} for failure in summary.gate],
+        **({"manifests": _manifests(summary)} if summary.manifests else {}),
         "running": [
             {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
             for run in summary.running
@@ -77,6 +78,14 @@ def document(summary: Summary) -> dict[str, object]:
         ],
         "entries": [_entry(entry) for entry in summary.entries],
     }
+
+
+def _manifests(summary: Summary) -> list[dict[str, object]]:
+    """What each of several joined matrices came to."""
+    return [
+        {"label": part.label, "name": part.name, "verdict": str(part.verdict), "exit_code": int(part.exit_code)}
+        for part in summary.manifests
+    ]
 
 
 def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:

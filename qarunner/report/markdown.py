@@ -56,6 +56,8 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield from _about(summary)
     if summary.rehearsal:
         yield "_A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid._"
+    if summary.manifests:
+        yield "\n".join(_manifests(summary))
     for failure in summary.gate:
         yield f"**gate: {code(failure.name)}**: {code(failure.message)}"
     yield from _attention(summary)
@@ -69,6 +71,14 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield "\n".join(["**Skipped**", "", *(f"- {code(row.entry.id)}{_why(row.reason)}" for row in skipped)])
     for start in range(0, len(rows), _PIECE):
         yield "\n".join(_table(rows, start))
+
+
+def _manifests(summary: Summary) -> Iterator[str]:
+    """What each of several matrices came to, the red ones first."""
+    yield from ("| | manifest | matrix | exit code |", "|---|---|---|---:|")
+    for part in sorted(summary.manifests, key=lambda part: part.verdict in GOOD):
+        sign = _SIGNS.get(part.verdict, _BAD)
+        yield f"| {sign} {words(part.verdict)} | {code(part.label)} | {code(part.name)} | {int(part.exit_code)} |"
 
 
 def _about(summary: Summary) -> Iterator[str]:
@@ -103,7 +113,7 @@ def _attention(summary: Summary) -> Iterator[str]:
     for job, message in summary.uncertain.items():
         ways = "".join(f"\n> - {code(command)} {why}" for command, why in decisions(summary, job))
         yield f"> ⚠️ **uncertain**: {code(job)} may or may not have started a run: {code(message)}{ways}"
-    if summary.unfinished:
+    if summary.unfinished and not summary.is_joined:
         yield f"> To go on: {code(resume_of(summary))}"
 
 

@@ -20,7 +20,7 @@ from qarunner.vendors.api import ResourceKind
 from qarunner.vendors.types import refs_as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from qarunner.engine.schedule.timing import DurationModel, Durations
     from qarunner.entry import Entry, Policy
@@ -190,26 +190,63 @@ def _fenced(plan: Plan, job: Job) -> str:
 # --- shards -----------------------------------------------------------------------------------------------------------
 
 
-def github_matrix(total: int) -> str:
-    """One line for `fromJSON` in a workflow's `strategy.matrix`."""
-    return json.dumps({"include": [{"shard": f"{n}/{total}", "index": n, "total": total} for n in range(1, total + 1)]})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelinePart:
+    """The jobs of one manifest. `words` go to each apply; `shards` is None where one job applies all of it."""
+
+    file: str
+    name: str
+    words: str
+    shards: int | None
+
+    @property
+    def jobs(self) -> list[str | None]:
+        """The `--shard` of each job: `1/4`; None for the whole."""
+        return [f"{n}/{self.shards}" for n in range(1, self.shards + 1)] if self.shards is not None else [None]
 
 
-def gitlab_pipeline(total: int, words: str, runs_dir: str, file: str) -> str:
-    """A child pipeline: a job for each shard, and one that joins their runs into one gate. `words` go to each apply."""
-    jobs = [_gitlab_job(f"{n}/{total}", n, words, runs_dir) for n in range(1, total + 1)]
+def github_matrix(parts: Sequence[PipelinePart], *, several: bool = False) -> str:
+    """One line for `fromJSON` in a workflow's `strategy.matrix`. `index` is unique among all jobs.
+
+    `several`: more than one manifest was asked for, even if one alone has anything to run.
+    """
+    jobs = [(part, shard) for part in parts for shard in part.jobs]
+    include: list[dict[str, object]] = []
+    for index, (part, shard) in enumerate(jobs, 1):
+        manifest: dict[str, object] = {"file": part.file, "name": part.name} if several else {}
+        include.append(manifest | ({"shard": shard} if shard else {}) | {"index": index, "total": len(jobs)})
+    return json.dumps({"include": include})
+
+
+def gitlab_pipeline(parts: Sequence[PipelinePart], runs_dir: str, *, several: bool = False) -> str:
+    """A child pipeline: a job for each shard of each manifest, and one that joins their runs into one gate."""
+    jobs = [(part, shard) for part in parts for shard in part.jobs]
+    texts = [
+        _gitlab_job([part.file] if several else [], shard, number, part.words, runs_dir)
+        for number, (part, shard) in enumerate(jobs, 1)
+    ]
     variables = f"variables: {{ QARUNNER_RUNS_DIR: {_scalar(runs_dir)} }}"
-    return "\n".join(["stages: [test, gate]", variables, "", *jobs, _gitlab_gate(runs_dir, file)])
+    return "\n".join(
+        [
+            "stages: [test, gate]",
+            variables,
+            "",
+            *texts,
+            _gitlab_gate(runs_dir, [part.file for part in parts], several=several),
+        ]
+    )
 
 
-def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
+def _gitlab_job(manifest: list[str], shard: str | None, number: int, words: str, runs_dir: str) -> str:
     """The run's id is the pipeline's, not the attempt's: a job that is run again goes on with its run."""
+    name = " ".join(["qarunner", *manifest, *([shard] if shard else [])])
+    apply = f"qarunner apply{words}" + (f" --shard {shard}" if shard else "")
     run = f"--run-id qa-$CI_PIPELINE_ID-{number} --continue"
     return f"""\
-"qarunner {shard}":
+{_scalar(name)}:
   stage: test
   script:
-    - {_scalar(f"qarunner apply{words} --shard {shard} {run} --report junit=qarunner-{number}.xml")}
+    - {_scalar(f"{apply} {run} --report junit=qarunner-{number}.xml")}
   artifacts:
     when: always
     paths: [{_scalar(runs_dir)}]
@@ -218,9 +255,11 @@ def _gitlab_job(shard: str, number: int, words: str, runs_dir: str) -> str:
 """
 
 
-def _gitlab_gate(runs_dir: str, file: str) -> str:
+def _gitlab_gate(runs_dir: str, files: Sequence[str], *, several: bool) -> str:
     """The gate's code is the job's, whatever becomes of the merge request's note."""
-    merge = f"qarunner report --merge {runs_dir} --format"
+    union = "".join(["--union ", *(f"--manifest {shlex.quote(file)} " for file in files)]) if several else ""
+    merge = f"qarunner report --merge {union}{runs_dir} --format"
+    note = f"qarunner-gitlab-note {shlex.quote(', '.join(files))} --result qarunner.md || true"
     return f"""\
 "qarunner gate":
   stage: gate
@@ -228,7 +267,7 @@ def _gitlab_gate(runs_dir: str, file: str) -> str:
   script:
     - {_scalar(f"code=0; {merge} json --out qarunner.json || code=$?")}
     - {_scalar(f"{merge} markdown --out qarunner.md || true")}
-    - {_scalar(f"qarunner-gitlab-note {shlex.quote(file)} --result qarunner.md || true")}
+    - {_scalar(note)}
     - exit $code
   artifacts:
     when: always

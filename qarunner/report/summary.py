@@ -127,6 +127,16 @@ class LeftAtVendor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestResult:
+    """What one of several joined matrices came to. `label` begins the ids of its entries."""
+
+    label: str
+    name: str
+    verdict: Verdict
+    exit_code: ExitCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Times are ISO 8601 in UTC. `running` may still run at the vendor, `left` has to be removed there.
 
@@ -169,6 +179,13 @@ class Summary:
     """`actor` and `attempt` of the CI job that began the run."""
     compared: str | None = None
     """What the entries' trends compare with, such as a branch; None without a history."""
+    manifests: tuple[ManifestResult, ...] = ()
+    """One for each matrix where several were joined; else empty."""
+
+    @property
+    def is_joined(self) -> bool:
+        """True if it is of several runs: no command of one run fits them all."""
+        return "+" in self.run_id or len(self.manifests) > 1
 
 
 UNRECORDED = "the journal could not be written: a resume would not know all of this"
@@ -190,6 +207,11 @@ _VERDICT = {
 }
 
 
+def verdict_of(code: ExitCode) -> Verdict:
+    """What a build's exit code means in one word."""
+    return _VERDICT.get(code, Verdict.ERROR)
+
+
 def summarise(run: Run) -> Summary:
     """The report's content; the same run gives the same summary."""
     decision = decide(run)
@@ -201,7 +223,7 @@ def summarise(run: Run) -> Summary:
     return Summary(
         run_id=run.run_id,
         name=run.plan.name,
-        verdict=_VERDICT.get(decision.exit_code, Verdict.ERROR),
+        verdict=verdict_of(decision.exit_code),
         exit_code=decision.exit_code,
         started_at=timestamp(run.started_at),
         finished_at=timestamp(run.last_at),
@@ -241,7 +263,7 @@ def next_step(summary: Summary) -> tuple[str, str] | None:
     """What comes next, and the command for it: `rerun`, `resume` or `decide`. None if nothing is left to do."""
     code, lasting = summary.exit_code, {ExitCode.UNAVAILABLE, ExitCode.CREDENTIAL, ExitCode.BUDGET}
     place = [word for word in shlex.split(summary.resume) if word.startswith("--runs-dir=")]
-    if summary.rehearsal:
+    if summary.rehearsal or summary.is_joined:
         return None
     if any(job not in summary.repeatable for job in summary.uncertain):
         return "decide", shlex.join(["qarunner", "status", summary.run_id, *place])
@@ -460,6 +482,9 @@ def resume_of(summary: Summary) -> str:
 def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     """The commands that decide about an uncertain create, each with when it is the right one."""
     resume = resume_of(summary)
+    if summary.is_joined:
+        run, _, job = job.partition(":")
+        resume = f"qarunner resume {run}"
     if job in summary.repeatable:
         return [(resume, "asks again with the same idempotency key: nothing is paid twice")]
     return [
@@ -474,7 +499,7 @@ def headline(summary: Summary) -> str:
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
-    if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished:
+    if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished and not summary.is_joined:
         text += f"; to go on: qarunner resume {summary.run_id}"
     if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"

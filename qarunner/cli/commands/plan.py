@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import saved_plan as saved
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
 from qarunner.diagnostics import choose
-from qarunner.errors import ExitCode, UserError
+from qarunner.errors import ExitCode, NothingSelected, UserError
 from qarunner.history.durations import recall
 from qarunner.paths import MANIFEST_NAMES
 from qarunner.plan.model import to_json
+from qarunner.report.plan import PipelinePart, github_matrix, gitlab_pipeline
 from qarunner.text import styled
 
 if TYPE_CHECKING:
@@ -33,11 +35,17 @@ def _check(options: ShowOptions) -> None:
     """UserError for words that make no sense together."""
     if options.form not in FORMATS:
         raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
-    if (options.shards is None) is (options.form in OF_SHARDS):
+    pipeline = options.form in OF_SHARDS
+    if options.more and not pipeline:
+        hint = "such as: qarunner plan apps/*/qa-matrix.yml --format github-matrix"
+        raise UserError(f"several manifests go with --format {' or '.join(OF_SHARDS)}", hint=hint)
+    if not options.more and (options.shards is None) is pipeline:
         hint = "such as: qarunner plan --shards 4 --format github-matrix"
         raise UserError(f"--shards goes with --format {' or '.join(OF_SHARDS)}", hint=hint)
-    if options.shards is not None and saved.is_saved(options.file):
+    if pipeline and any(saved.is_saved(file) for file in _files(options)):
         raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
+    if options.more and options.out is not None:
+        raise UserError("--out takes the plan of one manifest", hint="leave it out: each job makes its own plan")
     if options.shards is not None and options.shard is not None:
         hint = "--shards makes the jobs, each with a --shard of its own"
         raise UserError("--shards does not go with --shard", hint=hint)
@@ -46,6 +54,8 @@ def _check(options: ShowOptions) -> None:
 def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
     """Prints the plan, and writes it where it is wanted. 10 with --exit-code if an apply would send anything."""
     _check(options)
+    if options.more:
+        return _pipeline(console, environ, options)
     found = saved.plan_of(options, environ, hide=console.hide)
     tell(console, found)
     if options.out is not None:
@@ -54,24 +64,55 @@ def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions
     return ExitCode.CHANGES if options.exit_code and found.plan.jobs else ExitCode.OK
 
 
+def _files(options: ShowOptions) -> tuple[Path | None, ...]:
+    return (options.file, *options.more)
+
+
+def _pipeline(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
+    """Prints the jobs of several manifests, without those of which nothing was chosen. NothingSelected if all are."""
+    found, left_out = [], None
+    for file in dict.fromkeys(_files(options)):
+        one = replace(options, file=file, more=())
+        try:
+            result = saved.plan_of(one, environ, hide=console.hide)
+        except NothingSelected as error:
+            left_out = error
+            console.warn(f"qarunner: note: {file}: {error.message}")
+            continue
+        tell(console, result)
+        found.append(_part(one, result))
+    if left_out is not None and not found:
+        raise left_out
+    _print_pipeline(console, found, options.form, several=True)
+    return ExitCode.CHANGES if options.exit_code else ExitCode.OK
+
+
+def _part(options: ShowOptions, found: PlanResult) -> PipelinePart:
+    file = (options.file or Path(MANIFEST_NAMES[0])).as_posix()
+    shards = None if options.shards is None else min(options.shards, max(1, len(found.plan.entries)))
+    return PipelinePart(file=file, name=found.plan.name, words=_words(options, found.declared_secrets), shards=shards)
+
+
+def _print_pipeline(console: Console, parts: Sequence[PipelinePart], form: str, *, several: bool = False) -> None:
+    if form == "github-matrix":
+        console.json(github_matrix(parts, several=several))
+    else:
+        console.document(gitlab_pipeline(parts, DEFAULT_RUNS.as_posix(), several=several))
+
+
 def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
     plan = found.plan
     earlier = recall(options.runs_dir, rehearsal=options.rehearse)
     last = f"{planned.overview(plan)}; nothing was sent"
-    shards = min(options.shards or 1, len(plan.entries))
     match options.form:
         case "json":
             console.json(to_json(plan).decode())
         case "markdown":
             console.document(planned.markdown(plan, earlier, last))
-        case "github-matrix":
-            console.json(planned.github_matrix(shards))
-        case "gitlab-ci":
-            words = _words(options, found.declared_secrets)
-            file = (options.file or Path(MANIFEST_NAMES[0])).as_posix()
-            console.document(planned.gitlab_pipeline(shards, words, DEFAULT_RUNS.as_posix(), file))
+        case "github-matrix" | "gitlab-ci":
+            _print_pipeline(console, [_part(options, found)], options.form)
         case _:
             for text, style in planned.text(plan, earlier, every_body=console.verbose):
                 console.result(styled(text, style))

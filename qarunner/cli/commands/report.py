@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,13 @@ from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
 from qarunner.cli.result import show_report
-from qarunner.engine.decide.merge import merged
+from qarunner.engine.decide.merge import merged, missing_manifest
 from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
 from qarunner.engine.io.seal import Trust
 from qarunner.errors import ExitCode, UserError
+from qarunner.paths import manifest_from_root, repository_root, working_folder
 from qarunner.report.summary import headline, summarise
+from qarunner.report.union import labels, united
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
+
+
+UNION = "qarunner report --merge --union --manifest apps/shop/qa-matrix.yml --manifest apps/api/qa-matrix.yml RUNS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     """A report of one run, which is the newest where none is named, or one of all."""
     if order.verify or order.commit or order.profile or order.max_age:
         return promotion(console, environ, order, time.time())
+    if (order.union or order.manifest) and not (order.merge and order.union):
+        raise UserError("--union goes with --merge, and --manifest with --union", hint=UNION)
     if order.merge:
         return joined(console, environ, order)
     if len(order.runs) > 1:
@@ -104,8 +113,25 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     named = _folders(order.runs_dir, order.runs)
     for folder in named:
         refuse_tracked(folder, environ)
-    parts = _counting(console, [_part(console, folder, secrets) for folder in named])
-    believed = [verified(part.stored, unsealed=order.unsealed) for part in parts]
+    parts = [_part(console, folder, secrets) for folder in named]
+    if order.union:
+        summary = _united(console, environ, order, parts)
+    else:
+        summary = _remembered(console, environ, order, summarise(_whole(console, parts, unsealed=order.unsealed)))
+    if problems := _write(console, environ, summary, order):
+        from qarunner.app.session import unwritten
+
+        console.warn(f"qarunner: error: {problems[0]}")
+        summary = unwritten(summary, problems)
+    what = f"{plural(len(summary.manifests), 'matrix', 'matrices')}, " if summary.manifests else ""
+    console.warn(f"{headline(summary)}; {what}{plural(summary.run_id.count('+') + 1, 'run')} joined")
+    return summary.exit_code
+
+
+def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
+    """The run of one matrix that its parts make. UserError for parts that do not belong together."""
+    parts = _counting(console, parts)
+    believed = [verified(part.stored, unsealed=unsealed) for part in parts]
     _check(parts)
     for part in parts:
         if not part.run.complete:
@@ -116,14 +142,57 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
         console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
     whole = merged([part.run for part in parts], missing)
     whole.unverified = whole.unverified or not all(believed)
-    summary = _remembered(console, environ, order, summarise(whole))
-    if problems := _write(console, environ, summary, order):
-        from qarunner.app.session import unwritten
+    return whole
 
-        console.warn(f"qarunner: error: {problems[0]}")
-        summary = unwritten(summary, problems)
-    console.warn(f"{headline(summary)}; {plural(len(parts), 'run')} joined")
-    return summary.exit_code
+
+def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, parts: Sequence[Part]) -> Summary:
+    """Several matrices as one summary. A manifest without a run has no verdict: never green."""
+    groups = _by_manifest(order.manifest, parts)
+    _check_build(parts)
+    names = labels(tuple(groups))
+    found = []
+    for path, group in groups.items():
+        if group:
+            run = _whole(console, group, unsealed=order.unsealed)
+        else:
+            console.warn(f"qarunner: warning: {path}: no run of it was given")
+            run = missing_manifest(parts[0].run, path)
+        found.append((names[path], _remembered(console, environ, order, summarise(run))))
+    return united(found)
+
+
+def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, list[Part]]:
+    """The runs of each manifest that has to be there. UserError for a run of another one."""
+    if not manifests:
+        hint = "name each one, so that a missing run is noticed: --manifest apps/shop/qa-matrix.yml"
+        raise UserError("--union: no --manifest was named", hint=hint)
+    root = repository_root(working_folder())
+    paths = dict.fromkeys(manifest_from_root(path, root) for path in manifests)
+    groups: dict[str, list[Part]] = {path: [] for path in paths}
+    for part in parts:
+        plan = part.run.plan
+        keys = [plan.sources.manifest] if plan.sources is not None else []
+        path = next((key for key in (*keys, posixpath.normpath(plan.manifest)) if key in groups), None)
+        if path is None:
+            told = keys[0] if keys else plan.manifest
+            raise UserError(
+                f"run {part.run.run_id} is of {told}, which no --manifest names",
+                hint=f"add --manifest {shlex.quote(told)}, or leave the run out",
+            )
+        groups[path].append(part)
+    return groups
+
+
+def _check_build(parts: Sequence[Part]) -> None:
+    """UserError for runs of several builds."""
+    first = parts[0].run
+    for part in parts[1:]:
+        one, two = first.plan.git, part.run.plan.git
+        different = [f"git.{key} differs" for key in ("sha", "repository") if one.get(key) != two.get(key)]
+        different += ["one of them was a rehearsal"] if first.rehearsal != part.run.rehearsal else []
+        if different:
+            names = f"{first.run_id} and {part.run.run_id}"
+            raise UserError(f"{names} are of different builds: {', '.join(different)}", hint="join runs of one commit")
 
 
 # --- whether a commit may go on ------------------------------------------------------------------------------------

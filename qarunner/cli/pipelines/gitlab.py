@@ -23,7 +23,7 @@ from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since
 from qarunner.errors import UserError
 from qarunner.paths import MANIFEST_NAMES
-from qarunner.report.plan import gitlab_pipeline
+from qarunner.report.plan import PipelinePart, gitlab_pipeline
 from qarunner.review.markdown import code
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     secrets = tuple(f"--var={name}=" for name in found.declared_secrets)
     typed = "".join(f" {shlex.quote(word)}" for word in words if not word.startswith(secrets))
     total = min(int(shards), max(1, len(found.plan.entries)))
-    console.document(gitlab_pipeline(total, typed, DEFAULT_RUNS.as_posix(), file or FILE))
+    part = PipelinePart(file=file or FILE, name=found.plan.name, words=typed, shards=total)
+    console.document(gitlab_pipeline([part], DEFAULT_RUNS.as_posix()))
     return 0
 
 

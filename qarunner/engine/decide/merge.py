@@ -90,11 +90,25 @@ def _place(entry: Entry) -> tuple[str, int, int]:
 
 
 def _missing(like: Plan, index: int, total: int) -> Run:
-    name = f"shard-{index}-of-{total}"
+    return _unseen(like, f"shard-{index}-of-{total}", f"shard {index}/{total}")
+
+
+def missing_manifest(like: Run, path: str) -> Run:
+    """A matrix that no run was given for: one entry without a verdict. `like`: a run of the same build."""
+    plan = msgspec.structs.replace(
+        like.plan, name=path, manifest=path, sources=None, shard=None, not_planned=(), gate=type(like.plan.gate)()
+    )
+    run = _unseen(plan, "no-run", f"the matrix of {path}")
+    run.run_id, run.rehearsal = "", like.rehearsal
+    run.started_at = run.last_at = like.last_at
+    return run
+
+
+def _unseen(like: Plan, name: str, what: str) -> Run:
+    """A run of one entry that nobody has seen."""
     place = Origin(file=like.manifest, line=1, column=1)
     entry = Entry(id=name, vendor=NOBODY, policy=Policy(timeout_s=0.0), origin=place)
     job = Job(id=name, vendor=NOBODY, entries=(name,), request=Request(method="POST", path="/"))
     run = Run.of(msgspec.structs.replace(like, entries=(entry,), jobs=(job,), resources=(), vendors={}))
-    message = f"shard {index}/{total} is missing: no run of it was given"
-    run.closed[name] = Outcome(verdict=Verdict.UNKNOWN, message=message)
+    run.closed[name] = Outcome(verdict=Verdict.UNKNOWN, message=f"{what} is missing: no run of it was given")
     return run
