@@ -401,6 +401,7 @@ class ReportOptions(InRuns):
         str | None, Option("--max-age", "DURATION", "With --verify: how long ago the run may have ended, such as 24h.")
     ] = None
     form: Annotated[str, Option("--format", "|".join(FORMATS), "The report's format.")] = "json"
+    open: Annotated[bool, Option("--open", "", "Shows the HTML report in the browser.")] = False
     out: Annotated[Path | None, _OUT] = None
     unsealed: Annotated[bool, _UNSEALED] = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,7 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
         return promotion(console, environ, order, time.time())
     if (order.union or order.manifest) and not (order.merge and order.union):
         raise UserError("--union goes with --merge, and --manifest with --union", hint=UNION)
+    order = _checked(console, order)
     if order.merge:
         return joined(console, environ, order)
     if len(order.runs) > 1:
@@ -70,19 +71,41 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     return _rendered(console, environ, order, run_id)
 
 
+def _checked(console: Console, order: ReportOptions) -> ReportOptions:
+    """The options, of which --open means HTML. UserError for a format that its reader cannot use."""
+    reporting.checked_format(order.form, "--format")
+    if not order.open:
+        if order.form == "html" and order.out is None and console.columns is not None:
+            hint = "--open shows it in the browser; --out FILE writes it to a file"
+            raise UserError("--format html: a terminal would show its source", hint=hint)
+        return order
+    if order.form not in {_DEFAULT, "html"}:
+        raise UserError(f"--open does not go with --format {order.form}", hint="it shows the HTML report")
+    if order.merge and order.out is None:
+        raise UserError("--open: a report of several runs needs a file", hint="add --out FILE")
+    return replace(order, form="html")
+
+
+_DEFAULT = "json"
+
+
 def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions, run_id: str | None) -> ExitCode:
     """Renders a report from what is on disk."""
-    reporting.checked_format(order.form, "--format")
     folder = find_run(order.runs_dir, run_id)
     refuse_tracked(folder, environ)
     stored = load(folder, Secrets(environ=environ))
     console.hide(reporting.credentials_of(stored.plan, environ))
     if (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    problems = _write(console, environ, _remembered(console, environ, order, summarise(stored.run)), order)
-    if problems:
+    summary = _remembered(console, environ, order, summarise(stored.run))
+    own = folder / _PAGE if order.open and order.out is None else None
+    if problems := _write(console, environ, summary, order, own):
         raise UserError(problems[0])
     return ExitCode.OK
+
+
+_PAGE = "report.html"
+"""In the run's folder, where it goes with the run."""
 
 
 def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptions, summary: Summary) -> Summary:
@@ -93,20 +116,35 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
     return found
 
 
-def _write(console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions) -> list[str]:
-    """Returns what could not be written."""
-    if order.out is None:
+def _write(
+    console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions, own: Path | None = None
+) -> list[str]:
+    """Returns what could not be written. `own` is a file of the run's folder, to which no report that is named goes."""
+    path = own or order.out
+    if path is None:
         show_report(console, summary, order.form)
         return []
-    for warning in reporting.check_out(order.out, order.form, order.runs_dir, environ):
-        console.warn(f"qarunner: warning: {warning}")
-    target = reporting.ReportTarget(format=order.form, path=order.out, named=True)
-    return reporting.write(summary, (target,), console.clean)
+    if own is None:
+        for warning in reporting.check_out(path, order.form, order.runs_dir, environ):
+            console.warn(f"qarunner: warning: {warning}")
+    target = reporting.ReportTarget(format=order.form, path=path, named=own is None)
+    problems = reporting.write(summary, (target,), console.clean)
+    if order.open and not problems:
+        _show(console, path)
+    return problems
+
+
+def _show(console: Console, path: Path) -> None:
+    """Opens a page in the browser; where there is none, its path has to do."""
+    import webbrowser
+
+    console.note(f"report: {path.as_posix()}")
+    if not webbrowser.open(path.resolve().as_uri()):
+        console.warn("qarunner: warning: no browser could be started: open the file yourself, or set BROWSER")
 
 
 def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
     """Renders one report of all runs, and returns what their gate says."""
-    reporting.checked_format(order.form, "--format")
     if not order.runs:
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
     secrets = Secrets(environ=environ)
