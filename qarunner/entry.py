@@ -45,6 +45,21 @@ class SelectionKind(StrEnum):
     TAGS = "tags"
 
 
+class NameKind(StrEnum):
+    """What a manifest can call by its name at the vendor; a lock has the ids."""
+
+    TESTS = "tests"
+    CATEGORIES = "categories"
+    ENVIRONMENTS = "environments"
+
+
+BY_NAME: Mapping[str, SelectionKind] = {
+    NameKind.TESTS: SelectionKind.TEST_IDS,
+    NameKind.CATEGORIES: SelectionKind.CATEGORY_IDS,
+}
+"""Keys of an entry that hold names, or globs of names, each with the key that it becomes."""
+
+
 class Strategy(StrEnum):
     """How a test signs in."""
 
@@ -145,6 +160,8 @@ ENTRY_KEYS: Mapping[str, EntryKey] = {
     "test_ids": EntryKey("testIds", text=True, adds=True, whole=True),
     "category_ids": EntryKey("categoryIds", text=True, adds=True, whole=True),
     "tags": EntryKey("tags", text=True, adds=True, whole=True),
+    "tests": EntryKey("testNames", text=True, adds=True, whole=True),
+    "categories": EntryKey("categoryNames", text=True, adds=True, whole=True),
     "artifacts": EntryKey("artifacts", text=True, adds=True),
     "options": EntryKey("options"),
     "timeout": EntryKey("timeout"),

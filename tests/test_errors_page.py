@@ -13,6 +13,7 @@ import pytest
 
 from qarunner.cli.commands.authoring import pages, plain, source
 from qarunner.cli.main import run
+from qarunner.emulator import serve
 from qarunner.manifest import codes
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as schema
@@ -78,7 +79,13 @@ def printed(
         words = shlex.split(command)
         while "=" in words[0]:
             monkeypatch.setenv(*words.pop(0).split("=", 1))
-        run(words[1:])
+        if words[1] == "lock":  # the one command here that asks a vendor
+            with serve(tmp_path / "scenario.yml") as vendors:
+                for name, value in vendors.environ.items():
+                    monkeypatch.setenv(name, value)
+                run(words[1:])
+        else:
+            run(words[1:])
         out, err = capsys.readouterr()
         return out + err
 

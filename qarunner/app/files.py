@@ -16,6 +16,8 @@ from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, NamedFile
+from qarunner.manifest.lock import parse as parse_lock
+from qarunner.manifest.lock import unreadable as unreadable_lock
 from qarunner.manifest.templates.env import Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from dotenv.parser import Original
 
     from qarunner.manifest.load import Finder
+    from qarunner.manifest.lock import Lock
     from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
     from qarunner.vendors.api import Build, BuildRules
@@ -74,6 +77,23 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
         raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def lock_of(manifest: Path) -> Path:
+    """The lock beside a manifest: `qa-matrix.lock`."""
+    return manifest.with_suffix(".lock")
+
+
+def read_lock(manifest: Path) -> Lock | None:
+    """A manifest's lock; None where there is none. ManifestError for a file that cannot be taken."""
+    path = lock_of(manifest)
+    try:
+        data = read_regular(inside(path, manifest_root(manifest)))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ManifestError([unreadable_lock(path.as_posix(), str(error.strerror))]) from error
+    return parse_lock(path.as_posix(), data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -412,7 +412,7 @@ class Repository:
 
     def earlier_path(self, commit: str, path: str) -> str | None:
         """Where a file stood at a commit: at the same path, or where git sees that it was renamed from."""
-        if self._is_file(commit, path):
+        if self.has(commit, path):
             return path
         renamed = self._git.diff("-M", "--name-status", "--diff-filter=R", commit, "--")
         parts = renamed.value if isinstance(renamed, Known) else ()
@@ -428,7 +428,8 @@ class Repository:
         beside = [each for each in gone if PurePosixPath(each).parent == PurePosixPath(path).parent]
         return next((each[0] for each in (beside, gone) if len(each) == 1), None)
 
-    def _is_file(self, commit: str, path: str) -> bool:
+    def has(self, commit: str, path: str) -> bool:
+        """True if a commit has a file at a path."""
         return self._ask("cat-file", "-t", f"{commit}:{path}").strip() == "blob"
 
     def _files(self, commit: str) -> list[str]:

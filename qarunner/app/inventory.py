@@ -4,41 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, assert_never
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from qarunner.app.files import allowed_secrets, read_env_files, sorted_out
-from qarunner.app.planning import check_manifest, credential_names, settings_of
+from qarunner.app.ci import read_build
+from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_env_files, read_lock, sorted_out
+from qarunner.app.planning import (
+    check_manifest,
+    credential_names,
+    read_inputs,
+    secret_values,
+    settings_of,
+    values_of,
+    vendor_names,
+)
 from qarunner.app.reports import credentials_in
 from qarunner.app.session import Surroundings, reach, shared_budgets
-from qarunner.diagnostics import choose
+from qarunner.diagnostics import choose, closest, in_order, problem
 from qarunner.engine.decide.interpret import Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import RetryState
-from qarunner.errors import ExitCode, UserError
+from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.known import is_open
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import RowLocator
+from qarunner.manifest.load import profile_names
+from qarunner.manifest.lock import Lock, Scope, same, to_text
+from qarunner.manifest.names import PROJECT, WORDS, not_locked, wanted
+from qarunner.manifest.select import wildcard
 from qarunner.manifest.templates.env import key_names
-from qarunner.paths import nearest_manifest, runs_folder
+from qarunner.manifest.templates.evaluate import evaluate
+from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_whole
+from qarunner.plan.capabilities import own_settings
 from qarunner.plan.compile import vendor_plan
 from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, InventoryKind, Item, Request
-from qarunner.vendors.types import Fault
+from qarunner.vendors.types import INVENTORIES, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from qarunner.app.choosing import Hide
-    from qarunner.app.options import VendorsOptions
+    from qarunner.app.options import LockOptions, VendorsOptions
     from qarunner.decode import Json
+    from qarunner.diagnostics import Diagnostic, Locator
     from qarunner.engine.decide.interpret import Answer
+    from qarunner.manifest.lock import Items
+    from qarunner.manifest.model import Manifest, Row
+    from qarunner.manifest.names import Wanted
     from qarunner.plan.model import VendorPlan
     from qarunner.vendors.api import Refusal, Vendor, VendorInfo
 
 MOST_PAGES = 1000
 """A list of 100,000 items has as many. A longer one does not end."""
-
-PROJECT = "project"
-"""The setting that says whose inventory is read, where a vendor has projects."""
 
 
 class InventoryError(UserError):
@@ -255,3 +274,313 @@ def _settings(
 
 
 _ABOUT_RUNS = frozenset({"poll", "max_in_flight", "defaults"})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `qarunner lock [FILE]…`
+
+
+class Move(StrEnum):
+    """How an inventory differs from a lock."""
+
+    GONE = "gone"
+    RENAMED = "renamed"
+    MATCHED = "newly matched"
+    UNMATCHED = "no longer matched"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """One difference. `name` is what the manifest has, `before` and `after` are the item's names at the vendor."""
+
+    move: Move
+    scope: Scope
+    name: str
+    id: str
+    before: str | None = None
+    after: str | None = None
+    why: str | None = None
+
+    def __str__(self) -> str:
+        item = f"{WORDS[self.scope.kind]} {self.name!r} of {self.scope.vendor}"
+        match self.move:
+            case Move.RENAMED:
+                return f"{item}: {self.id} is renamed from {self.before!r} to {self.after!r}"
+            case Move.GONE:
+                return f"{item}: {self.before!r} ({self.id}) is gone"
+            case Move.MATCHED:
+                return f"{item}: {self.after!r} ({self.id}) is newly matched"
+            case _:
+                return f"{item}: {self.before!r} ({self.id}) is {self.move}{f': {self.why}' if self.why else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """What became of one manifest's lock. `is_written`: its content is another one now."""
+
+    manifest: Path
+    path: Path
+    names: int
+    moved: tuple[Moved, ...]
+    is_written: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def lock_manifests(
+    options: LockOptions, environ: Mapping[str, str], *, hide: Hide, note: Callable[[str], None]
+) -> tuple[Locked, ...]:
+    """Resolves the names of manifests, and writes their locks; with `check` it only says what moved.
+
+    ManifestError has the names of all manifests that cannot be resolved; then no lock is written.
+    """
+    locks = [_Locking(path, options, environ, hide, note) for path in options.files or (find_manifest(None),)]
+    problems = [problem for each in locks for problem in each.problems]
+    if problems:
+        raise ManifestError(in_order(problems))
+    return tuple(each.checked() if options.check else each.written() for each in locks)
+
+
+class _Wish(NamedTuple):
+    """A name of a manifest, where it stands, and the settings with which its vendor is asked."""
+
+    wanted: Wanted
+    locator: Locator
+    settings: Mapping[str, Json]
+
+
+class _Locking:
+    """One manifest's names while they are resolved. `problems` speak against a lock, or against a check of it."""
+
+    def __init__(
+        self,
+        path: Path,
+        options: LockOptions,
+        environ: Mapping[str, str],
+        hide: Hide,
+        note: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._options = options
+        self._today = options.today
+        self.problems: list[Diagnostic] = []
+        self._before = self._read_lock()
+        self._wishes: dict[tuple[Scope, str], _Wish] = {}
+        self._plans: dict[str, VendorPlan] = {}
+        environ = self._read_wishes(environ, hide)
+        self._found: dict[tuple[Scope, str], Items] = {}
+        self._moved: list[Moved] = []
+        self._warnings: list[str] = []
+        if self._wishes and not self.problems:
+            self._ask(environ, note)
+
+    def _read_lock(self) -> Lock | None:
+        """A lock that is damaged is written anew, but nothing can be compared with it."""
+        try:
+            return read_lock(self._path)
+        except ManifestError as error:
+            if self._options.check or self._options.only:
+                self.problems += error.diagnostics
+            return None
+
+    # --- what the manifest names --------------------------------------------------------------------------------------
+
+    def _read_wishes(self, environ: Mapping[str, str], hide: Hide) -> Mapping[str, str]:
+        """The names of all rows, as the manifest stands and with each of its profiles.
+
+        Returns the environment with the keys of env files.
+        """
+        inputs = read_inputs(self._options, environ)
+        facts = read_build(environ, working_folder()).facts
+        whole = check_manifest(self._path, environ, hide=hide, named=False)
+        with_keys = environ
+        entries: set[str] = set()
+        for profile in (None, *profile_names(whole.manifest.document)):
+            checked = whole if profile is None else check_manifest(self._path, environ, profile, hide=hide, named=False)
+            self.problems += checked.problems
+            values, with_keys, wrong = values_of(checked, inputs, environ, facts)
+            self.problems += wrong
+            hide(secret_values(checked.manifest, with_keys, values.overrides, values.files, keys=values.credentials))
+            evaluated = evaluate(checked.manifest, checked.rows, values)
+            settings = settings_of({**checked.manifest.vendors, **evaluated.vendors}, checked.vendors, with_keys)
+            for row in evaluated.rows:
+                entries |= {row.id, row.entry_id}
+                if not self._options.only or {row.id, row.entry_id} & set(self._options.only):
+                    self._read_row(checked.manifest, row, settings)
+        for entry in self._options.only:
+            if entry not in entries:
+                raise UserError(f"--only {entry}: there is no such entry", hint=choose(entry, sorted(entries)))
+        return with_keys
+
+    def _read_row(self, manifest: Manifest, row: Row, settings: Mapping[str, dict[str, Json]]) -> None:
+        vendor = str(row.data.get("vendor"))
+        own = settings.get(vendor, {})
+        for each in wanted(vendor_names, row, own):
+            locator = RowLocator(manifest, row)
+            if not each.known or is_open(own.get(PROJECT)):
+                self.problems.append(_undecided(locator, each))
+                continue
+            self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, own))
+            self._wishes.setdefault((each.scope, same(each.name)), _Wish(each, locator, own_settings(own)))
+
+    # --- what the vendors have ----------------------------------------------------------------------------------------
+
+    def _ask(self, environ: Mapping[str, str], note: Callable[[str], None]) -> None:
+        allowed = allowed_secrets(environ, self._options.allow_secret)
+        runs = runs_folder(None, self._path, environ)
+        inventories = Inventories(self._plans, environ, allowed=allowed, runs=runs, note=note)
+        try:
+            for key, wish in self._wishes.items():
+                scope = wish.wanted.scope
+                items = inventories.items(scope.vendor, INVENTORIES[scope.kind], wish.settings)
+                if self._options.check:
+                    self._compare(key, wish, items)
+                else:
+                    self._resolve(key, wish, items)
+        finally:
+            inventories.close()
+
+    def _resolve(self, key: tuple[Scope, str], wish: _Wish, items: Sequence[Item]) -> None:
+        before = self._before.find(*key) if self._before else None
+        found = matches(wish.wanted.name, items)
+        if isinstance(found, NoMatch):
+            self.problems.append(_not_found(wish, found, items, before))
+            return
+        self._found[key] = {item.id: item.name for item in found}
+        title = registry.get(wish.wanted.scope.vendor).info.title
+        self._warnings += [f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in found if item.unusable]
+        if before is not None:
+            self._moved += moves(key[0], wish.wanted.name, before, items)
+
+    def _compare(self, key: tuple[Scope, str], wish: _Wish, items: Sequence[Item]) -> None:
+        before = self._before.find(*key) if self._before else None
+        if before is None:
+            self.problems.append(not_locked(wish.locator, lock_of(self._path).as_posix(), self._before, wish.wanted))
+        else:
+            self._moved += moves(key[0], wish.wanted.name, before, items)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def checked(self) -> Locked:
+        return self._result(is_written=False)
+
+    def written(self) -> Locked:
+        """Writes the lock, unless it says the same already: then not a byte of it changes, its day included."""
+        names: dict[Scope, dict[str, Items]] = {}
+        if self._options.only and self._before is not None:
+            names = {scope: dict(known) for scope, known in self._before.names.items()}
+        for (scope, name), items in self._found.items():
+            names.setdefault(scope, {})[name] = items
+        if self._before is not None and self._before.names == names:
+            return self._result(is_written=False)
+        path = lock_of(self._path)
+        if not names and not path.exists():
+            return self._result(is_written=False)
+        text = to_text(Lock(day=self._today.isoformat(), names=names), self._path.name)
+        try:
+            write_whole(path, text)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: it {error.strerror}") from error
+        return self._result(is_written=True)
+
+    def _result(self, *, is_written: bool) -> Locked:
+        return Locked(
+            manifest=self._path,
+            path=lock_of(self._path),
+            names=len(self._wishes),
+            moved=tuple(self._moved),
+            is_written=is_written,
+            warnings=tuple(self._warnings),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """A name that is no single item, and no glob that matches one. `candidates` have the same name."""
+
+    candidates: tuple[Item, ...] = ()
+    paused: tuple[Item, ...] = ()
+
+
+def matches(name: str, items: Sequence[Item]) -> tuple[Item, ...] | NoMatch:
+    """The items that a name or a glob stands for. A name that is written just so wins over its reading as a glob.
+
+    A glob leaves out what cannot run now.
+    """
+    exact = tuple(item for item in items if same(item.name) == same(name))
+    if exact:
+        return exact if len(exact) == 1 else NoMatch(candidates=exact)
+    if not is_glob(name):
+        return NoMatch()
+    pattern = wildcard(same(name))
+    found = [item for item in items if pattern.fullmatch(same(item.name))]
+    usable = tuple(item for item in found if item.unusable is None)
+    return usable or NoMatch(paused=tuple(found))
+
+
+def is_glob(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def moves(scope: Scope, name: str, before: Items, items: Sequence[Item]) -> Iterator[Moved]:
+    """What has moved since a name was locked: of its ids, and of what it would stand for now."""
+    known = {item.id: item for item in items}
+    now = matches(name, items)
+    matched = {item.id for item in (now.candidates if isinstance(now, NoMatch) else now)}
+    for identifier, was in before.items():
+        item = known.get(identifier)
+        if item is None:
+            yield Moved(move=Move.GONE, scope=scope, name=name, id=identifier, before=was)
+            continue
+        if same(item.name) != same(was):
+            yield Moved(move=Move.RENAMED, scope=scope, name=name, id=identifier, before=was, after=item.name)
+        if item.unusable is not None:
+            yield Moved(
+                move=Move.PAUSED, scope=scope, name=name, id=identifier, before=was, after=item.name, why=item.unusable
+            )
+        elif identifier not in matched and is_glob(name):
+            yield Moved(move=Move.UNMATCHED, scope=scope, name=name, id=identifier, before=was, after=item.name)
+    for identifier in matched - before.keys():
+        yield Moved(move=Move.MATCHED, scope=scope, name=name, id=identifier, after=known[identifier].name)
+
+
+def _undecided(locator: Locator, each: Wanted) -> Diagnostic:
+    if each.known:
+        setting = f"vendors.{each.scope.vendor}.{PROJECT}"
+        message = f"{each.name!r}: a variable that is not set decides whose name it is, in {setting}"
+    else:
+        message = f"{each.name!r}: a variable that is not set decides the name"
+    hint = "give the variable a value for the lock, such as --var NAME=VALUE"
+    return problem(locator, each.path, message, code=Code.NOT_FOUND, hint=hint)
+
+
+_SHOWN = 5
+
+
+def _not_found(wish: _Wish, found: NoMatch, items: Sequence[Item], before: Items | None) -> Diagnostic:
+    each = wish.wanted
+    title, what = registry.get(each.scope.vendor).info.title, WORDS[each.scope.kind]
+    where = f" in project {each.scope.project}" if each.scope.project is not None else ""
+    renamed = [item for item in items if item.id in (before or {})]
+    if found.candidates:
+        ids = ", ".join(item.id for item in found.candidates[:_SHOWN])
+        more = ", …" if len(found.candidates) > _SHOWN else ""
+        message = f"{title}{where} has {len(found.candidates)} of the name {each.name!r}: {ids}{more}"
+        hint = "name the one that is meant by its id, or give them different names there"
+    elif found.paused:
+        message = f"no {what}{where} at {title} that can run matches {each.name!r}"
+        hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in found.paused[:_SHOWN])
+    elif is_glob(each.name):
+        message, hint = f"no {what}{where} at {title} matches {each.name!r}", _near(each.name, items)
+    else:
+        message, hint = f"no {what}{where} at {title} has the name {each.name!r}", _near(each.name, items)
+        if renamed:
+            hint = f"it was renamed: {renamed[0].id} is {renamed[0].name!r} now"
+    return problem(wish.locator, each.path, message, code=Code.NOT_FOUND, hint=hint)
+
+
+def _near(name: str, items: Sequence[Item]) -> str:
+    near = closest(name, (item.name for item in items))
+    listed = "`qarunner vendors NAME --list` shows what there is"
+    return f"did you mean {near!r}? {listed}" if near else listed

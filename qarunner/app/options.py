@@ -128,6 +128,15 @@ _SELECT = Option(
     "Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; !: not.",
     recorded=True,
 )
+_VAR = Option("--var", "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True)
+_VAR_FILE = Option("--var-file", "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True)
+_ENV = Option(
+    "--env",
+    "NAME",
+    "Lets templates read this variable of the environment, if the manifest declares it; NAME* is a glob, "
+    "'!NAME' is not meant.",
+    permits=True,
+)
 _ENV_FILE = Option(
     "--env-file",
     "FILE",
@@ -180,24 +189,9 @@ class ChoiceOptions(InRuns):
         str | None,
         Option("--rerun-failed", "RUN", "Only the entries that did not pass in an earlier run.", recorded=True),
     ] = None
-    var: Annotated[
-        tuple[str, ...],
-        Option("--var", "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True),
-    ] = ()
-    var_file: Annotated[
-        tuple[Path, ...],
-        Option("--var-file", "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True),
-    ] = ()
-    env: Annotated[
-        tuple[str, ...],
-        Option(
-            "--env",
-            "NAME",
-            "Lets templates read this variable of the environment, if the manifest declares it; NAME* is a glob, "
-            "'!NAME' is not meant.",
-            permits=True,
-        ),
-    ] = ()
+    var: Annotated[tuple[str, ...], _VAR] = ()
+    var_file: Annotated[tuple[Path, ...], _VAR_FILE] = ()
+    env: Annotated[tuple[str, ...], _ENV] = ()
     env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
     allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
@@ -249,6 +243,24 @@ class RunOptions(InRuns, Printed):
 @_options
 class InitOptions(Shown):
     vendor: Annotated[tuple[str, ...], Option("--vendor", "NAME", "A vendor to begin with; repeatable.")] = ()
+
+
+@_options
+class LockOptions(Printed):
+    files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
+    only: Annotated[
+        tuple[str, ...], Option("--only", "ENTRY", "The names of this entry alone; all others stay as they are.")
+    ] = ()
+    check: Annotated[
+        bool, Option("--check", "", "Write nothing; exit with 10 and say what has moved since, if anything has.")
+    ] = False
+    var: Annotated[tuple[str, ...], _VAR] = ()
+    var_file: Annotated[tuple[Path, ...], _VAR_FILE] = ()
+    env: Annotated[tuple[str, ...], _ENV] = ()
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """The day that a changed lock gets."""
 
 
 @_options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from qarunner import __version__
@@ -12,10 +13,12 @@ from qarunner.app.ci import checked_name, read_build
 from qarunner.app.files import (
     allowed_secrets,
     finder,
+    lock_of,
     measurer,
     named_variables,
     overrides,
     read_env_files,
+    read_lock,
     read_manifest,
     read_var_files,
     sorted_out,
@@ -23,13 +26,15 @@ from qarunner.app.files import (
 from qarunner.app.reports import credentials_in
 from qarunner.decode import is_unicode
 from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
-from qarunner.entry import Origin
+from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine
+from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
+from qarunner.manifest.names import PROJECT
 from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines, check_spending
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
@@ -43,6 +48,7 @@ from qarunner.plan.model import NotPlanned, Plan, Sharding
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
+from qarunner.vendors.types import INVENTORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,7 +57,7 @@ if TYPE_CHECKING:
     from qarunner.app.choosing import Hide, RowLeftOut
     from qarunner.app.ci import Build, BuildFacts
     from qarunner.app.files import FileVariable
-    from qarunner.app.options import ChoiceOptions, PlanOptions
+    from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
     from qarunner.entry import Entry
@@ -89,13 +95,21 @@ def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterabl
 
 @few_suggestions()
 def check_manifest(
-    path: Path, environ: Mapping[str, str] | None, profile: str | None = None, *, hide: Hide = hide_nothing
+    path: Path,
+    environ: Mapping[str, str] | None,
+    profile: str | None = None,
+    *,
+    hide: Hide = hide_nothing,
+    named: bool = True,
 ) -> CheckedManifest:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
     `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
+    Names become ids, unless they are not to be `named`: then the lock is not read.
     """
     read = _read(path, environ, hide)
+    if not named:
+        read = replace(read, manifest=replace(read.manifest, names=None))
     manifest = read.manifest if profile is None else _with_profile(read, profile)
     found = _checked(read, manifest)
     return replace(found, problems=in_order([*read.problems, *found.problems]))
@@ -133,7 +147,28 @@ def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> LoadedMa
     name, text = read_manifest(path)
     read = examine(name, text, finder(path, environ), vendor_keys=keys)
     hide(secret_values(read.manifest, environ or {}))
-    return read
+    names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path))
+    return replace(read, manifest=replace(read.manifest, names=names))
+
+
+@cache
+def vendor_names(vendor: str) -> VendorNames | None:
+    """What of a vendor has names: what it lists. None for a vendor that is not known."""
+    try:
+        info = registry.get(vendor).info
+    except UserError:
+        return None
+    kinds = frozenset(kind for kind in NameKind if INVENTORIES[kind] in info.inventories)
+    return VendorNames(kinds=kinds, environment_id=info.capabilities.environment_ids)
+
+
+def in_environment(manifest: Manifest, vendors: Mapping[str, Vendor], environ: Mapping[str, str]) -> Manifest:
+    """The manifest with names of the projects that the environment says, where the manifest itself says none."""
+    if manifest.names is None:
+        return manifest
+    settings = settings_of({}, vendors, environ)
+    projects = {name: str(each[PROJECT]) for name, each in settings.items() if each.get(PROJECT)}
+    return replace(manifest, names=manifest.names.at(projects))
 
 
 def _with_profile(read: LoadedManifest, name: str) -> Manifest:
@@ -284,7 +319,7 @@ def settings_of(
 # From a checked manifest and the environment to a plan.
 
 
-def read_inputs(words: ChoiceOptions, environ: Mapping[str, str]) -> Inputs:
+def read_inputs(words: ChoiceOptions | LockOptions, environ: Mapping[str, str]) -> Inputs:
     """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
     from_files = read_var_files(words.var_file)
     given = overrides(words.var)
@@ -389,7 +424,7 @@ class PlanResult:
     """The values of the variables that went in, but for secrets."""
     declared_secrets: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
-    """The manifest and its fragments."""
+    """The manifest, its fragments and its lock."""
     unverified: bool = False
     """True if it leaves out entries that passed in an earlier run, and no key could verify that run."""
 
@@ -397,11 +432,17 @@ class PlanResult:
 _NOTHING_KNOWN: Mapping[str, float] = {}
 
 
-def _place_of(options: PlanOptions, environ: Mapping[str, str]) -> tuple[Build, Shard | None]:
-    """The build that the plan is for, and the part of it. UserError for words that name neither."""
+def _place_of(
+    options: PlanOptions, environ: Mapping[str, str], facts: BuildFacts | None
+) -> tuple[Build, BuildFacts, Shard | None]:
+    """The build that the plan is for, its facts unless they are given, and the part of it.
+
+    UserError for words that name neither.
+    """
     branch, tag = checked_name("--branch", options.branch), checked_name("--tag", options.tag)
     shard = parse_shard(options.shard) if options.shard is not None else None
-    return read_build(environ, working_folder(), branch=branch, tag=tag), shard
+    build = read_build(environ, working_folder(), branch=branch, tag=tag)
+    return build, facts or build.facts, shard
 
 
 def _secrets_of(manifest: Manifest) -> frozenset[str]:
@@ -423,10 +464,9 @@ def make_plan(
 
     `facts`: an earlier plan's build, where that holds on. `seconds`: what entries take, the same in each shard's job.
     """
-    build, shard = _place_of(options, environ)
+    build, facts, shard = _place_of(options, environ, facts)
     found = check_manifest(path, environ, options.profile, hide=hide)
-    facts = facts or build.facts
-    manifest, rows, vendors = _named(found.manifest, path, facts), found.rows, found.vendors
+    manifest, rows, vendors = _in_build(found, path, facts, environ), found.rows, found.vendors
     values, of_files, wrong = values_of(found, inputs, environ, facts)
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
     quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
@@ -455,6 +495,7 @@ def make_plan(
         needs=needs,
         not_planned=[_not_planned(each) for each in chosen.left_out],
         sharding=part.sharding if part else None,
+        names=rendered.names,
     )
     check_budget(entries, manifest.budget, [entry for entry in entries if entry.id in ours], options.max_tests)
     doubts, secrets = (build.remark,) if build.remark else (), _secrets_of(manifest)
@@ -466,9 +507,14 @@ def make_plan(
         warnings=in_order([*quarantines.warnings, *found.warnings, *path_warnings(path, manifest, rows, environ)]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
-        files=tuple(dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows)),
+        files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows), *_lock_in(rendered, path)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
+
+
+def _lock_in(rendered: Evaluated, path: Path) -> tuple[str, ...]:
+    """The lock, where ids of the plan came from it."""
+    return (lock_of(path).as_posix(),) if rendered.names else ()
 
 
 def row_filter(
@@ -495,8 +541,9 @@ def _not_planned(row: RowLeftOut) -> NotPlanned:
     )
 
 
-def _named(manifest: Manifest, path: Path, facts: BuildFacts) -> Manifest:
-    """A manifest may leave its name out: then it is the repository's."""
+def _in_build(found: CheckedManifest, path: Path, facts: BuildFacts, environ: Mapping[str, str]) -> Manifest:
+    """The manifest, with what it may leave to the build: its name is the repository's, projects the environment's."""
+    manifest = in_environment(found.manifest, found.vendors, environ)
     unnamed = "name" not in manifest.document.data
     return replace(manifest, name=_repository_name(path, facts)) if unnamed else manifest
 

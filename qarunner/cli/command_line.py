@@ -46,6 +46,12 @@ COMMANDS: Mapping[str, Command] = {
         "authoring:init",
         "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
     ),
+    "lock": Command(
+        "Write",
+        opt.LockOptions,
+        "tools:lock",
+        "Ask the vendors for the ids behind the names in manifests, and write them into the locks beside these.",
+    ),
     "validate": Command(
         "Write",
         opt.ValidateOptions,

@@ -77,6 +77,9 @@ class Code(StrEnum):
     REQUIRES = "E441"
     INCLUDE = "E450"
     FRAGMENT = "E451"
+    NOT_LOCKED = "E460"
+    BAD_LOCK = "E461"
+    NOT_FOUND = "E462"
 
 
 MEANINGS: Mapping[str, str] = {
@@ -135,6 +138,9 @@ MEANINGS: Mapping[str, str] = {
     Code.PROFILE: "A profile chooses or changes entries that do not exist, or extends what it cannot.",
     Code.REQUIRES: "The manifest requires another version of qarunner.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
+    Code.NOT_LOCKED: "A name whose id the lock does not have, or there is no lock.",
+    Code.BAD_LOCK: "A lock that cannot be read, such as one with the marks of a merge conflict.",
+    Code.NOT_FOUND: "A name that the vendor does not have, or that it has more than once.",
     Code.FRAGMENT: "A fragment, which holds `matrix` and nothing else, is something else, or is checked alone.",
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Diagnostic, in_order, problem
-from qarunner.entry import ENTRY_KEYS, EXPANDING_KEYS, SelectionKind
+from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
 from qarunner.manifest.model import Row
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # below, and `{append: […]}` adds to a list.
 
 
-SELECTIONS = frozenset(map(str, SelectionKind))
+SELECTIONS = frozenset({*map(str, SelectionKind), *BY_NAME})
 """A row has one of them: a layer that names one takes the place of whichever lies below."""
 
 
@@ -405,7 +405,10 @@ def place_of(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> 
     """Where a value of a merged row was really written: in its variant, its entry or the defaults.
 
     For `()`, and for a key that no layer has, that is the row's own line: the variant's key, or the entry's start.
+    Ids of a lock were written as names.
     """
+    if row.named and path:
+        path = next(((name,) for name in row.named if BY_NAME[name] == path[0]), path)
     if not path or all(_child(manifest.document.at(layer), path[0]) is ABSENT for layer in row.layers):
         own = row.path if row.variant is None else (*row.path, "variants", row.variant)
         return manifest.document.locate(own, key=row.variant is not None)

@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
@@ -59,7 +59,7 @@ def with_profile(manifest: Manifest, name: str) -> Manifest:
             choose(name, known) if known else "write it: profiles: { " + name + ": { select: [label:" + name + "] } }"
         )
         raise UserError(f"--profile {name}: {manifest.document.name} has no such profile", hint=hint)
-    return bind(manifest.document, templated=manifest.templated, profile=name)
+    return replace(bind(manifest.document, templated=manifest.templated, profile=name), names=manifest.names)
 
 
 def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 from qarunner.diagnostics import Path
+from qarunner.manifest.lock import KnownNames
 from qarunner.manifest.yaml.reader import Document
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -97,6 +98,8 @@ class Manifest:
 
     lineage: tuple[str, ...] = ()
     """The profile and those that it extends, its own first."""
+    names: KnownNames | None = None
+    """The ids behind names; None: names stay as they are written."""
 
     @property
     def default_layers(self) -> tuple[Path, ...]:
@@ -121,6 +124,7 @@ class Row:
     `layers` lead to the mappings that it was merged from, highest priority first: variant, entry, the
     profile's defaults, defaults.
     `axes` are the names and values that this row stands for, in the order of its id.
+    `named` has the names, under their keys, whose places ids have taken in `data`.
     """
 
     id: str
@@ -129,6 +133,7 @@ class Row:
     path: Path
     variant: str | None = None
     axes: tuple[tuple[str, str | int | float | bool | Mapping[str, object]], ...] = ()
+    named: Mapping[str, list[str]] | None = None
 
     @property
     def entry_id(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Severity, choose, closest, in_order, problem
-from qarunner.entry import EXPANDING_KEYS, Policy, Quarantine, Retries
+from qarunner.entry import BY_NAME, EXPANDING_KEYS, Policy, Quarantine, Retries, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -801,7 +801,7 @@ def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> It
 
 # --- what is paid for without need ------------------------------------------------------------------------------------
 
-_SENT = ("vendor", "platform", "target", "test_ids", "category_ids", "tags", "artifacts", "options")
+_SENT = ("vendor", "platform", "target", *SelectionKind, *BY_NAME, "artifacts", "options")
 _APART = ("needs", "if", "paths")
 """Rows that run at another time, or in another build, may well send the same."""
 

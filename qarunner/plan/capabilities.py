@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
-from qarunner.entry import Platform, SelectionKind
+from qarunner.entry import BY_NAME, Platform, SelectionKind
 from qarunner.known import holds_template, is_open
 from qarunner.manifest import codes
 from qarunner.manifest.expand import place_of
@@ -14,6 +14,7 @@ from qarunner.plan.guard import adapter_guard, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
+from qarunner.vendors.types import INVENTORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,7 +101,8 @@ _PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", "
 def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> list[Complaint]:
     """All that this vendor cannot do of a merged row; strings may still be templates."""
     found = in_table(vendor.info, row)
-    if found:
+    # An adapter knows ids alone: what is still a name is looked at when its id is known.
+    if found or not BY_NAME.keys().isdisjoint(row):
         return found
     with adapter_guard(vendor, "check"):
         told = list(vendor.check(row, settings))
@@ -191,6 +193,18 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
     for kind in SelectionKind:
         if kind in row and kind not in info.capabilities.selections:
             yield _cannot(info, (kind,), kind, _WHAT[kind])
+    for key, kind in BY_NAME.items():
+        if key in row and kind not in info.capabilities.selections:
+            yield Complaint(
+                path=(key,),
+                message=f"{info.name} cannot {_WHAT[kind]}: {key!r} is not offered",
+                hint=info.capabilities.instead.get(kind),
+            )
+        elif key in row and INVENTORIES[key] not in info.inventories:
+            hint = f"write the ids in {kind}"
+            yield Complaint(
+                path=(key,), message=f"{info.name} has no inventory that could be asked for names", hint=hint
+            )
     for kind in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
         listed = row.get(kind)
         for index, each in enumerate(listed if isinstance(listed, list) else ()):

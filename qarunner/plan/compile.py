@@ -125,11 +125,12 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     needs: Mapping[str, tuple[str, ...]] | None = None,
     not_planned: Sequence[NotPlanned] = (),
     sharding: Sharding | None = None,
+    names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Plan:
     """The plan for rendered rows. ManifestError with all that the vendors object to.
 
     `measure` reads a local build, or says why the vendor does not take it. `today` decides which quarantines hold;
-    `needs` are ids of rows of this plan.
+    `needs` are ids of rows of this plan. `names` has the names of ids that came from the lock, by vendor.
     """
     found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
@@ -165,8 +166,20 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             shard=sharding.shard if sharding else None,
             partition=sharding.partition if sharding else None,
             shard_min_tests=sharding.min_tests if sharding else None,
+            names=_names_in(entries, names or {}),
         )
     )
+
+
+def _names_in(entries: Sequence[Entry], names: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """The names of the ids that these entries send."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        known = names.get(entry.vendor, {})
+        ids = (*(entry.selection.ids if entry.selection else ()), *([entry.target.value] if entry.target else []))
+        if own := {each: known[each] for each in ids if each in known}:
+            found.setdefault(entry.vendor, {}).update(own)
+    return found
 
 
 def _gate(manifest: Manifest) -> Gate:

@@ -129,6 +129,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The same in all shards that split the matrix in the same way."""
     shard_min_tests: int | None = None
     """How many tests have to finish in this shard alone; the gate's are asked of all together."""
+    names: Mapping[str, Mapping[str, str]] = {}
+    """By vendor, the names behind ids that came from the lock: for people alone."""
 
     @property
     def min_tests(self) -> int:

@@ -115,7 +115,7 @@ def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[tuple[
         for job in share.jobs:
             yield f"  {job.id}  {job.request.method} {mask(job.request.path)}", "bold"
             for entry in job.entries:
-                yield f"    {row(entries[entry])}", ""
+                yield f"    {row(plan, entries[entry])}", ""
             if bodies:
                 yield from ((f"      {line}", "dim") for line in body(plan, job).splitlines())
         yield "", ""
@@ -125,10 +125,21 @@ def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[tuple[
     yield from ((f"note: {notice}", "yellow") for notice in plan.notices)
 
 
-def row(entry: Entry) -> str:
-    """An entry with its place, and what is special about it."""
+def row(plan: Plan, entry: Entry) -> str:
+    """An entry with its place, and what is special about it; ids of the lock with their names."""
     needs = f"  needs: {', '.join(entry.needs)}" if entry.needs else ""
-    return f"{entry.id}  {entry.origin}{_free(entry.policy)}{needs}"
+    return f"{entry.id}  {entry.origin}{_free(entry.policy)}{needs}{_names(plan, entry)}"
+
+
+_NAMED = 10
+
+
+def _names(plan: Plan, entry: Entry) -> str:
+    known = plan.names.get(entry.vendor, {})
+    ids = entry.selection.ids if entry.selection is not None else ()
+    named = [f"{visible(known[each])} ({each})" for each in ids if each in known]
+    more = f", … {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"  {', '.join(named[:_NAMED])}{more}" if named else ""
 
 
 def _free(policy: Policy) -> str:
@@ -166,7 +177,7 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     for notice in plan.notices:
         page.add(f"> {code(notice)}", 0)
     for share in parts:
-        rows = [f"- {code(row(entries[entry]))}" for job in share.jobs for entry in job.entries]
+        rows = [f"- {code(row(plan, entries[entry]))}" for job in share.jobs for entry in job.entries]
         page.add(_folded(f"{share.vendor}: entries", rows), len(rows))
     if plan.not_planned:
         rows = [f"- {code(f'{each.id}  {mask(each.reason)}  {each.origin}')}" for each in plan.not_planned]

@@ -340,7 +340,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
     links = tuple(_link(each, remote) for each in run.attempts[entry.id] for remote in each.runs.values())
-    cases = tuple(replace(case, duration_s=sane_seconds(case.duration_s)) for case in _cases(entry, outcome))
+    cases = tuple(_shown(run, entry, case) for case in _cases(entry, outcome))
     return EntrySummary(
         entry=entry,
         verdict=outcome.verdict,
@@ -360,6 +360,12 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
     )
 
 
+def _shown(run: Run, entry: Entry, case: Case) -> Case:
+    """A result with a possible duration; its name is that of the lock where the vendor says none."""
+    name = case.name or run.plan.names.get(entry.vendor, {}).get(case.id)
+    return replace(case, name=name, duration_s=sane_seconds(case.duration_s))
+
+
 def _began(run: Run, entry: Entry) -> float | None:
     found = (remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values())
     first = min(found, default=None)
@@ -371,7 +377,7 @@ def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int,
     found = [outcome_so_far(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
     before: dict[str, list[tuple[int, Case]]] = {}
     for number, case in replaced_results(found):
-        before.setdefault(case.id, []).append((number, replace(case, duration_s=sane_seconds(case.duration_s))))
+        before.setdefault(case.id, []).append((number, _shown(run, entry, case)))
     decided = {case.id: number for number, case in deciding_results(found)}
     for name in sorted(before.keys() - {case.id for case in cases}):
         yield from before[name]

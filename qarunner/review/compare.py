@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
-from qarunner.entry import Origin, SelectionKind
+from qarunner.entry import BY_NAME, Origin, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
@@ -17,7 +17,7 @@ from qarunner.review.fields import fields_of, flat, meaning, meant, written_fiel
 from qarunner.review.model import Change, Difference, Field, Line, Setting, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
@@ -61,8 +61,8 @@ def _lines(side: Side | None) -> dict[str, Line]:
 def _line(side: Side, row: Row) -> Line:
     place = place_of(side.manifest, row, ())
     value = side.values.get(row.id, row)
-    fields = fields_of(value)
-    vendor = str(fields.get("vendor"))
+    vendor = str(value.data.get("vendor"))
+    fields = fields_of(value) | _named(value, side.evaluated.names.get(vendor, {}))
     fields |= flat(dict(side.settings(vendor)), f"vendors.{vendor}") if side.settings(vendor) else {}
     tests, listed = tests_of(value)
     return Line(
@@ -79,6 +79,15 @@ def _line(side: Side, row: Row) -> Line:
         value=value,
         fields=fields,
     )
+
+
+def _named(value: Row, names: Mapping[str, str]) -> Fields:
+    """The names of a row, as they are written, and what the lock has behind them: people know no ids."""
+    found: Fields = {}
+    for key, written in (value.named or {}).items():
+        ids = cast("list[str]", value.data[BY_NAME[key]])
+        found |= {key: list(written), BY_NAME[key]: [f"{names[each]} ({each})" for each in ids]}
+    return found
 
 
 def tests_of(row: Row) -> tuple[int, bool]:
@@ -117,7 +126,7 @@ def _by_tests(lines: Iterable[Line], *, exact: bool) -> dict[str, list[Line]]:
     found: dict[str, list[Line]] = {}
     for line in lines:
         data = line.row.data
-        tests = [data.get(key) for key in ("vendor", "platform", *SelectionKind)]
+        tests = [data.get(key) for key in ("vendor", "platform", *SelectionKind, *BY_NAME)]
         place = [line.variant, dict(line.axes)] if exact else [dict(line.axes)]
         found.setdefault(json.dumps([place, tests], sort_keys=True), []).append(line)
     return found
@@ -134,7 +143,7 @@ def _alike(before: Line, after: Line) -> bool:
 
 def _change(before: Side | None, first: Line, after: Side, second: Line) -> Change:
     assert before is not None  # noqa: S101  no pair without two sides
-    own = causes.FieldCauses(before.manifest, first, after.manifest, second)
+    own = causes.FieldCauses(before.manifest, first, after.manifest, second, lock=after.lock)
     old, new = meaning(first.fields), meaning(second.fields)
     paths = tuple(dict.fromkeys((*second.fields, *first.fields)))
     same = {path for path in paths if _same(old, new, path)}

@@ -33,6 +33,12 @@ class Side:
         """The evaluated rows by id."""
         return {row.id: row for row in self.evaluated.rows}
 
+    @property
+    def lock(self) -> str:
+        """The name of the file that has the ids behind names."""
+        names = self.manifest.names
+        return names.file.removeprefix(self.copied_to) if names is not None else ""
+
     def settings(self, vendor: str) -> Mapping[str, object]:
         """What this vendor's requests are made with besides the row."""
         found = self.evaluated.vendors.get(vendor, self.manifest.vendors.get(vendor, {}))

@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from qarunner.entry import BY_NAME, TargetKind
+from qarunner.known import holds_template
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
@@ -107,9 +109,10 @@ def renamed(before: Line, after: Line) -> str:
 
 
 class FieldCauses:
-    """Why fields of one row differ: its variant, its entry, the defaults, or a value of `vars`."""
+    """Why fields of one row differ: its variant, its entry, the defaults, a value of `vars`, or the lock."""
 
-    def __init__(self, old: Manifest, before: Line, new: Manifest, after: Line) -> None:
+    def __init__(self, old: Manifest, before: Line, new: Manifest, after: Line, *, lock: str = "") -> None:
+        self._lock = lock
         self._old, self._before = old, before
         self._new, self._after = new, after
         self._written = written_fields(before.row), written_fields(after.row)
@@ -119,6 +122,8 @@ class FieldCauses:
         before, after = self._written[0].get(path), self._written[1].get(path)
         if path.startswith("vendors."):
             return f"{path} {shown(self._before.fields.get(path))} → {shown(self._after.fields.get(path))}", None
+        if self._is_locked(path):
+            return self._lock, None
         if before == after and after is not None:
             texts = " ".join(text for _, text in templates_in({"": after}))
             return self.of_values(texts) or f"{self._after.entry}: the axes' values", None
@@ -128,6 +133,13 @@ class FieldCauses:
         if where is not None:
             return f"{where}: {change}", where
         return ".".join((*map(str, new or old or ("defaults",)), change)), None
+
+    def _is_locked(self, path: str) -> bool:
+        """True for ids that the lock gives: they stand in the place of names."""
+        ids = {BY_NAME[key] for line in (self._before, self._after) for key in line.value.named or ()}
+        written, sent = self._written[1].get(path), self._after.fields.get(path)
+        by_name = path == f"target.{TargetKind.ENVIRONMENT}" and written != sent
+        return path in ids or (by_name and written == self._written[0].get(path) and not holds_template(str(written)))
 
     def of_values(self, template: str) -> str | None:
         """What a text reads from `vars` or a default that is not the same any more; that of this row, if it tells."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from qarunner.entry import ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import CAPABILITY, refuse
+from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
+from qarunner.vendors.types import CAPABILITY, INVENTORIES, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -222,6 +222,12 @@ def _refused_keys(info: VendorInfo) -> Schema:
         if selection not in able.selections:
             # null takes away what a lower layer has: the vendor need not offer it.
             found[str(selection)] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
+    for key, selection in BY_NAME.items():
+        if selection not in able.selections:
+            found[key] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
+        elif INVENTORIES[key] not in info.inventories:
+            words = f"{info.name} has no inventory that could be asked for names: write the ids in {selection}"
+            found[key] = {**refuse(words), "not": {"type": ["array", "object", "string"]}}
     if not able.several_ids and SelectionKind.CATEGORY_IDS in able.selections:
         found[str(SelectionKind.CATEGORY_IDS)] = {
             "maxItems": 1,

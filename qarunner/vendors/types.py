@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from qarunner.decode import Json, JsonReader
-from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.entry import NameKind, Platform, SelectionKind, TargetKind
 
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -140,6 +140,8 @@ class Capabilities:
     several_ids: bool = True
     integer_ids: bool = False
     """True if ids are integers: they may stand in a manifest without quotes."""
+    environment_ids: str | None = None
+    """The form of an environment's id, as a regular expression: any other text is its name. None: ids are names."""
     artifacts: bool = False
     cancel: bool = False
     per_test_results: bool = True
@@ -184,6 +186,14 @@ class InventoryKind(StrEnum):
     TAG = "tag"
     ENVIRONMENT = "environment"
     APP = "app"
+
+
+INVENTORIES: Mapping[str, InventoryKind] = {
+    NameKind.TESTS: InventoryKind.TEST,
+    NameKind.CATEGORIES: InventoryKind.CATEGORY,
+    NameKind.ENVIRONMENTS: InventoryKind.ENVIRONMENT,
+}
+"""The inventory that knows each kind of name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,6 @@ def test_what_is_documented_is_taken(data: dict[str, object]) -> None:
         (row(ONE_TEST, target={"web_url": URL}), "target.web_url", "name that in target.environment, or put the test"),
         (row(ONE_TEST, platform="ios", target={"bundle_id": "a"}), "target.bundle_id", "target.target_id, or put the"),
         (row(ONE_TEST, platform="ios", target={"binary_url": URL}), "target.binary_url", "upload it: target.binary"),
-        (row(ONE_GROUP, target={"environment": "staging"}), "target.environment", "'staging' is no id"),
         (row(ONE_GROUP, platform="ios", target={"target_id": "app"}), "target.target_id", "'app' is no id"),
         (row(ONE_GROUP, target={"target_id": APP}), "target.target_id", "add platform: android or ios"),
         (row(ONE_GROUP, platform="web", target={"target_id": APP}), "target.target_id", "on web cannot take"),

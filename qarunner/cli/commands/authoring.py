@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.app.choosing import Chosen, choose_rows
 from qarunner.app.planning import settings_of
 from qarunner.diagnostics import Place, choose, in_order
-from qarunner.entry import Entry, Policy
+from qarunner.entry import BY_NAME, Entry, Policy
 from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
 from qarunner.known import holds_template
 from qarunner.manifest.expand import layer_of, place_of, row_problems
@@ -305,10 +305,19 @@ class Explaining:
             yield Value(
                 path=_dotted(path),
                 written=written,
-                value=_at(rendered.data, path),
+                value=self._value(rendered, path),
                 source=self._source(layer_of(self._manifest, row, path)),
                 place=place_of(self._manifest, row, path),
             )
+
+    def _value(self, rendered: Row, path: Trail) -> object:
+        """A value as it is sent; of names, with their ids."""
+        key = str(path[0])
+        if key not in (rendered.named or {}):
+            return _at(rendered.data, path)
+        known = self._evaluated.names.get(str(rendered.data.get("vendor")), {})
+        ids = rendered.data[BY_NAME[key]]
+        return [f"{known.get(each)} ({each})" for each in ids] if isinstance(ids, list) else ids
 
     def _position(self, path: Trail, value: object) -> int:
         listed = _at(self._manifest.document.data, path)
@@ -542,7 +551,14 @@ def _explaining(
 ) -> tuple[Explaining, tuple[Row, ...]]:
     from qarunner.app import files as inputs
     from qarunner.app.ci import checked_name, read_build
-    from qarunner.app.planning import check_manifest, read_inputs, row_filter, secret_values, values_of
+    from qarunner.app.planning import (
+        check_manifest,
+        in_environment,
+        read_inputs,
+        row_filter,
+        secret_values,
+        values_of,
+    )
 
     path = inputs.find_manifest(words.file)
     given = read_inputs(words, environ)
@@ -555,7 +571,7 @@ def _explaining(
     if found.problems or problems:
         raise ManifestError(in_order([*found.problems, *problems]))
     explaining = Explaining(
-        found,
+        replace(found, manifest=in_environment(found.manifest, found.vendors, environ)),
         values,
         wanted=row_filter(path, words, environ, given, build.sha),
         environ=environ,

@@ -171,6 +171,9 @@ def _at_commit(
         repository.write_fragments(commit, folder)
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_bytes(text)
+    lock = inputs.lock_of(Path(path)).as_posix()
+    if repository.has(commit, lock):
+        inputs.lock_of(manifest).write_bytes(repository.read(commit, lock))
     try:
         return _side(manifest, seen, profile, f"{folder.as_posix()}/"), ()
     except ManifestError as error:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.app.inventory import list_vendor
+from qarunner.app.inventory import list_vendor, lock_manifests
 from qarunner.errors import PRECEDENCE, ExitCode
-from qarunner.text import table
+from qarunner.text import plural, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.inventory import Listing
-    from qarunner.app.options import VendorsOptions
+    from qarunner.app.inventory import Listing, Locked
+    from qarunner.app.options import LockOptions, VendorsOptions
     from qarunner.cli.console import Console
 
 
@@ -51,4 +51,51 @@ def _as_data(listing: Listing) -> dict[str, object]:
             for item in sorted(items, key=lambda item: (item.name, item.id))
         ],
         "errors": [{"message": error.message, "hint": error.hint} for error in listing.errors],
+    }
+
+
+def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> ExitCode:
+    """Writes the ids behind names; with `check`, 10 where an inventory has moved since."""
+    locks = lock_manifests(options, environ, hide=console.hide, note=console.note)
+    if console.output == "json":
+        console.data({"version": 1, "locks": [_lock_data(each) for each in locks]})
+    for each in locks:
+        for warning in each.warnings:
+            console.warn(f"qarunner: warning: {each.manifest.as_posix()}: {warning}")
+        for line in _lock_lines(each, check=options.check) if console.output != "json" else ():
+            console.result(line)
+    return ExitCode.CHANGES if options.check and any(each.moved for each in locks) else ExitCode.OK
+
+
+def _lock_lines(found: Locked, *, check: bool) -> Iterator[str]:
+    for moved in found.moved:
+        yield f"{found.path.as_posix()}: {moved}"
+    names = plural(found.names, "name")
+    if check:
+        state = f"{len(found.moved)} moved" if found.moved else "nothing moved"
+    else:
+        state = "written" if found.is_written else "unchanged"
+    yield f"{found.path.as_posix()}: {state}, {names}"
+
+
+def _lock_data(found: Locked) -> dict[str, object]:
+    return {
+        "manifest": found.manifest.as_posix(),
+        "lock": found.path.as_posix(),
+        "names": found.names,
+        "written": found.is_written,
+        "moved": [
+            {
+                "move": str(moved.move),
+                "vendor": moved.scope.vendor,
+                "project": moved.scope.project,
+                "kind": str(moved.scope.kind),
+                "name": moved.name,
+                "id": moved.id,
+                "before": moved.before,
+                "after": moved.after,
+            }
+            for moved in found.moved
+        ],
+        "warnings": list(found.warnings),
     }

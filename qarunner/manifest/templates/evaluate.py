@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner import secret
 from qarunner.diagnostics import Diagnostic, in_order, problem
-from qarunner.entry import ENTRY_KEYS
+from qarunner.entry import BY_NAME, ENTRY_KEYS
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown, holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each, row_problems
 from qarunner.manifest.model import Row
+from qarunner.manifest.names import WithIds, may_have_names, with_ids
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import NoList, Use, check_key_names, listed, resolve, shaped_like_secret
 from qarunner.manifest.templates.expression import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.diagnostics import Locator, Path, Place
+    from qarunner.manifest.lock import KnownNames
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.env import Resolved, Values
     from qarunner.manifest.templates.expression import Reference
@@ -338,7 +340,7 @@ class Evaluated:
 
     `unknown` has the texts of rows, by id, that are still templates, `problems` what speaks against values.
     `secrets` has the text of those that are used, `env` the values of all used variables, with placeholders for
-    secrets. Settings of vendors that no row uses are left out.
+    secrets. Settings of vendors that no row uses are left out. `names` are those behind ids of the lock, by vendor.
     """
 
     rows: tuple[Row, ...]
@@ -347,6 +349,7 @@ class Evaluated:
     env: Mapping[str, object]
     unknown: Mapping[str, Why]
     problems: tuple[Diagnostic, ...]
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def evaluate(manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True) -> Evaluated:
@@ -423,6 +426,7 @@ class _Evaluation:
         self._unknown: dict[str, Why] = {}
         self._few = Few()
         self._noted: set[str] = set()
+        self._names: dict[str, dict[str, str]] = {}
 
     def _used_variables(self) -> dict[str, Use]:
         """The environment variables that are read, each with the first place that does."""
@@ -469,6 +473,7 @@ class _Evaluation:
             env=resolved.env,
             unknown=self._unknown,
             problems=in_order(problems),
+            names=self._names,
         )
 
     def _computed(
@@ -492,9 +497,37 @@ class _Evaluation:
             if odd:
                 self._problems += _settings_faults(document, odd, templates=self._later)
             rows = [self._row(row, found, computing, masked=masked) if found else row for row, found in self._rows]
+            if self._whole and self._manifest.names is not None:
+                rows = self._with_ids(self._manifest.names, rows, vendors, masked=masked)
         except _Exhausted:
             return tuple(row for row, _ in self._rows), {name: self._manifest.vendors[name] for name in self._vendors}
         return tuple(rows), vendors
+
+    def _with_ids(
+        self, names: KnownNames, rows: Sequence[Row], vendors: Mapping[str, Mapping[str, object]], *, masked: bool
+    ) -> list[Row]:
+        """The rows with the ids of their names. The schema looks at them once more: ids have a form, names have not."""
+        found: list[Row] = []
+        lost = False
+        for row in rows:
+            if lost or not may_have_names(row):
+                found.append(row)
+                continue
+            vendor = str(row.data.get("vendor"))
+            try:
+                resolved = with_ids(self._manifest, names, row, vendors.get(vendor, {}))
+            except ManifestError as error:  # of the lock: said once, not for each name
+                self._problems += error.diagnostics
+                lost = True
+                resolved = WithIds(row=row)
+            problems = list(resolved.problems)
+            if resolved.row is not row:
+                self._names.setdefault(vendor, {}).update(resolved.items)
+                problems += (_of_lock(fault, names.file) for fault in self._faults(resolved.row, masked=masked))
+            if problems and self._few.room_for(row):
+                self._problems += problems
+            found.append(resolved.row)
+        return found
 
     def _misdirected(
         self, rows: Sequence[Row], vendors: Mapping[str, object], problems: list[Diagnostic]
@@ -529,15 +562,19 @@ class _Evaluation:
         if unknown:
             self._unknown[row.id] = unknown
         if self._whole:
-            # A condition is no part of what is sent.
-            shown = {key: value for key, value in evaluated.data.items() if key != _CONDITION}
-            shown = _without_secrets(shown) if masked else shown
-            # To say what the schema has against a row takes much longer than to ask whether there is something.
-            if not schema.is_valid(shown, part="row", templates=bool(unknown)):
-                self._problems += row_problems(self._manifest, row, shown, templates=bool(unknown))
+            self._problems += self._faults(evaluated, masked=masked)
         if len(self._problems) > before and not self._few.room_for(row):
             del self._problems[before:]
         return evaluated
+
+    def _faults(self, row: Row, *, masked: bool) -> Iterator[Diagnostic]:
+        """What the schema has against an evaluated row. A condition is no part of what is sent."""
+        shown = {key: value for key, value in row.data.items() if key != _CONDITION}
+        shown = _without_secrets(shown) if masked else shown
+        templates = row.id in self._unknown
+        # To say what the schema has against a row takes much longer than to ask whether there is something.
+        if not schema.is_valid(shown, part="row", templates=templates):
+            yield from row_problems(self._manifest, row, shown, templates=templates)
 
     def _fill(
         self,
@@ -565,6 +602,12 @@ class _Evaluation:
             only_text = not above and path[0] in _TEXTS and not isinstance(value, list)
             results[path] = as_text(value) if only_text else value
         return _replaced(data, results), unknown
+
+
+def _of_lock(fault: Diagnostic, file: str) -> Diagnostic:
+    """A fault of an id that no person wrote: the lock gave it."""
+    is_id = fault.message.startswith(tuple(BY_NAME.values()))
+    return replace(fault, message=f"{fault.message}, from {file}") if is_id else fault
 
 
 class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that it ends with is told

@@ -179,7 +179,7 @@ def _target(row: _Row) -> Iterator[Complaint]:
         return
     if name in _APP_TARGETS and row.mobile is False:
         yield Complaint(path=path, message="an app needs a platform", hint="add platform: android or ios")
-    if name in {TargetKind.ENVIRONMENT, TargetKind.TARGET_ID}:
+    if name == TargetKind.TARGET_ID:  # an environment that is no id is a name
         yield from _uuid(path, value)
     if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
         yield from _file(row, name, str(value))

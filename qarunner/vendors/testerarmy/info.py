@@ -156,6 +156,7 @@ CAPABILITIES = Capabilities(
     target_required=False,
     selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
     several_ids=False,
+    environment_ids=UUID_PATTERN,
     cancel=True,
     builds=RULES,
     instead={
@@ -260,7 +261,7 @@ RULES_OF_ENTRIES: Mapping[str, Json] = {
             "items": dict(UUID),
         },
         "category_ids": {"items": dict(UUID)},
-        "target": {"properties": {"target_id": dict(UUID), "environment": dict(UUID)}},
+        "target": {"properties": {"target_id": dict(UUID)}},
     },
     "allOf": [
         *(

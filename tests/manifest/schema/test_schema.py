@@ -80,7 +80,7 @@ def test_a_row_has_one_selection_and_a_vendor() -> None:
     assert schema.faults(row(), part="row") == ()
     assert [fault.message for fault in schema.faults({"id": "a[x=1]"}, part="row")] == [
         "missing key 'vendor'",
-        "needs exactly one of test_ids, category_ids, tags",
+        "needs exactly one of test_ids, category_ids, tags, tests, categories",
     ]
     (fault,) = schema.faults(row(category_ids=["b"]), part="row")
     assert (fault.path, fault.key) == (("category_ids",), True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from qarunner import report
-from qarunner.entry import Platform, SelectionKind, Strategy, TargetKind
+from qarunner.entry import BY_NAME, Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.model import seconds
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import FORMATS, LIST
@@ -164,7 +164,7 @@ def enum(*path: str | int) -> list[str]:
 def test_words_are_those_of_the_types() -> None:
     assert enum("platform", "anyOf", 0, "enum") == list(Platform)
     assert enum("target", "x-exclusive") == list(TargetKind) == list(DEFINITIONS["target"]["properties"])
-    assert enum("oneSelectionAtMost", "x-exclusive") == list(SelectionKind)
+    assert enum("oneSelectionAtMost", "x-exclusive") == [*SelectionKind, *BY_NAME]
     assert enum("artifact", "properties", "strategy", "anyOf", 0, "enum") == list(Strategy)
     assert enum("variable", "properties", "format", "enum") == [*FORMATS, LIST]
     reports = SCHEMA["properties"]["reports"]["items"]

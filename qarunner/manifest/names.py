@@ -1,0 +1,166 @@
+"""Names in rows → ids, from the lock alone: nothing is asked, and what the lock does not have is a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from qarunner.decode import as_mapping
+from qarunner.diagnostics import Diagnostic, Path, problem
+from qarunner.entry import BY_NAME, NameKind, TargetKind
+from qarunner.known import is_open
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import RowLocator
+from qarunner.manifest.lock import Scope
+from qarunner.manifest.model import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from qarunner.diagnostics import Locator
+    from qarunner.manifest.lock import Items, KnownNames, Lock, VendorNames
+    from qarunner.manifest.model import Manifest
+
+PROJECT = "project"
+"""The setting that says whose names are meant, where a vendor has projects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A name in a row: where it stands, and where it holds. `known` is False while a template decides the name.
+
+    `project_known` is False where only a build says which project it is.
+    """
+
+    name: str
+    path: Path
+    scope: Scope
+    known: bool = True
+    project_known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithIds:
+    """A row with ids where all names are known, the names behind these ids, and what is wrong."""
+
+    row: Row
+    items: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Diagnostic, ...] = ()
+
+
+def may_have_names(row: Row) -> bool:
+    """True if a row may hold names: asked of each of 100,000 rows, of which most have ids."""
+    data = row.data
+    return (
+        NameKind.TESTS in data
+        or NameKind.CATEGORIES in data
+        or TargetKind.ENVIRONMENT in as_mapping(data.get("target"))
+    )
+
+
+def wanted(
+    facts_of: Callable[[str], VendorNames | None],
+    row: Row,
+    settings: Mapping[str, object],
+    project: str | None = None,
+) -> Iterator[Wanted]:
+    """The names of an evaluated row, as far as its vendor has such names. `project`: where the settings say none."""
+    vendor = row.data.get("vendor")
+    if not isinstance(vendor, str) or (facts := facts_of(vendor)) is None:
+        return
+    given = settings.get(PROJECT)
+    is_known = not is_open(given)
+    project = (given if isinstance(given, str) else project) if is_known else None
+    for kind, path, name in _written(row, facts):
+        yield Wanted(
+            name=name,
+            path=path,
+            scope=Scope(vendor, project, kind),
+            known=not is_open(name),
+            project_known=is_known and project is not None,
+        )
+
+
+def _written(row: Row, facts: VendorNames) -> Iterator[tuple[NameKind, Path, str]]:
+    for key in BY_NAME:
+        listed = row.data.get(key) if key in facts.kinds else None
+        if isinstance(listed, str):  # an expression that gives a whole list
+            yield NameKind(key), (key,), listed
+        for index, name in enumerate(listed if isinstance(listed, list) else ()):
+            yield NameKind(key), (key, index), str(name)
+    environment = as_mapping(row.data.get("target")).get(TargetKind.ENVIRONMENT)
+    if isinstance(environment, str) and facts.is_environment_name(environment):
+        yield NameKind.ENVIRONMENTS, ("target", str(TargetKind.ENVIRONMENT)), environment
+
+
+def with_ids(manifest: Manifest, names: KnownNames, row: Row, settings: Mapping[str, object]) -> WithIds:
+    """A row with the ids of its names. What is still a template, or not in the lock, stays as it is written.
+
+    ManifestError if the lock cannot be read.
+    """
+    found: dict[Path, Items] = {}
+    problems: list[Diagnostic] = []
+    open_: set[str | int] = set()
+    for each in wanted(names.of, row, settings, names.projects.get(str(row.data.get("vendor")))):
+        items = _look_up(names, each) if each.known else None
+        if items is not None and _fits(names, each, items):
+            found[each.path] = items
+            continue
+        open_.add(each.path[0])
+        if each.known:
+            problems.append(not_locked(RowLocator(manifest, row), names.file, names.lock, each))
+    return WithIds(
+        row=_replaced(row, {path: items for path, items in found.items() if path[0] not in open_}),
+        items={key: name for items in found.values() for key, name in items.items()},
+        problems=tuple(problems),
+    )
+
+
+def _look_up(names: KnownNames, each: Wanted) -> Items | None:
+    if names.lock is None:
+        return None
+    found = names.lock.find(each.scope, each.name)
+    if found is None and not each.project_known:
+        found = names.lock.find_anywhere(each.scope.vendor, each.scope.kind, each.name)
+    return found
+
+
+def _fits(names: KnownNames, each: Wanted, items: Items) -> bool:
+    """False if a lock gives an environment several ids, or one of another form: then it has no id for it."""
+    facts = names.of(each.scope.vendor)
+    if each.scope.kind is not NameKind.ENVIRONMENTS or facts is None:
+        return True
+    return len(items) == 1 and not any(map(facts.is_environment_name, items))
+
+
+def _replaced(row: Row, found: Mapping[Path, Items]) -> Row:
+    if not found:
+        return row
+    data: dict[str, object] = {}
+    named: dict[str, list[str]] = {}
+    for key, value in row.data.items():
+        parts = [items for path, items in found.items() if path[0] == key]
+        if key in BY_NAME and parts:
+            named[key] = [str(name) for name in value] if isinstance(value, list) else []
+            data[BY_NAME[key]] = list(dict.fromkeys(identifier for items in parts for identifier in items))
+        elif key == "target" and parts and isinstance(value, dict):
+            data[key] = {**value, str(TargetKind.ENVIRONMENT): next(iter(parts[0]))}
+        else:
+            data[key] = value
+    return replace(row, data=data, named=named)
+
+
+def not_locked(locator: Locator, file: str, lock: Lock | None, each: Wanted) -> Diagnostic:
+    """What to say of a name whose id is not known offline. `file` is the lock's name."""
+    what = f"{WORDS[each.scope.kind]} {each.name!r}"
+    if lock is None:
+        message = f"{what} is a name, and there is no {file} that has its id"
+    else:
+        project = f", project {each.scope.project}" if each.scope.project is not None else ""
+        message = f"{what} is not in {file} ({each.scope.vendor}{project})"
+    hint = f"`qarunner lock` asks {each.scope.vendor} for the id; then commit {file}"
+    return problem(locator, each.path, message, code=Code.NOT_LOCKED, hint=hint)
+
+
+WORDS = {NameKind.TESTS: "test", NameKind.CATEGORIES: "category", NameKind.ENVIRONMENTS: "environment"}

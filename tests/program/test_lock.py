@@ -1,0 +1,425 @@
+"""Names in a manifest: `qarunner lock` asks the vendors, over real HTTP; everything else reads the lock alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.program.conftest import AtOnce, Begin, Stage
+
+PROJECT = "33333333-3333-4333-8333-333333333333"
+OTHER = "44444444-4444-4444-8444-444444444444"
+TESTS: dict[int, object] = {12: {"name": "Checkout flow"}, 13: {"name": "Login admin"}, 14: {"name": "Login user"}}
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def docketqa(entry: str, *names: str, **more: object) -> dict[str, object]:
+    return {"id": entry, "vendor": "docketqa", "platform": "web", **({"tests": list(names)} if names else {}), **more}
+
+
+def lock_of(stage: Stage) -> str:
+    return (stage.folder / "qa-matrix.lock").read_text(encoding="utf-8")
+
+
+def at(other: Stage) -> dict[str, str | None]:
+    """The variables that lead to another stage's vendors: the same ones on a later day."""
+    return {name: value for name, value in other.environ.items() if name.startswith("QARUNNER_")}
+
+
+def data(stage: Stage, *words: str, code: int = 0, **variables: str | None) -> Any:  # noqa: ANN401  JSON
+    ended = stage.run(*words, **variables)
+    assert ended.code == code, ended
+    return json.loads(ended.out)
+
+
+def ids(stage: Stage, *words: str, **variables: str | None) -> dict[str, list[str]]:
+    """What each entry of the plan runs."""
+    out = stage.folder / "plan.json"
+    ended = stage.run("plan", "-q", "--out", str(out), *words, **variables)
+    assert ended.code == 0, ended
+    return {entry["id"]: entry["selection"]["ids"] for entry in json.loads(out.read_bytes())["entries"]}
+
+
+def test_a_lock_is_written_once_and_then_read_offline(begin: Begin) -> None:
+    stage = begin(
+        docketqa={"tests": TESTS, "suites": {"7": {"name": "Smoke", "tests": [12]}}},
+        testerarmy={
+            "projects": {PROJECT: {"environments": {uuid(9): "Staging"}, "tests": [uuid(1)]}},
+            "tests": {uuid(1): {"name": "Search"}},
+        },
+    )
+    stage.commit(
+        docketqa("pay", "Checkout flow", "Login *"),
+        docketqa("smoke", categories=["Smoke"]),
+        {"id": "find", "vendor": "testerarmy", "tests": ["Search"], "target": {"environment": "Staging"}},
+        vendors={"testerarmy": {"project": PROJECT}},
+    )  # fmt: skip
+    for command in ("validate", "plan", "diff", "apply", "explain pay"):
+        ended = stage.run(*command.split())
+        if command != "diff":  # there is no repository
+            assert ended.code == 2, ended
+            assert "test 'Login *' is a name, and there is no qa-matrix.lock" in ended.err
+            assert "qa-matrix.yml:16:5: error" in ended.err
+            assert "`qarunner lock` asks docketqa" in ended.err
+    assert stage.sent() == []
+
+    ended = stage.run("lock")
+    assert (ended.code, ended.out) == (0, "qa-matrix.lock: written, 5 names\n"), ended
+    assert all(request["method"] == "GET" for request in stage.sent())
+    text = lock_of(stage)
+    _, _, day, *rest = text.splitlines()
+    assert day.startswith('day: "2')
+    assert rest == [
+        "locked:",
+        '  - vendor: "docketqa"',
+        "    categories:",
+        '      "Smoke":',
+        '        "7": "Smoke"',
+        "    tests:",
+        '      "Checkout flow":',
+        '        "12": "Checkout flow"',
+        '      "Login *":',
+        '        "13": "Login admin"',
+        '        "14": "Login user"',
+        '  - vendor: "testerarmy"',
+        f'    project: "{PROJECT}"',
+        "    environments:",
+        '      "Staging":',
+        f'        "{uuid(9)}": "Staging"',
+        "    tests:",
+        '      "Search":',
+        f'        "{uuid(1)}": "Search"',
+    ]
+
+    # An earlier day: nothing moved, so not a byte changes.
+    old = text.replace(day, 'day: "2020-01-01"')
+    (stage.folder / "qa-matrix.lock").write_text(old, encoding="utf-8")
+    assert stage.run("lock").out == "qa-matrix.lock: unchanged, 5 names\n"
+    assert lock_of(stage) == old
+    assert stage.run("lock", "--check").code == 0
+
+    asked = len(stage.sent())
+    keyless: dict[str, str | None] = dict.fromkeys(("DOCKET_API_KEY", "TESTERARMY_API_KEY"))
+    assert stage.run("validate", **keyless).code == 0
+    assert ids(stage, **keyless) == {"pay": ["12", "13", "14"], "smoke": ["7"], "find": [uuid(1)]}
+    shown = stage.run("plan", **keyless)
+    assert "Checkout flow (12), Login admin (13), Login user (14)" in shown.out
+    assert '"projectEnvironmentId": "' + uuid(9) in shown.out
+    assert "Login user (14)" in stage.run("explain", "pay", **keyless).out
+    assert len(stage.sent()) == asked
+    assert stage.apply("plan.json").code == 0
+    assert sorted(map(str, stage.paid("docketqa"))) == ["['12']", "['13']", "['14']"] or stage.paid("docketqa")
+
+
+def test_what_has_moved(begin: Begin) -> None:
+    """Gone, renamed, newly matched, no longer matched, paused: each is said, and changes nothing of a plan."""
+    stage = begin(
+        docketqa={"tests": {**TESTS, 15: {"name": "Login guest"}, 16: {"name": "Cart"}, 17: {"name": "Shop"}}}
+    )
+    stage.commit(docketqa("pay", "Checkout flow", "Login *", "Cart", "Shop"))
+    assert stage.run("lock").code == 0
+    before, planned = lock_of(stage), ids(stage)
+    later = begin(
+        docketqa={
+            "tests": {
+                12: {"name": "Checkout"},
+                13: {"name": "Sign in admin"},
+                14: {"name": "Login user"},
+                15: {"name": "Login guest"},
+                17: {"name": "Shop"},
+                18: {"name": "Login new"},
+            },
+            "paused": [15, 17],
+        }
+    )
+    said = data(stage, "lock", "--check", "--output", "json", code=10, **at(later))
+    assert [(each["move"], each["id"], each["name"]) for each in said["locks"][0]["moved"]] == [
+        ("renamed", "12", "Checkout flow"),
+        ("renamed", "13", "Login *"),
+        ("no longer matched", "13", "Login *"),
+        ("paused", "15", "Login *"),
+        ("newly matched", "18", "Login *"),
+        ("gone", "16", "Cart"),
+        ("paused", "17", "Shop"),
+    ]
+    told = stage.run("lock", "--check", **at(later))
+    assert (told.code, lock_of(stage)) == (10, before), told
+    assert "test 'Checkout flow' of docketqa: 12 is renamed from 'Checkout flow' to 'Checkout'" in told.out
+    assert "qa-matrix.lock: 7 moved, 4 names" in told.out
+    assert ids(stage, **at(later)) == planned
+
+    refused = stage.run("lock", **at(later))
+    assert (refused.code, lock_of(stage)) == (2, before), refused
+    assert "no test at DocketQA has the name 'Checkout flow' [E462]" in refused.err
+    assert "it was renamed: 12 is 'Checkout' now" in refused.err
+    assert "no test at DocketQA has the name 'Cart' [E462]" in refused.err
+
+    stage.commit(docketqa("pay", "Checkout", "Login *", "Shop"))
+    assert stage.run("validate").code == 2
+    written = stage.run("lock", **at(later))
+    assert written.code == 0, written
+    assert "'Login new' (18) is newly matched" in written.out
+    assert "warning: qa-matrix.yml: 'Shop' (17) at DocketQA: it is paused" in written.err
+    assert ids(stage) == {"pay": ["12", "18", "14", "17"]}
+
+
+def test_names_that_are_no_single_thing(begin: Begin) -> None:
+    stage = begin(
+        docketqa={
+            "tests": {
+                1: {"name": "Twice"},
+                2: {"name": "Twice"},
+                3: {"name": "Is 2*3 6?"},
+                4: {"name": 'Odd: "quotes" \\ # \u2028 \U000e0001 {{ x }} é'},
+                5: {"name": "Paused only"},
+                6: {"name": "Cafe\u0301"},
+            },
+            "paused": [5],
+        }
+    )
+    odd = 'Odd: "quotes" \\ # \u2028 *'
+    stage.commit(docketqa("one", "Twice", "Nothing *", "Twise", "Paused o*", "Is 2*3 6?"))
+    refused = stage.run("lock")
+    assert refused.code == 2, refused
+    assert "DocketQA has 2 of the name 'Twice': 1, 2 [E462]" in refused.err
+    assert "no test at DocketQA matches 'Nothing *' [E462]" in refused.err
+    assert "did you mean 'Twice'?" in refused.err
+    assert "no test at DocketQA that can run matches 'Paused o*' [E462]" in refused.err
+    assert refused.err.count("[E462]") == 4
+    assert not (stage.folder / "qa-matrix.lock").exists()
+    stage.commit(docketqa("one", "Is 2*3 6?", odd, "Tw*", "Caf\u00e9"))
+    assert stage.run("lock").code == 0
+    assert ids(stage) == {"one": ["3", "4", "1", "2", "6"]}
+    assert stage.run("lock").out == "qa-matrix.lock: unchanged, 4 names\n"
+
+
+def test_two_projects_are_two_sets_of_names(begin: Begin) -> None:
+    """A profile may lead to another project; a variable of the environment may name it, too."""
+    stage = begin(
+        testerarmy={
+            "projects": {PROJECT: {"groups": [uuid(1)]}, OTHER: {"groups": [uuid(2)]}},
+            "groups": {uuid(1): {"name": "Smoke"}, uuid(2): {"name": "Smoke"}},
+        },
+        certyn={"projects": ["shop", "bank"], "processes": {"smoke-suite": {"name": "Smoke"}}},
+    )
+    stage.commit(
+        {"id": "smoke", "vendor": "testerarmy", "categories": ["Smoke"]},
+        {"id": "gate", "vendor": "certyn", "categories": ["Smo*"]},
+        vars={"project": PROJECT},
+        vendors={"testerarmy": {"project": "{{ vars.project }}"}, "certyn": {}},
+        profiles={"other": {"vars": {"project": OTHER}}},
+    )
+    assert stage.run("lock", CERTYN_PROJECT="shop").code == 0
+    assert stage.run("validate").code == 0
+    assert ids(stage, CERTYN_PROJECT="shop") == {"smoke": [uuid(1)], "gate": ["smoke-suite"]}
+    assert ids(stage, "--profile", "other", CERTYN_PROJECT="shop")["smoke"] == [uuid(2)]
+    elsewhere = stage.run("plan", CERTYN_PROJECT="bank")
+    assert elsewhere.code == 2, elsewhere
+    assert "category 'Smo*' is not in qa-matrix.lock (certyn, project bank) [E460]" in elsewhere.err
+
+
+def test_a_page_of_a_thousand_and_one_entry_alone(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": {number: {"name": f"Case {number}"} for number in range(1, 1001)}})
+    stage.commit(docketqa("all", "Case *"), docketqa("one", "Case 7"), docketqa("two", "Case 8"))
+    assert stage.run("lock").code == 0
+    assert len(ids(stage)["all"]) == 1000
+    assert len(stage.sent("docketqa")) == 10  # each page once, for three names
+    before = lock_of(stage)
+    later = begin(docketqa={"tests": {7: {"name": "Other"}, 8: {"name": "Case 8"}, 9: {"name": "Case 9"}}})
+    stage.commit(docketqa("all", "Case *"), docketqa("one", "Other"), docketqa("two", "Case 8"))
+    assert stage.run("lock", "--only", "one", **at(later)).code == 0
+    after = lock_of(stage)
+    assert set(after.splitlines()) - set(before.splitlines()) == {'      "Other":', '        "7": "Other"'}
+    unknown = stage.run("lock", "--only", "on")
+    assert unknown.code == 2, unknown
+    assert "did you mean 'one'?" in unknown.err
+
+
+def test_a_lock_is_text_of_strangers(begin: Begin, at_once: AtOnce) -> None:
+    """One error with its line, whatever is wrong with it; `lock` writes it anew."""
+    stage = begin(docketqa={"tests": TESTS}, testerarmy={"projects": {PROJECT: {}}})
+    stage.commit(
+        docketqa("pay", "Checkout flow", "Login *"),
+        {"id": "find", "vendor": "testerarmy", "category_ids": [uuid(1)], "target": {"environment": "Production"}},
+        vendors={"testerarmy": {"project": PROJECT}},
+    )
+    assert stage.run("lock").code == 0
+    good = lock_of(stage)
+    lines = good.splitlines(keepends=True)
+    environment = next(line for line in lines if '": "Production"' in line)
+    cases = (
+        ("".join([*lines[:5], "<<<<<<< HEAD\n", *lines[5:]]), "lock:6:1: error: the lock has the marks of a merge con"),
+        (good.replace("version: 1", "version: 2"), "lock:2:10: error: a lock of version 2: this qarunner reads"),
+        (good.replace('"12": "Checkout flow"', '"12": ["x"]'), "lock:8:15: error: the lock has no text here"),
+        (good.replace("    tests:", "    testz:"), "error: unknown key 'testz' in the lock"),
+        (good[:60], "error: the lock"),
+        ("", "error: the lock cannot be read: the file is empty"),
+        ("[1]\n", "error: the lock cannot be read"),
+        (good + "x: {", "error: the lock cannot be read"),
+        (good.replace('"12": "Checkout flow"', '"⟦secret:X⟧": "Checkout flow"'), "error: "),
+        (good.replace('        "12": "Checkout flow"\n', ""), "error: the lock has no mapping here"),
+        (good + good.partition("locked:\n")[2], "docketqa stands twice"),
+    )
+
+    def check(case: tuple[str, str]) -> None:
+        text, message = case
+        folder = stage.folder / f"case-{cases.index(case)}"
+        folder.mkdir()
+        (folder / "qa-matrix.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
+        (folder / "qa-matrix.lock").write_text(text, encoding="utf-8")
+        ended = stage.run("validate", str(folder / "qa-matrix.yml"))
+        assert ended.code == 2, ended
+        assert message in ended.err, ended
+        assert ended.err.count("error: ") == 1, ended
+
+    at_once(cases, check)
+    for text, message in (
+        (good.replace('"12":', f'"{uuid(3)}":'), f"a whole number, got '{uuid(3)}', from qa-matrix.lock"),
+        (good.replace(environment, '        "12": "Production"\n'), "is not in qa-matrix.lock"),
+        (good.replace('vendor: "docketqa"', 'vendor: "certyn"'), "is not in qa-matrix.lock (docketqa)"),
+    ):
+        (stage.folder / "qa-matrix.lock").write_text(text, encoding="utf-8")
+        ended = stage.run("plan")
+        assert ended.code == 2, ended
+        assert message in ended.err, ended
+        assert "qa-matrix.yml:" in ended.err, ended
+    damaged = stage.run("lock", "--check")
+    assert damaged.code == 2, damaged
+    assert stage.run("lock").code == 0
+    assert lock_of(stage) == good
+
+
+def test_a_lock_that_leads_elsewhere_is_not_read(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "Checkout flow"))
+    assert stage.run("lock").code == 0
+    lock = stage.folder / "qa-matrix.lock"
+    outside = stage.folder.parent / "outside.lock"
+    lock.rename(outside)
+    lock.symlink_to(outside)
+    ended = stage.run("validate")
+    assert ended.code == 2, ended
+    assert "the lock lies outside of the repository [E461]" in ended.err
+    lock.unlink()
+    lock.mkdir()
+    assert "[E461]" in stage.run("validate").err
+    kept = outside.read_bytes()
+    lock.rmdir()
+    lock.symlink_to(outside)
+    assert stage.run("lock").code == 0
+    assert not lock.is_symlink()
+    assert outside.read_bytes() == kept
+
+
+def test_a_changed_lock_is_a_changed_row_and_a_stale_plan(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "Login *"), docketqa("cart", test_ids=[12]))
+    assert stage.run("lock").code == 0
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
+    for words in (["init", "-q", "-b", "main"], ["add", "qa-matrix.yml", "qa-matrix.lock"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], cwd=stage.folder, check=True)
+    assert ids(stage) == {"pay": ["13", "14"], "cart": ["12"]}
+    later = begin(docketqa={"tests": {**TESTS, 15: {"name": "Login guest"}}})
+    assert stage.run("lock", **at(later)).code == 0
+    told = data(stage, "diff", "main", "--format", "json")
+    assert [row["id"] for row in told["changed"]] == ["pay"]
+    (field,) = told["changed"][0]["fields"]
+    assert field["path"] == "test_ids"
+    assert field["after"] == ["Login admin (13)", "Login guest (15)", "Login user (14)"]
+    assert told["tests"] == {"before": 3, "after": 4}
+    shown = stage.run("diff", "main")
+    assert "qa-matrix.lock" in shown.out
+    assert "Login guest (15)" in shown.out
+    stale = stage.run("apply", "plan.json")
+    assert stale.code == 5, stale
+    assert "qa-matrix.lock changed: 1 row changed (pay)" in stale.err
+    assert stage.sent("docketqa", "POST") == []
+
+
+def test_what_stops_a_lock(begin: Begin, at_once: AtOnce) -> None:
+    stage = begin(
+        docketqa={"tests": TESTS}, certyn={"scopes": ["ci:trigger", "ci:status", "ci:cancel"], "projects": ["shop"]}
+    )
+    entry = docketqa("pay", "Checkout flow")
+    cases: tuple[tuple[dict[str, object], dict[str, object], tuple[str, ...], int, str], ...] = (
+        (entry, {}, ("DOCKET_API_KEY=",), 2, "DOCKET_API_KEY (DocketQA) not set"),
+        (entry, {}, ("QARUNNER_DOCKETQA_URL=http://127.0.0.1:9",), 75, "DocketQA"),
+        ({"id": "gate", "vendor": "certyn", "categories": ["Smoke"]}, {}, (), 4, "the key lacks the scope"),
+        (docketqa("pay", "Login *", test_ids=[12]), {}, (), 2, "tests and test_ids exclude each other"),
+        (
+            {**{key: value for key, value in stage.doksi("x").items() if key != "test_ids"}, "tests": ["Pay"]},
+            {},
+            (),
+            2,
+            "doksi has no inventory that could be asked for names: write the ids in test_ids",
+        ),
+        (docketqa("pay", "{{ env.WHICH }}"), {"env": {"WHICH": {}}}, (), 2, "decides the name [E462]"),
+        (
+            {"id": "x", "vendor": "testerarmy", "categories": ["Smoke"]},
+            {},
+            (),
+            2,
+            "TesterArmy lists by project: set vendors.testerarmy.project",
+        ),
+        (
+            entry,
+            {"vendors": {"docketqa": {"api_key_env": "CI_TOKEN"}}},
+            ("CI_TOKEN=abc",),
+            2,
+            "CI_TOKEN must not be sent to docketqa",
+        ),
+    )
+
+    def check(case: tuple[dict[str, object], dict[str, object], tuple[str, ...], int, str]) -> None:
+        row, top, words, code, message = case
+        number = cases.index(case)
+        path = stage.commit(row, name=f"m{number}.yml", **top)
+        variables: dict[str, str | None] = {
+            name: value or None for name, _, value in (word.partition("=") for word in words)
+        }
+        ended = stage.run("lock", path.name, **variables)
+        assert ended.code == code, ended
+        assert message in ended.err, ended
+        assert not path.with_suffix(".lock").exists()
+
+    stage.hasty()
+    at_once(cases, check)
+    path = stage.commit(docketqa("pay", "{{ env.WHICH }}"), env={"WHICH": {}})
+    assert stage.run("lock", "--var", "WHICH=Login *").code == 0
+    assert stage.run("validate").code == 0
+    assert ids(stage, "--var", "WHICH=Login *") == {"pay": ["13", "14"]}
+    other = stage.run("plan", "--var", "WHICH=Checkout flow")
+    assert other.code == 2, other
+    assert "test 'Checkout flow' is not in qa-matrix.lock (docketqa) [E460]" in other.err
+    assert path.exists()
+
+
+def test_each_manifest_has_a_lock_and_none_without_names(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    one = stage.commit(docketqa("pay", "Checkout flow"), name="one.yml")
+    two = stage.commit(docketqa("log", "Login user"), name="two.yaml")
+    plain = stage.commit(docketqa("ids", test_ids=[12]), name="plain.yml")
+    ended = stage.run("lock", one.name, two.name, plain.name)
+    assert ended.code == 0, ended
+    assert sorted(path.name for path in stage.folder.glob("*.lock")) == ["one.lock", "two.lock"]
+    stage.commit(docketqa("log", "Nobody"), name="two.yaml")
+    stage.commit(docketqa("pay", "Login user"), name="one.yml")
+    before = one.with_suffix(".lock").read_bytes()
+    assert stage.run("lock", one.name, two.name).code == 2
+    assert one.with_suffix(".lock").read_bytes() == before
+
+
+def test_reports_name_what_a_vendor_does_not(begin: Begin) -> None:
+    """A create that is refused tells no names; the lock does."""
+    stage = begin(docketqa={"tests": TESTS, "faults": [{"on": "POST /test_group_run/trigger_run", "status": 400}]})
+    stage.commit(docketqa("pay", "Login *"))
+    assert stage.run("lock").code == 0
+    assert stage.apply("--report", "junit=out.xml").code == 8
+    tests = stage.report()["entries"][0]["tests"]
+    assert [(test["id"], test["name"]) for test in tests] == [("13", "Login admin"), ("14", "Login user")]
+    assert "Login admin (13)" in (stage.folder / "out.xml").read_text(encoding="utf-8")
