@@ -398,7 +398,7 @@ class Table:
             (styled(sign, colour), " ", fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
         )
         url = link_of(state, outcome)
-        if url is not None and outcome.verdict not in GOOD:
+        if url is not None and outcome.verdict not in GOOD and not run.rehearsal:
             self._console.warn(styled(f"  {url}", "dim"))
 
     # --- what goes on -------------------------------------------------------------------------------------------------

@@ -105,9 +105,19 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         show_report(console, summary, "json")
         return
     annotate(console, summary)
+    if summary.rehearsal:
+        summary = _without_links(summary)
     whole = _text(summary, follow or NextCommand(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
     for line in whole:
         console.result(line)
+
+
+def _without_links(summary: Summary) -> Summary:
+    """Links of a rehearsal lead to vendors that are gone."""
+    rows = (
+        replace(row, url=None, cases=tuple(replace(case, url=None) for case in row.cases)) for row in summary.entries
+    )
+    return replace(summary, entries=tuple(rows))
 
 
 def show_report(console: Console, summary: Summary, form: str) -> None:
@@ -298,6 +308,8 @@ def _first(entries: Sequence[str]) -> str:
 
 def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
+    if run.rehearsal:
+        return
     for state, remote in list(run.active_runs()):
         yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, remote.remote.url)}"
     for state in list(run.jobs.values()):

@@ -232,13 +232,14 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,
-        running=tuple(_link(state, remote) for state, remote in run.active_runs()),
-        left=tuple(_left(run)),
+        # The vendors of a rehearsal end with it: nothing goes on there, and nobody can go on with it.
+        running=() if run.rehearsal else tuple(_link(state, remote) for state, remote in run.active_runs()),
+        left=() if run.rehearsal else tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
             state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
         ),
-        unfinished=_unfinished(run),
+        unfinished=_unfinished(run) and not run.rehearsal,
         rehearsal=run.rehearsal,
         git=run.plan.git,
         ci=run.plan.ci,
@@ -487,6 +488,8 @@ def resume_of(summary: Summary) -> str:
 
 def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     """The commands that decide about an uncertain create, each with when it is the right one."""
+    if summary.rehearsal:
+        return []
     resume = resume_of(summary)
     if summary.is_joined:
         run, _, job = job.partition(":")

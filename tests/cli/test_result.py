@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
+from qarunner.app.options import NextCommand
 from qarunner.cli.console import open_console
-from qarunner.cli.result import annotate, show
+from qarunner.cli.result import annotate, parting_words, show
 from qarunner.engine.io.journal import read
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
+from qarunner.report import markdown
 from qarunner.report.summary import headline, summarise
-from qarunner.vendors.api import Case, Cause, Outcome, Verdict
+from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Verdict
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
@@ -207,3 +210,25 @@ def test_entries_that_failed_alike_keep_their_places_and_links() -> None:
     assert out.count("timed out  qa-matrix.yml:1") == 2
     away = Outcome(verdict=Verdict.ERROR, message="HTTP 401: no such key")
     assert "2 entries: error: HTTP 401: no such key\n" in shown(ended(away, away))
+
+
+def test_a_rehearsal_names_no_command_that_refuses_and_no_link_that_is_dead() -> None:
+    plan = plan_of(*(entry(name, "plain") for name in "abc"))
+    begun = structs.replace(started(EPOCH, plan), rehearsal=True)
+    case = Case(id="t", verdict=Verdict.FAILED, url="https://app.vendor.example/t")
+    run = fold(
+        plan,
+        [
+            begun,
+            ev.Accepted(at=EPOCH, job="plain-1", runs=(RemoteRun(id="r9"),)),
+            ev.Uncertain(at=EPOCH, job="plain-2", message="no answer"),
+            ev.EntryClosed(at=EPOCH, entry="c", outcome=Outcome(verdict=Verdict.FAILED, cases=(case,))),
+            ev.Interrupted(at=EPOCH, signal=2),
+        ],
+    )
+    summary = summarise(run)
+    text = shown(summary) + headline(summary) + markdown.render(summary)
+    assert "plain-2 may or may not have started a run" in text
+    assert "qarunner " not in text.replace("qarunner: exit", "")
+    assert "vendor.example" not in shown(summary)
+    assert list(parting_words(run, NextCommand(run_id="r1"))) == []

@@ -19,7 +19,7 @@ from qarunner.engine.schedule.timing import began_at
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
-from qarunner.report.summary import WORST_FIRST, Summary, headline, summarise, words
+from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, summarise, words
 from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: i
         try:
             refuse_tracked(folder, environ)
             standing = _read(console, folder)
-            if standing.over and not _has_leftovers(standing.summary):
+            if _is_done_with(standing):
                 remove_run(folder)
                 removed.append(folder.name)
         except UserError as error:
@@ -155,9 +155,12 @@ def _prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: i
     return ExitCode.OK
 
 
-def _has_leftovers(summary: Summary) -> bool:
-    """True if something at a vendor is known from this run's folder alone."""
-    return bool(summary.running or summary.uncertain or summary.left)
+def _is_done_with(standing: Standing) -> bool:
+    """False if something at a vendor is known from this run's folder alone, or a resume finds out more."""
+    summary = standing.summary
+    if summary.rehearsal:
+        return standing.state != "running"
+    return standing.over and not (summary.running or summary.uncertain or summary.left)
 
 
 def _row(standing: Standing) -> dict[str, object]:
@@ -261,12 +264,7 @@ def status(console: Console, environ: Mapping[str, str], options: StatusOptions)
 def _document(standing: Standing) -> dict[str, object]:
     summary = standing.summary
     rows = {row.entry.id: row for row in summary.entries}
-    commands = {
-        job: [standing.follow.resume()]
-        if job in summary.repeatable
-        else [standing.follow.resume("--resubmit", job), standing.follow.resume("--drop", job)]
-        for job in summary.uncertain
-    }
+    at = replace(summary, resume=standing.follow.resume())
     return {
         "version": VERSION,
         **_row(standing),
@@ -280,7 +278,7 @@ def _document(standing: Standing) -> dict[str, object]:
                 "job": job,
                 "entries": list(standing.run.jobs[job].job.entries),
                 "message": message,
-                "commands": commands[job],
+                "commands": [command for command, _ in decisions(at, job)],
             }
             for job, message in summary.uncertain.items()
         ],
