@@ -162,7 +162,7 @@ MEANT: dict[str, Callable[[str], str]] = {
     "JSON": lambda text: str(json.loads(f'"{text}"', strict=False)),
 }
 
-MUCH = 300_000
+MUCH = 100_000
 HOSTILE = [
     "%41",
     "%2525",

@@ -203,6 +203,7 @@ SINKS: dict[str, Callable[[Console], object]] = {
     "document": lambda console: console.document(EVIL),
     "report": lambda console: console.report(console.clean(EVIL)),
     "data": lambda console: console.data({"a": [EVIL]}),
+    "line": lambda console: console.line({"a": [EVIL]}),
     "json": lambda console: console.json(json.dumps({"a": [EVIL]}, ensure_ascii=False)),
     "failure": lambda console: console.failure(ERROR),
     "problems": lambda console: console.problems([PROBLEM, WARNING]),

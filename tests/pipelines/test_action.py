@@ -18,7 +18,7 @@ import yaml
 
 from qarunner.cli.pipelines import github
 from qarunner.emulator import serve
-from tests.amount import PATIENCE_S
+from tests.amount import FULL, PATIENCE_S
 from tests.pipelines.conftest import job, payload
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def set_traps(folder: Path) -> None:
     (folder / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("steps", ["installed", "from scratch"])
+@pytest.mark.parametrize("steps", ["installed", *(["from scratch"] if FULL else [])])
 def test_nothing_of_the_checkout_is_imported(
     tmp_path: Path, checkout: Checkout, host: Host, vendors: Running, steps: str
 ) -> None:

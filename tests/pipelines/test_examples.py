@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,11 @@ def test_nothing_in_the_action_and_the_workflows_is_unsafe(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@cache
+def help_of(command: str) -> str:
+    return run(command, "--help")
+
+
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
     """Options that a file names exist; what they do is tested where they are."""
@@ -90,7 +96,7 @@ def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
     found = re.findall(r"\bqarunner\"? ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
     for command in found:
         name = re.split("[^a-z]", command)[0]
-        shown = run(name, "--help")
+        shown = help_of(name)
         for option in re.findall(r"--[a-z-]+", command):
             assert option in shown, f"{path.name}: qarunner {name} has no {option}"
     assert found or path.parent.name == "github", path
