@@ -523,7 +523,9 @@ class _Evaluation:
             problems = list(resolved.problems)
             if resolved.row is not row:
                 self._names.setdefault(vendor, {}).update(resolved.items)
-                problems += (_of_lock(fault, names.file) for fault in self._faults(resolved.row, masked=masked))
+                problems += (
+                    _of_lock(fault, names.file) for fault in self._faults(resolved.row, resolved.row, masked=masked)
+                )
             if problems and self._few.room_for(row):
                 self._problems += problems
             found.append(resolved.row)
@@ -562,19 +564,19 @@ class _Evaluation:
         if unknown:
             self._unknown[row.id] = unknown
         if self._whole:
-            self._problems += self._faults(evaluated, masked=masked)
+            self._problems += self._faults(row, evaluated, masked=masked)
         if len(self._problems) > before and not self._few.room_for(row):
             del self._problems[before:]
         return evaluated
 
-    def _faults(self, row: Row, *, masked: bool) -> Iterator[Diagnostic]:
-        """What the schema has against an evaluated row. A condition is no part of what is sent."""
+    def _faults(self, written: Row, row: Row, *, masked: bool) -> Iterator[Diagnostic]:
+        """What the schema has against an evaluated row, where it was written. A condition is no part of what is sent."""
         shown = {key: value for key, value in row.data.items() if key != _CONDITION}
         shown = _without_secrets(shown) if masked else shown
         templates = row.id in self._unknown
         # To say what the schema has against a row takes much longer than to ask whether there is something.
         if not schema.is_valid(shown, part="row", templates=templates):
-            yield from row_problems(self._manifest, row, shown, templates=templates)
+            yield from row_problems(self._manifest, written, shown, templates=templates)
 
     def _fill(
         self,
