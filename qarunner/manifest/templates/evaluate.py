@@ -570,7 +570,7 @@ class _Evaluation:
         return evaluated
 
     def _faults(self, written: Row, row: Row, *, masked: bool) -> Iterator[Diagnostic]:
-        """What the schema has against an evaluated row, where it was written. A condition is no part of what is sent."""
+        """What the schema has against an evaluated row, where it is `written`. A condition is not sent."""
         shown = {key: value for key, value in row.data.items() if key != _CONDITION}
         shown = _without_secrets(shown) if masked else shown
         templates = row.id in self._unknown
