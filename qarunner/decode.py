@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
@@ -141,3 +143,15 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_AMOUNT = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,6})?", re.ASCII)
+
+
+def amount(value: object) -> Decimal:
+    """An amount of money as people write it, `0.25` or `12`: a decimal, never a binary fraction. Else ValueError."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Decimal(str(value))
+    if isinstance(value, str) and _AMOUNT.fullmatch(value):
+        return Decimal(value)
+    raise ValueError(f"not an amount: {value!r} (write it as 12 or 0.25)")

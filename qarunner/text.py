@@ -8,7 +8,10 @@ import unicodedata
 from collections.abc import Callable, Container, Sequence  # noqa: TC003  an alias is made of one when the module is read
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Clean: TypeAlias = "Callable[[str], str]"
 """Takes out of a text what nobody may read, such as a secret's value."""
@@ -173,6 +176,17 @@ def ago(seconds: float) -> str:
     size, unit = next(((size, unit) for size, unit in units if seconds >= 2 * size), (1, "s"))
     number = max(0, int(seconds // size))
     return f"{plural(number, unit) if size == _DAY_S else f'{number} {unit}'} ago"
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """`4.25 EUR`, `0.125 EUR`: with two places behind the point, or with as many as it has."""
+    whole, _, places = f"{amount:f}".partition(".")
+    return f"{whole}.{places.rstrip('0'):0<2} {currency}"
+
+
+def number(amount: Decimal) -> float:
+    """An amount as JSON has it: the shortest number that is read as the same decimal."""
+    return float(amount)
 
 
 # --- how wide it is ---------------------------------------------------------------------------------------------------

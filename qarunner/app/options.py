@@ -12,11 +12,14 @@ from datetime import UTC, date, datetime  # noqa: TC003  annotations are read wh
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
+from qarunner.decode import amount
+from qarunner.errors import UserError
 from qarunner.paths import runs_folder
 from qarunner.report import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
 T = TypeVar("T")
 
@@ -213,6 +216,23 @@ class PlanOptions(ChoiceOptions):
         int | None,
         Option("--max-tests", "N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0),
     ] = None
+    max_cost: Annotated[
+        str | None,
+        Option(
+            "--max-cost", "AMOUNT", "Refuse to start what costs more than this, such as 12.50 (exit 6).", permits=True
+        ),
+    ] = None
+
+    @property
+    def most_cost(self) -> Decimal | None:
+        """UserError for what is no amount."""
+        if self.max_cost is None:
+            return None
+        try:
+            return amount(self.max_cost)
+        except ValueError:
+            hint = "write a number, such as --max-cost 12.50; the currency is the manifest's"
+            raise UserError(f"--max-cost: {self.max_cost!r} is no amount", hint=hint) from None
 
 
 @_options

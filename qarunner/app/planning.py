@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner import __version__
 from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
@@ -43,8 +44,19 @@ from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
 from qarunner.plan import capabilities as check
-from qarunner.plan.compile import check_budget, compile_plan, tests_of
-from qarunner.plan.model import NotPlanned, Plan, Sharding
+from qarunner.plan.compile import compile_plan, runs_of
+from qarunner.plan.cost import (
+    Extent,
+    Limits,
+    allowance,
+    check_budget,
+    check_priced,
+    cost_of,
+    counted,
+    prices_of,
+    tests_of,
+)
+from qarunner.plan.model import NotPlanned, Plan, Sharding, allowing
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
@@ -63,6 +75,7 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.manifest.load import LoadedManifest
     from qarunner.manifest.select import Shard
+    from qarunner.plan.model import Price
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -497,7 +510,7 @@ def make_plan(
         sharding=part.sharding if part else None,
         names=rendered.names,
     )
-    check_budget(entries, manifest.budget, [entry for entry in entries if entry.id in ours], options.max_tests)
+    plan = _within_budget(plan, manifest, Whole(entries, prices_of(rendered.vendors), vendors, part), options)
     doubts, secrets = (build.remark,) if build.remark else (), _secrets_of(manifest)
     return PlanResult(
         plan=plan,
@@ -515,6 +528,34 @@ def make_plan(
 def _lock_in(rendered: Evaluated, path: Path) -> tuple[str, ...]:
     """The lock, where ids of the plan came from it."""
     return (lock_of(path).as_posix(),) if rendered.names else ()
+
+
+class Whole(NamedTuple):
+    """What the jobs of all shards run together; `part` is what this one runs of it."""
+
+    entries: Sequence[Entry]
+    prices: Mapping[str, Price]
+    vendors: Mapping[str, Vendor]
+    part: Part | None
+
+    def extent(self, shards: Mapping[str, int]) -> Extent:
+        """Each shard makes runs of its own."""
+        runs: Counter[str] = Counter()
+        for number in dict.fromkeys(shards.values()):
+            runs.update(runs_of([entry for entry in self.entries if shards[entry.id] == number], self.vendors))
+        return Extent(entries=self.entries, cost=cost_of(self.prices, runs, map(counted, self.entries)))
+
+
+def _within_budget(plan: Plan, manifest: Manifest, everything: Whole, options: PlanOptions) -> Plan:
+    """The plan, with what its retries may use. OverBudget if it needs more than is allowed."""
+    budget, most = manifest.budget, Limits(max_tests=options.max_tests, max_cost=options.most_cost)
+    check_priced(manifest.vendors, most)
+    started = Extent(entries=plan.entries, cost=plan.cost or None)
+    part = everything.part
+    whole = started if part is None else everything.extent(part.shards)
+    check_budget(whole, budget, started, most)
+    allowed = allowance(budget, whole, started, most, part.sharding.count if part else 1)
+    return plan if allowed is None else allowing(plan, allowed)
 
 
 def row_filter(
@@ -565,6 +606,8 @@ class Part:
     rows: frozenset[str]
     sharding: Sharding
     remarks: tuple[str, ...] = ()
+    shards: Mapping[str, int] = field(default_factory=dict)
+    """The number of each row's shard, in all of them."""
 
 
 def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int, seconds: Mapping[str, float]) -> Part:
@@ -574,7 +617,7 @@ def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int, seconds: Map
     rows = frozenset(row for row, number in found.items() if number == shard.index)
     least = _min_tests(rows, entries, min_tests)
     sharding = Sharding(shard=str(shard), count=shard.count, partition=fingerprint(found), min_tests=least)
-    return Part(rows=rows, sharding=sharding, remarks=_remarks(shard, rows, len(entries), min_tests))
+    return Part(rows=rows, sharding=sharding, remarks=_remarks(shard, rows, len(entries), min_tests), shards=found)
 
 
 def _min_tests(rows: frozenset[str], entries: Sequence[Entry], min_tests: int) -> int:

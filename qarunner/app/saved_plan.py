@@ -212,7 +212,7 @@ def _keys(old: Data, new: Data) -> list[str]:
     return found
 
 
-_OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "git", "ci", "metadata", "tool"})
+_OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "git", "ci", "metadata", "tool", "allowance"})
 """What no request is made of: what a fact has gone into is compared itself."""
 
 

@@ -13,7 +13,7 @@ from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import decisions, news, unsaid, words
+from qarunner.report.summary import cost_words, decisions, news, unsaid, words
 from qarunner.text import cut, duration, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -140,6 +140,8 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Lin
     if not quiet:
         yield ""
         yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
+        if told := cost_words(summary):
+            yield f"cost: {told}"
         yield from _news(summary)
     if summary.rehearsal:
         yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"

@@ -75,6 +75,8 @@ class Code(StrEnum):
     COMBINATION = "E436"
     PROFILE = "E440"
     REQUIRES = "E441"
+    CURRENCIES = "E442"
+    NO_PRICE = "E443"
     INCLUDE = "E450"
     FRAGMENT = "E451"
     NOT_LOCKED = "E460"
@@ -137,6 +139,8 @@ MEANINGS: Mapping[str, str] = {
     Code.COMBINATION: "`include` of an entry adds what is no combination of its axes, or is there already.",
     Code.PROFILE: "A profile chooses or changes entries that do not exist, or extends what it cannot.",
     Code.REQUIRES: "The manifest requires another version of qarunner.",
+    Code.CURRENCIES: "The manifest has prices in two currencies.",
+    Code.NO_PRICE: "`budget.max_cost` limits money, and no vendor has a price.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
     Code.NOT_LOCKED: "A name whose id the lock does not have, or there is no lock.",
     Code.BAD_LOCK: "A lock that cannot be read, such as one with the marks of a merge conflict.",

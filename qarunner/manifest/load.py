@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner import __version__
-from qarunner.decode import as_mapping
+from qarunner.decode import amount, as_mapping
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     Authentication,
@@ -39,6 +39,7 @@ from qarunner.manifest.yaml.reader import ABSENT, Document, read
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
+    from decimal import Decimal
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Path
@@ -375,8 +376,17 @@ def _gate(data: Mapping[str, object]) -> Gate:
 def _budget(data: Mapping[str, object]) -> Budget:
     return Budget(
         max_tests=cast("int | None", data.get("max_tests")),
+        max_cost=_amount(data.get("max_cost")),
+        count_retries=data.get("count_retries") is True,
         per_vendor=cast("Mapping[str, int]", as_mapping(data.get("per_vendor"))),
     )
+
+
+def _amount(value: object) -> Decimal | None:
+    try:
+        return amount(value)
+    except ValueError:  # not there, or no amount: the schema has said so
+        return None
 
 
 def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tuple[Diagnostic, ...]:
@@ -387,9 +397,31 @@ def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tupl
         *duplicates(document),
         *check_profiles(document),
         *check_required(document),
+        *check_money(document),
         *check_nothings(document),
         *check_key_names(manifest, vendor_keys),
     )
+
+
+def check_money(document: Document) -> Iterator[Diagnostic]:
+    """Prices in two currencies, which nobody can add; a limit of money where nothing has a price."""
+    first: tuple[Path, object] | None = None
+    for vendor, settings in as_mapping(document.data.get("vendors")).items():
+        path: Path = ("vendors", vendor, "price", "currency")
+        currency = as_mapping(as_mapping(settings).get("price")).get("currency")
+        if not isinstance(currency, str):
+            continue
+        first = first or (path, currency)
+        if currency != first[1]:
+            message = f"a manifest has one currency: this is {currency}, and {first[1]} stands before"
+            hint = "give all prices in the same currency"
+            found = problem(document, path, message, code=Code.CURRENCIES, hint=hint)
+            yield replace(found, related=((document.locate(first[0]), f"{first[1]} stands here"),))
+    limit: Path = ("budget", "max_cost")
+    priced = any("price" in as_mapping(own) for own in as_mapping(document.data.get("vendors")).values())
+    if document.at(limit) is not ABSENT and not priced:
+        hint = "give the vendors one: vendors: { doksi: { price: { per_test: 0.25, currency: EUR } } }"
+        yield problem(document, limit, "max_cost: no vendor has a price", code=Code.NO_PRICE, hint=hint)
 
 
 _COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, TypeAlias, cast
 
 from qarunner.diagnostics import Path
@@ -70,10 +71,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How many tests a plan may run, in all and at a vendor. A limit that is None is not set."""
+    """How many tests a plan may run, in all and at a vendor, and what it may cost. A limit that is None is not set.
+
+    `count_retries`: the limits hold for retries, too, which begin later.
+    """
 
     max_tests: int | None = None
+    max_cost: Decimal | None = None
     per_vendor: Mapping[str, int] = field(default_factory=dict)
+    count_retries: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

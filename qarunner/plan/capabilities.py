@@ -87,7 +87,7 @@ def _texts(value: object) -> Iterator[str]:
         yield from _texts(child)
 
 
-GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env", "defaults"})
+GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env", "defaults", "price"})
 """What every vendor has under `vendors.<name>`; the rest is the adapter's own."""
 
 

@@ -8,17 +8,18 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import UNSET
+
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
-from qarunner.entry import SelectionKind
-from qarunner.errors import ManifestError, OverBudget
+from qarunner.errors import ManifestError
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import seconds
 from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
+from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
 from qarunner.plan.guard import adapter_guard, grouped
 from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
-from qarunner.text import plural
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
@@ -28,76 +29,9 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
-    from qarunner.manifest.model import Budget, Manifest, Row
+    from qarunner.manifest.model import Manifest, Row
     from qarunner.plan.model import NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# What a plan costs in tests, and whether that is allowed: known before anything is sent.
-
-
-_SHOWN = 10
-
-
-def tests_of(entry: Entry) -> int:
-    """How many tests an entry runs: those that it names, its estimate, or one for each category."""
-    if entry.estimate is not None:
-        return entry.estimate
-    if entry.selection is None or entry.selection.kind is SelectionKind.TAGS:
-        return 1
-    return len(entry.selection.ids)
-
-
-def is_guess(entry: Entry) -> bool:
-    """Whether only the vendor knows how many tests it is."""
-    named = entry.selection is not None and entry.selection.kind is SelectionKind.TEST_IDS
-    return entry.estimate is None and not named
-
-
-def check_budget(entries: Sequence[Entry], budget: Budget, started: Sequence[Entry], most: int | None) -> None:
-    """OverBudget with every limit that is exceeded, and the entries that cost the most.
-
-    The budget is for all `entries`, and `most`, which is --max-tests, for those that this process starts.
-    """
-    told = list(_exceeded(entries, budget, started, most))
-    if not told:
-        return
-    exceeded = "; ".join(message for message, _ in told)
-    guilty = {entry.id: entry for _, group in told for entry in group}
-    costly = sorted(guilty.values(), key=lambda entry: (-tests_of(entry), entry.id))
-    lines = [_line(entry) for entry in costly[:_SHOWN]]
-    if len(costly) > _SHOWN:
-        lines.append(f"… and {len(costly) - _SHOWN} more")
-    raise OverBudget(f"{exceeded}; nothing was sent", hint=_hint(costly), details=lines)
-
-
-def _exceeded(
-    entries: Sequence[Entry], budget: Budget, started: Sequence[Entry], most: int | None
-) -> Iterator[tuple[str, Sequence[Entry]]]:
-    for name, limit, counted in (("--max-tests", most, started), ("budget.max_tests", budget.max_tests, entries)):
-        total = sum(map(tests_of, counted))
-        if limit is not None and total > limit:
-            yield f"the plan runs {plural(total, 'test')}, {name} allows {limit}", counted
-    costs: Counter[str] = Counter()
-    for entry in entries:
-        costs[entry.vendor] += tests_of(entry)
-    for vendor, limit in budget.per_vendor.items():
-        if costs[vendor] > limit:
-            own = [entry for entry in entries if entry.vendor == vendor]
-            yield f"{vendor} runs {plural(costs[vendor], 'test')}, budget.per_vendor allows {limit}", own
-
-
-def _line(entry: Entry) -> str:
-    guess = " (no estimate: a category counts as 1)" if is_guess(entry) else ""
-    tests = plural(tests_of(entry), "test")
-    return f"{entry.id}  {entry.vendor}  {tests}{guess}  {entry.origin.file}:{entry.origin.line}"
-
-
-def _hint(entries: Sequence[Entry]) -> str:
-    text = "choose fewer entries, or raise the limit"
-    return f"{text}; estimate: N says how many tests a category has" if any(map(is_guess, entries)) else text
 
 
 Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"
@@ -144,6 +78,8 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     resources = Resources(builds)
     _check_calls(manifest, rows, entries, plans, vendors, metadata, builds)
     jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
+    prices = {name: vendor.price for name, vendor in plans.items() if vendor.price}
+    cost = cost_of(prices, Counter(job.vendor for job in jobs), map(counted, entries))
     return seal(
         Plan(
             version=VERSION,
@@ -161,12 +97,13 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             git=git,
             ci=ci,
             resources=resources.all(),
-            notices=tuple(dict.fromkeys(resources.notices)),
+            notices=tuple(dict.fromkeys([*resources.notices, *cost_notices(cost, prices, entries)])),
             not_planned=tuple(not_planned),
             shard=sharding.shard if sharding else None,
             partition=sharding.partition if sharding else None,
             shard_min_tests=sharding.min_tests if sharding else None,
             names=_names_in(entries, names or {}),
+            cost=cost or UNSET,
         )
     )
 
@@ -257,6 +194,7 @@ def vendor_plan(info: VendorInfo, settings: Mapping[str, Json], *, share: int = 
         creates=_rate(rate.get("creates"), pacing.creates, share),
         all=_rate(rate.get("all"), pacing.all, share),
         settings=own_settings(settings),
+        price=price_of(settings) or UNSET,
     )
 
 
@@ -317,12 +255,8 @@ def _jobs(
     resources: Resources,
 ) -> Iterator[Job]:
     """Vendor by vendor in the order of their first entries; numbered, so that an id is easy to type."""
-    of_vendor: dict[str, list[Entry]] = {name: [] for name in plans}
-    for entry in entries:
-        of_vendor[entry.vendor].append(entry)
-    for name, own in of_vendor.items():
+    for name, groups in _groups(entries, vendors).items():
         vendor = vendors[name]
-        groups = [group for alike in _by_needs(own) for group in grouped(vendor, alike)]
         for number, group in enumerate(groups, 1):
             call = Call(entries=group, settings=plans[name].settings, metadata=metadata)
             with adapter_guard(vendor, "notices"):
@@ -333,6 +267,22 @@ def _jobs(
                 uses = {need.key: resources.of(name, need) for need in vendor.resources(call)}
             ids = tuple(entry.id for entry in group)
             yield Job(id=f"{name}-{number}", vendor=name, entries=ids, request=request, uses=uses)
+
+
+def runs_of(entries: Sequence[Entry], vendors: Mapping[str, Vendor]) -> dict[str, int]:
+    """How many runs each vendor gets for these entries."""
+    return {name: len(groups) for name, groups in _groups(entries, vendors).items()}
+
+
+def _groups(entries: Sequence[Entry], vendors: Mapping[str, Vendor]) -> dict[str, list[tuple[Entry, ...]]]:
+    """The entries of each create call, by vendor."""
+    of_vendor: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of_vendor.setdefault(entry.vendor, []).append(entry)
+    return {
+        name: [group for alike in _by_needs(own) for group in grouped(vendors[name], alike)]
+        for name, own in of_vendor.items()
+    }
 
 
 def _by_needs(entries: Sequence[Entry]) -> Iterable[list[Entry]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from qarunner.decode import Json
 from qarunner.entry import Entry, Origin
@@ -29,6 +31,37 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     per_s: float = 60.0
 
 
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a vendor takes for each test, and for each run: one create call."""
+
+    currency: str
+    per_test: Decimal = Decimal(0)
+    per_run: Decimal = Decimal(0)
+
+    def of(self, runs: int, tests: int) -> Decimal:
+        return runs * self.per_run + tests * self.per_test
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a plan costs, as it stands and with all retries.
+
+    `at_least`: only the vendors know how many tests some entries have.
+    """
+
+    planned: Decimal
+    up_to: Decimal
+    currency: str
+    at_least: bool = False
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run may use with its retries, where the budget counts them. A limit that is None is not set."""
+
+    max_tests: int | None = None
+    max_cost: Decimal | None = None
+    per_vendor: Mapping[str, int] = {}
+
+
 class VendorPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How one vendor is talked to. Intervals are seconds; a rate that is None is not limited."""
 
@@ -40,6 +73,8 @@ class VendorPlan(msgspec.Struct, frozen=True, kw_only=True):
     creates: Rate | None = None
     all: Rate | None = None
     settings: Mapping[str, Json] = {}
+    price: Price | UnsetType = UNSET
+    """Not written down where there is no price."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +166,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How many tests have to finish in this shard alone; the gate's are asked of all together."""
     names: Mapping[str, Mapping[str, str]] = {}
     """By vendor, the names behind ids that came from the lock: for people alone."""
+    cost: Cost | UnsetType = UNSET
+    """Not written down where no vendor has a price."""
+    allowance: Allowance | UnsetType = UNSET
 
     @property
     def min_tests(self) -> int:
@@ -159,7 +197,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(plan: Plan) -> Plan:
     """The plan with its digest, which covers everything else in it."""
-    return msgspec.structs.replace(plan, digest=_digest(msgspec.json.decode(msgspec.json.encode(plan))))
+    return msgspec.structs.replace(plan, digest=_digest(msgspec.json.decode(_encoder.encode(plan))))
+
+
+_encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 
 
 def _digest(data: dict[str, object]) -> str:
@@ -173,6 +214,11 @@ def as_rehearsal(plan: Plan) -> Plan:
     return seal(msgspec.structs.replace(plan, rehearsal=True))
 
 
+def allowing(plan: Plan, allowance: Allowance) -> Plan:
+    """The plan, with what its retries may use."""
+    return seal(msgspec.structs.replace(plan, allowance=allowance))
+
+
 def made_from(plan: Plan, sources: Sources) -> Plan:
     """The plan, with what it was made from."""
     return seal(msgspec.structs.replace(plan, sources=sources))
@@ -180,7 +226,7 @@ def made_from(plan: Plan, sources: Sources) -> Plan:
 
 def to_json(plan: Plan) -> bytes:
     """The same plan gives the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2) + b"\n"
+    return msgspec.json.format(_encoder.encode(plan), indent=2) + b"\n"
 
 
 def checked_json(data: bytes, *, path: Path) -> dict[str, object]:

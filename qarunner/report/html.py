@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from qarunner.engine.decide.trend import is_bad
 from qarunner.report.summary import (
+    cost_words,
     decisions,
     facts,
     failures_first,
@@ -145,6 +146,8 @@ def _header(summary: Summary) -> Iterator[str]:
     if is_web(summary.ci.get("url")):
         parts.append(_link("build", summary.ci.get("url")))
     yield f'<p class="quiet">{" · ".join(parts)}</p>\n'
+    if told_cost := cost_words(summary):
+        yield f"<p>Cost: {escape(told_cost)}</p>\n"
     if summary.compared is not None:
         told = [f"{len(rows)} {kind}" for kind, rows in news(summary).items()]
         yield f"<p>failures since {escape(summary.compared)}: {', '.join(told)}</p>\n"

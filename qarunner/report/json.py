@@ -8,7 +8,7 @@ import msgspec
 
 from qarunner.report.summary import next_step
 from qarunner.secret import mask
-from qarunner.text import inert_json, to_json
+from qarunner.text import inert_json, number, to_json
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.trend import Trend
     from qarunner.entry import Quarantine
-    from qarunner.report.summary import EntrySummary, Summary
+    from qarunner.report.summary import EntrySummary, Money, Summary
     from qarunner.vendors.api import Case, Step
 
 
@@ -52,6 +52,7 @@ def document(summary: Summary) -> dict[str, object]:
         "git": _known(summary.git),
         "ci": _known({**summary.ci, **summary.who}),
         "next": {"do": step[0], "command": step[1]} if (step := next_step(summary)) is not None else None,
+        **({"cost": _cost(summary.cost)} if summary.cost is not None else {}),
         "totals": {"tests": sum(tests.values()), **tests},
         "gate": [{"name": failure.name, "message": failure.message} for failure in summary.gate],
         **({"manifests": _manifests(summary)} if summary.manifests else {}),
@@ -86,6 +87,12 @@ def _manifests(summary: Summary) -> list[dict[str, object]]:
         {"label": part.label, "name": part.name, "verdict": str(part.verdict), "exit_code": int(part.exit_code)}
         for part in summary.manifests
     ]
+
+
+def _cost(cost: Money) -> dict[str, object]:
+    amounts = {"planned": cost.planned, "up_to": cost.up_to, "spent": cost.spent}
+    least = {"at_least": True} if cost.at_least or cost.spent_at_least else {}
+    return {**{name: number(each) for name, each in amounts.items()}, "currency": cost.currency, **least}
 
 
 def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:

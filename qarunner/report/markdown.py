@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.decide.trend import News, is_bad
 from qarunner.report.summary import (
     WORST_FIRST,
+    cost_words,
     decisions,
     facts,
     failures_first,
@@ -96,6 +97,8 @@ def _about(summary: Summary) -> Iterator[str]:
     url = summary.ci.get("url")
     parts += [_link("build", url)] if url and _WEB.fullmatch(url) else []
     yield " · ".join(parts)
+    if told := cost_words(summary):
+        yield f"Cost: {told}."
 
 
 def _attention(summary: Summary) -> Iterator[str]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
-from qarunner.plan.compile import tests_of
-from qarunner.plan.model import Job
+from qarunner.plan.cost import amount_of, cost_of, counted, tests_of
+from qarunner.plan.model import Cost, Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
-from qarunner.text import duration, plural
+from qarunner.text import duration, money, plural
 from qarunner.vendors.api import ResourceKind
 from qarunner.vendors.types import refs_as_text
 
@@ -42,11 +42,13 @@ class Share:
     uploads: int
     environments: int
     expected_s: float | None
+    cost: Cost | None = None
 
 
 def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
     """Every vendor with its part of the plan; `earlier` are the durations of runs before this one."""
     entries = plan.entry_map()
+    prices = {name: vendor.price for name, vendor in plan.vendors.items() if vendor.price}
     habits, jobs = DurationHistory(plan, earlier), Run.of(plan).jobs
     found = []
     for vendor in plan.vendors:
@@ -64,6 +66,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
                 uploads=uploads,
                 environments=len(resources) - uploads,
                 expected_s=_slowest(expected),
+                cost=cost_of(prices, {vendor: len(own)}, map(counted, rows)),
             )
         )
     return tuple(found)
@@ -97,7 +100,24 @@ def heading(share: Share) -> str:
         plural(share.tests, "test"),
         plural(len(share.jobs), "run"),
     )
-    return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}"
+    return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}" + (
+        f"; {_worth(share.cost)}" if share.cost is not None else ""
+    )
+
+
+def _worth(cost: Cost) -> str:
+    """`4.25 EUR, up to 8.50 EUR with retries`."""
+    most = "" if cost.at_least else "up to "
+    return f"{amount_of(cost, cost.planned)}, {most}{amount_of(cost, cost.up_to)} with retries"
+
+
+def cost(plan: Plan) -> str | None:
+    """What an apply of the plan costs, or of one shard of it; None without a price."""
+    if not plan.cost:
+        return None
+    limit = plan.allowance.max_cost if plan.allowance else None
+    held = f"; retries end at {money(limit, plan.cost.currency)}" if limit is not None else ""
+    return f"{f'cost of shard {plan.shard}' if plan.shard else 'cost'}: {_worth(plan.cost)}{held}"
 
 
 def _time(share: Share) -> str:
@@ -173,6 +193,8 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     parts = shares(plan, earlier)
     if told := expected(plan, earlier):
         page.add(code(told))
+    if priced := cost(plan):
+        page.add(code(priced))
     page.add("\n".join(f"- {code(heading(share))}" for share in parts), 0)
     for notice in plan.notices:
         page.add(f"> {code(notice)}", 0)

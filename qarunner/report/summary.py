@@ -10,19 +10,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
+from qarunner.engine.decide.spending import spent
 from qarunner.engine.decide.trend import News, Trend, is_bad
 from qarunner.engine.state.run import REOPENED, Phase
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
-from qarunner.text import cut, plural
+from qarunner.text import cut, money, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
@@ -137,6 +139,18 @@ class ManifestResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What a run costs. `at_least` is of what was planned, `spent_at_least` of what is known to be spent."""
+
+    planned: Decimal
+    up_to: Decimal
+    spent: Decimal
+    currency: str
+    at_least: bool
+    spent_at_least: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Times are ISO 8601 in UTC. `running` may still run at the vendor, `left` has to be removed there.
 
@@ -177,6 +191,8 @@ class Summary:
     """The command that goes on with the run, as it has to be typed where the apply was started."""
     who: Mapping[str, str | int | None] = field(default_factory=dict)
     """`actor` and `attempt` of the CI job that began the run."""
+    cost: Money | None = None
+    """None where no vendor has a price."""
     compared: str | None = None
     """What the entries' trends compare with, such as a branch; None without a history."""
     manifests: tuple[ManifestResult, ...] = ()
@@ -252,6 +268,21 @@ def summarise(run: Run) -> Summary:
         unrecorded=run.unrecorded,
         manifest=run.plan.manifest,
         manifest_from_root=run.plan.sources.manifest if run.plan.sources is not None else None,
+        cost=_money(run),
+    )
+
+
+def _money(run: Run) -> Money | None:
+    planned, known = run.plan.cost, spent(run)
+    if not planned:
+        return None
+    return Money(
+        planned=planned.planned,
+        up_to=planned.up_to,
+        spent=known.amount,
+        currency=planned.currency,
+        at_least=planned.at_least,
+        spent_at_least=known.at_least,
     )
 
 
@@ -517,6 +548,18 @@ def headline(summary: Summary) -> str:
     if summary.unverified:
         text += f"; {UNVERIFIED}"
     return text
+
+
+def cost_words(summary: Summary) -> str | None:
+    """`planned 4.25 EUR, up to 8.50 EUR with retries, spent 4.25 EUR`; None without a price."""
+    cost = summary.cost
+    if cost is None:
+        return None
+    least, known = "at least " if cost.at_least else "", "at least " if cost.spent_at_least else ""
+    planned, up_to, paid = (money(each, cost.currency) for each in (cost.planned, cost.up_to, cost.spent))
+    most = "at least" if cost.at_least else "up to"
+    word = "would have spent" if summary.rehearsal else "spent"
+    return f"planned {least}{planned}, {most} {up_to} with retries, {word} {known}{paid}"
 
 
 def _no_tests(summary: Summary) -> str:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
-from qarunner.entry import BY_NAME, Origin, SelectionKind
+from qarunner.decode import as_mapping
+from qarunner.entry import BY_NAME, Origin, Retries, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
+from qarunner.plan.cost import Counted, cost_of, prices_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
 from qarunner.review.fields import fields_of, flat, meaning, meant, written_fields
@@ -210,8 +212,22 @@ def size(side: Side | None) -> Size:
             sketches.setdefault(name, []).append(sketch)
     for name, entries in sketches.items():
         runs[name] = runs.get(name, 0) + len(grouped(side.vendors[name], entries))
-    return Size(
-        rows=len(side.rows), tests=sum(tests_of(side.values.get(row.id, row))[0] for row in side.rows), runs=runs
+    rows = [_counted(side.values.get(row.id, row)) for row in side.rows]
+    cost = cost_of(prices_of(side.all_settings), runs, rows)
+    return Size(rows=len(rows), tests=sum(row.tests for row in rows), runs=runs, cost=cost)
+
+
+def _counted(row: Row) -> Counted:
+    """A retry that a variable decides is not there: it is no more than that."""
+    tests, listed = tests_of(row)
+    retries = as_mapping(row.data.get("retries"))
+    given = (retries.get("failed", Retries().failed), retries.get("infra", Retries().infra))
+    estimated = isinstance(row.data.get("estimate"), int)
+    return Counted(
+        vendor=str(row.data.get("vendor")),
+        tests=tests,
+        guess=not (listed or estimated),
+        retries=sum(each for each in given if isinstance(each, int)),
     )
 
 

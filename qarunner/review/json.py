@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from qarunner.text import number
+
 if TYPE_CHECKING:
+    from qarunner.plan.model import Cost
     from qarunner.review.model import Change, Line
     from qarunner.review.view import Review
 
@@ -30,12 +33,25 @@ def document(review: Review) -> dict[str, object]:
         "tests": {"before": found.before.tests, "after": found.after.tests},
         "rows": {"before": found.before.rows, "after": found.after.rows},
         "runs": {"before": dict(found.before.runs), "after": dict(found.after.runs)},
+        **_cost(found.before.cost, found.after.cost),
         "settings": [{"path": each.path, "before": each.before, "after": each.after} for each in found.settings],
         "notices": [
             {"kind": str(each.kind), "message": each.message, "rows": list(each.rows)} for each in review.notices
         ],
         "warnings": list(review.warnings),
     }
+
+
+def _cost(before: Cost | None, after: Cost | None) -> dict[str, object]:
+    """What a run costs on both sides; nothing where no vendor has a price."""
+    if before is None and after is None:
+        return {}
+    return {"cost": {"before": before and _money(before), "after": after and _money(after)}}
+
+
+def _money(cost: Cost) -> dict[str, object]:
+    least = {"at_least": True} if cost.at_least else {}
+    return {"planned": number(cost.planned), "up_to": number(cost.up_to), "currency": cost.currency, **least}
 
 
 def _row(line: Line) -> dict[str, object]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import costs, counts, described, detail, groups, settings, visible, worded
+from qarunner.review.view import costs, counts, described, detail, groups, money_moved, settings, visible, worded
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def _blocks(review: Review) -> Iterator[tuple[str, int]]:
     yield f"### {code(review.file)}: {counts(found)}", 0
     against = f"Against {code(review.wording)}."
     yield (f"{against} {_capital(code_numbers(costs(found.before, found.after)))}." if found else against), 0
+    if found and (told := money_moved(found.before, found.after)):
+        yield f"{_capital(told)}.", 0
     for warning in review.warnings:
         yield f"> **Warning:** {code(warning)}", 0
     if review.notices:

@@ -11,6 +11,7 @@ from qarunner.entry import Origin
 from qarunner.manifest.model import Manifest, Row
 from qarunner.manifest.templates.evaluate import Evaluated
 from qarunner.plan.capabilities import GENERAL_SETTINGS
+from qarunner.plan.model import Cost
 from qarunner.review.fields import Fields
 from qarunner.vendors.api import Vendor
 
@@ -39,9 +40,14 @@ class Side:
         names = self.manifest.names
         return names.file.removeprefix(self.copied_to) if names is not None else ""
 
+    @property
+    def all_settings(self) -> Mapping[str, Mapping[str, object]]:
+        """The settings of all vendors, with what is known of their values."""
+        return {**self.manifest.vendors, **self.evaluated.vendors}
+
     def settings(self, vendor: str) -> Mapping[str, object]:
         """What this vendor's requests are made with besides the row."""
-        found = self.evaluated.vendors.get(vendor, self.manifest.vendors.get(vendor, {}))
+        found = self.all_settings.get(vendor, {})
         return {key: value for key, value in found.items() if key not in GENERAL_SETTINGS}
 
     def credential(self, vendor: str) -> str:
@@ -115,6 +121,8 @@ class Size:
     rows: int = 0
     tests: int = 0
     runs: Mapping[str, int] = field(default_factory=dict)
+    cost: Cost | None = None
+    """In money; None where no vendor has a price."""
 
     @property
     def all_runs(self) -> int:

@@ -14,9 +14,11 @@ from qarunner.known import holds_template
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
+from qarunner.plan.cost import amount_of
 from qarunner.review.fields import fields_of, flat, meaning, written_fields
 from qarunner.review.model import Setting
 from qarunner.secret import MASK
+from qarunner.text import money
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Path
     from qarunner.manifest.model import Manifest
     from qarunner.review.fields import Fields
-    from qarunner.review.model import Change, Difference, Line, Side
+    from qarunner.review.model import Change, Difference, Line, Side, Size
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -262,6 +264,7 @@ class Kind(StrEnum):
     RETRIES = "retries"
     VARIABLE = "variable"
     BUDGET = "budget"
+    COST = "cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +295,7 @@ def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice
     yield from _new_vendors(before, after)
     yield from _published(new, before, after)
     yield from _variables(old, new, before, after)
+    yield from _cost(found.before, found.after)
     for setting in found.settings:
         yield from _of_setting(setting, is_new=before is None)
     for line in found.added:
@@ -444,6 +448,15 @@ def _variables(
 def _required(uses: Mapping[tuple[str, str], list[str]], side: Side | None) -> set[str]:
     declared = side.manifest.env if side is not None else {}
     return {name for name, _ in uses if name in declared and declared[name].default is None}
+
+
+def _cost(before: Size, after: Size) -> Iterator[Notice]:
+    """A run that costs more than before."""
+    old, new = before.cost, after.cost
+    if old is None or new is None or old.currency != new.currency or new.planned <= old.planned:
+        return
+    more = money(new.planned - old.planned, new.currency)
+    yield Notice(kind=Kind.COST, message=f"each run costs {more} more: {amount_of(new, new.planned)}")
 
 
 def _of_setting(setting: Setting, *, is_new: bool) -> Iterator[Notice]:

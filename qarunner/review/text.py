@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import costs, counts, described, detail, groups, settings, visible, worded
+from qarunner.review.view import costs, counts, described, detail, groups, money_moved, settings, visible, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,8 @@ def _lines(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
     if not found:
         return
     yield costs(found.before, found.after), ""
+    if told := money_moved(found.before, found.after):
+        yield told, ""
     for notice in review.notices:
         yield "", ""
         yield from _notice(notice, most)

@@ -28,6 +28,7 @@ _GENERAL = {
     "max_in_flight": "maxInFlight",
     "api_key_env": "apiKeyEnv",
     "defaults": "vendorDefaults",
+    "price": "price",
 }
 """The settings that every vendor has, and their definitions."""
 

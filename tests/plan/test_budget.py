@@ -10,8 +10,8 @@ import pytest
 from qarunner.entry import Origin, Selection, SelectionKind
 from qarunner.errors import OverBudget
 from qarunner.manifest.model import Budget
-from qarunner.plan.compile import check_budget, is_guess
-from qarunner.plan.compile import tests_of as cost_of  # pytest would take the name for a test
+from qarunner.plan.cost import Extent, Limits, check_budget, is_guess
+from qarunner.plan.cost import tests_of as cost_of  # pytest would take the name for a test
 from tests.fictional import entry
 
 if TYPE_CHECKING:
@@ -47,16 +47,21 @@ def test_an_entry_costs_what_it_names_or_its_estimate(subject: Entry, number: in
     assert (cost_of(subject), is_guess(subject)) == (number, guess)
 
 
+def check(entries: list[Entry], budget: Budget, most: int | None = None, started: list[Entry] | None = None) -> None:
+    whole, own = (Extent(entries=each) for each in (entries, entries if started is None else started))
+    check_budget(whole, budget, own, Limits(max_tests=most))
+
+
 def over(entries: list[Entry], budget: Budget, most: int | None = None) -> OverBudget:
     with pytest.raises(OverBudget) as caught:
-        check_budget(entries, budget, entries, most)
+        check(entries, budget, most)
     return caught.value
 
 
 def test_a_plan_may_cost_as_much_as_is_allowed() -> None:
     entries = [of(TESTS), of(CATEGORIES, name="b", vendor="keyed")]
-    check_budget(entries, Budget(), entries, None)
-    check_budget(entries, Budget(max_tests=5, per_vendor={"plain": 3, "keyed": 2, "other": 0}), entries, 5)
+    check(entries, Budget())
+    check(entries, Budget(max_tests=5, per_vendor={"plain": 3, "keyed": 2, "other": 0}), 5)
 
 
 def test_every_limit_that_is_exceeded_is_told_with_the_entries_that_cost_most() -> None:
@@ -77,9 +82,9 @@ def test_every_limit_that_is_exceeded_is_told_with_the_entries_that_cost_most() 
 
 def test_a_shard_counts_what_it_starts_and_the_budget_is_for_all() -> None:
     entries = [of(TESTS, name="a"), of(TESTS, name="bb")]
-    check_budget(entries, Budget(max_tests=6), entries[:1], 3)
+    check(entries, Budget(max_tests=6), 3, entries[:1])
     with pytest.raises(OverBudget, match=r"^the plan runs 6 tests, budget\.max_tests allows 5; nothing was sent$"):
-        check_budget(entries, Budget(max_tests=5), entries[:1], 3)
+        check(entries, Budget(max_tests=5), 3, entries[:1])
 
 
 def test_only_entries_of_the_vendor_are_to_blame_for_its_limit() -> None:

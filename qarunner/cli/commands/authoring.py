@@ -621,7 +621,7 @@ def needs(found: Explained) -> Iterator[str]:
 
 def cost(found: Explained) -> str:
     """How many tests, how often at most, and for how long."""
-    from qarunner.plan.compile import (
+    from qarunner.plan.cost import (
         is_guess,
         tests_of,
     )
@@ -695,7 +695,7 @@ def _data(found: Explained) -> dict[str, object]:
 
 
 def _cost_data(found: Explained) -> dict[str, object]:
-    from qarunner.plan.compile import tests_of
+    from qarunner.plan.cost import tests_of
 
     retries = found.policy.retries
     return {

@@ -120,6 +120,8 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
                 console.result(styled(line, "dim"))
             if expected := planned.expected(plan, earlier):
                 console.result(expected)
+            if cost := planned.cost(plan):
+                console.result(cost)
             console.result(f"plan: {last}")
 
 

@@ -153,7 +153,8 @@ def attempt_jobs(
 ) -> list[tuple[Job, tuple[Entry, ...]]] | str:
     """The creates of a new attempt of some of a job's entries; a sentence if the adapter cannot make them."""
     root = state.job.id.partition(ATTEMPT_SIGN)[0]
-    count = sum(name.partition(ATTEMPT_SIGN)[0] == root for name in run.jobs)
+    numbers = (name.partition(ATTEMPT_SIGN) for name in run.jobs)
+    count = max((int(number or 1) for name, _, number in numbers if name == root), default=0)
     found = []
     try:
         for number, group in enumerate(grouped(vendor, entries), count + 1):

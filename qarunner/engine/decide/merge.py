@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.state.run import Run
 from qarunner.entry import Entry, Origin, Policy
-from qarunner.plan.model import Job, seal
+from qarunner.plan.model import Cost, Job, seal
 from qarunner.vendors.api import Outcome, Request, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from msgspec import UnsetType
 
     from qarunner.plan.model import Plan, Sources
 
@@ -72,8 +76,21 @@ def _plan(plans: Sequence[Plan]) -> Plan:
             resources=(),
             vendors={name: settings for plan in plans for name, settings in plan.vendors.items()},
             secrets=tuple(sorted({name for plan in plans for name in plan.secrets})),
+            cost=_cost([plan.cost for plan in plans if plan.cost]),
             notices=tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
         )
+    )
+
+
+def _cost(costs: Sequence[Cost]) -> Cost | UnsetType:
+    """That of all shards; they are of one manifest, and so of one currency."""
+    if not costs:
+        return UNSET
+    return Cost(
+        planned=sum((cost.planned for cost in costs), Decimal(0)),
+        up_to=sum((cost.up_to for cost in costs), Decimal(0)),
+        currency=costs[0].currency,
+        at_least=any(cost.at_least for cost in costs),
     )
 
 
@@ -109,6 +126,6 @@ def _unseen(like: Plan, name: str, what: str) -> Run:
     place = Origin(file=like.manifest, line=1, column=1)
     entry = Entry(id=name, vendor=NOBODY, policy=Policy(timeout_s=0.0), origin=place)
     job = Job(id=name, vendor=NOBODY, entries=(name,), request=Request(method="POST", path="/"))
-    run = Run.of(msgspec.structs.replace(like, entries=(entry,), jobs=(job,), resources=(), vendors={}))
+    run = Run.of(msgspec.structs.replace(like, entries=(entry,), jobs=(job,), resources=(), vendors={}, cost=UNSET))
     run.closed[name] = Outcome(verdict=Verdict.UNKNOWN, message=f"{what} is missing: no run of it was given")
     return run

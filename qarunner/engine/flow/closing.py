@@ -16,6 +16,7 @@ from qarunner.engine.decide.interpret import (
     retry_after,
 )
 from qarunner.engine.decide.outcomes import merge
+from qarunner.engine.decide.spending import over_allowance
 from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import LONGEST_CLEANUP_SILENCE_S, RequestKind
 from qarunner.engine.state import events as ev
@@ -80,18 +81,24 @@ class EntryCloser:
         for why, entries in wanted.items():
             jobs = attempts.attempt_jobs(self._run, self._context.queue(state).vendor, state, entries)
             if isinstance(jobs, str):
-                for entry in entries:
-                    outcome = self._outcome(state, entry.id) or merge(())
-                    message = "; ".join(part for part in (outcome.message, f"no new attempt: {jobs}") if part)
-                    self._close(entry.id, replace(outcome, message=message))
+                self._close_without_attempt(state, entries, jobs)
                 continue
             for job, asked in jobs:
+                if (full := over_allowance(self._run, job.vendor, asked)) is not None:
+                    self._close_without_attempt(state, asked, full)
+                    continue
                 for entry_id in job.entries:
                     self._context.deadlines.expired.discard(entry_id)
                 at, attempt = self._context.clock.wall(), state.attempt + 1
                 event = ev.Reattempted(at=at, of=state.job.id, job=job, entries=asked, attempt=attempt, why=why)
                 self._context.record(event)
                 self._context.startable.append(self._run.jobs[job.id])
+
+    def _close_without_attempt(self, state: JobState, entries: Iterable[Entry], why: str) -> None:
+        for entry in entries:
+            outcome = self._outcome(state, entry.id) or merge(())
+            message = "; ".join(part for part in (outcome.message, f"no new attempt: {why}") if part)
+            self._close(entry.id, replace(outcome, message=message))
 
     def _finish(self, state: JobState) -> None:
         self._context.queue(state).busy_jobs.discard(state.job.id)
