@@ -184,7 +184,7 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{whole}.{places.rstrip('0'):0<2} {currency}"
 
 
-def number(amount: Decimal) -> float:
+def as_number(amount: Decimal) -> float:
     """An amount as JSON has it: the shortest number that is read as the same decimal."""
     return float(amount)
 

@@ -12,7 +12,7 @@ from qarunner.decode import amount, as_mapping
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import OverBudget, UserError
 from qarunner.plan.model import Allowance, Cost, Price
-from qarunner.text import money, plural
+from qarunner.text import as_number, money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -121,6 +121,18 @@ def cost_notices(cost: Cost | None, prices: Mapping[str, Price], entries: Sequen
 def amount_of(cost: Cost, value: Decimal) -> str:
     """`4.25 EUR`, or `at least 4.25 EUR` where only the vendors know how many tests there are."""
     return f"{'at least ' if cost.at_least else ''}{money(value, cost.currency)}"
+
+
+def with_retries(cost: Cost) -> str:
+    """`4.25 EUR, up to 8.50 EUR with retries`."""
+    most = "" if cost.at_least else "up to "
+    return f"{amount_of(cost, cost.planned)}, {most}{amount_of(cost, cost.up_to)} with retries"
+
+
+def money_data(cost: Cost) -> dict[str, object]:
+    """The same for programs."""
+    least = {"at_least": True} if cost.at_least else {}
+    return {"planned": as_number(cost.planned), "up_to": as_number(cost.up_to), "currency": cost.currency, **least}
 
 
 # --- the budget -------------------------------------------------------------------------------------------------------

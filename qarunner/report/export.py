@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.gate import expected_tests
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
+from qarunner.engine.decide.spending import price_at, tests_run
 from qarunner.engine.state.run import Phase
 from qarunner.report.summary import WORST_FIRST, timestamp
+from qarunner.text import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,10 +25,21 @@ def lines(run: Run, state: str) -> Iterator[dict[str, object]]:
     """
     common = _common(run, state)
     for job in run.jobs.values():
-        for remote in job.runs.values():
-            yield {**common, **_job(job), **_remote(job, remote)}
+        for index, remote in enumerate(job.runs.values()):
+            told = _remote(job, remote)
+            yield {**common, **_job(job), **told, **_cost(run, job, index, told["tests"])}
         if job.phase is Phase.UNCERTAIN:
-            yield {**common, **_job(job), **_NO_RUN}
+            yield {**common, **_job(job), **_NO_RUN, "cost": None, "currency": None}
+
+
+def _cost(run: Run, job: JobState, index: int, tests: object) -> dict[str, object]:
+    """What was paid for a run; of a create that made several, what each create costs stands at the first."""
+    price = price_at(run, job.job.vendor)
+    if price is None:
+        return {"cost": None, "currency": None}
+    counted = sum(tests_run(job, entry)[0] for entry in job.entries.values()) if len(job.runs) == 1 else tests
+    amount = price.of(int(index == 0), counted if isinstance(counted, int) else 0)
+    return {"cost": as_number(amount), "currency": price.currency}
 
 
 def _common(run: Run, state: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import msgspec
 
 from qarunner.report.summary import next_step
 from qarunner.secret import mask
-from qarunner.text import inert_json, number, to_json
+from qarunner.text import as_number, inert_json, to_json
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _manifests(summary: Summary) -> list[dict[str, object]]:
 def _cost(cost: Money) -> dict[str, object]:
     amounts = {"planned": cost.planned, "up_to": cost.up_to, "spent": cost.spent}
     least = {"at_least": True} if cost.at_least or cost.spent_at_least else {}
-    return {**{name: number(each) for name, each in amounts.items()}, "currency": cost.currency, **least}
+    return {**{name: as_number(each) for name, each in amounts.items()}, "currency": cost.currency, **least}
 
 
 def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
-from qarunner.plan.cost import amount_of, cost_of, counted, tests_of
+from qarunner.plan.cost import cost_of, counted, tests_of, with_retries
 from qarunner.plan.model import Cost, Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
@@ -101,14 +101,8 @@ def heading(share: Share) -> str:
         plural(len(share.jobs), "run"),
     )
     return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}" + (
-        f"; {_worth(share.cost)}" if share.cost is not None else ""
+        f"; {with_retries(share.cost)}" if share.cost is not None else ""
     )
-
-
-def _worth(cost: Cost) -> str:
-    """`4.25 EUR, up to 8.50 EUR with retries`."""
-    most = "" if cost.at_least else "up to "
-    return f"{amount_of(cost, cost.planned)}, {most}{amount_of(cost, cost.up_to)} with retries"
 
 
 def cost(plan: Plan) -> str | None:
@@ -117,7 +111,7 @@ def cost(plan: Plan) -> str | None:
         return None
     limit = plan.allowance.max_cost if plan.allowance else None
     held = f"; retries end at {money(limit, plan.cost.currency)}" if limit is not None else ""
-    return f"{f'cost of shard {plan.shard}' if plan.shard else 'cost'}: {_worth(plan.cost)}{held}"
+    return f"{f'cost of shard {plan.shard}' if plan.shard else 'cost'}: {with_retries(plan.cost)}{held}"
 
 
 def _time(share: Share) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qarunner.text import number
+from qarunner.plan.cost import money_data
 
 if TYPE_CHECKING:
     from qarunner.plan.model import Cost
@@ -46,12 +46,7 @@ def _cost(before: Cost | None, after: Cost | None) -> dict[str, object]:
     """What a run costs on both sides; nothing where no vendor has a price."""
     if before is None and after is None:
         return {}
-    return {"cost": {"before": before and _money(before), "after": after and _money(after)}}
-
-
-def _money(cost: Cost) -> dict[str, object]:
-    least = {"at_least": True} if cost.at_least else {}
-    return {"planned": number(cost.planned), "up_to": number(cost.up_to), "currency": cost.currency, **least}
+    return {"cost": {"before": before and money_data(before), "after": after and money_data(after)}}
 
 
 def _row(line: Line) -> dict[str, object]:

@@ -6,17 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.plan.cost import amount_of
+from qarunner.plan.cost import amount_of, with_retries
 from qarunner.review.model import Difference, Field, Line
 from qarunner.review.reasons import Notice, shown
 from qarunner.text import money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from qarunner.decode import Json
-    from qarunner.plan.model import Cost
     from qarunner.review.model import Change, Setting, Size
 
 
@@ -158,24 +156,15 @@ def costs(before: Size, after: Size) -> str:
 
 
 def money_moved(before: Size, after: Size) -> str | None:
-    """`a run costs 4.25 EUR → 5.25 EUR (+1.00 EUR), with retries up to 8.50 EUR → 10.50 EUR`; None without a price."""
+    """`a run costs 4.25 EUR → 5.25 EUR (+1.00 EUR), up to 10.50 EUR with retries`; None without a price."""
     old, new = before.cost, after.cost
     if new is None:
         return None if old is None else f"a run has no price any more, before it cost {amount_of(old, old.planned)}"
-    if old is None or old.currency != new.currency:
-        was = f"{amount_of(old, old.planned)} → " if old is not None else ""
-        return f"a run costs {was}{amount_of(new, new.planned)}, up to {amount_of(new, new.up_to)} with retries"
-    planned, up_to = (
-        amount_of(new, second)
-        if first == second
-        else f"{amount_of(old, first)} → {amount_of(new, second)}{_by(new, second - first)}"
-        for first, second in ((old.planned, new.planned), (old.up_to, new.up_to))
-    )
-    return f"a run costs {planned}, up to {up_to} with retries"
-
-
-def _by(cost: Cost, more: Decimal) -> str:
-    return f" ({'+' if more > 0 else ''}{money(more, cost.currency)})"
+    if old is None or (old.planned, old.currency) == (new.planned, new.currency):
+        return f"a run costs {with_retries(new)}"
+    more = money(new.planned - old.planned, new.currency)
+    by = f" ({'+' if new.planned > old.planned else ''}{more})" if old.currency == new.currency else ""
+    return f"a run costs {amount_of(old, old.planned)} → {with_retries(new).replace(',', f'{by},', 1)}"
 
 
 def moved(what: str, before: int, after: int) -> str:

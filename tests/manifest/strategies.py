@@ -178,6 +178,14 @@ SETTINGS = some(
         "poll": some({"every": st.sampled_from(["5s", "10s"]), "max": st.sampled_from(["30s", "1m"])}),
         "rate": some(dict.fromkeys(("reads", "creates", "all"), st.sampled_from(["60/min", "2/s", "100/h"]))),
         "max_in_flight": st.integers(1, 20),
+        "price": some(
+            {
+                "per_test": st.one_of(st.sampled_from([0, 0.1, "0.25", 3]), st.floats(0, 1000)),
+                "per_run": st.decimals(0, 1000, places=4).map(str),
+            },
+        )
+        .filter(bool)
+        .map(lambda amounts: {**amounts, "currency": "EUR"}),
     }
 )
 
@@ -217,7 +225,7 @@ def manifests(draw: DrawFn) -> Data:
                 {
                     "defaults": some({"timeout": DURATIONS, "labels": lists(WORDS), "allow_failure": st.booleans()}),
                     "gate": some({"min_tests": st.integers(0, 5), "on_skipped": st.sampled_from(["pass", "fail"])}),
-                    "budget": st.just({"max_tests": 10**6, "per_vendor": {"doksi": 10**6}}),
+                    "budget": st.just({"max_tests": 10**6, "per_vendor": {"doksi": 10**6}, "count_retries": True}),
                     "reports": st.just([{"format": "junit", "path": "qa.xml"}]),
                     "x-notes": st.recursive(st.one_of(st.none(), NAMES, st.integers()), lists),
                 }

@@ -23,7 +23,9 @@ from qarunner.manifest.select import KNOWN_LATER, select
 from qarunner.manifest.templates.evaluate import evaluate, with_known
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
+from qarunner.plan.cost import cost_of, counted, is_guess, money_data, prices_of, tests_of, with_retries
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
+from qarunner.plan.model import Cost
 from qarunner.text import duration, styled
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Request
@@ -229,6 +231,8 @@ class Explained:
     missing: tuple[str, ...]
     undecided: str | None = None
     """What decides whether it gates and is not known."""
+    cost: Cost | None = None
+    """What it costs in a run of its own; None without a price."""
 
 
 class Explaining:
@@ -289,7 +293,14 @@ class Explaining:
             unsent=unsent,
             missing=tuple(dict.fromkeys(reason for reasons in unknown.values() for reason in reasons)),
             undecided=next((key for key in ("quarantine", "allow_failure") if (key,) in unknown), None),
+            cost=self._cost(entry),
         )
+
+    def _cost(self, entry: Entry | None) -> Cost | None:
+        if entry is None:
+            return None
+        settings = {**self._manifest.vendors, **self._evaluated.vendors}
+        return cost_of(prices_of(settings), {entry.vendor: 1}, [counted(entry)])
 
     # --- where values come from ---------------------------------------------------------------------------------------
 
@@ -621,17 +632,13 @@ def needs(found: Explained) -> Iterator[str]:
 
 def cost(found: Explained) -> str:
     """How many tests, how often at most, and for how long."""
-    from qarunner.plan.cost import (
-        is_guess,
-        tests_of,
-    )
-
     entry, policy = found.entry, found.policy
     tests = "unknown" if entry is None else f"{tests_of(entry)}{' or more' if is_guess(entry) else ''}"
     more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
     more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
     again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
-    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each"
+    worth = f"; {with_retries(found.cost)}" if found.cost is not None else ""
+    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each{worth}"
 
 
 def _table(values: tuple[Value, ...]) -> Iterator[Line]:
@@ -695,13 +702,12 @@ def _data(found: Explained) -> dict[str, object]:
 
 
 def _cost_data(found: Explained) -> dict[str, object]:
-    from qarunner.plan.cost import tests_of
-
     retries = found.policy.retries
     return {
         "tests": None if found.entry is None else tests_of(found.entry),
         "retries": {"failed": retries.failed, "infra": retries.infra},
         "timeout_s": found.policy.timeout_s,
+        **(money_data(found.cost) if found.cost is not None else {}),
     }
 
 
