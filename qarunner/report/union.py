@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from qarunner.errors import PRECEDENCE, ExitCode
 from qarunner.plan.model import NotPlanned
-from qarunner.report.summary import ManifestResult, from_root, verdict_of
+from qarunner.report.summary import ManifestResult, Money, from_root, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,12 +82,27 @@ def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
         failed_by_skips_only=bool(red) and all(summary.failed_by_skips_only for summary in red),
         unverified=any(summary.unverified for summary in summaries),
         unrecorded=any(summary.unrecorded for summary in summaries),
+        cost=_cost([summary.cost for summary in summaries if summary.cost is not None]),
         manifest="",
         manifest_from_root=None,
         manifests=tuple(
             ManifestResult(label=label, name=summary.name, verdict=summary.verdict, exit_code=summary.exit_code)
             for label, summary in parts
         ),
+    )
+
+
+def _cost(costs: Sequence[Money]) -> Money | None:
+    """The sum; of amounts in several currencies there is no sum."""
+    if len({cost.currency for cost in costs}) != 1:
+        return None
+    return Money(
+        planned=sum((cost.planned for cost in costs), Decimal(0)),
+        up_to=sum((cost.up_to for cost in costs), Decimal(0)),
+        spent=sum((cost.spent for cost in costs), Decimal(0)),
+        currency=costs[0].currency,
+        at_least=any(cost.at_least for cost in costs),
+        spent_at_least=any(cost.spent_at_least for cost in costs),
     )
 
 

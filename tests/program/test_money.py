@@ -108,3 +108,6 @@ def test_shards_say_what_each_may_spend_and_the_joined_report_sums_it(stage: Sta
         name: joined[name] for name in ("planned", "up_to", "spent")
     }
     assert joined["spent"] > 0
+    alone = stage.run("report", "--merge", "s1", **key)
+    assert alone.code == 8, alone
+    assert json.loads(alone.out)["cost"] == {**costs[0], "at_least": True}

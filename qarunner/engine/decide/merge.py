@@ -76,21 +76,22 @@ def _plan(plans: Sequence[Plan]) -> Plan:
             resources=(),
             vendors={name: settings for plan in plans for name, settings in plan.vendors.items()},
             secrets=tuple(sorted({name for plan in plans for name in plan.secrets})),
-            cost=_cost([plan.cost for plan in plans if plan.cost]),
+            cost=_cost(plans),
             notices=tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
         )
     )
 
 
-def _cost(costs: Sequence[Cost]) -> Cost | UnsetType:
-    """That of all shards; they are of one manifest, and so of one currency."""
+def _cost(plans: Sequence[Plan]) -> Cost | UnsetType:
+    """That of all shards; they are of one manifest, and so of one currency. What a missing one costs is not known."""
+    costs = [plan.cost for plan in plans if plan.cost]
     if not costs:
         return UNSET
     return Cost(
         planned=sum((cost.planned for cost in costs), Decimal(0)),
         up_to=sum((cost.up_to for cost in costs), Decimal(0)),
         currency=costs[0].currency,
-        at_least=any(cost.at_least for cost in costs),
+        at_least=any(cost.at_least for cost in costs) or any(plan.entries and not plan.vendors for plan in plans),
     )
 
 
