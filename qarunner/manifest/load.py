@@ -420,7 +420,7 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
     limit: Path = ("budget", "max_cost")
     priced = any("price" in as_mapping(own) for own in as_mapping(document.data.get("vendors")).values())
     if document.at(limit) is not ABSENT and not priced:
-        hint = "give the vendors one: vendors: { doksi: { price: { per_test: 0.25, currency: EUR } } }"
+        hint = "give the vendors one: vendors: { NAME: { price: { per_test: 0.25, currency: EUR } } }"
         yield problem(document, limit, "max_cost: no vendor has a price", code=Code.NO_PRICE, hint=hint)
 
 
