@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.plan.model import NotPlanned, Sharding
+    from qarunner.plan.model import Cost, NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
 
 
@@ -78,8 +78,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     resources = Resources(builds)
     _check_calls(manifest, rows, entries, plans, vendors, metadata, builds)
     jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
-    prices = {name: vendor.price for name, vendor in plans.items() if vendor.price}
-    cost = cost_of(prices, Counter(job.vendor for job in jobs), map(counted, entries))
+    cost, remarks = _cost(plans, jobs, entries)
     return seal(
         Plan(
             version=VERSION,
@@ -97,7 +96,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             git=git,
             ci=ci,
             resources=resources.all(),
-            notices=tuple(dict.fromkeys([*resources.notices, *cost_notices(cost, prices, entries)])),
+            notices=tuple(dict.fromkeys([*resources.notices, *remarks])),
             not_planned=tuple(not_planned),
             shard=sharding.shard if sharding else None,
             partition=sharding.partition if sharding else None,
@@ -117,6 +116,15 @@ def _names_in(entries: Sequence[Entry], names: Mapping[str, Mapping[str, str]]) 
         if own := {each: known[each] for each in ids if each in known}:
             found.setdefault(entry.vendor, {}).update(own)
     return found
+
+
+def _cost(
+    plans: Mapping[str, VendorPlan], jobs: Sequence[Job], entries: Sequence[Entry]
+) -> tuple[Cost | None, list[str]]:
+    """What it costs, and what is not in that."""
+    prices = {name: vendor.price for name, vendor in plans.items() if vendor.price}
+    cost = cost_of(prices, Counter(job.vendor for job in jobs), map(counted, entries))
+    return cost, list(cost_notices(cost, prices, entries))
 
 
 def _gate(manifest: Manifest) -> Gate:
