@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
+from msgspec.structs import replace as replaced
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.plan.model import Cost, NotPlanned, Sharding
+    from qarunner.plan.model import NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
 
 
@@ -78,8 +79,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     resources = Resources(builds)
     _check_calls(manifest, rows, entries, plans, vendors, metadata, builds)
     jobs = tuple(_jobs(entries, plans, vendors, metadata, resources))
-    cost, remarks = _cost(plans, jobs, entries)
-    return seal(
+    return _priced(
         Plan(
             version=VERSION,
             tool=tool,
@@ -96,13 +96,12 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             git=git,
             ci=ci,
             resources=resources.all(),
-            notices=tuple(dict.fromkeys([*resources.notices, *remarks])),
+            notices=tuple(dict.fromkeys(resources.notices)),
             not_planned=tuple(not_planned),
             shard=sharding.shard if sharding else None,
             partition=sharding.partition if sharding else None,
             shard_min_tests=sharding.min_tests if sharding else None,
             names=_names_in(entries, names or {}),
-            cost=cost or UNSET,
         )
     )
 
@@ -118,13 +117,13 @@ def _names_in(entries: Sequence[Entry], names: Mapping[str, Mapping[str, str]]) 
     return found
 
 
-def _cost(
-    plans: Mapping[str, VendorPlan], jobs: Sequence[Job], entries: Sequence[Entry]
-) -> tuple[Cost | None, list[str]]:
-    """What it costs, and what is not in that."""
-    prices = {name: vendor.price for name, vendor in plans.items() if vendor.price}
-    cost = cost_of(prices, Counter(job.vendor for job in jobs), map(counted, entries))
-    return cost, list(cost_notices(cost, prices, entries))
+def _priced(plan: Plan) -> Plan:
+    """The sealed plan, with what it costs and what is not in that."""
+    prices = {name: vendor.price for name, vendor in plan.vendors.items() if vendor.price}
+    cost = cost_of(prices, Counter(job.vendor for job in plan.jobs), map(counted, plan.entries))
+    if cost is not None:
+        plan = replaced(plan, cost=cost, notices=(*plan.notices, *cost_notices(cost, prices, plan.entries)))
+    return seal(plan)
 
 
 def _gate(manifest: Manifest) -> Gate:
