@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from qarunner.decode import is_unicode
 from qarunner.errors import UserError
@@ -167,15 +167,21 @@ def _goes_through(path: Path, name: str) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file. Nothing waits for a pipe or reads a device. OSError if it cannot be read."""
+    """The content of a regular file. OSError if it cannot be read."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file to read it. Nothing waits for a pipe or reads a device. OSError if that cannot be done."""
     whole = _absolute(path)
     if whole.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder")
     fd = os.open(whole, os.O_RDONLY | _BINARY | _NO_WAIT)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise PathRefused("is no regular file")
-        return file.read()
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise PathRefused("is no regular file")
+    return os.fdopen(fd, "rb")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

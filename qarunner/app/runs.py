@@ -31,6 +31,7 @@ from qarunner.engine.io.seal import Key, Trust
 from qarunner.engine.state.run import Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
+from qarunner.paths import read_regular
 from qarunner.plan.model import Plan, from_json
 from qarunner.report.summary import UNVERIFIED
 from qarunner.secret import key_may_go_to
@@ -158,7 +159,7 @@ def read_plan(folder: Path) -> Plan:
     """The plan of a run. UserError if it cannot be read, or is not what was written."""
     refuse_links(folder)
     try:
-        data = (folder / PLAN).read_bytes()
+        data = read_regular(folder / PLAN)
     except OSError as error:
         raise UserError(f"{folder / PLAN}: cannot be read: {error.strerror}") from error
     return from_json(data, path=folder / PLAN)

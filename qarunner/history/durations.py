@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qarunner.paths import write_whole
+from qarunner.paths import open_regular, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def _newest(runs: Path) -> list[Path]:
 def _read(path: Path, largest: int) -> tuple[StoredDurations | None, int]:
     """What a file says, and its size; None for one that is gone, too large, or makes no sense."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(largest + 1)
         kept = msgspec.json.decode(data, type=StoredDurations) if len(data) <= largest else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

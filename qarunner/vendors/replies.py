@@ -26,10 +26,13 @@ _SHORT = 7
 _CREDENTIAL_STATUSES = frozenset({401, 403})
 
 
+_DOTS = frozenset({".", ".."})
+
+
 def path_id(cursor: JsonReader) -> str:
-    """An id that can be asked for again: `.` and `..` would name another resource, and broken text none at all."""
+    """An id that can be asked for again: `.` and `..` in a path would name another resource, and broken text none."""
     found = body_id(cursor)
-    if found in {".", ".."}:
+    if not _DOTS.isdisjoint(found.replace("\\", "/").split("/")):
         raise cursor.fail("an id")
     return found
 

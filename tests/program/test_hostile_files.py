@@ -379,3 +379,23 @@ def test_a_resume_leaves_no_earlier_report_either(stage: Stage) -> None:
     stage.until(lambda: not (stage.folder / "named.xml").exists())
     process.kill()
     assert not (stage.folder / "of-the-manifest.xml").exists()
+
+
+def test_no_command_waits_for_a_pipe_or_reads_a_device_in_a_run_s_folder(begin: Begin, at_once: AtOnce) -> None:
+    """`runs` waited for a writer of the pipe; a link to a device was read without end."""
+
+    def check(name: str) -> None:
+        stage = begin()
+        stage.commit(stage.doksi("a"))
+        stage.apply()
+        (stage.run_folder() / name).unlink(missing_ok=True)
+        os.mkfifo(stage.run_folder() / name)
+        shutil.copytree(stage.run_folder(), stage.run_folder("r2"), ignore=lambda *_: [name])
+        (stage.run_folder("r2") / name).symlink_to("/dev/zero")
+        assert stage.run("runs").code == 0
+        for run, command in (("r1", "status"), ("r1", "resume"), ("r2", "report"), ("r2", "watch")):
+            ended = stage.run(command, run)
+            assert ended.code == 2, ended
+            assert "Traceback" not in ended.text, ended
+
+    at_once(("plan.json", "journal.jsonl"), check)

@@ -6,7 +6,7 @@ import pytest
 
 from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.vendors.api import Reply
-from qarunner.vendors.replies import check_about
+from qarunner.vendors.replies import check_about, path_id
 
 ID = "aaaaaaaa-0000-4000-8000-00000000000b"
 
@@ -33,3 +33,11 @@ def test_only_a_uuid_has_no_case() -> None:
 def test_an_object_that_says_two_things_under_one_key_is_unreadable(text: str) -> None:
     with pytest.raises(UnexpectedData, match="stands twice"):
         Reply(status=200, text=text).json()
+
+
+@pytest.mark.parametrize("found", [".", "..", "../r1", "a/../b", "a\\..\\b", "r1/."])
+def test_an_id_that_leads_to_another_resource_is_none(found: str) -> None:
+    """A create that is answered so is in doubt: its run could never be asked for."""
+    with pytest.raises(UnexpectedData):
+        path_id(JsonReader(found, "reply $.run_id"))
+    assert path_id(JsonReader("a/..b", "reply $.run_id")) == "a/..b"

@@ -85,7 +85,10 @@ def test_the_conclusion_never_gates(word: object) -> None:
     assert read({"total": 0, "conclusion": word}).verdict is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("word", ["failure", "Failed", "blocked", "aborted", "cancelled", "action_required"])
+@pytest.mark.parametrize(
+    "word",
+    ["failure", "Failed", "blocked", "aborted", "cancelled", "action_required", "To Verify", "error", "timed-out"],
+)
 def test_a_conclusion_that_contradicts_a_pass_takes_it_away(word: str) -> None:
     outcome = read({"total": 1, "passed": 1, "conclusion": word})
     assert (outcome.verdict, outcome.raw_status) == (Verdict.UNKNOWN, word)

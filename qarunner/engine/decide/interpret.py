@@ -131,7 +131,7 @@ def after_create(
         case Reply(ok=True):
             return _accepted(vendor, call, answer, keyed=keyed)
         case Reply():
-            return _create_refused(vendor, answer, keyed=keyed, now=now)
+            return _create_refused(vendor, call, answer, keyed=keyed, now=now)
 
 
 def _not_sent(fault: Fault) -> Retry | Rejected:
@@ -164,8 +164,13 @@ def _accepted(
     return Created(runs=runs) if runs else Ambiguous(message=f"HTTP {reply.status} without a run")
 
 
-def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, now: float) -> Retry | Rejected | Ambiguous:
+def _create_refused(
+    vendor: Vendor, call: Call, reply: Reply, *, keyed: bool, now: float
+) -> Retry | Rejected | Ambiguous:
     refusal = refusal_of(vendor, reply)
+    if named := _runs_named(vendor, call, reply):  # a refusal that names a run does not prove that there is none
+        message = f"HTTP {reply.status}, but the answer names run {', '.join(named)}"
+        return Retry(message=message, unreadable=True, maybe=True) if keyed else Ambiguous(message=message)
     if refusal.cause is Cause.ALLOWANCE:
         return Rejected(refusal=refusal)
     wait_s = retry_after(reply, now)
@@ -177,6 +182,15 @@ def _create_refused(vendor: Vendor, reply: Reply, *, keyed: bool, now: float) ->
     if not keyed:
         return Ambiguous(message=message)
     return Retry(message=message, wait_s=wait_s, unreadable=not reply.is_transient, maybe=True)
+
+
+def _runs_named(vendor: Vendor, call: Call, reply: Reply) -> list[str]:
+    """The runs that an answer tells of in the words of an accepted create."""
+    try:
+        found = vendor.accepted(call, reply)
+    except (UnexpectedData, *ADAPTER_EXCEPTIONS):
+        return []
+    return [] if isinstance(found, (Refusal, Finished)) else [run.id for run in found if isinstance(run, RemoteRun)]
 
 
 def after_read(  # noqa: PLR0913  all that a reading depends on, by name

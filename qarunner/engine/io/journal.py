@@ -16,7 +16,7 @@ import msgspec
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError
-from qarunner.paths import create, make_folder, open_own
+from qarunner.paths import create, make_folder, open_own, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -298,7 +298,7 @@ def read(folder: Path, keys: Sequence[Key] = ()) -> Recorded:
     path = folder / JOURNAL
     refuse_links(folder)
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         raise _unknown(folder) from None
     except OSError as error:
@@ -322,7 +322,7 @@ class Tail:
         """The events of whole lines that are new since the last call. RunFolderError for any damage."""
         refuse_links(self._path.parent)
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(self._size)
                 lines = file.read().split(b"\n")[:-1]
         except OSError as error:
@@ -397,7 +397,7 @@ def _check_first(path: Path, first: ev.Event, *, checked: bool) -> None:
 def started_in(folder: Path) -> ev.RunStarted | None:
     """How a run began, by its first line alone; None if that tells nothing, or the folder is gone."""
     try:
-        with (folder / JOURNAL).open("rb") as file:
+        with open_regular(folder / JOURNAL) as file:
             first = ev.from_line(Reader(()).take(file.readline().rstrip(b"\n")))
     except (OSError, DamagedLineError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
@@ -458,7 +458,7 @@ def newest(runs: Path) -> Path | None:
 def is_driven(folder: Path) -> bool:
     """True if a process is at work on a run. Looks without taking the lock for itself."""
     try:
-        fd = os.open(folder / JOURNAL, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+        fd = open_own(folder / JOURNAL, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR, create=False)
     except OSError:
         return False
     try:

@@ -14,7 +14,7 @@ import msgspec
 
 from qarunner.engine.io.journal import held_once, open_shared
 from qarunner.engine.schedule.rate_limits import MARGIN, counted_as, rates_of
-from qarunner.paths import open_own
+from qarunner.paths import open_own, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,7 +161,7 @@ def credential_salt(folder: Path) -> bytes:
     """The folder's own salt; whoever comes first makes it. OSError if that cannot be done."""
     path = folder / SALT
     with contextlib.suppress(FileNotFoundError):
-        found = path.read_bytes()
+        found = read_regular(path)
         if len(found) == SALT_LENGTH:
             return found
     # Written whole beside it and then named: nobody reads half a salt, and nobody's salt is replaced.
@@ -176,4 +176,4 @@ def credential_salt(folder: Path) -> bytes:
         own.replace(path)
     finally:
         own.unlink(missing_ok=True)
-    return path.read_bytes()
+    return read_regular(path)

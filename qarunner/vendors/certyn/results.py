@@ -106,9 +106,16 @@ def _counters(body: JsonReader, promised: int | None, *, derive: bool = True) ->
 
 
 _BAD_CONCLUSIONS = frozenset(
-    {"failure", "failed", "blocked", "aborted", "cancelled", "canceled", "timed_out", "action_required"}
+    {
+        *("failure", "failed", "blocked", "aborted", "cancelled", "canceled", "timed_out", "action_required"),
+        *("error", "errored", "inconclusive", "to_verify", "startup_failure", "stale"),
+    }
 )
-"""Words of the vendor's two clients for a run that did not pass; beside counters that pass they contradict."""
+"""Words for a run that did not pass: of the vendor's two clients, of its pages, and of the vocabularies they borrow.
+Beside counters that pass they contradict."""
+
+
+_WORD_BREAK = re.compile(r"[\s-]+")
 
 
 def _findings(
@@ -127,7 +134,7 @@ def _findings(
         yield Verdict.CANCELLED, some(counters.aborted, "aborted")
     if doubt := _doubt(counters, promised):
         yield Verdict.UNKNOWN, doubt
-    if conclusion is not None and conclusion.lower() in _BAD_CONCLUSIONS:
+    if conclusion is not None and _WORD_BREAK.sub("_", conclusion.strip().lower()) in _BAD_CONCLUSIONS:
         yield Verdict.UNKNOWN, f"Certyn concludes {conclusion!r}, but its counters say that the run passed"
     if counters.skipped == counters.total:
         yield Verdict.SKIPPED, "every test was skipped"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.secret import without_encoding
+from qarunner.text import plural
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Outcome, Running, Verdict
 from qarunner.vendors.doksi.grouping import Destination, address, alike, asked, destination
@@ -288,7 +289,7 @@ def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -
     verdicts = Counter(result.verdict for result in results)
     if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
         return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
-    told = next(_contradictions(body, verdicts), None)
+    told = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
     if told is None and body.get("has_more").value not in (None, False):
         told = "Doksi says that there are more results than it told"
     if not told and (lost := _lost(promised, results)):
@@ -302,7 +303,7 @@ def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:
     return [key for key in (promised.value if isinstance(promised.value, dict) else ()) if key not in came]
 
 
-def _contradictions(body: JsonReader, verdicts: Counter[Verdict]) -> Iterator[str]:
+def _contradictions(body: JsonReader, verdicts: Counter[Verdict], tests: int) -> Iterator[str]:
     """assumed: the counters count results, or at most tests, of which one may have several results."""
     names = ("total", "passed", "failed", "running")
     total, passed, failed, running = (answers.count(body.get(f"tests_{name}")) or 0 for name in names)
@@ -310,6 +311,8 @@ def _contradictions(body: JsonReader, verdicts: Counter[Verdict]) -> Iterator[st
         yield f"Doksi reports the run as {body.get('status').value}, but counts {running} running tests"
     if total > verdicts.total():
         yield f"Doksi counts {total} tests, but {verdicts.total()} results came back"
+    if answers.count(body.get("tests_total")) is not None and total < tests:
+        yield f"Doksi counts {plural(total, 'test')}, but results of {tests} came back"
     if failed > verdicts[Verdict.FAILED]:
         yield f"Doksi counts {failed} failed tests, but {verdicts[Verdict.FAILED]} results failed"
     if passed > verdicts[Verdict.PASSED] + verdicts[Verdict.UNKNOWN]:

@@ -50,6 +50,16 @@ def test_a_create_that_came_too_often_has_made_nothing() -> None:
         assert meaning == Retry(message="HTTP 429: words", wait_s=7.0, held=True)
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 409, 422, 429, 501])
+def test_a_refusal_that_names_a_run_does_not_prove_that_there_is_none(status: int) -> None:
+    """One that was taken for a refusal paid for a run that nothing named; after 429 it was sent again."""
+    reply = Reply(status=status, text='{"id": "r-7", "error": "slow down"}')
+    words = f"HTTP {status}, but the answer names run r-7"
+    assert after_create(PLAIN, Call(entries=(entry("a", "plain"),)), reply, now=0) == Ambiguous(message=words)
+    again = after_create(KEYED, Call(entries=(entry("a", "keyed"),)), reply, now=0)
+    assert again == Retry(message=words, unreadable=True, maybe=True)
+
+
 def test_a_long_silence_is_said() -> None:
     for seconds, words in (("86400", "24h"), ("900", "15m"), ("5400", "1h30m")):
         meaning = created(429, keyed=False, **{"retry-after": seconds})
