@@ -188,9 +188,11 @@ def _runs_named(vendor: Vendor, call: Call, reply: Reply) -> list[str]:
     """The runs that an answer tells of in the words of an accepted create."""
     try:
         found = vendor.accepted(call, reply)
-    except (UnexpectedData, *ADAPTER_EXCEPTIONS):
+        if isinstance(found, (Refusal, Finished)):
+            return []
+        return [check_return_type(run, RemoteRun).id for run in found]
+    except ADAPTER_EXCEPTIONS:  # UnexpectedData, too: it reads as no accepted create
         return []
-    return [] if isinstance(found, (Refusal, Finished)) else [run.id for run in found if isinstance(run, RemoteRun)]
 
 
 def after_read(  # noqa: PLR0913  all that a reading depends on, by name
