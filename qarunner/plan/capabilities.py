@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
@@ -211,6 +212,9 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
             if isinstance(each, int) and not info.capabilities.integer_ids:
                 message = "ids are text here, but YAML reads this as a number"
                 yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
+            elif info.capabilities.integer_ids and not (_INTEGER.fullmatch(str(each)) or holds_template(str(each))):
+                message = f"{each!r} is no id of {info.name}: its ids are integers"
+                yield Complaint(path=(kind, index), message=message, hint="write the number that it has there")
     ids = row.get(SelectionKind.CATEGORY_IDS)
     if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
         yield Complaint(
@@ -232,6 +236,10 @@ def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
             size, most = f"{build.size} bytes", f"{rules.max_bytes} bytes"
         return Complaint(path=_BINARY, message=f"{build.path}: {size}, at most {most} are taken")
     return None
+
+
+_INTEGER = re.compile(r"[0-9]{1,18}")
+"""Limited, so that it is one number everywhere."""
 
 
 _WHAT = {

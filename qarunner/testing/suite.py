@@ -246,8 +246,12 @@ def _check_complete(scene: Scene, create: Request) -> None:
         wanted = set(entry.selection.ids) if entry.selection else set()
         if entry.target and entry.target.kind is not TargetKind.BINARY:
             wanted.add(urlsplit(entry.target.value).hostname or entry.target.value)
-        lost = sorted(each for each in wanted if not any(each.lower() in text.lower() for text in texts))
+        lost = sorted(each for each in wanted if not any(_holds(text, each) for text in texts))
         assert not lost, f"{scene.adapter.name}: submit: {', '.join(lost)} of {entry.id} is not in {create}"
+
+
+def _holds(text: str, word: str) -> bool:
+    return re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text, re.IGNORECASE) is not None
 
 
 def _check_request(scene: Scene, request: AnyRequest) -> None:
@@ -387,9 +391,15 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
         _check_upload(scene, step, resource)
         assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: prepare asks for more and more"
         replies.append(reply_of(scene.example.made, step, len(replies)))
-    for name, value in step.values.items():
-        assert isinstance(value, str), f"{scene.adapter.name}: prepare: {name}: expected a text, got {value!r}"
+    _check_values(scene, step)
     return step, replies
+
+
+def _check_values(scene: Scene, prepared: Prepared) -> None:
+    for name, value in prepared.values.items():
+        where = f"{scene.adapter.name}: prepare: {name}"
+        assert isinstance(value, (str, int)), f"{where}: expected a text or an integer, got {value!r}"
+        assert not isinstance(value, bool), f"{where}: expected a text or an integer, got {value!r}"
 
 
 def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> AnyRequest | Prepared:
@@ -677,7 +687,7 @@ def _make_anywhere(scene: Scene, text: str, chains: Sequence[tuple[Resource, Seq
             with contextlib.suppress(UnexpectedData):
                 step = scene.adapter.prepare(resource, TOKEN, got)
                 if isinstance(step, Prepared):
-                    assert all(isinstance(value, str) for value in step.values.values()), f"{step}: expected texts"
+                    _check_values(scene, step)
 
 
 def _read(scene: Scene, run: RemoteRun, reply: Reply, *, may_pass: bool) -> None:

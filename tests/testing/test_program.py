@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import shutil
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.program.conftest import Started
+from tests.testing.installed import Service, User, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.program.conftest import Ended
+    from tests.testing.installed import Answer, Call
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "vendor-plugin"
 KEY = "acme-key-0123456789"
 
 
-class AcmeServer(ThreadingHTTPServer):
+class Acme(Service):
     """Acme QA: each run is queued once, and done from then on. `words` are results by test; others are `ok`."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.words: dict[str, str] = {}
         self.tests: dict[str, list[str]] = {}
         self.asked: set[str] = set()
-        self.creates: list[Any] = []
-        self.numbers = itertools.count(1)
         self.keys: set[str | None] = set()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+    def answer(self, call: Call) -> Answer:
+        self.keys.add(call.headers["Authorization"])
+        if call.method == "POST":
+            run = f"run-{len(self.creates)}"
+            self.tests[run] = call.body["tests"]
+            return 201, {"id": run}, {}
+        return 200, self.status(call.path.rpartition("/")[2]), {}
 
     def status(self, run: str) -> object:
         if run not in self.asked:
@@ -53,93 +45,19 @@ class AcmeServer(ThreadingHTTPServer):
         return {"id": run, "state": "done", "tests": results}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: AcmeServer
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        run = f"run-{next(self.server.numbers)}"
-        self.server.creates.append(body)
-        self.server.tests[run] = body["tests"]
-        self._answer(201, {"id": run})
-
-    def do_GET(self) -> None:
-        self._answer(200, self.server.status(self.path.rpartition("/")[2]))
-
-    def _answer(self, status: int, data: object) -> None:
-        self.server.keys.add(self.headers["Authorization"])
-        body = json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server() -> Iterator[AcmeServer]:
-    with AcmeServer() as found:
-        threading.Thread(target=found.serve_forever, args=(0.02,), daemon=True).start()
+def server() -> Iterator[Acme]:
+    with Acme() as found:
         yield found
-        found.shutdown()
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that pip installed the example's wheel into, without a network."""
-    source = tmp_path_factory.mktemp("source") / "vendor-plugin"
-    target = tmp_path_factory.mktemp("site")
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*pip, "--target", str(target), str(source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    return install(tmp_path_factory, "vendor-plugin")
 
 
-class User:
-    """Somebody with a folder, a manifest and plugins."""
-
-    def __init__(self, folder: Path, plugins: Path) -> None:
-        self.folder = folder
-        self.site = folder / "site"
-        self.site.mkdir()
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": os.pathsep.join([str(plugins), str(self.site)]),
-        }
-
-    def run(self, *arguments: str) -> Ended:
-        return Started(arguments, self.folder, self.environ).end()
-
-    def write(self, text: str) -> None:
-        (self.folder / "qa-matrix.yml").write_text(dedent(text), encoding="utf-8")
-
-    def example(self, old: str = "", new: str = "") -> None:
-        """The example's own manifest, with a piece of it changed."""
-        text = (EXAMPLE / "qa-matrix.yml").read_text(encoding="utf-8")
-        assert old in text
-        self.write(text.replace(old, new, 1) if old else text)
-
-    def add_plugin(self, name: str, module: str, *points: str) -> None:
-        """A distribution as an installer leaves it behind."""
-        info = self.site / f"{name}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
-        lines = "\n".join(f"{point} = {name}:VENDOR" for point in points or (name,))
-        (info / "entry_points.txt").write_text(f"[qarunner.vendors.v1]\n{lines}\n", encoding="utf-8")
-        (self.site / f"{name}.py").write_text(dedent(module), encoding="utf-8")
-
-    def apply(self, server: AcmeServer) -> Ended:
-        self.environ |= {"QARUNNER_ACME_URL": server.url, "ACME_API_KEY": KEY, "BROKEN_URL": server.url}
-        return self.run("apply", "--poll-interval", "20ms", "--run-id", "r1")
-
-    @property
-    def verdicts(self) -> dict[str, str]:
-        report = json.loads((self.folder / ".qarunner" / "runs" / "r1" / "report.json").read_text(encoding="utf-8"))
-        return {entry["id"]: entry["verdict"] for entry in report["entries"]}
+def applied(user: User, server: Acme) -> Ended:
+    return user.apply(QARUNNER_ACME_URL=server.url, BROKEN_URL=server.url, ACME_API_KEY=KEY)
 
 
 @pytest.fixture
@@ -230,9 +148,9 @@ def test_the_plan_shows_its_requests(user: User) -> None:
     assert "POST /runs" in user.run("plan").out
 
 
-def test_an_apply_passes(user: User, server: AcmeServer) -> None:
+def test_an_apply_passes(user: User, server: Acme) -> None:
     user.example()
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 0, done
     assert user.verdicts == {"checkout": "passed", "login": "passed"}
     assert server.keys == {f"Bearer {KEY}"}
@@ -240,10 +158,10 @@ def test_an_apply_passes(user: User, server: AcmeServer) -> None:
 
 
 @pytest.mark.parametrize(("word", "code", "verdict"), [("broken", 1, "failed"), ("odd", 8, "unknown")])
-def test_an_apply_that_does_not_pass(user: User, server: AcmeServer, word: str, code: int, verdict: str) -> None:
+def test_an_apply_that_does_not_pass(user: User, server: Acme, word: str, code: int, verdict: str) -> None:
     user.example()
     server.words["t-2"] = word
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == code, done
     assert user.verdicts == {"checkout": verdict, "login": "passed"}
 
@@ -316,10 +234,10 @@ def test_a_plugin_cannot_stand_in_for_a_vendor_that_qarunner_brings(user: User) 
 
 
 @pytest.mark.parametrize("method", ["read", "poll"])
-def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: AcmeServer, method: str) -> None:
+def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: Acme, method: str) -> None:
     user.add_plugin("broken", BROKEN.format(method=method))
     user.write(BOTH)
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 9, done
     assert user.verdicts == {"bad": "error", "good": "passed"}
     assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
@@ -334,30 +252,30 @@ def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: AcmeServer,
         ("return api.Running(note=None)", "ValidationError: "),
     ],
 )
-def test_whatever_reading_gives_other_vendors_go_on(user: User, server: AcmeServer, code: str, words: str) -> None:
+def test_whatever_reading_gives_other_vendors_go_on(user: User, server: Acme, code: str, words: str) -> None:
     module = BROKEN.format(method="read").replace('raise KeyError("no such thing")', code)
     user.add_plugin("broken", module.replace("import Acme", "import Acme, api"))
     user.write(BOTH)
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 9, done
     assert user.verdicts == {"bad": "error", "good": "passed"}
     assert f"the adapter broken.Broken failed: {words}" in done.out + done.err
 
 
-def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, server: AcmeServer) -> None:
+def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, server: Acme) -> None:
     user.add_plugin("broken", BROKEN.format(method="accepted"))
     user.write(BOTH)
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 8, done
     assert user.verdicts == {"bad": "unknown", "good": "passed"}
     assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
 
 
 @pytest.mark.parametrize("method", ["check", "check_call", "group", "submit", "resources", "notices"])
-def test_a_bug_before_anything_is_sent_names_the_distribution(user: User, server: AcmeServer, method: str) -> None:
+def test_a_bug_before_anything_is_sent_names_the_distribution(user: User, server: Acme, method: str) -> None:
     user.add_plugin("broken", BROKEN.format(method=method))
     user.write(BOTH)
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 9, done
     assert f"vendor 'broken' of the distribution broken 1.2: broken.Broken failed in {method}: KeyError" in done.err
     assert server.creates == []
@@ -371,13 +289,13 @@ def test_a_bug_before_anything_is_sent_names_the_distribution(user: User, server
         ("[tuple(entries), ()]", "a call has no entry, or one that nobody wrote"),
     ],
 )
-def test_no_entry_is_lost_and_none_is_paid_twice(user: User, server: AcmeServer, groups: str, words: str) -> None:
+def test_no_entry_is_lost_and_none_is_paid_twice(user: User, server: Acme, groups: str, words: str) -> None:
     module = BROKEN.format(method="group").replace(
         'raise KeyError("no such thing")', f"entries = arguments[0]; return {groups}"
     )
     user.add_plugin("broken", module)
     user.write(BOTH)
-    done = user.apply(server)
+    done = applied(user, server)
     assert done.code == 9, done
     assert words in done.err
     assert server.creates == []

@@ -62,12 +62,6 @@ def _is_open(value: object) -> bool:
 def _selection(row: Mapping[str, object]) -> Iterator[Complaint]:
     if all(row.get(kind) is None for kind in WHERE_IDS):
         yield Complaint(path=(), message="docketqa needs tests in test_ids, or a suite in category_ids")
-    for kind, where in WHERE_IDS.items():
-        ids = row.get(kind)
-        for index, each in enumerate(ids if isinstance(ids, list) else ()):
-            if not (_is_open(each) or is_number(str(each))):
-                message = f"{each!r} is no id of DocketQA: its ids are integers"
-                yield Complaint(path=(kind, index), message=message, hint=where)
 
 
 def _addresses_of_tests(target: Mapping[str, object], options: Mapping[str, object]) -> Iterator[Complaint]:
