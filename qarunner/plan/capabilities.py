@@ -207,14 +207,7 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
                 path=(key,), message=f"{info.name} has no inventory that could be asked for names", hint=hint
             )
     for kind in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
-        listed = row.get(kind)
-        for index, each in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(each, int) and not info.capabilities.integer_ids:
-                message = "ids are text here, but YAML reads this as a number"
-                yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
-            elif info.capabilities.integer_ids and not (_INTEGER.fullmatch(str(each)) or holds_template(str(each))):
-                message = f"{each!r} is no id of {info.name}: its ids are integers"
-                yield Complaint(path=(kind, index), message=message, hint="write the number that it has there")
+        yield from _ids(info, kind, row.get(kind))
     ids = row.get(SelectionKind.CATEGORY_IDS)
     if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
         yield Complaint(
@@ -222,6 +215,17 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
             message=f"{info.name} runs one category in an entry, got {len(ids)}",
             hint="write an entry or a variant for each",
         )
+
+
+def _ids(info: VendorInfo, kind: SelectionKind, ids: object) -> Iterator[Complaint]:
+    for index, each in enumerate(ids if isinstance(ids, list) else ()):
+        if not info.capabilities.integer_ids:
+            if isinstance(each, int):
+                message = "ids are text here, but YAML reads this as a number"
+                yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
+        elif not (_INTEGER.fullmatch(str(each)) or holds_template(str(each))):
+            message = f"{each!r} is no id of {info.name}: its ids are integers"
+            yield Complaint(path=(kind, index), message=message, hint="write the number that it has there")
 
 
 def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:

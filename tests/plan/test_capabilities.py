@@ -115,7 +115,7 @@ def test_several_categories_are_fine_where_they_are_offered() -> None:
 
 @pytest.mark.parametrize("kind", [SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS])
 def test_an_adapter_says_whether_ids_may_be_integers(kind: SelectionKind) -> None:
-    numbers = acme(integer_ids=True)
+    numbers = acme(integer_ids=True, several_ids=True)
     assert told({"test_ids": ["7"], kind: [1, "{{ vars.id }}"]}, numbers) == []
     assert [path for path, _, _ in told({"test_ids": ["7"], kind: ["x", -1, "1.5", "⟦secret⟧"]}, numbers)] == [
         (kind, index) for index in range(4)
