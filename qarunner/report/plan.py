@@ -316,7 +316,7 @@ def left_out(plan: Plan) -> Iterator[str]:
 
 
 def overview(plan: Plan) -> str:
-    """`7 entries in 3 vendor runs: doksi 2, certyn 1`."""
+    """`7 entries, 9 tests in 3 vendor runs: doksi 2, certyn 1`."""
     runs: dict[str, int] = {}
     for job in plan.jobs:
         runs[job.vendor] = runs.get(job.vendor, 0) + 1
@@ -326,4 +326,5 @@ def overview(plan: Plan) -> str:
         return f"no entries: shard {plan.shard} is empty"
     if plan.shard:
         entries = f"shard {plan.shard}: {entries}"
-    return f"{entries} in {plural(len(plan.jobs), 'vendor run')}: {each}"
+    tests = plural(sum(map(tests_of, plan.entries)), "test")
+    return f"{entries}, {tests} in {plural(len(plan.jobs), 'vendor run')}: {each}"

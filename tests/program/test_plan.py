@@ -23,7 +23,7 @@ def test_a_plan_is_grouped_by_vendor_with_what_it_costs(stage: Stage) -> None:
     assert "certyn: 1 entry, 12 tests in 1 run; 1 create; expected duration unknown" in lines
     assert [line.split()[0] for line in lines if "qa-matrix.yml:" in line] == ["a", "b", "c"]
     assert any(line.startswith("  certyn-1  POST ") for line in lines)
-    assert ended.last == "plan: 3 entries in 2 vendor runs: doksi 1, certyn 1; nothing was sent"
+    assert ended.last == "plan: 3 entries, 15 tests in 2 vendor runs: doksi 1, certyn 1; nothing was sent"
 
 
 def test_a_long_plan_shows_bodies_when_it_is_asked_for_them(stage: Stage) -> None:
@@ -46,7 +46,7 @@ def test_a_plan_as_a_comment_holds_no_secret_and_closes_no_tag(stage: Stage) -> 
     token = {"TOKEN": "hunter2-hunter2", "QARUNNER_ALLOW_SECRETS": "TOKEN@shop.example"}
     ended = stage.run("plan", "--format", "markdown", **token)
     assert ended.code == 0, ended
-    assert ended.out.startswith("### `shop`: 2 entries in 2 vendor runs: doksi 1, certyn 1; nothing was sent\n")
+    assert ended.out.startswith("### `shop`: 2 entries, 2 tests in 2 vendor runs: doksi 1, certyn 1; nothing was sent\n")
     assert "hunter2" not in ended.out
     outside = [line for line in ended.out.splitlines() if bad in line and not line.startswith("    ")]
     assert outside == []
