@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import pytest
 
 from qarunner.report import html
 from qarunner.report.summary import RunLink
+from tests.amount import PATIENCE_S
 from tests.report.large import large_summary
 from tests.report.test_markdown import summary_of
 
@@ -107,6 +109,14 @@ def test_the_first_failure_is_on_the_first_screen_and_nothing_is_asked_for(opene
     assert page.complaints == []
 
 
+def until(page: Any, expression: str) -> None:  # noqa: ANN401  Playwright's page, where it is installed
+    """Asks from outside: the page's own policy lets nothing be evaluated within it."""
+    limit = time.monotonic() + PATIENCE_S
+    while not page.evaluate(expression):
+        assert time.monotonic() < limit, f"it never came to that: {expression}"
+        page.wait_for_timeout(20)
+
+
 def test_a_link_to_an_entry_opens_it_with_and_without_the_script(opened: Callable[..., Any]) -> None:
     for javascript in (True, False):
         page = opened(large(60), "#entry-area-8/flow-00020", java_script_enabled=javascript)
@@ -114,7 +124,7 @@ def test_a_link_to_an_entry_opens_it_with_and_without_the_script(opened: Callabl
     page = opened(large(60), "#?q=s:failed")
     assert len(shown(page)) == 2
     page.evaluate("location.hash = '#entry-area-8/flow-00020'")
-    page.wait_for_function("document.querySelector(`[data-id='area-8/flow-00020']`).open")
+    until(page, "document.querySelector(`[data-id='area-8/flow-00020']`).open")
     assert "area-8/flow-00020" in shown(page), "the filter does not hide what a link names"
 
 
@@ -148,7 +158,7 @@ def test_a_screenshot_is_asked_for_by_a_click_and_one_that_is_gone_says_so(opene
     pixel = Path(__file__).with_name("pixel.png").read_bytes()
     page.route("https://vendor.test/**", lambda route: route.fulfill(body=pixel, content_type="image/png"))
     page.click("a[data-shot] >> nth=1")
-    page.wait_for_function("document.querySelector('img.shot')?.naturalWidth === 1")
+    until(page, "document.querySelector('img.shot')?.naturalWidth === 1")
 
 
 @pytest.mark.parametrize(
