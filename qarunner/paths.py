@@ -194,7 +194,7 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, device: bool 
     `private`: nobody but the user may read it.
     """
     target = _absolute(path)
-    if device and _is_device(target):
+    if device and is_device(target):
         _write_to_device(target, data)
         return
     make_folder(target.parent)
@@ -222,7 +222,7 @@ def create(path: Path, data: bytes) -> None:
 def append(path: Path, data: bytes) -> None:
     """Adds to a file that the environment names, or begins it. OSError if it cannot."""
     target = _absolute(path)
-    if _is_device(target):
+    if is_device(target):
         _write_to_device(target, data)
         return
     with os.fdopen(open_own(target, os.O_WRONLY | os.O_APPEND, mode=0o666), "wb") as file:
@@ -255,7 +255,7 @@ def make_folder(path: Path) -> None:
 def remove_file(path: Path) -> None:
     """Removes a regular file, or a link by that name; a device stays. OSError if it cannot."""
     target = _absolute(path)
-    if _is_device(target):
+    if is_device(target):
         return
     _check_way(target.parent)
     with contextlib.suppress(FileNotFoundError):
@@ -303,7 +303,7 @@ def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
     return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY, mode)
 
 
-def _is_device(target: Path) -> bool:
+def is_device(target: Path) -> bool:
     """True if a name stands for something that is written to, not replaced. Of links, only the system's own do."""
     try:
         mode = target.lstat().st_mode

@@ -32,6 +32,7 @@ class Option:
 
     `recorded`: it chooses what is planned; a saved plan keeps it, and a child pipeline repeats it. `permits`: it says
     what may be read, sent or paid for; a child pipeline repeats it, an apply of a saved plan says it again.
+    `apart`: the option that makes no sense beside it, and why.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Option:
     recorded: bool = False
     permits: bool = False
     minimum: int | None = None
+    apart: tuple[str, str] | None = None
 
 
 class Field(NamedTuple):
@@ -88,11 +90,15 @@ class Shown:
     """What every command knows, before its name and after it."""
 
     quiet: Annotated[bool, Option("--quiet", "", "Only the result.", short="-q")] = False
-    verbose: Annotated[bool, Option("--verbose", "", "Every step.", short="-v")] = False
+    verbose: Annotated[
+        bool, Option("--verbose", "", "Every step.", short="-v", apart=("--quiet", "one says less, the other more"))
+    ] = False
     color: Annotated[
         str | None, Option("--color", "auto|always|never", "Colours. Default: auto, in a terminal alone.")
     ] = None
-    no_color: Annotated[bool, Option("--no-color", "", "No colours.")] = False
+    no_color: Annotated[
+        bool, Option("--no-color", "", "No colours.", apart=("--color", "it is --color never in one word"))
+    ] = False
 
     def __init__(self, **given: object) -> None:
         for each in fields(self):
@@ -186,7 +192,14 @@ class ChoiceOptions(InRuns):
         Option("--branch", "NAME", "The branch of this build, where neither CI nor git tells it.", recorded=True),
     ] = None
     tag: Annotated[
-        str | None, Option("--tag", "NAME", "The tag of this build, which then has no branch.", recorded=True)
+        str | None,
+        Option(
+            "--tag",
+            "NAME",
+            "The tag of this build, which then has no branch.",
+            recorded=True,
+            apart=("--branch", "a tag's build has no branch"),
+        ),
     ] = None
     rerun_failed: Annotated[
         str | None,
@@ -300,7 +313,14 @@ class ShowOptions(PlanOptions):
         str, Option("--format", "text|json|markdown|github-matrix|gitlab-ci", "How the plan is printed.")
     ] = "text"
     shards: Annotated[
-        int | None, Option("--shards", "N", "Jobs to share the plan; at most one for each entry.", minimum=1)
+        int | None,
+        Option(
+            "--shards",
+            "N",
+            "Jobs to share the plan; at most one for each entry.",
+            minimum=1,
+            apart=("--shard", "--shards makes the jobs, each with a --shard of its own"),
+        ),
     ] = None
     exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if an apply would send anything.")] = False
 
@@ -349,7 +369,13 @@ class ApplyOptions(RunOptions, PlanOptions):
     ] = False
     unsealed: Annotated[bool, _UNSEALED] = False
     rehearse: Annotated[
-        bool, Option("--rehearse", "", "Against emulated vendors, started inside: nothing is sent or paid.")
+        bool,
+        Option(
+            "--rehearse",
+            "",
+            "Against emulated vendors, started inside: nothing is sent or paid.",
+            apart=("--detach", "the emulated vendors end with this process"),
+        ),
     ] = False
     scenario: Annotated[Path | None, Option("--scenario", "FILE", "With --rehearse: what the emulated vendors do.")] = (
         None
@@ -395,7 +421,10 @@ class HistoryOptions(InRuns, Printed):
 @_options
 class RunsOptions(InRuns, Printed):
     all: Annotated[bool, Option("--all", "", "Every run.")] = False
-    limit: Annotated[int | None, Option("--limit", "N", "So many runs. Default: 20.", minimum=1)] = None
+    limit: Annotated[
+        int | None,
+        Option("--limit", "N", "So many runs. Default: 20.", minimum=1, apart=("--all", "--all shows every run")),
+    ] = None
     prune: Annotated[
         bool, Option("--prune", "", "With --keep: remove finished runs that left nothing at a vendor.")
     ] = False

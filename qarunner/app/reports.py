@@ -19,6 +19,7 @@ from qarunner.paths import (
     PathRefused,
     append,
     is_below,
+    is_device,
     make_folder,
     remove_file,
     repository_root,
@@ -57,11 +58,11 @@ def targets_of(words: Iterable[str]) -> tuple[ReportTarget, ...]:
     found = []
     for word in words:
         name, equals, path = word.partition("=")
-        if not equals or not path:
+        if not equals or path in {"", "-"}:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
         form = checked_format(name, "--report")
         found.append(ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
-    return tuple(found)
+    return apart(found)
 
 
 def planned(plan: Plan) -> tuple[ReportTarget, ...]:
@@ -83,7 +84,19 @@ def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTar
         if Path(report.path).is_absolute() or not confined:
             raise UserError(f"{where} leads out of the manifest's folder")
         found.append(ReportTarget(format=report.format, path=_writable(where, path)))
-    return tuple(found)
+    return apart(found)
+
+
+def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
+    """The reports, of which none takes another one's place. UserError for two formats in one file."""
+    formats: dict[Path, str] = {}
+    found = tuple(reports)
+    for report in found:
+        path = report.path.parent.resolve() / report.path.name
+        first = formats.setdefault(path, report.format)
+        if first != report.format and not is_device(report.path):
+            raise UserError(f"{report.path} would be both {first} and {report.format}", hint="name a file for each")
+    return found
 
 
 def here() -> Path:

@@ -483,7 +483,7 @@ def resume(
         believed = verified(stored, unsealed=settings.unsealed)
         plan = stored.plan
         inputs.check_paths(plan, reporting.here())
-        settings = replace(settings, reports=(*reporting.planned(plan), *settings.reports))
+        settings = replace(settings, reports=reporting.apart((*reporting.planned(plan), *settings.reports)))
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             observer.warn(f"qarunner: warning: {warning}")
         if believed:  # a run that nothing vouches for is only read

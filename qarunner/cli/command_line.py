@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -246,10 +247,26 @@ def _typed(command: Command, run: Run) -> Callable[..., int]:
         given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in known}
         if "runs_dir" in given and not values["runs_dir"]:
             given["runs_dir"] = runs_folder(None, given.get("file"), os.environ)
+        _check_pairs(known, given)
         return run(command, command.options(**given))
 
     call.__signature__ = Signature([_parameter(each) for each in known])  # type: ignore[attr-defined]
     return call
+
+
+def _check_pairs(known: Iterable[opt.Field], given: Mapping[str, object]) -> None:
+    """UserError for two options that make no sense together."""
+    said = {each.option.name for each in known if given[each.key] not in (each.default, False)}
+    for option in (each.option for each in known if each.option.name in said):
+        if option.apart is not None and option.apart[0] in said:
+            raise UserError(f"{option.name} does not go with {option.apart[0]}", hint=option.apart[1])
+
+
+def _file(word: str) -> Path:
+    """A path as it was typed. UserError for a word that names no file, such as that of an empty variable."""
+    if word in {"", "-"}:
+        raise UserError(f"{word!r} is no path", hint="name a file or a folder; /dev/stdout is the standard output")
+    return Path(word)
 
 
 def _parameter(field: opt.Field) -> Parameter:
@@ -257,12 +274,13 @@ def _parameter(field: opt.Field) -> Parameter:
     import typer
 
     option, kind, default = field.option, field.kind, field.default
+    parser = _file if kind is Path else None
     if option.name:
         names = (option.short, option.name) if option.short else (option.name,)
         metavar = None if kind is bool else option.metavar
-        mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum)
+        mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum, parser=parser)
     else:
-        mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+        mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False, parser=parser)
     if field.required:
         return Parameter(field.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
     if kind is not bool and (option.name or field.many):

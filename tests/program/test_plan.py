@@ -117,6 +117,13 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
         (["--format", "gitlab-ci"], "--shards goes with --format github-matrix or gitlab-ci"),
         (["--shards", "0", "--format", "gitlab-ci"], "0 is not in the range"),
         (["--format", "xml"], "unknown format 'xml'"),
+        (["--shards", "2", "--shard", "1/2", "--format", "gitlab-ci"], "--shards does not go with --shard"),
+        (["--branch", "main", "--tag", "v1"], "--tag does not go with --branch"),
+        (["-q", "-v"], "--verbose does not go with --quiet"),
+        (["--color", "always", "--no-color"], "--no-color does not go with --color"),
+        (["--out", "-"], "'-' is no path"),
+        (["--runs-dir", ""], "'' is no path"),
+        ([""], "'' is no path"),
     ],
 )
 def test_words_that_make_no_sense_together(stage: Stage, words: list[str], told: str) -> None:

@@ -35,6 +35,9 @@ NONSENSE = {
     "--env LOCALE=de": "write --var LOCALE=…",
     "--env-file missing.env": "cannot be read",
     "--scenario some.yml": "--scenario goes with --rehearse",
+    "--report json=x --report junit=./x": "x would be both json and junit",
+    "--report json=-": "not of the form FORMAT=PATH",
+    "--detach --rehearse": "--rehearse does not go with --detach",
     "missing.yml": "missing.yml: cannot be read",
 }
 

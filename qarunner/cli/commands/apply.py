@@ -68,8 +68,6 @@ def _check(words: ApplyOptions) -> None:
     """UserError for words that make no sense together."""
     if words.scenario is not None and not words.rehearse:
         raise UserError("--scenario goes with --rehearse", hint="a scenario tells emulated vendors what to do")
-    if words.detach and words.rehearse:
-        raise UserError("--detach does not go with --rehearse", hint="the emulated vendors end with this process")
     if words.continues and words.run_id is None:
         raise UserError("--continue goes with --run-id", hint="an id that is the same when the job is repeated")
 
@@ -92,6 +90,7 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
     tell(console, found)
     plan, environ = found.plan, found.environ
     of_manifest = reporting.planned(plan)
+    reports = reporting.apart((*of_manifest, *named))
     _claim(console, of_manifest, given, environ)
     _refuse_unsealed_shard(plan, environ)
     settings = RunSettings(
@@ -116,7 +115,7 @@ def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> 
 
             environ = {**environ, **stack.enter_context(rehearse(plan, given.scenario))}
             plan = as_rehearsal(plan)
-        settings = replace(settings, environ=environ, reports=(*of_manifest, *named))
+        settings = replace(settings, environ=environ, reports=reports)
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, found.secrets, allowed=settings.allowed)
         for line in left_out(plan):

@@ -46,9 +46,6 @@ def _check(options: ShowOptions) -> None:
         raise UserError("a saved plan has no shards", hint="name the manifest: each shard makes its own plan")
     if options.more and options.out is not None:
         raise UserError("--out takes the plan of one manifest", hint="leave it out: each job makes its own plan")
-    if options.shards is not None and options.shard is not None:
-        hint = "--shards makes the jobs, each with a --shard of its own"
-        raise UserError("--shards does not go with --shard", hint=hint)
 
 
 def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:

@@ -79,8 +79,6 @@ SHOWN_RUNS = 20
 
 def runs(console: Console, environ: Mapping[str, str], options: RunsOptions) -> ExitCode:
     """Lists the newest runs, or removes old ones."""
-    if options.all and options.limit is not None:
-        raise UserError("--all does not go with --limit", hint="--all shows every run")
     if options.prune and options.export:
         raise UserError("--prune does not go with --export", hint="export first")
     if options.prune is (options.keep is None):
