@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.program.conftest import Stage
+    from tests.program.conftest import Begin, Stage
 
 GROUP = "11111111-1111-4111-8111-111111111101"
 
@@ -38,17 +38,28 @@ def states(found: Mapping[str, list[Any]], state: str) -> set[str]:
     return {name for name, rows in found.items() if any(row["state"] == state for row in rows)}
 
 
+PROJECT = "33333333-3333-4333-8333-333333333333"
+LISTED = {
+    "docketqa": {"tests": {12: "passed"}},
+    "testerarmy": {"projects": {PROJECT: {"groups": [GROUP]}}, "groups": {GROUP: []}},
+    "certyn": {"projects": ["shop"], "processes": {"b": "completed"}},
+}
+"""What the manifest names, and the vendors' lists have."""
+
+
 @pytest.fixture
-def ready(stage: Stage) -> Stage:
+def ready(begin: Begin) -> Stage:
     """A stage where nothing is missing."""
+    stage = begin(**LISTED)
     army = {"id": "c", "vendor": "testerarmy", "platform": "web", "category_ids": [GROUP]}
     docket = {"id": "d", "vendor": "docketqa", "test_ids": [12]}
-    stage.commit(stage.doksi("a", url="{{ env.SHOP }}"), stage.certyn("b"), army, docket, env={"SHOP": {}})
+    entries = (stage.doksi("a", url="{{ env.SHOP }}"), stage.certyn("b"), army, docket)
+    stage.commit(*entries, env={"SHOP": {}}, vendors={"testerarmy": {"project": PROJECT}})
     stage.environ["QARUNNER_VAR_SHOP"] = "https://shop.example"
     return stage
 
 
-def test_where_nothing_is_missing_each_vendor_is_asked_once(ready: Stage) -> None:
+def test_where_nothing_is_missing_vendors_are_asked_for_their_lists_alone(ready: Stage) -> None:
     found = checks(ready, code=0)
     assert states(found, "problem") == set()
     assert states(found, "not_checked") == {"doksi answer"}
@@ -57,7 +68,8 @@ def test_where_nothing_is_missing_each_vendor_is_asked_once(ready: Stage) -> Non
     }
     sent = ready.sent()
     assert {request["method"] for request in sent} == {"GET"}
-    assert sorted(request["vendor"] for request in sent) == ["certyn", "docketqa", "testerarmy"]
+    assert {request["vendor"] for request in sent} == {"certyn", "docketqa", "testerarmy"}
+    assert [found[f"{name} ids"][0]["state"] for name in ("certyn", "docketqa", "testerarmy")] == ["ok"] * 3
     assert ready.told("runs") == []
     shown = ready.run("doctor")
     assert shown.out.splitlines()[-1].startswith("nothing stands in the way of an apply: ")
@@ -163,3 +175,19 @@ def test_packages_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (wrong.state, extra.state) == ("problem", "warning")
     assert "requests>=999" in wrong.text
     assert "nosuchpackage" in extra.text
+
+
+def test_ids_that_a_vendor_no_longer_knows(ready: Stage, begin: Begin) -> None:
+    """Each is named with the entry that has it. What a key may not list is no error."""
+    later = begin(
+        docketqa={"tests": {12: {"name": "Pay"}}, "paused": [12]},
+        testerarmy={"projects": {PROJECT: {}}},
+        certyn={"projects": ["shop"], "processes": {"B": "completed"}, "scopes": ["execution:read"]},
+    )
+    found = checks(ready, code=2, **{name: url for name, url in later.environ.items() if name.endswith("_URL")})
+    (gone,) = found["testerarmy ids"]
+    assert gone["text"] == f"TesterArmy lists no category {GROUP}, which c names"
+    assert "qarunner lock --check" in gone["remedy"]
+    (paused,) = found["docketqa ids"]
+    assert (paused["state"], paused["text"]) == ("warning", "test 12 (Pay), which d names: it is paused at DocketQA")
+    assert found["certyn ids"][0]["state"] == "ok"

@@ -1,6 +1,6 @@
 """What stands in the way of an apply: each thing that it needs is looked at, and nothing is created or paid.
 
-With a network, each vendor whose pages show a read that costs nothing is asked once, by the transport of an apply.
+With a network, each vendor whose pages show a list, which costs nothing, is asked by the transport of an apply.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qarunner.app.doctor.machine import (
 )
 from qarunner.app.files import allowed_secrets, find_manifest, read_env_files, sorted_out
 from qarunner.app.git import tracked
-from qarunner.app.inventory import Inventories
+from qarunner.app.inventory import Inventories, InventoryError, plural_of
 from qarunner.app.options import NextCommand
 from qarunner.app.planning import check_manifest, credential_names, make_plan, read_inputs, settings_of
 from qarunner.app.runs import load, state_of
@@ -32,6 +32,7 @@ from qarunner.app.session import base_url_of
 from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
 from qarunner.engine.io.connection import Network, checked_url, shown_proxy
 from qarunner.engine.io.journal import by_age, is_driven
+from qarunner.entry import SelectionKind, TargetKind
 from qarunner.errors import UserError
 from qarunner.known import Known, is_open
 from qarunner.manifest.templates.env import key_names
@@ -197,11 +198,13 @@ class _Examination:
             return
         try:
             answer = vendors.answer(name, request)
+            yield _meaning(check, vendor, plan.key_env, answer)
+            if isinstance(answer, Reply):
+                yield from _clock(answer, self._now)
+                if answer.ok and self._planned is not None:
+                    yield from _ids(vendors, vendor, plan, self._planned)
         finally:
             vendors.close()
-        yield _meaning(check, vendor, plan.key_env, answer)
-        if isinstance(answer, Reply):
-            yield from _clock(answer, self._now)
 
 
 _MOST_RUNS = 50
@@ -240,6 +243,59 @@ def _meaning(check: str, vendor: Vendor, variable: str, answer: Answer) -> Findi
             check=check, state=State.WARNING, text=f"cannot tell: {words}", remedy=vendor.info.lists_need_more
         )
     return Finding(check=check, state=State.PROBLEM, text=words, remedy=f"set {variable} to a key that is valid")
+
+
+_KINDS = {
+    SelectionKind.TEST_IDS: InventoryKind.TEST,
+    SelectionKind.CATEGORY_IDS: InventoryKind.CATEGORY,
+    SelectionKind.TAGS: InventoryKind.TAG,
+}
+
+
+def _ids(vendors: Inventories, vendor: Vendor, settings: VendorPlan, plan: Plan) -> Iterator[Finding]:
+    """Whether the vendor still knows what the plan's entries name, written as ids or locked; nothing is run for it."""
+    name = vendor.info.name
+    check, fine, sound = f"{name} ids", 0, True
+    for kind, entries in _used(plan, name).items():
+        if kind not in vendor.info.inventories:
+            continue
+        try:
+            # Ids of words are compared in any case, as the vendors' own tools do.
+            known = {item.id.casefold(): item for item in vendors.items(name, kind, settings.settings)}
+        except InventoryError as error:
+            sound = False
+            yield Finding(check=check, state=State.NOT_CHECKED, text=error.message)
+            continue
+        for used, where in entries.items():
+            item = known.get(used.casefold())
+            if item is None:
+                text = f"{vendor.info.title} lists no {kind} {used}, which {where} names"
+                remedy = f"qarunner vendors {name} --list {plural_of(kind)}, or for names: qarunner lock --check"
+                yield Finding(check=check, state=State.PROBLEM, text=text, remedy=remedy)
+            elif item.unusable is not None:
+                text = f"{kind} {used} ({item.name}), which {where} names: {item.unusable}"
+                yield Finding(check=check, state=State.WARNING, text=text, remedy=f"look at it at {vendor.info.title}")
+            else:
+                fine += 1
+                continue
+            sound = False
+    if sound and fine:
+        yield Finding(check=check, text=f"{vendor.info.title} knows {plural(fine, 'id')} of the manifest")
+
+
+def _used(plan: Plan, vendor: str) -> Mapping[InventoryKind, dict[str, str]]:
+    """The ids that a vendor's entries name, each with the first entry that does. Secrets are no ids."""
+    found: dict[InventoryKind, dict[str, str]] = {}
+    for entry in plan.entries:
+        if entry.vendor != vendor:
+            continue
+        named = [(_KINDS[entry.selection.kind], each) for each in entry.selection.ids] if entry.selection else []
+        if entry.target is not None and entry.target.kind is TargetKind.ENVIRONMENT:
+            named.append((InventoryKind.ENVIRONMENT, entry.target.value))
+        for kind, used in named:
+            if not is_open(used):
+                found.setdefault(kind, {}).setdefault(used, entry.id)
+    return found
 
 
 _MOST_APART_S = 300
