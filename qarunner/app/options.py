@@ -475,6 +475,10 @@ class SchemaOptions(Shown):
     plain: Annotated[
         bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
     ] = False
+    with_lock: Annotated[
+        bool, Option("--with-lock", "", "With the names of the manifest's lock, so that editors complete them.")
+    ] = False
+    file: Annotated[Path | None, Option("--file", "FILE", "With --with-lock: the manifest.")] = None
 
 
 @_options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qarunner.entry import NameKind
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.schema import validate as schema
@@ -154,3 +155,20 @@ def test_what_a_snippet_inserts_is_valid(server: Server) -> None:
     for label, text in snippets.items():
         entry = re.sub(r"\$\{\d+:([^}]*)\}", r"\1", text).replace("\n", "\n  ")
         assert server.diagnostics(f"{HEAD}matrix:\n  - {entry}\n") == [], label
+
+
+def test_names_of_a_lock_are_completed(tmp_path: Path) -> None:
+    names = {
+        NameKind.TESTS: {"Checkout flow": "12 at docketqa", "Is it: odd?": "13 at docketqa"},
+        NameKind.CATEGORIES: {"Smoke": "7 at docketqa"},
+        NameKind.ENVIRONMENTS: {"Staging": "9 at testerarmy"},
+    }
+    path = tmp_path / "qa-matrix.schema.json"
+    path.write_text(published.for_editors(names=names), encoding="utf-8")
+    with started(["node", str(PATH)], path) as server:
+        offered = server.completion(f"{ENTRY}    vendor: docketqa\n    tests: [‸]")
+        assert {"Checkout flow", "Is it: odd?"} <= set(offered)
+        assert "Smoke" in server.completion(f"{ENTRY}    vendor: docketqa\n    categories:\n      - S‸")
+        assert "Staging" in server.completion(f"{ENTRY}    vendor: testerarmy\n    target:\n      environment: ‸")
+        # Any other name may stand there as well, until the lock says what it is.
+        assert server.diagnostics(f"{ENTRY}    vendor: docketqa\n    tests: [Another, Checkout flow]\n") == []

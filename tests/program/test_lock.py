@@ -423,3 +423,32 @@ def test_reports_name_what_a_vendor_does_not(begin: Begin) -> None:
     tests = stage.report()["entries"][0]["tests"]
     assert [(test["id"], test["name"]) for test in tests] == [("13", "Login admin"), ("14", "Login user")]
     assert "Login admin (13)" in (stage.folder / "out.xml").read_text(encoding="utf-8")
+
+
+def test_editors_can_complete_names(begin: Begin) -> None:
+    stage = begin(
+        docketqa={"tests": TESTS, "suites": {"7": {"name": "Smoke", "tests": [12]}}},
+        testerarmy={"projects": {PROJECT: {"environments": {uuid(9): "Staging"}}}},
+    )
+    entry = {"id": "find", "vendor": "testerarmy", "category_ids": [uuid(1)], "target": {"environment": "Staging"}}
+    stage.commit(
+        docketqa("pay", "Checkout flow", "Login *"),
+        docketqa("smoke", categories=["Smoke"]),
+        entry,
+        vendors={"testerarmy": {"project": PROJECT}},
+    )
+    missing = stage.run("schema", "--with-lock")
+    assert (missing.code, missing.out) == (2, ""), missing
+    assert stage.run("lock").code == 0
+    definitions = data(stage, "schema", "--with-lock")["$defs"]
+    offered, any_name = definitions["testNamesLocked"]["anyOf"]
+    assert offered["enum"] == ["Checkout flow", "Login *", "Login admin", "Login user"]
+    assert offered["markdownEnumDescriptions"][:2] == ["12 at docketqa", "13, 14 at docketqa"]
+    assert any_name == {"$ref": "#/$defs/nameAtVendor"}
+    assert "testNamesLocked" in json.dumps(definitions["testNames"])
+    assert definitions["categoryNamesLocked"]["anyOf"][0]["enum"] == ["Smoke"]
+    environment = definitions["target"]["properties"]["environment"]
+    assert environment["anyOf"][0]["enum"] == ["Staging"]
+    plain = data(stage, "schema", "--with-lock", "--plain", "--fragment")["$defs"]
+    assert plain["testNamesLocked"]["anyOf"][0] == {"title": "Locked name", "enum": offered["enum"]}
+    assert "testNamesLocked" not in stage.run("schema").out

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app.choosing import Chosen, choose_rows
+from qarunner.app.files import find_manifest, lock_of, read_lock
 from qarunner.app.planning import settings_of
 from qarunner.diagnostics import Place, choose, in_order
 from qarunner.entry import BY_NAME, Entry, Policy
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from qarunner.app.planning import CheckedManifest
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Path as Trail
+    from qarunner.entry import NameKind
     from qarunner.manifest.templates.env import Values
     from qarunner.text import Line
     from qarunner.vendors.api import Metadata, Vendor
@@ -159,8 +161,24 @@ def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCo
 
 def schema(console: Console, _: Mapping[str, str], options: SchemaOptions) -> ExitCode:
     form = published.plain if options.plain else published.for_editors
-    console.json(form(fragment=options.fragment))
+    console.json(form(fragment=options.fragment, names=_locked_names(options.file) if options.with_lock else {}))
     return ExitCode.OK
+
+
+def _locked_names(file: Path | None) -> dict[NameKind, dict[str, str]]:
+    """What can be completed: all names of a manifest's lock, each with its vendor and id. UserError without a lock."""
+    path = find_manifest(file)
+    lock = read_lock(path)
+    if lock is None:
+        raise UserError(f"--with-lock: there is no {lock_of(path).as_posix()}", hint="qarunner lock writes it")
+    found: dict[NameKind, dict[str, str]] = {}
+    for scope, names in lock.names.items():
+        for name, items in names.items():
+            known = found.setdefault(scope.kind, {})
+            known.setdefault(name, f"{', '.join(items)} at {scope.vendor}")
+            for identifier, own in items.items():
+                known.setdefault(own, f"{identifier} at {scope.vendor}")
+    return {kind: dict(sorted(known.items())) for kind, known in found.items()}
 
 
 def emulator(_: Console, __: Mapping[str, str], options: EmulatorOptions) -> int:

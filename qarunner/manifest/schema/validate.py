@@ -11,13 +11,14 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from qarunner.diagnostics import in_order, problem
+from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import SchemaError, once
 from qarunner.manifest.schema.urls import misfits
 from qarunner.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import jsonschema_rs
     from jsonschema import Draft202012Validator, ValidationError
@@ -201,17 +202,24 @@ _STANDARD = frozenset(
 )
 
 
-def for_editors(*, fragment: bool = False) -> str:
-    """With hints for hovering and completing, and without the words that only qarunner's own messages are made of."""
-    return _with(_for_editor, fragment=fragment)
+_NO_NAMES: Mapping[NameKind, Mapping[str, str]] = {}
 
 
-def plain(*, fragment: bool = False) -> str:
+def for_editors(*, fragment: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES) -> str:
+    """With hints for hovering and completing, and without the words that only qarunner's own messages are made of.
+
+    `names` are offered where names can stand, each with what it is.
+    """
+    return _with(_for_editor, fragment=fragment, names=names)
+
+
+def plain(*, fragment: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES) -> str:
     """With the keywords of JSON Schema alone: what a strict validator takes."""
-    return _with(lambda schema: {key: value for key, value in schema.items() if key in _STANDARD}, fragment=fragment)
+    standard = lambda schema: {key: value for key, value in schema.items() if key in _STANDARD}  # noqa: E731
+    return _with(standard, fragment=fragment, names=names)
 
 
-def _with(change: Callable[[_Schema], _Schema], *, fragment: bool) -> str:
+def _with(change: Callable[[_Schema], _Schema], *, fragment: bool, names: Mapping[NameKind, Mapping[str, str]]) -> str:
     whole = cast("_Schema", json.loads(text()))
     if fragment:
         whole |= {
@@ -222,7 +230,29 @@ def _with(change: Callable[[_Schema], _Schema], *, fragment: bool) -> str:
             "properties": {"matrix": cast("_Schema", whole["properties"])["matrix"]},
         }
         del whole["allOf"], whole["x-missing"], whole["x-instead"]
+    definitions = cast("_Schema", whole["$defs"])
+    for kind, known in names.items():
+        _offer(definitions, kind, known)
     return json.dumps(_changed(whole, change), indent=2, ensure_ascii=False) + "\n"
+
+
+def _offer(definitions: _Schema, kind: NameKind, known: Mapping[str, str]) -> None:
+    """Lets editors complete names, beside all that could stand there anyway."""
+    words: dict[str, Json] = {
+        "title": "Locked name",
+        "enum": list(known),
+        "markdownEnumDescriptions": list(known.values()),
+    }
+    if kind is NameKind.ENVIRONMENTS:
+        target = cast("_Schema", cast("_Schema", definitions["target"])["properties"])
+        environment = cast("_Schema", target[TargetKind.ENVIRONMENT])
+        environment["anyOf"] = [words, {"$ref": environment.pop("$ref")}]
+        return
+    name = ENTRY_KEYS[kind].schema
+    offered = f"{name}Locked"
+    whole = json.dumps(definitions[name]).replace('"#/$defs/nameAtVendor"', f'"#/$defs/{offered}"')
+    definitions[name] = json.loads(whole)
+    definitions[offered] = {"anyOf": [words, {"$ref": "#/$defs/nameAtVendor"}]}
 
 
 def _changed(schema: Json, change: Callable[[_Schema], _Schema]) -> Json:
