@@ -71,7 +71,8 @@ def test_without_history_nothing_is_worse_than_with_loops(runs: int) -> None:
     peer = peers(runs, READS_ALONE)
     assert engine.refused == 0
     assert engine.mean <= peer.mean + LUCK_S, f"{engine}\n{peer}"
-    assert engine.reads <= peer.reads, f"{engine}\n{peer}"
+    # The first look comes five seconds before that of a loop: half a read more, on average.
+    assert engine.reads <= peer.reads + 0.5, f"{engine}\n{peer}"
 
 
 def test_a_vendor_without_limits_is_asked_less_often_than_every_ten_seconds_and_noticed_as_soon() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import CancelHandler, EntryCloser
     from qarunner.engine.flow.context import RunContext
-    from qarunner.engine.schedule.timing import DurationHistory
+    from qarunner.engine.schedule.timing import DurationHistory, DurationModel
     from qarunner.engine.state.run import JobState, RunState
 
 
@@ -105,19 +105,29 @@ class PollHandler:
         else:
             task = Task.poll_of(state, run, request)
             due = self._due_at(task, now)
+            task.waits_for_its_time = not at_once
             queue.put(task, now if at_once else due)
 
     def _due_at(self, task: Task, now: float, *, hint_s: float | None = None) -> float:
         """When a run is asked next; notes in its task how urgent that is."""
-        poll = self._context.queue(task.job).schedule.next_poll(
-            self._history.expected(task.job),
-            born=now - self._age_s(task),
+        schedule = self._context.queue(task.job).schedule
+        born = now - self._age_s(task)
+        poll = schedule.next_poll(
+            self._expected(task, born),
+            born=born,
             running_at=task.seen_running_at,
             now=now,
             hint_s=hint_s,
         )
         task.urgency, task.lateness = poll.urgency, poll.lateness
         return poll.due
+
+    def _expected(self, task: Task, born: float) -> DurationModel:
+        """By what is known of its like, and by the run's own progress as of its newest poll."""
+        expected, run = self._history.expected(task.job), _run_of(task)
+        if task.seen_running_at is None or run.done is None or run.total is None:
+            return expected
+        return expected.after(task.seen_running_at - born, run.done, run.total)
 
     def _age_s(self, task: Task) -> float:
         """By the wall clock, since another process may have begun the run."""
@@ -240,7 +250,19 @@ class PollHandler:
         """A run was found to be over: it ended somewhere between its last two answers."""
         found = self._age_s(task)
         known = 0.0 if task.seen_running_at is None else found - (self._context.clock.now() - task.seen_running_at)
-        self._history.ended(task.job, known_s=max(0.0, known), found_s=found)
+        changed = self._history.ended(task.job, known_s=max(0.0, known), found_s=found)
+        now = self._context.clock.now()
+        for state in changed:
+            self._move(state, now)
+
+    def _move(self, state: JobState, now: float) -> None:
+        """What was learnt says something else of a job: its reads that wait for their time get another one."""
+        queue = self._context.queue(state)
+        if queue.schedule.override_s is not None:
+            return
+        for task in queue.reads_of(state):
+            if task.waits_for_its_time:
+                queue.put(task, max(self._due_at(task, now), task.not_before))
 
     def _still_running(self, task: Task, status: Running) -> None:
         run, mode = _run_of(task), self._context.mode
@@ -272,9 +294,13 @@ class PollHandler:
         task.retries = RetryState()
         now = self._context.clock.now()
         if not self._cancels.stop_if_late(task, now) and self._run.open_entries(task.job):
-            self._poll_again(task, self._due_at(task, now, hint_s=status.wait_s))
+            hint_s = status.wait_s
+            task.not_before = now if hint_s is None else now + self._context.queue(task.job).schedule.hinted_s(hint_s)
+            self._poll_again(task, self._due_at(task, now, hint_s=hint_s))
+            task.waits_for_its_time = True
 
     def _poll_again(self, task: Task, due: float) -> None:
+        task.waits_for_its_time = False
         task.request, task.answers, task.best_effort = task.poll or task.request, [], False
         self._context.queue(task.job).put(task, due)
 

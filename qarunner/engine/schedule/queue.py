@@ -36,6 +36,10 @@ FIRST = float("-inf")
 """The urgency of what must not stand behind anything else that is due."""
 
 
+_BEFORE_READS = (RequestKind.SETUP, RequestKind.UPLOAD, RequestKind.CREATE)
+"""A request that begins something moves the end of the whole apply; a read moves the notice of one end alone."""
+
+
 COMPARED = 48
 """So many of the most urgent tasks are weighed against each other; more would cost time, and change little."""
 
@@ -146,6 +150,10 @@ class Task:
     """Time of the last poll."""
     seen_running_at: float | None = None
     """Time of the last poll that found the run still running."""
+    not_before: float = float("-inf")
+    """Time before which the vendor does not want to be asked again."""
+    waits_for_its_time: bool = False
+    """True of a read that is put off until the run may have ended; false of one that repeats or follows another."""
     lateness: LatenessEstimate | None = None
     urgency: float | None = None
     """A time. Of the tasks that are due, the lowest goes first; None: the time at which it became due."""
@@ -207,7 +215,7 @@ _CLEANUP_FIRST = (RequestKind.CANCEL, RequestKind.RELEASE)
 class VendorQueue:
     """All that one vendor is to be sent: what ends something goes before what begins something.
 
-    The other kinds take turns, so that no kind waits for ever where they share a rate.
+    Reads go last. Where kinds share a rate, they take turns, so that no kind waits for ever.
     """
 
     def __init__(
@@ -233,7 +241,7 @@ class VendorQueue:
         self._shares = shares
         self._max_in_flight = plan.max_in_flight
         self._queues = {kind: Queue() for kind in RequestKind}
-        self._turns = [kind for kind in RequestKind if kind not in CLEANUP]
+        self._turns = [*_BEFORE_READS, RequestKind.READ]
 
     def put(self, task: Task, due: float) -> None:
         if task.kind is RequestKind.CREATE and task.job.job.id in self.busy_jobs:
@@ -282,7 +290,8 @@ class VendorQueue:
             queue = self._queues[kind]
             if not queue or not self._has_worker(kind) or self.limiter.ready_at(kind, now) > now:
                 continue
-            task = queue.most_late(now) if kind is RequestKind.READ else queue.first(now)
+            paced = kind is RequestKind.READ and self.limiter.paces(kind)
+            task = queue.most_late(now) if paced else queue.first(now)
             if task is not None and not self._is_full(kind, task) and self.limiter.try_take(kind, now):
                 queue.remove(task)
                 self._account(kind, task, now)
@@ -293,7 +302,8 @@ class VendorQueue:
         self._shares.take(self.vendor.info.name)
         if kind is RequestKind.READ and not task.answers:
             task.polled_at = now
-        if kind in self._turns:
+        # Where requests share a rate, kinds take turns: reads would wait for ever behind the creates of a long run.
+        if kind in self._turns and self.limiter.is_shared:
             self._turns.remove(kind)
             self._turns.append(kind)
 

@@ -123,6 +123,15 @@ class RateLimiter:
         self._probing = False
         """True while one request finds out whether a silence is over."""
 
+    @property
+    def is_shared(self) -> bool:
+        """True if requests of several kinds count in one rate."""
+        return "all" in self._windows
+
+    def paces(self, kind: RequestKind) -> bool:
+        """True if requests of a kind may have to wait for a rate."""
+        return bool(self._windows_of(kind))
+
     def _windows_of(self, kind: RequestKind) -> list[RateWindow]:
         return [self._windows[name] for name in counted_as(kind) if name in self._windows]
 

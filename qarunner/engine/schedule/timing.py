@@ -28,18 +28,30 @@ if TYPE_CHECKING:
 # Times are seconds of the caller's monotonic clock.
 
 
-FIRST_LOOK_S = 120.0
-"""However long a run is expected to take, it is looked at after this long: it may have broken at once."""
+FIRST_LOOK_S = 5.0
+"""A run of which nothing is known is looked at after this long: it may be short, or have broken at once."""
+
+
+LATEST_FIRST_LOOK_S = 300.0
+"""The same for a run that is expected to take longer."""
+
+
+AGE_PER_GAP = 4
+"""Of a run of which nothing is known, the gaps between two looks are this part of its age."""
+
+
+LONGEST_GAP_PER_AGE = 0.5
+"""Where an end is improbable, a run may be left alone for this part of its age, if no setting says otherwise."""
 
 
 URGENT_S = 1.0
 """Where reads have to queue, the run goes first that was the first to be late by this much, as far as can be told."""
 
 
-PRICE_S = 0.1
+PRICE_S = 0.3
 
 
-PRICE_PER_AGE = 1 / 3000
+PRICE_PER_AGE = 1 / 1500
 """What a read is worth, in seconds of a run's end not being known: more for a run that is already old."""
 
 
@@ -50,7 +62,7 @@ _IMPROBABLE = 1e-9
 """A run that lives longer than so few do follows no distribution, and rounding would eat the difference."""
 
 
-_STEPS = 18
+_STEPS = 10
 
 
 class LatenessEstimate:
@@ -104,24 +116,49 @@ class NextPoll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSchedule:
-    """How often one vendor's runs are asked. `override_s` is the user's word on the command line: it beats hints."""
+    """How often one vendor's runs are asked. `override_s` is the user's word on the command line: it beats hints.
+
+    `first_s` is the age at the first look; `strict_max` holds `max_s`, however improbable an end is.
+    """
 
     every_s: float
     max_s: float
     hint_s: tuple[float, float] | None
     override_s: float | None = None
+    first_s: float = FIRST_LOOK_S
+    strict_max: bool = False
 
     @classmethod
     def of(cls, plan: VendorPlan, documented: Pacing, override_s: float | None) -> PollSchedule:
-        return cls(every_s=plan.every_s, max_s=plan.max_s, hint_s=documented.hint_s, override_s=override_s)
+        """A manifest's `poll` holds from the first look on; what a vendor documents is about two polls of a run."""
+        is_own = plan.every_s != documented.every_s
+        return cls(
+            every_s=plan.every_s,
+            max_s=plan.max_s,
+            hint_s=documented.hint_s,
+            override_s=override_s,
+            first_s=plan.every_s if is_own else min(FIRST_LOOK_S, plan.every_s),
+            strict_max=is_own or plan.max_s != documented.max_s,
+        )
 
     @property
     def shortest_s(self) -> float:
         """Between two polls of one run."""
         return self.every_s if self.override_s is None else self.override_s
 
+    def hinted_s(self, hint_s: float) -> float:
+        """A vendor's hint, within the bounds in which it is followed."""
+        low, high = self.hint_s or (self.every_s, self.max_s)
+        return min(max(hint_s, low), high)
+
     def next_poll(
-        self, expected: DurationModel, *, born: float, running_at: float | None, now: float, hint_s: float | None = None
+        self,
+        expected: DurationModel,
+        *,
+        born: float,
+        running_at: float | None,
+        now: float,
+        hint_s: float | None = None,
     ) -> NextPoll:
         """When a run is asked next that was last known to go on when it was asked at `running_at`, or else was made."""
         known = born if running_at is None else running_at
@@ -130,12 +167,19 @@ class PollSchedule:
         urgency = lateness.late_by(max(URGENT_S, price))
         if self.override_s is not None:
             return NextPoll(due=now + self.override_s, urgency=urgency, lateness=lateness)
-        earliest = max(now, known + self.every_s)
+        earliest = max(now, known + (self.first_s if running_at is None else self.every_s))
         if hint_s is not None:
-            low, high = self.hint_s or (self.every_s, self.max_s)
-            earliest = max(earliest, now + min(max(hint_s, low), high))
-        latest = known + (max(self.max_s, FIRST_LOOK_S) if running_at is None else self.max_s)
+            earliest = max(earliest, now + self.hinted_s(hint_s))
+        latest = known + self._longest_s(expected, None if running_at is None else known - born)
         return NextPoll(due=max(earliest, min(lateness.late_by(price), latest)), urgency=urgency, lateness=lateness)
+
+    def _longest_s(self, expected: DurationModel, age_s: float | None) -> float:
+        """For how long a run is left alone at most; `age_s` is None before the first look."""
+        if expected is UNKNOWN:
+            return min(self.first_s if age_s is None else age_s / AGE_PER_GAP, self.max_s)
+        if self.strict_max:
+            return self.max_s
+        return LATEST_FIRST_LOOK_S if age_s is None else max(self.max_s, age_s * LONGEST_GAP_PER_AGE)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,6 +282,14 @@ ODD_SPREAD = 1.0
 """This share of runs keeps to no habit: one that breaks at once, or takes for ever, is found all the same."""
 
 
+TEST_SPREAD = 0.6
+"""The standard deviation of a logarithm of the durations of a run's single tests."""
+
+
+LEAST_SPREAD = 0.05
+"""However much of a run is over, what its progress says of its end is no more certain than this."""
+
+
 _NOTHING_S = 1e-9
 
 
@@ -259,6 +311,18 @@ class DurationModel:
         lived = self.lived(found_s) - self.lived(known_s)
         mean = (known_s * then - found_s * now + lived) / (then - now)
         return min(max(known_s, mean), found_s)
+
+    def after(self, age_s: float, done: int, total: int) -> DurationModel:
+        """The same with what a run's progress says: at this age, so many of its tests were over."""
+        if not 0 < done <= total or age_s <= 0:
+            return self
+        # Half a test more, on average, is under way. What its tests have taken says how long those that are left take.
+        passed = min(done + 0.5, float(total))
+        left = max(total - passed, 0.25)
+        spread = max(LEAST_SPREAD, TEST_SPREAD * math.sqrt(left / (total * passed)))
+        weight, own = 1 / (spread * spread), 1 / (self.spread * self.spread)
+        log = (weight * math.log(age_s * total / passed) + own * math.log(self.median_s)) / (weight + own)
+        return DurationModel(median_s=math.exp(log), spread=1 / math.sqrt(weight + own))
 
     def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
         return (1.0 - ODD_SHARE, self.spread), (ODD_SHARE, max(ODD_SPREAD, self.spread))
@@ -348,6 +412,8 @@ class DurationHistory:
         self._names: dict[str, list[tuple[str, str]]] = {}
         self._tallies: dict[str, Tally] = {}
         self._vendors: dict[str, Tally] = {name: Tally() for name in plan.vendors}
+        self._jobs: dict[str, list[JobState]] = {}
+        """Jobs that were asked about, by what their durations are known under, and by their vendor."""
         self.took: dict[str, list[float]] = {}
         for name, durations in earlier.items():
             self._learn(name, durations)
@@ -374,19 +440,40 @@ class DurationHistory:
         names = self._names.get(state.job.id)
         if names is None:
             names = self._names[state.job.id] = [names_of(entry) for entry in state.entries.values()]
+            for key in {state.job.vendor, *(name for pair in names for name in pair)}:
+                self._jobs.setdefault(key, []).append(state)
         return names
 
     def _known(self, names: tuple[str, str]) -> DurationModel | None:
         found = next((self._tallies[name] for name in names if name in self._tallies), None)
         return None if found is None else found.expected(SPREAD)
 
-    def ended(self, state: JobState, *, known_s: float, found_s: float) -> None:
-        """A run was going on at the first of these ages, and over at the second."""
+    def ended(self, state: JobState, *, known_s: float, found_s: float) -> list[JobState]:
+        """A run was going on at the first of these ages, and over at the second.
+
+        Returns the jobs of which something else is expected by now. Of many ends, those at powers of two say it.
+        """
         seconds = self.expected(state).took_s(known_s, found_s)
-        self._vendors[state.job.vendor].add(seconds)
+        vendor = self._vendors[state.job.vendor]
+        vendor.add(seconds)
+        changed: dict[str, JobState] = {}
+        if vendor.count >= ENOUGH and _is_power_of_two(vendor.count - ENOUGH + 1):
+            changed.update((job.job.id, job) for job in self._jobs.get(state.job.vendor, ()) if self._is_new(job))
         for name in dict.fromkeys(name for names in self._of(state) for name in names):
             self._learn(name, [seconds])
             self.took.setdefault(name, []).append(round(seconds, 1))
+            if _is_power_of_two(self._tallies[name].count):
+                changed.update((job.job.id, job) for job in self._jobs.get(name, ()))
+        changed.pop(state.job.id, None)
+        return list(changed.values())
+
+    def _is_new(self, state: JobState) -> bool:
+        """True if only the vendor's other runs say anything about a job."""
+        return all(self._known(names) is None for names in self._of(state))
+
+
+def _is_power_of_two(count: int) -> bool:
+    return count & (count - 1) == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,7 +200,7 @@ INFO = VendorInfo(
     auth=Auth(headers={"X-API-KEY": "{key}"}),
     capabilities=CAPABILITIES,
     inventories=frozenset({InventoryKind.TEST, InventoryKind.CATEGORY, InventoryKind.APP}),
-    pacing=Pacing(every_s=10, max_s=30),  # assumed: neither an interval nor a rate is documented
+    pacing=Pacing(every_s=5, max_s=30),  # assumed: neither an interval nor a rate is documented
     summary="Web, Android and iOS: `test_ids` or one suite in `category_ids`.",
     collection="suite",
     options=OPTIONS,

@@ -334,7 +334,9 @@ INFO = VendorInfo(
     chosen_by_options={"required": ["pull_request"], "properties": {"pull_request": {"not": {"const": False}}}},
     rules=RULES_OF_ENTRIES,
     row_rules=RULES_OF_ROWS,
-    pacing=Pacing(every_s=10, max_s=30),  # the vendor's own tools poll every 10 s; no rates are documented
+    pacing=Pacing(
+        every_s=5, max_s=30
+    ),  # assumed: the vendor's own tools poll every 10 s; no interval and no rates are documented
     options=OPTIONS,
     settings=SETTINGS,
     starter=STARTER,
