@@ -153,7 +153,7 @@ class _Choosing:
         for row in rows:
             for need in self.needs.get(row, ()):
                 waiting.setdefault(need, []).append(row)
-        found = {row: f"skipped by if: {told.text}" for row, told in asked.items() if not told.holds}
+        found = {row: f"skipped by if: {told.text}{told.absent}" for row, told in asked.items() if not told.holds}
         queue = list(found)
         for row in queue:
             for other in waiting.get(row, ()):

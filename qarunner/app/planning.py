@@ -36,7 +36,15 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.names import PROJECT
-from qarunner.manifest.rules import check_conditions, check_needs, check_quarantines, check_spending
+from qarunner.manifest.rules import (
+    check_conditions,
+    check_facts,
+    check_needs,
+    check_quarantines,
+    check_reach,
+    check_spending,
+)
+from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
 from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render, with_known
@@ -66,7 +74,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.choosing import Hide, RowLeftOut
+    from qarunner.app.choosing import Chosen, Hide, RowLeftOut
     from qarunner.app.ci import Build, BuildFacts
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
@@ -235,6 +243,28 @@ def path_warnings(
     from qarunner.app.choosing import unmatched_paths
 
     return unmatched_paths(path, manifest, rows, environ)
+
+
+def reach_warnings(manifest: Manifest, rows: Sequence[Row], vendors: Mapping[str, Vendor]) -> tuple[Diagnostic, ...]:
+    """What vendors cannot reach, of evaluated rows. A vendor at a private address may see others."""
+    at_home = {name for name, vendor in vendors.items() if out_of_reach(vendor.info.base_url)}
+    return check_reach(manifest, rows, at_home)
+
+
+def _warnings(
+    found: CheckedManifest,
+    chosen: Chosen,
+    rendered: Evaluated,
+    facts: BuildFacts,
+    git: tuple[Path, Mapping[str, str]],
+) -> Iterator[Diagnostic]:
+    """What is worth a look: in the file, and what only a build can tell. `git` is what git is asked with."""
+    path, environ = git
+    yield from found.warnings
+    yield from path_warnings(path, found.manifest, found.rows, environ)
+    yield from reach_warnings(found.manifest, rendered.rows, found.vendors)
+    asked = {row.id for row in chosen.rows} | {each.row for each in chosen.left_out}
+    yield from check_facts(found.manifest, [row for row in found.rows if row.id in asked], facts.in_templates)
 
 
 def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
@@ -517,7 +547,7 @@ def make_plan(
         secrets=rendered.secrets,
         environ=of_files,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
-        warnings=in_order([*quarantines.warnings, *found.warnings, *path_warnings(path, manifest, rows, environ)]),
+        warnings=in_order([*quarantines.warnings, *_warnings(found, chosen, rendered, facts, (path, environ))]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows), *_lock_in(rendered, path)),

@@ -65,6 +65,9 @@ class Code(StrEnum):
     UNREAD_AXIS = "W421"
     EQUAL_ROWS = "W422"
     TOO_FEW_TESTS = "W423"
+    UNREAD_VALUE = "W424"
+    OUT_OF_REACH = "W425"
+    NO_FACT = "W426"
 
     AXIS = "E430"
     EXCLUDE = "E431"
@@ -130,6 +133,9 @@ MEANINGS: Mapping[str, str] = {
     Code.UNREAD_AXIS: "No template reads an axis: its rows send the same, and each is paid for.",
     Code.EQUAL_ROWS: "Two rows send the same request, and each is paid for.",
     Code.TOO_FEW_TESTS: "`gate.min_tests` is more than the matrix can bring.",
+    Code.UNREAD_VALUE: "No template reads a variable of `env`, or a value of `vars`.",
+    Code.OUT_OF_REACH: "A target is an address of this machine, or of a private network: a vendor cannot reach it.",
+    Code.NO_FACT: "A condition asks for a fact that this build does not have, such as the branch of a tag's build.",
     Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",

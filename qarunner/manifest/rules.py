@@ -39,6 +39,7 @@ from qarunner.manifest.expand import (
     value_named,
 )
 from qarunner.manifest.model import seconds
+from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
@@ -47,7 +48,7 @@ from qarunner.manifest.templates.scope import IN_ROWS, Scope, templates_in
 from qarunner.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
     from qarunner.diagnostics import Diagnostic, Path
     from qarunner.manifest.expand import Point, Value
@@ -620,6 +621,8 @@ class Condition:
 
     holds: bool
     text: str
+    absent: str = ""
+    """What this build does not have, as the end of a sentence."""
 
 
 def check_conditions(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
@@ -657,7 +660,9 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
         if truth is None:
             problems += [_neither(manifest, row, value)] if few.room_for(row) else []
         else:
-            found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]))
+            missing = " and ".join(absent_facts(row.data[KEY], values.git))
+            absent = f" (this build has no {missing})" if missing else ""
+            found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]), absent=absent)
     if problems:
         raise ManifestError(in_order(problems))
     return found
@@ -807,10 +812,95 @@ _APART = ("needs", "if", "paths")
 
 
 def check_spending(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
-    """Warnings: axes that nothing reads, rows that send the same, and a gate that cannot be passed."""
+    """Warnings: axes and values that nothing reads, rows that send the same, and a gate that cannot be passed."""
     idle = list(_unread_axes(manifest, rows))
     equal = _equal_rows(manifest, evaluated, {path for path, _ in idle})
-    return in_order([*(each for _, each in idle), *equal, *_too_few(manifest, evaluated.rows)])
+    unread = _unread_values(manifest.document)
+    return in_order([*(each for _, each in idle), *equal, *_too_few(manifest, evaluated.rows), *unread])
+
+
+def _unread_values(document: Document) -> Iterator[Diagnostic]:
+    """Variables, and values of `vars` at the top and in profiles, that no template of any layer reads."""
+    profiles = as_mapping(document.data.get("profiles"))
+    sections: list[Path] = [("env",), ("vars",), *(("profiles", name, "vars") for name in profiles)]
+    declared = {path: as_mapping(document.at(path)) for path in sections}
+    if not any(declared.values()):
+        return
+    parts = {key: value for key, value in document.data.items() if key != "env"}
+    texts = dict.fromkeys(text for _, text in templates_in(parts))
+    read = {each for text in texts for expression in parse(text).expressions for each in expression.references}
+    names = {(each.root, each.path[0] if each.path else None) for each in read}
+    for path, values in declared.items():
+        root = path[-1]
+        for name in values:
+            # A part that a computed name chooses can be any.
+            if (root, name) not in names and (root, None) not in names:
+                yield _unread(document, (*path, name), [known for kind, known in names if kind == root and known])
+
+
+def _unread(document: Document, path: Path, read: Sequence[str]) -> Diagnostic:
+    root, name = str(path[-2]), str(path[-1])
+    near = closest(name, sorted(read))
+    meant = f"did you mean {near!r}? Otherwise" if near else "read it,"
+    message = f"no template reads {root}.{name}: it changes nothing"
+    return problem(
+        document,
+        path,
+        message,
+        code=Code.UNREAD_VALUE,
+        hint=f"{meant} remove it" if near else f"{meant} as {{{{ {root}.{name} }}}}, or remove it",
+        key=True,
+        severity=Severity.WARNING,
+    )
+
+
+def check_reach(manifest: Manifest, rows: Sequence[Row], at_home: Container[str]) -> tuple[Diagnostic, ...]:
+    """Warnings for targets that no vendor can reach. The rows are evaluated; vendors `at_home` run beside them."""
+    hint = "give the address under which others reach it, such as that of a preview or a tunnel"
+    found: dict[tuple[object, ...], Diagnostic] = {}
+    for row in rows:
+        vendor = row.data.get("vendor")
+        urls = [pair for key in ("target", "options") for pair in _urls_in(row.data.get(key), (key,))]
+        for path, text in urls if vendor not in at_home else ():
+            same = (row.path, row.variant, path)
+            if same not in found and (host := out_of_reach(text)):
+                message = f"{vendor} runs elsewhere, and cannot reach {host}"
+                place, code = RowLocator(manifest, row), Code.OUT_OF_REACH
+                found[same] = problem(place, path, message, code=code, hint=hint, severity=Severity.WARNING)
+    return in_order(found.values())
+
+
+def _urls_in(data: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(data, str):
+        yield path, data
+    for step, child in data.items() if isinstance(data, dict) else ():
+        yield from _urls_in(child, (*path, step))
+
+
+_ASKED = re.compile(r"\bgit\.(branch|repository)\b(?!\s*(?:\||is\b))")
+"""What a condition reads of the build and takes for granted: with a filter or a test, it cares for what is missing."""
+
+
+def absent_facts(text: object, git: Mapping[str, object]) -> list[str]:
+    """The facts that a condition asks for, and that this build certainly does not have: they equal nothing."""
+    asked = _ASKED.findall(text) if isinstance(text, str) and holds_template(text) else ()
+    return [name for name in dict.fromkeys(asked) if git.get(name, "") is None]
+
+
+def check_facts(manifest: Manifest, rows: Sequence[Row], git: Mapping[str, object]) -> tuple[Diagnostic, ...]:
+    """Warnings for conditions, and for policies by expression, that ask for what this build does not have."""
+    found = []
+    for row in one_of_each(rows):
+        for key in (KEY, "allow_failure", "quarantine"):
+            for name in absent_facts(row.data.get(key), git):
+                message = f"{key}: this build has no {name}, so git.{name} equals nothing here"
+                hint = f"if it has one, name it: {_NAMED[name]}; if that is meant, write git.{name} | default('')"
+                place = RowLocator(manifest, row)
+                found.append(problem(place, (key,), message, code=Code.NO_FACT, hint=hint, severity=Severity.WARNING))
+    return in_order(found)
+
+
+_NAMED = {"branch": "--branch NAME, or QARUNNER_BRANCH", "repository": "a remote called origin"}
 
 
 def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path, Diagnostic]]:

@@ -9,7 +9,7 @@ from qarunner.entry import Platform
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import MOST_ROWS, check_rows, expand, layer_of, place_of
 from qarunner.manifest.load import entry_of, examine
-from qarunner.manifest.rules import check_spending, resolve
+from qarunner.manifest.rules import check_facts, check_reach, check_spending, resolve
 from qarunner.manifest.templates.env import nothing_set
 from qarunner.manifest.templates.evaluate import check_templates, evaluate
 from tests.matrices import manifest, only, refusal, rendered
@@ -364,3 +364,65 @@ def test_a_gate_that_nothing_can_pass_is_warned_of() -> None:
     category = entry.replace("test_ids: [t, u]", "category_ids: [c]")
     assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category}, estimate: 9 }}\n") == []
     assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category} }}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "unread"),
+    [
+        ("'{{ vars.host }} {{ env.B }}'", ["vars.more", "vars.hots"]),
+        ("'{{ vars.host }} {{ vars.more.x }} {{ env.B | upper }}'", ["vars.hots"]),
+        ("'{{ env.B }} {{ vars[matrix.id] }}'", []),
+        ("plain", ["env.B", "vars.host", "vars.more", "vars.host", "vars.hots"]),
+    ],
+)
+def test_values_that_no_template_reads_are_warned_of(name: str, unread: list[str]) -> None:
+    """Wherever they stand: what a profile alone reads is read, and no description of a variable reads anything."""
+    subject = manifest(f"""
+env: {{ A: {{}}, B: {{ description: "{{{{ vars.host }}}}" }} }}
+vars: {{ host: x, more: {{ x: y }} }}
+profiles: {{ n: {{ vars: {{ host: z, hots: y }}, entries: {{ a: {{ name: "{{{{ env.A }}}}" }} }} }} }}
+matrix:
+  - {{ id: a, vendor: doksi, test_ids: [t], name: {name} }}
+""")
+    rows = expand(subject)
+    found = check_spending(subject, rows, evaluate(subject, rows, nothing_set(1)))
+    named = [each.message.removeprefix("no template reads ").partition(":")[0] for each in found]
+    assert [each.code for each in found] == ["W424"] * len(unread)
+    assert named == unread
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        *(("http://localhost:8080/x", "localhost"), ("https://shop.LOCALHOST./", "shop.localhost")),
+        *(("http://127.0.0.1", "127.0.0.1"), ("http://[::1]:80/", "::1"), ("http://10.1.2.3/", "10.1.2.3")),
+        *(("http://me:pw@printer.local", "printer.local"), ("http://host.docker.internal:1", "host.docker.internal")),
+        *(("https://localhost.example.com", None), ("https://127.0.0.1.nip.io", None), ("https://8.8.8.8", None)),
+        *(("http://{{ env.H }}:8080", None), ("http://localhost:{{ env.H }}", None)),
+    ],
+)
+def test_hosts_that_no_vendor_reaches(url: str, host: str | None) -> None:
+    subject = manifest(f"env: {{ H: {{}} }}\nmatrix:\n  - {WEB.format('a', url, '')}\n")
+    rows = expand(subject)
+    found = check_reach(subject, rows, ())
+    assert [each.message for each in found] == ([f"doksi runs elsewhere, and cannot reach {host}"] if host else [])
+    assert check_reach(subject, rows, ("doksi",)) == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("if: \"{{ git.branch == 'main' }}\"", ["if"]),
+        ("allow_failure: \"{{ git.branch != 'main' }}\"", ["allow_failure"]),
+        ("if: \"{{ git.branch | default('') == 'main' }}\"", []),
+        ("if: '{{ git.branch is defined }}'", []),
+        ("if: \"{{ git.tag == 'v1' }}\"", []),
+        ("if: true", []),
+    ],
+)
+def test_a_fact_that_the_build_does_not_have_is_warned_of(keys: str, told: list[str]) -> None:
+    subject = manifest(f"matrix:\n  - {{ id: a, vendor: doksi, test_ids: [t], {keys} }}\n")
+    git = {"branch": None, "tag": None, "sha": "0" * 40}
+    found = check_facts(subject, expand(subject), git)
+    assert [each.message.partition(":")[0] for each in found] == told
+    assert check_facts(subject, expand(subject), {**git, "branch": "main"}) == ()

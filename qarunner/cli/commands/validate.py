@@ -63,6 +63,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     from qarunner.app.planning import (
         check_with_profiles,
         path_warnings,
+        reach_warnings,
     )
     from qarunner.manifest.rules import (
         RuleResults,
@@ -76,7 +77,9 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
         quarantines = check_quarantines(found.manifest, found.evaluated.rows, today)
         errors += [*found.problems, *quarantines.errors]
         own = found.warnings if found is whole[0] else ()  # with a profile they are the same once more
-        warnings += [*quarantines.warnings, *own, *path_warnings(file, found.manifest, found.rows, environ)]
+        rows = () if found.problems else found.evaluated.rows
+        reach = reach_warnings(found.manifest, rows, found.vendors)
+        warnings += [*quarantines.warnings, *own, *reach, *path_warnings(file, found.manifest, found.rows, environ)]
     # What is wrong with every profile is reported once.
     return len(whole[0].rows), RuleResults(in_order(errors), in_order(warnings))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from qarunner.known import holds_template
@@ -67,6 +67,29 @@ def misfit(text: str) -> tuple[str, str] | None:
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT):
         return f"{port!r} is no port", f"a port is a number from 1 to {_HIGHEST_PORT}; the scheme stands once, in front"
     return None
+
+
+def out_of_reach(text: str) -> str | None:
+    """The host of an http URL that nobody else can reach: this machine, or an address of a private network."""
+    match = _AUTHORITY.match(text)
+    authority = match[1].rpartition("@")[2] if match else ""
+    if not authority or holds_template(authority) or MASK in authority:
+        return None
+    host = _PORT.fullmatch(authority)[1].strip("[]").rstrip(".").lower()  # type: ignore[index]
+    if host.rpartition(".")[2] in _LOCAL_NAMES:
+        return host
+    if ":" not in host and not host[-1:].isdigit():
+        return None
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    private = address.is_loopback or address.is_private or address.is_link_local or address.is_unspecified
+    return host if private else None
+
+
+_LOCAL_NAMES = frozenset({"localhost", "local", "internal"})
+"""Last labels of names that no public name server has (RFC 6761, RFC 6762, and what ICANN keeps for private use)."""
 
 
 def _is_host(text: str) -> bool:
