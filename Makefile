@@ -6,7 +6,7 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full simulate check editor format setup requirements schema golden mutants clean
+.PHONY: demo test test-full simulate mends check editor format setup requirements schema golden mutants clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -23,6 +23,11 @@ N ?= 10000
 SEED ?= 0
 simulate: .venv/ready-dev
 	$(BIN)/python -m tests.simulation.simulate --seeds $(N) --first $(SEED) --show
+
+# Takes out each mend of a fault that once broke a promise, and looks for a world that notices; half an hour, so not in
+# CI. One alone: make mends ONLY='full disk'
+mends: .venv/ready-dev
+	$(BIN)/python -m tests.simulation.mends --seeds $(or $(WORLDS),1000) --only '$(ONLY)'
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -181,6 +181,12 @@ def test_colours_are_for_terminals_alone() -> None:
     assert not asked_for.live
 
 
+def test_a_form_that_was_asked_for_wins_over_one_that_is_detected() -> None:
+    github = {"GITHUB_ACTIONS": "true"}
+    assert [open_console(github, output=form).output for form in (None, "text", "json")] == ["github", "text", "json"]
+    assert open_console({}).output == "text"
+
+
 def test_each_stream_has_its_own_colours() -> None:
     assert coloured(open_console({}, out=io.StringIO(), err=Terminal())) == ("a x\n", "\x1b[1mx\x1b[0m\n")
 

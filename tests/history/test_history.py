@@ -49,6 +49,18 @@ def test_what_is_torn_or_foreign_is_left_out(tmp_path: Path, text: str) -> None:
     assert history.recall(tmp_path, rehearsal=False) == {"b": [1.0]}
 
 
+def test_what_goes_away_while_it_is_looked_for_is_left_out(tmp_path: Path) -> None:
+    """A name that leads nowhere: it was listed, and there is no file behind it."""
+    run(tmp_path, "r1", {"b": [1.0]})
+    gone = run(tmp_path, "r2", {"a": [1.0]})
+    gone.unlink()
+    try:
+        gone.symlink_to(tmp_path / "nowhere")
+    except OSError:
+        pytest.skip("Windows makes links for administrators alone")
+    assert history.recall(tmp_path, rehearsal=False) == {"b": [1.0]}
+
+
 def test_no_folder_is_no_history(tmp_path: Path) -> None:
     assert history.recall(tmp_path / "none", rehearsal=False) == {}
 

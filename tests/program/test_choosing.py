@@ -297,6 +297,14 @@ def test_bad_shards_and_budgets_of_all_shards(stage: Stage) -> None:
     assert stage.run("plan", "--shard", "1/2").code == 6
 
 
+def test_the_command_lines_limit_is_for_what_this_process_starts(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), stage.doksi("cart"), stage.doksi("search"))
+    assert stage.run("plan", "--max-tests", "2").code == 6
+    assert stage.run("plan", "--max-tests", "2", "--shard", "1/2").code == 0
+    assert stage.run("plan", "--max-tests", "1", "--shard", "1/2").code == 6
+    assert stage.run("plan", "--max-tests", "1", "--select", "login").code == 0
+
+
 def test_shards_are_joined_into_one_gate(stage: Stage) -> None:
     stage.commit(*(stage.doksi(f"e{n}") for n in range(5)), gate={"min_tests": 5})
     for number in (1, 2):

@@ -1,7 +1,7 @@
 """What a process sees of the file system: real files in a temporary folder, and whatever goes wrong with them.
 
-A disk stands in for `os` in the modules that write a run's folder, so that the real journal and the real lock are part
-of every world.
+A disk stands in for `os` in the modules that open and write a run's journal, so that the real journal and the real lock
+are part of every world.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 JOURNAL = "journal.jsonl"
-LOCKED = frozenset({JOURNAL, "lock"})
 SCREEN = frozenset({1, 2})
 """The file descriptors of stdout and stderr."""
 
@@ -57,6 +56,8 @@ class Disk:
         self.lines = 0
         self.full = False
         self.dead = False
+        self.at_once = False
+        """True if the process ended itself in a handler."""
         self.before_lock: Callable[[], object] | None = None
         """Runs just before the process takes the lock of its run."""
 
@@ -67,7 +68,9 @@ class Disk:
 
     def open(self, path: Path | str, flags: int, mode: int = 0o777) -> int:
         self._alive()
-        if Path(path).name in LOCKED and self.before_lock is not None:
+        if Path(path).name != JOURNAL:
+            return os.open(path, flags, mode)
+        if self.before_lock is not None:
             first, self.before_lock = self.before_lock, None
             first()
         fd = os.open(path, flags, mode)
@@ -85,7 +88,7 @@ class Disk:
             return len(data)
         if self.full:
             return self._without_room(fd, data)
-        if fd not in self._open or self._open[fd].name != JOURNAL:
+        if fd not in self._open:
             return os.write(fd, data)
         self.lines += 1
         when = self._loss.when if self._loss is not None and self._loss.line == self.lines else None
@@ -118,6 +121,7 @@ class Disk:
     def _exit(self, code: int) -> None:
         """Ends the process at once, as a second signal does."""
         del code
+        self.at_once = True
         self.die()
 
     # --- how a process ends -----------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ class Disk:
     def lose_power(self) -> None:
         """What was not confirmed may be gone, from any byte on."""
         for path, synced in self._synced.items():
-            if path.name == JOURNAL and path.exists():
+            if path.exists():
                 size = path.stat().st_size
                 if size > synced:
                     os.truncate(path, self._dice.randint(synced, size))
@@ -162,9 +166,13 @@ def installed(disk: Disk, modules: Sequence[ModuleType]) -> Iterator[None]:
 
 
 def flip_a_bit(path: Path, dice: random.Random) -> int:
-    """Changes one bit of a file's whole lines; returns the number of its byte. A torn line is worth nothing anyway."""
+    """Changes one bit of a file's whole lines; returns the number of its byte. A torn line is worth nothing anyway.
+
+    One flip of eight is that of the last newline, without which a line looks torn.
+    """
     data = bytearray(path.read_bytes())
-    place = dice.randrange(data.rfind(b"\n") + 1)
+    last = data.rfind(b"\n")
+    place = last if dice.random() < 1 / 8 else dice.randrange(last + 1)
     data[place] ^= 1 << dice.randrange(8)
     path.write_bytes(bytes(data))
     return place

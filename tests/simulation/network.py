@@ -114,6 +114,8 @@ class Network:
     calm: bool = False
     took: float = 0.0
     sent: list[Sent] = field(default_factory=list)
+    misread: list[str] = field(default_factory=list)
+    """Answers that arrived whole, and were not read as what they are."""
 
     def __call__(self, vendor: str, request: AnyRequest, key: str | None, now: float) -> Answer:
         asked = asked_of(vendor, request, key)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qarunner import signals
+from qarunner import paths, signals
 from qarunner.app import session
 from qarunner.app.options import CancelOptions, ResumeOptions
 from qarunner.app.session import RunSettings, Surroundings
@@ -108,6 +108,8 @@ class Ended:
     full: float | None
     quiet_s: float
     """The longest time without a word in the log."""
+    at_once: bool = False
+    """True if it ended itself, without finishing what it was at."""
 
 
 @dataclass
@@ -200,7 +202,7 @@ class Machine:
             signals=signals.Signals(),
         )
         code: int | None = None
-        with installed(disk, (journal, signals)), _default_signals():
+        with installed(disk, (journal, paths, signals)), _default_signals():
             try:
                 code = error_boundary(console, lambda: self._command(orders, console, surroundings), concludes=True)
             except LostProcessError:
@@ -212,6 +214,7 @@ class Machine:
                 log.write(f"{traceback.format_exc()}\nqarunner: exit {code}: a bug")
             if orders.power:
                 disk.lose_power()
+        assert code is None or disk.lines or orders.command is not Command.APPLY, "the disk has seen no journal"
         log.heard()
         return Ended(
             orders=orders,
@@ -223,6 +226,7 @@ class Machine:
             gone=met.gone,
             full=met.full,
             quiet_s=log.quiet_s,
+            at_once=disk.at_once,
         )
 
     def _command(self, orders: Orders, console: Console, surroundings: Surroundings) -> int:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from qarunner.engine.decide.gate import decide
+from qarunner.engine.decide.gate import decide, expected_tests
+from qarunner.engine.decide.outcomes import tally
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode
 from qarunner.report.summary import summarise
-from qarunner.vendors.api import GOOD, Cause, Verdict
+from qarunner.vendors.api import FINISHED, GOOD, Cause, Verdict
 from tests.simulation.network import Network, Spell
 from tests.simulation.plans import own_tests
 from tests.simulation.process import Command, Ended
@@ -30,6 +31,8 @@ SIGNAL_S = 7.5
 """GitHub sends SIGTERM so long after SIGINT."""
 TIMEOUT_S = 8.0
 """What an apply may take beyond its time."""
+TAKEN_S = 30.0
+"""What may pass after an entry's time until it is closed: last looks, a cancel, and the read after it."""
 REMOVAL_S = 90.0
 """What may pass between the last verdict and the end of a process."""
 LATE_S = 45.0
@@ -92,11 +95,14 @@ class Evidence:
 
 def check(seen: Evidence) -> None:
     """All that is promised at any time, and of a process that came to its end."""
+    demand(not seen.network.misread, "; ".join(seen.network.misread))
     if seen.run is not None:
         paid_once(seen, seen.run)
         no_pass_by_accident(seen, seen.run)
     elif seen.ended.code is None:
         demand(not seen.truths, "runs were made, and there is no journal")
+    if seen.ended.at_once and seen.run is not None:
+        farewell_is_said(seen, seen.run)
     if seen.ended.code is None:
         return
     in_time(seen)
@@ -108,6 +114,7 @@ def check(seen: Evidence) -> None:
         what_runs_is_named(seen, seen.run)
         environments_are_named(seen.run, seen.market)
         others_are_not_held_up(seen, seen.run)
+        no_entry_outlives_its_time(seen, seen.run)
 
 
 # --- never paid twice -------------------------------------------------------------------------------------------------
@@ -151,6 +158,15 @@ def what_runs_is_named(seen: Evidence, run: Run) -> None:
             demand(truth.vendor in uncertain, f"{truth.vendor} run {truth.id} goes on, and is not named")
 
 
+def farewell_is_said(seen: Evidence, run: Run) -> None:
+    """A second signal ends a process at once, and what runs on is said all the same."""
+    known = {(state.job.vendor, name) for state in run.jobs.values() for name in state.runs}
+    for truth in seen.truths:
+        if truth.running and (truth.vendor, truth.id) in known:
+            told = truth.id in seen.ended.text
+            demand(told, f"{truth.vendor} run {truth.id} goes on, and the process that was ended has not named it")
+
+
 def environments_are_named(run: Run, market: Market) -> None:
     there = market.environments()
     named = {left.leftover.details.get("key") for each in run.resources.values() for left in each.left()}
@@ -172,6 +188,10 @@ def no_pass_by_accident(seen: Evidence, run: Run) -> None:
         demand(set(last.values()) == {"passed"}, f"{entry.id} passed, but its vendor says {last}")
         for need in entry.needs:
             demand(need in run.closed and run.closed[need].verdict in GOOD, f"{entry.id} ran without {need}")
+        if entry.vendor != "certyn":  # its processes have tests that only counters tell of
+            counts = tally(outcome, expected_tests(entry))
+            finished = sum(number for verdict, number in counts.items() if verdict in FINISHED)
+            demand(finished <= len(last), f"{entry.id} counts {finished} tests, and its vendor has {len(last)}")
 
 
 def _last_words(entry: Entry, truths: Sequence[Truth]) -> dict[str, str]:
@@ -230,6 +250,22 @@ def in_time(seen: Evidence) -> None:
     if closed:
         took = ended.ended - max(*closed, ended.began)
         demand(took <= REMOVAL_S, f"the process went on for {took:.1f} s after its last verdict", name="afterwards")
+
+
+def no_entry_outlives_its_time(seen: Evidence, run: Run) -> None:
+    """An entry's time is counted from its first request: to wait for a vendor that takes nothing counts, too."""
+    if run.ended is not None:
+        return
+    left: dict[str, float] = {}
+    for event in seen.events:
+        at = event.at - EPOCH
+        if at >= seen.ended.began and isinstance(event, ev.Submitting):
+            left.setdefault(event.job, at)
+        if isinstance(event, ev.EntryClosed):
+            state = run.attempts[event.entry][-1]
+            most = max(entry.policy.timeout_s for entry in state.entries.values()) + TAKEN_S
+            took = at - left.get(state.job.id, at)
+            demand(took <= most, f"{event.entry} was closed {took:.1f} s after its create had left")
 
 
 def told_on_the_screen(seen: Evidence) -> None:

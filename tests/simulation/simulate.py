@@ -1,4 +1,4 @@
-"""Runs as many worlds as one likes: python -m tests.simulation.simulate --seeds 100000 [--first SEED] [--show]."""
+"""Runs as many worlds as one likes: python -m tests.simulation.simulate --seeds 100000 [--first SEED] [--show] …"""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many worlds")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--step", type=int, default=1, help="from one seed to the next")
     parser.add_argument("--show", action="store_true", help="tell the story of each world that breaks a promise")
+    parser.add_argument("--until-broken", action="store_true", help="stop at the first world that breaks a promise")
     told = parser.parse_args(words)
     broken: Counter[str] = Counter()
     began = time.process_time()
-    for seed in range(told.first, told.first + told.seeds):
+    for seed in range(told.first, told.first + told.step * told.seeds, told.step):
         world = World.of(seed)
         try:
             world.live()
@@ -30,6 +32,8 @@ def main(words: list[str]) -> int:
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {what}\n")
             if told.show:
                 sys.stdout.write(f"{world}\n{''.join(traceback.format_exception(error))}\n")
+            if told.until_broken:
+                break
     for what, number in broken.most_common():
         sys.stdout.write(f"{number:6} {what}\n")
     seconds = time.process_time() - began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.mends import ROOT, mends
 from tests.simulation.worlds import World, live
 
 PARTS, SEEDS = 40, 50
@@ -21,3 +22,8 @@ def test_a_seed_replays_to_the_letter() -> None:
         first, second = (World.of(seed).live() for _ in range(2))
         assert [str(each) for each in first.network.sent] == [str(each) for each in second.network.sent]
         assert first.events == second.events
+
+
+def test_every_mend_that_can_be_taken_out_stands_where_its_table_says() -> None:
+    for mend in mends():
+        compile(mend.taken_out_of(ROOT / "qarunner"), mend.file, "exec")

@@ -15,14 +15,17 @@ from tests.simulation.process import Command, Orders
 from tests.simulation.worlds import EndOfWorldError, World
 
 if TYPE_CHECKING:
+    from qarunner.decode import Json
     from qarunner.engine.state.run import Run
 
 LOST_BEFORE = Fate(name="lost before", answer=LOST, done=False)
 FORBIDDEN = Fate(name="forbidden", answer=Reply(status=403, text="no"), done=False, takes=0.15)
 REFUSED = Fate(name="odd", answer=Reply(status=503, text=""), done=False, takes=0.1)
 DOWN = Fate(name="down", answer=Reply(status=504, text="down"), takes=0.1)
+HTML = Fate(name="garbled", answer=Reply(status=200, text="<html>one moment</html>"), takes=0.1)
 APPLY, RESUME = Orders(command=Command.APPLY), Orders(command=Command.RESUME)
 UUID = uuid_of("test", 1)
+WEB: dict[str, Json] = {"web_url": "https://shop.example"}
 
 
 def verdicts(run: Run | None) -> dict[str, str]:
@@ -62,3 +65,28 @@ def test_a_create_is_not_repeated_when_its_journal_is_gone() -> None:
             world.process(replace(APPLY, gone_at=0.2))
         assert [each.code for each in world.lives] == [8]
         assert not world.market.made()
+
+
+def test_what_could_not_be_read_is_asked_for_again_by_a_resume() -> None:
+    """A gateway's page stood in the way of every poll, for as long as there was patience."""
+    plan = plan_from({"vendor": "doksi", "platform": "web", "target": WEB, "test_ids": ["t0a"]})
+    with World.told(plan, {("doksi", Kind.READ, number): HTML for number in range(1, 30)}) as world:
+        assert world.process(APPLY).code == 8
+        assert verdicts(world.run) == {"e0": "unknown"}
+        world.network.calm = True
+        assert world.process(RESUME).code == 0
+        assert verdicts(world.run) == {"e0": "passed"}
+        assert len(world.market.made()) == 1
+
+
+def test_the_second_of_two_people_who_decide_from_one_page_is_refused() -> None:
+    """Both have read that the create is in doubt; one of them sends it again while the other waits for the lock."""
+    plan = plan_from({"vendor": "doksi", "platform": "web", "target": WEB, "test_ids": ["t0a"]})
+    again = Orders(command=Command.RESUME, resubmit=("doksi-1",))
+    with World.told(plan, {("doksi", Kind.CREATE, 1): LOST_BEFORE}) as world:
+        assert world.process(APPLY).code == 8
+        world.machine.inside = lambda: world.process(again)
+        second = world.process(again)
+        assert [each.code for each in world.lives] == [8, 0, 2]
+        assert "--resubmit doksi-1: not an uncertain job" in second.text
+        assert len(world.market.made()) == 1

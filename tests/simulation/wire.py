@@ -297,14 +297,19 @@ class Telegraph:
             wire.breach = self.dice.choice((*BEFORE, *AFTER, *(TUNNEL if wire.proxied else ())))
         network.took = self.dice.uniform(0.02, 0.3) if wire.breach is None else wire.breach.takes
         last: list[Asked] = []
+        said: list[Reply] = []
 
         def answer(asked: Asked) -> Reply:
             last.append(asked)
-            return network.market.answer(vendor, asked)
+            said.append(network.market.answer(vendor, asked))
+            return said[-1]
 
         wire.answer = answer
         with wire.plugged_in():
             found = sender.send(vendor, request, key=key, fresh=fresh)
+        answered = [found.status] if isinstance(found, Reply) else []
+        if wire.breach is None and not wire.idle and [each.status for each in said] != answered:
+            network.misread.append(f"nothing broke, and {vendor} is taken to have said: {found}")
         asked = last[-1] if last else Asked(method=request.method, path=request.path)
         what = f"{wire.breach.at} {wire.breach.how.__name__ if wire.breach.how else 'closed'}" if wire.breach else ""
         fate = " ".join(filter(None, [what, "early" if wire.early else "", "idle" if wire.idle else ""]))

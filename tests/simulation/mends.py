@@ -1,0 +1,93 @@
+"""Takes each mend of mends.toml out of a copy of the program, and looks for a world that notices.
+
+    python -m tests.simulation.mends [--seeds N] [--only REGEX]
+
+Each mend stands for a fault that once broke a promise. A simulator that lives well without it does not look there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.worlds import WIRED
+
+ROOT = Path(__file__).parents[2]
+TABLE = Path(__file__).with_name("mends.toml")
+HANGS_S = 3600
+"""A program without its mend may run for ever: that is noticed, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend:
+    """A mend in one file of the package. Without it, `new` stands in the place of `old`, and a promise `breaks`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    breaks: str
+    wired: bool = False
+
+    def taken_out_of(self, package: Path) -> str:
+        """The file's text without the mend. ValueError if the old text does not stand there exactly once."""
+        text = (package / self.file).read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.file} does not hold its old text exactly once: {TABLE.name} is stale")
+        return text.replace(self.old, self.new)
+
+
+def mends() -> list[Mend]:
+    return [Mend(name=name, **fields) for name, fields in tomllib.loads(TABLE.read_text(encoding="utf-8")).items()]
+
+
+def noticed(mend: Mend, seeds: int) -> str | None:
+    """The first world that breaks a promise without a mend, and the promise; None if no world does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch)
+        for folder in ("qarunner", "tests"):
+            shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "golden"))
+        shutil.copy(ROOT / "qa-matrix.schema.json", copy)
+        (copy / "qarunner" / mend.file).write_text(mend.taken_out_of(ROOT / "qarunner"), encoding="utf-8")
+        words = [sys.executable, "-m", "tests.simulation.simulate", "--until-broken", "--seeds", str(seeds)]
+        words += ["--first", str(WIRED - 1), "--step", str(WIRED)] if mend.wired else []
+        try:
+            end = subprocess.run(words, cwd=copy, capture_output=True, text=True, timeout=HANGS_S, check=False)
+        except subprocess.TimeoutExpired:
+            return "it never ends"
+    if (broken := re.search(r"^seed \d+: .*", end.stdout, re.MULTILINE)) is not None:
+        return broken[0]
+    if " 0 broke a promise" not in end.stdout:
+        raise RuntimeError(f"{mend.name}: the simulator itself has failed\n{end.stdout}{end.stderr}")
+    return None
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many worlds at most for each mend")
+    parser.add_argument("--only", default="", metavar="REGEX", help="the mends with such a name")
+    told = parser.parse_args(words)
+    missed = 0
+    for mend in mends():
+        if not re.search(told.only, mend.name):
+            continue
+        began = time.monotonic()
+        found = noticed(mend, told.seeds)
+        missed += found is None
+        head = f"{'found' if found else 'NOT FOUND':10}{mend.name} ({time.monotonic() - began:.0f} s)"
+        sys.stdout.write(f"{head}\n{'':10}{found or f'not noticed: {mend.breaks}'}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{missed} not found\n")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
