@@ -19,13 +19,13 @@ from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, pass
 from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
 from qarunner.engine.decide.spending import spent
 from qarunner.engine.decide.trend import News, Trend, is_bad
-from qarunner.engine.state.run import REOPENED, Phase
+from qarunner.engine.state.run import REOPENED, Phase, Remainder
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
 from qarunner.secret import mask
 from qarunner.text import cut, money, plural
-from qarunner.vendors.api import GOOD, Case, Cause, Outcome, ResourceKind, Verdict
+from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -332,9 +332,8 @@ _SHOWN = 20
 
 def _left(run: Run) -> Iterator[LeftAtVendor]:
     for state in run.resources.values():
-        if state.resource.kind is not ResourceKind.ENVIRONMENT:
-            continue
-        for left in state.left():
+        kept = [] if state.kept is None else [Remainder(leftover=state.kept, why=_KEPT, certain=True)]
+        for left in (*state.left(), *kept):
             yield LeftAtVendor(
                 vendor=state.resource.vendor,
                 kind=str(state.resource.kind),
@@ -345,6 +344,9 @@ def _left(run: Run) -> Iterator[LeftAtVendor]:
                 removable=left.known,
                 details=left.leftover.details,
             )
+
+
+_KEPT = "an upload stays there"
 
 
 def timestamp(at: float) -> str:

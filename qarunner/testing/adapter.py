@@ -35,6 +35,7 @@ from qarunner.vendors.api import (
     Conflict,
     Dependency,
     Finished,
+    Leftover,
     Metadata,
     More,
     Prepared,
@@ -149,7 +150,13 @@ METADATA = Metadata(
     commit="0123456789abcdef0123456789abcdef01234567",
     event="push",
     build_url="https://ci.example.com/builds/7",
+    branch="main",
+    ci="github",
+    host="github",
+    run_id="7",
+    actor="ada",
 )
+"""As the program has it of a push to a branch at GitHub."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,6 +433,11 @@ class Adapter:
         step: PrepareStep = self._ask("prepare", resource, token, list(replies))
         self._expect("prepare", step, Request, Upload, More, Prepared, Refusal)
         return step
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        leftover: Leftover | None = self._ask("kept", resource, prepared)
+        self._expect("kept", leftover, Leftover, type(None))
+        return leftover
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         request: Request | None = self._ask("release", resource, prepared)

@@ -29,6 +29,7 @@ from qarunner.vendors.api import (
     Refusal,
     Reply,
     Request,
+    ResourceKind,
     Running,
     Upload,
     Vendor,
@@ -369,6 +370,12 @@ def check_resources(scene: Scene) -> None:
     for key, resource in resources(scene):
         prepared, _ = made(scene, resource)
         values[key] = prepared.values
+        kept = adapter.kept(resource, prepared)
+        build = resource.kind is ResourceKind.BUILD
+        assert build or kept is None, f"{adapter.name}: kept: {resource.kind}s are removed: name them in `leftover`"
+        if kept is not None:
+            assert kept.what, f"{adapter.name}: kept: without a name"
+            assert kept.todo, f"{adapter.name}: kept: without a word on what to do"
         release = adapter.release(resource, prepared)
         if release is not None:
             _check_request(scene, release)

@@ -42,6 +42,7 @@ from qarunner.vendors.types import (
     Resource,
     ResourceKind,
     Running,
+    Starter,
     Status,
     Step,
     Upload,
@@ -92,6 +93,7 @@ __all__ = [
     "ResourceKind",
     "Running",
     "SelectionKind",
+    "Starter",
     "Status",
     "Step",
     "TargetKind",
@@ -193,6 +195,11 @@ class Vendor(Protocol):
         """
         del prepared
         return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {self.info.title}, and delete it")
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        """How a person finds an uploaded build that stays at the vendor for good. None: it ends by itself."""
+        del resource, prepared
+        return None
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         """The request that removes a resource when its last job has ended; None: it stays."""

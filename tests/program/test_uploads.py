@@ -46,6 +46,22 @@ def test_one_content_is_sent_once_to_each_vendor(begin: Begin) -> None:
     assert len(stage.told("moves")) == 1
 
 
+def test_an_upload_that_stays_is_named_and_its_run_can_be_removed_all_the_same(begin: Begin) -> None:
+    stage = begin(docketqa=SHOP)
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "doksi"), app("shop-2", "docketqa"))
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    left = {each["vendor"]: each for each in stage.report()["left"]}
+    assert left["doksi"]["what"] == f"target {left['doksi']['details']['target_id']} of app.apk"
+    assert left["docketqa"]["what"] == f"build {left['docketqa']['details']['name']!r} of app 5"
+    assert {(each["kind"], each["why"]) for each in left.values()} == {("build", "an upload stays there")}
+    assert f"left at doksi: {left['doksi']['what']}: an upload stays there" in ended.out + ended.err
+    pruned = stage.run("runs", "--prune", "--keep", "0")
+    assert pruned.code == 0, pruned
+    assert len(pruned.out.splitlines()) == 1, pruned
+
+
 def test_a_build_whose_create_had_no_answer_is_found_by_its_name_and_not_made_again(begin: Begin) -> None:
     stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
     apk(stage.folder / "app.apk")

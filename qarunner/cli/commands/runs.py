@@ -21,6 +21,7 @@ from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
 from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, summarise, words
 from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
+from qarunner.vendors.api import ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,7 +159,9 @@ def _is_done_with(standing: Standing) -> bool:
     summary = standing.summary
     if summary.rehearsal:
         return standing.state != "running"
-    return standing.over and not (summary.running or summary.uncertain or summary.left)
+    # An uploaded build stays for good: the folder of its run is of no more use for it.
+    left = any(each.kind != ResourceKind.BUILD for each in summary.left)
+    return standing.over and not (summary.running or summary.uncertain or left)
 
 
 def _row(standing: Standing) -> dict[str, object]:

@@ -526,6 +526,14 @@ def leftover_of(vendor: Vendor, resource: Resource, token: str, prepared: Prepar
         return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {vendor.info.title}, and delete it")
 
 
+def kept_build(vendor: Vendor, resource: Resource, prepared: Prepared) -> Leftover | None:
+    """How people find a build that stays; an adapter's bug here is no reason to lose what was uploaded."""
+    try:
+        return check_return_type(vendor.kept(resource, prepared), Leftover, type(None))
+    except ADAPTER_EXCEPTIONS:
+        return None
+
+
 def not_removed(vendor: Vendor, answer: Answer) -> str | None:
     """Why a resource was not removed; None if it is gone, by whichever request."""
     if isinstance(answer, Fault):

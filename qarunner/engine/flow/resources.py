@@ -8,6 +8,7 @@ from qarunner.engine.decide.interpret import (
     Rejected,
     Retry,
     after_prepare,
+    kept_build,
     leftover_of,
     makes,
     not_removed,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState, ResourceState
+    from qarunner.vendors.api import Leftover
     from qarunner.vendors.types import AnyRequest
 
 
@@ -171,9 +173,10 @@ class ResourceHandler:
 
     def _made(self, resource: ResourceState, prepared: Prepared) -> None:
         name, kind, queue = resource.resource.id, resource.resource.kind, self._queue(resource)
-        leftover = None
         if kind is ResourceKind.ENVIRONMENT:
-            leftover = leftover_of(queue.vendor, resource.resource, self._token(resource), prepared)
+            leftover: Leftover | None = leftover_of(queue.vendor, resource.resource, self._token(resource), prepared)
+        else:
+            leftover = kept_build(queue.vendor, resource.resource, prepared)
         self._tasks.pop(name, None)
         at = self._context.clock.wall()
         self._context.record(ev.ResourceReady(at=at, resource=name, values=prepared.values, leftover=leftover))

@@ -112,7 +112,10 @@ class ResourceNotMade(_Event, frozen=True, kw_only=True):
 
 
 class ResourceReady(_Event, frozen=True, kw_only=True):
-    """A resource exists; creates that wait for it can leave. `leftover` is how people find an environment."""
+    """A resource exists; creates that wait for it can leave.
+
+    `leftover`: how people find an environment, or a build that stays.
+    """
 
     resource: str
     values: Mapping[str, str | int]

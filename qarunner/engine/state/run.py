@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Retries
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Case, Cause, Leftover, Outcome, RemoteRun, Resource, Verdict
+from qarunner.vendors.api import Case, Cause, Leftover, Outcome, RemoteRun, Resource, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -56,6 +56,7 @@ class ResourceState:
     """Something that creates refer to. `attempt` counts how often it was begun.
 
     `requested`: sent, no reply yet. `confirmed`: the vendor said that it exists. `trouble`: why it was not removed.
+    `kept`: a build that stays at the vendor for good, which a resume neither removes nor waits for.
     """
 
     resource: Resource
@@ -67,6 +68,7 @@ class ResourceState:
     cause: Cause | None = None
     requested: Leftover | None = None
     confirmed: Leftover | None = None
+    kept: Leftover | None = None
     exists: bool = False
     trouble: str | None = None
     possible_leftovers: dict[str, Remainder] = field(default_factory=dict)
@@ -99,7 +101,11 @@ class ResourceState:
                 self._not_made(event)
             case ev.ResourceReady():
                 self.phase, self.values, self.message = ResourceStatus.READY, event.values, None
-                self.requested, self.confirmed, self.exists, self.trouble = None, event.leftover, True, None
+                self.requested, self.exists, self.trouble = None, True, None
+                if self.resource.kind is ResourceKind.BUILD:
+                    self.kept = event.leftover
+                else:
+                    self.confirmed = event.leftover
             case ev.ResourceFailed():
                 self.phase, self.message, self.cause = ResourceStatus.FAILED, event.message, event.cause
             case ev.ResourceReleased():

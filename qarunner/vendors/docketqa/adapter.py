@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         Dependency,
         InventoryKind,
         Item,
+        Leftover,
+        Prepared,
         PrepareStep,
         RemoteRun,
         Reply,
@@ -68,6 +70,9 @@ class DocketQA(Vendor):
             if is_taken or not replies[-1].is_unclear:
                 return self.refused(replies[-1])
         return docketqa_builds.prepare(resource, token, replies)
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        return docketqa_builds.kept(resource, prepared)
 
     def notices(self, call: Call) -> Iterator[str]:
         yield from docketqa_builds.notices(call)

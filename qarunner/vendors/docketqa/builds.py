@@ -15,6 +15,7 @@ from qarunner.vendors.api import (
     Conflict,
     Dependency,
     FileRef,
+    Leftover,
     More,
     Prepared,
     PrepareStep,
@@ -103,6 +104,15 @@ def notices(call: Call) -> Iterable[str]:
                 f"docketqa: {what} becomes the current build of app {entry.options.get('app_id')} for everybody, and "
                 "stays so; other pipelines that move it at the same time race with this one"
             )
+
+
+def kept(resource: Resource, prepared: Prepared) -> Leftover | None:
+    """No page shows how a build is deleted. One that was there before stays as it was."""
+    if resource.build is None:
+        return None
+    app, name = _id(resource, "app_id"), str(prepared.values[_KEY])
+    todo = "no page of DocketQA says how a build is removed"
+    return Leftover(what=f"build {name!r} of app {app}", todo=todo, details={"app_id": app, "name": name})
 
 
 MADE = 3

@@ -16,6 +16,7 @@ from qarunner.vendors.api import (
     Dependency,
     FileRef,
     Finished,
+    Leftover,
     Prepared,
     Refusal,
     RemoteRun,
@@ -122,6 +123,12 @@ class Doksi(Vendor):
         """No page shows how a target is deleted, or whether it expires."""
         for need in needs(call):
             yield f"doksi: the upload of {need.path} stays there: Doksi documents no way to remove it"
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover:
+        name = resource.build.filename if resource.build else "a build"
+        target = str(prepared.values[TARGET_ID])
+        todo = "Doksi documents no way to remove it"
+        return Leftover(what=f"target {target} of {name}", todo=todo, details={TARGET_ID: target})
 
     def submit(self, call: Call) -> Request:
         matrix = [_row(entry) for entry in call.entries]
