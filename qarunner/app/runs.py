@@ -171,10 +171,10 @@ def load(folder: Path, secrets: Secrets | None = None) -> StoredRun:
     return _stored(folder, plan, read(folder, secrets.verifying(plan) if secrets else ()))
 
 
-def reopen(folder: Path, secrets: Secrets) -> tuple[Journal, StoredRun]:
+def reopen(folder: Path, secrets: Secrets, *, to_cancel: bool = False) -> tuple[Journal, StoredRun]:
     """A run to go on with, held by this process: whatever is decided about it is decided on what this returns."""
     plan = read_plan(folder)  # what the journal says under the lock has to be of this one
-    journal, recorded = Journal.reopen(folder, secrets.verifying(plan))
+    journal, recorded = Journal.reopen(folder, secrets.verifying(plan), to_cancel=to_cancel)
     try:
         return journal, _stored(folder, plan, recorded)
     except UserError:

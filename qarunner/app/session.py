@@ -498,9 +498,13 @@ def resume(
         session = _Session(stored.run, journal, transport, settings, observer)
         if not believed:
             return session.report_unverified(decided)
-        session.go_on(steps)
-        for job, resubmit in decided:
-            session.decide(job, resubmit=resubmit)
+        try:
+            session.go_on(steps)
+            for job, resubmit in decided:
+                session.decide(job, resubmit=resubmit)
+        except JournalLost as error:  # nothing has begun, and what runs at vendors goes on
+            error.hint = session.after_loss
+            raise
         return session.finish()
 
 
@@ -579,7 +583,7 @@ class Cancelled:
 def cancel(folder: Path, settings: RunSettings, observer: Observer) -> Cancelled:
     """Cancels a run from its folder, wherever it was started. What was cancelled before is not asked again."""
     refuse_tracked(folder, settings.environ)
-    journal, stored = reopen(folder, settings.secrets)
+    journal, stored = reopen(folder, settings.secrets, to_cancel=True)
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
@@ -648,6 +652,8 @@ class _Session:
         self._observer = observer
         self._transport = transport
         self._follow = settings.follow(journal.folder.name)
+        self.after_loss = f"make room, then go on: {self._follow.resume()}"
+        """The way out where the journal cannot be written."""
         self._progress: Progress | None = None
         self._engine: Engine | None = None
         self._signal: int | None = None
@@ -717,15 +723,24 @@ class _Session:
 
     def cancel(self) -> Cancelled:
         """Ends the run for good, as far as the vendors let it be ended."""
+        self.after_loss = f"make room, then do it again: {self._follow.cancel()}"
         with self._signals_heeded():
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
                 me = who(self._settings.environ)
-                self.record(ev.RunStopped(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
+                self._stop_for_good(ev.RunStopped(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
             refused = self._driven()
             summary, _ = self._finished(())
             stopped = self._run.cancelled_runs() - before
             return Cancelled(run=self._run, summary=summary, stopped=stopped, refused=refused)
+
+    def _stop_for_good(self, event: ev.RunStopped) -> None:
+        """A full disk keeps nobody from cancelling what is paid for: what is done stands on the screen then."""
+        try:
+            self.record(event)
+        except JournalLost as error:
+            self._lose(error)
+            advance(self._run, event)
 
     def _signals_heeded(self) -> contextlib.AbstractContextManager[None]:
         """Until everything is said, what ends the process at once names what runs on."""
@@ -744,17 +759,14 @@ class _Session:
 
     def _driven(self) -> Mapping[str, Answer]:
         """Returns the answers to cancels that were refused. A journal that is lost ends nothing else."""
-        try:
-            return self._drive(self._transport) if self._transport is not None else {}
-        except JournalLost as error:
-            self._lose(error)
-            return {}
+        return self._drive(self._transport) if self._transport is not None else {}
 
     def _lose(self, error: JournalLost) -> None:
-        """What happened since then stands nowhere but on the screen, and in reports on other disks."""
+        """What happened since then stands nowhere but on the screen, and in reports on other disks. Said once."""
+        if self._run.unrecorded:
+            return
         self._run.unrecorded = True
-        hint = f"make room, then go on: {self._follow.resume()}"
-        for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {hint}"):
+        for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {self.after_loss}"):
             self._observer.warn(line)
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:
@@ -793,6 +805,8 @@ class _Session:
             engine.interrupt(self._signal)
         try:
             engine.drive()
+        except JournalLost as error:
+            self._lose(error)
         finally:
             self._engine = None
             self._progress.close()

@@ -119,6 +119,41 @@ def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begi
     assert len(stage.paid()) == 1
 
 
+@pytest.mark.parametrize("room", [0, 400])
+def test_a_full_disk_keeps_nobody_from_cancelling(begin: Begin, room: int) -> None:
+    """`cancel` ended at the first line that it could not write, and the paid runs went on."""
+    stage = begin(certyn={"default": "hang"}, doksi={"default": "hang"})
+    stage.commit(stage.certyn("smoke"), stage.doksi("login"))
+    assert stage.apply("--detach").code == 0
+    size = (stage.run_folder() / "journal.jsonl").stat().st_size + room
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+    stage.customise(limit)
+    ended = stage.run("cancel", "r1")
+    assert ended.code == 8, ended
+    assert ended.text.count("journal.jsonl: cannot be written") == 1
+    assert "hint: make room, then do it again: qarunner cancel r1" in ended.err
+    assert "still running at doksi" in ended.out
+    assert "1 run cancelled; 1 run goes on at doksi, which cannot cancel; the journal could not" in ended.last
+    assert stage.sent("certyn", "POST", "/cancel")
+    resumed = stage.resume()
+    assert resumed.code == 8, resumed
+    assert "make room, then go on: qarunner resume r1" in resumed.text
+    del stage.environ["PYTHONPATH"]
+    assert stage.run("cancel", "r1").code == 0
+
+
+def test_a_disk_that_can_only_be_read_keeps_nobody_from_cancelling(begin: Begin, disk: Path) -> None:
+    stage = begin(certyn={"default": "hang"})
+    stage.commit(stage.certyn("smoke"))
+    assert stage.apply("--detach", "--runs-dir", str(disk)).code == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    ended = stage.run("cancel", "r1", "--runs-dir", str(disk))
+    assert ended.code == 8, ended
+    assert "1 run cancelled" in ended.last
+    assert stage.sent("certyn", "POST", "/cancel")
+    assert stage.resume("--runs-dir", str(disk)).code == 2
+
+
 SLOW_REPORTS = r"""
 import os
 from qarunner.app import reports

@@ -265,11 +265,14 @@ def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
         codes.add(code_of_signal(run.signal))
     if summary.uncertain or any(left.removable for left in summary.left):
         codes.add(ExitCode.NO_VERDICT)
+    if run.unrecorded:
+        codes.add(ExitCode.NO_VERDICT)
     code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)
     parts = [f"{plural(done.stopped, 'run')} cancelled"]
     parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
     parts += [f"{plural(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []
     parts += _running_on(run, besides=refused)
+    parts += ["the journal could not be written"] if run.unrecorded else []
     console.conclude(f"qarunner: exit {int(code)}: {'; '.join(parts)}")
     return code
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # A lock on a file that the system itself releases when its process ends, however it ends.
 
 
+_NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 
@@ -147,7 +150,7 @@ class Journal:
             shutil.rmtree(made, ignore_errors=True)
             raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
         _sync_folder(folder.parent)
-        journal = cls(folder, _opened_and_locked(folder), len(line), chain)
+        journal = cls(folder, _opened_and_locked(folder)[0], len(line), chain)
         try:
             journal.look_for_it()  # between its name and its lock, somebody may have gone on with it
         except OSError as error:
@@ -156,12 +159,15 @@ class Journal:
         return journal
 
     @classmethod
-    def reopen(cls, folder: Path, keys: Sequence[Key] = ()) -> tuple[Journal, Recorded]:
-        """Goes on with a run, after cutting off a torn last line. RunFolderError if another process holds it."""
-        fd = _opened_and_locked(folder)
+    def reopen(cls, folder: Path, keys: Sequence[Key] = (), *, to_cancel: bool = False) -> tuple[Journal, Recorded]:
+        """Goes on with a run, after cutting off a torn last line. RunFolderError if another process holds it.
+
+        `to_cancel`: a journal that can only be read will do. What runs is cancelled, whatever can be written down.
+        """
+        fd, writable = _opened_and_locked(folder, reading_will_do=to_cancel)
         try:
             found = read(folder, keys)
-            if os.fstat(fd).st_size != found.size:
+            if writable and os.fstat(fd).st_size != found.size:
                 os.ftruncate(fd, found.size)
         except OSError as error:
             os.close(fd)
@@ -259,12 +265,20 @@ def _write_private(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def _opened_and_locked(folder: Path) -> int:
-    """The journal, held by this process. RunFolderError if it is not there, is a link, or is held by another."""
-    path = folder / JOURNAL
+def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[int, bool]:
+    """The journal, held by this process, and whether it can be written to.
+
+    RunFolderError if it is not there, is a link, or is held by another.
+    """
+    path, writable = folder / JOURNAL, True
     refuse_links(folder)
     try:
-        fd = open_own(path, os.O_RDWR | os.O_APPEND, create=False)
+        try:
+            fd = open_own(path, os.O_RDWR | os.O_APPEND, create=False)
+        except OSError as error:
+            if not (reading_will_do and error.errno in _NOT_WRITABLE):
+                raise
+            fd, writable = open_own(path, os.O_RDONLY, create=False), False
     except FileNotFoundError:
         raise _unknown(folder) from None
     except OSError as error:
@@ -278,7 +292,7 @@ def _opened_and_locked(folder: Path) -> int:
                 f"{folder}: another qarunner is at work on this run", hint="wait until it ends, or stop it first"
             ) from None
         raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
-    return fd
+    return fd, writable
 
 
 def refuse_links(folder: Path) -> None:
