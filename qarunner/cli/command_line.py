@@ -31,6 +31,8 @@ class Command:
     options: type[opt.Shown]
     body: str
     help: str
+    example: str
+    """Its options and arguments, as they may be typed."""
     concludes: bool = False
 
     def call(self, console: Console, environ: Mapping[str, str], options: opt.Shown) -> int:
@@ -46,60 +48,70 @@ COMMANDS: Mapping[str, Command] = {
         opt.InitOptions,
         "authoring:init",
         "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
+        "--vendor doksi --vendor certyn",
     ),
     "lock": Command(
         "Write",
         opt.LockOptions,
         "tools:lock",
         "Ask the vendors for the ids behind the names in manifests, and write them into the locks beside these.",
+        "--only checkout",
     ),
     "validate": Command(
         "Write",
         opt.ValidateOptions,
         "validate:validate",
         "Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set.",
+        "qa-matrix.yml --output github",
     ),
     "explain": Command(
         "Write",
         opt.ExplainOptions,
         "authoring:explain",
         "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
+        "checkout/web",
     ),
     "vendors": Command(
         "Write",
         opt.VendorsOptions,
         "validate:vendors",
         "Show what each vendor can do: the table that the check uses. With --list: what can be named there.",
+        "testerarmy --list tests",
     ),
     "schema": Command(
         "Write",
         opt.SchemaOptions,
         "authoring:schema",
         "Print the JSON Schema of the manifest, for editors and other tools.",
+        "> qa-matrix.schema.json",
     ),
     "completion": Command(
         "Write",
         opt.CompletionOptions,
         "completion:completion",
         "Print a shell's completion script, for commands, options, entries, profiles and runs.",
+        "bash",
     ),
     "plan": Command(
         "Review",
         opt.ShowOptions,
         "plan:show_plan",
         "Show every request that apply would send, secrets masked. Nothing is sent.",
+        "--select label:smoke --env STAGING_URL",
     ),
     "diff": Command(
         "Review",
         opt.DiffOptions,
         "review:diff",
         "Show what changed in the expanded matrix since another revision, and why. Offline.",
+        "origin/main --format markdown",
     ),
     "apply": Command(
         "Run",
         opt.ApplyOptions,
         "apply:apply",
         "Plan, run, wait, report, gate. The exit code is the gate.",
+        "--select label:smoke --report junit=qa.xml",
         concludes=True,
     ),
     "resume": Command(
@@ -107,6 +119,7 @@ COMMANDS: Mapping[str, Command] = {
         opt.ResumeOptions,
         "apply:resume",
         "Go on with an interrupted or detached apply, from its folder. No entry is started twice.",
+        "nightly-41 --report junit=qa.xml",
         concludes=True,
     ),
     "cancel": Command(
@@ -114,6 +127,7 @@ COMMANDS: Mapping[str, Command] = {
         opt.CancelOptions,
         "apply:cancel",
         "Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more.",
+        "nightly-41",
         concludes=True,
     ),
     "emulator": Command(
@@ -121,24 +135,28 @@ COMMANDS: Mapping[str, Command] = {
         opt.EmulatorOptions,
         "authoring:emulator",
         "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
+        "--scenario scenario.yml --port 8765",
     ),
     "doctor": Command(
         "Look",
         opt.DoctorOptions,
         "doctor:doctor",
         "Check all that an apply needs here: packages, git, manifest, variables, keys, network. Nothing is paid.",
+        "--profile nightly",
     ),
     "status": Command(
         "Look",
         opt.StatusOptions,
         "runs:status",
         "Show where a run stands, from its journal: also while another process drives it. Offline.",
+        "nightly-41",
     ),
     "watch": Command(
         "Look",
         opt.WatchOptions,
         "watch:watch",
         "Look on while another process drives a run, and end with its exit code. Offline.",
+        "nightly-41",
         concludes=True,
     ),
     "runs": Command(
@@ -146,18 +164,21 @@ COMMANDS: Mapping[str, Command] = {
         opt.RunsOptions,
         "runs:runs",
         "List the newest runs that are kept here, export them, or remove old finished ones. Offline.",
+        "--prune --keep 100",
     ),
     "history": Command(
         "Look",
         opt.HistoryOptions,
         "history:history",
         "Show how entries and tests did over the stored runs: flaky, failing, how long. Offline.",
+        "checkout/web",
     ),
     "report": Command(
         "Look",
         opt.ReportOptions,
         "report:report",
         "Render a report again from a run's journal, or one of several runs. Offline.",
+        "nightly-41 --open",
     ),
 }
 
@@ -231,7 +252,9 @@ def program(wanted: str, run: Run) -> Any:  # noqa: ANN401  typer's own class, w
     app.callback()(_nothing)
     for name, command in COMMANDS.items():
         if wanted == name or wanted not in COMMANDS:
-            app.command(name, help=command.help)(_typed(command, run) if wanted == name else _nothing)
+            app.command(name, help=command.help, epilog=f"Example: qarunner {name} {command.example}")(
+                _typed(command, run) if wanted == name else _nothing
+            )
     return typer.main.get_command(app)
 
 

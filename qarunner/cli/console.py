@@ -414,7 +414,8 @@ def takes_commands(stream: TextIO) -> bool:
 
 
 _OTHER_MARKS = "qarunner-marks"
-_IN_ASCII = {"✓": "+", "✗": "x", "↻": "~", "·": ".", "…": "...", "→": "->"}
+_IN_ASCII = {"✓": "+", "✗": "x", "↻": "~", "·": ".", "…": "...", "→": "->", "✅": "+", "❌": "x", "🔁": "~", "⏭": "-"}
+_IN_ASCII |= {"⚠": "!", "\N{VARIATION SELECTOR-16}": "", "▁": "_", "▄": "-", "█": "#"}
 
 
 def _other_marks(error: UnicodeError) -> tuple[str, int]:

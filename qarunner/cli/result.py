@@ -36,7 +36,8 @@ _NAMED = 3
 _ALL_SHOWN = 20
 """Entries of a run that the table has all of; of a larger one, those that did not pass."""
 _MOST_LISTED = 40
-_WIDTH = 98
+_WIDTH, _INDENT = 98, 2
+"""Columns of a list of ids at most, and those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
     annotate(console, summary)
     if summary.rehearsal:
         summary = _without_links(summary)
-    whole = _text(summary, follow or NextCommand(run_id=folder.name, runs_dir=folder.parent), quiet=console.quiet)
+    follow = follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)
+    width = min(_WIDTH, (console.columns or _WIDTH + _INDENT) - _INDENT)
+    whole = _text(summary, follow, quiet=console.quiet, width=width)
     for line in whole:
         console.result(line)
 
@@ -126,7 +129,7 @@ def show_report(console: Console, summary: Summary, form: str) -> None:
     console.json(text) if form in {"json", "ctrf", "slack"} else console.report(text)
 
 
-def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Line]:
+def _text(summary: Summary, follow: NextCommand, *, quiet: bool, width: int) -> Iterator[Line]:
     together = _alike(summary.entries)
     grouped = {row.entry.id for rows in together.values() for row in rows}
     apart = [row for row in summary.entries if row.entry.id not in grouped]
@@ -135,7 +138,7 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool) -> Iterator[Lin
         yield from _table([row for row in apart if row.verdict not in GOOD] if is_large else summary.entries)
         yield from _passed(summary) if is_large else ()
     yield from _failures(apart)
-    yield from _blocks(together)
+    yield from _blocks(together, width)
     yield from left(summary, follow)
     if not quiet:
         yield ""
@@ -226,16 +229,14 @@ def _told_by(row: EntrySummary) -> str:
     return unsaid(row.reason, quarantine, free) or ""
 
 
-def _blocks(together: _Alike) -> Iterator[Line]:
+def _blocks(together: _Alike, width: int) -> Iterator[Line]:
     for (verdict, reason), rows in together.items():
         yield ""
         number = plural(len(rows), "entry", "entries")
         why = reason if reason.startswith(words(verdict)) else ": ".join(filter(None, (words(verdict), reason)))
         yield styled(number, "bold"), cut(f": {why}", _LONGEST_MESSAGE)
         names = [row.entry.id for row in rows]
-        yield from (
-            f"  {line}" for line in wrap(_listed(names), _WIDTH, break_on_hyphens=False, break_long_words=False)
-        )
+        yield from (f"  {line}" for line in wrap(_listed(names), width, break_on_hyphens=False, break_long_words=False))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -60,3 +60,12 @@ def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.Capture
     assert run([]) == run(["-q"]) == 2
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", shown * 2)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_a_command_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example = COMMANDS[command].example
+    known = {name for each in options_of(COMMANDS[command].options) for name in (each.option.name, each.option.short)}
+    assert {word for word in example.split() if word.startswith("-")} <= known
+    assert run([command, "--help"]) == 0
+    assert f"Example: qarunner {command} {example}" in " ".join(capsys.readouterr().out.split())

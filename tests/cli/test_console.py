@@ -319,3 +319,10 @@ def test_the_last_line_after_an_error_is_one_that_fits() -> None:
     (line,) = written(console)[0].splitlines()
     assert line.startswith("qarunner: exit 2: a route xxx")
     assert len(line) == 100
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_reports_in_another_encoding_tell_passed_from_failed(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    open_console({}, out=stream, err=io.StringIO()).document("✅ ❌ \u26a0\ufe0f 🔁 ⏭ ▁▄█")
+    assert stream.buffer.getvalue().decode(encoding).split() == ["+", "x", "!", "~", "-", "_-#"]

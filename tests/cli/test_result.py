@@ -232,3 +232,15 @@ def test_a_rehearsal_names_no_command_that_refuses_and_no_link_that_is_dead() ->
     assert "qarunner " not in text.replace("qarunner: exit", "")
     assert "vendor.example" not in shown(summary)
     assert list(parting_words(run, NextCommand(run_id="r1"))) == []
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_names_of_entries_are_not_broken_by_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console = open_console({"NO_COLOR": "1"}, out=io.StringIO(), err=io.StringIO())
+    monkeypatch.setattr(console.out, "isatty", lambda: True)
+    show(console, ended(*[Outcome(verdict=Verdict.CANCELLED, message="stopped")] * 12), Path(".qarunner/runs/r1"))
+    assert isinstance(console.out, io.StringIO)
+    block = [line for line in console.out.getvalue().splitlines() if line.startswith("  e[")]
+    assert len(block) > (columns < 100)
+    assert all(len(line) <= columns for line in block)

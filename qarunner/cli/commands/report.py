@@ -95,7 +95,7 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     refuse_tracked(folder, environ)
     stored = load(folder, Secrets(environ=environ))
     console.hide(reporting.credentials_of(stored.plan, environ))
-    if (why := doubt(stored)) is not None:
+    if not stored.rehearsal and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     summary = _remembered(console, environ, order, summarise(stored.run))
     own = folder / _PAGE if order.open and order.out is None else None

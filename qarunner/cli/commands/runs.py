@@ -68,7 +68,7 @@ def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Sta
         summary=summarise(run),
         state=state_of(run, driven=driven),
         seal=stored.recorded.trust,
-        doubt=doubt(stored),
+        doubt=None if stored.rehearsal else doubt(stored),
     )
 
 
@@ -375,7 +375,7 @@ def _remotes(run: Run, entry: str) -> Iterator[str]:
         for remote in state.runs.values():
             number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
             told = f"    {export.remote_state(remote)}{number}: run {remote.remote.id}"
-            yield f"{told}  {remote.remote.url or ''}".rstrip()
+            yield told if run.rehearsal else f"{told}  {remote.remote.url or ''}".rstrip()
 
 
 def _without_running(standing: Standing) -> Summary:
