@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, Command] = {
         opt.InitOptions,
         "authoring:init",
         "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
-        "--vendor doksi --vendor certyn",
+        "--vendor NAME --vendor OTHER",
     ),
     "lock": Command(
         "Write",
@@ -76,7 +76,7 @@ COMMANDS: Mapping[str, Command] = {
         opt.VendorsOptions,
         "validate:vendors",
         "Show what each vendor can do: the table that the check uses. With --list: what can be named there.",
-        "testerarmy --list tests",
+        "NAME --list tests",
     ),
     "schema": Command(
         "Write",
