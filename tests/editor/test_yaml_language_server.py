@@ -166,9 +166,9 @@ def test_names_of_a_lock_are_completed(tmp_path: Path) -> None:
     path = tmp_path / "qa-matrix.schema.json"
     path.write_text(published.for_editors(names=names), encoding="utf-8")
     with started(["node", str(PATH)], path) as server:
-        offered = server.completion(f"{ENTRY}    vendor: docketqa\n    tests: [‸]")
-        assert {"Checkout flow", "Is it: odd?"} <= set(offered)
-        assert "Smoke" in server.completion(f"{ENTRY}    vendor: docketqa\n    categories:\n      - S‸")
-        assert "Staging" in server.completion(f"{ENTRY}    vendor: testerarmy\n    target:\n      environment: ‸")
         # Any other name may stand there as well, until the lock says what it is.
         assert server.diagnostics(f"{ENTRY}    vendor: docketqa\n    tests: [Another, Checkout flow]\n") == []
+        offered = server.completion(f"{ENTRY}    vendor: docketqa\n    tests: [‸]")
+        assert {"Checkout flow", '"Is it: odd?"'} <= set(offered)
+        assert "Smoke" in server.completion(f"{ENTRY}    vendor: docketqa\n    categories:\n    - ‸")
+        assert "Staging" in server.completion(f"{ENTRY}    vendor: testerarmy\n    target:\n      environment: ‸")
