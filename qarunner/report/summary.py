@@ -379,7 +379,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
         entry=entry,
         verdict=outcome.verdict,
         gating=entry.policy.gating,
-        reason=_reason(entry, outcome),
+        reason=_reason(entry, outcome, locked=_is_locked(run, entry)),
         raw_status=outcome.raw_status,
         url=outcome.url or next((link.url for link in reversed(links) if link.url), None),
         runs=links,
@@ -421,9 +421,17 @@ def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int,
         yield number, case
 
 
-def _reason(entry: Entry, outcome: Outcome) -> str | None:
+def _is_locked(run: Run, entry: Entry) -> bool:
+    """True if the lock gave one of the entry's ids."""
+    ids = entry.selection.ids if entry.selection is not None else ()
+    return any(each in run.plan.names.get(entry.vendor, {}) for each in ids)
+
+
+def _reason(entry: Entry, outcome: Outcome, *, locked: bool) -> str | None:
     message = outcome.message or (None if passes(outcome.verdict) else _told(outcome))
     parts = [mask(message)] if message else []
+    if locked and outcome.cause is Cause.REFUSED:
+        parts.append("`qarunner lock --check` says whether the lock still holds")
     if entry.policy.allow_failure and outcome.verdict not in {Verdict.PASSED, Verdict.FLAKY}:
         parts.append("allowed to fail")
     if entry.policy.quarantine is not None:

@@ -124,8 +124,8 @@ class FieldCauses:
         before, after = self._written[0].get(path), self._written[1].get(path)
         if path.startswith("vendors."):
             return f"{path} {shown(self._before.fields.get(path))} → {shown(self._after.fields.get(path))}", None
-        if self._is_locked(path):
-            return self._lock, None
+        if (names := self._names(path)) is not None:
+            return f"{self._lock}: {', '.join(map(shown, names))}", None
         if before == after and after is not None:
             texts = " ".join(text for _, text in templates_in({"": after}))
             return self.of_values(texts) or f"{self._after.entry}: the axes' values", None
@@ -136,12 +136,14 @@ class FieldCauses:
             return f"{where}: {change}", where
         return ".".join((*map(str, new or old or ("defaults",)), change)), None
 
-    def _is_locked(self, path: str) -> bool:
-        """True for ids that the lock gives: they stand in the place of names."""
-        ids = {BY_NAME[key] for line in (self._before, self._after) for key in line.value.named or ()}
-        written, sent = self._written[1].get(path), self._after.fields.get(path)
-        by_name = path == f"target.{TargetKind.ENVIRONMENT}" and written != sent
-        return path in ids or (by_name and written == self._written[0].get(path) and not holds_template(str(written)))
+    def _names(self, path: str) -> list[Json] | None:
+        """The names behind a value that the lock gives, and that no person wrote."""
+        old, new = self._written[0].get(path), self._written[1].get(path)
+        for key, names in {**(self._before.value.named or {}), **(self._after.value.named or {})}.items():
+            if BY_NAME[key] == path and new is None:
+                return list(names)
+        by_name = path == f"target.{TargetKind.ENVIRONMENT}" and new != self._after.fields.get(path)
+        return [new] if by_name and new == old and not holds_template(str(new)) else None
 
     def of_values(self, template: str) -> str | None:
         """What a text reads from `vars` or a default that is not the same any more; that of this row, if it tells."""

@@ -22,7 +22,7 @@ from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
 from tests.manifest.schema.test_schema import TOKENS, assert_both_validators_agree, mangle
-from tests.manifest.strategies import DAY, texts
+from tests.manifest.strategies import DAY, LOCK, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("any")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        Path("qa-matrix.lock").write_text(LOCK, encoding="utf-8")
         yield Path("qa-matrix.yml")
 
 

@@ -48,6 +48,27 @@ WORD_LIST = {"format": "list", "default": ["smoke", "login"]}
 FLAKY = {"reason": "r", "owner": "{{ env.LOCALE }}", "until": "2099-01-01"}
 
 
+LOCK = """\
+version: 1
+day: "2029-12-31"
+locked:
+  - vendor: "certyn"
+    project: "shop"
+    categories: { "Smoke": { "smoke-suite": "Smoke" } }
+  - vendor: "docketqa"
+    categories: { "Smoke": { "7": "Smoke" } }
+    tests:
+      "Checkout flow": { "12": "Checkout flow" }
+      "Log*": { "13": "Login", "12": "Log of checkout" }
+      "Pay: €?": { "1": "Pay: €?" }
+  - vendor: "testerarmy"
+    categories: { "Smoke": { "3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f": "Smoke" } }
+    environments: { "Staging": { "3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5a": "Staging" } }
+"""
+"""The lock of these manifests: it lies beside each of them."""
+SMOKE: Data = {"categories": ["Smoke"]}
+
+
 # --- what every entry can have ----------------------------------------------------------------------------------------
 
 QUARANTINES = st.fixed_dictionaries(
@@ -92,8 +113,11 @@ def doksi(draw: DrawFn) -> Data:
 @st.composite
 def docketqa(draw: DrawFn) -> Data:
     if draw(st.booleans()):
-        return {"vendor": "docketqa", "test_ids": draw(lists(st.one_of(NUMBERS, NUMBERS.map(str))))}
-    entry: Data = {"vendor": "docketqa", "category_ids": [draw(NUMBERS)]}
+        names = lists(st.sampled_from(["Checkout flow", "Log*", "Pay: €?"]))
+        ids = lists(st.one_of(NUMBERS, NUMBERS.map(str)))
+        tests = st.one_of(ids.map(lambda found: {"test_ids": found}), names.map(lambda found: {"tests": found}))
+        return {"vendor": "docketqa", **draw(tests)}
+    entry: Data = {"vendor": "docketqa", **draw(st.one_of(NUMBERS.map(_category), st.just(SMOKE)))}
     if draw(st.booleans()):
         entry |= {"platform": "web", "target": {"web_url": draw(URLS)}}
         entry["options"] = draw(
@@ -108,13 +132,20 @@ def testerarmy(draw: DrawFn) -> Data:
         entry: Data = {"vendor": "testerarmy", "test_ids": [draw(UUIDS)]}
         entry["options"] = draw(some({"mode": st.sampled_from(["fast", "deep"])}))
         return entry
-    entry = {"vendor": "testerarmy", "category_ids": [draw(UUIDS)]}
+    entry = {"vendor": "testerarmy", **draw(st.one_of(UUIDS.map(_category), st.just(SMOKE)))}
     if draw(st.booleans()):
         entry |= {
             "platform": "web",
-            "target": draw(st.one_of(URLS.map(lambda url: {"web_url": url}), UUIDS.map(_saved))),
+            "target": draw(st.one_of(URLS.map(lambda url: {"web_url": url}), st.one_of(UUIDS, SAVED).map(_saved))),
         }
     return entry
+
+
+SAVED = st.just("Staging")
+
+
+def _category(identifier: object) -> Data:
+    return {"category_ids": [identifier]}
 
 
 def _saved(name: str) -> dict[str, str]:
@@ -124,7 +155,8 @@ def _saved(name: str) -> dict[str, str]:
 @st.composite
 def certyn(draw: DrawFn) -> Data:
     by: SearchStrategy[Data] = st.one_of(
-        WORDS.map(lambda word: {"category_ids": [word]}),
+        WORDS.map(_category),
+        st.just(SMOKE),
         lists(WORDS).map(lambda words: {"tags": words}),
         st.sampled_from([{"tags": "{{ env.WORDS }}"}, {"tags": "{{ vars.words }}"}]),
         NAMES.map(lambda text: {"options": {"instruction": text}}),
@@ -142,7 +174,7 @@ VENDORS: tuple[Callable[[], SearchStrategy[Data]], ...] = (doksi, docketqa, test
 @st.composite
 def entries(draw: DrawFn, number: int) -> Data:
     entry: Data = {"id": f"e{number}", **draw(draw(st.sampled_from(VENDORS))()), **draw(POLICIES)}
-    if "category_ids" in entry or "tags" in entry:
+    if not {"category_ids", "categories", "tags"}.isdisjoint(entry):
         entry |= draw(some({"estimate": st.integers(1, 50)}))
     if draw(st.integers(0, 3)) == 0:
         axes = draw(

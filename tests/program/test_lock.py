@@ -333,7 +333,7 @@ def test_a_changed_lock_is_a_changed_row_and_a_stale_plan(begin: Begin) -> None:
     assert field["after"] == ["Login admin (13)", "Login guest (15)", "Login user (14)"]
     assert told["tests"] == {"before": 3, "after": 4}
     shown = stage.run("diff", "main")
-    assert "qa-matrix.lock" in shown.out
+    assert "~ qa-matrix.lock: Login *" in shown.out
     assert "Login guest (15)" in shown.out
     stale = stage.run("apply", "plan.json")
     assert stale.code == 5, stale
@@ -420,6 +420,7 @@ def test_reports_name_what_a_vendor_does_not(begin: Begin) -> None:
     stage.commit(docketqa("pay", "Login *"))
     assert stage.run("lock").code == 0
     assert stage.apply("--report", "junit=out.xml").code == 8
+    assert "`qarunner lock --check` says whether the lock still holds" in stage.reason("pay")
     tests = stage.report()["entries"][0]["tests"]
     assert [(test["id"], test["name"]) for test in tests] == [("13", "Login admin"), ("14", "Login user")]
     assert "Login admin (13)" in (stage.folder / "out.xml").read_text(encoding="utf-8")
