@@ -47,12 +47,13 @@ if TYPE_CHECKING:
 
     from qarunner.app.choosing import Hide
     from qarunner.app.options import LockOptions, VendorsOptions
+    from qarunner.app.planning import CheckedManifest
     from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic, Locator
     from qarunner.engine.decide.interpret import Answer
     from qarunner.manifest.lock import Items
-    from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.names import Wanted
+    from qarunner.manifest.templates.evaluate import Evaluated
     from qarunner.plan.model import VendorPlan
     from qarunner.vendors.api import Refusal, Vendor, VendorInfo
 
@@ -366,6 +367,7 @@ class _Locking:
         self._today = options.today
         self.problems: list[Diagnostic] = []
         self._before = self._read_lock()
+        self._entries: set[str] = set()
         self._wishes: dict[tuple[Scope, str], _Wish] = {}
         self._plans: dict[str, VendorPlan] = {}
         environ = self._read_wishes(environ, hide)
@@ -395,34 +397,38 @@ class _Locking:
         facts = read_build(environ, working_folder()).facts
         whole = check_manifest(self._path, environ, hide=hide, named=False)
         with_keys = environ
-        entries: set[str] = set()
         for profile in (None, *profile_names(whole.manifest.document)):
             checked = whole if profile is None else check_manifest(self._path, environ, profile, hide=hide, named=False)
             self.problems += checked.problems
             values, with_keys, wrong = values_of(checked, inputs, environ, facts)
             self.problems += wrong
             hide(secret_values(checked.manifest, with_keys, values.overrides, values.files, keys=values.credentials))
-            evaluated = evaluate(checked.manifest, checked.rows, values)
-            settings = settings_of({**checked.manifest.vendors, **evaluated.vendors}, checked.vendors, with_keys)
-            for row in evaluated.rows:
-                entries |= {row.id, row.entry_id}
-                if not self._options.only or {row.id, row.entry_id} & set(self._options.only):
-                    self._read_row(checked.manifest, row, settings)
+            # What `validate` knows is locked as well: names with the defaults of variables, whatever is set.
+            self._read_rows(checked, checked.evaluated, with_keys, is_set=False)
+            self._read_rows(checked, evaluate(checked.manifest, checked.rows, values), with_keys, is_set=True)
         for entry in self._options.only:
-            if entry not in entries:
-                raise UserError(f"--only {entry}: there is no such entry", hint=choose(entry, sorted(entries)))
+            if entry not in self._entries:
+                raise UserError(f"--only {entry}: there is no such entry", hint=choose(entry, sorted(self._entries)))
         return with_keys
 
-    def _read_row(self, manifest: Manifest, row: Row, settings: Mapping[str, dict[str, Json]]) -> None:
-        vendor = str(row.data.get("vendor"))
-        own = settings.get(vendor, {})
-        for each in wanted(vendor_names, row, own):
-            locator = RowLocator(manifest, row)
-            if not each.known or is_open(own.get(PROJECT)):
-                self.problems.append(_undecided(locator, each))
+    def _read_rows(
+        self, checked: CheckedManifest, evaluated: Evaluated, environ: Mapping[str, str], *, is_set: bool
+    ) -> None:
+        """`is_set`: all is set that will be, so that a name which is not known yet is a problem."""
+        settings = settings_of({**checked.manifest.vendors, **evaluated.vendors}, checked.vendors, environ)
+        only = set(self._options.only)
+        for row in evaluated.rows:
+            self._entries |= {row.id, row.entry_id}
+            if only and only.isdisjoint({row.id, row.entry_id}):
                 continue
-            self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, own))
-            self._wishes.setdefault((each.scope, same(each.name)), _Wish(each, locator, own_settings(own)))
+            vendor = str(row.data.get("vendor"))
+            own, locator = settings.get(vendor, {}), RowLocator(checked.manifest, row)
+            for each in wanted(vendor_names, row, own, evaluated.unknown.get(row.id, {})):
+                if each.known and not is_open(own.get(PROJECT)):
+                    self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, own))
+                    self._wishes.setdefault((each.scope, same(each.name)), _Wish(each, locator, own_settings(own)))
+                elif is_set:
+                    self.problems.append(_undecided(locator, each))
 
     # --- what the vendors have ----------------------------------------------------------------------------------------
 

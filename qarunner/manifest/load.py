@@ -15,6 +15,7 @@ from qarunner import __version__
 from qarunner.decode import amount, as_mapping
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
+    BY_NAME,
     Authentication,
     Entry,
     Origin,
@@ -498,6 +499,8 @@ def _target(data: Mapping[str, object]) -> Target | None:
 
 
 def _selection(data: Mapping[str, object]) -> Selection | None:
+    if not BY_NAME.keys().isdisjoint(data):
+        raise ValueError("names without their ids: an entry of no tests would be sent")
     found = (
         Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
         for kind in SelectionKind

@@ -14,9 +14,10 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.lock import Scope
 from qarunner.manifest.model import Row
+from qarunner.secret import OPEN, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from qarunner.diagnostics import Locator
     from qarunner.manifest.lock import Items, KnownNames, Lock, VendorNames
@@ -63,9 +64,13 @@ def wanted(
     facts_of: Callable[[str], VendorNames | None],
     row: Row,
     settings: Mapping[str, object],
+    unknown: Container[Path],
     project: str | None = None,
 ) -> Iterator[Wanted]:
-    """The names of an evaluated row, as far as its vendor has such names. `project`: where the settings say none."""
+    """The names of an evaluated row, as far as its vendor has such names.
+
+    `unknown` are the paths of its templates that are not known yet. `project`: where the settings say none.
+    """
     vendor = row.data.get("vendor")
     if not isinstance(vendor, str) or (facts := facts_of(vendor)) is None:
         return
@@ -77,7 +82,7 @@ def wanted(
             name=name,
             path=path,
             scope=Scope(vendor, project, kind),
-            known=not is_open(name),
+            known=path not in unknown and OPEN not in name,
             project_known=is_known and project is not None,
         )
 
@@ -94,21 +99,30 @@ def _written(row: Row, facts: VendorNames) -> Iterator[tuple[NameKind, Path, str
         yield NameKind.ENVIRONMENTS, ("target", str(TargetKind.ENVIRONMENT)), environment
 
 
-def with_ids(manifest: Manifest, names: KnownNames, row: Row, settings: Mapping[str, object]) -> WithIds:
+def with_ids(
+    manifest: Manifest,
+    names: KnownNames,
+    row: Row,
+    settings: Mapping[str, object],
+    unknown: Container[Path],
+    *,
+    final: bool,
+) -> WithIds:
     """A row with the ids of its names. What is still a template, or not in the lock, stays as it is written.
 
-    ManifestError if the lock cannot be read.
+    `final`: the row is to be sent, so that each name needs its id, and a secret is none. ManifestError if the lock
+    cannot be read.
     """
     found: dict[Path, Items] = {}
     problems: list[Diagnostic] = []
     open_: set[str | int] = set()
-    for each in wanted(names.of, row, settings, names.projects.get(str(row.data.get("vendor")))):
+    for each in wanted(names.of, row, settings, unknown, names.projects.get(str(row.data.get("vendor")))):
         items = _look_up(names, each) if each.known else None
         if items is not None and _fits(names, each, items):
             found[each.path] = items
             continue
         open_.add(each.path[0])
-        if each.known:
+        if each.known or final:
             problems.append(not_locked(RowLocator(manifest, row), names.file, names.lock, each))
     return WithIds(
         row=_replaced(row, {path: items for path, items in found.items() if path[0] not in open_}),
@@ -153,7 +167,7 @@ def _replaced(row: Row, found: Mapping[Path, Items]) -> Row:
 
 def not_locked(locator: Locator, file: str, lock: Lock | None, each: Wanted) -> Diagnostic:
     """What to say of a name whose id is not known offline. `file` is the lock's name."""
-    what = f"{WORDS[each.scope.kind]} {each.name!r}"
+    what = f"{WORDS[each.scope.kind]} {mask(each.name)!r}"
     if lock is None:
         message = f"{what} is a name, and there is no {file} that has its id"
     else:

@@ -426,6 +426,25 @@ def test_reports_name_what_a_vendor_does_not(begin: Begin) -> None:
     assert "Login admin (13)" in (stage.folder / "out.xml").read_text(encoding="utf-8")
 
 
+def test_a_name_that_a_build_alone_knows_is_never_an_entry_without_tests(begin: Begin) -> None:
+    """A secret is no name, and a value that looks like a template is one."""
+    stage = begin(docketqa={"tests": {1: {"name": "{{ x }}"}, 2: {"name": "a"}, 3: {"name": "b"}}})
+    env = {"TOKEN": {"secret": True}, "WHICH": {"default": "a"}, "NAMES": {"format": "list", "default": ["a", "b"]}}
+    stage.commit(docketqa("one", "{{ env.WHICH }}"), docketqa("all", tests="{{ env.NAMES }}"), env=env)
+    assert stage.run("lock", "--var", "WHICH={{ x }}").code == 0
+    assert ids(stage, "--var", "WHICH={{ x }}") == {"one": ["1"], "all": ["2", "3"]}
+    missing = stage.run("plan", "--var", "WHICH={{ y }}")
+    assert missing.code == 2, missing
+    assert "test '{{ y }}' is not in qa-matrix.lock" in missing.err
+    stage.commit(docketqa("one", "{{ env.TOKEN }}"), env=env)
+    allowed = ("--allow-secret", "TOKEN@docketqa", "--env", "TOKEN")
+    for command in ("plan", "lock"):
+        secret = stage.run(command, *allowed, TOKEN="a")
+        assert secret.code == 2, secret
+        assert "error: " in secret.err
+    assert stage.sent("docketqa", "POST") == []
+
+
 def test_editors_can_complete_names(begin: Begin) -> None:
     stage = begin(
         docketqa={"tests": TESTS, "suites": {"7": {"name": "Smoke", "tests": [12]}}},

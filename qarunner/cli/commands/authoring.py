@@ -410,10 +410,10 @@ class Explaining:
     # --- what it sends ------------------------------------------------------------------------------------------------
 
     def _entry(self, rendered: Row) -> Entry | None:
-        """The row as adapters see it; None if a variable decides on a value of a closed set."""
+        """The row as adapters see it; None if a variable decides on a value of a closed set, or on a name."""
         data = _known(rendered.data)
         closed = (data.get("platform"), *(each.get("strategy") for each in _artifacts(data)))
-        if any(isinstance(each, str) and holds_template(each) for each in closed):
+        if any(isinstance(each, str) and holds_template(each) for each in closed) or BY_NAME.keys() & data.keys():
             return None
         if any(row_problems(self._manifest, rendered, rendered.data)):
             return None

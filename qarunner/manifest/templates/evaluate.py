@@ -514,8 +514,9 @@ class _Evaluation:
                 found.append(row)
                 continue
             vendor = str(row.data.get("vendor"))
+            settings, unknown = vendors.get(vendor, {}), self._unknown.get(row.id, {})
             try:
-                resolved = with_ids(self._manifest, names, row, vendors.get(vendor, {}))
+                resolved = with_ids(self._manifest, names, row, settings, unknown, final=not self._later)
             except ManifestError as error:  # of the lock: said once, not for each name
                 self._problems += error.diagnostics
                 lost = True
