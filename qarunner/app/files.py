@@ -12,8 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.app.options import BASE_VARIABLE
 from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
+from qarunner.manifest.base import BaseText
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, NamedFile
 from qarunner.manifest.lock import parse as parse_lock
@@ -77,6 +79,18 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
         raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def base_of(environ: Mapping[str, str]) -> BaseText | None:
+    """The base that the pipeline names. UserError where it is no file."""
+    name = environ.get(BASE_VARIABLE)
+    if not name:
+        return None
+    try:
+        return BaseText(Path(name).as_posix(), read_regular(Path(name)))
+    except OSError as error:
+        hint = f"--base and {BASE_VARIABLE} name a YAML file with what holds for all manifests"
+        raise UserError(f"--base {name}: cannot be read: {error.strerror}", hint=hint) from error
 
 
 def lock_of(manifest: Path) -> Path:

@@ -171,8 +171,27 @@ class InRuns(Shown):
     ] = field(default_factory=lambda: DEFAULT_RUNS)
 
 
+BASE_VARIABLE = "QARUNNER_BASE"
+"""Names the base, like --base: the pipeline's word alone, wherever the file lies."""
+
+
 @_options
-class ChoiceOptions(InRuns):
+class OverBase(Shown):
+    """The commands that read a manifest over what an organisation gives to all."""
+
+    base_file: Annotated[
+        Path | None,
+        Option(
+            "--base",
+            "FILE",
+            f"What holds for all manifests: the lowest layer, and limits. Default: {BASE_VARIABLE}.",
+            permits=True,
+        ),
+    ] = None
+
+
+@_options
+class ChoiceOptions(InRuns, OverBase):
     """What chooses rows, and what gives their values."""
 
     file: Annotated[Path | None, _FILE] = None
@@ -279,7 +298,7 @@ class InitOptions(Shown):
 
 
 @_options
-class LockOptions(Printed):
+class LockOptions(Printed, OverBase):
     files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
     only: Annotated[
         tuple[str, ...], Option("--only", "ENTRY", "The names of this entry alone; all others stay as they are.")
@@ -297,7 +316,7 @@ class LockOptions(Printed):
 
 
 @_options
-class ValidateOptions(Printed):
+class ValidateOptions(Printed, OverBase):
     files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
 
 
@@ -326,7 +345,7 @@ class ShowOptions(PlanOptions):
 
 
 @_options
-class DiffOptions(Shown):
+class DiffOptions(OverBase):
     base: Annotated[
         str | None,
         Option(

@@ -13,6 +13,7 @@ from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
 from qarunner.app.ci import checked_name, read_build
 from qarunner.app.files import (
     allowed_secrets,
+    base_of,
     finder,
     lock_of,
     measurer,
@@ -30,6 +31,7 @@ from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
 from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
+from qarunner.manifest.base import BaseText, check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine
@@ -63,6 +65,7 @@ from qarunner.plan.cost import (
     counted,
     prices_of,
     tests_of,
+    within,
 )
 from qarunner.plan.model import NotPlanned, Plan, Sharding, allowing
 from qarunner.secret import VALUE_OF
@@ -72,6 +75,7 @@ from qarunner.vendors.types import INVENTORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from decimal import Decimal
     from pathlib import Path
 
     from qarunner.app.choosing import Chosen, Hide, RowLeftOut
@@ -122,13 +126,15 @@ def check_manifest(
     *,
     hide: Hide = hide_nothing,
     named: bool = True,
+    base: BaseText | None = None,
 ) -> CheckedManifest:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
     `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
-    Names become ids, unless they are not to be `named`: then the lock is not read.
+    Names become ids, unless they are not to be `named`: then the lock is not read. `base` is that of such a copy; else
+    the environment names it.
     """
-    read = _read(path, environ, hide)
+    read = _read(path, environ, hide, base)
     if not named:
         read = replace(read, manifest=replace(read.manifest, names=None))
     manifest = read.manifest if profile is None else _with_profile(read, profile)
@@ -162,11 +168,12 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
     )
 
 
-def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide) -> LoadedManifest:
+def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide, base: BaseText | None = None) -> LoadedManifest:
     keys = registry.keys_builtin()
     hide(credentials_in(environ or {}, keys.values()))
     name, text = read_manifest(path)
-    read = examine(name, text, finder(path, environ), vendor_keys=keys)
+    base = base_of(environ) if environ is not None else base
+    read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base)
     hide(secret_values(read.manifest, environ or {}))
     names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path))
     return replace(read, manifest=replace(read.manifest, names=names))
@@ -199,7 +206,7 @@ def _with_profile(read: LoadedManifest, name: str) -> Manifest:
 
 
 def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
-    rows = expand(manifest) if read.sound is None else expand_sound(manifest, read.sound)
+    rows = over_base(manifest, expand(manifest) if read.sound is None else expand_sound(manifest, read.sound))
     partial = expand_parts(manifest, read.partial)
     adapters = _Adapters()
     everywhere = (*rows, *partial)
@@ -217,6 +224,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
         from qarunner.manifest.load import check_changes, check_select
 
         found += [*check_select(manifest, evaluated.rows), *check_changes(manifest, rows)]
+    found += check_limits(manifest, evaluated.rows)
     known = [row for row in evaluated.rows if row.data.get("vendor") in vendors]
     told = {problem.place for problem in (*read.problems, *found)}
     named = {**_with_settings(manifest, adapters), **vendors}
@@ -468,6 +476,7 @@ class PlanResult:
     declared_secrets: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
     """The manifest, its fragments and its lock."""
+    base: BaseText | None = None
     unverified: bool = False
     """True if it leaves out entries that passed in an earlier run, and no key could verify that run."""
 
@@ -519,6 +528,8 @@ def make_plan(
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
     rendered = render(manifest, chosen.rows, values)
+    if beyond := check_limits(manifest, rendered.rows, later=False):
+        raise ManifestError(beyond)
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
     part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
@@ -552,6 +563,7 @@ def make_plan(
         declared_secrets=secrets,
         files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows), *_lock_in(rendered, path)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
+        base=base_of(environ),
     )
 
 
@@ -583,9 +595,15 @@ def _within_budget(plan: Plan, manifest: Manifest, everything: Whole, options: P
     started = Extent(entries=plan.entries, cost=plan.cost or None)
     part = everything.part
     whole = started if part is None else everything.extent(part.shards)
-    check_budget(whole, budget, started, most)
+    limits = Limits(max_tests=_whole_number(manifest.limit_of("max_tests")), max_cost=manifest.limit_of("max_cost"))
+    check_budget(whole, budget, started, most, limits)
+    budget = within(budget, limits)
     allowed = allowance(budget, whole, started, most, part.sharding.count if part else 1)
     return plan if allowed is None else allowing(plan, allowed)
+
+
+def _whole_number(limit: Decimal | None) -> int | None:
+    return None if limit is None else int(limit)
 
 
 def row_filter(

@@ -246,7 +246,7 @@ def with_sources(found: PlanResult, path: Path, words: PlanOptions, overrides: M
     files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *found.files)}
     sources = Sources(
         manifest=_in(root, path),
-        files={name: _content(file) for name, file in sorted(files.items())},
+        files={**{name: _content(file) for name, file in sorted(files.items())}, **_of_base(found)},
         variables={name: _digest(name, value) for name, value in sorted(found.variables.items())},
         endpoints={each: _address(each, found.environ) for each in found.plan.vendors},
         choices=_choices(words, overrides, found.declared_secrets),
@@ -256,6 +256,11 @@ def with_sources(found: PlanResult, path: Path, words: PlanOptions, overrides: M
 
 def _in(root: Path, path: Path) -> str:
     return path.resolve().relative_to(root).as_posix()
+
+
+def _of_base(found: PlanResult) -> dict[str, str]:
+    """The base may lie anywhere: its name is what the pipeline says it with."""
+    return {} if found.base is None else {"--base": f"sha256:{hashlib.sha256(found.base.text).hexdigest()}"}
 
 
 def _content(path: Path) -> str:

@@ -39,6 +39,8 @@ class Command:
         """Runs the body, which is imported only now."""
         module, _, name = self.body.partition(":")
         body = getattr(import_module(f"qarunner.cli.commands.{module}"), name)
+        if isinstance(options, opt.OverBase) and options.base_file is not None:
+            environ = {**environ, opt.BASE_VARIABLE: str(options.base_file)}
         return int(body(console, environ, options))
 
 

@@ -80,6 +80,8 @@ class Code(StrEnum):
     REQUIRES = "E441"
     CURRENCIES = "E442"
     NO_PRICE = "E443"
+    LIMIT = "E444"
+    BASE_ENTRIES = "E445"
     INCLUDE = "E450"
     FRAGMENT = "E451"
     NOT_LOCKED = "E460"
@@ -147,6 +149,8 @@ MEANINGS: Mapping[str, str] = {
     Code.REQUIRES: "The manifest requires another version of qarunner.",
     Code.CURRENCIES: "The manifest has prices in two currencies.",
     Code.NO_PRICE: "`budget.max_cost` limits money, and no vendor has a price.",
+    Code.LIMIT: "The manifest goes beyond a limit of the base that the pipeline names.",
+    Code.BASE_ENTRIES: "The base chooses entries by an expression that cannot be read.",
     Code.INCLUDE: "`include` names no file, or one that cannot be taken.",
     Code.NOT_LOCKED: "A name whose id the lock does not have, or there is no lock.",
     Code.BAD_LOCK: "A lock that cannot be read, such as one with the marks of a merge conflict.",

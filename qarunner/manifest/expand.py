@@ -13,7 +13,7 @@ from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
-from qarunner.manifest.model import Row
+from qarunner.manifest.model import BASE, Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.expression import FIELDS, as_text
 from qarunner.manifest.yaml.reader import ABSENT, value_at
@@ -249,6 +249,14 @@ class _Layer(NamedTuple):
     data: Mapping[str, object]
 
 
+def _overlaid(layers: Iterable[_Layer]) -> Mapping[str, object]:
+    """Layers as one, of which the last lies over all others."""
+    data: Mapping[str, object] = {}
+    for layer in layers:
+        data = overlay_row(data, layer.data)
+    return data
+
+
 class _Layers:
     """The layers of a manifest's rows, lowest first. What many rows have in common is merged once."""
 
@@ -258,7 +266,8 @@ class _Layers:
         self._merged: dict[object, tuple[Mapping[str, object], tuple[Path, ...]]] = {}
         self._changes = [
             (row_id, _Layer((*path, row_id), as_mapping(change)))
-            for path in reversed(manifest.layers("entries")[:-1])
+            for path in reversed(manifest.layers("entries"))
+            if path[0] == "profiles"
             for row_id, change in manifest.section(path).items()
         ]
 
@@ -274,13 +283,12 @@ class _Layers:
     def _defaults(self, vendor: str | None) -> tuple[Mapping[str, object], tuple[Path, ...]]:
         """What lies below an entry that names this vendor, or leaves it to the defaults."""
         if vendor not in self._merged:
-            data: Mapping[str, object] = {}
-            paths: tuple[Path, ...] = ()
-            for layer in self._below:
-                data, paths = overlay_row(data, layer.data), (layer.path, *paths)
-            for layer in self._of_vendor(str(data.get("vendor") if vendor is None else vendor)):
-                data, paths = overlay_row(data, layer.data), (layer.path, *paths)
-            self._merged[vendor] = data, paths
+            whole = _overlaid(self._below)
+            of_vendor = self._of_vendor(str(whole.get("vendor") if vendor is None else vendor))
+            # All of the base lies below all of the manifest.
+            layers = sorted([*self._below, *of_vendor], key=lambda layer: layer.path[0] != BASE)
+            data = _overlaid(layers)
+            self._merged[vendor] = data, tuple(layer.path for layer in reversed(layers))
         return self._merged[vendor]
 
     def _of_vendor(self, vendor: str) -> Iterator[_Layer]:

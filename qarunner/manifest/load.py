@@ -27,9 +27,10 @@ from qarunner.entry import (
     TargetKind,
 )
 from qarunner.errors import ManifestError, UserError
+from qarunner.manifest.base import OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
-from qarunner.manifest.model import Budget, Gate, Manifest, Report
+from qarunner.manifest.model import BASE, Budget, Gate, Manifest, Report
 from qarunner.manifest.rules import check_axes, policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Path
+    from qarunner.manifest.base import BaseText
     from qarunner.manifest.model import OnSkipped, Row
     from qarunner.manifest.schema.explain import SchemaError
 
@@ -83,8 +85,8 @@ def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic
 def check_changes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Changes of the manifest's profile that are about no row."""
     names = {name: None for row in rows for name in (row.id, row.id.partition("[")[0], row.entry_id)}
-    for path in manifest.layers("entries")[:-1]:
-        for row_id in manifest.section(path):
+    for path in manifest.layers("entries"):
+        for row_id in manifest.section(path) if path[0] == "profiles" else ():
             if row_id not in names:
                 message, hint = f"entries: there is no entry {row_id!r}", choose(row_id, list(names)[:_OFFERED])
                 where = (*path, row_id)
@@ -300,17 +302,18 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
     lineage = lineage_of(document, profile) if profile is not None else ()
     layers = [as_mapping(as_mapping(data.get("profiles")).get(name)) for name in lineage]
     select = next((layer["select"] for layer in layers if "select" in layer), None)
-    whole = [*layers, data]
+    base = as_mapping(document.at((BASE,)))
+    whole = [*layers, data, base]
     return Manifest(
         document=document,
         name=str(data.get("name") or PurePath(document.name).stem),
         env=read_declarations(document),
         vars=_merged("vars", whole),
-        vendors={name: as_mapping(settings) for name, settings in as_mapping(data.get("vendors")).items()},
+        vendors={name: as_mapping(settings) for name, settings in _merged("vendors", [data, base]).items()},
         defaults=reduce(overlay_row, (as_mapping(layer.get("defaults")) for layer in reversed(whole))),
         gate=_gate(_merged("gate", whole)),
         reports=_reports(data.get("reports")),
-        budget=_budget(as_mapping(data.get("budget"))),
+        budget=_budget(_merged("budget", [data, base])),
         templated=templated,
         profile=profile,
         select=tuple(map(str, select)) if isinstance(select, list) else (),
@@ -407,8 +410,13 @@ def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tupl
 def check_money(document: Document) -> Iterator[Diagnostic]:
     """Prices in two currencies, which nobody can add; a limit of money where nothing has a price."""
     first: tuple[Path, object] | None = None
-    for vendor, settings in as_mapping(document.data.get("vendors")).items():
-        path: Path = ("vendors", vendor, "price", "currency")
+    written = [
+        (above, vendor, settings)
+        for above in ((BASE,), ())
+        for vendor, settings in as_mapping(document.at((*above, "vendors"))).items()
+    ]
+    for above, vendor, settings in written:
+        path: Path = (*above, "vendors", vendor, "price", "currency")
         currency = as_mapping(as_mapping(settings).get("price")).get("currency")
         if not isinstance(currency, str):
             continue
@@ -418,9 +426,11 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
             hint = "give all prices in the same currency"
             found = problem(document, path, message, code=Code.CURRENCIES, hint=hint)
             yield replace(found, related=((document.locate(first[0]), f"{first[1]} stands here"),))
-    limit: Path = ("budget", "max_cost")
-    priced = any("price" in as_mapping(own) for own in as_mapping(document.data.get("vendors")).values())
-    if document.at(limit) is not ABSENT and not priced:
+    if any("price" in as_mapping(settings) for _, _, settings in written):
+        return
+    for limit in (("budget", "max_cost"), (BASE, "budget", "max_cost"), (BASE, "limits", "max_cost")):
+        if document.at(limit) is ABSENT:
+            continue
         hint = "give the vendors one: vendors: { NAME: { price: { per_test: 0.25, currency: EUR } } }"
         yield problem(document, limit, "max_cost: no vendor has a price", code=Code.NO_PRICE, hint=hint)
 
@@ -549,11 +559,24 @@ def load(
 
 
 def examine(
-    name: str, text: bytes | str, find: Finder | None = None, *, vendor_keys: Mapping[str, str] = _NO_KEYS
+    name: str,
+    text: bytes | str,
+    find: Finder | None = None,
+    *,
+    vendor_keys: Mapping[str, str] = _NO_KEYS,
+    base: BaseText | None = None,
 ) -> LoadedManifest:
-    """The same without stopping at problems of single entries. ManifestError where nothing can be read at all."""
+    """The same without stopping at problems of single entries. ManifestError where nothing can be read at all.
+
+    Under a base that has problems no row is looked at: nobody knows what it would be.
+    """
     main = document.read(name, text)
     read, more, problems = join(main, find)
+    wrong: tuple[Diagnostic, ...] = ()
+    if base is not None:
+        below, wrong = read_base(base)
+        read = read if wrong else OverBase(read, below)
+        more = (*more, base.text)
     lone = lone_fragment(main)
     faults = schema.faults(read.data)
     shown = in_order(
@@ -566,15 +589,15 @@ def examine(
     told = {fault.place for fault in shown}
     of_meaning = (*cross_references(manifest, vendor_keys), *_reserved(read, texts))
     others = [found for found in of_meaning if found.place not in told]
-    sound = _sound(read, faults) if lone is None else frozenset()
+    sound = _sound(read, faults) if lone is None and not wrong else frozenset()
     odd = check_axes(read, sound)
-    found = in_order([*shown, *others, *problems, *(fault.problem for fault in odd), *([lone] if lone else [])])
+    found = in_order([*shown, *others, *problems, *wrong, *(fault.problem for fault in odd), *([lone] if lone else [])])
     profiles = _sound_profiles(read, faults)
     if not found:
         return LoadedManifest(manifest=manifest, problems=(), sound=None, profiles=profiles)
     stuck = {fault.entry for fault in odd}
     sound = frozenset() if None in stuck else sound - stuck
-    partial = _without_faults(read, faults, sound | stuck) if lone is None and None not in stuck else {}
+    partial = _without_faults(read, faults, sound | stuck) if lone is None and None not in stuck and not wrong else {}
     return LoadedManifest(manifest=manifest, problems=found, sound=sound, partial=partial, profiles=profiles)
 
 

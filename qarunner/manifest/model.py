@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias, cast
 
+from qarunner.decode import amount
 from qarunner.diagnostics import Path
 from qarunner.manifest.lock import KnownNames
 from qarunner.manifest.yaml.reader import Document
@@ -82,6 +83,10 @@ class Budget:
     count_retries: bool = False
 
 
+BASE = "base"
+"""Begins the paths of what the base says: the file that the pipeline names with --base."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest that passed the schema. `vars`, `vendors` and `defaults` are plain data and may hold templates."""
@@ -114,7 +119,21 @@ class Manifest:
 
     def layers(self, section: str) -> tuple[Path, ...]:
         """Where the parts of a section at the top stand, highest priority first."""
-        return (*(("profiles", name, section) for name in self.lineage), (section,))
+        return (*(("profiles", name, section) for name in self.lineage), (section,), *self.base_layers(section))
+
+    def base_layers(self, section: str) -> tuple[Path, ...]:
+        """The part of the base that lies below all; () without a base."""
+        return ((BASE, section),) if self.section((BASE, section)) else ()
+
+    @property
+    def limits(self) -> Mapping[str, object]:
+        """What the base lets a manifest tighten alone."""
+        return self.section((BASE, "limits"))
+
+    def limit_of(self, key: str) -> Decimal | None:
+        """One of these that is a number."""
+        value = self.limits.get(key)
+        return None if value is None else amount(value)
 
     def section(self, path: Path) -> Mapping[str, object]:
         """The mapping at a path of the document; an empty one if there is none."""

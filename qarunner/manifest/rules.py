@@ -16,6 +16,7 @@ from qarunner.diagnostics import Severity, choose, closest, in_order, problem
 from qarunner.entry import BY_NAME, EXPANDING_KEYS, Policy, Quarantine, Retries, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
+from qarunner.manifest.base import check_days
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import (
     MOST_LOOKUPS,
@@ -756,6 +757,7 @@ def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> R
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))
+    errors += check_days(manifest, rows, today)
     warnings = [found for row, until in known for found in _ending(manifest, row, _day(until), today)]
     return RuleResults(in_order(errors), in_order(warnings))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -146,6 +146,16 @@ class Limits:
     max_cost: Decimal | None = None
 
 
+NO_LIMITS = Limits()
+
+
+def within(budget: Budget, limits: Limits) -> Budget:
+    """The budget with limits that it cannot exceed."""
+    tests = [each for each in (budget.max_tests, limits.max_tests) if each is not None]
+    worth = [each for each in (budget.max_cost, limits.max_cost) if each is not None]
+    return replace(budget, max_tests=min(tests, default=None), max_cost=min(worth, default=None))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
     """Entries with what they cost together."""
@@ -164,12 +174,14 @@ class Extent:
         return found
 
 
-def check_budget(whole: Extent, budget: Budget, started: Extent, most: Limits) -> None:
+def check_budget(whole: Extent, budget: Budget, started: Extent, most: Limits, limits: Limits = NO_LIMITS) -> None:
     """OverBudget with every limit that is exceeded, and the entries that cost the most.
 
-    The budget is for the `whole` of all shards, `most` for what this process starts.
+    The budget and the `limits` of the base are for the `whole` of all shards, `most` for what this process starts.
     """
-    told = [*_exceeded(whole, budget, started, most)]
+    asked = [("--max-", most, started), ("limits.max_", limits, whole)]
+    asked.append(("budget.max_", Limits(max_tests=budget.max_tests, max_cost=budget.max_cost), whole))
+    told = [*_exceeded(asked), *_exceeded_by_vendor(whole, budget)]
     if not told:
         return
     exceeded = "; ".join(message for message, _ in told)
@@ -181,18 +193,19 @@ def check_budget(whole: Extent, budget: Budget, started: Extent, most: Limits) -
     raise OverBudget(f"{exceeded}; nothing was sent", hint=_hint(costly), details=lines)
 
 
-def _exceeded(whole: Extent, budget: Budget, started: Extent, most: Limits) -> Iterator[tuple[str, Sequence[Entry]]]:
-    for name, limit, asked in (
-        ("--max-tests", most.max_tests, started),
-        ("budget.max_tests", budget.max_tests, whole),
-    ):
-        if limit is not None and asked.tests > limit:
-            yield f"the plan runs {plural(asked.tests, 'test')}, {name} allows {limit}", asked.entries
-    for name, worth, asked in (("--max-cost", most.max_cost, started), ("budget.max_cost", budget.max_cost, whole)):
-        cost = asked.cost
-        if worth is not None and cost is not None and cost.planned > worth:
-            allowed = money(worth, cost.currency)
-            yield f"the plan costs {amount_of(cost, cost.planned)}, {name} allows {allowed}", asked.entries
+def _exceeded(asked: Iterable[tuple[str, Limits, Extent]]) -> Iterator[tuple[str, Sequence[Entry]]]:
+    """Each with the beginning of the limits' names."""
+    for name, limits, extent in asked:
+        cost = extent.cost
+        if limits.max_tests is not None and extent.tests > limits.max_tests:
+            tests = plural(extent.tests, "test")
+            yield f"the plan runs {tests}, {name}tests allows {limits.max_tests}", extent.entries
+        if limits.max_cost is not None and cost is not None and cost.planned > limits.max_cost:
+            allowed = money(limits.max_cost, cost.currency)
+            yield f"the plan costs {amount_of(cost, cost.planned)}, {name}cost allows {allowed}", extent.entries
+
+
+def _exceeded_by_vendor(whole: Extent, budget: Budget) -> Iterator[tuple[str, Sequence[Entry]]]:
     tests = whole.by_vendor()
     for vendor, limit in budget.per_vendor.items():
         if tests[vendor] > limit:

@@ -12,6 +12,7 @@ from qarunner.entry import BY_NAME, Origin, Retries, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
+from qarunner.manifest.model import BASE
 from qarunner.plan.cost import Counted, cost_of, prices_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
@@ -177,7 +178,9 @@ def _same(before: Fields, after: Fields, path: str) -> bool:
 
 
 def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
-    old, new = _top(before), _top(after)
+    # A base that one side alone has is the pipeline's matter, and no change of the matrix.
+    both = all(side is not None and side.manifest.section((BASE,)) for side in (before, after))
+    old, new = _top(before, with_base=both), _top(after, with_base=both)
     first, second = meant(old), meant(new)
     return tuple(
         Setting(path=path, before=causes.presentable(old.get(path)), after=causes.presentable(new.get(path)))
@@ -186,10 +189,11 @@ def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
     )
 
 
-def _top(side: Side | None) -> Fields:
+def _top(side: Side | None, *, with_base: bool) -> Fields:
     if side is None:
         return {}
-    return dict(flat({key: value for key, value in side.manifest.document.data.items() if key not in _OF_ROWS}))
+    base = {BASE: dict(side.manifest.section((BASE,)))} if with_base else {}
+    return dict(flat({key: value for key, value in side.manifest.document.data.items() if key not in _OF_ROWS} | base))
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------

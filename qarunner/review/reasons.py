@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.entry import BY_NAME, TargetKind
 from qarunner.known import holds_template
+from qarunner.manifest.model import BASE
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
@@ -186,8 +187,8 @@ def _concerns(changed: str, name: str) -> bool:
 
 
 def _where(line: Line, layer: Path) -> str | None:
-    """The entry or its variant; None for the defaults, or those of a profile."""
-    if layer[-1:] == ("defaults",):
+    """The entry or its variant; None for the defaults, those of a profile, and for the base."""
+    if layer[-1:] == ("defaults",) or layer[:1] == (BASE,):
         return None
     return f"{line.entry}, variant {line.variant}" if "variants" in layer else line.entry
 
@@ -195,19 +196,9 @@ def _where(line: Line, layer: Path) -> str | None:
 def _layer(manifest: Manifest, line: Line, path: str) -> Path | None:
     """The layer of the row that has a field, highest priority first."""
     for layer in line.row.layers:
-        if any(each == path or each.startswith((f"{path}.", f"{path}[")) for each, _ in flat(_at(manifest, layer))):
+        if any(each == path or each.startswith((f"{path}.", f"{path}[")) for each, _ in flat(manifest.section(layer))):
             return layer
     return None
-
-
-def _at(manifest: Manifest, path: Path) -> object:
-    value: object = manifest.document.data
-    for step in path:
-        if isinstance(value, dict):
-            value = value.get(str(step))
-        elif isinstance(value, list) and isinstance(step, int):
-            value = value[step]
-    return value
 
 
 def shown(value: Json, longest: int = _LONGEST) -> str:
@@ -462,7 +453,8 @@ def _cost(before: Size, after: Size) -> Iterator[Notice]:
 
 
 def _of_setting(setting: Setting, *, is_new: bool) -> Iterator[Notice]:
-    path, change = setting.path, f"{setting.path} {shown(setting.before)} → {shown(setting.after)}"
+    change = f"{setting.path} {shown(setting.before)} → {shown(setting.after)}"
+    path = setting.path.removeprefix(f"{BASE}.")
     if path.startswith("vendors.") and path.endswith(".api_key_env"):
         vendor = path.split(".")[1]
         key = registry.get(vendor).info.key_env if vendor in registry.names_builtin() else None
@@ -470,7 +462,7 @@ def _of_setting(setting: Setting, *, is_new: bool) -> Iterator[Notice]:
     elif path.startswith("gate."):
         if not is_new:
             yield Notice(kind=Kind.GATE, message=f"{change}{_weaker(setting)}")
-    elif path.startswith("budget.") and not is_new:
+    elif path.startswith(("budget.", "limits.")) and not is_new:
         yield Notice(kind=Kind.BUDGET, message=change)
 
 

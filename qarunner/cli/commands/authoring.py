@@ -17,7 +17,7 @@ from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
 from qarunner.known import holds_template
 from qarunner.manifest.expand import layer_of, place_of, row_problems
 from qarunner.manifest.load import entry_of
-from qarunner.manifest.model import Row
+from qarunner.manifest.model import BASE, Row
 from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import KNOWN_LATER, select
@@ -355,6 +355,8 @@ class Explaining:
 
     def _source(self, layer: Trail) -> str:
         match layer:
+            case ("base", section, *rest):
+                return ", ".join([BASE, *map(str, rest[:1] if section != "defaults" else ())])
             case ("profiles", name, *_):
                 return f"profile {name}"
             case ("vendors", name, "defaults"):

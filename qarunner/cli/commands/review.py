@@ -26,6 +26,7 @@ from qarunner.text import inert_lines, styled
 if TYPE_CHECKING:
     from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
+    from qarunner.manifest.base import BaseText
 
 
 FORMATS = ("text", "json", "markdown")
@@ -109,9 +110,9 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "") -> Side:
-    """An expanded matrix. ManifestError if it has problems."""
-    found = check_manifest(path, None if copied_to else seen.environ, profile, hide=seen.hide)
+def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "", base: BaseText | None = None) -> Side:
+    """An expanded matrix. ManifestError if it has problems. `base` is that of a copy."""
+    found = check_manifest(path, None if copied_to else seen.environ, profile, hide=seen.hide, base=base)
     if found.problems:
         raise ManifestError(found.problems)
     chosen = {row.id for row in select(found.evaluated.rows, found.manifest.select)}
@@ -175,12 +176,24 @@ def _at_commit(
     if repository.has(commit, lock):
         inputs.lock_of(manifest).write_bytes(repository.read(commit, lock))
     try:
-        return _side(manifest, seen, profile, f"{folder.as_posix()}/"), ()
+        return _side(manifest, seen, profile, f"{folder.as_posix()}/", _base_then(repository, commit, seen)), ()
     except ManifestError as error:
         told = _first(error, folder)
     except UserError as error:
         told = error.message.replace(f"{folder.as_posix()}/", "")
     return None, (f"{path} was not valid then ({told}): every row is shown as new",)
+
+
+def _base_then(repository: Repository, commit: str, seen: _Seen) -> BaseText | None:
+    """The base as the commit has it; as it is now, where it lies elsewhere."""
+    now = inputs.base_of(seen.environ)
+    if now is None:
+        return None
+    try:
+        path = repository.path_of(Path(now.name))
+    except UserError:
+        return now
+    return now._replace(text=repository.read(commit, path)) if repository.has(commit, path) else now
 
 
 def _first(error: ManifestError, folder: Path) -> str:

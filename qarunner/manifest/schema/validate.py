@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # A compiled validator decides in microseconds whether anything is wrong; only then is the slow one asked what.
 
 
-Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row"]
+Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row", "base"]
 """What data can be checked as. A row is an entry laid over the defaults, with one of its variants."""
 
 

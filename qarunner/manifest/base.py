@@ -1,0 +1,232 @@
+"""What an organisation gives to all its manifests: the lowest layer, and limits that a manifest can only tighten."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from qarunner.decode import amount, as_mapping
+from qarunner.diagnostics import in_order, problem
+from qarunner.entry import EXPANDING_KEYS
+from qarunner.errors import UserError
+from qarunner.known import holds_template
+from qarunner.manifest.codes import Code
+from qarunner.manifest.expand import RowLocator, layer_of, overlay_row
+from qarunner.manifest.model import BASE
+from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.select import parse, select
+from qarunner.manifest.yaml.reader import ABSENT, Document, read
+from qarunner.secret import OPEN
+from qarunner.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    from qarunner.diagnostics import Diagnostic, Path, Place
+    from qarunner.manifest.model import Manifest, Row
+
+
+class BaseText(NamedTuple):
+    """The file that the pipeline names: its name for messages, and what it holds."""
+
+    name: str
+    text: bytes
+
+
+class OverBase(Document):
+    """A manifest over its base, as one document. What the base says lies below `base`.
+
+    The place of what stands in the base alone is its line there.
+    """
+
+    __slots__ = ("_base", "_main")
+
+    def __init__(self, main: Document, base: Document) -> None:
+        self.name = main.name
+        self.data = main.data
+        self._main = main
+        self._base = base
+
+    def at(self, path: Path) -> object:
+        return self._base.at(path[1:]) if path[:1] == (BASE,) else self._main.at(path)
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        if path[:1] == (BASE,):
+            return self._base.locate(path[1:], key=key)
+        is_lower = self._main.at(path) is ABSENT and self._base.at(path) is not ABSENT
+        return (self._base if is_lower else self._main).locate(path, key=key)
+
+    def source_line(self, place: Place) -> str | None:
+        return (self._base if place.file == self._base.name else self._main).source_line(place)
+
+
+def read_base(text: BaseText) -> tuple[Document, tuple[Diagnostic, ...]]:
+    """A base, and what is wrong with it. ManifestError if it cannot be read."""
+    base = read(text.name, text.text)
+    faults = schema.faults(base.data, part="base")
+    found = [
+        problem(base, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in faults
+    ]
+    for expression in as_mapping(base.data.get("entries")):
+        try:
+            parse(expression)
+        except UserError as error:
+            path: Path = ("entries", expression)
+            message = error.message.replace("--select", "entries", 1)
+            found.append(problem(base, path, message, code=Code.BASE_ENTRIES, hint=error.hint, key=True))
+    return base, in_order(found)
+
+
+def over_base(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows, over what the base says of entries: an expression chooses them as they are without it."""
+    path = (BASE, "entries")
+    if not manifest.section(path):
+        return rows
+    below: dict[str, list[Path]] = {}
+    for expression in manifest.section(path):
+        for row in select(rows, [expression]):
+            below.setdefault(row.id, []).append((*path, expression))
+    return tuple(_lying_over(manifest, row, below[row.id]) if row.id in below else row for row in rows)
+
+
+def _lying_over(manifest: Manifest, row: Row, more: Sequence[Path]) -> Row:
+    """The row with layers that lie over those of the base, and below all others; the last of them is the highest."""
+    own = [path for path in row.layers if path[0] != BASE]
+    layers = (*own, *reversed(more), *(path for path in row.layers if path[0] == BASE))
+    data: dict[str, object] = {}
+    for path in reversed(layers):
+        data = overlay_row(data, manifest.section(path))
+    data = {key: value for key, value in data.items() if key not in EXPANDING_KEYS}
+    return replace(row, data={**data, "id": row.id}, layers=layers)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def check_limits(manifest: Manifest, rows: Sequence[Row], *, later: bool = True) -> tuple[Diagnostic, ...]:
+    """What goes beyond the limits of the base. `later`: what a template decides may turn out to be right."""
+    if not manifest.limits:
+        return ()
+    return in_order([*_budget(manifest), *_vendors(manifest, rows), *_hosts(manifest, rows, later=later)])
+
+
+def _budget(manifest: Manifest) -> Iterator[Diagnostic]:
+    """A budget of the manifest that is wider than the limit; that of the base itself holds beside it."""
+    for key in ("max_tests", "max_cost"):
+        own, limit = manifest.document.data.get("budget"), manifest.limits.get(key)
+        value = as_mapping(own).get(key)
+        try:
+            is_wider = limit is not None and value is not None and amount(value) > amount(limit)
+        except ValueError:  # the schema has said so
+            continue
+        if is_wider:
+            message = f"budget: {key} is {value}, and the base allows {limit}"
+            yield _beyond(manifest, ("budget", key), key, message, "lower it, or leave it out: the base's limit holds")
+
+
+def _listed(manifest: Manifest, key: str) -> list[str] | None:
+    value = manifest.limits.get(key)
+    return [str(each) for each in value] if isinstance(value, list) else None
+
+
+def _vendors(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    allowed = _listed(manifest, "vendors")
+    told: set[Place] = set()
+    if allowed is None:
+        return
+    for row in rows:
+        vendor = row.data.get("vendor")
+        place = RowLocator(manifest, row).locate(("vendor",))
+        if isinstance(vendor, str) and vendor not in allowed and place not in told:
+            told.add(place)
+            message, hint = f"vendor: the base does not allow {vendor}", f"it allows {', '.join(allowed)}"
+            yield _beyond(manifest, ("vendor",), "vendors", message, hint, row)
+
+
+def _hosts(manifest: Manifest, rows: Sequence[Row], *, later: bool) -> Iterator[Diagnostic]:
+    allowed = _listed(manifest, "hosts")
+    told: set[tuple[Place, str]] = set()
+    if allowed is None:
+        return
+    for row in rows:
+        for path, url in _urls({key: row.data.get(key) for key in ("target", "options")}, ()):
+            host = None if later and _is_open(url) else _host(url)
+            if host is None or any(_allows(each, host) for each in allowed):
+                continue
+            place = RowLocator(manifest, row).locate(path)
+            if (place, host) not in told:
+                told.add((place, host))
+                shown = "a host that is not certain" if OPEN in host else host
+                message, hint = f"the base does not allow {shown}", f"it allows {', '.join(allowed)}"
+                yield _beyond(manifest, path, "hosts", message, hint, row)
+
+
+def _urls(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str) and (value.lower().startswith(("https://", "http://")) or _is_secret(value, path)):
+        yield path, value
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in children:
+        yield from _urls(child, (*path, step))
+
+
+def _is_secret(value: str, path: Path) -> bool:
+    """A URL that is a secret as a whole."""
+    return value.startswith(OPEN) and path in {("target", "web_url"), ("target", "binary_url")}
+
+
+def _is_open(url: str) -> bool:
+    """True while a template decides where a URL leads."""
+    return holds_template(re.split(r"[/\\?#]", url.partition("//")[2], maxsplit=1)[0]) or holds_template(
+        url.partition("//")[0]
+    )
+
+
+def _host(url: str) -> str:
+    """Where a URL leads, as a browser reads it."""
+    try:
+        host = urlsplit(url.replace("\\", "/")).hostname
+    except ValueError:
+        host = None
+    return (host or url).lower().rstrip(".")
+
+
+def _allows(pattern: str, host: str) -> bool:
+    """`*.example.com` is each host below example.com; a pattern has no other sign of its own."""
+    return fnmatchcase(host, pattern) if pattern.startswith("*.") else host == pattern
+
+
+def check_days(manifest: Manifest, rows: Sequence[Row], today: date) -> Iterator[Diagnostic]:
+    """Quarantines of the manifest that last longer than the base allows. The base's own list is its own matter."""
+    limit = manifest.limits.get("quarantine_days")
+    told: set[Place] = set()
+    if not isinstance(limit, int):
+        return
+    for row in rows:
+        until = as_mapping(row.data.get("quarantine")).get("until")
+        path: Path = ("quarantine", "until")
+        days = _days(until, today)
+        if days is None or days <= limit or layer_of(manifest, row, path)[:1] == (BASE,):
+            continue
+        place = RowLocator(manifest, row).locate(path)
+        if place not in told:
+            told.add(place)
+            message = f"quarantine: until {until} is {plural(days, 'day')}, and the base allows {limit}"
+            yield _beyond(manifest, path, "quarantine_days", message, "choose an earlier day", row)
+
+
+def _days(until: object, today: date) -> int | None:
+    try:
+        return (type(today).fromisoformat(str(until)) - today).days
+    except ValueError:  # no day: that is said elsewhere
+        return None
+
+
+def _beyond(manifest: Manifest, path: Path, limit: str, message: str, hint: str, row: Row | None = None) -> Diagnostic:
+    """A problem at the manifest's line, with the line of the base."""
+    locator = manifest.document if row is None else RowLocator(manifest, row)
+    found = problem(locator, path, message, code=Code.LIMIT, hint=hint)
+    return replace(found, related=((manifest.document.locate((BASE, "limits", limit)), "the limit stands here"),))
