@@ -527,9 +527,7 @@ def make_plan(
     asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
-    rendered = render(manifest, chosen.rows, values)
-    if beyond := check_limits(manifest, rendered.rows, later=False):
-        raise ManifestError(beyond)
+    rendered = _rendered(manifest, chosen.rows, values)
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
     part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
@@ -565,6 +563,14 @@ def make_plan(
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
         base=base_of(environ),
     )
+
+
+def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
+    """What is to be sent. ManifestError if it cannot be computed, or goes beyond the limits of the base."""
+    found = render(manifest, rows, values)
+    if beyond := check_limits(manifest, found.rows, later=False):
+        raise ManifestError(beyond)
+    return found
 
 
 def _lock_in(rendered: Evaluated, path: Path) -> tuple[str, ...]:
