@@ -31,7 +31,7 @@ from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
 from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
-from qarunner.manifest.base import BaseText, check_limits, over_base
+from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
     from qarunner.entry import Entry
+    from qarunner.manifest.base import BaseText
     from qarunner.manifest.load import LoadedManifest
     from qarunner.manifest.select import Shard
     from qarunner.plan.model import Price
@@ -476,7 +477,6 @@ class PlanResult:
     declared_secrets: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
     """The manifest, its fragments and its lock."""
-    base: BaseText | None = None
     unverified: bool = False
     """True if it leaves out entries that passed in an earlier run, and no key could verify that run."""
 
@@ -561,7 +561,6 @@ def make_plan(
         declared_secrets=secrets,
         files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows), *_lock_in(rendered, path)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
-        base=base_of(environ),
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 from qarunner import __version__
 from qarunner.app.choosing import hide_nothing
 from qarunner.app.ci import BuildFacts, checked_name, read_build
-from qarunner.app.files import find_manifest, read_var_files
+from qarunner.app.files import base_of, find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
 from qarunner.app.planning import make_plan, read_inputs
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
@@ -246,7 +246,7 @@ def with_sources(found: PlanResult, path: Path, words: PlanOptions, overrides: M
     files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *found.files)}
     sources = Sources(
         manifest=_in(root, path),
-        files={**{name: _content(file) for name, file in sorted(files.items())}, **_of_base(found)},
+        files={**{name: _content(file) for name, file in sorted(files.items())}, **_of_base(found.environ)},
         variables={name: _digest(name, value) for name, value in sorted(found.variables.items())},
         endpoints={each: _address(each, found.environ) for each in found.plan.vendors},
         choices=_choices(words, overrides, found.declared_secrets),
@@ -258,9 +258,10 @@ def _in(root: Path, path: Path) -> str:
     return path.resolve().relative_to(root).as_posix()
 
 
-def _of_base(found: PlanResult) -> dict[str, str]:
+def _of_base(environ: Mapping[str, str]) -> dict[str, str]:
     """The base may lie anywhere: its name is what the pipeline says it with."""
-    return {} if found.base is None else {"--base": f"sha256:{hashlib.sha256(found.base.text).hexdigest()}"}
+    base = base_of(environ)
+    return {} if base is None else {"--base": f"sha256:{hashlib.sha256(base.text).hexdigest()}"}
 
 
 def _content(path: Path) -> str:
