@@ -193,6 +193,15 @@ def test_a_build_of_an_app_becomes_the_current_one(start: Start) -> None:
     assert stand.call("docketqa", "PUT /apps/6/builds/31/set-current").status_code == 404
 
 
+def test_an_app_of_any_id_exists_where_a_scenario_names_none(start: Start) -> None:
+    stand = start({})
+    assert stand.call("docketqa", "POST /apps/17/builds", {"name": "b1", **uploaded(stand)}).status_code == 201
+    assert [build["name"] for build in stand.json("docketqa", "GET /apps/17")["builds"]] == ["b1"]
+    assert stand.call("docketqa", "PUT /apps/18/builds/31/set-current").ok
+    stand = start({"docketqa": {"only_known": True}})
+    assert stand.call("docketqa", "GET /apps/17").status_code == 404
+
+
 def test_an_app_is_shown_with_its_builds_and_the_current_one(start: Start) -> None:
     stand = start({"docketqa": {"apps": {17: {"name": "Acme Mobile", "platform": "android", "builds": [42]}}}})
     made = stand.json("docketqa", "POST /apps/17/builds", {"name": "v1.2.0", **uploaded(stand)})
