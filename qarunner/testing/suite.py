@@ -260,6 +260,8 @@ def _check_request(scene: Scene, request: AnyRequest) -> None:
     assert request.method in _HTTP_METHODS, f"{where}: unknown method"
     if isinstance(request, Upload):
         assert re.match(r"https?://", request.path), f"{where}: expected an absolute address"
+        for texts in request.form.fields if request.form else ():
+            assert all(isinstance(text, str) for text in texts), f"{where}: fields of a form are pairs of texts"
         return
     told = "expected a path from the base URL, quoted, without `..`, and a query in `query`"
     assert _PATH.fullmatch(request.path), f"{where}: {told}"

@@ -49,13 +49,26 @@ class UploadAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A multipart form around the bytes: text `fields` first, as stores want them, then the file under `name`."""
+
+    filename: str
+    name: str = "file"
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A build's bytes to an address that a reply gave. It gets no credential and no secret."""
+    """A build's bytes to an address that a reply gave. It gets no credential and no secret.
+
+    With a `form`, they are a part of it, and the method is POST.
+    """
 
     address: UploadAddress
     file: FileRef
     method: str = "PUT"
     headers: tuple[tuple[str, str], ...] = ()
+    form: Form | None = None
 
     @property
     def path(self) -> str:

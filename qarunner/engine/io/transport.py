@@ -24,7 +24,7 @@ from qarunner.engine.io.connection import (
     is_loopback,
     watched,
 )
-from qarunner.engine.io.uploads import BuildChanged, ProgressReader, open_body
+from qarunner.engine.io.uploads import EMPTY, BuildChanged, ProgressReader, form_around, open_body
 from qarunner.errors import UserError
 from qarunner.secret import (
     Scrubber,
@@ -225,8 +225,13 @@ class Transport:
             return Fault(sent=False, final=Cause.REFUSED, message=message)
         with opened as file, self._new_session() as session:
             name = f"{path} to {vendor}"
-            body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size))
-            parcel = _Parcel(method=upload.method, url=url, headers={**_HEADERS, **dict(upload.headers)}, file=body)
+            headers, around, method = {**_HEADERS, **dict(upload.headers)}, EMPTY, upload.method
+            if upload.form is not None:
+                boundary = f"qarunner-{self._builds[path].sha256[:32]}"  # no content has its own hash in it
+                headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
+                around, method = form_around(upload.form, boundary), "POST"
+            body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size), around)
+            parcel = _Parcel(method=method, url=url, headers=headers, file=body)
             return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, limit_s))
 
     def _session(self) -> requests.Session:

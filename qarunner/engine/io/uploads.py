@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import tempfile
 import zipfile
@@ -13,6 +14,8 @@ from qarunner.vendors.api import Build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from qarunner.vendors.api import Form
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -107,6 +110,9 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+EMPTY = (b"", b"")
+
+
 def open_body(build: Build, *, zipped: bool) -> IO[bytes]:
     """The bytes to send, from their start. BuildChanged if the content is not the plan's any more."""
     path = Path(build.path)
@@ -129,21 +135,38 @@ def _zip(path: Path) -> IO[bytes]:
     return body
 
 
+def form_around(form: Form, boundary: str) -> tuple[bytes, bytes]:
+    """What stands before and behind a file in a multipart form (RFC 7578)."""
+    line = f"--{boundary}\r\nContent-Disposition: form-data; "
+    fields = "".join(f'{line}name="{_quoted(name)}"\r\n\r\n{value}\r\n' for name, value in form.fields)
+    name, filename = _quoted(form.name), _quoted(form.filename)
+    kind = "Content-Type: application/octet-stream"
+    before = f'{fields}{line}name="{name}"; filename="{filename}"\r\n{kind}\r\n\r\n'
+    return before.encode(errors="replace"), f"\r\n--{boundary}--\r\n".encode()
+
+
+def _quoted(text: str) -> str:
+    """A name in a part's head, as browsers write it: it cannot end the head."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
 class ProgressReader:
     """A body that says how far it has been read. `requests` takes its length from `__len__`."""
 
-    def __init__(self, body: IO[bytes], told: Callable[[int, int], None]) -> None:
-        self._body = body
+    def __init__(self, body: IO[bytes], told: Callable[[int, int], None], around: tuple[bytes, bytes] = EMPTY) -> None:
         self._told = told
         self._sent = 0
-        self._size = body.seek(0, 2)
+        self._parts: list[IO[bytes]] = [io.BytesIO(around[0]), body, io.BytesIO(around[1])]
+        self._size = len(around[0]) + body.seek(0, 2) + len(around[1])
         body.seek(0)
 
     def __len__(self) -> int:
         return self._size
 
     def read(self, size: int = -1) -> bytes:
-        chunk = self._body.read(size if size and size > 0 else CHUNK)
+        chunk = b""
+        while self._parts and not (chunk := self._parts[0].read(size if size and size > 0 else CHUNK)):
+            self._parts.pop(0)
         self._sent += len(chunk)
         self._told(self._sent, self._size)
         return chunk

@@ -11,6 +11,9 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -22,7 +25,7 @@ from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
-from qarunner.vendors.api import Auth, Cause, Reply, Request, resolve_refs, resource_ref
+from qarunner.vendors.api import Auth, Cause, Form, Reply, Request, resolve_refs, resource_ref
 from qarunner.vendors.types import Fault
 from tests.amount import PATIENCE_S
 from tests.engine.sockets import (
@@ -357,6 +360,26 @@ def test_a_presigned_upload_goes_to_its_own_host_without_any_credential(tmp_path
     assert "X-Type: apk" in head
     assert head.endswith("\r\n\r\nbytes of a build")
     assert not any(word in head for word in (KEY, "Authorization", "Bearer", "key-1", "s3cr3t"))
+
+
+def test_a_form_around_an_upload_is_one_that_other_programs_read(tmp_path: Path) -> None:
+    """The standard library's reader of mails is the judge: a form is a mail with parts (RFC 7578)."""
+    build = build_in(tmp_path)
+    odd = 'a"b\r\nX: y.apk'
+    form = Form(filename=odd, fields=(("key", "uploads/${filename}"), ("policy", "é ⟦secret:TOKEN⟧")))
+    with serving(says(http("", status="204 No Content"))) as store:
+        request = replace(upload(f"{store.url}/bucket", build, ("X-Type", "apk")), form=form)
+        found = reply(send(store.url, request, key="key-1", secrets={"TOKEN": "s3cr3t-text"}, builds=[build]))
+    assert found.status == 204
+    head, _, body = store.requests[0].partition(b"\r\n\r\n")
+    line, _, lines = head.partition(b"\r\n")
+    assert line == b"POST /bucket HTTP/1.1"
+    read = BytesParser(policy=HTTP).parsebytes(lines + b"\r\n\r\n" + body)
+    assert (int(read["Content-Length"]), read["X-Type"]) == (len(body), "apk")
+    parts = [part.get_payload(decode=True) for part in read.iter_parts()]
+    assert parts == [b"uploads/${filename}", "é ⟦secret:TOKEN⟧".encode(), b"bytes of a build"]
+    assert b'name="file"; filename="a%22b%0D%0AX: y.apk"' in body
+    assert not any(word in store.requests[0] for word in (KEY.encode(), b"Authorization", b"key-1", b"s3cr3t"))
 
 
 def test_a_presigned_upload_without_tls_is_not_sent(tmp_path: Path) -> None:
