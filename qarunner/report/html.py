@@ -274,6 +274,7 @@ def _body(row: EntrySummary) -> Iterator[str]:
         ("target", escape(f"{entry.target.kind.value} {entry.target.value}") if entry.target else ""),
         ("tests", escape(f"{entry.selection.kind.value} {', '.join(entry.selection.ids)}") if entry.selection else ""),
         ("labels", escape(", ".join(entry.labels))),
+        ("owner", escape(entry.owner or "")),
         ("needs", escape(", ".join(entry.needs))),
         ("gate", _gate(row)),
         ("attempts", str(row.attempt) if row.attempt > 1 else ""),

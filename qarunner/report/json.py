@@ -111,6 +111,7 @@ def _entry(row: EntrySummary) -> dict[str, object]:
         "id": entry.id,
         "name": entry.name,
         "labels": list(entry.labels),
+        **({"owner": entry.owner} if entry.owner else {}),
         "vendor": entry.vendor,
         "platform": entry.platform,
         "verdict": str(row.verdict),

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from qarunner.report import html
+from qarunner.report import json as jsondoc
 from qarunner.report.summary import is_web, unsaid
 from qarunner.text import inert_lines
 from tests.report.test_markdown import ROOT, summary_of
@@ -103,3 +106,12 @@ def test_a_failure_is_told_once() -> None:
 
 def test_the_page_can_be_packaged() -> None:
     assert all((Path(html.__file__).parent / name).is_file() for name in ("page.css", "page.js"))
+
+
+def test_whose_an_entry_is_stands_beside_it() -> None:
+    summary = summary_of("everything-passes")
+    rows = [replace(row, entry=replace(row.entry, owner="team <a>")) for row in summary.entries]
+    owned = replace(summary, entries=tuple(rows))
+    assert html.render(owned).count("owner team &lt;a&gt;") == len(rows)
+    assert {entry["owner"] for entry in json.loads(jsondoc.render(owned))["entries"]} == {"team <a>"}
+    assert "owner" not in json.loads(jsondoc.render(summary))["entries"][0]
