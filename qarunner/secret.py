@@ -472,8 +472,16 @@ def _looks_like_address(text: str) -> bool:
     return _ADDRESS.search(text) is not None or _NO_SCHEME.match(_PLACEHOLDER.sub("x", text)) is not None
 
 
-_ADDRESS = re.compile(r"https?:|[/\\]{2}", re.IGNORECASE)
-_NO_SCHEME = re.compile(r"\s*(?:[^\s/@]*@)?(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::[0-9]*)?(?:[/?#\\]|\Z)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?:|(?<![a-z0-9+.-])(?:ftp|wss?):|[/\\]{2}", re.IGNORECASE)
+_NO_SCHEME = re.compile(
+    r"""\s*(?:[^\s/@]*@)?
+    (?:(?:(?:[\w-]+[.\u3002\uff0e\uff61])+(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)\.?  # a name, in any script
+      |\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]                            # an IP address
+      )(?::[0-9]*)?(?:[/?#\\]|\Z)
+    |(?:(?=[^:]*[^\W\d])[\w-]+:[0-9]{1,5}|0x[0-9a-f]+)[/?#\\])            # a name with its port; a number
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
