@@ -404,7 +404,12 @@ def owners_of_key(variable: str, keys: Mapping[str, str]) -> frozenset[str]:
 
 
 def named_after(vendor: str, variable: str, keys: Mapping[str, str]) -> bool:
-    """True if a variable's name holds the vendor's own word: MY_DOKSI_KEY is named after doksi, DOKSIAN_KEY is not."""
+    """True if a variable's name holds the vendor's own word: MY_DOKSI_KEY is named after doksi, DOKSIAN_KEY is not.
+
+    qarunner's own variables are not: QARUNNER_VAR_DOKSI_USER gives a value to templates, and is no key.
+    """
+    if variable.upper().startswith("QARUNNER_"):
+        return False
     return any(f"_{word}_" in f"_{variable.upper()}_" for word in words_of(vendor, keys))
 
 

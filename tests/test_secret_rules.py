@@ -43,7 +43,17 @@ def test_a_word_that_any_key_has_marks_no_vendors(vendor: str, key: str) -> None
     assert key_may_go_to(key, vendor, keys={vendor: key}, allowed=())
 
 
-@pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "DOKSIAN_KEY", "XDOKSI", "AWS_SECRET_ACCESS_KEY"])
+OTHERS = [
+    "GITHUB_TOKEN",
+    "DOKSIAN_KEY",
+    "XDOKSI",
+    "AWS_SECRET_ACCESS_KEY",
+    "QARUNNER_VAR_DOKSI_USER",
+    "QARUNNER_DOKSI_URL",
+]
+
+
+@pytest.mark.parametrize("variable", OTHERS)
 def test_any_other_variable_needs_its_bare_name(variable: str) -> None:
     assert not key_may_go_to(variable, "doksi", keys=KEYS, allowed=())
     assert not key_may_go_to(variable, "doksi", keys=KEYS, allowed={f"{variable}@doksi", f"{variable}@a.example"})
