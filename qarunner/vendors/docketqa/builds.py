@@ -152,7 +152,8 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Prepare
 def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> PrepareStep:
     """After a create without an answer. A name of the manifest's own may be an older build's, ours is nobody else's.
 
-    assumed: what GET /apps/{id} answers is not shown, so that it is searched for an object of that name with an id.
+    Documented: the app is shown with all its builds. assumed: each has `id` and `name`, as the current one has; it is
+    looked for wherever it stands, since no other object has this name.
     """
     lost, *after = replies
     if ours and not after:
