@@ -113,11 +113,11 @@ def weather(dice: random.Random, vendors: Sequence[str]) -> list[Weather]:
     found = []
     for vendor in vendors:
         for _ in range(dice.choice([0, 0, 1, 1, 2])):
-            spell = dice.choice(list(Spell))
+            spell = dice.choice([*Spell, Spell.LYING, Spell.GARBLED])
             begin = dice.choice([0.0, 0.0, dice.uniform(0, 60)])
             lasts = dice.choice([5.0, 40.0, 200.0, 1e9])
             chance = dice.choice([0.1, 0.3, 1.0])
-            if spell is Spell.HUNG and dice.random() < 0.5:
+            if spell in {Spell.HUNG, Spell.HUNG_READS} and dice.random() < 0.5:
                 # Not from the beginning: what hangs needs runs to ask for.
                 begin, lasts, chance = dice.uniform(0.5, 15), 200.0, 1.0
             if on(spell):
@@ -139,9 +139,7 @@ def mishap(dice: random.Random) -> Mishap | None:
     return found if on(found) else None
 
 
-def orders(
-    dice: random.Random, command: Command, vendors: int, resubmit: tuple[str, ...] = (), drop: tuple[str, ...] = ()
-) -> Orders:
+def orders(dice: random.Random, command: Command, resubmit: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Orders:
     """How a process is started, and what it meets."""
     options = Options(
         poll_interval_s=dice.choice([None, None, None, 5, 30]),
@@ -166,7 +164,7 @@ def orders(
         options=options,
         fail_fast=command is Command.APPLY and dice.random() < 0.2,
         # In a large plan they are scarce; here they have to be few for that.
-        workers=dice.choice([vendors + 1, vendors + 2, 12]),
+        workers=dice.choice([2, 3, 12]),
         resubmit=resubmit,
         drop=drop,
         signals=signals,

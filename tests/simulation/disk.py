@@ -75,6 +75,7 @@ class Disk:
             first()
         fd = os.open(path, flags, mode)
         self._open[fd] = Path(path)
+        self._synced.setdefault(Path(path), os.fstat(fd).st_size)  # an earlier process has left it
         return fd
 
     def close(self, fd: int) -> None:

@@ -54,6 +54,7 @@ class Spell(StrEnum):
     ODD = "odd"
     DETAILS = "details"
     REMOVALS = "removals"
+    HUNG_READS = "hung reads"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,16 +249,18 @@ def _forbidden(network: Network, kind: Kind, asked: Asked) -> Fate:
 def _odd(network: Network, kind: Kind, asked: Asked) -> Fate:
     """Statuses that no page speaks of; some gateways say so of what they have passed on."""
     del asked
-    status = network.dice.choice([301, 304, 400, 404, 408, 409, 410, 425, 501, 505])
+    creates = kind is Kind.CREATE and network.dice.random() < 0.5
+    status = network.dice.choice(_PASSED_ON if creates else [301, 304, 400, 404, 408, 409, 410, 425, 501, 505])
     if kind in {Kind.CANCEL, Kind.RELEASE} and status in _GONE:
         status = 400  # that there is nothing to end is a word to be relied on
     reads = kind in {Kind.READ, Kind.DETAILS}
-    unclear = status == 408 or status in {409, 425, 301}
-    done = reads or (unclear and network.dice.random() < 0.3)
+    done = reads or (status in _PASSED_ON and network.dice.random() < 0.5)
     return Fate(name="odd", answer=Reply(status=status, text="odd"), done=done)
 
 
 _GONE = frozenset({404, 409, 410})
+_PASSED_ON = (301, 408, 409, 425)
+"""A request that is answered so may have been carried out."""
 
 
 def _details(network: Network, kind: Kind, asked: Asked) -> Fate:
@@ -270,7 +273,11 @@ def _details(network: Network, kind: Kind, asked: Asked) -> Fate:
 def _removals(network: Network, kind: Kind, asked: Asked) -> Fate:
     if kind is not Kind.RELEASE:
         return FINE
-    return network.dice.choice([_overrun, _down, _hung, _forbidden])(network, kind, asked)
+    return network.dice.choice([_overrun, _down, _hung, _hung, _forbidden])(network, kind, asked)
+
+
+def _hung_reads(network: Network, kind: Kind, asked: Asked) -> Fate:
+    return _hung(network, kind, asked) if kind is Kind.READ else FINE
 
 
 def _garbled(network: Network, kind: Kind, asked: Asked) -> Fate:
@@ -300,6 +307,7 @@ _SPELLS: Mapping[Spell, Fates] = {
     Spell.ODD: _odd,
     Spell.DETAILS: _details,
     Spell.REMOVALS: _removals,
+    Spell.HUNG_READS: _hung_reads,
 }
 
 

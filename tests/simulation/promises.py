@@ -301,7 +301,8 @@ def others_are_not_held_up(seen: Evidence, run: Run) -> None:
     if ended.signalled is not None and not ended.orders.options.detach_on_interrupt and len(ended.orders.signals) == 1:
         known = {(state.job.vendor, name) for state in run.jobs.values() for name in state.runs}
         for name, truth in truths.items():
-            cancels = truth.vendor in CANCELLING and name in known and seen.healthy(truth.vendor)
+            heard = seen.network.healthy(truth.vendor, besides=BESIDES | {Spell.HUNG_READS})
+            cancels = truth.vendor in CANCELLING and name in known and heard
             demand(not (cancels and truth.running), f"{truth.vendor} run {truth.id} was not cancelled")
 
 

@@ -21,7 +21,7 @@ from qarunner.report.summary import summarise
 from tests.simulation import chances, plans, promises
 from tests.simulation.chances import Mishap
 from tests.simulation.disk import flip_a_bit
-from tests.simulation.network import Fate, Kind, Network, Weather
+from tests.simulation.network import Fate, Kind, Network, Spell, Weather
 from tests.simulation.plans import VENDORS
 from tests.simulation.process import Command, Ended, Machine, Orders
 from tests.simulation.promises import BrokenPromiseError, Evidence, demand
@@ -85,14 +85,19 @@ class World:
         plan = plans.plan_of(seed // SEEDS_A_SHAPE)
         scenario = chances.scenario(dice, plan)
         wired = on("wire") and seed % WIRED == WIRED - 1
+        mishap = chances.mishap(dice)
+        weather = [] if wired else chances.weather(dice, tuple(plan.vendors))
+        if mishap is Mishap.TWO_DECIDE and not wired:
+            vendor = dice.choice(list(plan.vendors))
+            weather.append(Weather(vendor=vendor, spell=Spell.LOSSY, begin=0.0, end=20.0, chance=0.7))
         return cls(
             name=f"seed {seed}",
             plan=plan,
             scenario=scenario,
             dice=dice,
-            weather=() if wired else chances.weather(dice, tuple(plan.vendors)),
-            mishap=chances.mishap(dice),
-            other=plans.plan_of(seed // SEEDS_A_SHAPE + 1),
+            weather=weather,
+            mishap=mishap,
+            other=_other_plan(dice, seed // SEEDS_A_SHAPE) if mishap is Mishap.FOREIGN_PLAN else None,
             wired=wired,
         )
 
@@ -124,13 +129,13 @@ class World:
             if self.run is None or self._settled():
                 break
             command = Command.CANCEL if self.dice.random() < 0.12 else Command.RESUME
-            self.process(self._met(chances.orders(self.dice, command, len(self.plan.vendors), *self._decisions())))
+            self.process(self._met(chances.orders(self.dice, command, *self._decisions())))
         self._wait()
         self._between()
         self._calm()
 
     def _first(self) -> None:
-        orders = chances.orders(self.dice, Command.APPLY, len(self.plan.vendors))
+        orders = chances.orders(self.dice, Command.APPLY)
         if self.mishap is Mishap.RESTORED:
             orders = replace(orders, options=replace(orders.options, detach=True), loss=None, lost_at=None, signals=())
         self.process(self._met(orders))
@@ -147,7 +152,7 @@ class World:
             if self._settled():
                 break
             resubmit, drop = self._decisions(always=True)
-            self.process(Orders(command=Command.RESUME, resubmit=resubmit, drop=drop))
+            self.process(self._decided_twice(Orders(command=Command.RESUME, resubmit=resubmit, drop=drop)))
             self.machine.clock.seconds += 1
         assert self.run is not None
         promises.all_is_known(self.run, self.market)
@@ -205,6 +210,10 @@ class World:
             return replace(alone, gone_at=at)
         if self.mishap is Mishap.TWO_AT_ONCE:
             return replace(orders, meanwhile=(at, lambda: self._refused(Orders(command=Command.RESUME))))
+        return self._decided_twice(orders)
+
+    def _decided_twice(self, orders: Orders) -> Orders:
+        """Another person decides the same while this process waits for its lock, if that is the world's mishap."""
         if self.mishap is Mishap.TWO_DECIDE and (orders.resubmit or orders.drop):
             own = Orders(command=Command.RESUME, resubmit=orders.resubmit, drop=orders.drop)
             self.machine.inside = lambda: self._nested(own)
@@ -312,6 +321,11 @@ class World:
             lines += [f"    | {line}" for line in life.text.splitlines()]
             lines.append(f"{life.ended:9.2f} {how}")
         return "\n".join(lines)
+
+
+def _other_plan(dice: random.Random, shape: int) -> Plan:
+    """Another one than that of a shape: quite another, or nearly the same."""
+    return plans.lenient_plan_of(shape) if dice.random() < 0.5 else plans.plan_of(shape + 1)
 
 
 def live(seed: int) -> World:

@@ -199,6 +199,13 @@ def test_the_whole_apply_has_a_time_too() -> None:
     assert decide(story.run).exit_code is ExitCode.TIMEOUT
 
 
+def test_what_is_learnt_from_one_last_look_puts_off_no_other() -> None:
+    """More runs than workers: when the first of them are found to be over, the looks at the others are due still."""
+    entries = [entry(f"k{n}", "keyed") for n in range(14)]
+    story = Story(plan_of(*entries), VENDORS, Backend(lasts=28), options=Options(timeout_s=30)).drive()
+    assert set(verdicts(story).values()) == {"passed"}
+
+
 def test_an_interruption_cancels_in_parallel_what_can_be_cancelled() -> None:
     plan = plan_of(*(entry(f"k{n}", "keyed") for n in range(8)), entry("p", "plain"))
     backend = Backend(lasts=1e9)
