@@ -238,6 +238,8 @@ def _counted(row: Row) -> Counted:
 def _sketch(manifest: Manifest, row: Row) -> Entry | None:
     """The entry as far as it decides which create it goes into; None where only a variable tells."""
     data = {key: value for key, value in row.data.items() if key in _IN_CREATES}
+    if any(isinstance(data.get(kind), str) for kind in SelectionKind):
+        return None
     try:
         return entry_of(manifest, replace(row, data=data), today=date.min)
     except (ValueError, KeyError, TypeError):

@@ -145,3 +145,67 @@ matrix:
     code, out, err = explain("a", "--var", "T=soon")
     assert (code, out) == (2, "")
     assert "timeout: expected a duration such as 30s, 10m or 1h30m, got 'soon' [E207]" in err
+
+
+LAYERS = """version: 1
+name: shop
+env: { HOST: {}, TAGS: { format: list }, T: { default: 5m } }
+vars: { host: "{{ env.HOST }}", team: mine }
+vendors: { doksi: { extra: { project: "{{ env.T }}" }, defaults: { retries: { failed: 2 }, labels: [v] } } }
+defaults: { vendor: doksi, platform: web, timeout: "{{ env.T }}", target: { web_url: "https://{{ vars.host }}" } }
+profiles:
+  below: { defaults: { retries: { infra: 3 } }, vars: { team: theirs } }
+  n: { extends: below, entries: { a: { owner: "{{ vars.team }}" }, "a/x[l=fr,d=q]": { labels: { append: [p] } } } }
+matrix:
+  - id: a
+    axes: { l: [en], d: [{ name: p, os: x }] }
+    include: [{ l: fr, d: { name: q, os: y } }]
+    labels: { append: [e] }
+    test_ids: "{{ env.TAGS }}"
+    name: "{{ git.tag | default('none') }}"
+    variants: { x: { timeout: null }, y: {} }
+"""
+
+
+def test_every_layer_is_named_with_its_line_and_what_it_reads(
+    explain: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "qa-matrix.yml").write_text(LAYERS)
+    (tmp_path / "v.yml").write_text("TAGS: [t]\n")
+    _, out, _ = explain("a/x[l=fr,d=q]", "--profile", "n", "--var-file", "v.yml", "--output", "json")
+    (found,) = entries(out)
+    values = {each["path"]: (each["from"], each["line"], each["unknown"]) for each in found["values"]}  # type: ignore[attr-defined]
+    assert values == {
+        "matrix.l": ("axis", 13, []),
+        "matrix.d.name": ("axis", 13, []),
+        "matrix.d.os": ("axis", 13, []),
+        "vendor": ("defaults", 6, []),
+        "platform": ("defaults", 6, []),
+        "target.web_url": ("defaults", 6, ["HOST is not set"]),
+        "retries.failed": ("defaults of doksi", 5, []),
+        "retries.infra": ("profile below", 8, []),
+        "labels.0": ("defaults of doksi", 5, []),
+        "labels.1": ("entry", 14, []),
+        "labels.2": ("profile n", 9, []),
+        "test_ids": ("entry", 15, []),
+        "name": ("entry", 16, []),
+        "owner": ("profile n", 9, []),
+        "timeout": ("variant x", 17, []),
+    }
+    reads = {each["path"]: (each["from"], each["file"], each["value"], each["unknown"]) for each in found["reads"]}  # type: ignore[attr-defined]
+    assert reads == {
+        "vars.host": ("vars", "qa-matrix.yml", "{{ env.HOST }}", None),
+        "vars.team": ("profile below", "qa-matrix.yml", "theirs", None),
+        "env.HOST": ("not known", "qa-matrix.yml", None, "HOST is not set"),
+        "env.TAGS": ("--var-file", "v.yml", ["t"], None),
+        "env.T": ("default", "qa-matrix.yml", "5m", None),
+        "git.tag": ("the build", None, None, "this build has no tag"),
+    }
+
+
+def test_a_list_that_is_not_known_is_no_empty_one(explain: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    (tmp_path / "qa-matrix.yml").write_text(LAYERS)
+    _, out, _ = explain("a/y[l=en,d=p]", "--var", "HOST=h")
+    assert "request: a variable that is not set decides what is sent" in out
+    assert "cost: unknown tests" in out
+    assert "? TAGS is not set" in out

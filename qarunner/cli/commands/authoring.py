@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 from qarunner.app.choosing import Chosen, choose_rows
 from qarunner.app.files import find_manifest, lock_of, read_lock
 from qarunner.app.planning import settings_of
+from qarunner.decode import as_mapping
 from qarunner.diagnostics import Place, choose, in_order
-from qarunner.entry import BY_NAME, Entry, Policy
+from qarunner.entry import BY_NAME, Entry, Policy, SelectionKind
 from qarunner.errors import ExitCode, ManifestError, NothingSelected, UserError
 from qarunner.known import holds_template
-from qarunner.manifest.expand import layer_of, place_of, row_problems
+from qarunner.manifest.expand import layer_of, place_of, row_problems, spelled
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import BASE, Row
 from qarunner.manifest.rules import closure, policy_of, resolve
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.select import KNOWN_LATER, select
 from qarunner.manifest.templates.evaluate import evaluate, with_known
+from qarunner.manifest.templates.reads import Read, reads_of
 from qarunner.paths import MANIFEST_NAMES, create, working_folder, write_whole
 from qarunner.plan.capabilities import own_settings
 from qarunner.plan.cost import cost_of, counted, is_guess, money_data, prices_of, tests_of, with_retries
@@ -213,13 +215,17 @@ _UNTOLD = frozenset({"id", "if", "needs"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value as it was written, and as it is with what is set; `source` names the layer that it comes from."""
+    """A value as it was written, and as it is with what is set; `source` names the layer that it comes from.
+
+    `unknown` has the reasons why it is still a template.
+    """
 
     path: str
     written: object
     value: object
     source: str
     place: Place
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +246,7 @@ class Explained:
     runs: bool | None
     reason: str
     values: tuple[Value, ...]
+    reads: tuple[Read, ...]
     policy: Policy
     entry: Entry | None
     needs: tuple[str, ...]
@@ -304,6 +311,7 @@ class Explaining:
             runs=runs,
             reason=reason,
             values=tuple(self._told(row, rendered)),
+            reads=tuple(reads_of(self._manifest, row, self._evaluated, self._values)),
             policy=policy_of(_known(rendered.data), self._today),
             entry=entry,
             needs=self._needs.get(row.id, ()),
@@ -324,20 +332,54 @@ class Explaining:
 
     def _told(self, row: Row, rendered: Row) -> Iterator[Value]:
         for name, value in row.axes:
-            path: Trail = ("axes", name)
-            layer = layer_of(self._manifest, row, path)
-            place = self._manifest.document.locate((*layer, *path, self._position((*layer, *path), value)))
+            where = self._axis(row, name, value)
             for field, part in _leaves(value) if isinstance(value, dict) else [((), value)]:
-                shown = _dotted(("matrix", name, *field))
+                shown, place = _dotted(("matrix", name, *field)), self._manifest.document.locate((*where, *field))
                 yield Value(path=shown, written=part, value=part, source="axis", place=place)
-        for path, written in _leaves(row.data):
+        unknown = self._evaluated.unknown.get(row.id, {})
+        for path, written in self._parts(row):
             yield Value(
                 path=_dotted(path),
                 written=written,
                 value=self._value(rendered, path),
                 source=self._source(layer_of(self._manifest, row, path)),
                 place=place_of(self._manifest, row, path),
+                unknown=tuple(
+                    dict.fromkeys(why for inner in unknown if inner[: len(path)] == path for why in unknown[inner])
+                ),
             )
+        yield from self._taken_away(row)
+
+    def _parts(self, row: Row) -> Iterator[tuple[Trail, object]]:
+        """The leaves of a row; the items of a list one by one, where several layers added to it."""
+        for path, written in _leaves(row.data):
+            items = [((*path, index), item) for index, item in enumerate(written if isinstance(written, list) else ())]
+            several = len({layer_of(self._manifest, row, place) for place, _ in items}) > 1
+            yield from items if several else [(path, written)]
+
+    def _taken_away(self, row: Row) -> Iterator[Value]:
+        """Keys that a layer takes away from those below it."""
+        for layer in row.layers:
+            for key, value in as_mapping(self._manifest.document.at(layer)).items():
+                path = (*layer, key)
+                if value is None and key not in row.data and layer_of(self._manifest, row, (key,)) == layer:
+                    place = self._manifest.document.locate(path)
+                    yield Value(path=key, written=None, value=None, source=self._source(layer), place=place)
+
+    def _axis(self, row: Row, name: str, value: object) -> Trail:
+        """Where the value of an axis stands: in the axis itself, or in a combination that was added."""
+        path: Trail = ("axes", name)
+        whole = (*layer_of(self._manifest, row, path), *path)
+        listed = self._manifest.document.at(whole)
+        for index, each in enumerate(listed if isinstance(listed, list) else ()):
+            if type(each) is type(value) and each == value:
+                return (*whole, index)
+        whole = (*layer_of(self._manifest, row, ("include",)), "include")
+        added = self._manifest.document.at(whole)
+        for index, each in enumerate(added if isinstance(added, list) else ()):
+            if all(name in each and spelled(each[name]) == spelled(other) for name, other in row.axes):
+                return (*whole, index, name)
+        return whole
 
     def _value(self, rendered: Row, path: Trail) -> object:
         """A value as it is sent; of names, with their ids."""
@@ -347,11 +389,6 @@ class Explaining:
         known = self._evaluated.names.get(str(rendered.data.get("vendor")), {})
         ids = rendered.data[BY_NAME[key]]
         return [f"{known.get(each)} ({each})" for each in ids] if isinstance(ids, list) else ids
-
-    def _position(self, path: Trail, value: object) -> int:
-        listed = _at(self._manifest.document.data, path)
-        values = listed if isinstance(listed, list) else []
-        return next((n for n, each in enumerate(values) if type(each) is type(value) and each == value), 0)
 
     def _source(self, layer: Trail) -> str:
         match layer:
@@ -414,7 +451,8 @@ class Explaining:
     def _entry(self, rendered: Row) -> Entry | None:
         """The row as adapters see it; None if a variable decides on a value of a closed set, or on a name."""
         data = _known(rendered.data)
-        closed = (data.get("platform"), *(each.get("strategy") for each in _artifacts(data)))
+        selections = [data.get(kind) for kind in SelectionKind]
+        closed = (data.get("platform"), *selections, *(each.get("strategy") for each in _artifacts(data)))
         if any(isinstance(each, str) and holds_template(each) for each in closed) or BY_NAME.keys() & data.keys():
             return None
         if any(row_problems(self._manifest, rendered, rendered.data)):
@@ -628,6 +666,9 @@ def _text(found: Explained) -> Iterator[Line]:
     yield ""
     yield from _table(found.values)
     yield ""
+    if found.reads:
+        yield from _reads(found.reads)
+        yield ""
     yield from _request(found)
 
 
@@ -670,6 +711,19 @@ def _table(values: tuple[Value, ...]) -> Iterator[Line]:
         yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source}}  ", styled(str(each.place), "dim")
         if each.value != each.written:
             yield f"  {'':{path}}  = {json.dumps(each.value, ensure_ascii=False)}"
+        if each.unknown:
+            yield f"  {'':{path}}  ? {'; '.join(each.unknown)}"
+
+
+def _reads(reads: tuple[Read, ...]) -> Iterator[Line]:
+    rows = [(each, f"? {each.unknown}" if each.unknown else _short(each.value)) for each in reads]
+    path = max(len(each.path) for each, _ in rows)
+    text = min(max(len(shown) for _, shown in rows), _WIDEST)
+    source = max(len(each.source) for each, _ in rows)
+    yield "  it reads:"
+    for each, shown in rows:
+        place = f"  {each.place}" if each.place is not None else ""
+        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source if place else 0}}", styled(place, "dim")
 
 
 def _short(value: object) -> str:
@@ -709,6 +763,7 @@ def _data(found: Explained) -> dict[str, object]:
         "cost": _cost_data(found),
         "missing": list(found.missing),
         "values": [_value_data(each) for each in found.values],
+        "reads": [_read_data(each) for each in found.reads],
         "request": None
         if sent is None
         else {
@@ -736,8 +791,21 @@ def _value_data(value: Value) -> dict[str, object]:
         "path": value.path,
         "written": value.written,
         "value": value.value,
+        "unknown": list(value.unknown),
         "from": value.source,
         "file": value.place.file,
         "line": value.place.line,
         "column": value.place.column,
+    }
+
+
+def _read_data(read: Read) -> dict[str, object]:
+    return {
+        "path": read.path,
+        "value": read.value,
+        "unknown": read.unknown,
+        "from": read.source,
+        "file": read.place.file if read.place else None,
+        "line": read.place.line if read.place else None,
+        "column": read.place.column if read.place else None,
     }

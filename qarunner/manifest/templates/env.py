@@ -358,10 +358,14 @@ _NAMING_HINT = "name the variables one by one, or by how they begin: STAGING_URL
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The value of a variable, if it has one. `unnamed`: the environment has another value, which no option names."""
+    """The value of a variable, if it has one, and what gives it.
+
+    `unnamed`: the environment has another value, which no option names.
+    """
 
     text: str | None
     unnamed: bool = False
+    source: str = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,19 +401,24 @@ class Values:
         """
         return self.overrides.get(name, self.env.get(VALUE_OF + name) or None)
 
+    def source(self, name: str) -> str:
+        """What gives the value of `given`."""
+        option = "--var-file" if name in self.places else "--var"
+        return option if name in self.overrides else VALUE_OF + name
+
     def lookup(self, declaration: EnvDeclaration) -> Lookup:
         """The value of a declared variable, from the first source that has one."""
         name = declaration.name
         given = self.given(name)
         if given is not None:
-            return Lookup(given)
+            return Lookup(given, source=self.source(name))
         # A secret is named by its permission, without which it goes nowhere.
         named = self.names.named(name) or (declaration.secret and not self.names.excluded(name))
         in_environment = self.env.get(name) or None
         if named and in_environment is not None:
-            return Lookup(in_environment)
+            return Lookup(in_environment, source=f"the environment's {name}")
         if name in self.files:
-            return Lookup(self.files[name])
+            return Lookup(self.files[name], source="--env-file")
         unnamed = in_environment is not None and not self.names.excluded(name)
         return Lookup(declaration.default, unnamed=unnamed)
 
