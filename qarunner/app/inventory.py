@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from qarunner.app.ci import read_build
 from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_env_files, read_lock, sorted_out
+from qarunner.app.options import VendorsOptions
 from qarunner.app.planning import (
     check_manifest,
     credential_names,
@@ -25,12 +30,13 @@ from qarunner.diagnostics import choose, closest, in_order, problem
 from qarunner.engine.decide.interpret import Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import RetryState
+from qarunner.entry import BY_NAME, NameKind
 from qarunner.errors import ExitCode, ManifestError, UserError
-from qarunner.known import is_open
+from qarunner.known import holds_template, is_open
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.load import profile_names
-from qarunner.manifest.lock import Lock, Scope, same, to_text
+from qarunner.manifest.lock import Lock, Scope, quoted, same, to_text
 from qarunner.manifest.names import PROJECT, WORDS, not_locked, wanted
 from qarunner.manifest.select import wildcard
 from qarunner.manifest.templates.env import key_names
@@ -46,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from qarunner.app.choosing import Hide
-    from qarunner.app.options import LockOptions, VendorsOptions
+    from qarunner.app.options import InitOptions, LockOptions
     from qarunner.app.planning import CheckedManifest
     from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic, Locator
@@ -590,3 +596,68 @@ def _near(name: str, items: Sequence[Item]) -> str:
     near = closest(name, (item.name for item in items))
     listed = "`qarunner vendors NAME --list` shows what there is"
     return f"did you mean {near!r}? {listed}" if near else listed
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# `qarunner init --from-vendor NAME`
+
+
+def first_manifest(
+    name: str, options: InitOptions, environ: Mapping[str, str], *, hide: Hide, note: Callable[[str], None]
+) -> str:
+    """A manifest's text with an entry for each category that a vendor lists; without any, one of all tests.
+
+    UserError if the vendor lists nothing that could run.
+    """
+    vendor = str(options.from_vendor)
+    info = registry.get(vendor).info
+    for kind in (NameKind.CATEGORIES, NameKind.TESTS):
+        if INVENTORIES[kind] not in info.inventories:
+            continue
+        asked = VendorsOptions(
+            name=vendor, kind=plural_of(INVENTORIES[kind]), project=options.project, env_file=options.env_file
+        )
+        listing = list_vendor(asked, environ, hide=hide, note=note)
+        items = [item for item in listing.items[INVENTORIES[kind]] if item.unusable is None]
+        if items:
+            groups = [(item.name, [item]) for item in items] if kind is NameKind.CATEGORIES else [("tests", items)]
+            return _manifest_of(name, info, kind, groups, project_of(info, options, environ))
+    if not info.inventories:
+        raise not_listed(info, InventoryKind.TEST)
+    raise InventoryError(f"{info.title} lists nothing that could run", hint=f"qarunner init --vendor {vendor}")
+
+
+def project_of(info: VendorInfo, options: InitOptions, environ: Mapping[str, str]) -> str | None:
+    """The project that the manifest has to name, where the vendor has some."""
+    variable = info.settings_env.get(PROJECT)
+    return options.project or (environ.get(variable) if variable else None)
+
+
+def _manifest_of(
+    name: str, info: VendorInfo, kind: NameKind, groups: Sequence[tuple[str, list[Item]]], project: str | None
+) -> str:
+    settings = [f"vendors: {{ {info.name}: {{ project: {quoted(project)} }} }}", ""] if project else []
+    lines = [f"name: {name}", "", *settings, f"defaults: {{ vendor: {info.name}, timeout: 30m }}", "", "matrix:"]
+    ids: set[str] = set()
+    names = Counter(same(item.name) for _, items in groups for item in items)
+    for title, items in groups:
+        lines.append(f"  - id: {_new_id(title, ids)}")
+        # Two of one name, and what would be read as a template, can be told by their ids alone.
+        named = all(names[same(item.name)] == 1 and not holds_template(item.name) for item in items)
+        texts = ", ".join(quoted(item.name if named else item.id) for item in items)
+        comment = "" if named or kind is NameKind.TESTS else f"   # {items[0].name!r}"
+        lines.append(f"    {kind if named else BY_NAME[kind]}: [{texts}]{comment}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _new_id(title: str, ids: set[str]) -> str:
+    """`Checkout flow` as an id that no other entry has: `checkout-flow`."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    word = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_ID] or "entry"
+    found = next(each for number in count(1) if (each := word if number == 1 else f"{word}-{number}") not in ids)
+    ids.add(found)
+    return found
+
+
+_LONGEST_ID = 60

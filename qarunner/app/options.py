@@ -295,6 +295,12 @@ class RunOptions(InRuns, Printed):
 @_options
 class InitOptions(Shown):
     vendor: Annotated[tuple[str, ...], Option("--vendor", "NAME", "A vendor to begin with; repeatable.")] = ()
+    from_vendor: Annotated[
+        str | None,
+        Option("--from-vendor", "NAME", "Entries for what this vendor lists, by name, with their lock. Needs its key."),
+    ] = None
+    project: Annotated[str | None, Option("--project", "NAME", "With --from-vendor: whose inventory.")] = None
+    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
 
 
 @_options

@@ -201,13 +201,13 @@ def to_text(lock: Lock, manifest: str) -> bytes:
     lines = [
         f"# The ids behind the names in {manifest}, written by `qarunner lock`. Commit it, and do not edit it.",
         f"version: {VERSION}",
-        f"day: {_quoted(lock.day)}",
+        f"day: {quoted(lock.day)}",
     ]
     places = sorted({(scope.vendor, scope.project or "", scope.project) for scope in lock.names})
     lines += ["locked:"] if places else ["locked: []"]
     for vendor, _, project in places:
-        lines.append(f"  - vendor: {_quoted(vendor)}")
-        lines += [f"    project: {_quoted(project)}"] if project is not None else []
+        lines.append(f"  - vendor: {quoted(vendor)}")
+        lines += [f"    project: {quoted(project)}"] if project is not None else []
         for kind in sorted(NameKind):
             if names := lock.names.get(Scope(vendor, project, kind)):
                 lines.append(f"    {kind}:")
@@ -217,12 +217,12 @@ def to_text(lock: Lock, manifest: str) -> bytes:
 
 def _lines(names: Mapping[str, Items]) -> Iterator[str]:
     for name in sorted(names):
-        yield f"      {_quoted(name)}:"
+        yield f"      {quoted(name)}:"
         for identifier, found in sorted(names[name].items(), key=lambda item: (item[1], item[0])):
-            yield f"        {_quoted(identifier)}: {_quoted(found)}"
+            yield f"        {quoted(identifier)}: {quoted(found)}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text in YAML's double quotes: whatever a vendor calls its tests stays one text on one line."""
     return f'"{"".join(map(_escaped, text))}"'
 

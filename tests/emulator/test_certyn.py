@@ -299,3 +299,19 @@ def test_what_the_vendors_cli_asks_for_a_run_is_there(stand: Stand) -> None:
     assert stand.json("certyn", f"GET {top}/executions/{item['executionId']}")["status"] == "completed"
     told = stand.json("certyn", f"GET /api/assistant/conversations/{made['conversationId']}")
     assert told["messages"][0]["role"] == "assistant"
+
+
+def test_tests_are_listed_page_by_page(start: Start) -> None:
+    """certyn.md: Inventories; `tag` and `isQuarantined` choose among them."""
+    stand = start({"certyn": {"tags": {"pay": {"total": 21}, "cart": {"total": 2}}}})
+    project = stand.json("certyn", "GET /api/projects/overview")["projects"][0]["id"]
+    path = f"GET /api/projects/{project}/testcases"
+    first = stand.json("certyn", path)
+    assert (len(first["items"]), first["totalCount"], first["hasNextPage"]) == (20, 23, True)
+    second = stand.json("certyn", f"{path}?page=2")
+    assert (len(second["items"]), second["hasNextPage"], second["hasPreviousPage"]) == (3, False, True)
+    assert stand.json("certyn", f"{path}?tag=cart&pageSize=1")["totalPages"] == 2
+    assert stand.json("certyn", f"{path}?isQuarantined=true")["items"] == []
+    assert {"id", "number", "name", "description", "instructions", "tags", "isQuarantined", "needsReview"} == set(
+        first["items"][0]
+    )

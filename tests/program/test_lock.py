@@ -472,3 +472,34 @@ def test_editors_can_complete_names(begin: Begin) -> None:
     plain = data(stage, "schema", "--with-lock", "--plain", "--fragment")["$defs"]
     assert plain["testNamesLocked"]["anyOf"][0] == {"title": "Locked name", "enum": offered["enum"]}
     assert "testNamesLocked" not in stage.run("schema").out
+
+
+def test_a_first_manifest_from_what_a_vendor_lists(begin: Begin) -> None:
+    """It is valid as it stands, whatever things are called there; nothing is overwritten."""
+    names = {1: "Smoke", 2: "Smoke!", 3: "Twice", 4: "Twice", 5: "{{ x }}", 6: "日本", 7: 'a "b" \\ *'}
+    stage = begin(
+        docketqa={"suites": {str(number): {"name": name, "tests": [number + 10]} for number, name in names.items()}},
+        certyn={"projects": ["shop"], "processes": {"smoke-suite": {"name": "Smoke"}}},
+    )
+    ended = stage.run("init", "--from-vendor", "docketqa")
+    assert ended.code == 0, ended
+    assert "qa-matrix.lock: written, 4 names" in ended.out
+    assert stage.run("validate").code == 0
+    assert sorted(map(tuple, ids(stage).values())) == [(str(number),) for number in names]
+    assert {"smoke", "smoke-2", "twice", "twice-2", "x", "entry", "a-b"} == set(ids(stage))
+    assert stage.run("init", "--from-vendor", "docketqa").code == 2
+    for name in ("qa-matrix.yml", "qa-matrix.lock"):
+        (stage.folder / name).unlink()
+    assert stage.run("init", "--from-vendor", "certyn", "--project", "shop").code == 0
+    assert ids(stage) == {"smoke": ["smoke-suite"]}
+    (stage.folder / "qa-matrix.yml").unlink()
+    for words, code, message in (
+        (("doksi",), 2, "Doksi has no inventory"),
+        (("testerarmy",), 2, "set vendors.testerarmy.project"),
+        (("docketqa", "--vendor", "doksi"), 2, "exclude each other"),
+        (("nobody",), 2, "unknown vendor 'nobody'"),
+    ):
+        refused = stage.run("init", "--from-vendor", *words)
+        assert refused.code == code, refused
+        assert message in refused.err
+    assert not (stage.folder / "qa-matrix.yml").exists()

@@ -124,9 +124,10 @@ def plain(page: Page) -> Iterator[str]:
 _SCHEMA = "qa-matrix.schema.json"
 
 
-_HEAD = f"""# yaml-language-server: $schema=./{_SCHEMA}
-version: 1
-name: {{name}}
+_FIRST_LINES = f"# yaml-language-server: $schema=./{_SCHEMA}\nversion: 1\n"
+
+
+_HEAD = f"""{_FIRST_LINES}name: {{name}}
 
 env:                                    # the only environment variables that templates can read
   STAGING_URL: {{{{ format: uri }}}}          # its value: QARUNNER_VAR_STAGING_URL, or --env STAGING_URL
@@ -134,9 +135,15 @@ env:                                    # the only environment variables that te
 """
 
 
-def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCode:
+def init(console: Console, environ: Mapping[str, str], options: InitOptions) -> ExitCode:
     """Writes both files into this folder. UserError where a manifest is already there, or for a vendor of plugins."""
     folder = Path()
+    there = next((folder / name for name in MANIFEST_NAMES if (folder / name).exists()), None)
+    if there is not None:
+        raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
+    path = folder / MANIFEST_NAMES[0]
+    if options.from_vendor is not None:
+        return _init_from_vendor(console, environ, options, path)
     starters = {name: text for name in registry.names_builtin() if (text := registry.get(name).info.starter)}
     chosen = tuple(dict.fromkeys(options.vendor))
     for name in chosen:
@@ -144,20 +151,35 @@ def init(console: Console, _: Mapping[str, str], options: InitOptions) -> ExitCo
             raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(starters)))
     if not chosen:
         raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(starters)}")
-    there = next((folder / name for name in MANIFEST_NAMES if (folder / name).exists()), None)
-    if there is not None:
-        raise UserError(f"{there.as_posix()} is already there", hint="remove it first; nothing is overwritten")
-    path = folder / MANIFEST_NAMES[0]
-    try:
-        create(path, starter(_name(folder), [starters[name] for name in chosen]).encode())
-        write_whole(folder / _SCHEMA, published.for_editors().encode())
-    except OSError as error:
-        raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
+    _write_first(console, path, starter(_name(folder), [starters[name] for name in chosen]))
     keys = ", ".join(registry.get(name).info.key_env for name in chosen)
-    console.result(f"{path.as_posix()}: written, with {_SCHEMA} for editors")
     console.note(
         f"next: put your ids in, set QARUNNER_VAR_STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`"
     )
+    return ExitCode.OK
+
+
+def _write_first(console: Console, path: Path, text: str) -> None:
+    try:
+        create(path, text.encode())
+        write_whole(path.with_name(_SCHEMA), published.for_editors().encode())
+    except OSError as error:
+        raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
+    console.result(f"{path.as_posix()}: written, with {_SCHEMA} for editors")
+
+
+def _init_from_vendor(console: Console, environ: Mapping[str, str], options: InitOptions, path: Path) -> ExitCode:
+    """Entries with names, and the lock with their ids: a manifest that can be planned as it stands."""
+    from qarunner.app.inventory import first_manifest
+    from qarunner.app.options import LockOptions
+    from qarunner.cli.commands.tools import lock
+
+    if options.vendor:
+        raise UserError("init: --vendor and --from-vendor exclude each other", hint="give one of them")
+    text = first_manifest(_name(path.parent), options, environ, hide=console.hide, note=console.note)
+    _write_first(console, path, f"{_FIRST_LINES}{text}")
+    lock(console, environ, LockOptions(files=(path,), env_file=options.env_file))
+    console.note("next: `qarunner plan`; what shall not run, take out, then `qarunner lock`")
     return ExitCode.OK
 
 
