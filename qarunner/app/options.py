@@ -517,7 +517,7 @@ class EmulatorOptions(Shown):
 
 
 @_options
-class VendorsOptions(Printed):
+class VendorsOptions(Printed, OverBase):
     name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
     kind: Annotated[
         str | None,

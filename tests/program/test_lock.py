@@ -445,6 +445,22 @@ def test_a_name_that_a_build_alone_knows_is_never_an_entry_without_tests(begin: 
     assert stage.sent("docketqa", "POST") == []
 
 
+def test_what_an_organisation_gives_is_locked_as_well(begin: Begin) -> None:
+    """The base may say whose names they are."""
+    stage = begin(
+        testerarmy={"projects": {PROJECT: {}, OTHER: {"groups": [uuid(2)]}}, "groups": {uuid(2): {"name": "Smoke"}}}
+    )
+    (stage.folder / "base.yml").write_text(
+        json.dumps({"version": 1, "vendors": {"testerarmy": {"project": OTHER}}}), encoding="utf-8"
+    )
+    stage.commit({"id": "smoke", "vendor": "testerarmy", "categories": ["Smoke"]}, vendors={})
+    assert stage.run("lock").code == 2
+    assert stage.run("lock", "--base", "base.yml").code == 0
+    assert ids(stage, "--base", "base.yml") == {"smoke": [uuid(2)]}
+    listed = data(stage, "vendors", "testerarmy", "--list", "groups", "--output", "json", "--base", "base.yml")
+    assert uuid(2) in [each["id"] for each in listed["items"]]
+
+
 def test_editors_can_complete_names(begin: Begin) -> None:
     stage = begin(
         docketqa={"tests": TESTS, "suites": {"7": {"name": "Smoke", "tests": [12]}}},
