@@ -270,7 +270,7 @@ def _settings(
         checked = check_manifest(path, environ, hide=hide)
         written = {**checked.manifest.vendors.get(name, {}), **checked.evaluated.vendors.get(name, {})}
         given = {key: value for key, value in written.items() if key not in _ABOUT_RUNS and not is_open(value)}
-        keys |= key_names(checked.manifest.document.data)
+        keys |= key_names(checked.manifest.document)
         declared = checked.manifest.env
     if options.project is not None:
         given[PROJECT] = options.project

@@ -114,7 +114,7 @@ class CheckedManifest:
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
     """The values of the manifest's secrets and of all credentials, wherever they are set: permitted or not."""
     secrets = sorted(_secrets_of(manifest))
-    names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document.data), *keys)
+    names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document), *keys)
     for source in sources:
         yield from credentials_in(source, (*registry.keys_builtin().values(), *names))
 
@@ -394,7 +394,7 @@ def values_of(
     credentials = frozenset(name for vendor in found.vendors.values() for name in credential_names(vendor))
     keys = {**registry.keys_builtin(), **{name: vendor.info.key_env for name, vendor in found.vendors.items()}}
     credentials = credentials.union(keys.values())
-    files = sorted_out(inputs.env_lines, manifest.env, credentials | key_names(manifest.document.data))
+    files = sorted_out(inputs.env_lines, manifest.env, credentials | key_names(manifest.document))
     environ = {**files.keys, **environ}
     values = Values(
         env=environ,

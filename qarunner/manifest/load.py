@@ -671,7 +671,7 @@ def _reserved(read: Document, texts: Sequence[bytes | str]) -> Iterator[Diagnost
     """The two brackets around the placeholders of secrets: an author who can write them could forge a placeholder."""
     if not any(_may_hold(text, "⟦", "⟧") for text in texts):
         return
-    for path, is_key in _with_brackets(read.data, ()):
+    for path, is_key in (*_with_brackets(read.data, ()), *_with_brackets(as_mapping(read.at((BASE,))), (BASE,))):
         yield problem(
             read,
             path,

@@ -129,6 +129,22 @@ def test_what_is_wrong_with_a_base_stands_at_its_lines(stage: Stage) -> None:
         assert f"--base {word}: cannot be read" in ended.err
 
 
+def test_what_a_base_says_is_held_to_the_rules_of_a_manifest(stage: Stage) -> None:
+    """Its key is no variable of a template, and nobody forges a placeholder."""
+    path = base(stage, vendors={"doksi": {"api_key_env": "QA_DOKSI_KEY"}}, defaults={"name": "\u27e6x\u27e7"})
+    stage.commit(stage.doksi("login"), env={"QA_DOKSI_KEY": {"secret": True}})
+    ended = stage.run("validate", "--base", str(path))
+    assert ended.code == 2, ended
+    assert "[E321]" in ended.err
+    assert "are reserved for the placeholders of secrets" in ended.err
+    path = base(stage, vendors={"doksi": {"api_key_env": "OTHER_KEY"}})
+    stage.commit(stage.doksi("login"))
+    ended = stage.run("plan", "--base", str(path))
+    assert ended.code == 2, ended
+    assert f"{path.as_posix()}:1:" in ended.err
+    assert "[E331]" in ended.err
+
+
 def test_a_saved_plan_keeps_to_its_base(stage: Stage) -> None:
     path = base(stage, defaults={"timeout": "7m"})
     stage.commit(stage.doksi("login"))

@@ -177,7 +177,7 @@ class _Examination:
 
     def _with_files(self, found: CheckedManifest, vendor: Vendor) -> dict[str, str]:
         """The environment with the keys of env files, as an apply has it."""
-        keys = {*registry.keys_builtin().values(), *credential_names(vendor), *key_names(found.manifest.document.data)}
+        keys = {*registry.keys_builtin().values(), *credential_names(vendor), *key_names(found.manifest.document)}
         files = sorted_out(read_env_files(self._options.env_file), found.manifest.env, keys)
         return {**files.keys, **self._environ}
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from qarunner import known, secret
-from qarunner.decode import is_unicode
+from qarunner.decode import as_mapping, is_unicode
 from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, closest, problem
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.model import EnvDeclaration
+from qarunner.manifest.model import BASE, EnvDeclaration
 from qarunner.manifest.schema import urls
 from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, StepLimitError, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
@@ -221,7 +221,7 @@ def check_declarations(
     document: Document, declared: Mapping[str, EnvDeclaration], vendor_keys: Mapping[str, str]
 ) -> Iterator[Diagnostic]:
     """What is wrong with the declarations themselves, whatever the environment holds."""
-    credentials = {name.upper() for name in key_names(document.data).union(vendor_keys.values())}
+    credentials = {name.upper() for name in key_names(document).union(vendor_keys.values())}
     steps = Steps()
     for declaration in declared.values():
         if declaration.name.upper() in credentials:
@@ -300,11 +300,10 @@ def _check_default(document: Document, declaration: EnvDeclaration, steps: Steps
         yield problem(document, path, f"the default of {declaration.name} {reason}", code=Code.BAD_DEFAULT)
 
 
-def key_names(data: Mapping[str, object]) -> frozenset[str]:
-    """Every name under `vendors.*.api_key_env`."""
-    vendors = data.get("vendors")
-    settings = vendors.values() if isinstance(vendors, dict) else ()
-    names = (each.get("api_key_env") for each in settings if isinstance(each, dict))
+def key_names(document: Document) -> frozenset[str]:
+    """Every name under `vendors.*.api_key_env`, of the manifest and of its base."""
+    vendors = (as_mapping(document.at((*above, "vendors"))) for above in ((), (BASE,)))
+    names = (as_mapping(each).get("api_key_env") for settings in vendors for each in settings.values())
     return frozenset(name for name in names if isinstance(name, str))
 
 
@@ -649,7 +648,7 @@ def _declared_credentials(manifest: Manifest, values: Values) -> Iterator[Diagno
 
 
 def _credential_values(manifest: Manifest, values: Values) -> tuple[str, ...]:
-    named = values.credentials | key_names(manifest.document.data) | set(values.vendor_keys.values())
+    named = values.credentials | key_names(manifest.document) | set(values.vendor_keys.values())
     return tuple(text for name in sorted(named) if (text := values.env.get(name, "").strip()))
 
 
