@@ -497,6 +497,9 @@ class SchemaOptions(Shown):
     fragment: Annotated[
         bool, Option("--fragment", "", "The schema of a file that a manifest includes, which holds `matrix` alone.")
     ] = False
+    base: Annotated[
+        bool, Option("--base", "", "The schema of a file that --base of other commands names: what all manifests get.")
+    ] = False
     plain: Annotated[
         bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
     ] = False

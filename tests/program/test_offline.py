@@ -128,6 +128,16 @@ def test_a_fragment_has_a_schema_of_its_own(stage: Stage) -> None:
         assert not any(map(checker.is_valid, wrong))
 
 
+def test_a_base_has_a_schema_of_its_own(stage: Stage) -> None:
+    base: dict[str, Any] = {"entries": {"label:x": {"timeout": "5m"}}, "limits": {"max_cost": 5}, "x-anchors": {}}
+    wrong: list[dict[str, Any]] = [{"matrix": []}, {"entries": {"a": {"id": "b"}}}, {"limits": {"hosts": []}}]
+    for form in ([], ["--plain"]):
+        schema = json.loads(stage.run("schema", "--base", *form).out)
+        checker = jsonschema.validators.validator_for(schema)(schema)
+        assert list(checker.iter_errors(base)) == []
+        assert not any(map(checker.is_valid, wrong))
+
+
 def test_help_and_version_are_words(stage: Stage) -> None:
     offline(stage)
     for words, option in ((["version"], ["--version"]), (["help"], ["--help"]), (["help", "plan"], ["plan", "--help"])):

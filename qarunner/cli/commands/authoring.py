@@ -185,7 +185,10 @@ def _init_from_vendor(console: Console, environ: Mapping[str, str], options: Ini
 
 def schema(console: Console, _: Mapping[str, str], options: SchemaOptions) -> ExitCode:
     form = published.plain if options.plain else published.for_editors
-    console.json(form(fragment=options.fragment, names=_locked_names(options.file) if options.with_lock else {}))
+    if options.fragment and options.base:
+        raise UserError("--fragment does not go with --base", hint="each prints one schema")
+    names = _locked_names(options.file) if options.with_lock else {}
+    console.json(form(fragment=options.fragment, base=options.base, names=names))
     return ExitCode.OK
 
 

@@ -205,22 +205,31 @@ _STANDARD = frozenset(
 _NO_NAMES: Mapping[NameKind, Mapping[str, str]] = {}
 
 
-def for_editors(*, fragment: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES) -> str:
+def for_editors(
+    *, fragment: bool = False, base: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES
+) -> str:
     """With hints for hovering and completing, and without the words that only qarunner's own messages are made of.
 
     `names` are offered where names can stand, each with what it is.
     """
-    return _with(_for_editor, fragment=fragment, names=names)
+    return _with(_for_editor, _whole(fragment=fragment, base=base), names)
 
 
-def plain(*, fragment: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES) -> str:
+def plain(
+    *, fragment: bool = False, base: bool = False, names: Mapping[NameKind, Mapping[str, str]] = _NO_NAMES
+) -> str:
     """With the keywords of JSON Schema alone: what a strict validator takes."""
     standard = lambda schema: {key: value for key, value in schema.items() if key in _STANDARD}  # noqa: E731
-    return _with(standard, fragment=fragment, names=names)
+    return _with(standard, _whole(fragment=fragment, base=base), names)
 
 
-def _with(change: Callable[[_Schema], _Schema], *, fragment: bool, names: Mapping[NameKind, Mapping[str, str]]) -> str:
+def _whole(*, fragment: bool, base: bool) -> _Schema:
+    """The schema of a manifest, or of one of the other files."""
     whole = cast("_Schema", json.loads(text()))
+    if base:
+        definitions = cast("_Schema", whole["$defs"])
+        head = {"$schema": whole["$schema"], "$id": f"{whole['$id']}:base"}
+        return {**head, **cast("_Schema", definitions["base"]), "$defs": definitions}
     if fragment:
         whole |= {
             "$id": f"{whole['$id']}:fragment",
@@ -230,6 +239,10 @@ def _with(change: Callable[[_Schema], _Schema], *, fragment: bool, names: Mappin
             "properties": {"matrix": cast("_Schema", whole["properties"])["matrix"]},
         }
         del whole["allOf"], whole["x-missing"], whole["x-instead"]
+    return whole
+
+
+def _with(change: Callable[[_Schema], _Schema], whole: _Schema, names: Mapping[NameKind, Mapping[str, str]]) -> str:
     definitions = cast("_Schema", whole["$defs"])
     for kind, known in names.items():
         _offer(definitions, kind, known)
