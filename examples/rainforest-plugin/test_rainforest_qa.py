@@ -49,21 +49,21 @@ def environment(request: Request) -> object:
     return {"id": 1770, "name": "qarunner-1", "default": False, "is_temporary": True, "site_environments": []}
 
 
-def example(**row: object) -> Example:
+def example(ends: dict[str, tuple[object, Verdict]], **row: object) -> Example:
     return Example(
         rows=[{"id": "checkout", "platform": "web", **row}],
         created=run("queued", final=False, complete=0),
         passed=PASSED,
         failed=FAILED,
         running=RUNNING,
-        ends=ENDS,
+        ends=ends,
         made=environment,
     )
 
 
 EXAMPLES = [
-    example(target={"web_url": SITE}, test_ids=[1, 2], options={"browsers": ["windows11_chrome"]}),
-    example(target={"environment": "1770"}, category_ids=["8"]),
+    example(ENDS, target={"web_url": SITE}, test_ids=[1, 2], options={"browsers": ["windows11_chrome"]}),
+    example({}, target={"environment": "1770"}, category_ids=["8"]),
 ]
 
 

@@ -358,12 +358,11 @@ class Adapter:
         self.name = vendor.info.name
 
     def _ask(self, method: str, *given: object, lists: bool = False, **named: object) -> Any:  # noqa: ANN401
-        before = deepcopy((given, named, getattr(self.vendor, "__dict__", None)))
-        other, other_named = deepcopy((given, named))
+        copies = other, other_named, _ = deepcopy((given, named, getattr(self.vendor, "__dict__", None)))
         first = self._once(method, given, named, lists=lists)
-        second = self._once(method, other, other_named, lists=lists)
         after = (given, named, getattr(self.vendor, "__dict__", None))
-        assert after == before, self._said(method, given, "changed what it was given, or itself")
+        assert after == copies, self._said(method, given, "changed what it was given, or itself")
+        second = self._once(method, other, other_named, lists=lists)
         same = repr(first) == repr(second) if isinstance(first, Exception) else first == second
         assert same, self._said(method, given, f"answered {first!r}, then {second!r}")
         if isinstance(first, Exception):
