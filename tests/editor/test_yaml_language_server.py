@@ -93,6 +93,13 @@ def test_what_a_vendor_does_not_offer_is_said_in_words(server: Server) -> None:
 # --- hovering ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_text_of_the_wrong_form_is_told_in_words(server: Server) -> None:
+    entry = "    vendor: doksi\n    test_ids: [abc123]\n    timeout: soon\n"
+    found = " ".join(message for _, message in server.diagnostics(f"{ENTRY}{entry}"))
+    assert "expected a duration such as 30s, 10m or 1h30m" in found
+    assert "[0-9]" not in found
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -143,7 +150,7 @@ def test_options_are_those_of_the_entrys_vendor(server: Server) -> None:
 
 
 def test_values_are_completed(server: Server) -> None:
-    assert set(server.completion(f"{ENTRY}    platform: ‸")) == {"web", "android", "ios"}
+    assert set(server.completion(f"{ENTRY}    platform: ‸")) - {"null"} == {"web", "android", "ios"}
     assert set(server.completion(f"{ENTRY}    vendor: ‸")) >= {"doksi", "docketqa", "testerarmy", "certyn"}
     assert set(server.completion(f"{HEAD}env:\n  A:\n    format: ‸")) >= {"uri", "hostname"}
 

@@ -283,15 +283,25 @@ def _changed(schema: Json, change: Callable[[_Schema], _Schema]) -> Json:
     return found
 
 
+_ALL_BUT_NULL: Json = {"type": ["array", "object", "string"]}
+"""What a key cannot hold whose inherited value `null` takes away."""
+
+
 def _for_editor(schema: _Schema) -> _Schema:
     found = {
         key: value for key, value in schema.items() if not key.startswith("x-") and key not in {"$comment", "default"}
     }
     found |= _hover(schema)
+    if "pattern" in found and "x-expected" in schema:
+        # Without it, yaml-language-server shows the pattern itself.
+        found["patternErrorMessage"] = f"expected {schema['x-expected']}"
     names = schema.get("x-exclusive")
     if schema.get("not") == {} and "errorMessage" in schema:
         # Of `not`, yaml-language-server says only that it matches: this message is shown beside it.
         found["deprecationMessage"] = schema["errorMessage"]
+    if schema.get("not") == _ALL_BUT_NULL and "errorMessage" in schema:
+        del found["not"]
+        found["type"] = "null"  # of a wrong type, it shows the message
     if found.get("maxProperties") == 1 and isinstance(names, list):
         # Beside `maxProperties: 1`, it completes nothing.
         del found["maxProperties"]
