@@ -480,6 +480,7 @@ def resume(
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal:
         _refuse_rehearsal(stored)
+        _refuse_copy(stored)
         believed = verified(stored, unsealed=settings.unsealed)
         plan = stored.plan
         inputs.check_paths(plan, reporting.here())
@@ -603,6 +604,13 @@ def _refuse_rehearsal(stored: StoredRun) -> None:
             f"run {stored.folder.name} was a rehearsal: its emulated vendors are gone",
             hint="qarunner apply --rehearse again",
         )
+
+
+def _refuse_copy(stored: StoredRun) -> None:
+    """Of a run and its copy beside it, each would begin what waits: it would be paid for twice."""
+    name = stored.run.run_id
+    if stored.folder.name != name:
+        raise UserError(f"{stored.folder}: is a copy of run {name}", hint=f"qarunner resume {name}")
 
 
 def _transport_to(

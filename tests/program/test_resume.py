@@ -252,6 +252,19 @@ def test_a_disk_that_is_full_stops_the_apply_and_a_resume_goes_on(stage: Stage) 
     assert len(stage.paid()) == 3
 
 
+def test_a_copy_under_another_name_begins_nothing(begin: Begin) -> None:
+    """Each of the two began what waited for the first entry, and both were paid for."""
+    stage = begin()
+    stage.commit(stage.doksi("a"), stage.certyn("b", needs=["a"]))
+    assert stage.apply("--detach").code == 0
+    shutil.copytree(stage.run_folder(), stage.run_folder("r2"))
+    ended = stage.resume("r2")
+    assert ended.code == 2, ended
+    assert "is a copy of run r1" in ended.err
+    assert stage.resume("r1").code == 0
+    assert len(stage.paid()) == 2
+
+
 def test_a_run_of_the_same_name_elsewhere_is_another_run(begin: Begin) -> None:
     """A pipeline may give the id, and give it again: a key of the first run would only bring back its result."""
     stage = begin()

@@ -60,6 +60,27 @@ def test_a_refusal_that_names_a_run_does_not_prove_that_there_is_none(status: in
     assert again == Retry(message=words, unreadable=True, maybe=True)
 
 
+YEAR_S = 365 * 24 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("word", "seconds"),
+    [
+        ("9" * 400, YEAR_S),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", YEAR_S),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("0", 0.0),
+        *((word, None) for word in ("-5", "nan", "inf", "1e3", "1, 2", "²", "", "Fri, 99 Dec 9999 23:59:59 GMT")),
+    ],
+)
+def test_a_silence_that_makes_no_sense_is_bounded_or_none(word: str, seconds: float | None) -> None:
+    reply = Reply(status=429, text="words", headers={"retry-after": word})
+    call = Call(entries=(entry("a", "plain"),))
+    meaning = after_create(PLAIN, call, reply, now=1_600_000_000)
+    assert isinstance(meaning, Retry)
+    assert meaning.wait_s == seconds
+
+
 def test_a_long_silence_is_said() -> None:
     for seconds, words in (("86400", "24h"), ("900", "15m"), ("5400", "1h30m")):
         meaning = created(429, keyed=False, **{"retry-after": seconds})
