@@ -35,7 +35,8 @@ certyn (outcomes completed, cancelled, hang; a course has counters):
 
     default: {total: 3}
     processes: {smoke-suite: {total: 5, failed: 1, blocked: 0, aborted: 0, skipped: 0, conclusion: success}}
-    tags: {checkout: {total: 2, outcome: hang}}       # the first tag of a create that is named here counts
+    tags: {checkout: {total: 2, outcome: hang}}       # the first tag of a create that is named here counts;
+                                                      # the list of test cases has so many of each
     projects: [my-app]             # if given, every other slug is refused
     environments: [staging]        # if given, every other key is refused, but those created through the API
     default_environment: production
