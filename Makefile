@@ -6,7 +6,7 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full simulate mends check editor format setup requirements schema golden mutants docs picture clean
+.PHONY: demo test test-full simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -15,7 +15,7 @@ test: check
 	$(BIN)/python -m pytest -n auto
 
 # Every kill and eight times the examples; much longer than `make test`.
-test-full: check
+test-full: check .venv/ready-dist
 	QARUNNER_TESTS=full $(BIN)/python -m pytest -n auto
 
 # Worlds by chance, as many as one likes: make simulate N=100000; one that broke a promise: make simulate SEED=17 N=1
@@ -89,6 +89,16 @@ docs: .venv/ready-docs
 # docs/apply.svg: what the program prints, drawn as a picture.
 picture: .venv/ready
 	$(BIN)/python docs/picture.py
+
+# Wheel, sdist, wheelhouse, lock with hashes, SBOM and digests, in dist/: docs/install.md.
+dist: .venv/ready-dist
+	rm -rf dist
+	$(BIN)/python release/dist.py dist
+
+.venv/ready-dist: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dist
+	@touch $@
 
 .venv/ready-docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
