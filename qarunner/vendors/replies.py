@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from qarunner.decode import UnexpectedData, is_unicode
+from qarunner.decode import JsonReader, UnexpectedData, is_unicode
 from qarunner.secret import placeholder, secret_names, without_encoding
-from qarunner.vendors.api import Cause, Refusal, UploadAddress
+from qarunner.vendors.api import Cause, Refusal, Reply, UploadAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from qarunner.decode import JsonReader
-    from qarunner.vendors.api import Metadata, Reply
+    from qarunner.vendors.api import Metadata
 
 
 _SHOWN = 200
@@ -126,3 +127,33 @@ def status_body(reply: Reply, refused: Refusal) -> JsonReader:
     if not reply.ok:
         raise UnexpectedData(f"no status: {refused.message}")
     return reply.json()
+
+
+@lru_cache(maxsize=64)
+def _page(text: str) -> JsonReader:
+    return JsonReader.parse(text, "reply $")
+
+
+def page(reply: Reply) -> JsonReader:
+    """A page of a list. Each is read again with every page that follows, so that it is parsed once."""
+    return _page(reply.text)
+
+
+class Listed:
+    """What the pages of a list tell of runs. One that is told twice, and not the same both times, is in doubt."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, object] = {}
+
+    def add(self, run: str, told: JsonReader, *, is_certain: bool = True) -> None:
+        value = told.value if is_certain else None
+        self._told[run] = value if self._told.get(run, value) == value else None
+
+    @property
+    def count(self) -> int:
+        return len(self._told)
+
+    def replies(self) -> Mapping[str, Reply]:
+        """For each run that is beyond doubt: the reply that its own read would have got."""
+        certain = {run: value for run, value in self._told.items() if value is not None}
+        return {run: Reply(status=200, text=json.dumps(value)) for run, value in certain.items()}

@@ -43,6 +43,13 @@ Fault: TypeAlias = Callable[[str, float], Answer | None]
 """What comes instead of an answer, if anything does: by `reads` or `creates`, and the time."""
 
 
+Listed: TypeAlias = Callable[[list[dict[str, "Json"]], float], list[dict[str, "Json"]]]
+"""What a list says in place of the truth: by all items, and the time."""
+
+
+PAGE = 50
+
+
 @dataclass(frozen=True)
 class Limits:
     """Requests in any minute; the defaults are Certyn's."""
@@ -75,7 +82,8 @@ class Meter:
 class SimulatedCertyn:
     """Answers as Certyn does. `durations` are seconds by the entry's process; `fault` may answer in its place.
 
-    A `LOST` of a fault is an answer that got lost: what was asked for is done.
+    A `LOST` of a fault is an answer that got lost: what was asked for is done. `listed`: what is shown of the list
+    of runs, None: there is no list. `tests` of a run end one after the other. Runs of the processes in `failing` fail.
     """
 
     def __init__(
@@ -85,8 +93,15 @@ class SimulatedCertyn:
         *,
         hint_s: float | None = 10.0,
         fault: Fault | None = None,
+        listed: Listed | None = None,
+        tests: int = 1,
+        failing: frozenset[str] = frozenset(),
     ) -> None:
         self.durations = durations
+        self.listed = listed
+        self.tests = tests
+        self.failing = failing
+        self.lists = 0
         self.hint_s = hint_s
         self.fault = fault
         self.made: dict[str, float] = {}
@@ -109,10 +124,7 @@ class SimulatedCertyn:
         wrong = self.fault(kind, now) if self.fault is not None else None
         if wrong is not None and wrong is not LOST:
             return wrong
-        if kind == "reads":
-            answer = self._status(request.path.rsplit("/", 1)[1], now)
-        else:
-            answer = self._create(request, key, now)
+        answer = self._read(request, now) if kind == "reads" else self._create(request, key, now)
         return wrong or answer
 
     def _create(self, request: Request, key: str | None, now: float) -> Reply:
@@ -123,17 +135,43 @@ class SimulatedCertyn:
         self.made.setdefault(run, now)
         self.process[run] = process
         self.asked.setdefault(run, [now])
-        return Reply(status=201, text=json.dumps({"runId": run, "testCaseCount": 1}))
+        return Reply(status=201, text=json.dumps({"runId": run, "testCaseCount": self.tests}))
 
     def ends(self, run: str) -> float:
         return self.made[run] + self.durations[self.process[run]]
 
-    def _status(self, run: str, now: float) -> Reply:
+    def _read(self, request: Request, now: float) -> Reply:
+        if request.path == "/api/projects/overview":
+            return Reply(status=200, text='{"projects": [{"id": "p1", "slug": "shop"}]}')
+        if request.path.endswith("/ci-runs"):
+            return self._list(request, now)
+        run = request.path.rsplit("/", 1)[1]
         self.asked[run].append(now)
-        if now >= self.ends(run):
-            return Reply(status=200, text='{"state": "completed", "total": 1, "passed": 1, "failed": 0, "blocked": 0}')
-        body = {"state": "in_progress", "total": 1, "pending": 1, "failed": 0, "blocked": 0}
-        return Reply(status=200, text=json.dumps(body | ({"retryAfterSeconds": self.hint_s} if self.hint_s else {})))
+        body = self.status(run, now)
+        hint: dict[str, Json] = {"retryAfterSeconds": self.hint_s} if self.hint_s and now < self.ends(run) else {}
+        return Reply(status=200, text=json.dumps({"runId": run} | body | hint))
+
+    def status(self, run: str, now: float) -> dict[str, Json]:
+        """A run's state and counters."""
+        length = self.ends(run) - self.made[run]
+        done = (
+            min(self.tests, int((now - self.made[run]) / length * self.tests)) if now < self.ends(run) else self.tests
+        )
+        failed = done if self.process[run] in self.failing else 0
+        state = "in_progress" if now < self.ends(run) else "completed"
+        counts = {"total": self.tests, "passed": done - failed, "failed": failed, "blocked": 0}
+        return {"state": state, **counts, "pending": self.tests - done}
+
+    def _list(self, request: Request, now: float) -> Reply:
+        self.lists += 1
+        if self.listed is None:
+            return Reply(status=404, text='{"error": "not found"}')
+        query = dict(request.query)
+        skip, take = int(query["skip"]), int(query["take"])
+        items: list[dict[str, Json]] = [{"runId": run, **self.status(run, now)} for run in reversed(self.made)]
+        shown = self.listed(items, now)
+        body: dict[str, Json] = {"items": [*shown[skip : skip + take]], "totalCount": len(shown)}
+        return Reply(status=200, text=json.dumps(body))
 
 
 @dataclass(frozen=True)
@@ -194,12 +232,21 @@ class Simulation:
     hint_s: float | None = 10.0
     fault: Fault | None = None
     jitter: Callable[[], float] = lambda: 0.5
+    listed: Listed | None = None
+    tests: int = 1
+    failing: frozenset[str] = frozenset()
 
     def run(self) -> Told:
         entries = tuple(entry(number) for number in range(len(self.work.durations)))
         names = [one(each) for each in entries]
         self.vendor = SimulatedCertyn(
-            dict(zip(names, self.work.durations, strict=True)), self.limits, hint_s=self.hint_s, fault=self.fault
+            dict(zip(names, self.work.durations, strict=True)),
+            self.limits,
+            hint_s=self.hint_s,
+            fault=self.fault,
+            listed=self.listed,
+            tests=self.tests,
+            failing=self.failing,
         )
         plan = plan_of(entries, self.limits)
         earlier = {names_of(each)[0]: known for each, known in zip(entries, self.work.earlier, strict=True)}
@@ -218,7 +265,7 @@ class Simulation:
             lags=tuple(at - self.vendor.ends(run) for run, at in found.items()),
             reads=self.vendor.reads / len(self.work.durations),
             refused=self.vendor.refused,
-            unasked_s=max(gaps),
+            unasked_s=max(gaps, default=0.0),
             seconds=self.story.clock.seconds,
         )
 

@@ -14,6 +14,7 @@ from qarunner.vendors.api import InventoryKind, Refusal, RemoteRun, Reply, Reque
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from qarunner.decode import Json
     from qarunner.vendors.api import Item
 
 PROJECT = "33333333-3333-4333-8333-333333333333"
@@ -140,18 +141,49 @@ def test_testerarmys_list_tells_each_run_as_its_own_read_does() -> None:
     }
 
 
-def test_certyns_list_decides_nothing_of_a_run_that_is_over() -> None:
+SURE: dict[str, Json] = {"state": "completed", "total": 2, "passed": 1, "failed": 1, "blocked": 0, "pending": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "found_ids"),
+    [
+        ({"state": "in_progress"}, {"a", "b"}),
+        (SURE, {"a", "b"}),
+        (SURE | {"state": "cancelled"}, {"b"}),
+        (SURE | {"state": "odd"}, {"b"}),
+        (SURE | {"passed": 0}, {"b"}),  # one was skipped or aborted
+        (SURE | {"passed": 2}, {"b"}),
+        (SURE | {"pending": 1, "passed": 0}, {"b"}),
+        (SURE | {"total": 1, "passed": 0}, {"b"}),  # fewer than the create promised
+        ({key: value for key, value in SURE.items() if key != "pending"}, {"b"}),
+        ({key: value for key, value in SURE.items() if key != "blocked"}, {"b"}),
+    ],
+)
+def test_certyns_list_decides_a_run_whose_counters_leave_no_doubt(told: dict[str, Json], found_ids: set[str]) -> None:
     adapter = registry.get("certyn")
-    runs = [RemoteRun(id="a"), RemoteRun(id="b")]
-    items = [{"runId": "a", "state": "in_progress"}, {"runId": "b", "state": "completed", "total": 1, "passed": 1}]
-    replies = [
-        Reply(status=200, text=json.dumps(body))
-        for body in ({"projects": [{"id": "p1", "slug": "shop"}]}, {"items": items, "totalCount": 2})
-    ]
-    found = adapter.poll_many({"project": "shop"}, runs, replies)
-    assert not isinstance(found, Request)
-    assert found is not None
-    assert list(found) == ["a"]
+    runs = [RemoteRun(id="a", memo={"tests": 2}), RemoteRun(id="b", memo={"tests": 2})]
+    items = [{"runId": "a", **told}, {"runId": "b", **SURE}, {"runId": "c", **SURE}]
+    bodies = ({"projects": [{"id": "p1", "slug": "shop"}]}, {"items": items, "totalCount": 3})
+    found = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
+    assert isinstance(found, dict)
+    assert set(found) == found_ids
+
+
+def test_certyns_list_is_read_to_its_end_and_what_it_tells_twice_is_in_doubt() -> None:
+    adapter = registry.get("certyn")
+    runs = [RemoteRun(id=name, memo={"tests": 2}) for name in ("a", "b", "z")]
+    bodies: list[Json] = [{"projects": [{"id": "p1", "slug": "shop"}]}]
+    skips = []
+    for name in ("a", "b", "a"):
+        replies = [Reply(status=200, text=json.dumps(body)) for body in bodies]
+        step = adapter.poll_many({"project": "shop"}, runs, replies)
+        assert isinstance(step, Request)
+        skips.append(dict(step.query)["skip"])
+        state = "in_progress" if len(bodies) == 3 else "completed"
+        bodies.append({"items": [{"runId": name, **SURE, "state": state}], "totalCount": 3})
+    found = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
+    assert isinstance(found, dict)
+    assert (skips, set(found)) == (["0", "1", "2"], {"b"})
 
 
 @pytest.mark.parametrize("vendor", ["doksi", "docketqa"])

@@ -363,6 +363,25 @@ def after_listing(
         return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
+def listed_runs(
+    vendor: Vendor, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+) -> Request | Mapping[str, Reply] | None:
+    """What a list of runs needs next, or tells at last; None: there is no list, or nothing can be read in it."""
+    try:
+        found = check_return_type(vendor.poll_many(settings, runs, replies), Request, Mapping, type(None))
+        if isinstance(found, Mapping):
+            return {name: check_return_type(reply, Reply) for name, reply in found.items()}
+    except ADAPTER_EXCEPTIONS:  # each run can be read by itself
+        return None
+    return found
+
+
+def after_refused_list(vendor: Vendor, answer: Answer, *, now: float) -> Retry | None:
+    """What it means that a list was not given: worth another try later, or None: never again."""
+    found = _unread(answer) if isinstance(answer, Fault) else _read_refused(vendor, answer, now=now, key_worked=True)
+    return found if isinstance(found, Retry) and not found.unreadable else None
+
+
 _STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")
 """Stores of files answer in XML."""
 

@@ -155,8 +155,8 @@ class Engine:
             return False
         if context.ends_at is not None and self._clock.now() >= context.ends_at:
             return True
-        kinds = tuple(kind for kind in RequestKind if kind is not RequestKind.READ or self._awaits_reads())
-        if any(queue.pending(*kinds) for queue in context.queues.values()):
+        awaited = set(RequestKind) - {RequestKind.LIST} - (set() if self._awaits_reads() else {RequestKind.READ})
+        if any(queue.pending(*awaited) for queue in context.queues.values()):
             return False
         return not any(self._awaits(task) for task in context.flying.values())
 
@@ -169,7 +169,7 @@ class Engine:
         if task.kind is RequestKind.UPLOAD:
             return mode.may_begin and bool(self._resources.waiting_for(task))
         if task.kind is not RequestKind.READ:
-            return True
+            return task.kind is not RequestKind.LIST
         polled = (mode.waits_for_reads or mode.looks_first) and bool(self._run.open_entries(task.job))
         looked_at = task.is_last_look and task.run is not None and task.run.polled
         return self._awaits_reads() and (looked_at or polled)
@@ -205,11 +205,12 @@ class Engine:
         if task.kind is RequestKind.READ and not task.is_last_look:
             is_late = self._cancels.is_ending(task.job) or not self._run.open_entries(task.job)
             return (mode.cancels and not mode.looks_first) or is_late
-        return task.kind is RequestKind.UPLOAD and not self._awaits(task)
+        return (task.kind is RequestKind.UPLOAD and not self._awaits(task)) or task.kind is RequestKind.LIST
 
     def _dispatch(self, now: float) -> None:
         self._abandon()
         for queue in self._context.queues.values():
+            self._polls.gather(queue, now)
             while (task := queue.take(now)) is not None:
                 self._send(task)
 
@@ -263,6 +264,8 @@ class Engine:
                 self._creates.settle(task, answer)
             case RequestKind.READ:
                 self._polls.settle(task, answer)
+            case RequestKind.LIST:
+                self._polls.settle_list(task, answer)
             case RequestKind.CANCEL:
                 self._cancels.settle(task, answer)
             case RequestKind.SETUP | RequestKind.UPLOAD | RequestKind.RELEASE:

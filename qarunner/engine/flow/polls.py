@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from qarunner.engine.decide.interpret import Rejected, Retry, after_read, poll_request, with_key_name
 from qarunner.engine.decide.outcomes import takes_details
+from qarunner.engine.flow.lists import Lists, is_to_be_asked
 from qarunner.engine.schedule.queue import FIRST, Task
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.engine.schedule.timing import RetryState
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import CancelHandler, EntryCloser
     from qarunner.engine.flow.context import RunContext
+    from qarunner.engine.flow.lists import Listing
+    from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.schedule.timing import DurationHistory, DurationModel
     from qarunner.engine.state.run import JobState, RunState
 
@@ -58,6 +61,7 @@ class PollHandler:
         self._cancels = cancels
         self._history = history
         self._jitter = jitter
+        self._lists = Lists(context)
         self._detailed: dict[Task, Mapping[str, Outcome]] = {}
         """Reads for optional details, each with the outcomes that were written down before."""
 
@@ -104,6 +108,7 @@ class PollHandler:
             self._refuse(state, run, request)
         else:
             task = Task.poll_of(state, run, request)
+            task.read_alone_at = now
             due = self._due_at(task, now)
             task.waits_for_its_time = not at_once
             queue.put(task, now if at_once else due)
@@ -140,10 +145,69 @@ class PollHandler:
             answer = Reply(status=0, text=answer.message)
         answers = [*task.answers, answer]
         meaning = self._read(task, answers, best_effort=task.best_effort)
+        task.is_alone = False
+        self._compare(task, answers, meaning)
         if task.details_end_at is not None:
             self._settle_details(task, answers, meaning)
         elif self._is_wanted(task, meaning):
             self._act(task, answers, meaning)
+
+    # --- lists --------------------------------------------------------------------------------------------------------
+
+    def gather(self, queue: VendorQueue, now: float) -> None:
+        """Lets a list stand for the reads that are due, where the vendor has one."""
+        self._lists.gather(queue, now)
+
+    def settle_list(self, task: Task, answer: Answer) -> None:
+        listing = self._lists.settle(task, answer)
+        if listing is None:
+            return
+        queue, now = self._context.queue(task.job), self._context.clock.now()
+        for read in listing.unlisted:
+            self._read_alone(queue, read, now)
+        for read, reply in listing.replies.items():
+            # What an earlier run came to may have closed this one's job.
+            if read in queue.reads_of(read.job):
+                self._settle_listed(queue, read, reply, listing)
+
+    def _settle_listed(self, queue: VendorQueue, task: Task, reply: Reply, listing: Listing) -> None:
+        """Takes from a list what is beyond doubt; else the run is read by itself, at once if it is over."""
+        now, meaning = self._context.clock.now(), self._read(task, [reply], best_effort=False)
+        if isinstance(meaning, Running):
+            if is_to_be_asked(task, listing, now):
+                task.listed = {}
+                self._read_alone(queue, task, now)
+                return
+        else:
+            task.listed = self._verdicts(task, [reply], meaning)
+            if not self._lists.believes(task, task.listed or {}):
+                task.urgency = FIRST
+                self._read_alone(queue, task, now)
+                return
+        queue.remove(task)
+        task.listed, task.polled_at = None, listing.at
+        if self._is_wanted(task, meaning):
+            self._act(task, [reply], meaning)
+
+    def _read_alone(self, queue: VendorQueue, task: Task, now: float) -> None:
+        task.is_alone = True
+        queue.put(task, now)
+
+    def _verdicts(self, task: Task, answers: Sequence[Answer], meaning: Meaning) -> Mapping[str, Verdict] | None:
+        """What a reply says of each entry; None if it says no end."""
+        outcomes = meaning.outcomes if isinstance(meaning, Finished) else None
+        if isinstance(meaning, More) and meaning.best_effort:
+            outcomes = self._without_details(task, answers)
+        return {entry: outcome.verdict for entry, outcome in outcomes.items()} if outcomes else None
+
+    def _compare(self, task: Task, answers: Sequence[Answer], meaning: Meaning) -> None:
+        """Lets a run's own reply speak for the list before it, or against it."""
+        if task.listed is None:
+            return
+        if isinstance(meaning, Running):
+            self._lists.compare(task, None)
+        elif (verdicts := self._verdicts(task, answers, meaning)) is not None:
+            self._lists.compare(task, verdicts)
 
     def _read(self, task: Task, answers: Sequence[Answer], *, best_effort: bool) -> Meaning:
         queue = self._context.queue(task.job)
@@ -261,7 +325,8 @@ class PollHandler:
         if queue.schedule.override_s is not None:
             return
         for task in queue.reads_of(state):
-            if task.waits_for_its_time:
+            # A last look, and a read that a list stands for or has left over, have times of their own.
+            if task.waits_for_its_time and task.urgency != FIRST and not task.is_held and not task.is_alone:
                 queue.put(task, max(self._due_at(task, now), task.not_before))
 
     def _still_running(self, task: Task, status: Running) -> None:

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,7 +15,7 @@ from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import LatenessEstimate, RetryState
 from qarunner.engine.state.run import JobState, ResourceState, RunState
-from qarunner.vendors.api import Request
+from qarunner.vendors.api import Request, Verdict
 from qarunner.vendors.types import AnyRequest
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ class Queue:
         while self._due and self._gone(self._due[0]):
             del self._due[0]
         return self._due[0][2] if self._due else None
+
+    def due(self, now: float, *, ahead_s: float = 0.0) -> list[Task]:
+        """The tasks that are due, the most urgent first, and then those that will be soon; none if none is due."""
+        if self.first(now) is None:
+            return []
+        self._due = [item for item in self._due if not self._gone(item)]
+        soon = [item for item in self._later if item[0] <= now + ahead_s and not self._gone(item)] if ahead_s else []
+        return [item[2] for item in (*self._due, *soon)]
 
     def most_late(self, now: float) -> Task | None:
         """Of the most urgent tasks that are due, the one whose answer is probably the latest by now."""
@@ -154,6 +163,14 @@ class Task:
     """Time before which the vendor does not want to be asked again."""
     waits_for_its_time: bool = False
     """True of a read that is put off until the run may have ended; false of one that repeats or follows another."""
+    read_alone_at: float = float("-inf")
+    """Of a read: when its run was asked by itself, or made."""
+    is_held: bool = False
+    """True of a read that waits for a list."""
+    is_alone: bool = False
+    """True of a read that waits for no list: one told nothing of its run, or nothing that is believed."""
+    listed: Mapping[str, Verdict] | None = None
+    """What a list says of its run, to be compared with its own reply: verdicts by entry; empty: the run goes on."""
     lateness: LatenessEstimate | None = None
     urgency: float | None = None
     """A time. Of the tasks that are due, the lowest goes first; None: the time at which it became due."""
@@ -241,7 +258,7 @@ class VendorQueue:
         self._shares = shares
         self._max_in_flight = plan.max_in_flight
         self._queues = {kind: Queue() for kind in RequestKind}
-        self._turns = [*_BEFORE_READS, RequestKind.READ]
+        self._turns = [*_BEFORE_READS, RequestKind.LIST, RequestKind.READ]
 
     def put(self, task: Task, due: float) -> None:
         if task.kind is RequestKind.CREATE and task.job.job.id in self.busy_jobs:
@@ -258,6 +275,17 @@ class VendorQueue:
 
     def reads_of(self, job: JobState) -> list[Task]:
         return self._queues[RequestKind.READ].of(job.job.id)
+
+    def reads(self) -> list[Task]:
+        """Reads that are due, or will be."""
+        return self._queues[RequestKind.READ].tasks()
+
+    def count_reads(self) -> int:
+        return len(self._queues[RequestKind.READ])
+
+    def due_reads(self, now: float, *, ahead_s: float = 0.0) -> list[Task]:
+        """Reads that are due, the most urgent first, and then those that will be soon; none if none is due."""
+        return self._queues[RequestKind.READ].due(now, ahead_s=ahead_s)
 
     def create_of(self, job: JobState) -> Task | None:
         """The job's create, if it waits here."""
@@ -300,8 +328,9 @@ class VendorQueue:
 
     def _account(self, kind: RequestKind, task: Task, now: float) -> None:
         self._shares.take(self.vendor.info.name)
-        if kind is RequestKind.READ and not task.answers:
+        if kind in {RequestKind.READ, RequestKind.LIST} and not task.answers:
             task.polled_at = now
+            task.read_alone_at = now
         # Where requests share a rate, kinds take turns: reads would wait for ever behind the creates of a long run.
         if kind in self._turns and self.limiter.is_shared:
             self._turns.remove(kind)

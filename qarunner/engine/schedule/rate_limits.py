@@ -34,6 +34,8 @@ class RequestKind(StrEnum):
 
     CANCEL = "cancel"
     RELEASE = "release"
+    LIST = "list"
+    """A read that tells of many runs. Nothing waits for it alone: each of them has a read of its own."""
     READ = "read"
     SETUP = "setup"
     UPLOAD = "upload"
@@ -86,7 +88,7 @@ def rates_of(plan: VendorPlan) -> dict[str, Rate]:
 def counted_as(kind: RequestKind) -> tuple[str, ...]:
     """The rates that a request counts in."""
     match kind:
-        case RequestKind.READ:
+        case RequestKind.READ | RequestKind.LIST:
             return ("reads", "all")
         case RequestKind.CREATE:
             return ("creates", "all")
@@ -140,7 +142,7 @@ class RateLimiter:
         if self._probing and self._stops_waiting_at == float("inf"):
             return float("inf")
         times = [window.ready_at(now) for window in self._windows_of(kind)]
-        if kind is RequestKind.READ and "reads" in self._windows:
+        if "reads" in self._windows and "reads" in counted_as(kind):
             # All at once, and then none for most of a minute, would be late for whatever ends in between.
             times.append(self._windows["reads"].even_at(now))
         held_until = now if self._too_long(kind, self._held_until, now) else self._held_until

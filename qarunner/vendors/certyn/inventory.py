@@ -5,18 +5,19 @@ All of it is read from the vendor's published CLI ("client"), and may want scope
 
 from __future__ import annotations
 
-import json
+import math
 from typing import TYPE_CHECKING
 
+from qarunner.decode import JsonReader
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Request
 from qarunner.vendors.certyn import environments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.decode import Json, JsonReader
-    from qarunner.vendors.api import RemoteRun
+    from qarunner.decode import Json
+    from qarunner.vendors.api import RemoteRun, Reply
 
 
 _PAGE_SIZE = "100"
@@ -25,6 +26,13 @@ _PAGE_SIZE = "100"
 
 _RUNS = "50"
 """Client: so many runs does the CLI ask for."""
+
+
+_PAGES_BESIDES = 4
+"""A list is all of the project's: so many pages may be other runs'. What it does not show by then is read by itself."""
+
+
+_GOING_ON = frozenset({"in_progress", "running"})
 
 
 _FOLDERS = {InventoryKind.ENVIRONMENT: "environments", InventoryKind.TAG: "testcases"}
@@ -92,19 +100,48 @@ def _tags(tests: Sequence[JsonReader]) -> Iterator[Item]:
 def poll_many(
     settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
 ) -> Request | Mapping[str, Reply] | None:
-    """Which runs go on. The list has no `aborted` and no `skipped`: a run that is over is asked for by its id."""
+    """Client: the CLI reads this list; no page documents it. It decides a run whose counters leave no doubt.
+
+    A run that it shows twice, and not the same both times, is in doubt.
+    """
     if not replies:
         return environments.overview()
     project = _project(settings, replies[0])
     if isinstance(project, Refusal):
         return None
-    if len(replies) == 1:
-        path = f"/api/projects/{answers.segment(project)}/ci-runs"
-        return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", "0")))
-    wanted = {run.id for run in runs}
-    told = [(each.get("runId").text_or() or "", each) for each in replies[1].json().get("items").items()]
-    return {
-        name: Reply(status=200, text=json.dumps(each.value))
-        for name, each in told
-        if name in wanted and (each.get("state").text_or() or "").lower() in {"in_progress", "running"}
-    }
+    wanted = {run.id: run for run in runs}
+    found, shown, newest = answers.Listed(), 0, 1
+    for reply in replies[1:]:
+        items = list(answers.page(reply).get("items").items())
+        newest = len(items)
+        shown += newest
+        for told in items:
+            if (run := wanted.get(told.get("runId").text_or() or "")) is not None:
+                found.add(run.id, told, is_certain=_is_certain(run, told))
+    pages = len(replies) - 1
+    is_whole = pages > 0 and (newest == 0 or _is_last(answers.page(replies[-1]), shown) or found.count == len(wanted))
+    if is_whole or pages >= _PAGES_BESIDES + math.ceil(len(runs) / int(_RUNS)):
+        return found.replies()
+    path = f"/api/projects/{answers.segment(project)}/ci-runs"
+    return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", str(shown))))
+
+
+def _is_last(body: JsonReader, shown: int) -> bool:
+    total = answers.count(body.get("totalCount"))
+    return total is not None and shown >= total
+
+
+def _is_certain(run: RemoteRun, told: JsonReader) -> bool:
+    """True of a run that goes on, and of one whose tests have all passed, failed or been blocked.
+
+    The list has no counter of aborted and skipped tests: it leaves no doubt where nothing is left for them.
+    """
+    state = (told.get("state").text_or() or "").lower()
+    if state != "completed":
+        return state in _GOING_ON
+    counts = [answers.count(told.get(name)) for name in ("passed", "failed", "blocked")]
+    total, pending = (answers.count(told.get(name)) for name in ("total", "pending"))
+    promised = answers.count(JsonReader(run.memo.get("tests"), "memo.tests"))
+    if total is None or pending != 0 or promised is None or total != promised:
+        return False
+    return None not in counts and sum(filter(None, counts)) == total > 0

@@ -5,25 +5,25 @@ Source: the vendor's OpenAPI file. No order is promised of any list.
 
 from __future__ import annotations
 
-import json
+import math
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json, JsonReader
-    from qarunner.vendors.api import RemoteRun
+    from qarunner.vendors.api import RemoteRun, Reply
 
 
 _LIMIT = "100"
 """Documented: the most that a page of tests or runs holds."""
 
 
-_MOST_PAGES_OF_RUNS = 5
-"""A list is all of the account's: runs that it does not show by then are asked for by their ids."""
+_PAGES_BESIDES = 4
+"""A list is all of the account's: so many pages may be other runs'. What it does not show by then is read by itself."""
 
 
 _NAMES = {
@@ -79,17 +79,21 @@ def _items(kind: InventoryKind, body: JsonReader) -> Iterator[Item]:
 
 
 def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | Mapping[str, Reply]:
-    """Documented: `GET /runs` tells each run as `GET /runs/{id}` does. It has no filter for ids."""
+    """Documented: `GET /runs` tells each run as `GET /runs/{id}` does. It has no filter for ids.
+
+    A run that it shows twice, and not the same both times, is in doubt.
+    """
     wanted = {run.id.lower(): run.id for run in runs}
-    found: dict[str, Reply] = {}
+    found = answers.Listed()
     cursor = None
     for reply in replies:
-        body = reply.json()
+        body = answers.page(reply)
         cursor = body.get("nextCursor").text_or()
         for told in body.get("runs").items():
             if (name := wanted.get((told.get("id").text_or() or "").lower())) is not None:
-                found[name] = Reply(status=200, text=json.dumps(told.value))
-    if replies and (cursor is None or len(found) == len(wanted) or len(replies) >= _MOST_PAGES_OF_RUNS):
-        return found
+                found.add(name, told)
+    most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
+    if replies and (cursor is None or found.count == len(wanted) or len(replies) >= most):
+        return found.replies()
     more = (("cursor", cursor),) if cursor else ()
     return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))
