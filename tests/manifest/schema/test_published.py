@@ -28,6 +28,7 @@ VALIDATORS = {name: jsonschema_rs.Draft202012Validator(view) for name, view in V
 OF_EDITORS = {
     "errorMessage",
     "deprecationMessage",
+    "patternErrorMessage",
     "markdownDescription",
     "markdownEnumDescriptions",
     "defaultSnippets",
