@@ -140,8 +140,10 @@ def _vendors(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
         return
     for row in rows:
         vendor = row.data.get("vendor")
+        if not isinstance(vendor, str) or vendor in allowed:
+            continue
         place = RowLocator(manifest, row).locate(("vendor",))
-        if isinstance(vendor, str) and vendor not in allowed and place not in told:
+        if place not in told:
             told.add(place)
             message, hint = f"vendor: the base does not allow {vendor}", f"it allows {', '.join(allowed)}"
             yield _beyond(manifest, ("vendor",), "vendors", message, hint, row)
