@@ -19,9 +19,16 @@ from tests.simulation.certyn import READS_ALONE, Limits, Simulation, Workload, c
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qarunner.decode import Json
     from tests.simulation.certyn import Told
 
-RUNS = (1, 10, 25, 50, 100, 200, 500)
+    Items = list[dict[str, Json]]
+
+RUNS = (1, 36, 200, 1000)
+AT_LEAST = 60
+"""Runs in all for each cell: a mean of fewer is luck."""
+TESTS = 12
+"""Tests of a run that tells its progress."""
 CASES = {"all runs were started before: 60 reads a minute": READS_ALONE, "Certyn's limits, creates included": Limits()}
 
 
@@ -33,16 +40,26 @@ def mean(works: list[Workload], simulate: Callable[[Workload], Told]) -> str:
 
 
 def table(limits: Limits, sizes: list[int]) -> None:
-    print("| runs | shell loops, 10 s | qarunner | qarunner without history | a clairvoyant |\n|---|---|---|---|---|")
+    names = ("shell loops, 10 s", "history", "none", "none, progress", "history, list", "none, list", "a clairvoyant")
+    print(f"| runs | {' | '.join(names)} |\n|---{'|---' * len(names)}|")
     for runs in sizes:
-        works = [Workload.of(runs, seed=seed) for seed in range(max(2, 400 // runs))]
+        works = [Workload.of(runs, seed=seed) for seed in range(max(1, AT_LEAST // runs))]
         cells = (
             mean(works, lambda work: loops(work, limits)),
             mean(works, lambda work: Simulation(work, limits).run()),
             mean(works, lambda work: Simulation(work, limits, history=False).run()),
+            mean(works, lambda work: Simulation(work, limits, history=False, tests=TESTS).run()),
+            mean(works, lambda work: Simulation(work, limits, listed=shown).run()),
+            mean(works, lambda work: Simulation(work, limits, history=False, listed=shown).run()),
             mean(works, lambda work: clairvoyant(work, limits)),
         )
         print(f"| {runs} | {' | '.join(cells)} |", flush=True)
+
+
+def shown(items: Items, now: float) -> Items:
+    """A list that tells the truth."""
+    del now
+    return items
 
 
 def hour(runs: int) -> None:
