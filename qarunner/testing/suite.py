@@ -225,6 +225,7 @@ def check_requests(scene: Scene) -> None:
     create = adapter.submit(scene.call)
     _check_request(scene, create)
     _check_complete(scene, create)
+    _check_list(scene)
     for run in scene.runs:
         _check_request(scene, adapter.poll(scene.call, run))
         cancel = adapter.cancel(scene.call, run)
@@ -236,6 +237,33 @@ def check_requests(scene: Scene) -> None:
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
             _check_request(scene, together)
             assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
+
+
+_ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null, "totalCount": 0}')
+"""Pages of a list that tell of no run."""
+
+
+def _check_list(scene: Scene) -> None:
+    """A list is read with plain requests, and decides no run that it does not tell of."""
+    name, vendor = scene.adapter.name, scene.adapter.vendor
+    for text in _ODD_PAGES:
+        replies: list[Reply] = []
+        for _ in range(_MOST_STEPS):
+            try:
+                step = vendor.poll_many(scene.call.settings, scene.runs, replies)
+            except UnexpectedData:
+                break
+            if not isinstance(step, Request):
+                assert not step, f"{name}: poll_many() decides {sorted(step or {})} by the page {text}"
+                break
+            _check_request(scene, step)
+            assert step.method == "GET", f"{name}: {step}: a list of runs is read with GET"
+            replies.append(Reply(status=200, text=text))
+        else:
+            raise AssertionError(f"{name}: poll_many() never ends with the page {text}")
+
+
+_MOST_STEPS = 50
 
 
 def _check_complete(scene: Scene, create: Request) -> None:
