@@ -316,10 +316,10 @@ def test_skips_are_the_only_reason_unless_something_failed_or_weighs_more() -> N
 # --- whether anything was begun ---------------------------------------------------------------------------------------
 
 
-def with_build(*happened: ev.Event) -> Run:
+def with_build(*happened: ev.Event, kind: ResourceKind = ResourceKind.BUILD) -> Run:
     """A run whose one entry timed out, and whose build came as far as `happened`."""
     plan = plan_of(entry("e0", "plain"))
-    build = Resource(id="plain-build-1", vendor="plain", kind=ResourceKind.BUILD)
+    build = Resource(id="plain-build-1", vendor="plain", kind=kind)
     plan = seal(msgspec.structs.replace(plan, resources=(build,)))
     closed = ev.EntryClosed(at=EPOCH, entry="e0", outcome=one(Verdict.TIMED_OUT))
     return fold(plan, [started(EPOCH, plan), *happened, closed])
@@ -333,13 +333,20 @@ def test_time_that_was_up_before_anything_left_is_a_vendor_that_was_not_there() 
     assert decide(with_build(PREPARING)).exit_code is ExitCode.TIMEOUT
 
 
-def test_a_resource_that_was_removed_again_is_nothing_that_was_started() -> None:
+def test_an_environment_that_was_removed_again_is_nothing_that_was_started() -> None:
     left = Leftover(what="an environment", todo="delete it")
     ready = ev.ResourceReady(at=EPOCH, resource="plain-build-1", values={}, leftover=left)
     released = ev.ResourceReleased(at=EPOCH, resource="plain-build-1")
-    assert started_anywhere(with_build(PREPARING, ready))
-    assert not started_anywhere(with_build(PREPARING, ready, released))
-    assert not started_anywhere(with_build(PREPARING))
+    kind = ResourceKind.ENVIRONMENT
+    assert started_anywhere(with_build(PREPARING, ready, kind=kind))
+    assert not started_anywhere(with_build(PREPARING, ready, released, kind=kind))
+    assert not started_anywhere(with_build(PREPARING, kind=kind))
+
+
+def test_an_upload_that_stays_is_no_run_and_is_not_paid_for() -> None:
+    left = Leftover(what="an upload", todo="nothing")
+    ready = ev.ResourceReady(at=EPOCH, resource="plain-build-1", values={}, leftover=left)
+    assert not started_anywhere(with_build(PREPARING, ready))
 
 
 @pytest.mark.parametrize("key", [None, "key-1"])
