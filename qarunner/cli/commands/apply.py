@@ -28,6 +28,7 @@ from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.report.plan import left_out, overview
 from qarunner.text import plural
+from qarunner.vendors import registry
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
@@ -267,6 +268,8 @@ def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
         codes.add(ExitCode.NO_VERDICT)
     if run.unrecorded:
         codes.add(ExitCode.NO_VERDICT)
+    if any(_can_cancel(vendor) for vendor in _vendors_running_on(run, besides=refused)):
+        codes.add(ExitCode.UNAVAILABLE)
     code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)
     parts = [f"{plural(done.stopped, 'run')} cancelled"]
     parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
@@ -284,8 +287,19 @@ def _code(answer: Answer) -> ExitCode:
 
 
 def _running_on(run: Run, *, besides: Iterable[str] = ()) -> Iterator[str]:
-    """Runs that cannot be cancelled."""
-    live = [state.job.vendor for state, remote in run.active_runs() if remote.remote.id not in set(besides)]
+    """Runs that go on, and why."""
+    live = _vendors_running_on(run, besides=besides)
     for vendor in dict.fromkeys(live):
         number = live.count(vendor)
-        yield f"{plural(number, 'run')} {'goes' if number == 1 else 'go'} on at {vendor}, which cannot cancel"
+        why = "whose answer to the cancel did not come" if _can_cancel(vendor) else "which cannot cancel"
+        yield f"{plural(number, 'run')} {'goes' if number == 1 else 'go'} on at {vendor}, {why}"
+
+
+def _vendors_running_on(run: Run, *, besides: Iterable[str]) -> list[str]:
+    """The vendor of each run that goes on."""
+    left_out = set(besides)
+    return [state.job.vendor for state, remote in run.active_runs() if remote.remote.id not in left_out]
+
+
+def _can_cancel(vendor: str) -> bool:
+    return registry.get(vendor).info.capabilities.cancel

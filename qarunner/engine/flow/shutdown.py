@@ -97,9 +97,7 @@ class Shutdown:
             self._times_out_at = None
             if DEADLINE.outranks(self._context.mode):
                 self._time_out(now)
-            elif (
-                self._context.ends_at is None
-            ):  # ended already: cancels without an answer are not waited for any longer
+            elif self._context.ends_at is None:  # cancels without an answer are not waited for any longer
                 self._context.ends_at = now
         if self._heeds_deadlines():
             self._heed_deadlines(now)
