@@ -51,7 +51,8 @@ class Disk:
         self._dice = dice
         self._screen = screen
         self._loss = loss
-        self._open: dict[int, Path] = {}
+        self._open: dict[int, tuple[Path, int]] = {}
+        """The journals that are open: where each was opened, and its inode. A number is used again after a close."""
         self._synced: dict[Path, int] = {}
         self.lines = 0
         self.full = False
@@ -74,13 +75,18 @@ class Disk:
             first, self.before_lock = self.before_lock, None
             first()
         fd = os.open(path, flags, mode)
-        self._open[fd] = Path(path)
+        self._open[fd] = Path(path), os.fstat(fd).st_ino
         self._synced.setdefault(Path(path), os.fstat(fd).st_size)  # an earlier process has left it
         return fd
 
     def close(self, fd: int) -> None:
         self._open.pop(fd, None)
         os.close(fd)
+
+    def _journal(self, fd: int) -> Path | None:
+        """Where the journal behind a number was opened; None for another file."""
+        path, inode = self._open.get(fd, (None, None))
+        return path if inode == os.fstat(fd).st_ino else None
 
     def write(self, fd: int, data: bytes) -> int:
         self._alive()
@@ -89,7 +95,7 @@ class Disk:
             return len(data)
         if self.full:
             return self._without_room(fd, data)
-        if fd not in self._open:
+        if self._journal(fd) is None:
             return os.write(fd, data)
         self.lines += 1
         when = self._loss.when if self._loss is not None and self._loss.line == self.lines else None
@@ -108,8 +114,8 @@ class Disk:
 
     def fsync(self, fd: int) -> None:
         self._alive()
-        if fd in self._open:
-            self._synced[self._open[fd]] = os.fstat(fd).st_size
+        if (path := self._journal(fd)) is not None:
+            self._synced[path] = os.fstat(fd).st_size
 
     def ftruncate(self, fd: int, length: int) -> None:
         self._alive()
@@ -140,7 +146,8 @@ class Disk:
         """What the system does when a process is gone: its files are closed, and its locks are free."""
         for fd in list(self._open):
             with contextlib.suppress(OSError):
-                os.close(fd)
+                if self._journal(fd) is not None:
+                    os.close(fd)
         self._open.clear()
 
     def lose_power(self) -> None:

@@ -127,8 +127,12 @@ class Log(io.StringIO):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
         self._clock = clock
-        self.last = clock.now()
+        self.last = self.began = clock.now()
         self.quiet_s = 0.0
+
+    def begin(self) -> None:
+        """The process begins now: another one has run in its place until here."""
+        self.last = self.began = self._clock.now()
 
     def write(self, text: str) -> int:
         self.heard()
@@ -187,7 +191,7 @@ class Machine:
         """One process, from its first line to its end."""
         log, began = Log(self.clock), self.clock.now()
         disk = Disk(self.dice, log.write, loss=orders.loss)
-        disk.before_lock, self.inside = self.inside, None
+        disk.before_lock, self.inside = self._before(log, self.inside), None
         console = Console(out=log, err=log)
         met = _Met()
 
@@ -220,7 +224,7 @@ class Machine:
             orders=orders,
             code=None if disk.dead else code,
             text=log.getvalue(),
-            began=began,
+            began=max(began, log.began),
             ended=self.clock.now(),
             signalled=met.signalled,
             gone=met.gone,
@@ -228,6 +232,16 @@ class Machine:
             quiet_s=log.quiet_s,
             at_once=disk.at_once,
         )
+
+    def _before(self, log: Log, inside: Callable[[], object] | None) -> Callable[[], object] | None:
+        """What happens before the process takes its lock; its own time begins afterwards."""
+
+        def happen() -> None:
+            if inside is not None:
+                inside()
+                log.begin()
+
+        return happen if inside is not None else None
 
     def _command(self, orders: Orders, console: Console, surroundings: Surroundings) -> int:
         environ = {**ENVIRON, **orders.environ}

@@ -247,7 +247,7 @@ def in_time(seen: Evidence) -> None:
         demand(took <= limit + TIMEOUT_S, f"the process took {took:.1f} s, with a time of {limit:g} s")
         return
     closed = [event.at - EPOCH for event in seen.events if isinstance(event, ev.EntryClosed)]
-    if closed:
+    if closed and seen.run is not None and seen.run.complete:
         took = ended.ended - max(*closed, ended.began)
         demand(took <= REMOVAL_S, f"the process went on for {took:.1f} s after its last verdict", name="afterwards")
 

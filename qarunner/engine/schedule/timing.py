@@ -40,6 +40,10 @@ AGE_PER_GAP = 4
 """Of a run of which nothing is known, the gaps between two looks are this part of its age."""
 
 
+LONGEST_BLIND_GAP_S = 11.0
+"""And they are no longer than this: a loop that asks every ten seconds is never noticeably ahead."""
+
+
 LONGEST_GAP_PER_AGE = 0.5
 """Where an end is improbable, a run may be left alone for this part of its age, if no setting says otherwise."""
 
@@ -176,7 +180,8 @@ class PollSchedule:
     def _longest_s(self, expected: DurationModel, age_s: float | None) -> float:
         """For how long a run is left alone at most; `age_s` is None before the first look."""
         if expected is UNKNOWN:
-            return min(self.first_s if age_s is None else age_s / AGE_PER_GAP, self.max_s)
+            gap = self.first_s if age_s is None else max(self.every_s, min(age_s / AGE_PER_GAP, LONGEST_BLIND_GAP_S))
+            return min(gap, self.max_s)
         if self.strict_max:
             return self.max_s
         return LATEST_FIRST_LOOK_S if age_s is None else max(self.max_s, age_s * LONGEST_GAP_PER_AGE)
