@@ -23,6 +23,9 @@ NO_SOURCE = re.compile(r"^[._]|^build$|\.egg-info$")
 LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)\s#]+)(#[^)\s]*)?(\))")
 HOME = "README.md"
 COPIES = "files"
+SYSTEMS = "examples/pipelines"
+TITLES = {"github": "GitHub", "gitlab": "GitLab", "circleci": "CircleCI", "azure": "Azure Pipelines"}
+"""Names of CI systems that are not just their folder's with a capital."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -68,11 +71,17 @@ def place(path: str) -> str:
 
 
 def content(path: str) -> str:
-    """The text of a file; for a folder, a list of what is in it."""
+    """The text of a file; for a folder, a list of what is in it; for a CI system's folder, its files themselves."""
     file = ROOT / path
     if not file.is_dir():
         return file.read_text(encoding="utf-8")
     entries = sorted(each for each in file.iterdir() if not (each.is_dir() and NO_SOURCE.search(each.name)))
+    if posixpath.dirname(path) == SYSTEMS:
+        title = TITLES.get(file.name, file.name.capitalize())
+        blocks = [f"## {each.name}\n\n```yaml\n{each.read_text(encoding='utf-8')}```\n" for each in entries]
+        return "\n".join(
+            [f"# {title}", "", "What holds for all systems: [in pipelines](../../../docs/pipelines.md).", "", *blocks]
+        )
     lines = [f"- [{each.name}]({each.name})" for each in entries]
     return "\n".join([f"# {path}", "", *lines, ""])
 
