@@ -22,6 +22,7 @@ from qarunner.review.model import Change, Difference, Field, Line, Setting, Size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
     from qarunner.review.fields import Fields
@@ -34,6 +35,23 @@ _RENAMING = frozenset({"name", "description"})
 
 _OF_ROWS = frozenset({"version", "matrix", "include"})
 """What the rows themselves show."""
+
+
+def beyond(found: Difference, plain: Difference) -> Difference:
+    """What differs under a profile and does not differ in the same way without one."""
+    seen = {"+": {line.id for line in plain.added}, "-": {line.id for line in plain.removed}}
+    known = {change.after.id: _meaning(change) for change in plain.changed}
+    return replace(
+        found,
+        added=tuple(line for line in found.added if line.id not in seen["+"]),
+        removed=tuple(line for line in found.removed if line.id not in seen["-"]),
+        changed=tuple(change for change in found.changed if known.get(change.after.id) != _meaning(change)),
+        settings=tuple(setting for setting in found.settings if setting not in plain.settings),
+    )
+
+
+def _meaning(change: Change) -> list[tuple[str, Json, Json]]:
+    return [(each.path, each.before, each.after) for each in change.fields]
 
 
 def compare(before: Side | None, after: Side) -> Difference:

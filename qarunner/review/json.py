@@ -22,11 +22,15 @@ def render(review: Review) -> str:
 
 
 def document(review: Review) -> dict[str, object]:
+    head = {"version": VERSION, "base": review.base, "file": review.file}
+    profiles = {str(each.profile): _changes(each) for each in review.profiles}
+    return head | _changes(review) | {"warnings": list(review.warnings)} | ({"profiles": profiles} if profiles else {})
+
+
+def _changes(review: Review) -> dict[str, object]:
+    """What differs; the same shape for the whole and for a profile."""
     found = review.difference
     return {
-        "version": VERSION,
-        "base": review.base,
-        "file": review.file,
         "added": [_row(line) for line in found.added],
         "removed": [_row(line) for line in found.removed],
         "changed": [_changed(change) for change in found.changed],
@@ -38,7 +42,6 @@ def document(review: Review) -> dict[str, object]:
         "notices": [
             {"kind": str(each.kind), "message": each.message, "rows": list(each.rows)} for each in review.notices
         ],
-        "warnings": list(review.warnings),
     }
 
 

@@ -81,6 +81,15 @@ def _blocks(review: Review) -> Iterator[tuple[str, int]]:
         yield f"{_capital(told)}.", 0
     for warning in review.warnings:
         yield f"> **Warning:** {code(warning)}", 0
+    yield from _changes(review)
+    for each in review.profiles:
+        yield f"**In the profile {code(str(each.profile))}**: {counts(each.difference)}", 0
+        yield from _changes(each)
+
+
+def _changes(review: Review) -> Iterator[tuple[str, int]]:
+    """What to look at first, the rows, and the settings."""
+    found = review.difference
     if review.notices:
         yield "**Look at these first**", 0
         for notice in review.notices:

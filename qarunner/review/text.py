@@ -27,10 +27,18 @@ def render(review: Review, *, every_row: bool = False) -> Iterator[tuple[str, st
 
 
 def _lines(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
-    found = review.difference
     for warning in review.warnings:
         yield f"warning: {warning}", "yellow"
-    yield f"{review.file} against {review.wording}: {counts(found)}", "bold"
+    yield f"{review.file} against {review.wording}: {counts(review.difference)}", "bold"
+    yield from _changes(review, most)
+    for each in review.profiles:
+        yield "", ""
+        yield f"profile {each.profile}: {counts(each.difference)}", "bold"
+        yield from _changes(each, most)
+
+
+def _changes(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
+    found = review.difference
     if not found:
         return
     yield costs(found.before, found.after), ""

@@ -36,6 +36,13 @@ class Review:
     difference: Difference
     notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
+    profile: str | None = None
+    profiles: tuple[Review, ...] = ()
+    """What differs in single profiles, and not without one."""
+
+    def __bool__(self) -> bool:
+        """True if anything differs."""
+        return bool(self.difference or self.profiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -354,3 +354,40 @@ def test_every_newly_declared_variable_is_marked(repo: Repo) -> None:
     assert "! DB_PW is newly declared: templates can read it where the pipeline names it; it must be set" in text
     matrix({})
     assert told() == []
+
+
+def profiled(**profiles: object) -> dict[str, Any]:
+    return {"vars": {"host": "staging.example"}, "profiles": profiles}
+
+
+def test_each_profile_is_compared_with_itself(stage: Stage) -> None:
+    shop = stage.doksi("shop", url="https://{{ vars.host }}")
+    both = {"nightly": {"vars": {"host": "nightly.example"}}, "same": {"vars": {"host": "same.example"}}}
+    stage.commit(shop, **profiled(**both, old={"vars": {"host": "old.example"}}))
+    (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
+    both["nightly"] = {"vars": {"host": "other.example"}}
+    stage.commit(shop, **profiled(**both, fresh={"vars": {"host": "fresh.example"}}))
+    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert told["changed"] == []
+    assert list(told["profiles"]) == ["nightly"]
+    (row,) = told["profiles"]["nightly"]["changed"]
+    assert [(each["before"], each["after"]) for each in row["fields"]] == [
+        ("https://nightly.example", "https://other.example")
+    ]
+    assert "other.example" in told["profiles"]["nightly"]["notices"][0]["message"]
+    assert {each["path"].split(".")[1] for each in told["settings"]} == {"nightly", "old", "fresh"}
+    text = stage.run("diff", "before.yml").out
+    assert "profile nightly: 1 changed" in text
+    assert "profile same" not in text
+    assert "In the profile `nightly`" in stage.run("diff", "before.yml", "--format", "markdown").out
+
+
+def test_what_differs_without_a_profile_is_not_said_again_for_each(stage: Stage) -> None:
+    stage.commit(stage.doksi("shop"), **profiled(nightly={"vars": {"host": "nightly.example"}}))
+    (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
+    stage.commit(stage.doksi("shop", "another"), **profiled(nightly={"vars": {"host": "nightly.example"}}))
+    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert [row["id"] for row in told["changed"]] == ["shop"]
+    assert "profiles" not in told
+    same = stage.run("diff", "before.yml", "--profile", "nightly", "--format", "json")
+    assert [row["id"] for row in json.loads(same.out)["changed"]] == ["shop"]

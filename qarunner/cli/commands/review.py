@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ from qarunner.app.git import Repository
 from qarunner.app.planning import check_manifest
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
+from qarunner.manifest.load import profile_names
 from qarunner.manifest.select import select, suggestion, unmatched
-from qarunner.review.compare import compare
+from qarunner.review.compare import beyond, compare
 from qarunner.review.model import Side
 from qarunner.review.reasons import notices
 from qarunner.review.view import Review
@@ -48,6 +50,8 @@ class _Earlier:
     wording: str
     side: Side | None
     warnings: tuple[str, ...] = ()
+    under: Callable[[str], Side] | None = None
+    """The same matrix under a profile; None where there is no matrix."""
 
 
 def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> ExitCode:
@@ -69,8 +73,38 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
             notices=notices(found, before, after),
             warnings=(*earlier.warnings, *remarks),
         )
+        if order.profile is None and before is not None:
+            review = _with_profiles(review, earlier, before, after, lambda name: _side(file, seen, name), order)
     _show(console, review, order)
-    return ExitCode.CHANGES if order.exit_code and found else ExitCode.OK
+    return ExitCode.CHANGES if order.exit_code and review else ExitCode.OK
+
+
+MOST_PROFILED_ROWS = 20_000
+"""Rows over all profiles that are compared: each profile costs as much as the matrix itself."""
+
+
+def _with_profiles(
+    review: Review, earlier: _Earlier, before: Side, after: Side, now: Callable[[str], Side], order: DiffOptions
+) -> Review:
+    """With what differs in single profiles alone, each compared with itself."""
+    earlier_names = profile_names(before.manifest.document)
+    both = [name for name in profile_names(after.manifest.document) if name in earlier_names]
+    if len(both) * max(len(before.rows), len(after.rows)) > MOST_PROFILED_ROWS:
+        remark = f"{len(both)} profiles are not compared, as they are large: qarunner diff --profile NAME compares one"
+        return replace(review, warnings=(*review.warnings, remark))
+    found, remarks = [], []
+    for name in both:
+        try:
+            assert earlier.under is not None  # noqa: S101  there is a side
+            one, two, _ = _chosen(earlier.under(name), now(name), order.select)
+        except UserError as error:
+            remarks.append(f"profile {name} is not compared: {error.message}")
+            continue
+        own = beyond(whole := compare(one, two), review.difference)
+        if own:
+            told = tuple(each for each in notices(whole, one, two) if each not in review.notices)
+            found.append(replace(review, difference=own, notices=told, warnings=(), profile=name))
+    return replace(review, profiles=tuple(found), warnings=(*review.warnings, *remarks))
 
 
 def _show(console: Console, review: Review, order: DiffOptions) -> None:
@@ -142,7 +176,15 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
     side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile, seen)
-    return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem))
+    under = partial(_of_copy, repository, found.commit, folder / earlier, folder, seen)
+    return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem), under=under)
+
+
+def _of_copy(
+    repository: Repository, commit: str, manifest: Path, folder: Path, seen: _Seen, profile: str | None
+) -> Side:
+    """The matrix of a commit, whose files lie in a folder of their own."""
+    return _side(manifest, seen, profile, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
 
 
 def _looks_like_path(path: Path) -> bool:
@@ -158,7 +200,8 @@ def _known(repository: Repository, name: str) -> bool:
 
 def _of_file(path: Path, seen: _Seen, profile: str | None) -> _Earlier:
     """A file that the user names has to be a manifest. That of a revision may be broken: it cannot be corrected."""
-    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=_side(path, seen, profile))
+    under = partial(_side, path, seen)
+    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=under(profile), under=under)
 
 
 def _at_commit(
@@ -176,7 +219,7 @@ def _at_commit(
     if repository.has(commit, lock):
         inputs.lock_of(manifest).write_bytes(repository.read(commit, lock))
     try:
-        return _side(manifest, seen, profile, f"{folder.as_posix()}/", _base_then(repository, commit, seen)), ()
+        return _of_copy(repository, commit, manifest, folder, seen, profile), ()
     except ManifestError as error:
         told = _first(error, folder)
     except UserError as error:
