@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
+from qarunner.testing.inventories import check_inventories
 from qarunner.testing.mutations import (
     check_crossing,
     check_failure_stays,
@@ -136,6 +137,10 @@ class Conformance:
     def test_every_page_is_read_once(self) -> None:
         """A page that comes again and again ends, and is no pass; an empty page adds none."""
         self._each(check_pages)
+
+    def test_inventories_are_read_to_their_end(self) -> None:
+        """All pages are read, each item has an id and a name, and a page that repeats or is empty ends the list."""
+        self._each(check_inventories)
 
     def test_garbage_is_never_a_pass(self) -> None:
         """Any reply at all is read, or refused with UnexpectedData; garbage is no run and no pass."""

@@ -35,6 +35,7 @@ from qarunner.vendors.api import (
     Conflict,
     Dependency,
     Finished,
+    InventoryKind,
     Leftover,
     Metadata,
     More,
@@ -168,7 +169,8 @@ class Example:
     other ways in which a run ends (`aborted`, `no_result`), with the verdict of the worst entry. A body is JSON, or a
     whole `Reply`. Where `read` asks for more, give a tuple of bodies; where answers depend on the run or on a page, a
     function of the request. `made` answers the requests of `prepare`, where the vendor needs uploads or environments.
-    `nothing` answers the create where the vendor takes it, but starts no run.
+    `nothing` answers the create where the vendor takes it, but starts no run. `listed` answers, by kind, what
+    `inventory` asks for with the example's `settings`.
 
     `failed` and `ends` differ from `passed` only in what says how the run ended: each such difference is tried alone.
     """
@@ -183,6 +185,7 @@ class Example:
     nothing: Body = None
     settings: Mapping[str, Json] = field(default_factory=dict)
     metadata: Metadata = METADATA
+    listed: Mapping[InventoryKind, Answers] = field(default_factory=dict)
 
 
 def reply_of(answers: Answers, request: AnyRequest, number: int) -> Reply:

@@ -8,7 +8,7 @@ import pytest
 
 from qarunner.testing import Conformance, Example
 from qarunner.vendors import registry
-from qarunner.vendors.api import Reply
+from qarunner.vendors.api import InventoryKind, Reply
 from tests.amount import FULL
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Request
 
 SITE = "https://staging.example.com"
+
+
+def pages(*bodies: Json) -> tuple[Json, ...]:
+    """The replies of a list, page by page."""
+    return bodies
 
 
 # --- Doksi ------------------------------------------------------------------------------------------------------------
@@ -107,6 +112,15 @@ CERTYN = [
     Example(
         rows=[{"id": "smoke", "category_ids": ["smoke-suite"]}],
         settings={"project": "my-app", "details": False},
+        listed={
+            InventoryKind.PROJECT: PROJECTS,
+            InventoryKind.CATEGORY: pages(PROJECTS, [{"slug": "smoke-suite", "name": "Smoke", "isActive": True}]),
+            InventoryKind.ENVIRONMENT: pages(
+                PROJECTS,
+                {"items": [{"key": "staging", "label": "Staging"}], "hasNextPage": True},
+                {"items": [{"key": "live", "label": "Live"}], "hasNextPage": False},
+            ),
+        },
         created={"runId": "9f1c", "testCaseCount": 2, "appUrl": "https://app.certyn.io/runs/9f1c"},
         passed=certyn("completed", passed=2),
         failed=certyn("completed", passed=1, failed=1),
@@ -160,6 +174,13 @@ def docketqa_created(*runs: int) -> Json:
 DOCKETQA = [
     Example(
         rows=[{"id": "checkout", "test_ids": [101, 102]}],
+        listed={
+            InventoryKind.TEST: pages(
+                {"test_blueprints": [{"id": 101, "title": "Pay"}], "pagination": {"total_pages": 2}},
+                {"test_blueprints": [{"id": 102, "title": "Refund"}], "pagination": {"total_pages": 2}},
+            ),
+            InventoryKind.APP: {"apps": [{"id": 7, "name": "Shop"}]},
+        },
         created=docketqa_created(9001, 9002),
         nothing={"message": "Test run started", "test_group_run": {"id": 88, "status": "running", "test_runs": []}},
         passed=docketqa("passed"),
@@ -215,6 +236,13 @@ def army(status: str, *results: str | None) -> Callable[[Request], Json]:
 TESTERARMY = [
     Example(
         rows=[{"id": "smoke", "category_ids": [GROUP]}],
+        listed={
+            InventoryKind.TEST: pages(
+                {"tests": [{"id": TEST, "title": "Log in", "enabled": True}], "nextCursor": "2"},
+                {"tests": [{"id": GROUP, "title": "Log out", "enabled": True}], "nextCursor": None},
+            ),
+        },
+        settings={"project": "44444444-4444-4444-8444-444444444401"},
         created={
             "status": "queued",
             "groupId": GROUP,
@@ -255,3 +283,12 @@ def test_a_built_in_vendor_conforms(vendor: str, check: str, monkeypatch: pytest
     if not FULL:
         monkeypatch.setattr("qarunner.testing.suite._SAMPLES", 25)
     getattr(suite(vendor), check)()
+
+
+def test_a_list_of_which_the_first_page_is_read_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = registry.get("docketqa")
+    first_page = adapter.inventory(InventoryKind.TEST, {}, ())
+    monkeypatch.setattr(type(adapter), "inventory", lambda *_: first_page)
+    suite = type("TestIt", (Conformance,), {"vendor": adapter, "examples": DOCKETQA[:1]})()
+    with pytest.raises(AssertionError, match="asks for the same again"):
+        suite.test_inventories_are_read_to_their_end()
