@@ -29,8 +29,12 @@ def large_summary(number: int) -> Summary:
 
 
 def large_run(number: int) -> Run:
-    plan = plan_of(*(row(n) for n in range(number)))
-    return fold(plan, _events(plan))
+    plan = large_plan(number)
+    return fold(plan, events_of(plan))
+
+
+def large_plan(number: int) -> Plan:
+    return plan_of(*(row(n) for n in range(number)))
 
 
 def row(number: int) -> Entry:
@@ -50,7 +54,7 @@ def verdict_of(number: int) -> Verdict:
     return {3: Verdict.FAILED, 11: Verdict.FLAKY, 13: Verdict.SKIPPED}.get(number % 37, Verdict.PASSED)
 
 
-def _events(plan: Plan) -> Iterator[ev.Event]:
+def events_of(plan: Plan) -> Iterator[ev.Event]:
     yield started(EPOCH, plan)
     for number, job in enumerate(plan.jobs):
         run = RemoteRun(id=f"run-{number}", url=f"https://vendor.test/runs/{number}")
