@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.decode import UnexpectedData
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from qarunner.testing.adapter import Answers, Scene
     from qarunner.vendors.api import InventoryKind, Item
 
+_SEVERAL = 2
 MOST_PAGES = 100
 """A list of more requests than this would never end."""
 
@@ -32,8 +34,16 @@ def check_inventories(scene: Scene) -> None:
 
 
 def _read(scene: Scene, kind: InventoryKind, answers: Answers) -> Refusal | tuple[Item, ...]:
-    found = _driven(scene, kind, lambda request, number: reply_of(answers, request, number))
-    assert found is not None, f"{scene.adapter.name}: inventory {kind}: asks for the same again, or for ever"
+    name, read = f"{scene.adapter.name}: inventory {kind}", list[int]()
+
+    def answer(request: Request, number: int) -> Reply:
+        read.append(number)
+        return reply_of(answers, request, number)
+
+    found = _driven(scene, kind, answer)
+    assert found is not None, f"{name}: asks for the same again, or for ever"
+    if isinstance(answers, tuple):
+        assert len(read) == len(answers), f"{name}: the example has {len(answers)} pages, {len(read)} were read"
     return found
 
 
@@ -69,12 +79,12 @@ def _items(name: str, found: Refusal | tuple[Item, ...]) -> tuple[Item, ...]:
 
 def _repeats(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> None:
     """A cursor that leads back to the same page: the list ends, is refused, or asks again, which the program ends."""
-    first: list[Reply] = []
+    if not isinstance(answers, tuple) or len(answers) < _SEVERAL:
+        return
+    last = len(answers) - _SEVERAL  # the last page that says that there are more
 
     def answer(request: Request, number: int) -> Reply:
-        if not first:
-            first.append(reply_of(answers, request, number))
-        return first[0]
+        return reply_of(answers, request, min(number, last))
 
     try:
         found = _driven(scene, kind, answer)
@@ -89,7 +99,7 @@ def _empty(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> No
 
     def answer(request: Request, number: int) -> Reply:
         reply = reply_of(answers, request, number)
-        return Reply(status=reply.status, text=json.dumps(_without_items(json.loads(reply.text))))
+        return replace(reply, text=json.dumps(_without_items(json.loads(reply.text))))
 
     try:
         found = _driven(scene, kind, answer)

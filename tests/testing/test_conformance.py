@@ -12,7 +12,7 @@ from qarunner.vendors.api import InventoryKind, Reply
 from tests.amount import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.vendors.api import Request
@@ -291,4 +291,18 @@ def test_a_list_of_which_the_first_page_is_read_for_ever_is_found(monkeypatch: p
     monkeypatch.setattr(type(adapter), "inventory", lambda *_: first_page)
     suite = type("TestIt", (Conformance,), {"vendor": adapter, "examples": DOCKETQA[:1]})()
     with pytest.raises(AssertionError, match="asks for the same again"):
+        suite.test_inventories_are_read_to_their_end()
+
+
+def test_a_page_that_is_not_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = registry.get("docketqa")
+    whole = adapter.inventory
+
+    def first_alone(_: object, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]) -> object:
+        last = [Reply(status=200, text=each.text.replace('"total_pages": 2', '"total_pages": 1')) for each in replies]
+        return whole(kind, settings, last)
+
+    monkeypatch.setattr(type(adapter), "inventory", first_alone)
+    suite = type("TestIt", (Conformance,), {"vendor": adapter, "examples": DOCKETQA[:1]})()
+    with pytest.raises(AssertionError, match="the example has 2 pages, 1 were read"):
         suite.test_inventories_are_read_to_their_end()
