@@ -59,6 +59,7 @@ COMMANDS = {
     "select": ["plan", "--select", "label:smoke", "--select", "vendor:docketqa,*-1*", "--select", "!label:area-3"],
     "diff": ["diff", "before.yml"],
     "explain": ["explain", "web-1[locale=de]"],
+    "explain all": ["explain", "*"],
     "status": ["status"],
     "report": ["report"],
     "junit": ["report", "--format", "junit"],

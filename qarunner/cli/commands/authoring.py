@@ -255,11 +255,17 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """The create call that a row is a part of. `together` are the rows that share it, `uses` what is made before."""
+    """The create call that a row is a part of. `together` are the other rows of it, `uses` what is made before."""
 
     request: Request
-    together: tuple[str, ...]
+    group: tuple[str, ...]
+    """All rows of the call, this one among them."""
+    own: str
     uses: tuple[str, ...]
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        return tuple(each for each in self.group if each != self.own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +325,8 @@ class Explaining:
         self._rows = {row.id: row for row in self._evaluated.rows}
         self._choices = {row.id: self._choice(row) for row in found.rows}
         self._entries = {row.id: self._entry(row) for row in self._evaluated.rows}
-        self._groups: dict[tuple[str, tuple[str, ...]], tuple[tuple[Entry, ...], ...]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Entry, ...]]] = {}
+        self._calls: dict[str, Sent] = {}
 
     def row(self, row: Row) -> Explained:
         """ManifestError where what is set does not fit."""
@@ -489,25 +496,29 @@ class Explaining:
         if entry is None:
             return None, "a variable that is not set decides what is sent"
         vendor = self._found.vendors[entry.vendor]
-        settings = settings_of(self._evaluated.vendors, {entry.vendor: vendor}, self._environ)
         try:
-            groups = self._beside(vendor, row, entry)
-            group = next(group for group in groups if entry in group)
-            call = Call(entries=group, settings=own_settings(settings[entry.vendor]), metadata=self._metadata)
+            return replace(self._call(vendor, self._group_of(vendor, row, entry)), own=row.id), None
+        except (AdapterBug, UserError) as error:
+            # Adapters are made for what is rendered: a template where a number belongs can be too much.
+            return None, f"it cannot be made from templates: {error}"
+
+    def _call(self, vendor: Vendor, group: tuple[Entry, ...]) -> Sent:
+        """The create of a group. It is made once, however many rows ask for it."""
+        ids = tuple(each.id for each in group)
+        if ids[0] not in self._calls or self._calls[ids[0]].group != ids:
+            settings = settings_of(self._evaluated.vendors, {vendor.info.name: vendor}, self._environ)
+            call = Call(entries=group, settings=own_settings(settings[vendor.info.name]), metadata=self._metadata)
             with adapter_guard(vendor, "submit"):
                 request = vendor.submit(call)
             with adapter_guard(vendor, "resources"):
                 uses = tuple(f"{need.kind} {need.path or ''}".rstrip() for need in vendor.resources(call))
-        except (AdapterBug, UserError) as error:
-            # Adapters are made for what is rendered: a template where a number belongs can be too much.
-            return None, f"it cannot be made from templates: {error}"
-        together = tuple(each.id for each in group if each.id != row.id)
-        return Sent(request=request, together=together, uses=uses), None
+            self._calls[ids[0]] = Sent(request=request, group=ids, own=ids[0], uses=uses)
+        return self._calls[ids[0]]
 
-    def _beside(self, vendor: Vendor, row: Row, entry: Entry) -> tuple[tuple[Entry, ...], ...]:
-        """The calls of the rows that may share one with this row; a row that does not run is alone."""
+    def _group_of(self, vendor: Vendor, row: Row, entry: Entry) -> tuple[Entry, ...]:
+        """The rows that share a call with this one; a row that does not run is alone."""
         if self._choices[row.id][0] is False:
-            return tuple(map(tuple, grouped(vendor, [entry])))
+            return next(map(tuple, grouped(vendor, [entry])))
         key = entry.vendor, self._needs.get(row.id, ())
         if key not in self._groups:
             alike = (
@@ -517,8 +528,9 @@ class Explaining:
                 and (each.vendor, self._needs.get(each.id, ())) == key
                 and self._choices[each.id][0] is not False
             )
-            self._groups[key] = tuple(map(tuple, grouped(vendor, list(alike))))
-        return self._groups[key]
+            groups = map(tuple, grouped(vendor, list(alike)))
+            self._groups[key] = {each.id: group for group in groups for each in group}
+        return self._groups[key][row.id]
 
 
 def _reasons(chosen: Chosen | UserError) -> Mapping[str, str] | None:
@@ -634,8 +646,9 @@ def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOp
         data = {"version": 1, "entries": [_data(each) for each in found]}
         console.data(data)
         return ExitCode.OK
+    shown: dict[str, str] = {}
     for number, each in enumerate(found):
-        for line in ([""] if number else []) + list(_text(each)):
+        for line in ([""] if number else []) + list(_text(each, shown)):
             console.result(line)
     return ExitCode.OK
 
@@ -675,7 +688,8 @@ def _explaining(
     return explaining, found.rows
 
 
-def _text(found: Explained) -> Iterator[Line]:
+def _text(found: Explained, shown: dict[str, str]) -> Iterator[Line]:
+    """`shown`: by the first row of a call, the row below which its request stands already."""
     yield styled(found.row.id, "bold"), f"  {found.place}"
     runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[found.runs]
     yield "  ", styled(*runs), f": {found.reason}"
@@ -694,7 +708,7 @@ def _text(found: Explained) -> Iterator[Line]:
     if found.reads:
         yield from _reads(found.reads)
         yield ""
-    yield from _request(found)
+    yield from _request(found, shown)
 
 
 def gate(found: Explained) -> str:
@@ -757,9 +771,12 @@ def _short(value: object) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _request(found: Explained) -> Iterator[Line]:
+def _request(found: Explained, shown: dict[str, str]) -> Iterator[Line]:
     if found.sent is None:
         yield f"  request: {found.unsent}"
+        return
+    if (first := shown.setdefault(found.sent.group[0], found.row.id)) != found.row.id:
+        yield f"  {found.sent.request.method} {found.sent.request.path}  together with {first}, above"
         return
     for need in found.sent.uses:
         yield f"  before it: {need}"
