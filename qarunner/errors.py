@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from qarunner.diagnostics import Diagnostic
 
@@ -47,6 +47,11 @@ PRECEDENCE = (
     ExitCode.UNWRITTEN,
 )
 """Which code wins when several apply: a real failure is never hidden behind a lesser one."""
+
+
+def decisive_code(codes: Collection[ExitCode], otherwise: ExitCode = ExitCode.OK) -> ExitCode:
+    """The code that wins. `otherwise` is that of no code at all, and of codes that PRECEDENCE does not have."""
+    return next((code for code in PRECEDENCE if code in codes), otherwise)
 
 
 def code_of_signal(number: int) -> ExitCode:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.errors import ExitCode, decisive_code
 from qarunner.plan.model import NotPlanned
 from qarunner.report.summary import ManifestResult, Money, from_root, verdict_of
 
@@ -48,8 +48,7 @@ def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
     parts = [(label, from_root(summary)) for label, summary in parts]
     summaries = [summary for _, summary in parts]
     first = summaries[0]
-    codes = {summary.exit_code for summary in summaries}
-    code = next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
+    code = decisive_code({summary.exit_code for summary in summaries})
     red = [summary for summary in summaries if summary.exit_code is not ExitCode.OK]
     return replace(
         first,

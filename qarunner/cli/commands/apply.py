@@ -23,7 +23,7 @@ from qarunner.cli.commands.plan import tell
 from qarunner.cli.result import RunObserver
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
-from qarunner.errors import PRECEDENCE, ExitCode, UserError, code_of_signal
+from qarunner.errors import ExitCode, UserError, code_of_signal, decisive_code
 from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.report.plan import left_out, overview
@@ -270,7 +270,7 @@ def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
         codes.add(ExitCode.NO_VERDICT)
     if any(_can_cancel(vendor) for vendor in _vendors_running_on(run, besides=refused)):
         codes.add(ExitCode.UNAVAILABLE)
-    code = next((each for each in PRECEDENCE if each in codes), ExitCode.OK)
+    code = decisive_code(codes)
     parts = [f"{plural(done.stopped, 'run')} cancelled"]
     parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
     parts += [f"{plural(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []

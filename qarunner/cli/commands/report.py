@@ -223,13 +223,10 @@ def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, 
 
 def _check_build(parts: Sequence[Part]) -> None:
     """UserError for runs of several builds."""
-    first = parts[0].run
+    first = parts[0]
     for part in parts[1:]:
-        one, two = first.plan.git, part.run.plan.git
-        different = [f"git.{key} differs" for key in ("sha", "repository") if one.get(key) != two.get(key)]
-        different += ["one of them was a rehearsal"] if first.rehearsal != part.run.rehearsal else []
-        if different:
-            names = f"{first.run_id} and {part.run.run_id}"
+        if different := list(_other_build(first, part)):
+            names = f"{first.run.run_id} and {part.run.run_id}"
             raise UserError(f"{names} are of different builds: {', '.join(different)}", hint="join runs of one commit")
 
 
@@ -383,17 +380,23 @@ def _check(parts: Sequence[Part]) -> None:
                 )
 
 
-def _different(first: Part, part: Part) -> Iterator[str]:
+def _other_build(first: Part, part: Part) -> Iterator[str]:
+    """In what two runs are of different builds; a rehearsal is a build of its own."""
     one, two = first.run.plan, part.run.plan
     if first.run.rehearsal != part.run.rehearsal or one.rehearsal != two.rehearsal:
         yield "one of them was a rehearsal"
+    yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))
+
+
+def _different(first: Part, part: Part) -> Iterator[str]:
+    one, two = first.run.plan, part.run.plan
+    yield from _other_build(first, part)
     if (first.shard or (0, 0))[1] != (part.shard or (0, 0))[1]:
         yield f"{_words(first)}, {_words(part)}"
     elif one.partition != two.partition:
         yield "the rows were split differently"
     if one.name != two.name:
         yield f"the matrix is {one.name}, and {two.name}"
-    yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))
     if one.gate != two.gate:
         yield "the gate differs"
     if one.sources is None or two.sources is None:

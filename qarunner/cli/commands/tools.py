@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.app.inventory import list_vendor, lock_manifests
-from qarunner.errors import PRECEDENCE, ExitCode
+from qarunner.errors import ExitCode, decisive_code
 from qarunner.text import plural, table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show_inventory(console: Console, environ: Mapping[str, str], options: Vendor
         for error in listing.errors:
             console.failure(error)
     codes = {error.code for error in listing.errors}
-    return next((code for code in (*PRECEDENCE, ExitCode.USAGE) if code in codes), ExitCode.OK)
+    return decisive_code(codes, ExitCode.USAGE if codes else ExitCode.OK)
 
 
 def _lines(console: Console, listing: Listing) -> Iterator[str]:

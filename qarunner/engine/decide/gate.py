@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.decide.attempts import merge_attempts, previous_outcomes
 from qarunner.engine.decide.outcomes import tally
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.errors import PRECEDENCE, ExitCode, code_of_signal
+from qarunner.errors import ExitCode, code_of_signal, decisive_code
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _worst(codes: set[ExitCode], run: Run) -> ExitCode:
         if ExitCode.TIMEOUT in codes and not (started_anywhere(run) or _anything_sent(run)):
             codes = codes - {ExitCode.TIMEOUT} | {ExitCode.UNAVAILABLE}
     passed = ExitCode.NO_VERDICT if run.unverified else ExitCode.OK
-    return next((code for code in PRECEDENCE if code in codes), passed)
+    return decisive_code(codes, passed)
 
 
 def started_anywhere(run: Run) -> bool:
