@@ -18,6 +18,7 @@ from qarunner.app.options import VendorsOptions
 from qarunner.app.planning import (
     check_manifest,
     credential_names,
+    manifest_reader,
     read_inputs,
     secret_values,
     settings_of,
@@ -401,10 +402,11 @@ class _Locking:
         """
         inputs = read_inputs(self._options, environ)
         facts = read_build(environ, working_folder()).facts
-        whole = check_manifest(self._path, environ, hide=hide, named=False)
+        check = manifest_reader(self._path, environ, hide=hide, named=False)
+        whole = check(None)
         with_keys = environ
         for profile in (None, *profile_names(whole.manifest.document)):
-            checked = whole if profile is None else check_manifest(self._path, environ, profile, hide=hide, named=False)
+            checked = whole if profile is None else check(profile)
             self.problems += checked.problems
             values, with_keys, wrong = values_of(checked, inputs, environ, facts)
             self.problems += wrong

@@ -74,7 +74,7 @@ from qarunner.vendors.api import Vendor
 from qarunner.vendors.types import INVENTORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from decimal import Decimal
     from pathlib import Path
 
@@ -135,12 +135,29 @@ def check_manifest(
     Names become ids, unless they are not to be `named`: then the lock is not read. `base` is that of such a copy; else
     the environment names it.
     """
+    return manifest_reader(path, environ, hide=hide, named=named, base=base)(profile)
+
+
+@few_suggestions()
+def manifest_reader(
+    path: Path,
+    environ: Mapping[str, str] | None,
+    *,
+    hide: Hide = hide_nothing,
+    named: bool = True,
+    base: BaseText | None = None,
+) -> Callable[[str | None], CheckedManifest]:
+    """Reads a manifest once. What it gives checks it as it stands, or with a profile, as `check_manifest` does."""
     read = _read(path, environ, hide, base)
     if not named:
         read = replace(read, manifest=replace(read.manifest, names=None))
-    manifest = read.manifest if profile is None else _with_profile(read, profile)
-    found = _checked(read, manifest)
-    return replace(found, problems=in_order([*read.problems, *found.problems]))
+
+    @few_suggestions()
+    def check(profile: str | None) -> CheckedManifest:
+        found = _checked(read, read.manifest if profile is None else _with_profile(read, profile))
+        return replace(found, problems=in_order([*read.problems, *found.problems]))
+
+    return check
 
 
 @few_suggestions()

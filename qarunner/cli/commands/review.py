@@ -6,15 +6,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.app import files as inputs
 from qarunner.app.choosing import Hide
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
-from qarunner.app.planning import check_manifest
+from qarunner.app.planning import manifest_reader
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.load import profile_names
@@ -50,7 +49,7 @@ class _Earlier:
     wording: str
     side: Side | None
     warnings: tuple[str, ...] = ()
-    under: Callable[[str], Side] | None = None
+    under: _Sides | None = None
     """The same matrix under a profile; None where there is no matrix."""
 
 
@@ -60,7 +59,8 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
     seen = _Seen(environ=environ, hide=console.hide)
-    after = _side(file, seen, order.profile)
+    now = _reader(file, seen)
+    after = now(order.profile)
     with ExitStack() as stack:
         earlier = _earlier(stack, seen, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
@@ -74,7 +74,7 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
             warnings=(*earlier.warnings, *remarks),
         )
         if order.profile is None and before is not None:
-            review = _with_profiles(review, earlier, before, after, lambda name: _side(file, seen, name), order)
+            review = _with_profiles(review, earlier, before, after, now, order)
     _show(console, review, order)
     return ExitCode.CHANGES if order.exit_code and review else ExitCode.OK
 
@@ -84,7 +84,7 @@ MOST_PROFILED_ROWS = 20_000
 
 
 def _with_profiles(
-    review: Review, earlier: _Earlier, before: Side, after: Side, now: Callable[[str], Side], order: DiffOptions
+    review: Review, earlier: _Earlier, before: Side, after: Side, now: _Sides, order: DiffOptions
 ) -> Review:
     """With what differs in single profiles alone, each compared with itself."""
     earlier_names = profile_names(before.manifest.document)
@@ -144,16 +144,28 @@ def _whole(review: Review, form: str, *, every_row: bool) -> str:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def _side(path: Path, seen: _Seen, profile: str | None, copied_to: str = "", base: BaseText | None = None) -> Side:
-    """An expanded matrix. ManifestError if it has problems. `base` is that of a copy."""
-    found = check_manifest(path, None if copied_to else seen.environ, profile, hide=seen.hide, base=base)
-    if found.problems:
-        raise ManifestError(found.problems)
-    chosen = {row.id for row in select(found.evaluated.rows, found.manifest.select)}
-    rows = tuple(row for row in found.rows if row.id in chosen)
-    return Side(
-        manifest=found.manifest, rows=rows, evaluated=found.evaluated, vendors=found.vendors, copied_to=copied_to
-    )
+_Sides: TypeAlias = Callable[[str | None], Side]
+"""A matrix as it stands, or under a profile. ManifestError if it has problems."""
+
+
+def _reader(path: Path, seen: _Seen, copied_to: str = "", base: BaseText | None = None) -> _Sides:
+    """Reads a manifest once, and expands it as often as it is asked. `base` is that of a copy."""
+    check = manifest_reader(path, None if copied_to else seen.environ, hide=seen.hide, base=base)
+
+    def side(profile: str | None) -> Side:
+        found = check(profile)
+        if found.problems:
+            raise ManifestError(found.problems)
+        chosen = {row.id for row in select(found.evaluated.rows, found.manifest.select)}
+        return Side(
+            manifest=found.manifest,
+            rows=tuple(row for row in found.rows if row.id in chosen),
+            evaluated=found.evaluated,
+            vendors=found.vendors,
+            copied_to=copied_to,
+        )
+
+    return side
 
 
 def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _Earlier:
@@ -175,16 +187,8 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
         return _Earlier(base=found.commit, wording=found.wording, side=None, warnings=(warning,))
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
-    side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile, seen)
-    under = partial(_of_copy, repository, found.commit, folder / earlier, folder, seen)
+    under, side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile, seen)
     return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem), under=under)
-
-
-def _of_copy(
-    repository: Repository, commit: str, manifest: Path, folder: Path, seen: _Seen, profile: str | None
-) -> Side:
-    """The matrix of a commit, whose files lie in a folder of their own."""
-    return _side(manifest, seen, profile, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
 
 
 def _looks_like_path(path: Path) -> bool:
@@ -200,13 +204,13 @@ def _known(repository: Repository, name: str) -> bool:
 
 def _of_file(path: Path, seen: _Seen, profile: str | None) -> _Earlier:
     """A file that the user names has to be a manifest. That of a revision may be broken: it cannot be corrected."""
-    under = partial(_side, path, seen)
+    under = _reader(path, seen)
     return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=under(profile), under=under)
 
 
 def _at_commit(
     repository: Repository, commit: str, path: str, folder: Path, profile: str | None, seen: _Seen
-) -> tuple[Side | None, tuple[str, ...]]:
+) -> tuple[_Sides | None, Side | None, tuple[str, ...]]:
     """The matrix of a commit, read from a copy of its YAML files in a folder of their own."""
     (folder / ".git").mkdir()  # the end of the way up, as in the repository
     manifest = folder / path
@@ -219,12 +223,13 @@ def _at_commit(
     if repository.has(commit, lock):
         inputs.lock_of(manifest).write_bytes(repository.read(commit, lock))
     try:
-        return _of_copy(repository, commit, manifest, folder, seen, profile), ()
+        under = _reader(manifest, seen, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
+        return under, under(profile), ()
     except ManifestError as error:
         told = _first(error, folder)
     except UserError as error:
         told = error.message.replace(f"{folder.as_posix()}/", "")
-    return None, (f"{path} was not valid then ({told}): every row is shown as new",)
+    return None, None, (f"{path} was not valid then ({told}): every row is shown as new",)
 
 
 def _base_then(repository: Repository, commit: str, seen: _Seen) -> BaseText | None:
