@@ -324,6 +324,13 @@ class Stage:
         return [run["tests"] for run in self.told("runs") if vendor in {None, run["vendor"]}]
 
 
+def git(folder: Path, *words: str) -> str:
+    """What git prints, as somebody whom the test makes up."""
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main")
+    done = subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    return done.stdout
+
+
 class Begin(Protocol):
     """Sets up a stage whose vendors follow a scenario."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
+
+from tests.program.conftest import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,19 +130,13 @@ def test_the_condition_of_a_row_that_is_not_chosen_needs_no_variable(stage: Stag
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
-def git(stage: Stage, *words: str) -> str:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(["git", *who, *words], cwd=stage.folder, capture_output=True, text=True, check=True)
-    return done.stdout
-
-
 def committed(stage: Stage, *files: str) -> None:
     for file in files:
         path = stage.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file, encoding="utf-8")
-    git(stage, "add", "-A")
-    git(stage, "commit", "-qm", "more")
+    git(stage.folder, "add", "-A")
+    git(stage.folder, "commit", "-qm", "more")
 
 
 def repository(stage: Stage) -> None:
@@ -151,9 +146,9 @@ def repository(stage: Stage) -> None:
         stage.doksi("login", paths=["src/login/**"]),
         stage.doksi("always"),
     )
-    git(stage, "init", "-q", "-b", "main")
+    git(stage.folder, "init", "-q", "-b", "main")
     committed(stage, "src/cart/a.py", "src/cart/notes.md", "src/search/s.py", "src/login/l.py")
-    git(stage, "checkout", "-qb", "topic")
+    git(stage.folder, "checkout", "-qb", "topic")
 
 
 def test_without_the_option_paths_change_nothing(stage: Stage) -> None:
@@ -169,9 +164,9 @@ def test_entries_run_if_one_of_their_files_changed_since_the_merge_base(stage: S
     assert ids(plan) == ["cart", "always"]
     reason = "nothing in its paths changed since main"
     assert [(row["id"], row["reason"]) for row in plan["not_planned"]] == [("search", reason), ("login", reason)]
-    git(stage, "checkout", "-q", "main")
+    git(stage.folder, "checkout", "-q", "main")
     committed(stage, "src/login/elsewhere.py")
-    git(stage, "checkout", "-q", "topic")
+    git(stage.folder, "checkout", "-q", "topic")
     assert ids(planned(stage, "--changed-since", "main")) == ["cart", "always"]
 
 
@@ -205,7 +200,7 @@ def test_a_ref_that_git_does_not_know_is_told_with_the_way_out(stage: Stage, tmp
     assert "origin/develop" in ended.err
     assert stage.run("plan", "--changed-since", "--output").code == 2
     committed(stage, "x")
-    git(stage, "clone", "-q", "--depth", "1", f"file://{stage.folder}", str(tmp_path / "shallow"))
+    git(stage.folder, "clone", "-q", "--depth", "1", f"file://{stage.folder}", str(tmp_path / "shallow"))
     stage.folder = tmp_path / "shallow"
     shallow = stage.run("plan", "--changed-since", "origin/main")
     assert shallow.code == 2, shallow
@@ -218,7 +213,7 @@ def test_without_a_repository_or_without_git_it_is_an_error(stage: Stage) -> Non
     ended = stage.run("plan", "--changed-since", "main")
     assert ended.code == 2, ended
     assert "--changed-since main: not in a git repository" in ended.err
-    git(stage, "init", "-q")
+    git(stage.folder, "init", "-q")
     ended = stage.run("plan", "--changed-since", "main", PATH="")
     assert ended.code == 2, ended
     assert "--changed-since main: git is not installed" in ended.err
@@ -227,7 +222,7 @@ def test_without_a_repository_or_without_git_it_is_an_error(stage: Stage) -> Non
 
 def test_a_glob_that_matches_nothing_is_a_warning(stage: Stage) -> None:
     stage.commit(stage.doksi("cart", paths=["scr/**", "qa-matrix.yml"]))
-    git(stage, "init", "-q")
+    git(stage.folder, "init", "-q")
     ended = stage.run("validate")
     assert ended.code == 0, ended
     assert "warning: paths: 'scr/**' matches no file of the repository [W420]" in ended.err

@@ -6,24 +6,21 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from tests.program.conftest import git
+
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Stage
 
 RELEASE = "{{ git.branch == 'main' }}"
 
 
-def git(stage: Stage, *words: str) -> None:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *who, *words], cwd=stage.folder, capture_output=True, check=True)
-
-
 def repository(stage: Stage, *, detached: bool = False) -> None:
     stage.commit(stage.doksi("smoke"), {**stage.doksi("release"), "if": RELEASE})
-    git(stage, "init", "-q")
-    git(stage, "add", "qa-matrix.yml")
-    git(stage, "commit", "-qm", "first")
+    git(stage.folder, "init", "-q")
+    git(stage.folder, "add", "qa-matrix.yml")
+    git(stage.folder, "commit", "-qm", "first")
     if detached:
-        git(stage, "checkout", "-q", "--detach")
+        git(stage.folder, "checkout", "-q", "--detach")
 
 
 def planned(stage: Stage, *words: str, **variables: str | None) -> list[str]:
@@ -94,7 +91,7 @@ def test_the_options_hold_for_the_plan_that_is_saved_and_for_child_pipelines(sta
 
 def test_what_vendors_do_not_get_is_said(stage: Stage) -> None:
     stage.commit(stage.doksi("smoke"))
-    git(stage, "init", "-q")
+    git(stage.folder, "init", "-q")
     ended = stage.apply(GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert ended.code == 0, ended
     assert "warning: no vendor gets the commit and branch and repository of this build: git: detected" in ended.err

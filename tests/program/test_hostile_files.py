@@ -15,7 +15,7 @@ import pytest
 from qarunner.engine.io.journal import Journal, read
 from qarunner.engine.state.events import RunStarted
 from qarunner.plan.model import Report, from_json, seal, to_json
-from tests.program.conftest import PROGRAM
+from tests.program.conftest import PROGRAM, git
 
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended, Stage
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links need a privilege there")
 
 WORD = "hunter2-of-a-neighbour"
-
-
-def git(folder: Path, *words: str) -> None:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, check=True)
 
 
 def in_a_repository(stage: Stage) -> Path:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.program.conftest import git
 
+if TYPE_CHECKING:
     from tests.program.conftest import Begin, Stage
 
 SHOP, API = "apps/shop/qa-matrix.yml", "apps/api/qa-matrix.yml"
 BOTH = ("--manifest", SHOP, "--manifest", API)
-
-
-def git(folder: Path, *words: str) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
 
 
 def repository(stage: Stage, **api_gate: object) -> Stage:

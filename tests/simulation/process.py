@@ -235,13 +235,14 @@ class Machine:
 
     def _before(self, log: Log, inside: Callable[[], object] | None) -> Callable[[], object] | None:
         """What happens before the process takes its lock; its own time begins afterwards."""
+        if inside is None:
+            return None
 
         def happen() -> None:
-            if inside is not None:
-                inside()
-                log.begin()
+            inside()
+            log.begin()
 
-        return happen if inside is not None else None
+        return happen
 
     def _command(self, orders: Orders, console: Console, surroundings: Surroundings) -> int:
         environ = {**ENVIRON, **orders.environ}
