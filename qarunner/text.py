@@ -70,11 +70,15 @@ def pieces_of(line: Line) -> tuple[Piece, ...]:
 
 def inert(text: str, most: int = MOST) -> str:
     """Somebody else's text as one line that no terminal and no CI system takes for a command."""
+    if text.isprintable() and len(text) <= most and "::" not in text and "##" not in text:
+        return text  # almost every line
     return without_command(cut(_CONTROLS.sub(" ", text), most))
 
 
 def without_command(line: str) -> str:
     """A line that no CI system takes for a command."""
+    if "::" not in line and "##" not in line:
+        return line
     return _COMMAND.sub(lambda match: " ".join(match[0]), line)
 
 

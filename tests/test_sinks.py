@@ -196,6 +196,7 @@ def render_review(console: Console) -> None:
 SINKS: dict[str, Callable[[Console], object]] = {
     "result": lambda console: console.result(EVIL),
     "result, in pieces": lambda console: console.result((EVIL, styled(EVIL, "red"), ":", ":error::x")),
+    "results": lambda console: console.results([EVIL, (EVIL, styled(EVIL, "red"))]),
     "note": lambda console: console.note(("a", EVIL)),
     "warn": lambda console: console.warn(styled(EVIL, "bold")),
     "conclude": lambda console: console.conclude(EVIL),

@@ -548,10 +548,10 @@ def make_plan(
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
     part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
-    ours = {entry.id for entry in entries} if part is None else part.rows
     plan = compile_plan(
         manifest=manifest,
-        rows=[row for row in rendered.rows if row.id in ours],
+        rows=[row for row in rendered.rows if part is None or row.id in part.rows],
+        entries=[entry for entry in entries if part is None or entry.id in part.rows],
         settings=settings_of(rendered.vendors, used, of_files),
         vendors=used,
         secrets=rendered.secrets,
@@ -560,8 +560,6 @@ def make_plan(
         ci=facts.ci,
         tool=__version__,
         measure=measurer(path),
-        today=today,
-        needs=needs,
         not_planned=[_not_planned(each) for each in chosen.left_out],
         sharding=part.sharding if part else None,
         names=rendered.names,

@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -49,6 +50,8 @@ ANNOTATIONS = 10
 """Of a step: GitHub drops what is beyond its bound, in silence (docs.github.com: Workflow commands)."""
 _LONGEST_ANNOTATION = 300
 _LAST_LINE = 100
+_BLOCK = 1000
+"""Lines of a result that are written at a time."""
 """Columns of the last line after an error, whose whole text stands above it."""
 _LONGEST_SOURCE = 5000
 _SECTION = "qarunner"
@@ -117,7 +120,13 @@ class Console:
 
         Unwritten where it fails for another reason, such as a full disk.
         """
-        self._write(self._shown(line, colour=self.colour_out))
+        self.results([line])
+
+    def results(self, lines: Iterable[Line]) -> None:
+        """Lines of the result, many of them written at a time."""
+        shown = (self._shown(line, colour=self.colour_out) for line in lines)
+        while block := list(islice(shown, _BLOCK)):
+            self._write("\n".join(block))
 
     def document(self, text: str) -> None:
         """A result of many lines."""
@@ -226,7 +235,9 @@ class Console:
         pieces = pieces_of(line)
         texts = [self._safe(piece) for piece in pieces]
         whole = "".join(texts)
-        safe = self.clean(without_command(cut(whole, MOST)))
+        alone = pieces[0] if len(pieces) == 1 else None
+        unchanged = whole == (alone.text if isinstance(alone, Styled) else alone)
+        safe = whole if unchanged else self.clean(without_command(cut(whole, MOST)))
         if safe != whole or not colour:
             return safe
         return "".join(_coloured(text, piece) for text, piece in zip(texts, pieces, strict=True))

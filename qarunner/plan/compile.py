@@ -15,7 +15,6 @@ from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import place_of
-from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import seconds
 from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
 from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
@@ -25,7 +24,6 @@ from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import date
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic
@@ -48,6 +46,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     *,
     manifest: Manifest,
     rows: Sequence[Row],
+    entries: Sequence[Entry],
     settings: Mapping[str, Mapping[str, Json]],
     vendors: Mapping[str, Vendor],
     secrets: Iterable[str],
@@ -56,21 +55,18 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     ci: Mapping[str, str | None],
     tool: str,
     measure: Measure,
-    today: date,
-    needs: Mapping[str, tuple[str, ...]] | None = None,
     not_planned: Sequence[NotPlanned] = (),
     sharding: Sharding | None = None,
     names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Plan:
-    """The plan for rendered rows. ManifestError with all that the vendors object to.
+    """The plan for rendered rows and what `entry_of` makes of each. ManifestError with all that the vendors object to.
 
-    `measure` reads a local build, or says why the vendor does not take it. `today` decides which quarantines hold;
-    `needs` are ids of rows of this plan. `names` has the names of ids that came from the lock, by vendor.
+    `measure` reads a local build, or says why the vendor does not take it. `names` has the names of ids that came from
+    the lock, by vendor.
     """
     found = check_rows(manifest, rows, vendors, settings, templates=False)
     if found:
         raise ManifestError(found)
-    entries = tuple(entry_of(manifest, row, today=today, needs=(needs or {}).get(row.id, ())) for row in rows)
     builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
         name: vendor_plan(vendors[name].info, settings.get(name, {}), share=sharding.count if sharding else 1)
@@ -92,7 +88,7 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             secrets=tuple(sorted(secrets)),
             vendors=plans,
             jobs=jobs,
-            entries=entries,
+            entries=tuple(entries),
             git=git,
             ci=ci,
             resources=resources.all(),

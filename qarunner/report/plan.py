@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
 from qarunner.plan.cost import cost_of, counted, tests_of, with_retries
@@ -167,7 +169,7 @@ def body(plan: Plan, job: Job) -> str:
     """What is sent; a reference to something that is made first is called what the plan calls it."""
     kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
     called = {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
-    return mask(json.dumps(refs_as_text(job.request.body, called), indent=2, ensure_ascii=False))
+    return mask(msgspec.json.format(msgspec.json.encode(refs_as_text(job.request.body, called)), indent=2).decode())
 
 
 def _resources(plan: Plan) -> Iterator[str]:

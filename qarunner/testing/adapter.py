@@ -24,7 +24,7 @@ from qarunner.decode import Json, UnexpectedData
 from qarunner.engine.decide.outcomes import merge, without_run
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.expand import check_rows, expand
-from qarunner.manifest.load import load
+from qarunner.manifest.load import entry_of, load
 from qarunner.plan.compile import compile_plan
 from qarunner.plan.guard import AdapterBug
 from qarunner.plan.model import from_json, to_json
@@ -246,6 +246,7 @@ class Scene:
         return compile_plan(
             manifest=self.manifest,
             rows=self.rows,
+            entries=[entry_of(self.manifest, row, today=date.min) for row in self.rows],  # no quarantine has ended
             settings={self.adapter.name: self.example.settings},
             vendors={self.adapter.name: cast("Vendor", self.adapter)},  # so that these calls are watched as well
             secrets=(),
@@ -254,7 +255,6 @@ class Scene:
             ci={},
             tool="conformance",
             measure=_measured,
-            today=date.min,  # no quarantine has ended
         )
 
     @property

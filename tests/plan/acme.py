@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.manifest.expand import expand
+from qarunner.manifest.load import entry_of
 from qarunner.plan.compile import compile_plan
 from qarunner.vendors.api import (
     Auth,
@@ -186,6 +187,7 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
     return compile_plan(
         manifest=subject,
         rows=expand(subject),
+        entries=[entry_of(subject, row, today=TODAY, needs=(needs or {}).get(row.id, ())) for row in expand(subject)],
         settings=settings or {},
         vendors={vendor.info.name: vendor for vendor in vendors},
         secrets=secrets,
@@ -194,8 +196,6 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
         ci={"name": "local"},
         tool="1.2.3",
         measure=measure,
-        today=TODAY,
-        needs=needs,
         not_planned=not_planned,
         sharding=sharding,
     )

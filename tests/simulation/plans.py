@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.emulator.ledger import uuid_of
 from qarunner.manifest.expand import expand
-from qarunner.manifest.load import load
+from qarunner.manifest.load import entry_of, load
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import render
 from qarunner.plan.compile import compile_plan
@@ -51,6 +51,7 @@ def compiled(vendors: dict[str, dict[str, Json]], data: dict[str, Json], needs: 
     return compile_plan(
         manifest=manifest,
         rows=rows,
+        entries=[entry_of(manifest, row, today=TODAY, needs=needs.get(row.id, ())) for row in rows],
         settings=vendors,
         vendors={name: registry.get(name) for name in VENDORS},
         secrets=(),
@@ -59,8 +60,6 @@ def compiled(vendors: dict[str, dict[str, Json]], data: dict[str, Json], needs: 
         ci={},
         tool="simulation",
         measure=lambda path, _rules: Build(path=path, filename=path, size=3, sha256=path),
-        today=TODAY,
-        needs=needs,
     )
 
 

@@ -111,10 +111,10 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
         case "github-matrix" | "gitlab-ci":
             _print_pipeline(console, [_part(options, found)], options.form)
         case _:
-            for text, style in planned.text(plan, earlier, every_body=console.verbose):
-                console.result(styled(text, style))
-            for line in planned.left_out(plan):
-                console.result(styled(line, "dim"))
+            console.results(
+                styled(text, style) for text, style in planned.text(plan, earlier, every_body=console.verbose)
+            )
+            console.results(styled(line, "dim") for line in planned.left_out(plan))
             if expected := planned.expected(plan, earlier):
                 console.result(expected)
             if cost := planned.cost(plan):

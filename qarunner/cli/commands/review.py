@@ -120,8 +120,7 @@ def _show(console: Console, review: Review, order: DiffOptions) -> None:
     if order.form == "text":
         from qarunner.review import text as review_text
 
-        for text, style in review_text.render(review, every_row=console.verbose):
-            console.result(styled(text, style))
+        console.results(styled(text, style) for text, style in review_text.render(review, every_row=console.verbose))
         return
     whole = _whole(review, order.form, every_row=True)
     console.json(whole) if order.form == "json" else console.document(whole)
