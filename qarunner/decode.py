@@ -48,11 +48,11 @@ class _KeyTwiceError(Exception):
 
 
 def _keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]
         raise _KeyTwiceError(next(key for key in keys if keys.count(key) > 1))
-    return found
+    return mapping
 
 
 class JsonReader:
@@ -81,8 +81,8 @@ class JsonReader:
 
     def get(self, key: str) -> JsonReader:
         """The value under a key; null where there is none or where this is no object."""
-        found = self.value.get(key) if isinstance(self.value, dict) else None
-        return JsonReader(found, f"{self.name}.{key}")
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        return JsonReader(value, f"{self.name}.{key}")
 
     def has(self, key: str) -> bool:
         return isinstance(self.value, dict) and self.value.get(key) is not None

@@ -73,8 +73,8 @@ def manifest_from_root(path: Path, root: Path | None) -> str:
 
 def nearest_manifest() -> Path | None:
     """The manifest in this folder or the nearest parent, up to the repository's root; None where there is none."""
-    here = working_folder()
-    for folder in (here, *here.parents):
+    current = working_folder()
+    for folder in (current, *current.parents):
         for name in MANIFEST_NAMES:
             if (folder / name).is_file():
                 return Path(os.path.relpath(folder / name))

@@ -134,11 +134,11 @@ class Scrubber:
         return "".join([*kept, self._without(text[ends:])])
 
     def _without(self, text: str) -> str:
-        found = [(*view.source(start, end), name) for view in _views(text) for start, end, name in self._find(view)]
-        if not found:
+        spans = [(*view.source(start, end), name) for view in _views(text) for start, end, name in self._find(view)]
+        if not spans:
             return text
         parts, ends = [], 0
-        for start, end, name in _joined(found):
+        for start, end, name in _joined(spans):
             parts += [text[ends:start], name]
             ends = end
         return "".join([*parts, text[ends:]])
@@ -192,11 +192,11 @@ class _Needle(NamedTuple):
 
 def _shortest(words: Iterable[str]) -> list[str]:
     """The words, sorted, without those that begin with another one."""
-    found: list[str] = []
+    prefixes: list[str] = []
     for word in sorted(words):
-        if not (found and word.startswith(found[-1])):
-            found.append(word)
-    return found
+        if not (prefixes and word.startswith(prefixes[-1])):
+            prefixes.append(word)
+    return prefixes
 
 
 def _any_of(words: Sequence[str]) -> str:
@@ -239,11 +239,11 @@ def _cores(data: bytes) -> Iterator[str]:
             yield text[-(-shift * 8 // bits) : (shift + len(data)) * 8 // bits]
 
 
-def _joined(found: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+def _joined(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
     """The places in their order; those that overlap are one, under the name of the longest."""
     start = end = longest = 0
     name = ""
-    for first, last, label in sorted(found):
+    for first, last, label in sorted(spans):
         if first >= end:
             if name:
                 yield start, end, name
@@ -375,9 +375,9 @@ def _views(text: str) -> Iterator[_View]:
     for _ in range(_DEPTH + 1):
         if not level:
             return
-        level += [view for each in level if (view := each.joined()) is not None]
+        level += [view for view_above in level if (view := view_above.joined()) is not None]
         yield from level
-        level = [view for each in level if (view := each.decoded()) is not None]
+        level = [view for view_above in level if (view := view_above.decoded()) is not None]
 
 
 # --- what may leave ---------------------------------------------------------------------------------------------------
@@ -415,13 +415,20 @@ def named_after(vendor: str, variable: str, keys: Mapping[str, str]) -> bool:
 
 def words_of(vendor: str, keys: Mapping[str, str]) -> tuple[str, ...]:
     """The words that mark a variable as a vendor's: DOCKETQA, and DOCKET as in DOCKET_API_KEY."""
-    own = vendor.upper().replace("-", "_")
+    vendor_word = vendor.upper().replace("-", "_")
     default = keys.get(vendor, "").upper()
-    ending = next((each for each in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN") if default.endswith(each)), "")
+    ending = next(
+        (
+            ending_known
+            for ending_known in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN")
+            if default.endswith(ending_known)
+        ),
+        "",
+    )
     word = default.removesuffix(ending) if ending else ""
     # A default of API_KEY says nothing about its vendor: STRIPE_API_KEY belongs to somebody else.
-    found = (word, own) if word and (word in own or own in word) else (own,)
-    return tuple(each for each in found if each not in _OF_ANY_KEY)
+    words = (word, vendor_word) if word and (word in vendor_word or vendor_word in word) else (vendor_word,)
+    return tuple(ending_known for ending_known in words if ending_known not in _OF_ANY_KEY)
 
 
 _OF_ANY_KEY = frozenset({"API", "KEY", "TOKEN", "SECRET", "AUTH", "ACCESS", "APP"})
@@ -452,7 +459,7 @@ def needed_permission(name: str, text: str, *, vendor: str, is_url: bool = False
 def places_of(name: str, allowed: Collection[str]) -> tuple[str, ...]:
     """The hosts and vendors that a secret may go to. A bare name gives none: it permits a key, and no secret."""
     pairs = (word.partition("@") for word in allowed)
-    return tuple(sorted(place.lower() for own, at, place in pairs if at and own == name))
+    return tuple(sorted(place.lower() for secret_name, at, place in pairs if at and secret_name == name))
 
 
 def certain_host(url: str) -> str | None:

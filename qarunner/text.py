@@ -125,7 +125,7 @@ def cleaned(data: object, clean: Clean) -> object:
     if isinstance(data, str):
         return clean(data)
     if isinstance(data, dict):
-        return {_cleaned_key(key, clean): cleaned(each, clean) for key, each in data.items()}
+        return {_cleaned_key(key, clean): cleaned(child, clean) for key, child in data.items()}
     if isinstance(data, (list, tuple)):
         return [cleaned(value, clean) for value in data]
     return data

@@ -153,14 +153,18 @@ class _Choosing:
         for row in rows:
             for need in self.needs.get(row, ()):
                 waiting.setdefault(need, []).append(row)
-        found = {row: f"skipped by if: {told.text}{told.absent}" for row, told in asked.items() if not told.holds}
-        queue = list(found)
+        reasons = {
+            row: f"skipped by if: {condition.text}{condition.absent}"
+            for row, condition in asked.items()
+            if not condition.holds
+        }
+        queue = list(reasons)
         for row in queue:
             for other in waiting.get(row, ()):
-                if other not in found:
-                    found[other] = f"needs {row}, which is not planned: {found[row]}"
+                if other not in reasons:
+                    reasons[other] = f"needs {row}, which is not planned: {reasons[row]}"
                     queue.append(other)
-        return found
+        return reasons
 
     def left_out(self, order: Iterable[str]) -> tuple[RowLeftOut, ...]:
         return tuple(
@@ -201,8 +205,8 @@ def _only_failed(rows: tuple[Row, ...], earlier: Earlier) -> tuple[Row, ...]:
         raise NothingSelected(f"every entry of run {earlier.run_id} passed: there is nothing to run again")
     chosen = tuple(row for row in rows if row.id in earlier.failed)
     if not chosen:
-        told = ", ".join(_some(earlier.failed))
-        raise NothingSelected(f"no chosen entry failed in run {earlier.run_id}", hint=f"these did not pass: {told}")
+        names = ", ".join(_some(earlier.failed))
+        raise NothingSelected(f"no chosen entry failed in run {earlier.run_id}", hint=f"these did not pass: {names}")
     return chosen
 
 

@@ -118,18 +118,18 @@ class Build:
 def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None = None, tag: str | None = None) -> Build:
     """The build that this process belongs to. `branch` and `tag` are what --branch and --tag say."""
     # A variable that is set to nothing says nothing.
-    told = {name: _as_utf8(value) for name, value in environ.items() if value}
-    system, git = _system(told), Git(folder, environ)
-    build = replace(system.build(told), actor=_first_of(told, system.actor)) if system else Build()
-    build = _named(build, branch or told.get(BRANCH), tag or told.get(TAG))
-    return _completed(_about_head(build, told, git) if system else build, git)
+    variables = {name: _as_utf8(value) for name, value in environ.items() if value}
+    system, git = _system(variables), Git(folder, environ)
+    build = replace(system.build(variables), actor=_first_of(variables, system.actor)) if system else Build()
+    build = _named(build, branch or variables.get(BRANCH), tag or variables.get(TAG))
+    return _completed(_about_head(build, variables, git) if system else build, git)
 
 
 def base_branch(environ: Mapping[str, str]) -> str | None:
     """The branch that a pull request of this build goes to, by the CI's own word."""
-    told = {name: _as_utf8(value) for name, value in environ.items() if value}
-    system = _system(told)
-    return system.build(told).base_branch if system else None
+    variables = {name: _as_utf8(value) for name, value in environ.items() if value}
+    system = _system(variables)
+    return system.build(variables).base_branch if system else None
 
 
 BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
@@ -179,9 +179,9 @@ class _System:
     complete: Callable[[Build, Mapping[str, str]], Build] = lambda build, _: build
 
     def build(self, env: Mapping[str, str]) -> Build:
-        found: dict[str, Any] = {field: _first_of(env, names) for field, names in self.facts.items()}
-        found["pr_number"] = _number(found.get("pr_number"))
-        return self.complete(Build(name=self.name, **found), env)
+        facts: dict[str, Any] = {field: _first_of(env, names) for field, names in self.facts.items()}
+        facts["pr_number"] = _number(facts.get("pr_number"))
+        return self.complete(Build(name=self.name, **facts), env)
 
 
 def _first_of(env: Mapping[str, str], names: Sequence[str]) -> str | None:
@@ -225,10 +225,10 @@ def _words(value: object) -> str | None:
 
 def _event(path: str | None) -> dict[str, object]:
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+        event = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return event if isinstance(event, dict) else {}
 
 
 def _jenkins(build: Build, env: Mapping[str, str]) -> Build:
@@ -408,7 +408,7 @@ _SYSTEMS: Mapping[str, _System] = {
 
 
 def _system(env: Mapping[str, str]) -> _System | None:
-    return next((found for marker, found in _SYSTEMS.items() if marker in env), None)
+    return next((system for marker, system in _SYSTEMS.items() if marker in env), None)
 
 
 # --- who let it run ---------------------------------------------------------------------------------------------------
@@ -424,18 +424,18 @@ def who(environ: Mapping[str, str]) -> Who | None:
     """Who let this process run; None outside of a known CI system."""
     from qarunner.engine.state.events import Who
 
-    told = {name: value for name, value in environ.items() if value}
-    identity = _system(told)
+    variables = {name: value for name, value in environ.items() if value}
+    identity = _system(variables)
     if identity is None:
         return None
-    retries = _number(told.get(identity.retries or ""))
-    whole = identity.pipeline[-1] in told
-    parts = [told[name].rstrip("/") for name in identity.pipeline if name in told]
+    retries = _number(variables.get(identity.retries or ""))
+    whole = identity.pipeline[-1] in variables
+    parts = [variables[name].rstrip("/") for name in identity.pipeline if name in variables]
     return Who(
-        actor=_first_of(told, identity.actor),
+        actor=_first_of(variables, identity.actor),
         pipeline=f"{identity.name}: {'/'.join(parts)}" if whole else None,
-        job=_first_of(told, identity.job),
-        attempt=retries + 1 if retries is not None else _number(told.get(identity.attempt or "")),
+        job=_first_of(variables, identity.job),
+        attempt=retries + 1 if retries is not None else _number(variables.get(identity.attempt or "")),
     )
 
 
@@ -450,8 +450,8 @@ def _about_head(build: Build, env: Mapping[str, str], git: Git) -> Build:
         return build
     merged = (env.get("GITHUB_REF") or "").startswith("refs/pull/")
     # Not HEAD^2: a shallow clone hides the parents from everything but the commit itself.
-    told = _text(git.ask("cat-file", "commit", build.sha)) if merged else ""
-    parents = re.findall(r"^parent ([0-9a-f]{40,64})$", told.partition("\n\n")[0], re.MULTILINE)
+    commit = _text(git.ask("cat-file", "commit", build.sha)) if merged else ""
+    parents = re.findall(r"^parent ([0-9a-f]{40,64})$", commit.partition("\n\n")[0], re.MULTILINE)
     if len(parents) == 2:  # noqa: PLR2004  base and head
         return replace(build, sha=parents[1])
     what = "the merge commit" if merged else "GITHUB_SHA"
@@ -473,14 +473,14 @@ def _completed(build: Build, git: Git) -> Build:
     of_remote = Known(repository_from_url(remote.value)) if isinstance(remote, Known) else remote
     if build.sha and Known(build.sha) != sha and isinstance(branch, Known):
         branch = Unknown("the commit that is checked out is not the one that the CI names")
-    found: dict[str, Answer[str | None]] = {"sha": sha, "repository": of_remote}
+    answers: dict[str, Answer[str | None]] = {"sha": sha, "repository": of_remote}
     if not build.branch and not build.tag:
-        found["branch"] = branch
-        found["tag"] = branch if not isinstance(branch, Known) else Known(None)
-    values = {name: answer.value for name, answer in found.items() if isinstance(answer, Known)}
+        answers["branch"] = branch
+        answers["tag"] = branch if not isinstance(branch, Known) else Known(None)
+    values = {name: answer.value for name, answer in answers.items() if isinstance(answer, Known)}
     doubts = {
         name: _with_ways(name, answer)
-        for name, answer in found.items()
+        for name, answer in answers.items()
         if not isinstance(answer, Known) and not getattr(build, name)
     }
     return replace(

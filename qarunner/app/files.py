@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 # What comes from outside: the manifest's file, the environment, and the words on the command line.
 
 
-def find_manifest(given: Path | None) -> Path:
+def find_manifest(named: Path | None) -> Path:
     """The manifest: as given, or in this folder or the nearest parent up to the repository's root."""
-    if given is not None:
-        return given
-    found = nearest_manifest()
-    if found is not None:
-        return found
+    if named is not None:
+        return named
+    nearest = nearest_manifest()
+    if nearest is not None:
+        return nearest
     raise UserError(
         f"no manifest: looked for {' and '.join(MANIFEST_NAMES)} here and up to the repository's root",
         hint="name the file, or write one; `qarunner schema` prints what can stand in it",
@@ -137,16 +137,16 @@ _NEVER_IN_FILES = re.compile(
 
 def read_env_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
     """The lines of env files, in their order. ManifestError for lines that cannot be taken, whatever is declared."""
-    found: list[FileVariable] = []
+    variables: list[FileVariable] = []
     problems: list[Diagnostic] = []
     for file in files:
-        _read_env_file(file, found, problems)
+        _read_env_file(file, variables, problems)
     if problems:
         raise ManifestError(in_order(problems))
-    return tuple(found)
+    return tuple(variables)
 
 
-def _read_env_file(file: Path, found: list[FileVariable], problems: list[Diagnostic]) -> None:
+def _read_env_file(file: Path, variables: list[FileVariable], problems: list[Diagnostic]) -> None:
     from dotenv.parser import parse_stream
 
     text = _read_text("--env-file", file)
@@ -159,7 +159,7 @@ def _read_env_file(file: Path, found: list[FileVariable], problems: list[Diagnos
             message = f"{line.key} cannot be set in an env file"
             problems.append(_bad_line(place, message, "set it in the environment of the pipeline"))
         elif line.key is not None and line.value is not None:
-            found.append(FileVariable(line.key, line.value, place))
+            variables.append(FileVariable(line.key, line.value, place))
 
 
 def _first_line(original: Original) -> int:
@@ -176,40 +176,40 @@ def _bad_line(place: Place, message: str, hint: str) -> Diagnostic:
 def sorted_out(lines: Iterable[FileVariable], declared: Collection[str], keys: Collection[str]) -> EnvFiles:
     """What the lines of env files are, once the manifest is known. Of two lines of a name the later one counts."""
     values: dict[str, str] = {}
-    found: dict[str, str] = {}
+    credentials: dict[str, str] = {}
     problems: list[Diagnostic] = []
     for line in lines:
         if line.name in declared:
             values[line.name] = line.text
         elif line.name in keys:
-            found[line.name] = line.text
+            credentials[line.name] = line.text
         else:
             near = closest(line.name, declared)
             hint = f"did you mean {near}?" if near else "declare it under env, or remove the line"
             message = "an env file holds variables that the manifest declares and vendors' keys, and this is neither"
             problems.append(_bad_line(line.place, message, hint))
-    return EnvFiles(values=values, keys=found, problems=tuple(problems))
+    return EnvFiles(values=values, keys=credentials, problems=tuple(problems))
 
 
 def read_var_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
     """Values of variables in YAML or JSON files, in their order. ManifestError for what is no value."""
-    found: list[FileVariable] = []
+    variables: list[FileVariable] = []
     problems: list[Diagnostic] = []
     for file in files:
         try:
             document = read_yaml(file.as_posix(), _read_text("--var-file", file).encode())
         except ManifestError as error:
-            problems += (replace(each, source=None) for each in error.diagnostics)
+            problems += (replace(diagnostic, source=None) for diagnostic in error.diagnostics)
             continue
         for name, value in document.data.items():
             wrong = list(_no_value(document, name, value))
             problems += wrong
             if not wrong:
                 listed = isinstance(value, list)
-                found.append(FileVariable(name, as_variable(value) or "", document.locate((name,)), listed=listed))
+                variables.append(FileVariable(name, as_variable(value) or "", document.locate((name,)), listed=listed))
     if problems:
         raise ManifestError(in_order(problems))
-    return tuple(found)
+    return tuple(variables)
 
 
 def _no_value(document: Document, name: str, value: object) -> Iterator[Diagnostic]:
@@ -246,36 +246,36 @@ def _read_text(option: str, file: Path) -> str:
 
 def overrides(words: Iterable[str]) -> dict[str, str]:
     """`K=V` words as a mapping. UserError for one without `=`."""
-    found = {}
+    values = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise UserError(f"--var {word}: not of the form K=V", hint="such as --var LOCALE=de")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def named_variables(environ: Mapping[str, str], words: Iterable[str]) -> Names:
     """The names and globs that --env and QARUNNER_ENV give, commas allowed in both."""
-    found = []
+    names = []
     for option, listed in (("QARUNNER_ENV", (environ.get("QARUNNER_ENV", ""),)), ("--env", tuple(words))):
-        for word in (each.strip() for text in listed for each in text.split(",")):
+        for word in (word_listed.strip() for text in listed for word_listed in text.split(",")):
             if word:
-                found.append(checked_naming(word, option))
+                names.append(checked_naming(word, option))
             elif option == "--env":
                 raise UserError("--env: names no variable", hint="such as --env STAGING_URL")
-    return Names(tuple(found))
+    return Names(tuple(names))
 
 
 def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozenset[str]:
     """The words of --allow-secret and QARUNNER_ALLOW_SECRETS, commas allowed in both: NAME@HOST, NAME@VENDOR, NAME."""
-    given = tuple(words)
-    for word in given:
+    options = tuple(words)
+    for word in options:
         if not word.strip(" ,"):
             raise UserError(
                 f"--allow-secret {word!r}: names no variable", hint="such as --allow-secret TOKEN@shop.example.com"
             )
-    listed = ",".join([environ.get("QARUNNER_ALLOW_SECRETS", ""), *given])
+    listed = ",".join([environ.get("QARUNNER_ALLOW_SECRETS", ""), *options])
     return frozenset(checked_word(word.strip()) for word in listed.split(",") if word.strip())
 
 
@@ -286,12 +286,12 @@ def duration(option: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        found = seconds(text)
+        length = seconds(text)
     except ValueError:
-        found = 0.0
-    if found <= 0:
+        length = 0.0
+    if length <= 0:
         raise UserError(f"{option} {text}: not a duration", hint="write 200ms, 30s, 10m or 1h30m")
-    return found
+    return length
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -328,25 +328,25 @@ def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
             paths = sorted(manifest.parent.glob("/".join(parts)), key=lambda path: path.as_posix())
         except (ValueError, NotImplementedError, OSError) as error:
             raise BadGlob(f"is no glob: {error}") from None
-        own = manifest.resolve()
-        found = [path for path in paths if not (wild and (path.is_dir() or is_below(path, GIT)))]
-        if not all(path.parent.resolve().is_relative_to(root) for path in found):
+        manifest_file = manifest.resolve()
+        files = [path for path in paths if not (wild and (path.is_dir() or is_below(path, GIT)))]
+        if not all(path.parent.resolve().is_relative_to(root) for path in files):
             # Not even the names of what lies there are told.
             raise BadGlob("leads out of the repository by a link")
-        return _without_strangers([_found(path, own, root) for path in found], root, environ)
+        return _without_strangers([_found(path, manifest_file, root) for path in files], root, environ)
 
     return find
 
 
-def _without_strangers(found: list[NamedFile], root: Path, environ: Mapping[str, str] | None) -> list[NamedFile]:
+def _without_strangers(files: list[NamedFile], root: Path, environ: Mapping[str, str] | None) -> list[NamedFile]:
     """A file that git ignores is no part of the repository: what it holds was never meant to be seen."""
     if environ is None:
-        return found
+        return files
     from qarunner.app.git import not_of_the_repository
 
-    strangers = not_of_the_repository((Path(file.key) for file in found if file.refusal is None), root, environ)
+    strangers = not_of_the_repository((Path(file.key) for file in files if file.refusal is None), root, environ)
     refusal = "is ignored by git, or belongs to another repository: it is not read as a fragment"
-    return [replace(file, text=b"", refusal=refusal) if Path(file.key) in strangers else file for file in found]
+    return [replace(file, text=b"", refusal=refusal) if Path(file.key) in strangers else file for file in files]
 
 
 def _leaves(folder: Path, glob: str) -> bool:
@@ -359,12 +359,12 @@ def _leaves(folder: Path, glob: str) -> bool:
     return False
 
 
-def _found(path: Path, own: Path, root: Path) -> NamedFile:
+def _found(path: Path, manifest_file: Path, root: Path) -> NamedFile:
     name = Path(os.path.normpath(path)).as_posix()
     shown = os.fsencode(name).decode(errors="backslashreplace")
     try:
         real = inside(path, root)
-        refusal = _refusal(path, real, own)
+        refusal = _refusal(path, real, manifest_file)
         text = b"" if refusal else read_regular(real)
     except PathRefused as error:
         return NamedFile(name=shown, key=name, refusal=error.strerror)
@@ -373,8 +373,8 @@ def _found(path: Path, own: Path, root: Path) -> NamedFile:
     return NamedFile(name=name, key=str(real), text=text, refusal=refusal)
 
 
-def _refusal(path: Path, real: Path, own: Path) -> str | None:
-    if real == own:
+def _refusal(path: Path, real: Path, manifest_file: Path) -> str | None:
+    if real == manifest_file:
         return "is the manifest itself: write a glob that does not match it"
     if real.is_dir():
         return f"is a folder: write {real.name}/*.yml"
@@ -429,8 +429,8 @@ def _located(folder: Path, root: Path, text: str) -> Path | Complaint:
 def _build_inside(path: Path, root: Path) -> Path:
     """A build, with links resolved. OSError if it, or a file of its folder, is not ours."""
     real = inside(path, root)
-    for each in real.iterdir() if real.is_dir() else ():
-        inside(each, root)
+    for file in real.iterdir() if real.is_dir() else ():
+        inside(file, root)
     return real
 
 
@@ -457,10 +457,10 @@ def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
     )
 
     try:
-        found = sized(path, _name(path))
-        if not found.size:
+        build = sized(path, _name(path))
+        if not build.size:
             return Complaint(path=_PATH, message=f"{text}: is empty")
-        wrong = misfit(found, rules)
+        wrong = misfit(build, rules)
         if wrong is not None:
             return wrong
         reason = validate_apk(path, zips_of_apks=rules is not None and rules.zips_of_apks)

@@ -82,9 +82,9 @@ class Git:
         """The repository's root; None where the folder is in none."""
         return repository_root(self._folder)
 
-    def ask(self, *words: str, given: bytes = b"") -> Answer[bytes]:
+    def ask(self, *words: str, stdin: bytes = b"") -> Answer[bytes]:
         """What a command prints. Unknown if git says that it cannot."""
-        done = self._run(words, given)
+        done = self._run(words, stdin)
         if not isinstance(done, Known):
             return done
         if done.value.returncode:
@@ -104,10 +104,10 @@ class Git:
 
     def names(self, *words: str) -> Answer[tuple[str, ...]]:
         """The names that a command prints with -z."""
-        found = self.ask(*words)
-        if not isinstance(found, Known):
-            return found
-        return Known(tuple(name for name in decoded(found.value).split("\0") if name))
+        answer = self.ask(*words)
+        if not isinstance(answer, Known):
+            return answer
+        return Known(tuple(name for name in decoded(answer.value).split("\0") if name))
 
     def diff(self, *words: str) -> Answer[tuple[str, ...]]:
         """The same of a `diff`, which compares files as they are: no filter of the configuration runs over them."""
@@ -118,12 +118,12 @@ class Git:
         names = {match[1] for key in keys if (match := _FILTER.fullmatch(key))}
         off = {"clean": "", "smudge": "", "process": "", "required": "false"}
         settings = [f"filter.{name}.{key}={value}" for name in sorted(names) for key, value in off.items()]
-        found = self._run((*_DIFF, *words), b"", settings)
-        if not isinstance(found, Known):
-            return found
-        if found.value.returncode:
-            return Unknown(_said(found.value) or f"git diff ended with {found.value.returncode}")
-        return Known(tuple(name for name in decoded(found.value.stdout).split("\0") if name))
+        answer = self._run((*_DIFF, *words), b"", settings)
+        if not isinstance(answer, Known):
+            return answer
+        if answer.value.returncode:
+            return Unknown(_said(answer.value) or f"git diff ended with {answer.value.returncode}")
+        return Known(tuple(name for name in decoded(answer.value.stdout).split("\0") if name))
 
     def tracks(self, path: Path) -> Answer[bool]:
         """True if git tracks a file, or anything in a folder. False without a repository."""
@@ -133,11 +133,11 @@ class Git:
         if not place.is_relative_to(self.root):
             return Known(value=False)
         where = f":(top,literal,icase){place.relative_to(self.root).as_posix()}"
-        found = self.names("ls-files", "--cached", "-z", "--", where)
-        if not isinstance(found, Known):
-            return found
+        listed = self.names("ls-files", "--cached", "-z", "--", where)
+        if not isinstance(listed, Known):
+            return listed
         depth = len(place.relative_to(self.root).parts)
-        owners = {self.root.joinpath(*PurePosixPath(name).parts[:depth]) for name in found.value}
+        owners = {self.root.joinpath(*PurePosixPath(name).parts[:depth]) for name in listed.value}
         return Known(any(owner == place or _is_same(owner, place) for owner in owners))
 
     def fetch(self, commit: str) -> None:
@@ -147,7 +147,7 @@ class Git:
             self._run(words, b"", patience_s=FETCH_S)
 
     def _run(
-        self, words: Sequence[str], given: bytes, settings: Sequence[str] = (), patience_s: float | None = None
+        self, words: Sequence[str], stdin: bytes, settings: Sequence[str] = (), patience_s: float | None = None
     ) -> Answer[subprocess.CompletedProcess[bytes]]:
         """Known if git ran, and took the repository for one that it may read."""
         if self.root is None:
@@ -161,7 +161,7 @@ class Git:
                 [program, *_SAFE, *set_, "-C", str(self.root), *words],
                 cwd=self.root,
                 env=_environ(self._environ, self.root),
-                input=given,
+                input=stdin,
                 capture_output=True,
                 timeout=patience_s or PATIENCE_S,
                 check=False,
@@ -238,12 +238,12 @@ def changed_since(ref: str, git: Git) -> frozenset[str]:
     base = _merge_base(ref, git)
     differing = git.diff("--name-only", "--no-renames", base, "--")
     new = git.names("ls-files", "--others", "--exclude-standard", "-z")
-    found: set[str] = set()
+    files: set[str] = set()
     for answer in (differing, new):
         if not isinstance(answer, Known):
             raise UserError(f"--changed-since {ref}: {answer.why}", hint=answer.hint)
-        found |= set(answer.value)
-    return frozenset(found)
+        files |= set(answer.value)
+    return frozenset(files)
 
 
 def files_of(git: Git) -> Answer[tuple[str, ...]]:
@@ -275,15 +275,15 @@ _AT_ONCE = 200
 
 
 def _unknown_files(files: Sequence[Path], git: Git) -> set[Path]:
-    found: set[Path] = set()
+    unknown: set[Path] = set()
     for start in range(0, len(files), _AT_ONCE):
         names = {file.relative_to(git.root or file.parent).as_posix(): file for file in files[start : start + _AT_ONCE]}
         words = ("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--")
         known = git.names(*words, *(f":(top,literal,icase){name}" for name in names))
         if isinstance(known, Known):
             listed = {name.casefold() for name in known.value}
-            found |= {file for name, file in names.items() if name.casefold() not in listed}
-    return found
+            unknown |= {file for name, file in names.items() if name.casefold() not in listed}
+    return unknown
 
 
 def _merge_base(ref: str, git: Git) -> str:
@@ -360,16 +360,16 @@ class Repository:
 
     def commit(self, name: str) -> str | None:
         """The commit of a name, if it is one."""
-        found = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return found.strip() or None
+        answer = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return answer.strip() or None
 
-    def base(self, given: str | None, target: str | None) -> Base:
+    def base(self, revision: str | None, target: str | None) -> Base:
         """The commit to compare with: as given, else where this branch left its target or the default branch."""
-        if given is not None:
-            commit = self.commit(given)
+        if revision is not None:
+            commit = self.commit(revision)
             if commit is None:
-                raise UserError(f"{given}: neither a revision of this repository nor a file", hint=self._hint())
-            return Base(commit=commit, wording=_worded(given, commit))
+                raise UserError(f"{revision}: neither a revision of this repository nor a file", hint=self._hint())
+            return Base(commit=commit, wording=_worded(revision, commit))
         if self.commit("HEAD") is None:
             raise UserError("there is no commit yet to compare with", hint="commit the manifest first")
         branch = self._target(target)
@@ -383,11 +383,11 @@ class Repository:
         """The target of a pull request where the build has one, else the default branch."""
         head = self._ask("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD").strip()
         names = (f"origin/{target}", target) if target else (head, *_DEFAULT)
-        found = next((name for name in names if name and self.commit(name) is not None), None)
-        if found is None:
+        branch = next((name for name in names if name and self.commit(name) is not None), None)
+        if branch is None:
             what = "the branch that this build goes to" if target else "a default branch"
             raise UserError(f"{what} is not here: looked for {', '.join(filter(None, names))}", hint=self._hint())
-        return found
+        return branch
 
     def _hint(self) -> str:
         if self._shallow:
@@ -421,12 +421,12 @@ class Repository:
                 return old
         # A file that was not added yet is not seen by git; a manifest that went away most likely became this one.
         gone = [
-            each
-            for each in self._files(commit)
-            if PurePosixPath(each).name in MANIFEST_NAMES and not (self.top / each).exists()
+            file
+            for file in self._files(commit)
+            if PurePosixPath(file).name in MANIFEST_NAMES and not (self.top / file).exists()
         ]
-        beside = [each for each in gone if PurePosixPath(each).parent == PurePosixPath(path).parent]
-        return next((each[0] for each in (beside, gone) if len(each) == 1), None)
+        beside = [file for file in gone if PurePosixPath(file).parent == PurePosixPath(path).parent]
+        return next((file[0] for file in (beside, gone) if len(file) == 1), None)
 
     def has(self, commit: str, path: str) -> bool:
         """True if a commit has a file at a path."""
@@ -437,10 +437,10 @@ class Repository:
 
     def read(self, commit: str, path: str) -> bytes:
         """A file as it was committed."""
-        found = self._git.ask("cat-file", "blob", f"{commit}:{path}")
-        if not isinstance(found, Known):
-            raise UserError(f"{commit[:8]}:{path}: {found.why}", hint=found.hint)
-        return found.value
+        blob = self._git.ask("cat-file", "blob", f"{commit}:{path}")
+        if not isinstance(blob, Known):
+            raise UserError(f"{commit[:8]}:{path}: {blob.why}", hint=blob.hint)
+        return blob.value
 
     def write_fragments(self, commit: str, folder: Path) -> None:
         """Puts every YAML file of a commit into a folder: what a manifest's `include` may name. Links are left out."""
@@ -461,22 +461,22 @@ class Repository:
 
     def _contents(self, blobs: Iterable[str]) -> list[bytes]:
         wanted = list(blobs)
-        answer = self._git.ask("cat-file", "--batch", given="\n".join(wanted).encode() + b"\n")
+        answer = self._git.ask("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
         data = answer.value if isinstance(answer, Known) else b""
-        found, at = [], 0
+        contents, at = [], 0
         for name in wanted:
             end = data.find(b"\n", at)
             head = data[at:end].split()
             if end < 0 or len(head) != 3:  # noqa: PLR2004  name, type and size; else git does not have it
                 raise UserError(f"git cannot read the object {name}", hint=self._hint())
             size = int(head[2])
-            found.append(data[end + 1 : end + 1 + size])
+            contents.append(data[end + 1 : end + 1 + size])
             at = end + 1 + size + 1
-        return found
+        return contents
 
     def _ask(self, *words: str) -> str:
-        found = self._git.ask(*words)
-        return decoded(found.value) if isinstance(found, Known) else ""
+        answer = self._git.ask(*words)
+        return decoded(answer.value) if isinstance(answer, Known) else ""
 
 
 def _inside(path: str) -> bool:
@@ -484,5 +484,5 @@ def _inside(path: str) -> bool:
     return not any(part in {"..", ""} for part in PurePosixPath(path).parts) and not path.startswith("/")
 
 
-def _worded(given: str, commit: str) -> str:
-    return commit[:8] if commit.startswith(given) else f"{given} ({commit[:8]})"
+def _worded(revision: str, commit: str) -> str:
+    return commit[:8] if commit.startswith(revision) else f"{revision} ({commit[:8]})"

@@ -183,7 +183,7 @@ def not_listed(info: VendorInfo, kind: InventoryKind) -> InventoryError:
     if not info.inventories:
         hint = "take the ids from its dashboard: test_ids and category_ids"
         return InventoryError(f"{info.title} has no inventory: it lists nothing that could be named", hint=hint)
-    lists = ", ".join(plural_of(each) for each in InventoryKind if each in info.inventories)
+    lists = ", ".join(plural_of(listed) for listed in InventoryKind if listed in info.inventories)
     return InventoryError(f"{info.title} does not list its {plural_of(kind)}", hint=f"it lists {lists}")
 
 
@@ -227,19 +227,19 @@ def list_vendor(
         runs=runs_folder(None, path, environ),
         note=note,
     )
-    found: dict[InventoryKind, tuple[Item, ...]] = {}
+    items: dict[InventoryKind, tuple[Item, ...]] = {}
     errors: list[InventoryError] = []
     try:
         for kind in kinds:
             try:
-                found[kind] = inventories.items(info.name, kind, plan.settings)
+                items[kind] = inventories.items(info.name, kind, plan.settings)
             except InventoryError as error:
                 errors.append(error)
     finally:
         inventories.close()
-    if not found:
+    if not items:
         raise errors[0]
-    return Listing(items=found, errors=tuple(errors))
+    return Listing(items=items, errors=tuple(errors))
 
 
 def _kinds(info: VendorInfo, word: str | None) -> tuple[InventoryKind, ...]:
@@ -249,7 +249,7 @@ def _kinds(info: VendorInfo, word: str | None) -> tuple[InventoryKind, ...]:
     words |= dict.fromkeys((info.collection + ending for ending in ("", "s", "es")), InventoryKind.CATEGORY)
     kind = words.get(word or str(InventoryKind.TEST))
     if kind is None:
-        kinds = [plural_of(each) for each in InventoryKind]
+        kinds = [plural_of(listed) for listed in InventoryKind]
         raise UserError(f"--list: there is no kind {word!r}", hint=choose(str(word), kinds))
     if kind not in info.inventories:
         raise not_listed(info, kind)
@@ -264,21 +264,21 @@ def _settings(
     The rest of the manifest need not be right: ids are looked for while it is written.
     """
     vendor = registry.get(name)
-    given: dict[str, object] = {}
+    settings: dict[str, object] = {}
     keys = {*registry.keys_builtin().values(), *credential_names(vendor)}
     declared: Mapping[str, object] = {}
     if path is not None:
         checked = check_manifest(path, environ, hide=hide)
         written = {**checked.manifest.vendors.get(name, {}), **checked.evaluated.vendors.get(name, {})}
-        given = {key: value for key, value in written.items() if key not in _ABOUT_RUNS and not is_open(value)}
+        settings = {key: value for key, value in written.items() if key not in _ABOUT_RUNS and not is_open(value)}
         keys |= key_names(checked.manifest.document)
         declared = checked.manifest.env
     if options.project is not None:
-        given[PROJECT] = options.project
+        settings[PROJECT] = options.project
     files = sorted_out(read_env_files(options.env_file), declared, keys)
     environ = {**files.keys, **environ}
     hide(credentials_in(environ, keys))
-    return settings_of({name: given}, {name: vendor}, environ)[name], environ
+    return settings_of({name: settings}, {name: vendor}, environ)[name], environ
 
 
 _ABOUT_RUNS = frozenset({"poll", "max_in_flight", "defaults"})
@@ -344,10 +344,10 @@ def lock_manifests(
     ManifestError has the names of all manifests that cannot be resolved; then no lock is written.
     """
     locks = [_Locking(path, options, environ, hide, note) for path in options.files or (find_manifest(None),)]
-    problems = [problem for each in locks for problem in each.problems]
+    problems = [problem for lock in locks for problem in lock.problems]
     if problems:
         raise ManifestError(in_order(problems))
-    return tuple(each.checked() if options.check else each.written() for each in locks)
+    return tuple(lock.checked() if options.check else lock.written() for lock in locks)
 
 
 class _Wish(NamedTuple):
@@ -430,13 +430,16 @@ class _Locking:
             if only and only.isdisjoint({row.id, row.entry_id}):
                 continue
             vendor = str(row.data.get("vendor"))
-            own, locator = settings.get(vendor, {}), RowLocator(checked.manifest, row)
-            for each in wanted(vendor_names, row, own, evaluated.unknown.get(row.id, {})):
-                if each.known and not is_open(own.get(PROJECT)):
-                    self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, own))
-                    self._wishes.setdefault((each.scope, same(each.name)), _Wish(each, locator, own_settings(own)))
+            vendor_settings, locator = settings.get(vendor, {}), RowLocator(checked.manifest, row)
+            for wanted_name in wanted(vendor_names, row, vendor_settings, evaluated.unknown.get(row.id, {})):
+                if wanted_name.known and not is_open(vendor_settings.get(PROJECT)):
+                    self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, vendor_settings))
+                    self._wishes.setdefault(
+                        (wanted_name.scope, same(wanted_name.name)),
+                        _Wish(wanted_name, locator, own_settings(vendor_settings)),
+                    )
                 elif is_set:
-                    self.problems.append(_undecided(locator, each))
+                    self.problems.append(_undecided(locator, wanted_name))
 
     # --- what the vendors have ----------------------------------------------------------------------------------------
 
@@ -457,13 +460,15 @@ class _Locking:
 
     def _resolve(self, key: tuple[Scope, str], wish: _Wish, items: Sequence[Item]) -> None:
         before = self._before.find(*key) if self._before else None
-        found = matches(wish.wanted.name, items)
-        if isinstance(found, NoMatch):
-            self.problems.append(_not_found(wish, found, items, before))
+        matching = matches(wish.wanted.name, items)
+        if isinstance(matching, NoMatch):
+            self.problems.append(_not_found(wish, matching, items, before))
             return
-        self._found[key] = {item.id: item.name for item in found}
+        self._found[key] = {item.id: item.name for item in matching}
         title = registry.get(wish.wanted.scope.vendor).info.title
-        self._warnings += [f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in found if item.unusable]
+        self._warnings += [
+            f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
+        ]
         if before is not None:
             self._moved += moves(key[0], wish.wanted.name, before, items)
 
@@ -528,9 +533,9 @@ def matches(name: str, items: Sequence[Item]) -> tuple[Item, ...] | NoMatch:
     if not is_glob(name):
         return NoMatch()
     pattern = wildcard(same(name))
-    found = [item for item in items if pattern.fullmatch(same(item.name))]
-    usable = tuple(item for item in found if item.unusable is None)
-    return usable or NoMatch(paused=tuple(found))
+    matching = [item for item in items if pattern.fullmatch(same(item.name))]
+    usable = tuple(item for item in matching if item.unusable is None)
+    return usable or NoMatch(paused=tuple(matching))
 
 
 def is_glob(name: str) -> bool:
@@ -559,39 +564,39 @@ def moves(scope: Scope, name: str, before: Items, items: Sequence[Item]) -> Iter
         yield Moved(move=Move.MATCHED, scope=scope, name=name, id=identifier, after=known[identifier].name)
 
 
-def _undecided(locator: Locator, each: Wanted) -> Diagnostic:
-    if each.known:
-        setting = f"vendors.{each.scope.vendor}.{PROJECT}"
-        message = f"{each.name!r}: a variable that is not set decides whose name it is, in {setting}"
+def _undecided(locator: Locator, wanted_name: Wanted) -> Diagnostic:
+    if wanted_name.known:
+        setting = f"vendors.{wanted_name.scope.vendor}.{PROJECT}"
+        message = f"{wanted_name.name!r}: a variable that is not set decides whose name it is, in {setting}"
     else:
-        message = f"{each.name!r}: a variable that is not set decides the name"
+        message = f"{wanted_name.name!r}: a variable that is not set decides the name"
     hint = "give the variable a value for the lock, such as --var NAME=VALUE"
-    return problem(locator, each.path, message, code=Code.NOT_FOUND, hint=hint)
+    return problem(locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)
 
 
 _SHOWN = 5
 
 
-def _not_found(wish: _Wish, found: NoMatch, items: Sequence[Item], before: Items | None) -> Diagnostic:
-    each = wish.wanted
-    title, what = registry.get(each.scope.vendor).info.title, WORDS[each.scope.kind]
-    where = f" in project {each.scope.project}" if each.scope.project is not None else ""
+def _not_found(wish: _Wish, missing: NoMatch, items: Sequence[Item], before: Items | None) -> Diagnostic:
+    wanted_name = wish.wanted
+    title, what = registry.get(wanted_name.scope.vendor).info.title, WORDS[wanted_name.scope.kind]
+    where = f" in project {wanted_name.scope.project}" if wanted_name.scope.project is not None else ""
     renamed = [item for item in items if item.id in (before or {})]
-    if found.candidates:
-        ids = ", ".join(item.id for item in found.candidates[:_SHOWN])
-        more = ", …" if len(found.candidates) > _SHOWN else ""
-        message = f"{title}{where} has {len(found.candidates)} of the name {each.name!r}: {ids}{more}"
+    if missing.candidates:
+        ids = ", ".join(item.id for item in missing.candidates[:_SHOWN])
+        more = ", …" if len(missing.candidates) > _SHOWN else ""
+        message = f"{title}{where} has {len(missing.candidates)} of the name {wanted_name.name!r}: {ids}{more}"
         hint = "name the one that is meant by its id, or give them different names there"
-    elif found.paused:
-        message = f"no {what}{where} at {title} that can run matches {each.name!r}"
-        hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in found.paused[:_SHOWN])
-    elif is_glob(each.name):
-        message, hint = f"no {what}{where} at {title} matches {each.name!r}", _near(each.name, items)
+    elif missing.paused:
+        message = f"no {what}{where} at {title} that can run matches {wanted_name.name!r}"
+        hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in missing.paused[:_SHOWN])
+    elif is_glob(wanted_name.name):
+        message, hint = f"no {what}{where} at {title} matches {wanted_name.name!r}", _near(wanted_name.name, items)
     else:
-        message, hint = f"no {what}{where} at {title} has the name {each.name!r}", _near(each.name, items)
+        message, hint = f"no {what}{where} at {title} has the name {wanted_name.name!r}", _near(wanted_name.name, items)
         if renamed:
             hint = f"it was renamed: {renamed[0].id} is {renamed[0].name!r} now"
-    return problem(wish.locator, each.path, message, code=Code.NOT_FOUND, hint=hint)
+    return problem(wish.locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)
 
 
 def _near(name: str, items: Sequence[Item]) -> str:
@@ -657,9 +662,11 @@ def _new_id(title: str, ids: set[str]) -> str:
     """`Checkout flow` as an id that no other entry has: `checkout-flow`."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     word = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_ID] or "entry"
-    found = next(each for number in count(1) if (each := word if number == 1 else f"{word}-{number}") not in ids)
-    ids.add(found)
-    return found
+    new = next(
+        candidate for number in count(1) if (candidate := word if number == 1 else f"{word}-{number}") not in ids
+    )
+    ids.add(new)
+    return new
 
 
 _LONGEST_ID = 60

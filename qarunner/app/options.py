@@ -58,22 +58,22 @@ class Field(NamedTuple):
 
 def options_of(cls: type) -> tuple[Field, ...]:
     """The options of a command in the order of its help: what is required first, what many commands know last."""
-    general = {each.name for each in (*fields(Printed), *fields(InRuns))}
+    general = {declared.name for declared in (*fields(Printed), *fields(InRuns))}
     return tuple(sorted(_options_of(cls), key=lambda each: (not each.required, each.key in general)))
 
 
 def _options_of(cls: type) -> Iterator[Field]:
     hints = get_type_hints(cls, include_extras=True)
-    for each in fields(cls):
-        annotation, *marks = get_args(hints[each.name]) or (None,)
+    for declared in fields(cls):
+        annotation, *marks = get_args(hints[declared.name]) or (None,)
         option = next((mark for mark in marks if isinstance(mark, Option)), None)
         if option is not None:
             arguments = [kind for kind in get_args(annotation) if kind not in {type(None), ...}]
             many = getattr(annotation, "__origin__", None) is tuple
             kind: Any = arguments[0] if arguments else annotation
-            required = each.default is MISSING and each.default_factory is MISSING
-            default = None if each.default is MISSING else each.default
-            yield Field(each.name, option, kind, many, required, default)
+            required = declared.default is MISSING and declared.default_factory is MISSING
+            default = None if declared.default is MISSING else declared.default
+            yield Field(declared.name, option, kind, many, required, default)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
@@ -100,15 +100,15 @@ class Shown:
         bool, Option("--no-color", "", "No colours.", apart=("--color", "it is --color never in one word"))
     ] = False
 
-    def __init__(self, **given: object) -> None:
-        for each in fields(self):
-            default = each.default_factory() if each.default_factory is not MISSING else each.default
-            value = given.pop(each.name, default)
+    def __init__(self, **values: object) -> None:
+        for declared in fields(self):
+            default = declared.default_factory() if declared.default_factory is not MISSING else declared.default
+            value = values.pop(declared.name, default)
             if value is MISSING:
-                raise TypeError(f"{each.name}: is required")
-            object.__setattr__(self, each.name, value)
-        if given:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
+                raise TypeError(f"{declared.name}: is required")
+            object.__setattr__(self, declared.name, value)
+        if values:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
 
     def __setattr__(self, name: str, _: object) -> None:
         raise AttributeError(f"{name}: options do not change")

@@ -154,8 +154,8 @@ def manifest_reader(
 
     @few_suggestions()
     def check(profile: str | None) -> CheckedManifest:
-        found = _checked(read, read.manifest if profile is None else _with_profile(read, profile))
-        return replace(found, problems=in_order([*read.problems, *found.problems]))
+        checked = _checked(read, read.manifest if profile is None else _with_profile(read, profile))
+        return replace(checked, problems=in_order([*read.problems, *checked.problems]))
 
     return check
 
@@ -166,14 +166,14 @@ def check_with_profiles(
 ) -> tuple[CheckedManifest, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is reported once."""
     read = _read(path, environ, hide)
-    found = _checked(read, read.manifest)
-    whole = [replace(found, problems=in_order([*read.problems, *found.problems]))]
-    told = {(problem.place, problem.message) for problem in whole[0].problems}
+    checked = _checked(read, read.manifest)
+    whole = [replace(checked, problems=in_order([*read.problems, *checked.problems]))]
+    reported = {(problem.place, problem.message) for problem in whole[0].problems}
     for name in read.profiles:
-        found = _checked(read, _with_profile(read, name))
-        new = [problem for problem in found.problems if (problem.place, problem.message) not in told]
-        told |= {(problem.place, problem.message) for problem in new}
-        whole.append(replace(found, problems=tuple(_with_its_profile(problem, name) for problem in new)))
+        checked = _checked(read, _with_profile(read, name))
+        new = [problem for problem in checked.problems if (problem.place, problem.message) not in reported]
+        reported |= {(problem.place, problem.message) for problem in new}
+        whole.append(replace(checked, problems=tuple(_with_its_profile(problem, name) for problem in new)))
     return tuple(whole)
 
 
@@ -213,7 +213,11 @@ def in_environment(manifest: Manifest, vendors: Mapping[str, Vendor], environ: M
     if manifest.names is None:
         return manifest
     settings = settings_of({}, vendors, environ)
-    projects = {name: str(each[PROJECT]) for name, each in settings.items() if each.get(PROJECT)}
+    projects = {
+        name: str(vendor_settings[PROJECT])
+        for name, vendor_settings in settings.items()
+        if vendor_settings.get(PROJECT)
+    }
     return replace(manifest, names=manifest.names.at(projects))
 
 
@@ -232,31 +236,31 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     evaluated = evaluate(manifest, rows, nothing_set(len(rows)))
     decided = check_conditions(manifest, rows, evaluated)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
-    found = [*check_rows(manifest, rows), *decided, *unknown]
-    found += [problem for problem in evaluated.problems if problem.place not in asked]
+    problems = [*check_rows(manifest, rows), *decided, *unknown]
+    problems += [problem for problem in evaluated.problems if problem.place not in asked]
     said = {problem.place for problem in read.problems}
-    found += [problem for problem in check_templates(manifest, partial) if problem.place not in said]
+    problems += [problem for problem in check_templates(manifest, partial) if problem.place not in said]
     # Of a faulty entry not all rows are known: whatever names one of them may be right.
-    found += check_needs(manifest, everywhere, _without_rows(manifest, rows))
+    problems += check_needs(manifest, everywhere, _without_rows(manifest, rows))
     if read.sound is None and manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 
-        found += [*check_select(manifest, evaluated.rows), *check_changes(manifest, rows)]
-    found += check_limits(manifest, evaluated.rows)
+        problems += [*check_select(manifest, evaluated.rows), *check_changes(manifest, rows)]
+    problems += check_limits(manifest, evaluated.rows)
     known = [row for row in evaluated.rows if row.data.get("vendor") in vendors]
-    told = {problem.place for problem in (*read.problems, *found)}
+    reported = {problem.place for problem in (*read.problems, *problems)}
     named = {**_with_settings(manifest, adapters), **vendors}
     settings = settings_of({**manifest.vendors, **evaluated.vendors}, named, None)
     capabilities = check.check_rows(manifest, known, named, settings)
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
-    found += [other for other in others if other.place not in told]
+    problems += [other for other in others if other.place not in reported]
     return CheckedManifest(
         manifest=manifest,
         rows=rows,
         evaluated=evaluated,
         vendors=vendors,
-        problems=in_order(found),
-        warnings=() if read.problems or found else check_spending(manifest, rows, evaluated),
+        problems=in_order(problems),
+        warnings=() if read.problems or problems else check_spending(manifest, rows, evaluated),
     )
 
 
@@ -278,7 +282,7 @@ def reach_warnings(manifest: Manifest, rows: Sequence[Row], vendors: Mapping[str
 
 
 def _warnings(
-    found: CheckedManifest,
+    checked: CheckedManifest,
     chosen: Chosen,
     rendered: Evaluated,
     facts: BuildFacts,
@@ -286,11 +290,11 @@ def _warnings(
 ) -> Iterator[Diagnostic]:
     """What is worth a look: in the file, and what only a build can tell. `git` is what git is asked with."""
     path, environ = git
-    yield from found.warnings
-    yield from path_warnings(path, found.manifest, found.rows, environ)
-    yield from reach_warnings(found.manifest, rendered.rows, found.vendors)
-    asked = {row.id for row in chosen.rows} | {each.row for each in chosen.left_out}
-    yield from check_facts(found.manifest, [row for row in found.rows if row.id in asked], facts.in_templates)
+    yield from checked.warnings
+    yield from path_warnings(path, checked.manifest, checked.rows, environ)
+    yield from reach_warnings(checked.manifest, rendered.rows, checked.vendors)
+    asked = {row.id for row in chosen.rows} | {warning.row for warning in chosen.left_out}
+    yield from check_facts(checked.manifest, [row for row in checked.rows if row.id in asked], facts.in_templates)
 
 
 def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
@@ -336,11 +340,11 @@ def _vendors(
         name = row.data.get("vendor")
         if not isinstance(name, str) or name in vendors:
             continue
-        found = adapters.get(name)
-        if isinstance(found, UserError):
-            problems.append(_unknown(manifest, place_of(manifest, row, ("vendor",)), found))
+        adapter = adapters.get(name)
+        if isinstance(adapter, UserError):
+            problems.append(_unknown(manifest, place_of(manifest, row, ("vendor",)), adapter))
         else:
-            vendors[name] = found
+            vendors[name] = adapter
     return vendors, problems
 
 
@@ -353,34 +357,34 @@ def _unknown_elsewhere(manifest: Manifest, adapters: _Adapters) -> Iterator[Diag
     """Settings and limits of a vendor that does not exist are a misspelling, which would be dropped in silence."""
     for path, names in ((("vendors",), manifest.vendors), (("budget", "per_vendor"), manifest.budget.per_vendor)):
         for name in names:
-            found = None if name in registry.names_builtin() else adapters.get(name)
-            if isinstance(found, UserError):
-                yield _unknown(manifest, manifest.document.locate((*path, name), key=True), found)
+            adapter = None if name in registry.names_builtin() else adapters.get(name)
+            if isinstance(adapter, UserError):
+                yield _unknown(manifest, manifest.document.locate((*path, name), key=True), adapter)
 
 
 def _with_settings(manifest: Manifest, adapters: _Adapters) -> dict[str, Vendor]:
     """Plugins that have settings, whether a row uses them or not; the schema of the manifest knows the others'."""
     plugins = {name: adapters.get(name) for name in manifest.vendors if name not in registry.names_builtin()}
-    return {name: found for name, found in plugins.items() if not isinstance(found, UserError)}
+    return {name: adapter for name, adapter in plugins.items() if not isinstance(adapter, UserError)}
 
 
 def settings_of(
-    given: Mapping[str, Mapping[str, object]], vendors: Mapping[str, Vendor], environ: Mapping[str, str] | None
+    written: Mapping[str, Mapping[str, object]], vendors: Mapping[str, Vendor], environ: Mapping[str, str] | None
 ) -> dict[str, dict[str, Json]]:
     """Each vendor's settings: the manifest's, completed from the vendor's own variables.
 
     Without an environment each of them counts as set: a manifest is valid without any variable.
     """
-    found: dict[str, dict[str, Json]] = {}
+    by_vendor: dict[str, dict[str, Json]] = {}
     for name, vendor in vendors.items():
-        settings = cast("dict[str, Json]", dict(given.get(name, {})))
+        settings = cast("dict[str, Json]", dict(written.get(name, {})))
         for key, variable in vendor.info.settings_env.items():
             if value := variable if environ is None else environ.get(variable):
                 if not is_unicode(value):
                     raise UserError(f"{variable}: is not valid UTF-8")
                 settings.setdefault(key, value)
-        found[name] = settings
-    return found
+        by_vendor[name] = settings
+    return by_vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -391,12 +395,14 @@ def settings_of(
 def read_inputs(words: ChoiceOptions | LockOptions, environ: Mapping[str, str]) -> Inputs:
     """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
     from_files = read_var_files(words.var_file)
-    given = overrides(words.var)
+    from_options = overrides(words.var)
     return Inputs(
-        overrides={**{each.name: each.text for each in from_files}, **given},
-        places={each.name: each.place for each in from_files if each.name not in given},
-        lists=frozenset(name for name, each in {each.name: each for each in from_files}.items() if each.listed)
-        - given.keys(),
+        overrides={**{variable.name: variable.text for variable in from_files}, **from_options},
+        places={variable.name: variable.place for variable in from_files if variable.name not in from_options},
+        lists=frozenset(
+            name for name, variable in {variable.name: variable for variable in from_files}.items() if variable.listed
+        )
+        - from_options.keys(),
         names=named_variables(environ, words.env),
         env_lines=read_env_files(words.env_file),
         allow_secrets=allowed_secrets(environ, words.allow_secret),
@@ -404,12 +410,12 @@ def read_inputs(words: ChoiceOptions | LockOptions, environ: Mapping[str, str]) 
 
 
 def values_of(
-    found: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: BuildFacts
+    checked: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: BuildFacts
 ) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
     """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
-    manifest = found.manifest
-    credentials = frozenset(name for vendor in found.vendors.values() for name in credential_names(vendor))
-    keys = {**registry.keys_builtin(), **{name: vendor.info.key_env for name, vendor in found.vendors.items()}}
+    manifest = checked.manifest
+    credentials = frozenset(name for vendor in checked.vendors.values() for name in credential_names(vendor))
+    keys = {**registry.keys_builtin(), **{name: vendor.info.key_env for name, vendor in checked.vendors.items()}}
     credentials = credentials.union(keys.values())
     files = sorted_out(inputs.env_lines, manifest.env, credentials | key_names(manifest.document))
     environ = {**files.keys, **environ}
@@ -425,7 +431,7 @@ def values_of(
         vendor_keys=keys,
         git=facts.in_templates,
         ci=facts.ci,
-        steps=Steps(len(found.rows)),
+        steps=Steps(len(checked.rows)),
     )
     return values, environ, files.problems
 
@@ -450,8 +456,8 @@ def values_of_run(
 
 def known_secrets(plan: Plan, values: Values) -> dict[str, str]:
     """The text of a plan's secrets, as far as they are set: also of those that may not be sent."""
-    found = {name: values.lookup(EnvDeclaration(name=name, secret=True)).text for name in plan.secrets}
-    return {name: text for name, text in found.items() if text}
+    texts = {name: values.lookup(EnvDeclaration(name=name, secret=True)).text for name in plan.secrets}
+    return {name: text for name, text in texts.items() if text}
 
 
 def permitted_secrets(plan: Plan, values: Values) -> dict[str, str]:
@@ -462,8 +468,8 @@ def permitted_secrets(plan: Plan, values: Values) -> dict[str, str]:
         raise UserError(f"not set: {', '.join(missing)}", hint="the run's requests need the secrets it began with")
     refused: dict[str, str] = {}
     for vendor, data in plan.material():
-        for found in misdirected(data, values.allow_secrets, vendor=vendor):
-            _, message, hint = refusal(found, values.allow_secrets)
+        for secret in misdirected(data, values.allow_secrets, vendor=vendor):
+            _, message, hint = refusal(secret, values.allow_secrets)
             refused[message] = hint
     if refused:
         (message, hint), *others = refused.items()
@@ -534,12 +540,12 @@ def make_plan(
     `facts`: an earlier plan's build, where that holds on. `seconds`: what entries take, the same in each shard's job.
     """
     build, facts, shard = _place_of(options, environ, facts)
-    found = check_manifest(path, environ, options.profile, hide=hide)
-    manifest, rows, vendors = _in_build(found, path, facts, environ), found.rows, found.vendors
-    values, of_files, wrong = values_of(found, inputs, environ, facts)
+    checked = check_manifest(path, environ, options.profile, hide=hide)
+    manifest, rows, vendors = _in_build(checked, path, facts, environ), checked.rows, checked.vendors
+    values, of_files, wrong = values_of(checked, inputs, environ, facts)
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
     quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
-    if early := [*found.problems, *quarantines.errors, *wrong]:
+    if early := [*checked.problems, *quarantines.errors, *wrong]:
         raise ManifestError(in_order([*early, *evaluate(manifest, rows, values, later=False).problems]))
     asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
@@ -560,7 +566,7 @@ def make_plan(
         ci=facts.ci,
         tool=__version__,
         measure=measurer(path),
-        not_planned=[_not_planned(each) for each in chosen.left_out],
+        not_planned=[_not_planned(problem) for problem in chosen.left_out],
         sharding=part.sharding if part else None,
         names=rendered.names,
     )
@@ -571,20 +577,20 @@ def make_plan(
         secrets=rendered.secrets,
         environ=of_files,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
-        warnings=in_order([*quarantines.warnings, *_warnings(found, chosen, rendered, facts, (path, environ))]),
+        warnings=in_order([*quarantines.warnings, *_warnings(checked, chosen, rendered, facts, (path, environ))]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
-        files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in found.rows), *_lock_in(rendered, path)),
+        files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in checked.rows), *_lock_in(rendered, path)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
 
 
 def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
     """What is to be sent. ManifestError if it cannot be computed, or goes beyond the limits of the base."""
-    found = render(manifest, rows, values)
-    if beyond := check_limits(manifest, found.rows, later=False):
+    evaluated = render(manifest, rows, values)
+    if beyond := check_limits(manifest, evaluated.rows, later=False):
         raise ManifestError(beyond)
-    return found
+    return evaluated
 
 
 def _lock_in(rendered: Evaluated, path: Path) -> tuple[str, ...]:
@@ -650,9 +656,9 @@ def _not_planned(row: RowLeftOut) -> NotPlanned:
     )
 
 
-def _in_build(found: CheckedManifest, path: Path, facts: BuildFacts, environ: Mapping[str, str]) -> Manifest:
+def _in_build(checked: CheckedManifest, path: Path, facts: BuildFacts, environ: Mapping[str, str]) -> Manifest:
     """The manifest, with what it may leave to the build: its name is the repository's, projects the environment's."""
-    manifest = in_environment(found.manifest, found.vendors, environ)
+    manifest = in_environment(checked.manifest, checked.vendors, environ)
     unnamed = "name" not in manifest.document.data
     return replace(manifest, name=_repository_name(path, facts)) if unnamed else manifest
 
@@ -681,11 +687,11 @@ class Part:
 def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int, seconds: Mapping[str, float]) -> Part:
     """`entries` are those of all shards; `seconds` what each is known to take, the same in every job."""
     tests = {entry.id: tests_of(entry) for entry in entries}
-    found = split(weights(tests, seconds), {entry.id: entry.needs for entry in entries}, shard.count)
-    rows = frozenset(row for row, number in found.items() if number == shard.index)
+    shards = split(weights(tests, seconds), {entry.id: entry.needs for entry in entries}, shard.count)
+    rows = frozenset(row for row, number in shards.items() if number == shard.index)
     least = _min_tests(rows, entries, min_tests)
-    sharding = Sharding(shard=str(shard), count=shard.count, partition=fingerprint(found), min_tests=least)
-    return Part(rows=rows, sharding=sharding, remarks=_remarks(shard, rows, len(entries), min_tests), shards=found)
+    sharding = Sharding(shard=str(shard), count=shard.count, partition=fingerprint(shards), min_tests=least)
+    return Part(rows=rows, sharding=sharding, remarks=_remarks(shard, rows, len(entries), min_tests), shards=shards)
 
 
 def _min_tests(rows: frozenset[str], entries: Sequence[Entry], min_tests: int) -> int:

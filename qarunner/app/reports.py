@@ -55,14 +55,14 @@ class ReportTarget:
 
 def targets_of(words: Iterable[str]) -> tuple[ReportTarget, ...]:
     """`FORMAT=PATH` words. UserError for another form or an unknown format, before anything is sent."""
-    found = []
+    targets = []
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or path in {"", "-"}:
             raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
         form = checked_format(name, "--report")
-        found.append(ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
-    return apart(found)
+        targets.append(ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
+    return apart(targets)
 
 
 def planned(plan: Plan) -> tuple[ReportTarget, ...]:
@@ -73,7 +73,7 @@ def planned(plan: Plan) -> tuple[ReportTarget, ...]:
 def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTarget, ...]:
     """The same of a manifest that has become no plan."""
     manifest = Path(name)
-    found = []
+    targets = []
     for number, report in enumerate(reports):
         path = manifest.parent / report.path
         where = f"{name}: reports[{number}]: {report.path}"
@@ -83,20 +83,20 @@ def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTar
             raise UserError(f"{where}: is no path of a file") from None
         if Path(report.path).is_absolute() or not confined:
             raise UserError(f"{where} leads out of the manifest's folder")
-        found.append(ReportTarget(format=report.format, path=_writable(where, path)))
-    return apart(found)
+        targets.append(ReportTarget(format=report.format, path=_writable(where, path)))
+    return apart(targets)
 
 
 def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
     """The reports, of which none takes another one's place. UserError for two formats in one file."""
     formats: dict[Path, str] = {}
-    found = tuple(reports)
-    for report in found:
+    targets = tuple(reports)
+    for report in targets:
         path = report.path.parent.resolve() / report.path.name
         first = formats.setdefault(path, report.format)
         if first != report.format and not is_device(report.path):
             raise UserError(f"{report.path} would be both {first} and {report.format}", hint="name a file for each")
-    return found
+    return targets
 
 
 def here() -> Path:
@@ -155,12 +155,12 @@ def _check_reports(reports: Iterable[ReportTarget], runs_dir: Path, environ: Map
         place = report.path.parent.resolve() / report.path.name
         if place.is_relative_to(runs_dir.resolve()):
             raise UserError(f"{word}: cannot be written: lies in {runs_dir}, which holds the runs", hint=_ELSEWHERE)
-        found = tracked(report.path, environ)
-        if found == Known(value=True):
+        answer = tracked(report.path, environ)
+        if answer == Known(value=True):
             hint = "name a file that git does not track; the history of the repository is no place for results"
             raise UserError(f"{word}: git tracks this file, and it would be replaced", hint=hint)
-        if not isinstance(found, Known):
-            warnings.append(f"{word}: git cannot tell whether it tracks this file: {found.why}")
+        if not isinstance(answer, Known):
+            warnings.append(f"{word}: git cannot tell whether it tracks this file: {answer.why}")
     return warnings
 
 

@@ -269,11 +269,13 @@ class Secrets:
     def _credentials(self, plan: Plan) -> Iterator[str]:
         """Variables that hold a vendor's credential, whatever a plan says: its author may know the others' values."""
         defaults = _default_keys(plan)
-        for vendor, own in plan.vendors.items():
+        for vendor, vendor_plan in plan.vendors.items():
             if vendor in defaults:
                 yield defaults[vendor]
-            if own.key_env != defaults.get(vendor) and self._is_credential(own.key_env, vendor, defaults):
-                yield own.key_env
+            if vendor_plan.key_env != defaults.get(vendor) and self._is_credential(
+                vendor_plan.key_env, vendor, defaults
+            ):
+                yield vendor_plan.key_env
 
     def _is_credential(self, name: str, vendor: str, defaults: Mapping[str, str]) -> bool:
         from qarunner.manifest.templates.env import named_like_secret
@@ -283,11 +285,11 @@ class Secrets:
 
 
 def _default_keys(plan: Plan) -> dict[str, str]:
-    found = {}
+    keys = {}
     for vendor in dict.fromkeys((*registry.names_builtin(), *plan.vendors)):
         with contextlib.suppress(UserError):  # a plugin that is not installed here has no key here either
-            found[vendor] = registry.get(vendor).info.key_env
-    return found
+            keys[vendor] = registry.get(vendor).info.key_env
+    return keys
 
 
 def refuse_tracked(folder: Path, environ: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ def differences(saved: Plan, now: Plan) -> tuple[str, ...]:
         return (*moved, *changed)
     rest = tuple(_rest(saved, now))
     # A branch, a tag or a commit counts where something was made of it.
-    return tuple(moved) or rest if rest else tuple(each for each in moved if each.startswith(REPOSITORY))
+    return tuple(moved) or rest if rest else tuple(change for change in moved if change.startswith(REPOSITORY))
 
 
 REPOSITORY = "git.repository"
@@ -82,7 +82,7 @@ _NOTHING = Sources(manifest="", files={}, variables={}, endpoints={})
 
 def facts_that_differ(saved: Plan, now: Plan) -> list[str]:
     """`git.sha is 1a2b3c4, the plan is for 9f8e7d6`: results would be reported to another commit."""
-    found = [
+    changes = [
         f"git.{name} is {_short(now.git.get(name))}, the plan is for {_short(saved.git.get(name))}"
         for name in FACTS
         if saved.git.get(name) != now.git.get(name)
@@ -91,10 +91,10 @@ def facts_that_differ(saved: Plan, now: Plan) -> list[str]:
         before, after = (getattr(plan.metadata, name) for plan in (saved, now))
         fact = _FACT_OF.get(name)
         if before != after and (fact is None or saved.git.get(fact) == now.git.get(fact)):
-            found.append(f"{what} is {_short(after)}, the plan is for {_short(before)}")
+            changes.append(f"{what} is {_short(after)}, the plan is for {_short(before)}")
     if saved.metadata.pr_description != now.metadata.pr_description:
-        found.append("the description of the pull request differs")
-    return found
+        changes.append("the description of the pull request differs")
+    return changes
 
 
 _FACT_OF = {"commit": "sha", "repository": "repository", "branch": "branch"}
@@ -162,8 +162,8 @@ def _rows(saved: Plan, now: Plan) -> Iterator[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    told = ", ".join(names[:_NAMED])
-    return told if len(names) <= _NAMED else f"{told}, …"
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown}, …"
 
 
 def _of_rows(rows: Sequence[str]) -> str:
@@ -202,14 +202,14 @@ def _gate(saved: Plan, now: Plan) -> Iterator[str]:
 
 
 def _keys(old: Data, new: Data) -> list[str]:
-    found = []
+    keys = []
     for key in dict.fromkeys((*old, *new)):
         first, second = old.get(key), new.get(key)
         if isinstance(first, dict) and isinstance(second, dict):
-            found += [f"{key}.{each}" for each in _keys(first, second)]
+            keys += [f"{key}.{key_below}" for key_below in _keys(first, second)]
         elif first != second:
-            found.append(key)
-    return found
+            keys.append(key)
+    return keys
 
 
 _OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "git", "ci", "metadata", "tool", "allowance"})
@@ -235,23 +235,23 @@ _LENGTH = 16
 """Hexadecimal digits of a variable's digest: enough to see that it differs."""
 
 
-def with_sources(found: PlanResult, path: Path, words: PlanOptions, overrides: Mapping[str, str]) -> PlanResult:
+def with_sources(result: PlanResult, path: Path, words: PlanOptions, overrides: Mapping[str, str]) -> PlanResult:
     """The plan with what it was made from; a manifest that comes through a pipe cannot be read again.
 
     `overrides` are the values that --var and --var-file gave.
     """
     if not path.is_file():
-        return found
+        return result
     root = manifest_root(path)
-    files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *found.files)}
+    files = {_in(root, Path(name)): Path(name) for name in (path.as_posix(), *result.files)}
     sources = Sources(
         manifest=_in(root, path),
-        files={**{name: _content(file) for name, file in sorted(files.items())}, **_of_base(found.environ)},
-        variables={name: _digest(name, value) for name, value in sorted(found.variables.items())},
-        endpoints={each: _address(each, found.environ) for each in found.plan.vendors},
-        choices=_choices(words, overrides, found.declared_secrets),
+        files={**{name: _content(file) for name, file in sorted(files.items())}, **_of_base(result.environ)},
+        variables={name: _digest(name, value) for name, value in sorted(result.variables.items())},
+        endpoints={variable: _address(variable, result.environ) for variable in result.plan.vendors},
+        choices=_choices(words, overrides, result.declared_secrets),
     )
-    return replace(found, plan=made_from(found.plan, sources))
+    return replace(result, plan=made_from(result.plan, sources))
 
 
 def _in(root: Path, path: Path) -> str:
@@ -273,19 +273,19 @@ def _choices(words: PlanOptions, overrides: Mapping[str, str], secrets: frozense
 
     What may be read of the environment is not kept either: the pipeline says so wherever the plan is applied.
     """
-    found: dict[str, Json] = {}
+    choices: dict[str, Json] = {}
     for name in _recorded():
         value = () if name == "var_file" else getattr(words, name)
         if name == "var":
             value = tuple(f"{name}={text}" for name, text in overrides.items() if name not in secrets)
         if value:
-            found[name] = list(value) if isinstance(value, tuple) else value
-    return found
+            choices[name] = list(value) if isinstance(value, tuple) else value
+    return choices
 
 
 def _recorded() -> dict[str, str]:
     """The options that choose the rows, and hold for the apply as well."""
-    return {each.key: each.option.name for each in options_of(PlanOptions) if each.option.recorded}
+    return {field.key: field.option.name for field in options_of(PlanOptions) if field.option.recorded}
 
 
 def _digest(name: str, value: object) -> str:
@@ -349,8 +349,8 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
     if sources is None:
         raise UserError(f"{path}: does not say what it was made from", hint="make it with: qarunner plan --out FILE")
     again = _again(path, saved, words)
-    here = working_folder()
-    manifest = Path(os.path.relpath((repository_root(here) or here) / sources.manifest))
+    folder = working_folder()
+    manifest = Path(os.path.relpath((repository_root(folder) or folder) / sources.manifest))
     if Path(sources.manifest).is_absolute() or ".." in Path(sources.manifest).parts:
         raise UserError(f"{path}: names a manifest outside of its repository: {sources.manifest}")
     if not manifest.is_file():
@@ -361,9 +361,9 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
     except (ManifestError, NothingSelected) as error:
         now = msgspec.structs.replace(saved, git=facts.git, metadata=facts.metadata)
         raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error
-    found = differences(saved, made.plan)
-    if found:
-        raise StalePlan(path.as_posix(), found)
+    changes = differences(saved, made.plan)
+    if changes:
+        raise StalePlan(path.as_posix(), changes)
     return made
 
 
@@ -382,11 +382,11 @@ def _again(path: Path, saved: Plan, words: PlanOptions) -> PlanOptions:
     assert saved.sources is not None  # noqa: S101  asked before
     choices = saved.sources.choices
     secrets = frozenset(saved.secrets)
-    given = {
+    options = {
         "var": {word.partition("=")[0] for word in words.var} - secrets,
-        "var_file": {each.name for each in read_var_files(words.var_file)} - secrets,
+        "var_file": {variable.name for variable in read_var_files(words.var_file)} - secrets,
     }
-    wrong = [option for name, option in _recorded().items() if given.get(name, getattr(words, name))]
+    wrong = [option for name, option in _recorded().items() if options.get(name, getattr(words, name))]
     if wrong:
         raise UserError(
             f"{path}: the plan is made; {', '.join(wrong)} cannot change it",
@@ -401,13 +401,13 @@ _PERMISSIONS = frozenset({Code.NOT_ALLOWED, Code.ELSEWHERE, Code.NOT_NAMED})
 
 
 def _unmade(
-    path: Path, manifest: Path, sources: Sources, found: list[str], error: ManifestError | NothingSelected
+    path: Path, manifest: Path, sources: Sources, changes: list[str], error: ManifestError | NothingSelected
 ) -> UserError:
     """Why no plan could be made. A permission that is missing is the user's matter, and no change of anything."""
-    if isinstance(error, ManifestError) and all(each.code in _PERMISSIONS for each in error.diagnostics):
+    if isinstance(error, ManifestError) and all(problem.code in _PERMISSIONS for problem in error.diagnostics):
         return error
     if _content(manifest) != sources.files.get(sources.manifest):
-        found.append(f"{manifest.as_posix()} changed")
+        changes.append(f"{manifest.as_posix()} changed")
     problems = error.diagnostics if isinstance(error, ManifestError) else ()
-    found += [f"{each.place}: {each.message}" for each in problems if each.code not in _PERMISSIONS]
-    return StalePlan(path.as_posix(), found or [error.message])
+    changes += [f"{problem.place}: {problem.message}" for problem in problems if problem.code not in _PERMISSIONS]
+    return StalePlan(path.as_posix(), changes or [error.message])

@@ -160,7 +160,11 @@ def shared_budgets(
 ) -> dict[str, SharedRateLimit]:
     """One for each vendor that has a rate, in the runs folder or in the one that the environment names."""
     # A resume connects to the vendors alone that it still needs.
-    limited = {name: each for name, each in plans.items() if name in transport.base_urls and rates_of(each)}
+    limited = {
+        name: vendor_plan
+        for name, vendor_plan in plans.items()
+        if name in transport.base_urls and rates_of(vendor_plan)
+    }
     if not limited:
         return {}
     folder = Path(environ.get(VARIABLE) or runs / OWN)
@@ -174,7 +178,7 @@ def shared_budgets(
         uncounted(f"{folder}: {error.strerror}")
         return {}
     paths = {name: folder / f"{name}-{transport.pseudonym(name, salt)}.json" for name in limited}
-    return {name: SharedRateLimit(paths[name], each, clock, uncounted) for name, each in limited.items()}
+    return {name: SharedRateLimit(paths[name], vendor_plan, clock, uncounted) for name, vendor_plan in limited.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -217,8 +221,8 @@ def run_emulator(options: EmulatorOptions) -> int:
         from qarunner.emulator.__main__ import main
     except ImportError as error:
         raise _missing(error) from error
-    given = ((name, getattr(options, name)) for name in ("scenario", "speed", "port", "host"))
-    words = [f"--{name}={value}" for name, value in given if value is not None]
+    settings = ((name, getattr(options, name)) for name in ("scenario", "speed", "port", "host"))
+    words = [f"--{name}={value}" for name, value in settings if value is not None]
     return main(words, called="qarunner emulator")
 
 
@@ -355,8 +359,10 @@ def reach(
             raise UserError(
                 f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
             )
-        more = {each: environ.get(each, "").strip() for each in info.credential_environ if _names(info.auth, each)}
-        missing += [f"{each} ({info.title})" for each, value in more.items() if not value]
+        more = {
+            needed: environ.get(needed, "").strip() for needed in info.credential_environ if _names(info.auth, needed)
+        }
+        missing += [f"{needed} ({info.title})" for needed, value in more.items() if not value]
         url, source = base_url_of(info, environ)
         endpoints[name] = Endpoint(
             base_url=checked_url(url, source),
@@ -448,14 +454,14 @@ class Decisions:
 
 def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
     uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(state)]
-    found = []
+    jobs = []
     for word in words:
         state = run.jobs.get(word) or run.job_of.get(word)
         if state is None or state.job.id not in uncertain:
             hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
             raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
-        found.append(state.job.id)
-    return list(dict.fromkeys(found))
+        jobs.append(state.job.id)
+    return list(dict.fromkeys(jobs))
 
 
 def _is_uncertain(state: JobState) -> bool:
@@ -541,7 +547,7 @@ def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:
     """
     if me is None or me.attempt is None:
         return False
-    last = [each.who for each in stored.recorded.events if isinstance(each, ev.RunStarted | ev.Resumed)][-1]
+    last = [event.who for event in stored.recorded.events if isinstance(event, ev.RunStarted | ev.Resumed)][-1]
     if last is None or last.pipeline != me.pipeline:
         return me.attempt > 1
     before = last.attempt or 1
@@ -783,7 +789,7 @@ class _Session:
         runs = self._journal.folder.parent
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         cancellable = frozenset(
-            name for name, each in adapters(self._run.plan).items() if each.info.capabilities.cancel
+            name for name, adapter in adapters(self._run.plan).items() if adapter.info.capabilities.cancel
         )
         progress = self._observer.progress(
             self._run,
@@ -860,7 +866,7 @@ class _Session:
             self._show(unwritten(summary, problems))
         else:
             with contextlib.suppress(Unwritten):  # what was to be read first has said so
-                self._observer.reports([each.path for each in targets if each.path.exists()])
+                self._observer.reports([target.path for target in targets if target.path.exists()])
         clean = self._observer.clean
         summary = self._settle(summary, reports, [*problems, *(["stdout"] if self._observer.lost else [])])
         if (warning := reporting.add_step_summary(self._settings.environ, summary, clean)) is not None:
@@ -889,20 +895,20 @@ class _Session:
 
     def _targets(self, reports: Sequence[reporting.ReportTarget]) -> tuple[reporting.ReportTarget, ...]:
         """Where reports go. A folder that was taken away is not made again: it would be no run."""
-        own = reporting.ReportTarget(format="json", path=self._journal.folder / REPORT)
-        return (*reports, own) if own.path.parent.is_dir() else tuple(reports)
+        in_folder = reporting.ReportTarget(format="json", path=self._journal.folder / REPORT)
+        return (*reports, in_folder) if in_folder.path.parent.is_dir() else tuple(reports)
 
     def _settle(self, summary: Summary, reports: Sequence[reporting.ReportTarget], lost: Sequence[str]) -> Summary:
         """One end has one code: the journal, each report and the process say the same. `lost` was not written."""
-        told, summary = summary.exit_code, unwritten(summary, lost)
+        exit_code, summary = summary.exit_code, unwritten(summary, lost)
         try:
             if not self._run.unrecorded:
                 self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         except JournalLost as error:
             self._lose(error)
             summary = summarise(self._run)
-        if summary.exit_code is not told:  # a device has said what it was given
-            again = [each for each in self._targets(reports) if each.path.is_file()]
+        if summary.exit_code is not exit_code:  # a device has said what it was given
+            again = [target for target in self._targets(reports) if target.path.is_file()]
             reporting.write(summary, again, self._observer.clean)
         return summary
 

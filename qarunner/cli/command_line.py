@@ -198,9 +198,9 @@ def overview() -> Iterator[str]:
     yield from ("Usage: qarunner COMMAND [OPTIONS]", "", f"  {_ABOUT}")
     for group in dict.fromkeys(command.group for command in COMMANDS.values()):
         yield from ("", f"{group}:")
-        yield from _aligned((name, each.help) for name, each in COMMANDS.items() if each.group == group)
+        yield from _aligned((name, entry.help) for name, entry in COMMANDS.items() if entry.group == group)
     yield from ("", "Options, before a command or behind it:")
-    general = [(_words(each.option), each.option.help) for each in opt.options_of(opt.Shown)]
+    general = [(_words(entry.option), entry.option.help) for entry in opt.options_of(opt.Shown)]
     yield from _aligned(
         [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")]
     )
@@ -212,9 +212,9 @@ def _words(option: opt.Option) -> str:
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    found = list(rows)
-    width = max(len(name) for name, _ in found)
-    for name, text in found:
+    pairs = list(rows)
+    width = max(len(name) for name, _ in pairs)
+    for name, text in pairs:
         first, *more = wrap(text, _WIDTH - width - 4)
         yield f"  {name:{width}}  {first}"
         yield from (f"{'':{width + 4}}{line}" for line in more)
@@ -232,10 +232,10 @@ def after_its_name(words: list[str]) -> list[str]:
         return [f"--{words[0]}"]
     if words[:1] == ["help"] and len(words) == 2:  # noqa: PLR2004  the word, and a command
         return [words[1], "--help"]
-    general = {name: each for each in opt.options_of(opt.Shown) for name in (each.option.name, each.option.short)}
+    general = {name: field for field in opt.options_of(opt.Shown) for name in (field.option.name, field.option.short)}
     end = 0
-    while end < len(words) and (found := general.get(words[end].partition("=")[0])) is not None:
-        end += 1 if found.kind is bool or "=" in words[end] else 2
+    while end < len(words) and (option := general.get(words[end].partition("=")[0])) is not None:
+        end += 1 if option.kind is bool or "=" in words[end] else 2
     return [words[end], *words[:end], *words[end + 1 :]] if end < len(words) else []
 
 
@@ -269,20 +269,20 @@ def _typed(command: Command, run: Run) -> Callable[..., int]:
     known = opt.options_of(command.options)
 
     def call(**values: object) -> int:
-        given: dict[str, Any] = {each.key: _value(each, values[each.key]) for each in known}
-        if "runs_dir" in given and not values["runs_dir"]:
-            given["runs_dir"] = runs_folder(None, given.get("file"), os.environ)
-        _check_pairs(known, given)
-        return run(command, command.options(**given))
+        options: dict[str, Any] = {field.key: _value(field, values[field.key]) for field in known}
+        if "runs_dir" in options and not values["runs_dir"]:
+            options["runs_dir"] = runs_folder(None, options.get("file"), os.environ)
+        _check_pairs(known, options)
+        return run(command, command.options(**options))
 
-    call.__signature__ = Signature([_parameter(each) for each in known])  # type: ignore[attr-defined]
+    call.__signature__ = Signature([_parameter(field) for field in known])  # type: ignore[attr-defined]
     return call
 
 
-def _check_pairs(known: Iterable[opt.Field], given: Mapping[str, object]) -> None:
+def _check_pairs(known: Iterable[opt.Field], options: Mapping[str, object]) -> None:
     """UserError for two options that make no sense together."""
-    said = {each.option.name for each in known if given[each.key] not in (each.default, False)}
-    for option in (each.option for each in known if each.option.name in said):
+    said = {field.option.name for field in known if options[field.key] not in (field.default, False)}
+    for option in (field.option for field in known if field.option.name in said):
         if option.apart is not None and option.apart[0] in said:
             raise UserError(f"{option.name} does not go with {option.apart[0]}", hint=option.apart[1])
 
@@ -314,13 +314,13 @@ def _parameter(field: opt.Field) -> Parameter:
     return Parameter(field.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
 
 
-def _value(field: opt.Field, given: object) -> object:
+def _value(field: opt.Field, value: object) -> object:
     """What a field gets. UserError for an option that is given twice and takes one value."""
-    if not isinstance(given, (list, tuple)):
-        return field.default if given is None else given
+    if not isinstance(value, (list, tuple)):
+        return field.default if value is None else value
     if field.many:
-        return tuple(given)
-    if len(given) > 1:
-        words = " and ".join(repr(str(each)) for each in given)
+        return tuple(value)
+    if len(value) > 1:
+        words = " and ".join(repr(str(each)) for each in value)
         raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
-    return given[0] if given else field.default
+    return value[0] if value else field.default

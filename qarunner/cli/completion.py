@@ -40,19 +40,19 @@ class Candidate:
 # --- what a shell asks, and gets --------------------------------------------------------------------------------------
 
 
-def answer(shell: str, given: Sequence[str], environ: Mapping[str, str]) -> str:
+def answer(shell: str, arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """The lines for a shell. bash and PowerShell give the line and the cursor; zsh and fish give words."""
     if shell in {"bash", "powershell"}:
-        line, position, *breaks = given
+        line, position, *breaks = arguments
         words = _words(line[: int(position)].ljust(int(position)))[1:] or [""]
     else:
-        words, breaks = [word for word in given if word != "--"] or [""], []
-    found = candidates(words, environ)
-    if found is None:
+        words, breaks = [word for word in arguments if word != "--"] or [""], []
+    completions = candidates(words, environ)
+    if completions is None:
         return FILES
     if shell == "bash":
-        return "\n".join(_for_bash(each.word, words[-1], breaks[0] if breaks else "") for each in found)
-    return "\n".join(f"{each.word}\t{each.help}" for each in found)
+        return "\n".join(_for_bash(candidate.word, words[-1], breaks[0] if breaks else "") for candidate in completions)
+    return "\n".join(f"{candidate.word}\t{candidate.help}" for candidate in completions)
 
 
 def _words(line: str) -> list[str]:
@@ -94,22 +94,22 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candida
     if command == "help" or (command is None and not begun.startswith("-")):
         return _beginning(begun, _commands())
     options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
-    named = {name: each for each in options for name in (each.option.name, each.option.short) if name}
+    named = {name: item for item in options for name in (item.option.name, item.option.short) if name}
     option, equals, value = begun.partition("=")
     if equals and option in named:
-        found = _values(named[option], words, value, environ)
-        return None if found is None else [Candidate(f"{option}={each.word}", each.help) for each in found]
+        completions = _values(named[option], words, value, environ)
+        return None if completions is None else [Candidate(f"{option}={item.word}", item.help) for item in completions]
     if before and (field := named.get(before[-1])) is not None and field.kind is not bool:
         return _values(field, words, begun, environ)
     if begun.startswith("-"):
-        rows = [Candidate(each.option.name, each.option.help) for each in options if each.option.name]
+        rows = [Candidate(item.option.name, item.option.help) for item in options if item.option.name]
         return _beginning(begun, [*rows, Candidate("--help", "Show the options.")])
     return _argument(options, named, words, environ)
 
 
 def _command_in(words: Sequence[str]) -> str | None:
     """The first word that is neither an option of every command nor the value of one."""
-    values = {each.option.name for each in options_of(Shown) if each.kind is not bool}
+    values = {field.option.name for field in options_of(Shown) if field.kind is not bool}
     pairs = zip(("", *words), words, strict=False)
     return next((word for last, word in pairs if not word.startswith("-") and last not in values), None)
 
@@ -124,7 +124,7 @@ def _argument(
     options: Sequence[Field], named: Mapping[str, Field], words: Sequence[str], environ: Mapping[str, str]
 ) -> list[Candidate] | None:
     """A word that belongs to no option: arguments have their order, and the last one may repeat."""
-    arguments = [each for each in options if not each.option.name]
+    arguments = [field for field in options if not field.option.name]
     values = {at + 1 for at, word in enumerate(words) if word in named and named[word].kind is not bool}
     plain = [word for at, word in enumerate(words[:-1]) if not word.startswith("-") and at not in values]
     at = len(plain) - 1  # without the command's name
@@ -142,7 +142,7 @@ def _values(field: Field, words: Sequence[str], begun: str, environ: Mapping[str
     if what == "FORMAT=PATH":
         from qarunner.report import FORMATS
 
-        return None if "=" in begun else _beginning(begun, [Candidate(f"{each}=") for each in FORMATS])
+        return None if "=" in begun else _beginning(begun, [Candidate(f"{form}=") for form in FORMATS])
     source = _SOURCES.get(option.name or what, _SOURCES.get(what))
     if source is None:
         return None if what in {"FILE", "DIR", "BASE"} else []
@@ -151,8 +151,8 @@ def _values(field: Field, words: Sequence[str], begun: str, environ: Mapping[str
     return []
 
 
-def _beginning(begun: str, found: Iterable[Candidate]) -> list[Candidate]:
-    return [each for each in found if each.word.startswith(begun)]
+def _beginning(begun: str, all_candidates: Iterable[Candidate]) -> list[Candidate]:
+    return [candidate for candidate in all_candidates if candidate.word.startswith(begun)]
 
 
 # --- where the words come from ----------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _beginning(begun: str, found: Iterable[Candidate]) -> list[Candidate]:
 def _manifest(words: Sequence[str], environ: Mapping[str, str]) -> LoadedManifest | None:
     """The manifest that the line names, else the nearest one."""
     named = (Path(word.partition("=")[2] or word) for word in words[:-1] if word.endswith((".yml", ".yaml")))
-    path = next((each for each in named if each.is_file()), None) or nearest_manifest()
+    path = next((path_named for path_named in named if path_named.is_file()), None) or nearest_manifest()
     if path is None:
         return None
     from qarunner.app.files import finder, read_manifest
@@ -184,11 +184,11 @@ def _expressions(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[C
     yield from _entries(words, environ)
     begun = words[-1].partition("=")[2] if words[-1].startswith("--") else words[-1]
     if begun.startswith("vendor:"):
-        yield from (Candidate(f"vendor:{each.word}", each.help) for each in _vendors(words, environ))
+        yield from (Candidate(f"vendor:{candidate.word}", candidate.help) for candidate in _vendors(words, environ))
     elif begun.startswith("platform:"):
         from qarunner.entry import Platform
 
-        yield from (Candidate(f"platform:{each}") for each in Platform)
+        yield from (Candidate(f"platform:{candidate}") for candidate in Platform)
     else:
         yield from (Candidate(f"{key}:") for key in ("label", "vendor", "platform", "variant", "owner"))
 
@@ -215,11 +215,11 @@ def _runs(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidat
 
 def _variables(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
     if (read := _manifest(words, environ)) is not None:
-        yield from (Candidate(name, each.description or "") for name, each in read.manifest.env.items())
+        yield from (Candidate(name, declaration.description or "") for name, declaration in read.manifest.env.items())
 
 
 def _assignments(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
-    yield from (Candidate(f"{each.word}=", each.help) for each in _variables(words, environ))
+    yield from (Candidate(f"{candidate.word}=", candidate.help) for candidate in _variables(words, environ))
 
 
 _SOURCES: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], Iterable[Candidate]]] = {

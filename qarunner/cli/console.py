@@ -181,8 +181,8 @@ class Console:
 
     def stopped(self, error: UserError) -> None:
         """The last line of an apply that an error ended."""
-        found = len(error.diagnostics) if isinstance(error, ManifestError) else 0
-        reason = f"{plural(found, 'problem')} in the manifest" if found else error.message
+        count = len(error.diagnostics) if isinstance(error, ManifestError) else 0
+        reason = f"{plural(count, 'problem')} in the manifest" if count else error.message
         self.conclude(fitted(f"qarunner: exit {int(error.code)}: {inert(self.clean(reason))}", _LAST_LINE))
 
     def note(self, line: Line) -> None:
@@ -255,8 +255,8 @@ class Console:
             self.problems(error.diagnostics)
             return
         if self.output == "json":
-            told = {"message": error.message, "hint": error.hint, "details": list(error.details)}
-            self.data({"version": 1, "error": told})
+            document = {"message": error.message, "hint": error.hint, "details": list(error.details)}
+            self.data({"version": 1, "error": document})
             return
         self.annotate("error", error.message)
         self.warn(("qarunner: ", styled("error", "red", "bold"), f": {error.message}"))
@@ -267,54 +267,56 @@ class Console:
 
     def problems(self, diagnostics: Iterable[Diagnostic]) -> None:
         """All problems, in the chosen form."""
-        found = tuple(diagnostics)
+        all_problems = tuple(diagnostics)
         if self.output == "json":
-            self.data({"version": 1, "problems": [as_json(each) for each in found]})
+            self.data({"version": 1, "problems": [as_json(problem) for problem in all_problems]})
             return
-        self._annotate_all(found)
-        for each in found:
-            for line in self._problem(each):
+        self._annotate_all(all_problems)
+        for problem in all_problems:
+            for line in self._problem(problem):
                 self.warn(line)
-        errors = sum(each.severity is Severity.ERROR for each in found)
+        errors = sum(problem.severity is Severity.ERROR for problem in all_problems)
         if errors > 1:
             self.warn(f"{errors} errors")
 
     def warnings(self, diagnostics: Iterable[Diagnostic]) -> None:
         """What is no error, on stderr: the result stays one document."""
-        found = tuple(diagnostics)
-        self._annotate_all(found)
-        for each in found:
-            for line in self._problem(each):
+        all_warnings = tuple(diagnostics)
+        self._annotate_all(all_warnings)
+        for warning in all_warnings:
+            for line in self._problem(warning):
                 self.warn(line)
 
-    def _problem(self, found: Diagnostic) -> Iterator[Line]:
-        colour = "red" if found.severity is Severity.ERROR else "yellow"
-        severity = styled(str(found.severity), colour, "bold")
-        yield styled(str(found.place), "bold"), ": ", severity, f": {found.message} [{found.code}]"
-        yield from self._snippet(found)
-        yield from (f"  {place}: {text}" for place, text in found.related)
-        if found.hint:
-            yield "  ", styled("hint", "cyan"), f": {found.hint}"
+    def _problem(self, problem: Diagnostic) -> Iterator[Line]:
+        colour = "red" if problem.severity is Severity.ERROR else "yellow"
+        severity = styled(str(problem.severity), colour, "bold")
+        yield styled(str(problem.place), "bold"), ": ", severity, f": {problem.message} [{problem.code}]"
+        yield from self._snippet(problem)
+        yield from (f"  {place}: {text}" for place, text in problem.related)
+        if problem.hint:
+            yield "  ", styled("hint", "cyan"), f": {problem.hint}"
 
-    def _snippet(self, found: Diagnostic) -> Iterator[Line]:
-        if found.source is None or not found.source.strip() or found.place.column > _LONGEST_SOURCE:
+    def _snippet(self, problem: Diagnostic) -> Iterator[Line]:
+        if problem.source is None or not problem.source.strip() or problem.place.column > _LONGEST_SOURCE:
             return
-        source = cut(found.source, _LONGEST_SOURCE)
-        yield f"  {found.place.line:>4} | ", Quoted(source)
+        source = cut(problem.source, _LONGEST_SOURCE)
+        yield f"  {problem.place.line:>4} | ", Quoted(source)
         if self.clean(source) != source:
             return  # nothing stands in its column any more
         # A tab is as wide as the terminal likes: the caret copies it, so that it stands below its character.
-        before = "".join(char if char == "\t" else " " for char in source[: found.place.column - 1])
+        before = "".join(char if char == "\t" else " " for char in source[: problem.place.column - 1])
         yield "       | ", Quoted(before), styled("^", "red", "bold")
 
     # --- marks at the manifest's lines --------------------------------------------------------------------------------
 
-    def _annotate_all(self, found: Sequence[Diagnostic]) -> None:
+    def _annotate_all(self, problems: Sequence[Diagnostic]) -> None:
         """Errors first: what is beyond the bound is not shown."""
-        for each in sorted(found, key=lambda each: each.severity is not Severity.ERROR):
-            text = each.message + (f" ({each.hint})" if each.hint else "")
-            place = each.place
-            self.annotate(str(each.severity), text, file=place.file, line=place.line, col=place.column, title=each.code)
+        for problem in sorted(problems, key=lambda each: each.severity is not Severity.ERROR):
+            text = problem.message + (f" ({problem.hint})" if problem.hint else "")
+            place = problem.place
+            self.annotate(
+                str(problem.severity), text, file=place.file, line=place.line, col=place.column, title=problem.code
+            )
 
     def annotate(self, level: str, message: str, *, file: str | None = None, **properties: object) -> None:
         """On GitHub: a workflow command that marks a line, `level` being error or warning. A step has few of them.
@@ -337,9 +339,9 @@ class Console:
         if self.workspace is None or os.path.isabs(file):  # noqa: PTH117  a file of a message need not exist
             return file
         with contextlib.suppress(OSError, ValueError):
-            here = os.path.relpath(Path.cwd(), self.workspace)
-            found = Path(os.path.normpath(os.path.join(here, file))).as_posix()  # noqa: PTH118  likewise
-            return file if found.startswith("..") else found
+            folder = os.path.relpath(Path.cwd(), self.workspace)
+            relative = Path(os.path.normpath(os.path.join(folder, file))).as_posix()  # noqa: PTH118  likewise
+            return file if relative.startswith("..") else relative
         return file
 
 
@@ -450,19 +452,19 @@ def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 
 
-def as_json(found: Diagnostic) -> dict[str, object]:
+def as_json(problem: Diagnostic) -> dict[str, object]:
     """A problem as data; the same keys whatever the problem is."""
     return {
-        "code": str(found.code),
-        "severity": str(found.severity),
-        "message": found.message,
-        "file": found.place.file,
-        "line": found.place.line,
-        "column": found.place.column,
-        "hint": found.hint,
+        "code": str(problem.code),
+        "severity": str(problem.severity),
+        "message": problem.message,
+        "file": problem.place.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "hint": problem.hint,
         "related": [
             {"file": place.file, "line": place.line, "column": place.column, "message": text}
-            for place, text in found.related
+            for place, text in problem.related
         ],
     }
 

@@ -46,9 +46,9 @@ def report_crash(error: BaseException, environ: Mapping[str, str], clean: Clean 
     whole = _text(f"qarunner {__version__}, Python {sys.version}\n{sys.platform}\n\n{trace}")
     text = inert_lines(clean(mask(scrub(whole))))
     path = _write(text)
-    told = inert(clean(mask(scrub(_text(f"{type(error).__name__}: {error}")))))
+    message = inert(clean(mask(scrub(_text(f"{type(error).__name__}: {error}")))))
     lines = (
-        f"qarunner: a bug in qarunner: {told}",
+        f"qarunner: a bug in qarunner: {message}",
         f"  details, without secrets: {path}" if path else text,
         "  if an apply was under way: qarunner resume goes on where it stopped",
         f"qarunner: exit {int(ExitCode.BUG)}: a bug in qarunner",
@@ -235,8 +235,8 @@ def _completed(words: list[str]) -> int:
     from qarunner.cli.completion import answer
 
     with contextlib.suppress(Exception):
-        if found := answer(words[0], words[1:], os.environ):
-            open_console(os.environ).document(found)
+        if completions := answer(words[0], words[1:], os.environ):
+            open_console(os.environ).document(completions)
     return int(ExitCode.OK)
 
 

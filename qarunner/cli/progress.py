@@ -240,7 +240,7 @@ def _stopping(run: Run, outlook: Outlook) -> str:
     rest = [name for name in live if name not in stopped]
     can = "go on" if outlook.detaches and run.signal is not None else "cannot be cancelled and go on"
     parts += (
-        [f"{_runs_at(live, rest)} {can if sum(live[each] for each in rest) != 1 else can.replace('go on', 'goes on')}"]
+        [f"{_runs_at(live, rest)} {can if sum(live[one] for one in rest) != 1 else can.replace('go on', 'goes on')}"]
         if rest
         else []
     )
@@ -264,20 +264,20 @@ def _resource(
     build, what = state.resource.build, _what(state)
     match event:
         case ev.Preparing(message=None):
-            told = f"{'uploading' if build else 'making'} {what}"
+            text = f"{'uploading' if build else 'making'} {what}"
         case ev.Preparing():
-            told = f"{event.message}; {'uploading' if build else 'making'} {what} again in {event.wait_s or 0.0:.1f} s"
+            text = f"{event.message}; {'uploading' if build else 'making'} {what} again in {event.wait_s or 0.0:.1f} s"
         case ev.ResourceNotMade(remains=ev.Remains.NOTHING) | ev.ResourceFailed():
-            told = event.message
+            text = event.message
         case ev.ResourceNotMade():
-            told = f"{event.message}; {_maybe_left(state, event)}"
+            text = f"{event.message}; {_maybe_left(state, event)}"
         case ev.ResourceReady():
-            told = f"ready: {' '.join(map(str, event.values.values()))}"
+            text = f"ready: {' '.join(map(str, event.values.values()))}"
         case ev.ResourceReleased(message=None):
-            told = "removed"
+            text = "removed"
         case _:
-            told = "; ".join(f"left at the vendor: {named(left)}: {left.why}" for left in state.left() if left.known)
-    return f"{event.resource}: {told}"
+            text = "; ".join(f"left at the vendor: {named(left)}: {left.why}" for left in state.left() if left.known)
+    return f"{event.resource}: {text}"
 
 
 def _what(state: ResourceState) -> str:
@@ -286,7 +286,7 @@ def _what(state: ResourceState) -> str:
 
 
 def _maybe_left(state: ResourceState, event: ev.ResourceNotMade) -> str:
-    left = [named(each) for each in state.left() if each.why == event.message]
+    left = [named(leftover) for leftover in state.left() if leftover.why == event.message]
     sure = event.remains is ev.Remains.TAKEN
     return f"{'left' if sure else 'it may be left'} at the vendor: {', '.join(left)}"
 
@@ -484,8 +484,8 @@ class Table:
         names: list[tuple[str, str | None]] = [
             (state.job.id, remote.remote.id) for remote in state.runs.values() if remote.trouble is not None
         ]
-        found = [self._retries[name] for name in (names or [(state.job.id, None)]) if name in self._retries]
-        return min(found, default=None)
+        times = [self._retries[name] for name in (names or [(state.job.id, None)]) if name in self._retries]
+        return min(times, default=None)
 
     def _uploading(self, run: Run, state: JobState) -> str | None:
         """How far the build is that a job waits for, or what is made for it."""
@@ -538,7 +538,7 @@ def _plain(line: Line) -> str:
 
 def entry_words(entry: str, state: JobState) -> str:
     """Where an entry stands, with the number of its tests that are over."""
-    remote = next((each for each in state.runs.values() if each.active), None) or next(iter(state.runs.values()), None)
+    remote = next((run for run in state.runs.values() if run.active), None) or next(iter(state.runs.values()), None)
     if state.phase is not Phase.RUNNING or remote is None:
         return str(state.phase)
     if len(state.job.entries) == 1:
@@ -549,7 +549,7 @@ def entry_words(entry: str, state: JobState) -> str:
 
 def trouble_of(state: JobState) -> str | None:
     """Why the vendor cannot be asked just now, or has not taken the create yet."""
-    return next((each.trouble for each in state.runs.values() if each.trouble is not None), None) or state.message
+    return next((run.trouble for run in state.runs.values() if run.trouble is not None), None) or state.message
 
 
 def waits_for(run: Run, state: JobState) -> str | None:
@@ -575,7 +575,7 @@ def reason_of_outcome(outcome: Outcome) -> str | None:
 def link_of(state: JobState, outcome: Outcome) -> str | None:
     """Where a person looks first."""
     bad = (case.url for case in outcome.cases if case.verdict not in GOOD and case.url)
-    return outcome.url or next(bad, None) or next((each.remote.url for each in state.runs.values()), None)
+    return outcome.url or next(bad, None) or next((run.remote.url for run in state.runs.values()), None)
 
 
 def clock(seconds: float) -> str:

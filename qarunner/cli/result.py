@@ -143,8 +143,8 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, width: int) -> 
     if not quiet:
         yield ""
         yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
-        if told := cost_words(summary):
-            yield f"cost: {told}"
+        if cost := cost_words(summary):
+            yield f"cost: {cost}"
         yield from _news(summary)
     if summary.rehearsal:
         yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
@@ -152,11 +152,11 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, width: int) -> 
 
 def _news(summary: Summary) -> Iterator[Line]:
     """New, known and fixed failures of entries, by what earlier runs say."""
-    found = news(summary)
-    if summary.compared is None or not any(found.values()):
+    by_kind = news(summary)
+    if summary.compared is None or not any(by_kind.values()):
         return
-    parts = [f"{len(rows)} {kind}" for kind, rows in found.items() if rows]
-    fixed = [row.entry.id for row in found[News.FIXED]]
+    parts = [f"{len(rows)} {kind}" for kind, rows in by_kind.items() if rows]
+    fixed = [row.entry.id for row in by_kind[News.FIXED]]
     names = f" ({_listed(fixed)})" if fixed else ""
     yield f"failures since {summary.compared}: {', '.join(parts)}{names}"
 
@@ -210,13 +210,13 @@ _Alike: TypeAlias = "dict[tuple[Verdict, str], list[EntrySummary]]"
 def _alike(rows: Sequence[EntrySummary]) -> _Alike:
     """Entries that did not pass and have nothing to tell of their own, together by what they all tell."""
     ours = Verdict.SKIPPED, Verdict.CANCELLED
-    found: _Alike = {}
+    groups: _Alike = {}
     for row in rows:
         reason = _told_by(row)
         alone = (row.url is not None and row.verdict not in ours) or row.verdict in {*GOOD, *_IN_FULL}
         if not alone and all(case.verdict is row.verdict and (case.message or "") in reason for case in row.cases):
-            found.setdefault((row.verdict, reason), []).append(row)
-    return {key: alike for key, alike in found.items() if len(alike) > 1 or key[0] in ours}
+            groups.setdefault((row.verdict, reason), []).append(row)
+    return {key: alike for key, alike in groups.items() if len(alike) > 1 or key[0] in ours}
 
 
 _IN_FULL = frozenset({Verdict.FAILED, Verdict.BLOCKED})
@@ -251,8 +251,8 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
             continue
         yield ""
         heading = f"{row.entry.id}: {words(row.verdict)}"
-        told = f" ({', '.join(row.trend.words)})" if row.trend is not None and row.trend.words else ""
-        yield styled(heading, "bold"), f"{told}  {row.entry.origin.file}:{row.entry.origin.line}"
+        trend = f" ({', '.join(row.trend.words)})" if row.trend is not None and row.trend.words else ""
+        yield styled(heading, "bold"), f"{trend}  {row.entry.origin.file}:{row.entry.origin.line}"
         cases = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
         # What one test says stands at that test. What all tests say stands once.
         messages = [case.message for case in cases]
@@ -272,15 +272,15 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
 def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
     yield from _running(summary.running)
-    for found in summary.left:
+    for leftover in summary.left:
         yield ""
-        number = found.details.get("id")
-        what = found.what + (f" (id {number})" if number else "")
-        how = "left" if found.certain else "may be left"
-        why = cut(found.why, _LONGEST_MESSAGE)
-        yield styled(how, "yellow", "bold"), f" at {found.vendor}: {what}: {why}"
-        again = f"{follow.resume()} tries again to remove it; or " if found.removable else ""
-        yield f"  {again}{found.todo}"
+        number = leftover.details.get("id")
+        what = leftover.what + (f" (id {number})" if number else "")
+        how = "left" if leftover.certain else "may be left"
+        why = cut(leftover.why, _LONGEST_MESSAGE)
+        yield styled(how, "yellow", "bold"), f" at {leftover.vendor}: {what}: {why}"
+        again = f"{follow.resume()} tries again to remove it; or " if leftover.removable else ""
+        yield f"  {again}{leftover.todo}"
     for job, message in summary.uncertain.items():
         yield ""
         why = cut(message, _LONGEST_MESSAGE)

@@ -222,12 +222,12 @@ def serve(
     return Running(url, server, thread)
 
 
-def _scenario(given: Scenario | Mapping[str, object] | Path | None) -> Scenario:
-    if isinstance(given, Scenario):
-        return given
-    if isinstance(given, Path):
-        return load_scenario(given)
-    return read_scenario(dict(given or {}))
+def _scenario(source: Scenario | Mapping[str, object] | Path | None) -> Scenario:
+    if isinstance(source, Scenario):
+        return source
+    if isinstance(source, Path):
+        return load_scenario(source)
+    return read_scenario(dict(source or {}))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -56,7 +56,7 @@ def keep(folder: Path, took: Mapping[str, Sequence[float]], *, rehearsal: bool) 
 
 def recall(runs: Path, *, rehearsal: bool) -> dict[str, list[float]]:
     """What the newest runs in a folder took. Whatever cannot be read is left out: it only makes polls less clever."""
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     left = LARGEST
     for path in _newest(runs):
         kept, size = _read(path, left)
@@ -64,19 +64,19 @@ def recall(runs: Path, *, rehearsal: bool) -> dict[str, list[float]]:
             continue
         left -= size
         for name, durations in kept.took.items():
-            known = found.setdefault(name, [])
+            known = by_name.setdefault(name, [])
             known.extend(durations[: ENOUGH_EACH - len(known)])
-    return found
+    return by_name
 
 
 def _newest(runs: Path) -> list[Path]:
     """The newest files; a run may be removed while they are listed."""
-    found = []
+    files = []
     with contextlib.suppress(OSError):
         for path in runs.glob(f"*/{DURATIONS}"):
             with contextlib.suppress(OSError):
-                found.append((path.stat().st_mtime_ns, path))
-    return [path for _, path in sorted(found, reverse=True)[:LATEST_RUNS]]
+                files.append((path.stat().st_mtime_ns, path))
+    return [path for _, path in sorted(files, reverse=True)[:LATEST_RUNS]]
 
 
 def _read(path: Path, largest: int) -> tuple[StoredDurations | None, int]:
@@ -87,5 +87,5 @@ def _read(path: Path, largest: int) -> tuple[StoredDurations | None, int]:
         kept = msgspec.json.decode(data, type=StoredDurations) if len(data) <= largest else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None, 0
-    plausible = kept is not None and all(0 <= each <= LONGEST_S for took in kept.took.values() for each in took)
+    plausible = kept is not None and all(0 <= seconds <= LONGEST_S for took in kept.took.values() for seconds in took)
     return (kept, len(data)) if kept is not None and kept.version == VERSION and plausible else (None, 0)

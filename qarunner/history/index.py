@@ -207,12 +207,12 @@ class Index:
 
     def branches(self, matrix: str, *, rehearsal: bool) -> set[str | None]:
         with _told():
-            found = self._database.execute(
+            rows = self._database.execute(
                 "SELECT DISTINCT branch FROM runs WHERE matrix = ? AND rehearsal = ?"
                 " AND EXISTS (SELECT 1 FROM results WHERE run = id)",
                 (matrix, rehearsal),
             )
-            return {branch for (branch,) in found}
+            return {branch for (branch,) in rows}
 
     def results(
         self, *, matrix: str | None, rehearsal: bool, branch: str | None, before: float, but: Iterable[str] = ()

@@ -68,7 +68,7 @@ def read_base(text: BaseText) -> tuple[Document, tuple[Diagnostic, ...]]:
     """A base, and what is wrong with it. ManifestError if it cannot be read."""
     base = read(text.name, text.text)
     faults = schema.faults(base.data, part="base")
-    found = [
+    problems = [
         problem(base, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in faults
     ]
     for expression in as_mapping(base.data.get("entries")):
@@ -77,8 +77,8 @@ def read_base(text: BaseText) -> tuple[Document, tuple[Diagnostic, ...]]:
         except UserError as error:
             path: Path = ("entries", expression)
             message = error.message.replace("--select", "entries", 1)
-            found.append(problem(base, path, message, code=Code.BASE_ENTRIES, hint=error.hint, key=True))
-    return base, in_order(found)
+            problems.append(problem(base, path, message, code=Code.BASE_ENTRIES, hint=error.hint, key=True))
+    return base, in_order(problems)
 
 
 def over_base(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -95,8 +95,8 @@ def over_base(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 def _lying_over(manifest: Manifest, row: Row, more: Sequence[Path]) -> Row:
     """The row with layers that lie over those of the base, and below all others; the last of them is the highest."""
-    own = [path for path in row.layers if path[0] != BASE]
-    layers = (*own, *reversed(more), *(path for path in row.layers if path[0] == BASE))
+    own_layers = [path for path in row.layers if path[0] != BASE]
+    layers = (*own_layers, *reversed(more), *(path for path in row.layers if path[0] == BASE))
     data: dict[str, object] = {}
     for path in reversed(layers):
         data = overlay_row(data, manifest.section(path))
@@ -117,8 +117,8 @@ def check_limits(manifest: Manifest, rows: Sequence[Row], *, later: bool = True)
 def _budget(manifest: Manifest) -> Iterator[Diagnostic]:
     """A budget of the manifest that is wider than the limit; that of the base itself holds beside it."""
     for key in ("max_tests", "max_cost"):
-        own, limit = manifest.document.data.get("budget"), manifest.limits.get(key)
-        value = as_mapping(own).get(key)
+        budget, limit = manifest.document.data.get("budget"), manifest.limits.get(key)
+        value = as_mapping(budget).get(key)
         try:
             is_wider = limit is not None and value is not None and amount(value) > amount(limit)
         except ValueError:  # the schema has said so
@@ -130,12 +130,12 @@ def _budget(manifest: Manifest) -> Iterator[Diagnostic]:
 
 def _listed(manifest: Manifest, key: str) -> list[str] | None:
     value = manifest.limits.get(key)
-    return [str(each) for each in value] if isinstance(value, list) else None
+    return [str(item) for item in value] if isinstance(value, list) else None
 
 
 def _vendors(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     allowed = _listed(manifest, "vendors")
-    told: set[Place] = set()
+    reported: set[Place] = set()
     if allowed is None:
         return
     for row in rows:
@@ -143,25 +143,25 @@ def _vendors(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
         if not isinstance(vendor, str) or vendor in allowed:
             continue
         place = RowLocator(manifest, row).locate(("vendor",))
-        if place not in told:
-            told.add(place)
+        if place not in reported:
+            reported.add(place)
             message, hint = f"vendor: the base does not allow {vendor}", f"it allows {', '.join(allowed)}"
             yield _beyond(manifest, ("vendor",), "vendors", message, hint, row)
 
 
 def _hosts(manifest: Manifest, rows: Sequence[Row], *, later: bool) -> Iterator[Diagnostic]:
     allowed = _listed(manifest, "hosts")
-    told: set[tuple[Place, str]] = set()
+    reported: set[tuple[Place, str]] = set()
     if allowed is None:
         return
     for row in rows:
         for path, url in _urls({key: row.data.get(key) for key in ("target", "options")}, ()):
             host = None if later and _is_open(url) else _host(url)
-            if host is None or any(_allows(each, host) for each in allowed):
+            if host is None or any(_allows(pattern, host) for pattern in allowed):
                 continue
             place = RowLocator(manifest, row).locate(path)
-            if (place, host) not in told:
-                told.add((place, host))
+            if (place, host) not in reported:
+                reported.add((place, host))
                 shown = "a host that is not certain" if OPEN in host else host
                 message, hint = f"the base does not allow {shown}", f"it allows {', '.join(allowed)}"
                 yield _beyond(manifest, path, "hosts", message, hint, row)
@@ -204,7 +204,7 @@ def _allows(pattern: str, host: str) -> bool:
 def check_days(manifest: Manifest, rows: Sequence[Row], today: date) -> Iterator[Diagnostic]:
     """Quarantines of the manifest that last longer than the base allows. The base's own list is its own matter."""
     limit = manifest.limits.get("quarantine_days")
-    told: set[Place] = set()
+    reported: set[Place] = set()
     if not isinstance(limit, int):
         return
     for row in rows:
@@ -214,8 +214,8 @@ def check_days(manifest: Manifest, rows: Sequence[Row], today: date) -> Iterator
         if days is None or days <= limit or layer_of(manifest, row, path)[:1] == (BASE,):
             continue
         place = RowLocator(manifest, row).locate(path)
-        if place not in told:
-            told.add(place)
+        if place not in reported:
+            reported.add(place)
             message = f"quarantine: until {until} is {plural(days, 'day')}, and the base allows {limit}"
             yield _beyond(manifest, path, "quarantine_days", message, "choose an earlier day", row)
 
@@ -230,5 +230,5 @@ def _days(until: object, today: date) -> int | None:
 def _beyond(manifest: Manifest, path: Path, limit: str, message: str, hint: str, row: Row | None = None) -> Diagnostic:
     """A problem at the manifest's line, with the line of the base."""
     locator = manifest.document if row is None else RowLocator(manifest, row)
-    found = problem(locator, path, message, code=Code.LIMIT, hint=hint)
-    return replace(found, related=((manifest.document.locate((BASE, "limits", limit)), "the limit stands here"),))
+    diagnostic = problem(locator, path, message, code=Code.LIMIT, hint=hint)
+    return replace(diagnostic, related=((manifest.document.locate((BASE, "limits", limit)), "the limit stands here"),))

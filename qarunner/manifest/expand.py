@@ -153,9 +153,9 @@ def points(
     """The cross product, the last axis fastest, without what is excluded; then what is included."""
     if axes or not included:
         yield from _product(axes, excluded, variant)
-    for each in included:
-        if str(each.get("variant", variant)) == str(variant):
-            yield combined(axes, each)
+    for inclusion in included:
+        if str(inclusion.get("variant", variant)) == str(variant):
+            yield combined(axes, inclusion)
 
 
 def combined(axes: Axes, combination: Inclusion) -> Point:
@@ -169,7 +169,10 @@ def value_named(values: Sequence[Value], value: Value) -> Value:
     """The value of an axis that a combination means; a new one is taken as it stands."""
     if isinstance(value, dict):
         return value
-    return next((each for each in values if isinstance(each, dict) and spelled(each) == spelled(value)), value)
+    return next(
+        (candidate for candidate in values if isinstance(candidate, dict) and spelled(candidate) == spelled(value)),
+        value,
+    )
 
 
 def _product(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> Iterator[Point]:
@@ -177,7 +180,7 @@ def _product(axes: Axes, excluded: Sequence[Exclusion], variant: str | None) -> 
     columns = [[(f"{name}={spelled(value)}", (name, value)) for value in values] for name, values in axes.items()]
     for cells in product(*columns):
         words = tuple(cell[0] for cell in cells)
-        if not any(chosen(words) in found for chosen, found in left_out):
+        if not any(chosen(words) in sets for chosen, sets in left_out):
             yield Point(tuple(cell[1] for cell in cells), f"[{','.join(words)}]")
 
 
@@ -193,28 +196,28 @@ def _groups(
 
     Each group is how a row's words are chosen, and which of them are left out.
     """
-    found = _sets(names, excluded, variant)
+    sets = _sets(names, excluded, variant)
     # One word is chosen as such, several as a tuple; without an axis all rows are meant.
     return [
         (itemgetter(*indexes), {words[0] for words in group} if len(indexes) == 1 else group)
         if indexes
         else (lambda _: (), group)
-        for indexes, group in found.items()
+        for indexes, group in sets.items()
     ]
 
 
 def _sets(
     names: Sequence[str], excluded: Sequence[Exclusion], variant: str | None
 ) -> dict[tuple[int, ...], set[tuple[str, ...]]]:
-    found: dict[tuple[int, ...], set[tuple[str, ...]]] = {}
-    for each in excluded:
-        named = {name: value for name, value in each.items() if name != "variant"}
-        if ("variant" in each and str(each["variant"]) != variant) or not named.keys() <= set(names):
+    sets: dict[tuple[int, ...], set[tuple[str, ...]]] = {}
+    for exclusion in excluded:
+        named = {name: value for name, value in exclusion.items() if name != "variant"}
+        if ("variant" in exclusion and str(exclusion["variant"]) != variant) or not named.keys() <= set(names):
             continue
         indexes = tuple(index for index, name in enumerate(names) if name in named)
         words = tuple(f"{names[index]}={spelled(named[names[index]])}" for index in indexes)
-        found.setdefault(indexes, set()).add(words)
-    return found
+        sets.setdefault(indexes, set()).add(words)
+    return sets
 
 
 def expand_sound(manifest: Manifest, sound: Iterable[int]) -> tuple[Row, ...]:
@@ -271,11 +274,13 @@ class _Layers:
             for row_id, change in manifest.section(path).items()
         ]
 
-    def of(self, own: Sequence[_Layer]) -> tuple[dict[str, object], tuple[Path, ...]]:
-        """The data of a row, and the paths of its layers, highest first. `own` are its layers above the defaults."""
-        vendor = next((layer.data["vendor"] for layer in reversed(own) if layer.data.get("vendor") is not None), None)
+    def of(self, layers: Sequence[_Layer]) -> tuple[dict[str, object], tuple[Path, ...]]:
+        """The data of a row, and the paths of its layers, highest first. `layers` are those above the defaults."""
+        vendor = next(
+            (layer.data["vendor"] for layer in reversed(layers) if layer.data.get("vendor") is not None), None
+        )
         data, paths = self._defaults(vendor if isinstance(vendor, str) else None)
-        for layer in own:
+        for layer in layers:
             paths = (layer.path, *paths)
             data = overlay_row(data, layer.data)
         return cast("dict[str, object]", data), paths
@@ -294,8 +299,8 @@ class _Layers:
     def _of_vendor(self, vendor: str) -> Iterator[_Layer]:
         for section in reversed(self._manifest.layers("vendors")):
             path = (*section, vendor, "defaults")
-            if own := self._manifest.section(path):
-                yield _Layer(path, own)
+            if data := self._manifest.section(path):
+                yield _Layer(path, data)
 
     def changes(self, *names: str) -> list[_Layer]:
         """What the profile changes in a row of these names."""
@@ -320,11 +325,11 @@ _CROSSING = EXPANDING_KEYS.keys() - {"variants"}
 
 
 def _points(
-    own: list[_Layer], names: tuple[str, ...], layers: _Layers, path: Path, variant: str | None
+    layers_of_row: list[_Layer], names: tuple[str, ...], layers: _Layers, path: Path, variant: str | None
 ) -> Iterator[Row]:
     """An entry or a variant, once for each point of its axes."""
     row_id = names[-1]
-    data, paths = layers.of([*own, *layers.changes(*names)])
+    data, paths = layers.of([*layers_of_row, *layers.changes(*names)])
     axes = cast("Axes", data.get("axes") or {})
     excluded = cast("list[Exclusion]", data.get("exclude") or [])
     included = cast("list[Inclusion]", data.get("include") or [])
@@ -337,7 +342,7 @@ def _points(
         own_id = row_id + suffix if values else row_id
         changes = layers.changes(own_id) if values else []
         if changes:
-            changed, all_paths = layers.of([*own, *layers.changes(*names), *changes])
+            changed, all_paths = layers.of([*layers_of_row, *layers.changes(*names), *changes])
             changed = {key: value for key, value in changed.items() if key not in _CROSSING}
             yield Row(own_id, {**changed, "id": own_id}, all_paths, path, variant, values)
         else:
@@ -373,12 +378,12 @@ def duplicates(document: Document) -> tuple[Diagnostic, ...]:
     if not isinstance(matrix, list):
         return ()
     first: dict[object, int] = {}
-    found: list[Diagnostic] = []
+    problems: list[Diagnostic] = []
     for index, entry in enumerate(matrix):
         entry_id = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(entry_id, str) and first.setdefault(entry_id, index) != index:
-            found.append(_duplicate(document, entry_id, first[entry_id], index))
-    return tuple(found)
+            problems.append(_duplicate(document, entry_id, first[entry_id], index))
+    return tuple(problems)
 
 
 def _duplicate(document: Document, entry_id: str, first: int, second: int) -> Diagnostic:
@@ -418,8 +423,8 @@ def place_of(manifest: Manifest, row: Row, path: Path, *, key: bool = False) -> 
     if row.named and path:
         path = next(((name,) for name in row.named if BY_NAME[name] == path[0]), path)
     if not path or all(_child(manifest.document.at(layer), path[0]) is ABSENT for layer in row.layers):
-        own = row.path if row.variant is None else (*row.path, "variants", row.variant)
-        return manifest.document.locate(own, key=row.variant is not None)
+        entry = row.path if row.variant is None else (*row.path, "variants", row.variant)
+        return manifest.document.locate(entry, key=row.variant is not None)
     return manifest.document.locate(_written(manifest, row.layers, path)[1], key=key)
 
 
@@ -444,20 +449,20 @@ def _written(manifest: Manifest, layers: Sequence[Path], path: Path) -> tuple[Pa
     alive = [_Part(layer, layer, manifest.document.at(layer)) for layer in layers]
     layer, there = layers[0], layers[0]
     for number, step in enumerate(path):
-        found = [
+        written = [
             _Part(part.layer, (*part.path, step), child)
             for part in alive
             if (child := _child(part.value, step)) is not ABSENT
         ]
         if isinstance(step, int) and len(alive) > 1:
-            found = _item(alive, step)
-        if not found:
+            written = _item(alive, step)
+        if not written:
             return layer, (*there, *path[number:])
-        layer, there = found[0].layer, found[0].path
+        layer, there = written[0].layer, written[0].path
         # Below a mapping that is merged only mappings go on, down to the first layer that replaces everything.
-        depth = next((n for n, part in enumerate(found) if not isinstance(part.value, dict)), len(found))
-        adds = appended(found[0].value) is not None
-        alive = found[: 1 if path[:1] == (WHOLE,) else max(depth + 1 if adds else depth, 1)]
+        depth = next((n for n, part in enumerate(written) if not isinstance(part.value, dict)), len(written))
+        adds = appended(written[0].value) is not None
+        alive = written[: 1 if path[:1] == (WHOLE,) else max(depth + 1 if adds else depth, 1)]
     return layer, there
 
 
@@ -521,8 +526,8 @@ def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...
 
     The same problem in several variants of an entry is reported once.
     """
-    found = [found for row in one_of_each(rows) for found in row_problems(manifest, row, row.data)]
-    return in_order([*found, *(each for row in one_of_each(rows) for each in _unappended(manifest, row))])
+    problems = [problems for row in one_of_each(rows) for problems in row_problems(manifest, row, row.data)]
+    return in_order([*problems, *(problem for row in one_of_each(rows) for problem in _unappended(manifest, row))])
 
 
 def _unappended(manifest: Manifest, row: Row) -> Iterator[Diagnostic]:
@@ -539,7 +544,7 @@ def check_nothings(document: Document) -> Iterator[Diagnostic]:
     for path, below in _taken_away(document.data):
         place = document.locate(path)
         text = (document.source_line(place) or "")[place.column - 1 :]
-        if text.startswith(("null", "~", "Null", "NULL")) or any(_has(each, path) for each in below):
+        if text.startswith(("null", "~", "Null", "NULL")) or any(_has(path_below, path) for path_below in below):
             continue
         message = f"{path[-1]}: expected a value, got nothing"
         hint = "give it a value, or remove the key; null takes away what a lower layer has"
@@ -557,13 +562,15 @@ def _taken_away(data: Mapping[str, object]) -> Iterator[tuple[Path, list[tuple[i
     matrix = data.get("matrix")
     for index, entry in enumerate(matrix if isinstance(matrix, list) else ()):
         path: Path = ("matrix", index)
-        own = {key: value for key, value in as_mapping(entry).items() if key not in {"id", "variants", *_CROSSING}}
-        layers.append((path, own, general))
+        entry_layer = {
+            key: value for key, value in as_mapping(entry).items() if key not in {"id", "variants", *_CROSSING}
+        }
+        layers.append((path, entry_layer, general))
         for name, variant in as_mapping(as_mapping(entry).get("variants")).items():
-            layers.append(((*path, "variants", name), variant, [*general, (path, own)]))
+            layers.append(((*path, "variants", name), variant, [*general, (path, entry_layer)]))
     for path, layer, below in layers:
-        for found in _nothings(as_mapping(layer), path):
-            yield found, [(len(path), other) for where, other in below if where != path]
+        for removed in _nothings(as_mapping(layer), path):
+            yield removed, [(len(path), other) for where, other in below if where != path]
 
 
 def _nothings(layer: Mapping[str, object], path: Path) -> Iterator[Path]:

@@ -149,8 +149,8 @@ class Joined(Document):
         self.name = main.name
         self._main = main
         self._fragments: list[tuple[int, Document]] = []
-        own = main.data.get("matrix")
-        entries: list[object] = list(own) if isinstance(own, list) else []
+        matrix = main.data.get("matrix")
+        entries: list[object] = list(matrix) if isinstance(matrix, list) else []
         for fragment in fragments:
             more = fragment.data.get("matrix")
             self._fragments.append((len(entries), fragment))
@@ -185,10 +185,10 @@ def join(main: Document, find: Finder | None) -> Included:
     fragments: dict[str, tuple[Document, bytes] | None] = {}
     problems: list[Diagnostic] = []
     for index, glob in enumerate(globs[:_MOST_GLOBS]):
-        for found in _found(main, index, glob, find, problems) if isinstance(glob, str) else ():
-            if found.key not in fragments:
-                fragments[found.key] = _fragment(main, found, problems)
-    taken = [each for each in fragments.values() if each is not None]
+        for file in _found(main, index, glob, find, problems) if isinstance(glob, str) else ():
+            if file.key not in fragments:
+                fragments[file.key] = _fragment(main, file, problems)
+    taken = [fragment for fragment in fragments.values() if fragment is not None]
     whole = Joined(main, [document for document, _ in taken]) if taken else main
     return Included(whole, tuple(text for _, text in taken), tuple(problems))
 
@@ -324,12 +324,12 @@ def bind(document: Document, *, templated: bool = True, profile: str | None = No
 def lineage_of(document: Document, profile: str) -> tuple[str, ...]:
     """A profile and those that it extends, its own first. The chain ends at itself and at an unknown one."""
     profiles = as_mapping(document.data.get("profiles"))
-    found = [profile]
-    while isinstance(name := as_mapping(profiles.get(found[-1])).get("extends"), str):
-        if name in found or name not in profiles:
+    lineage = [profile]
+    while isinstance(name := as_mapping(profiles.get(lineage[-1])).get("extends"), str):
+        if name in lineage or name not in profiles:
             break
-        found.append(name)
-    return tuple(found)
+        lineage.append(name)
+    return tuple(lineage)
 
 
 def check_profiles(document: Document) -> Iterator[Diagnostic]:
@@ -424,8 +424,8 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
         if currency != first[1]:
             message = f"a manifest has one currency: this is {currency}, and {first[1]} stands before"
             hint = "give all prices in the same currency"
-            found = problem(document, path, message, code=Code.CURRENCIES, hint=hint)
-            yield replace(found, related=((document.locate(first[0]), f"{first[1]} stands here"),))
+            diagnostic = problem(document, path, message, code=Code.CURRENCIES, hint=hint)
+            yield replace(diagnostic, related=((document.locate(first[0]), f"{first[1]} stands here"),))
     if any("price" in as_mapping(settings) for _, _, settings in written):
         return
     for limit in (("budget", "max_cost"), (BASE, "budget", "max_cost"), (BASE, "limits", "max_cost")):
@@ -504,19 +504,19 @@ def _list(value: object) -> list[object]:
 
 
 def _target(data: Mapping[str, object]) -> Target | None:
-    found = (Target(kind=kind, value=str(data[kind])) for kind in TargetKind if data.get(kind) is not None)
-    return next(found, None)
+    targets = (Target(kind=kind, value=str(data[kind])) for kind in TargetKind if data.get(kind) is not None)
+    return next(targets, None)
 
 
 def _selection(data: Mapping[str, object]) -> Selection | None:
     if not BY_NAME.keys().isdisjoint(data):
         raise ValueError("names without their ids: an entry of no tests would be sent")
-    found = (
+    selections = (
         Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
         for kind in SelectionKind
         if data.get(kind) is not None
     )
-    return next(found, None)
+    return next(selections, None)
 
 
 def _artifact(data: Mapping[str, object]) -> Authentication:
@@ -585,20 +585,22 @@ def examine(
         if not (lone and fault.path == ())
     )
     texts = (text, *more)
-    manifest = bind(read, templated=any(_may_hold(each, "{{", "{%", "{#") for each in texts))
-    told = {fault.place for fault in shown}
+    manifest = bind(read, templated=any(_may_hold(content, "{{", "{%", "{#") for content in texts))
+    shown_at = {fault.place for fault in shown}
     of_meaning = (*cross_references(manifest, vendor_keys), *_reserved(read, texts))
-    others = [found for found in of_meaning if found.place not in told]
+    others = [diagnostic for diagnostic in of_meaning if diagnostic.place not in shown_at]
     sound = _sound(read, faults) if lone is None and not wrong else frozenset()
-    odd = check_axes(read, sound)
-    found = in_order([*shown, *others, *problems, *wrong, *(fault.problem for fault in odd), *([lone] if lone else [])])
+    axis_problems = check_axes(read, sound)
+    diagnostic = in_order(
+        [*shown, *others, *problems, *wrong, *(fault.problem for fault in axis_problems), *([lone] if lone else [])]
+    )
     profiles = _sound_profiles(read, faults)
-    if not found:
+    if not diagnostic:
         return LoadedManifest(manifest=manifest, problems=(), sound=None, profiles=profiles)
-    stuck = {fault.entry for fault in odd}
+    stuck = {fault.entry for fault in axis_problems}
     sound = frozenset() if None in stuck else sound - stuck
     partial = _without_faults(read, faults, sound | stuck) if lone is None and None not in stuck and not wrong else {}
-    return LoadedManifest(manifest=manifest, problems=found, sound=sound, partial=partial, profiles=profiles)
+    return LoadedManifest(manifest=manifest, problems=diagnostic, sound=sound, partial=partial, profiles=profiles)
 
 
 _LEANED_ON = frozenset({"defaults", "env", "vars"})
@@ -620,7 +622,7 @@ def _without_faults(
     matrix = read.data.get("matrix")
     if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
         return {}
-    found: dict[int, dict[str, object]] = {}
+    copies: dict[int, dict[str, object]] = {}
     dropped: set[int] = set()
     for fault in faults:
         if fault.path[:1] != ("matrix",) or len(fault.path) < 2:  # noqa: PLR2004  the section and the entry
@@ -633,10 +635,10 @@ def _without_faults(
             path[0] in _MAKE_ROWS or path in {("id",), ("variants",)} or path[0] == "variants" == path[-2]
         ):
             dropped.add(index)
-        if index not in found:
-            found[index] = deepcopy(entry)
-        _take_out(found[index], path)
-    return {index: entry for index, entry in found.items() if index not in dropped}
+        if index not in copies:
+            copies[index] = deepcopy(entry)
+        _take_out(copies[index], path)
+    return {index: entry for index, entry in copies.items() if index not in dropped}
 
 
 _MAKE_ROWS = frozenset({"axes", "exclude", "include"})
@@ -662,9 +664,9 @@ def _sound_profiles(read: Document, faults: Sequence[SchemaError]) -> tuple[str,
 def _may_hold(text: bytes | str, *wanted: str) -> bool:
     """Whether a file can hold one of these texts anywhere. Escapes can spell anything, so a backslash is a maybe."""
     if isinstance(text, str):
-        return "\\" in text or any(each in text for each in wanted)
+        return "\\" in text or any(word in text for word in wanted)
     # UTF-16 has a zero byte beside every ASCII character: nothing can be ruled out.
-    return b"\\" in text or b"\0" in text or any(each.encode() in text for each in wanted)
+    return b"\\" in text or b"\0" in text or any(word.encode() in text for word in wanted)
 
 
 def _reserved(read: Document, texts: Sequence[bytes | str]) -> Iterator[Diagnostic]:

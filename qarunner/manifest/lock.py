@@ -52,7 +52,7 @@ class Lock:
     def find_anywhere(self, vendor: str, kind: NameKind, name: str) -> Items | None:
         """The same where the project is not known: that of any project, since only a build says which one."""
         scopes = (scope for scope in self.names if (scope.vendor, scope.kind) == (vendor, kind))
-        return next((found for scope in scopes if (found := self.find(scope, name)) is not None), None)
+        return next((items for scope in scopes if (items := self.find(scope, name)) is not None), None)
 
 
 def same(name: str) -> str:
@@ -136,8 +136,8 @@ def unreadable(name: str, why: str) -> Diagnostic:
 def _lock_of(document: Document) -> Lock:
     data = document.data
     if data.get("version") != VERSION:
-        found = data.get("version")
-        message = f"a lock of version {found!r}: this qarunner reads version {VERSION}"
+        version = data.get("version")
+        message = f"a lock of version {version!r}: this qarunner reads version {VERSION}"
         hint = f"install the qarunner that wrote it, or {_AGAIN}"
         raise ManifestError([problem(document, ("version",), message, code=Code.BAD_LOCK, hint=hint)])
     _check_keys(document, (), data, ("version", "day", "locked"))
@@ -160,10 +160,10 @@ def _lock_of(document: Document) -> Lock:
 
 def _names(document: Document, path: Path, data: object) -> Iterator[tuple[str, Items]]:
     for name, items in _mapping(document, path, data).items():
-        found = _mapping(document, (*path, name), items)
-        if not found:
+        ids = _mapping(document, (*path, name), items)
+        if not ids:
             raise _fault(document, (*path, name), f"{name!r} stands for nothing")
-        yield same(name), {key: _text(document, (*path, name, key), value) for key, value in found.items()}
+        yield same(name), {key: _text(document, (*path, name, key), value) for key, value in ids.items()}
 
 
 def _check_keys(document: Document, path: Path, data: Mapping[str, object], known: tuple[str, ...]) -> None:
@@ -218,8 +218,8 @@ def to_text(lock: Lock, manifest: str) -> bytes:
 def _lines(names: Mapping[str, Items]) -> Iterator[str]:
     for name in sorted(names):
         yield f"      {quoted(name)}:"
-        for identifier, found in sorted(names[name].items(), key=lambda item: (item[1], item[0])):
-            yield f"        {quoted(identifier)}: {quoted(found)}"
+        for identifier, locked_name in sorted(names[name].items(), key=lambda item: (item[1], item[0])):
+            yield f"        {quoted(identifier)}: {quoted(locked_name)}"
 
 
 def quoted(text: str) -> str:

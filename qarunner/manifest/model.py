@@ -137,8 +137,8 @@ class Manifest:
 
     def section(self, path: Path) -> Mapping[str, object]:
         """The mapping at a path of the document; an empty one if there is none."""
-        found = self.document.at(path)
-        return found if isinstance(found, dict) else {}
+        value = self.document.at(path)
+        return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

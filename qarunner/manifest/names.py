@@ -74,9 +74,9 @@ def wanted(
     vendor = row.data.get("vendor")
     if not isinstance(vendor, str) or (facts := facts_of(vendor)) is None:
         return
-    given = settings.get(PROJECT)
-    is_known = not is_open(given)
-    project = (given if isinstance(given, str) else project) if is_known else None
+    setting = settings.get(PROJECT)
+    is_known = not is_open(setting)
+    project = (setting if isinstance(setting, str) else project) if is_known else None
     for kind, path, name in _written(row, facts):
         yield Wanted(
             name=name,
@@ -113,48 +113,48 @@ def with_ids(
     `final`: the row is to be sent, so that each name needs its id, and a secret is none. ManifestError if the lock
     cannot be read.
     """
-    found: dict[Path, Items] = {}
+    by_path: dict[Path, Items] = {}
     problems: list[Diagnostic] = []
     open_: set[str | int] = set()
-    for each in wanted(names.of, row, settings, unknown, names.projects.get(str(row.data.get("vendor")))):
-        items = _look_up(names, each) if each.known else None
-        if items is not None and _fits(names, each, items):
-            found[each.path] = items
+    for wanted_name in wanted(names.of, row, settings, unknown, names.projects.get(str(row.data.get("vendor")))):
+        items = _look_up(names, wanted_name) if wanted_name.known else None
+        if items is not None and _fits(names, wanted_name, items):
+            by_path[wanted_name.path] = items
             continue
-        open_.add(each.path[0])
-        if each.known or final:
-            problems.append(not_locked(RowLocator(manifest, row), names.file, names.lock, each))
+        open_.add(wanted_name.path[0])
+        if wanted_name.known or final:
+            problems.append(not_locked(RowLocator(manifest, row), names.file, names.lock, wanted_name))
     return WithIds(
-        row=_replaced(row, {path: items for path, items in found.items() if path[0] not in open_}),
-        items={key: name for items in found.values() for key, name in items.items()},
+        row=_replaced(row, {path: items for path, items in by_path.items() if path[0] not in open_}),
+        items={key: name for items in by_path.values() for key, name in items.items()},
         problems=tuple(problems),
     )
 
 
-def _look_up(names: KnownNames, each: Wanted) -> Items | None:
+def _look_up(names: KnownNames, wanted_name: Wanted) -> Items | None:
     if names.lock is None:
         return None
-    found = names.lock.find(each.scope, each.name)
-    if found is None and not each.project_known:
-        found = names.lock.find_anywhere(each.scope.vendor, each.scope.kind, each.name)
-    return found
+    items = names.lock.find(wanted_name.scope, wanted_name.name)
+    if items is None and not wanted_name.project_known:
+        items = names.lock.find_anywhere(wanted_name.scope.vendor, wanted_name.scope.kind, wanted_name.name)
+    return items
 
 
-def _fits(names: KnownNames, each: Wanted, items: Items) -> bool:
+def _fits(names: KnownNames, wanted_name: Wanted, items: Items) -> bool:
     """False if a lock gives an environment several ids, or one of another form: then it has no id for it."""
-    facts = names.of(each.scope.vendor)
-    if each.scope.kind is not NameKind.ENVIRONMENTS or facts is None:
+    facts = names.of(wanted_name.scope.vendor)
+    if wanted_name.scope.kind is not NameKind.ENVIRONMENTS or facts is None:
         return True
     return len(items) == 1 and not any(map(facts.is_environment_name, items))
 
 
-def _replaced(row: Row, found: Mapping[Path, Items]) -> Row:
-    if not found:
+def _replaced(row: Row, by_path: Mapping[Path, Items]) -> Row:
+    if not by_path:
         return row
     data: dict[str, object] = {}
     named: dict[str, list[str]] = {}
     for key, value in row.data.items():
-        parts = [items for path, items in found.items() if path[0] == key]
+        parts = [items for path, items in by_path.items() if path[0] == key]
         if key in BY_NAME and parts:
             named[key] = [str(name) for name in value] if isinstance(value, list) else []
             data[BY_NAME[key]] = list(dict.fromkeys(identifier for items in parts for identifier in items))
@@ -165,16 +165,16 @@ def _replaced(row: Row, found: Mapping[Path, Items]) -> Row:
     return replace(row, data=data, named=named)
 
 
-def not_locked(locator: Locator, file: str, lock: Lock | None, each: Wanted) -> Diagnostic:
+def not_locked(locator: Locator, file: str, lock: Lock | None, wanted_name: Wanted) -> Diagnostic:
     """What to say of a name whose id is not known offline. `file` is the lock's name."""
-    what = f"{WORDS[each.scope.kind]} {mask(each.name)!r}"
+    what = f"{WORDS[wanted_name.scope.kind]} {mask(wanted_name.name)!r}"
     if lock is None:
         message = f"{what} is a name, and there is no {file} that has its id"
     else:
-        project = f", project {each.scope.project}" if each.scope.project is not None else ""
-        message = f"{what} is not in {file} ({each.scope.vendor}{project})"
-    hint = f"`qarunner lock` asks {each.scope.vendor} for the id; then commit {file}"
-    return problem(locator, each.path, message, code=Code.NOT_LOCKED, hint=hint)
+        project = f", project {wanted_name.scope.project}" if wanted_name.scope.project is not None else ""
+        message = f"{what} is not in {file} ({wanted_name.scope.vendor}{project})"
+    hint = f"`qarunner lock` asks {wanted_name.scope.vendor} for the id; then commit {file}"
+    return problem(locator, wanted_name.path, message, code=Code.NOT_LOCKED, hint=hint)
 
 
 WORDS = {NameKind.TESTS: "test", NameKind.CATEGORIES: "category", NameKind.ENVIRONMENTS: "environment"}

@@ -89,7 +89,7 @@ def check_axes(document: Document, sound: Iterable[int]) -> tuple[RowProblem, ..
             sizes.append(_Size(1, 0, path))
             continue
         grid = _Grid(document, path, entry)
-        faults += [RowProblem(index, found) for found in grid.problems()]
+        faults += [RowProblem(index, problem) for problem in grid.problems()]
         sizes.append(_Size(grid.size(), grid.values(), path))
     return (*faults, *_too_large(document, sizes))
 
@@ -103,7 +103,7 @@ class _Size(NamedTuple):
 
 
 def _too_large(document: Document, sizes: list[_Size]) -> Iterator[RowProblem]:
-    rows = sum(each.rows for each in sizes)
+    rows = sum(part.rows for part in sizes)
     if rows > MOST_ROWS:
         largest = max(sizes, key=lambda each: each.rows)
         share = f", {largest.rows:,} of them from this entry" if len(sizes) > 1 else ""
@@ -119,8 +119,8 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[RowProblem]:
         hint = f"at most {MOST_ROWS_OF_PROFILES:,} are checked: leave out profiles or axes, or split the manifest"
         yield RowProblem(None, problem(document, ("profiles",), message, code=Code.TOO_MUCH_WORK, hint=hint, key=True))
         return
-    defaults = [document.data.get("defaults"), *(as_mapping(each).get("defaults") for each in profiles)]
-    values = sum(each.values for each in sizes) + rows * max(map(_values, defaults))
+    defaults = [document.data.get("defaults"), *(as_mapping(part).get("defaults") for part in profiles)]
+    values = sum(part.values for part in sizes) + rows * max(map(_values, defaults))
     if values > MOST_VALUES:
         widest = max(sizes, key=lambda each: (each.values, each.rows))
         message = f"the rows of the matrix would hold {values:,} values; at most {MOST_VALUES:,} are taken"
@@ -186,28 +186,28 @@ class _Grid:
         self._included: set[tuple[str | None, str]] = set()
 
     def size(self) -> int:
-        return sum(each.size() for each in self._variants)
+        return sum(variant.size() for variant in self._variants)
 
     def values(self) -> int:
         """How many values there are in all rows together."""
-        bodies = [self._overlays.get(str(each.name)) or {} for each in self._variants]
-        own, *others = ({key: body[key] for key in body.keys() - _EXPANDED} for body in (self._entry, *bodies))
-        sizes = [each.size() for each in self._variants]
-        return sum(rows * (_values(own) + _values(other)) for rows, other in zip(sizes, others, strict=True))
+        bodies = [self._overlays.get(str(variant.name)) or {} for variant in self._variants]
+        plain, *others = ({key: body[key] for key in body.keys() - _EXPANDED} for body in (self._entry, *bodies))
+        sizes = [variant.size() for variant in self._variants]
+        return sum(rows * (_values(plain) + _values(other)) for rows, other in zip(sizes, others, strict=True))
 
     def problems(self) -> Iterator[Diagnostic]:
         """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
-        found = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
-        yield from found
-        if found or self.size() > MOST_ROWS:
+        of_axes = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
+        yield from of_axes
+        if of_axes or self.size() > MOST_ROWS:
             return
-        looked_up = sum(lookups(each.axes, each.exclude, each.name) for each in self._variants)
+        looked_up = sum(lookups(variant.axes, variant.exclude, variant.name) for variant in self._variants)
         if looked_up > MOST_LOOKUPS:
             yield self._too_many_lookups(looked_up)
             return
         yield from self._of_exclusions()
-        odd = list(self._of_inclusions())
-        yield from odd or self._nothing_left()
+        invalid = list(self._of_inclusions())
+        yield from invalid or self._nothing_left()
 
     def _too_many_lookups(self, number: int) -> Diagnostic:
         message = f"exclude: to look for these in all rows takes {number:,} steps; at most {MOST_LOOKUPS:,} are made"
@@ -240,8 +240,8 @@ class _Grid:
                 if first.setdefault(text, index) != index:
                     message = f"{name}: {text!r} stands here twice, and both rows would have the same id"
                     yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="remove one")
-                elif odd := self._odd((*path, name, index), value, text):
-                    message = f"{name}: {odd}"
+                elif reason := self._odd((*path, name, index), value, text):
+                    message = f"{name}: {reason}"
                     yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="quote it")
 
     def _odd(self, path: Path, value: object, text: str) -> str | None:
@@ -261,27 +261,27 @@ class _Grid:
     # --- exclude ------------------------------------------------------------------------------------------------------
 
     def _of_exclusions(self) -> Iterator[Diagnostic]:
-        inherited = _Variants([each for each in self._variants if not each.own_exclude])
+        inherited = _Variants([item for item in self._variants if not item.own_exclude])
         if "exclude" in self._entry:
             path, exclude = (*self._path, "exclude"), cast("list[Exclusion]", self._entry["exclude"])
-            for index, each in enumerate(exclude):
-                yield from self._of_exclusion((*path, index), each, inherited)
+            for index, item in enumerate(exclude):
+                yield from self._of_exclusion((*path, index), item, inherited)
         for variant in self._variants:
             if variant.own_exclude:
                 alone = _Variants([variant])
-                for index, each in enumerate(variant.exclude):
+                for index, item in enumerate(variant.exclude):
                     path = (*self._path, "variants", str(variant.name), "exclude", index)
-                    yield from self._of_exclusion(path, each, alone)
+                    yield from self._of_exclusion(path, item, alone)
 
     def _of_exclusion(self, path: Path, exclusion: Exclusion, variants: _Variants) -> Iterator[Diagnostic]:
-        if any(each.takes_out(exclusion) for each in variants.members):
+        if any(variant.takes_out(exclusion) for variant in variants.members):
             return
-        found = False
+        has_problem = False
         for name, value in exclusion.items():
             for message, hint, key in variants.unknown(name, spelled(value)):
-                found = True
+                has_problem = True
                 yield problem(self._document, (*path, name), message, code=Code.EXCLUDE, hint=hint, key=key)
-        if not found:
+        if not has_problem:
             message = "exclude: no row has all of these values"
             yield problem(self._document, path, message, code=Code.EXCLUDE, hint="remove it, or change a value")
 
@@ -289,19 +289,19 @@ class _Grid:
 
     def _of_inclusions(self) -> Iterator[Diagnostic]:
         layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
-        named = {each.name: each for each in self._variants}
+        named = {item.name: item for item in self._variants}
         for path, layer in layers:
             if "include" not in layer:
                 continue
             # Looked for only where a layer includes: there may be thousands of variants.
             variants = [named[str(path[-1])]] if path else self._inheriting("include")
-            for index, each in enumerate(cast("list[Inclusion]", layer.get("include") or [])):
+            for index, item in enumerate(cast("list[Inclusion]", layer.get("include") or [])):
                 where = (*self._path, *path, "include", index)
-                chosen = [variant for variant in variants if "variant" not in each or each["variant"] == variant.name]
-                yield from self._of_inclusion(where, each, chosen)
+                chosen = [variant for variant in variants if "variant" not in item or item["variant"] == variant.name]
+                yield from self._of_inclusion(where, item, chosen)
 
     def _inheriting(self, key: str) -> list[_Variant]:
-        return [each for each in self._variants if key not in (self._overlays.get(str(each.name)) or {})]
+        return [variant for variant in self._variants if key not in (self._overlays.get(str(variant.name)) or {})]
 
     def _of_inclusion(self, path: Path, combination: Inclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
         """What speaks against a combination: told for the first variant that it does not fit."""
@@ -311,16 +311,18 @@ class _Grid:
             hint = choose(str(combination.get("variant")), known) if known else "remove it: the entry has no variants"
             yield problem(self._document, (*path, "variant"), message, code=Code.COMBINATION, hint=hint)
         for variant in variants:
-            found = list(self._misfits(path, combination, variant))
-            if found:
-                yield from found
+            problems = list(self._misfits(path, combination, variant))
+            if problems:
+                yield from problems
                 return
 
     def _misfits(self, path: Path, combination: Inclusion, variant: _Variant) -> Iterator[Diagnostic]:
         names = tuple(variant.axes) or tuple(name for name in variant.include[0] if name != "variant")
         missing = [name for name in names if name not in combination]
         unknown = [name for name in combination if name not in names and name != "variant"]
-        odd = [name for name in combination.keys() & set(names) if self._odd_value(variant, name, combination[name])]
+        invalid = [
+            name for name in combination.keys() & set(names) if self._odd_value(variant, name, combination[name])
+        ]
         for name in unknown:
             message = f"include: there is no axis {name!r}"
             hint = choose(name, (*names, "variant"))
@@ -329,13 +331,13 @@ class _Grid:
             message = f"include: a combination names every axis, and this one has no {', '.join(missing)}"
             hint = f"write {', '.join(f'{name}: …' for name in missing)}"
             yield problem(self._document, path, message, code=Code.COMBINATION, hint=hint)
-        for name in odd:
+        for name in invalid:
             fields = next(iter(variant.axes[name]))
             text = ", ".join(f"{key}: …" for key in fields) if isinstance(fields, dict) else "a single value"
             message = f"include: {name} is not as the other values of the axis are"
             hint = f"name one of them, or write {text}"
             yield problem(self._document, (*path, name), message, code=Code.COMBINATION, hint=hint)
-        if not (unknown or missing or odd):
+        if not (unknown or missing or invalid):
             yield from self._repeated(path, combination, variant)
 
     def _odd_value(self, variant: _Variant, name: str, value: Value) -> bool:
@@ -353,10 +355,12 @@ class _Grid:
 
     def _nothing_left(self) -> Iterator[Diagnostic]:
         """An entry without any row left, or a variant whose own `exclude` leaves no row."""
-        empty = [each for each in self._variants if not _first(each)]
-        own = [(("variants", str(each.name)), f"variant {each.name!r}") for each in empty if each.own_exclude]
+        empty = [variant for variant in self._variants if not _first(variant)]
+        emptied = [
+            (("variants", str(variant.name)), f"variant {variant.name!r}") for variant in empty if variant.own_exclude
+        ]
         whole = len(empty) == len(self._variants) and "exclude" in self._entry
-        for path, what in [((), repr(self._entry["id"]))] if whole else own:
+        for path, what in [((), repr(self._entry["id"]))] if whole else emptied:
             message, hint = f"exclude leaves no row of {what}", "exclude less, or remove it"
             where = (*self._path, *path, "exclude")
             yield problem(self._document, where, message, code=Code.NOTHING_LEFT, hint=hint, key=True)
@@ -395,16 +399,16 @@ class _Variants:
     @cached_property
     def _axes(self) -> Mapping[str, Sequence[str]]:
         """Every axis with its values."""
-        found: dict[str, dict[str, None]] = {}
-        for each in self.members:
-            for name, values in each.axes.items():
-                found.setdefault(name, {}).update(dict.fromkeys(map(spelled, values)))
-        return {name: tuple(values) for name, values in found.items()}
+        axes: dict[str, dict[str, None]] = {}
+        for variant in self.members:
+            for name, values in variant.axes.items():
+                axes.setdefault(name, {}).update(dict.fromkeys(map(spelled, values)))
+        return {name: tuple(values) for name, values in axes.items()}
 
     def unknown(self, name: str, text: str) -> Iterator[tuple[str, str, bool]]:
         """What an exclusion names that no row has: message, hint, and True if it is about the key."""
         if name == "variant":
-            known = tuple(each.name for each in self.members if each.name is not None)
+            known = tuple(variant.name for variant in self.members if variant.name is not None)
             if text not in known:
                 what = f"there is no variant {text!r}" if known else "the entry has no variants"
                 yield f"exclude: {what}", choose(text, known) if known else "remove it", False
@@ -430,7 +434,7 @@ MOST_NEEDS = 1_000_000
 
 def references(row: Row) -> list[str]:
     """The ids that a row names under `needs`, with the values of its own axes. What is not known stays as it is."""
-    return [_with_axes(each, row) for each in _written_needs(row)]
+    return [_with_axes(need, row) for need in _written_needs(row)]
 
 
 def _with_axes(reference: str, row: Row) -> str:
@@ -439,7 +443,7 @@ def _with_axes(reference: str, row: Row) -> str:
     context = {**{root: {} for root in ROOTS}, "matrix": row.matrix}
     pieces = parse(reference).pieces
     try:
-        return "".join(each if isinstance(each, str) else as_text(each.compute(context, Steps())) for each in pieces)
+        return "".join(part if isinstance(part, str) else as_text(part.compute(context, Steps())) for part in pieces)
     except TemplateError:
         return reference
 
@@ -451,14 +455,14 @@ def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     named = _Named(rows)
     # Rows that need the same share one tuple: each of a thousand rows may need each of a thousand others.
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    found: dict[str, tuple[str, ...]] = {}
+    resolved: dict[str, tuple[str, ...]] = {}
     for row in rows:
         if "needs" in row.data:
-            told = tuple(references(row))
-            if told not in known:
-                known[told] = tuple(dict.fromkeys(need for reference in told for need in named.of(reference)))
-            found[row.id] = known[told]
-    return {row: needs for row, needs in found.items() if needs}
+            written = tuple(references(row))
+            if written not in known:
+                known[written] = tuple(dict.fromkeys(need for reference in written for need in named.of(reference)))
+            resolved[row.id] = known[written]
+    return {row: needs for row, needs in resolved.items() if needs}
 
 
 class _Named:
@@ -484,8 +488,8 @@ class _Named:
                 self._matched[reference] = [row_id for row_id in self._ids if means(row_id)]
             else:
                 pattern = wildcard(reference)
-                found = (ids for name, ids in self.names.items() if pattern.fullmatch(name))
-                self._matched[reference] = list(dict.fromkeys(row_id for ids in found for row_id in ids))
+                matching = (ids for name, ids in self.names.items() if pattern.fullmatch(name))
+                self._matched[reference] = list(dict.fromkeys(row_id for ids in matching for row_id in ids))
         return self._matched[reference]
 
 
@@ -494,14 +498,14 @@ _PLAIN = re.compile(r"[^*?\[]*")
 
 def closure(ids: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:
     """These rows and all that they need, near and far; each with the row that needs it, None for those given."""
-    found: dict[str, str | None] = dict.fromkeys(ids)
-    queue = list(found)
+    reasons: dict[str, str | None] = dict.fromkeys(ids)
+    queue = list(reasons)
     for row in queue:
         for need in needs.get(row, ()):
-            if need not in found:
-                found[need] = row
+            if need not in reasons:
+                reasons[need] = row
                 queue.append(need)
-    return found
+    return reasons
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------
@@ -531,15 +535,15 @@ def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[s
 
 
 def _written_needs(row: Row) -> list[str]:
-    told = row.data.get("needs")
-    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+    written = row.data.get("needs")
+    return [need for need in written if isinstance(need, str)] if isinstance(written, list) else []
 
 
 def _foreign(manifest: Manifest, rows: Iterable[Row]) -> Iterator[Diagnostic]:
     """Templates that read something else than the row's own values: which rows wait is known without a variable."""
     for row in rows:
         for index, text in enumerate(_written_needs(row) if isinstance(row.data.get("needs"), list) else ()):
-            roots = {reference.root for each in parse(text).expressions for reference in each.references}
+            roots = {reference.root for expression in parse(text).expressions for reference in expression.references}
             if roots - {"matrix"}:
                 message = f"needs: only matrix can be read here, and this reads {min(roots - {'matrix'})}"
                 hint = "write build[locale={{ matrix.locale }}], or name the entry"
@@ -572,10 +576,10 @@ def _cycles(manifest: Manifest, rows: Sequence[Row], named: _Named) -> Iterator[
         index = next(n for n, reference in enumerate(references(row)) if need in named.of(reference))
         shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
         alone = row.id == need
-        told = f"{row.id} needs itself" if alone else "these wait for each other"
+        text = f"{row.id} needs itself" if alone else "these wait for each other"
         several = alone and references(row)[index] != row.id
         hint = "name its other rows one by one" if several else "remove it" if alone else "remove one of these needs"
-        message = f"needs: {told}: {shown}"
+        message = f"needs: {text}: {shown}"
         yield problem(RowLocator(manifest, row), ("needs", index), message, code=Code.NEEDS_CYCLE, hint=hint)
 
 
@@ -629,13 +633,17 @@ class Condition:
 def check_conditions(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
     """Conditions that a secret would decide, and known ones that are neither true nor false."""
     scope = Scope(manifest, IN_ROWS) if any(declaration.secret for declaration in manifest.env.values()) else None
-    found = [each for row in one_of_each(rows) for each in _secrets(manifest, scope, row)] if scope else []
+    problems = (
+        [secret_problem for row in one_of_each(rows) for secret_problem in _secrets(manifest, scope, row)]
+        if scope
+        else []
+    )
     known = [row for row in evaluated.rows if KEY in row.data and (KEY,) not in evaluated.unknown.get(row.id, ())]
     few = Few()
-    odd = [row for row in known if _truth(row.data[KEY]) is None and few.room_for(row)]
-    secret = {problem.place for problem in found}  # what it is does not matter then
-    neither = [_neither(manifest, row, row.data[KEY]) for row in odd]
-    return in_order([*found, *(problem for problem in neither if problem.place not in secret)])
+    undecided = [row for row in known if _truth(row.data[KEY]) is None and few.room_for(row)]
+    secret = {problem.place for problem in problems}  # what it is does not matter then
+    neither = [_neither(manifest, row, row.data[KEY]) for row in undecided]
+    return in_order([*problems, *(problem for problem in neither if problem.place not in secret)])
 
 
 def _secrets(manifest: Manifest, scope: Scope, row: Row) -> Iterator[Diagnostic]:
@@ -652,7 +660,7 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
     asked = [row for row in rows if KEY in row.data]
     templated = [row for row in asked if isinstance(row.data[KEY], str)]
     known = answers(manifest, [replace(row, data={KEY: row.data[KEY]}) for row in templated], values, KEY)
-    found: dict[str, Condition] = {}
+    by_row: dict[str, Condition] = {}
     problems: list[Diagnostic] = []
     few = Few()
     for row in asked:
@@ -663,10 +671,10 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
         else:
             missing = " and ".join(absent_facts(row.data[KEY], values.git))
             absent = f" (this build has no {missing})" if missing else ""
-            found[row.id] = Condition(holds=truth, text=_written(row.data[KEY]), absent=absent)
+            by_row[row.id] = Condition(holds=truth, text=_written(row.data[KEY]), absent=absent)
     if problems:
         raise ManifestError(in_order(problems))
-    return found
+    return by_row
 
 
 def _truth(value: object) -> bool | None:
@@ -709,20 +717,20 @@ def policy_of(data: Mapping[str, object], today: date) -> Policy:
     )
 
 
-def _retries(told: Mapping[str, object]) -> Retries:
+def _retries(written: Mapping[str, object]) -> Retries:
     usual = Retries()
     return Retries(
-        failed=cast("int", told.get("failed", usual.failed)), infra=cast("int", told.get("infra", usual.infra))
+        failed=cast("int", written.get("failed", usual.failed)), infra=cast("int", written.get("infra", usual.infra))
     )
 
 
 def quarantine_of(data: Mapping[str, object], today: date) -> Quarantine | None:
     """A row's quarantine, as long as it holds: `until` is the first day on which it does not."""
-    told = as_mapping(data.get("quarantine"))
-    until = _day(told.get("until"))
+    written = as_mapping(data.get("quarantine"))
+    until = _day(written.get("until"))
     if until is None or today >= until:
         return None
-    return Quarantine(reason=str(told.get("reason")), owner=str(told.get("owner")), until=until.isoformat())
+    return Quarantine(reason=str(written.get("reason")), owner=str(written.get("owner")), until=until.isoformat())
 
 
 def _day(text: object) -> date | None:
@@ -748,17 +756,21 @@ def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> R
 
     The rows have their quarantines as far as these are known: see `evaluate.with_known`.
     """
-    told = [(row, as_mapping(row.data["quarantine"])) for row in rows if "quarantine" in row.data]
-    holding = [row for row, _ in told if quarantine_of(row.data, today) is not None]
+    written = [(row, as_mapping(row.data["quarantine"])) for row in rows if "quarantine" in row.data]
+    holding = [row for row, _ in written if quarantine_of(row.data, today) is not None]
     # Rows of the same layers and the same day have the same to say.
-    each = {(row.path, row.variant, row.layers, str(quarantine.get("until"))): row for row, quarantine in told}
-    known = [(row, until) for (*_, until), row in each.items() if "until" in as_mapping(row.data["quarantine"])]
+    rows_by_place = {
+        (row.path, row.variant, row.layers, str(quarantine.get("until"))): row for row, quarantine in written
+    }
+    known = [
+        (row, until) for (*_, until), row in rows_by_place.items() if "until" in as_mapping(row.data["quarantine"])
+    ]
     errors = [_no_day(RowLocator(manifest, row)) for row, until in known if _day(until) is None]
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))
     errors += check_days(manifest, rows, today)
-    warnings = [found for row, until in known for found in _ending(manifest, row, _day(until), today)]
+    warnings = [problems for row, until in known for problems in _ending(manifest, row, _day(until), today)]
     return RuleResults(in_order(errors), in_order(warnings))
 
 
@@ -785,8 +797,8 @@ def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -
 def _limit(manifest: Manifest) -> Path:
     """Where the limit stands: in the profile that was chosen, or at the top."""
     profiles = as_mapping(manifest.document.data.get("profiles"))
-    own = as_mapping(as_mapping(profiles.get(manifest.profile or "")).get("gate"))
-    above = ("profiles", manifest.profile or "") if "max_quarantined" in own else ()
+    gate = as_mapping(as_mapping(profiles.get(manifest.profile or "")).get("gate"))
+    above = ("profiles", manifest.profile or "") if "max_quarantined" in gate else ()
     return (*above, "gate", "max_quarantined")
 
 
@@ -818,7 +830,7 @@ def check_spending(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated
     idle = list(_unread_axes(manifest, rows))
     equal = _equal_rows(manifest, evaluated, {path for path, _ in idle})
     unread = _unread_values(manifest.document)
-    return in_order([*(each for _, each in idle), *equal, *_too_few(manifest, evaluated.rows), *unread])
+    return in_order([*(warning for _, warning in idle), *equal, *_too_few(manifest, evaluated.rows), *unread])
 
 
 def _unread_values(document: Document) -> Iterator[Diagnostic]:
@@ -830,8 +842,10 @@ def _unread_values(document: Document) -> Iterator[Diagnostic]:
         return
     parts = {key: value for key, value in document.data.items() if key != "env"}
     texts = dict.fromkeys(text for _, text in templates_in(parts))
-    read = {each for text in texts for expression in parse(text).expressions for each in expression.references}
-    names = {(each.root, each.path[0] if each.path else None) for each in read}
+    read = {
+        reference for text in texts for expression in parse(text).expressions for reference in expression.references
+    }
+    names = {(reference.root, reference.path[0] if reference.path else None) for reference in read}
     for path, values in declared.items():
         root = path[-1]
         for name in values:
@@ -859,17 +873,17 @@ def _unread(document: Document, path: Path, read: Sequence[str]) -> Diagnostic:
 def check_reach(manifest: Manifest, rows: Sequence[Row], at_home: Container[str]) -> tuple[Diagnostic, ...]:
     """Warnings for targets that no vendor can reach. The rows are evaluated; vendors `at_home` run beside them."""
     hint = "give the address under which others reach it, such as that of a preview or a tunnel"
-    found: dict[tuple[object, ...], Diagnostic] = {}
+    warnings: dict[tuple[object, ...], Diagnostic] = {}
     for row in rows:
         vendor = row.data.get("vendor")
         urls = [pair for key in ("target", "options") for pair in _urls_in(row.data.get(key), (key,))]
         for path, text in urls if vendor not in at_home else ():
             same = (row.path, row.variant, path)
-            if same not in found and (host := out_of_reach(text)):
+            if same not in warnings and (host := out_of_reach(text)):
                 message = f"{vendor} runs elsewhere, and cannot reach {host}"
                 place, code = RowLocator(manifest, row), Code.OUT_OF_REACH
-                found[same] = problem(place, path, message, code=code, hint=hint, severity=Severity.WARNING)
-    return in_order(found.values())
+                warnings[same] = problem(place, path, message, code=code, hint=hint, severity=Severity.WARNING)
+    return in_order(warnings.values())
 
 
 def _urls_in(data: object, path: Path) -> Iterator[tuple[Path, str]]:
@@ -891,15 +905,17 @@ def absent_facts(text: object, git: Mapping[str, object]) -> list[str]:
 
 def check_facts(manifest: Manifest, rows: Sequence[Row], git: Mapping[str, object]) -> tuple[Diagnostic, ...]:
     """Warnings for conditions, and for policies by expression, that ask for what this build does not have."""
-    found = []
+    warnings = []
     for row in one_of_each(rows):
         for key in (KEY, "allow_failure", "quarantine"):
             for name in absent_facts(row.data.get(key), git):
                 message = f"{key}: this build has no {name}, so git.{name} equals nothing here"
                 hint = f"if it has one, name it: {_NAMED[name]}; if that is meant, write git.{name} | default('')"
                 place = RowLocator(manifest, row)
-                found.append(problem(place, (key,), message, code=Code.NO_FACT, hint=hint, severity=Severity.WARNING))
-    return in_order(found)
+                warnings.append(
+                    problem(place, (key,), message, code=Code.NO_FACT, hint=hint, severity=Severity.WARNING)
+                )
+    return in_order(warnings)
 
 
 _NAMED = {"branch": "--branch NAME, or QARUNNER_BRANCH", "repository": "a remote called origin"}
@@ -929,25 +945,25 @@ def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path
 
 def _axes_read(row: Row) -> Iterator[str]:
     for _, text in templates_in(row.data):
-        for reference in (each for expression in parse(text).expressions for each in expression.references):
+        for reference in (read for expression in parse(text).expressions for read in expression.references):
             if reference.root == "matrix":
                 yield reference.path[0] if reference.path else "id"
 
 
-def _equal_rows(manifest: Manifest, evaluated: Evaluated, told: set[Path]) -> Iterator[Diagnostic]:
+def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -> Iterator[Diagnostic]:
     """At the first row of an entry that repeats another one. What is known in a build alone may still differ.
 
-    `told` are the entries that have their warning already.
+    `reported` are the entries that have their warning already.
     """
     first: dict[str, Row] = {}
     for row in evaluated.rows:
         unknown = evaluated.unknown.get(row.id, {})
-        if row.path in told or any(path[0] in _SENT and row.axes for path in unknown):
+        if row.path in reported or any(path[0] in _SENT and row.axes for path in unknown):
             continue
         sent = json.dumps([row.data.get(key) for key in (*_SENT, *_APART)], sort_keys=True, default=str)
         other = first.setdefault(sent, row)
         if other is not row:
-            told.add(row.path)
+            reported.add(row.path)
             message = f"{row.id} sends the same request as {other.id}, and each is paid for"
             hint = "remove one of them, or let them differ in what is sent"
             yield problem(

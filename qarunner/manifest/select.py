@@ -91,8 +91,8 @@ class Vocabulary:
         texts = (row.data.get(KNOWN_LATER[kind]) for row in self._rows) if kind in KNOWN_LATER else ()
         return any(
             isinstance(text, str) and holds_template(text)
-            for each in texts
-            for text in (each if isinstance(each, list) else [each])
+            for item in texts
+            for text in (item if isinstance(item, list) else [item])
         )
 
     def select(self, expressions: Sequence[str]) -> tuple[Row, ...]:
@@ -196,12 +196,12 @@ def id_matcher(text: str) -> Callable[[str], bool]:
     wanted = [wildcard(item) for item in items if item != "*"]
 
     def means(row_id: str) -> bool:
-        own, _, point = row_id.partition("[")
+        entry, _, point = row_id.partition("[")
         values = point.removesuffix("]").split(",")
         return whole.fullmatch(row_id) is not None or (
             bool(point)
-            and any(names.fullmatch(name) for name in (own, own.partition("/")[0]))
-            and all(any(each.fullmatch(value) for value in values) for each in wanted)
+            and any(names.fullmatch(name) for name in (entry, entry.partition("/")[0]))
+            and all(any(pattern.fullmatch(value) for value in values) for pattern in wanted)
         )
 
     return means
@@ -275,12 +275,12 @@ def split(weight: Mapping[str, float], needs: Mapping[str, Iterable[str]], count
     Rows that need each other stay together. Where a row stands in the file does not matter.
     """
     loads = [0.0] * count
-    found: dict[str, int] = {}
+    shards: dict[str, int] = {}
     for group in sorted(_together(weight, needs), key=lambda rows: (-sum(weight[row] for row in rows), rows)):
         shard = min(range(count), key=loads.__getitem__)
         loads[shard] += sum(weight[row] for row in group)
-        found |= dict.fromkeys(group, shard + 1)
-    return found
+        shards |= dict.fromkeys(group, shard + 1)
+    return shards
 
 
 def fingerprint(shards: Mapping[str, int]) -> str:
@@ -324,8 +324,8 @@ _Step: TypeAlias = "re.Pattern[str] | None"
 
 def patterns_of(row: Row) -> tuple[str, ...]:
     """A row's globs as they were written; () if any change concerns it."""
-    told = row.data.get(KEY)
-    return tuple(map(str, told)) if isinstance(told, list) else ()
+    patterns = row.data.get(KEY)
+    return tuple(map(str, patterns)) if isinstance(patterns, list) else ()
 
 
 def concerns(patterns: Sequence[str], files: Iterable[str]) -> str | None:
@@ -401,7 +401,7 @@ def _step(text: str) -> re.Pattern[str]:
 def check_paths(manifest: Manifest, rows: Sequence[Row], files: Sequence[str]) -> tuple[Diagnostic, ...]:
     """A warning at each glob that means none of the repository's files: most likely a spelling mistake."""
     known: dict[str, bool] = {}
-    return in_order(found for row in one_of_each(rows) for found in _unmatched(manifest, row, files, known))
+    return in_order(problem for row in one_of_each(rows) for problem in _unmatched(manifest, row, files, known))
 
 
 def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[str, bool]) -> Iterator[Diagnostic]:

@@ -101,29 +101,29 @@ _PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", "
 
 def complaints(vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]) -> list[Complaint]:
     """All that this vendor cannot do of a merged row; strings may still be templates."""
-    found = in_table(vendor.info, row)
+    of_table = in_table(vendor.info, row)
     # An adapter knows ids alone: what is still a name is looked at when its id is known.
-    if found or not BY_NAME.keys().isdisjoint(row):
-        return found
+    if of_table or not BY_NAME.keys().isdisjoint(row):
+        return of_table
     with adapter_guard(vendor, "check"):
-        told = list(vendor.check(row, settings))
+        of_vendor = list(vendor.check(row, settings))
     # The adapter's own words about a file know what to do instead.
-    return told if any(each.path == _BINARY for each in told) else [*told, *_ending(vendor.info, row)]
+    return of_vendor if any(each.path == _BINARY for each in of_vendor) else [*of_vendor, *_ending(vendor.info, row)]
 
 
 def in_table(info: VendorInfo, row: Mapping[str, object]) -> list[Complaint]:
     """What the capability table alone says of a row."""
-    found = [*_platform(info, row), *_target(info, row), *_selection(info, row)]
+    complaints = [*_platform(info, row), *_target(info, row), *_selection(info, row)]
     if row.get("artifacts") and not info.capabilities.artifacts:
-        found.append(_cannot(info, ("artifacts",), "artifacts", "sign in with an account"))
-    return found
+        complaints.append(_cannot(info, ("artifacts",), "artifacts", "sign in with an account"))
+    return complaints
 
 
 def _ending(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
     """A local build's file name, as far as it is known; the file itself need not exist yet."""
     target = row.get("target")
     name = cast("Mapping[str, object]", target).get("binary") if isinstance(target, dict) else None
-    platform = {str(each): each for each in Platform}.get(str(row.get("platform")))
+    platform = {str(known): known for known in Platform}.get(str(row.get("platform")))
     rules = info.capabilities.builds.get(platform) if platform is not None else None
     if rules is None or not isinstance(name, str) or is_open(name):
         return
@@ -165,7 +165,7 @@ def _allowed_targets(capabilities: Capabilities, platform: object) -> frozenset[
     """The targets of a row's platform; None where the platform is not known or not offered."""
     if platform is None:
         return capabilities.targets.get(None)
-    known = {str(each): each for each in Platform}.get(str(platform))
+    known = {str(candidate): candidate for candidate in Platform}.get(str(platform))
     return capabilities.targets.get(known) if known is not None else None
 
 
@@ -218,13 +218,13 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
 
 
 def _ids(info: VendorInfo, kind: SelectionKind, ids: object) -> Iterator[Complaint]:
-    for index, each in enumerate(ids if isinstance(ids, list) else ()):
+    for index, identifier in enumerate(ids if isinstance(ids, list) else ()):
         if not info.capabilities.integer_ids:
-            if isinstance(each, int):
+            if isinstance(identifier, int):
                 message = "ids are text here, but YAML reads this as a number"
                 yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
-        elif not (_INTEGER.fullmatch(str(each)) or holds_template(str(each))):
-            message = f"{each!r} is no id of {info.name}: its ids are integers"
+        elif not (_INTEGER.fullmatch(str(identifier)) or holds_template(str(identifier))):
+            message = f"{identifier!r} is no id of {info.name}: its ids are integers"
             yield Complaint(path=(kind, index), message=message, hint="write the number that it has there")
 
 
@@ -268,21 +268,21 @@ def check_rows(
 
     Without `templates`, braces in a text are text like any other: so are rendered rows to be checked.
     """
-    found: dict[Place, Diagnostic] = {}
+    problems: dict[Place, Diagnostic] = {}
     plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
     for problem in _of_settings(manifest, plugins, settings, templates=templates):
-        found.setdefault(problem.place, problem)
-    unsettled = set(plugins) if found else set()
+        problems.setdefault(problem.place, problem)
+    unsettled = set(plugins) if problems else set()
     for row in rows:
         name = str(row.data["vendor"])
-        odd = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
-        if odd or name in unsettled:  # the adapter's own check may rely on its schema
-            told = in_table(vendors[name].info, row.data)
+        of_options = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
+        if of_options or name in unsettled:  # the adapter's own check may rely on its schema
+            reported = in_table(vendors[name].info, row.data)
         else:
-            told = complaints(vendors[name], row.data, own_settings(settings.get(name, {})))
-        for problem in (*odd, *(_complained(manifest, row, complaint) for complaint in told)):
-            found.setdefault(problem.place, problem)
-    return in_order(found.values())
+            reported = complaints(vendors[name], row.data, own_settings(settings.get(name, {})))
+        for problem in (*of_options, *(_complained(manifest, row, complaint) for complaint in reported)):
+            problems.setdefault(problem.place, problem)
+    return in_order(problems.values())
 
 
 def _of_settings(

@@ -64,9 +64,9 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     `measure` reads a local build, or says why the vendor does not take it. `names` has the names of ids that came from
     the lock, by vendor.
     """
-    found = check_rows(manifest, rows, vendors, settings, templates=False)
-    if found:
-        raise ManifestError(found)
+    problems = check_rows(manifest, rows, vendors, settings, templates=False)
+    if problems:
+        raise ManifestError(problems)
     builds = _builds(manifest, rows, entries, vendors, measure)
     plans = {
         name: vendor_plan(vendors[name].info, settings.get(name, {}), share=sharding.count if sharding else 1)
@@ -104,13 +104,13 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
 
 def _names_in(entries: Sequence[Entry], names: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """The names of the ids that these entries send."""
-    found: dict[str, dict[str, str]] = {}
+    by_vendor: dict[str, dict[str, str]] = {}
     for entry in entries:
         known = names.get(entry.vendor, {})
         ids = (*(entry.selection.ids if entry.selection else ()), *([entry.target.value] if entry.target else []))
-        if own := {each: known[each] for each in ids if each in known}:
-            found.setdefault(entry.vendor, {}).update(own)
-    return found
+        if names_of_entry := {identifier: known[identifier] for identifier in ids if identifier in known}:
+            by_vendor.setdefault(entry.vendor, {}).update(names_of_entry)
+    return by_vendor
 
 
 def _priced(plan: Plan) -> Plan:
@@ -141,10 +141,10 @@ def _builds(
         if entry.target is None or not entry.target.kind.is_file:
             continue
         rules = vendors[entry.vendor].info.capabilities.builds.get(entry.platform) if entry.platform else None
-        found = measure(entry.target.value, rules)
-        wrong = found if isinstance(found, Complaint) else misfit(found, rules)
-        if isinstance(found, Build):
-            builds[entry.target.value] = found
+        measured = measure(entry.target.value, rules)
+        wrong = measured if isinstance(measured, Complaint) else misfit(measured, rules)
+        if isinstance(measured, Build):
+            builds[entry.target.value] = measured
         if wrong is not None:
             place = place_of(manifest, row, ("target", "binary"))
             problems.append(at(manifest, place, wrong.message, wrong.hint))
@@ -168,7 +168,9 @@ class Resources:
         content = build.sha256 if build is not None else ""
         same = json.dumps([vendor, need.kind, content, dict(need.data)], sort_keys=True)
         if same not in self._found:
-            number = sum(each.vendor == vendor and each.kind is need.kind for each in self._found.values()) + 1
+            number = (
+                sum(resource.vendor == vendor and resource.kind is need.kind for resource in self._found.values()) + 1
+            )
             name = f"{vendor}-{need.kind}-{number}"
             self._found[same] = Resource(id=name, vendor=vendor, kind=need.kind, build=build, data=need.data)
         return self._found[same].id
@@ -231,23 +233,25 @@ def _check_calls(
         call = Call(entries=(entry,), settings=plans[entry.vendor].settings, metadata=metadata)
         calls[entry.vendor].append(call)
         with adapter_guard(vendors[entry.vendor], "check_call"):
-            found = list(vendors[entry.vendor].check_call(call))
-        for complaint in found:
+            complaints = list(vendors[entry.vendor].check_call(call))
+        for complaint in complaints:
             place = place_of(manifest, row, complaint.path)
             problems.append(at(manifest, place, complaint.message, complaint.hint))
     row_of = {entry.id: row for row, entry in zip(rows, entries, strict=True)}
-    for name, own in calls.items():
+    for name, calls_of_vendor in calls.items():
         with adapter_guard(vendors[name], "check_all"):
-            problems += [_clashed(manifest, row_of, clash) for clash in vendors[name].check_all(own, builds)]
+            problems += [
+                _clashed(manifest, row_of, clash) for clash in vendors[name].check_all(calls_of_vendor, builds)
+            ]
     if problems:
         raise ManifestError(in_order(problems))
 
 
 def _clashed(manifest: Manifest, row_of: Mapping[str, Row], clash: Conflict) -> Diagnostic:
     first, *others = clash.entries
-    found = at(manifest, place_of(manifest, row_of[first], clash.path), clash.message, clash.hint)
+    diagnostic = at(manifest, place_of(manifest, row_of[first], clash.path), clash.message, clash.hint)
     related = tuple((place_of(manifest, row_of[other], clash.path), f"as {other} has it") for other in others)
-    return replace(found, related=related)
+    return replace(diagnostic, related=related)
 
 
 def _jobs(
@@ -283,14 +287,14 @@ def _groups(entries: Sequence[Entry], vendors: Mapping[str, Vendor]) -> dict[str
     for entry in entries:
         of_vendor.setdefault(entry.vendor, []).append(entry)
     return {
-        name: [group for alike in _by_needs(own) for group in grouped(vendors[name], alike)]
-        for name, own in of_vendor.items()
+        name: [group for alike in _by_needs(of_one_vendor) for group in grouped(vendors[name], alike)]
+        for name, of_one_vendor in of_vendor.items()
     }
 
 
 def _by_needs(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
     """Entries that wait for the same ones: only those may share a create, or one would hold up or skip another."""
-    found: dict[frozenset[str], list[Entry]] = {}
+    groups: dict[frozenset[str], list[Entry]] = {}
     for entry in entries:
-        found.setdefault(frozenset(entry.needs), []).append(entry)
-    return found.values()
+        groups.setdefault(frozenset(entry.needs), []).append(entry)
+    return groups.values()

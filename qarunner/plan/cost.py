@@ -76,7 +76,9 @@ def price_of(settings: Mapping[str, object]) -> Price | None:
 
 def prices_of(settings: Mapping[str, Mapping[str, object]]) -> dict[str, Price]:
     """The vendors that have a price."""
-    return {name: price for name, own in settings.items() if (price := price_of(own)) is not None}
+    return {
+        name: price for name, vendor_settings in settings.items() if (price := price_of(vendor_settings)) is not None
+    }
 
 
 def cost_of(prices: Mapping[str, Price], runs: Mapping[str, int], rows: Iterable[Counted]) -> Cost | None:
@@ -151,8 +153,8 @@ NO_LIMITS = Limits()
 
 def within(budget: Budget, limits: Limits) -> Budget:
     """The budget with limits that it cannot exceed."""
-    tests = [each for each in (budget.max_tests, limits.max_tests) if each is not None]
-    worth = [each for each in (budget.max_cost, limits.max_cost) if each is not None]
+    tests = [bound for bound in (budget.max_tests, limits.max_tests) if bound is not None]
+    worth = [bound for bound in (budget.max_cost, limits.max_cost) if bound is not None]
     return replace(budget, max_tests=min(tests, default=None), max_cost=min(worth, default=None))
 
 
@@ -168,10 +170,10 @@ class Extent:
         return sum(map(tests_of, self.entries))
 
     def by_vendor(self) -> Counter[str]:
-        found: Counter[str] = Counter()
+        tests: Counter[str] = Counter()
         for entry in self.entries:
-            found[entry.vendor] += tests_of(entry)
-        return found
+            tests[entry.vendor] += tests_of(entry)
+        return tests
 
 
 def check_budget(whole: Extent, budget: Budget, started: Extent, most: Limits, limits: Limits = NO_LIMITS) -> None:
@@ -181,11 +183,11 @@ def check_budget(whole: Extent, budget: Budget, started: Extent, most: Limits, l
     """
     asked = [("--max-", most, started), ("limits.max_", limits, whole)]
     asked.append(("budget.max_", Limits(max_tests=budget.max_tests, max_cost=budget.max_cost), whole))
-    told = [*_exceeded(asked), *_exceeded_by_vendor(whole, budget)]
-    if not told:
+    problems = [*_exceeded(asked), *_exceeded_by_vendor(whole, budget)]
+    if not problems:
         return
-    exceeded = "; ".join(message for message, _ in told)
-    guilty = {entry.id: entry for _, group in told for entry in group}
+    exceeded = "; ".join(message for message, _ in problems)
+    guilty = {entry.id: entry for _, group in problems for entry in group}
     costly = sorted(guilty.values(), key=lambda entry: (-tests_of(entry), entry.id))
     lines = [_line(entry) for entry in costly[:_SHOWN]]
     if len(costly) > _SHOWN:
@@ -209,8 +211,8 @@ def _exceeded_by_vendor(whole: Extent, budget: Budget) -> Iterator[tuple[str, Se
     tests = whole.by_vendor()
     for vendor, limit in budget.per_vendor.items():
         if tests[vendor] > limit:
-            own = [entry for entry in whole.entries if entry.vendor == vendor]
-            yield f"{vendor} runs {plural(tests[vendor], 'test')}, budget.per_vendor allows {limit}", own
+            entries = [entry for entry in whole.entries if entry.vendor == vendor]
+            yield f"{vendor} runs {plural(tests[vendor], 'test')}, budget.per_vendor allows {limit}", entries
 
 
 def _line(entry: Entry) -> str:
@@ -226,7 +228,7 @@ def _hint(entries: Sequence[Entry]) -> str:
 
 def check_priced(settings: Mapping[str, Mapping[str, object]], most: Limits) -> None:
     """UserError for a limit of money where no vendor has a price: it would limit nothing."""
-    if most.max_cost is not None and not any("price" in own for own in settings.values()):
+    if most.max_cost is not None and not any("price" in vendor_settings for vendor_settings in settings.values()):
         hint = "give the vendors one: vendors: { NAME: { price: { per_test: 0.25, currency: EUR } } }"
         raise UserError("--max-cost: no vendor of this manifest has a price", hint=hint)
 
@@ -243,14 +245,15 @@ def allowance(budget: Budget, whole: Extent, started: Extent, most: Limits, part
         tests.append(started.tests + (budget.max_tests - whole.tests) // parts)
     worth = [most.max_cost] if most.max_cost is not None else []
     if budget.max_cost is not None and whole.cost is not None:
-        own = started.cost.planned if started.cost is not None else Decimal(0)
+        planned = started.cost.planned if started.cost is not None else Decimal(0)
         rest = ((budget.max_cost - whole.cost.planned) / parts).quantize(_SMALLEST, ROUND_DOWN)
-        worth.append(own + rest)
-    everywhere, here = whole.by_vendor(), started.by_vendor()
+        worth.append(planned + rest)
+    everywhere, started_tests = whole.by_vendor(), started.by_vendor()
     return Allowance(
         max_tests=min(tests, default=None),
         max_cost=min(worth, default=None),
         per_vendor={
-            vendor: here[vendor] + (limit - everywhere[vendor]) // parts for vendor, limit in budget.per_vendor.items()
+            vendor: started_tests[vendor] + (limit - everywhere[vendor]) // parts
+            for vendor, limit in budget.per_vendor.items()
         },
     )

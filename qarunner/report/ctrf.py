@@ -89,21 +89,21 @@ def _tests(row: EntrySummary) -> Iterator[dict[str, object]]:
 
 def _test(row: EntrySummary, case: Case) -> dict[str, object]:
     message = None if case.verdict in GOOD else row.message(case)
-    found = _named(row, case.name or case.id, case.verdict, case.raw_status or str(case.verdict), message)
-    found["duration"] = round((case.duration_s or 0.0) * 1000)
-    found["steps"] = [_step(step) for step in case.steps]
+    test = _named(row, case.name or case.id, case.verdict, case.raw_status or str(case.verdict), message)
+    test["duration"] = round((case.duration_s or 0.0) * 1000)
+    test["steps"] = [_step(step) for step in case.steps]
     pictures = [(step.title, "image/*", step.screenshot_url) for step in case.steps]
-    found["attachments"] = [
+    test["attachments"] = [
         {"name": title, "contentType": kind, "path": path}
         for title, kind, path in (*pictures, ("video", "video/*", case.video_url))
         if path
     ]
-    found["extra"] = {"id": case.id, **_extra(row, case.url), **case.ids}
-    return {name: value for name, value in found.items() if value not in (None, [])}
+    test["extra"] = {"id": case.id, **_extra(row, case.url), **case.ids}
+    return {name: value for name, value in test.items() if value not in (None, [])}
 
 
 def _named(row: EntrySummary, name: str, verdict: Verdict, raw: str, message: str | None) -> dict[str, object]:
-    found: dict[str, object] = {
+    test: dict[str, object] = {
         "name": name or row.entry.id,
         "status": _STATUS[row.kind(verdict)],
         "duration": 0,
@@ -116,19 +116,19 @@ def _named(row: EntrySummary, name: str, verdict: Verdict, raw: str, message: st
         "retries": max(0, row.attempt - 1),
         "extra": _extra(row, None),
     }
-    return found if message is None or verdict in GOOD else {**found, "message": message}
+    return test if message is None or verdict in GOOD else {**test, "message": message}
 
 
 def _extra(row: EntrySummary, url: str | None) -> dict[str, object]:
     """What CTRF has no field for."""
-    found = {
+    extra = {
         "vendor": row.entry.vendor,
         "platform": row.entry.platform,
         "url": url or row.url,
         "attempt": row.attempt,
         "gating": row.gating,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in extra.items() if value is not None}
 
 
 def _gate(failure: GateFailure) -> dict[str, object]:

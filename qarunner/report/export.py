@@ -26,8 +26,8 @@ def lines(run: Run, state: str) -> Iterator[dict[str, object]]:
     common = _common(run, state)
     for job in run.jobs.values():
         for index, remote in enumerate(job.runs.values()):
-            told = _remote(job, remote)
-            yield {**common, **_job(job), **told, **_cost(run, job, index, told["tests"])}
+            state_of_run = _remote(job, remote)
+            yield {**common, **_job(job), **state_of_run, **_cost(run, job, index, state_of_run["tests"])}
         if job.phase is Phase.UNCERTAIN:
             yield {**common, **_job(job), **_NO_RUN, "cost": None, "currency": None}
 

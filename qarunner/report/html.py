@@ -149,8 +149,8 @@ def _header(summary: Summary) -> Iterator[str]:
     if told_cost := cost_words(summary):
         yield f"<p>Cost: {escape(told_cost)}</p>\n"
     if summary.compared is not None:
-        told = [f"{len(rows)} {kind}" for kind, rows in news(summary).items()]
-        yield f"<p>failures since {escape(summary.compared)}: {', '.join(told)}</p>\n"
+        counts = [f"{len(rows)} {kind}" for kind, rows in news(summary).items()]
+        yield f"<p>failures since {escape(summary.compared)}: {', '.join(counts)}</p>\n"
     yield "</header>\n"
 
 
@@ -216,9 +216,9 @@ def _tools(summary: Summary) -> Iterator[str]:
 
 def _states(row: EntrySummary) -> list[str]:
     """What an entry is besides its verdict."""
-    found = [row.trend.news.value] if row.trend is not None and row.trend.news is not None else []
-    found += ["quarantined"] if row.entry.policy.quarantine is not None else []
-    return found if row.gating else [*found, "free"]
+    states = [row.trend.news.value] if row.trend is not None and row.trend.news is not None else []
+    states += ["quarantined"] if row.entry.policy.quarantine is not None else []
+    return states if row.gating else [*states, "free"]
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
@@ -252,10 +252,10 @@ def _entry(row: EntrySummary, *, is_open: bool) -> str:
 
 def _badges(row: EntrySummary) -> str:
     quarantine = row.entry.policy.quarantine
-    found = [f"in quarantine until {quarantine.until}"] if quarantine is not None else []
-    found += ["does not gate"] if not row.gating and quarantine is None else []
-    found += row.trend.words if row.trend is not None else ()
-    return "".join(f'<span class="badge">{escape(word)}</span> ' for word in found)
+    badges = [f"in quarantine until {quarantine.until}"] if quarantine is not None else []
+    badges += ["does not gate"] if not row.gating and quarantine is None else []
+    badges += row.trend.words if row.trend is not None else ()
+    return "".join(f'<span class="badge">{escape(word)}</span> ' for word in badges)
 
 
 def _spark(row: EntrySummary) -> str:
@@ -322,8 +322,8 @@ def _test(row: EntrySummary, case: Case, attempt: int) -> str:
 
 def _step(step: Step, said: str | None, vendor: str | None) -> str:
     tone = _tone(step.verdict, gating=True)
-    own = unsaid(step.message, said, step.title)
-    message = f': <span class="text">{escape(own)}</span>' if own else ""
+    message_left = unsaid(step.message, said, step.title)
+    message = f': <span class="text">{escape(message_left)}</span>' if message_left else ""
     shot = ""
     if is_web(step.screenshot_url):
         title = escape(f"screenshot of {step.title}")

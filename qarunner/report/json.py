@@ -92,7 +92,7 @@ def _manifests(summary: Summary) -> list[dict[str, object]]:
 def _cost(cost: Money) -> dict[str, object]:
     amounts = {"planned": cost.planned, "up_to": cost.up_to, "spent": cost.spent}
     least = {"at_least": True} if cost.at_least or cost.spent_at_least else {}
-    return {**{name: as_number(each) for name, each in amounts.items()}, "currency": cost.currency, **least}
+    return {**{name: as_number(amount) for name, amount in amounts.items()}, "currency": cost.currency, **least}
 
 
 def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:
@@ -144,8 +144,12 @@ def history_document(trend: Trend) -> dict[str, object]:
     }
 
 
-def _quarantine(told: Quarantine | None) -> dict[str, str] | None:
-    return None if told is None else {"reason": told.reason, "owner": told.owner, "until": told.until}
+def _quarantine(quarantine: Quarantine | None) -> dict[str, str] | None:
+    return (
+        None
+        if quarantine is None
+        else {"reason": quarantine.reason, "owner": quarantine.owner, "until": quarantine.until}
+    )
 
 
 def _test(case: Case, attempt: int) -> dict[str, object]:

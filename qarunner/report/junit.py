@@ -44,8 +44,8 @@ def _write(node: Node, margin: str, parts: list[str]) -> None:
         parts.append(f"{head}>{inner.translate(_TEXT)}</{tag}>")
     else:
         parts.append(f"{head}>")
-        for each in inner:
-            _write(each, f"{margin}  ", parts)
+        for child in inner:
+            _write(child, f"{margin}  ", parts)
         parts.append(f"{margin}</{tag}>")
 
 
@@ -97,7 +97,7 @@ def _cases(row: EntrySummary) -> tuple[Case, ...]:
         return row.cases
     counted = ", ".join(f"{number} {words(verdict)}" for verdict, number in row.counts.items())
     message = "; ".join(part for part in (row.reason, counted) if part)
-    own = Case(
+    case = Case(
         id=row.entry.id,
         name=row.entry.name,
         verdict=row.verdict,
@@ -106,7 +106,7 @@ def _cases(row: EntrySummary) -> tuple[Case, ...]:
         message=message,
         raw_status=row.raw_status,
     )
-    return (own,)
+    return (case,)
 
 
 def _suite(row: EntrySummary, summary: Summary) -> Node:
@@ -125,21 +125,21 @@ def _suite(row: EntrySummary, summary: Summary) -> Node:
 
 
 def _properties(row: EntrySummary) -> list[tuple[str, str]]:
-    found = [("vendor", row.entry.vendor), ("verdict", str(row.verdict))]
-    found += [("platform", row.entry.platform)] if row.entry.platform else []
-    found += [("run", run.url or run.id) for run in row.runs]
-    return found
+    properties = [("vendor", row.entry.vendor), ("verdict", str(row.verdict))]
+    properties += [("platform", row.entry.platform)] if row.entry.platform else []
+    properties += [("run", run.url or run.id) for run in row.runs]
+    return properties
 
 
 def _unique_names(cases: tuple[Case, ...]) -> list[str]:
     """Stable names; GitLab merges tests of equal name and class, so a repeated one gets its id or a number."""
-    told = [clean(f"{case.name} ({case.id})" if case.name and case.name != case.id else case.id) for case in cases]
-    if len(set(told)) == len(told):
-        return told
+    all_names = [clean(f"{case.name} ({case.id})" if case.name and case.name != case.id else case.id) for case in cases]
+    if len(set(all_names)) == len(all_names):
+        return all_names
     names: dict[str, None] = {}
-    for name in told:
+    for name in all_names:
         numbered = (f"{name} #{number}" for number in itertools.count(2))
-        names[name if name not in names else next(each for each in numbered if each not in names)] = None
+        names[name if name not in names else next(used for used in numbered if used not in names)] = None
     return list(names)
 
 
@@ -156,8 +156,8 @@ def _testcase(case: Case, name: str, row: EntrySummary) -> Node:
     if kind is CaseKind.SKIPPED:
         inner.append(Node(str(kind), {"message": row.message(case)}))
     elif kind is not CaseKind.PASSED:
-        told = {"message": row.message(case), "type": str(case.verdict)}
-        inner.append(Node(str(kind), told, _details(case, row)))
+        failure = {"message": row.message(case), "type": str(case.verdict)}
+        inner.append(Node(str(kind), failure, _details(case, row)))
     if url := case.url or row.url:
         inner.append(Node("system-out", {}, url))
     return Node("testcase", attributes, inner)

@@ -85,11 +85,11 @@ def _manifests(summary: Summary) -> Iterator[str]:
 def _about(summary: Summary) -> Iterator[str]:
     """Counts of tests and of entries, and what was tested."""
     counts = {"tests": summary.totals, "entries": Counter(row.verdict for row in summary.entries)}
-    heads = [verdict for verdict in WORST_FIRST if any(each.get(verdict) for each in counts.values())]
+    heads = [verdict for verdict in WORST_FIRST if any(by_verdict.get(verdict) for by_verdict in counts.values())]
     if heads:
         lines = [f"| | {' | '.join(map(words, heads))} | in all |", f"|---|{'---:|' * (len(heads) + 1)}"]
-        for what, each in counts.items():
-            numbers = [each.get(verdict, 0) for verdict in heads]
+        for what, by_verdict in counts.items():
+            numbers = [by_verdict.get(verdict, 0) for verdict in heads]
             lines.append(f"| {what} | {' | '.join(map(str, numbers))} | {sum(numbers)} |")
         yield "\n".join(lines)
     parts = [duration(summary.wall_s), *(f"{name} {code(value)}" for name, value in facts(summary))]
@@ -97,8 +97,8 @@ def _about(summary: Summary) -> Iterator[str]:
     url = summary.ci.get("url")
     parts += [_link("build", url)] if url and _WEB.fullmatch(url) else []
     yield " · ".join(parts)
-    if told := cost_words(summary):
-        yield f"Cost: {told}."
+    if cost := cost_words(summary):
+        yield f"Cost: {cost}."
 
 
 def _attention(summary: Summary) -> Iterator[str]:
@@ -139,14 +139,14 @@ def _news(summary: Summary) -> Iterator[str]:
         return
     groups = news(summary)
     new = groups[News.NEW]
-    found = [f"**{plural(len(new), 'new failure')}** since {code(summary.compared)}"]
-    found[0] += f": {_names(row.entry.id for row in new)}" if new else ""
-    found += [
+    parts = [f"**{plural(len(new), 'new failure')}** since {code(summary.compared)}"]
+    parts[0] += f": {_names(row.entry.id for row in new)}" if new else ""
+    parts += [
         f"{len(groups[kind])} {kind}: {_names(row.entry.id for row in groups[kind])}"
         for kind in (News.KNOWN, News.FIXED)
         if groups[kind]
     ]
-    yield "; ".join(found)
+    yield "; ".join(parts)
 
 
 def _failure(row: EntrySummary) -> Iterator[str]:

@@ -52,26 +52,26 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
     entries = plan.entry_map()
     prices = {name: vendor.price for name, vendor in plan.vendors.items() if vendor.price}
     habits, jobs = DurationHistory(plan, earlier), Run.of(plan).jobs
-    found = []
+    by_vendor = []
     for vendor in plan.vendors:
-        own = tuple(job for job in plan.jobs if job.vendor == vendor)
-        rows = [entries[entry] for job in own for entry in job.entries]
+        jobs_of_vendor = tuple(job for job in plan.jobs if job.vendor == vendor)
+        rows = [entries[entry] for job in jobs_of_vendor for entry in job.entries]
         resources = [resource for resource in plan.resources if resource.vendor == vendor]
         uploads = sum(resource.kind is not ResourceKind.ENVIRONMENT for resource in resources)
-        expected = [habits.expected(jobs[job.id]) for job in own] if earlier else []
-        found.append(
+        expected = [habits.expected(jobs[job.id]) for job in jobs_of_vendor] if earlier else []
+        by_vendor.append(
             Share(
                 vendor=vendor,
-                jobs=own,
+                jobs=jobs_of_vendor,
                 entries=len(rows),
                 tests=sum(tests_of(entry) for entry in rows),
                 uploads=uploads,
                 environments=len(resources) - uploads,
                 expected_s=_slowest(expected),
-                cost=cost_of(prices, {vendor: len(own)}, map(counted, rows)),
+                cost=cost_of(prices, {vendor: len(jobs_of_vendor)}, map(counted, rows)),
             )
         )
-    return tuple(found)
+    return tuple(by_vendor)
 
 
 def expected(plan: Plan, earlier: Durations) -> str | None:
@@ -87,7 +87,7 @@ def expected(plan: Plan, earlier: Durations) -> str | None:
 
 
 def _slowest(expected: list[DurationModel]) -> float | None:
-    return max((each.median_s for each in expected), default=None)
+    return max((model.median_s for model in expected), default=None)
 
 
 def heading(share: Share) -> str:
@@ -153,7 +153,7 @@ _NAMED = 10
 def _names(plan: Plan, entry: Entry) -> str:
     known = plan.names.get(entry.vendor, {})
     ids = entry.selection.ids if entry.selection is not None else ()
-    named = [f"{visible(known[each])} ({each})" for each in ids if each in known]
+    named = [f"{visible(known[identifier])} ({identifier})" for identifier in ids if identifier in known]
     more = f", … {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return f"  {', '.join(named[:_NAMED])}{more}" if named else ""
 
@@ -167,7 +167,10 @@ def _free(policy: Policy) -> str:
 
 def body(plan: Plan, job: Job) -> str:
     """What is sent; a reference to something that is made first is called what the plan calls it."""
-    kinds = {each.id: "upload" if each.kind is ResourceKind.BUILD else str(each.kind) for each in plan.resources}
+    kinds = {
+        resource.id: "upload" if resource.kind is ResourceKind.BUILD else str(resource.kind)
+        for resource in plan.resources
+    }
     called = {key: f"{kinds[name]} {name}" for key, name in job.uses.items()}
     return mask(msgspec.json.format(msgspec.json.encode(refs_as_text(job.request.body, called)), indent=2).decode())
 
@@ -187,8 +190,8 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
     page.add(f"### {code(plan.name)}: {last}", 0)
     entries = plan.entry_map()
     parts = shares(plan, earlier)
-    if told := expected(plan, earlier):
-        page.add(code(told))
+    if duration := expected(plan, earlier):
+        page.add(code(duration))
     if priced := cost(plan):
         page.add(code(priced))
     page.add("\n".join(f"- {code(heading(share))}" for share in parts), 0)
@@ -198,7 +201,7 @@ def markdown(plan: Plan, earlier: Durations, last: str) -> str:
         rows = [f"- {code(row(plan, entries[entry]))}" for job in share.jobs for entry in job.entries]
         page.add(_folded(f"{share.vendor}: entries", rows), len(rows))
     if plan.not_planned:
-        rows = [f"- {code(f'{each.id}  {mask(each.reason)}  {each.origin}')}" for each in plan.not_planned]
+        rows = [f"- {code(f'{missing.id}  {mask(missing.reason)}  {missing.origin}')}" for missing in plan.not_planned]
         page.add(_folded("not planned", rows), len(rows))
     for share in parts:
         for job in share.jobs:
@@ -322,11 +325,11 @@ def overview(plan: Plan) -> str:
     runs: dict[str, int] = {}
     for job in plan.jobs:
         runs[job.vendor] = runs.get(job.vendor, 0) + 1
-    each = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
+    by_vendor = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
     entries = plural(len(plan.entries), "entry", "entries")
     if not plan.entries:
         return f"no entries: shard {plan.shard} is empty"
     if plan.shard:
         entries = f"shard {plan.shard}: {entries}"
     tests = plural(sum(map(tests_of, plan.entries)), "test")
-    return f"{entries}, {tests} in {plural(len(plan.jobs), 'vendor run')}: {each}"
+    return f"{entries}, {tests} in {plural(len(plan.jobs), 'vendor run')}: {by_vendor}"

@@ -319,8 +319,8 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
         names = ", ".join(decision.skipped[:_SHOWN]) + (", …" if len(decision.skipped) > _SHOWN else "")
         yield GateFailure(name="on_skipped", message=f"{number} skipped, which fails: {names}")
     if decision.finished < run.plan.min_tests:
-        found = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"
-        yield GateFailure(name="min_tests", message=found)
+        message = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"
+        yield GateFailure(name="min_tests", message=message)
     if run.unverified:
         yield GateFailure(name="seal", message=UNVERIFIED)
     if run.unrecorded:
@@ -373,7 +373,7 @@ def _link(state: JobState, remote: RunState) -> RunLink:
 def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
-    links = tuple(_link(each, remote) for each in run.attempts[entry.id] for remote in each.runs.values())
+    links = tuple(_link(attempt, remote) for attempt in run.attempts[entry.id] for remote in attempt.runs.values())
     cases = tuple(_shown(run, entry, case) for case in _cases(entry, outcome))
     return EntrySummary(
         entry=entry,
@@ -401,30 +401,30 @@ def _shown(run: Run, entry: Entry, case: Case) -> Case:
 
 
 def _began(run: Run, entry: Entry) -> float | None:
-    found = (remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values())
-    first = min(found, default=None)
+    times = (remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values())
+    first = min(times, default=None)
     return None if first is None else round(first - run.started_at, 3)
 
 
 def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:
     """The deciding results, each after what earlier attempts said of the same test."""
-    found = [outcome_so_far(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
+    outcomes = [outcome_so_far(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
     before: dict[str, list[tuple[int, Case]]] = {}
-    for number, case in replaced_results(found):
+    for number, case in replaced_results(outcomes):
         before.setdefault(case.id, []).append((number, _shown(run, entry, case)))
-    decided = {case.id: number for number, case in deciding_results(found)}
+    decided = {case.id: number for number, case in deciding_results(outcomes)}
     for name in sorted(before.keys() - {case.id for case in cases}):
         yield from before[name]
     for case in cases:
-        number = decided.get(case.id, len(found))
-        yield from (each for each in before.pop(case.id, []) if each[0] < number)
+        number = decided.get(case.id, len(outcomes))
+        yield from (attempt for attempt in before.pop(case.id, []) if attempt[0] < number)
         yield number, case
 
 
 def _is_locked(run: Run, entry: Entry) -> bool:
     """True if the lock gave one of the entry's ids."""
     ids = entry.selection.ids if entry.selection is not None else ()
-    return any(each in run.plan.names.get(entry.vendor, {}) for each in ids)
+    return any(identifier in run.plan.names.get(entry.vendor, {}) for identifier in ids)
 
 
 def _reason(entry: Entry, outcome: Outcome, *, locked: bool) -> str | None:
@@ -566,7 +566,7 @@ def cost_words(summary: Summary) -> str | None:
     if cost is None:
         return None
     least, known = "at least " if cost.at_least else "", "at least " if cost.spent_at_least else ""
-    planned, up_to, paid = (money(each, cost.currency) for each in (cost.planned, cost.up_to, cost.spent))
+    planned, up_to, paid = (money(amount, cost.currency) for amount in (cost.planned, cost.up_to, cost.spent))
     most = "at least" if cost.at_least else "up to"
     word = "would have spent" if summary.rehearsal else "spent"
     return f"planned {least}{planned}, {most} {up_to} with retries, {word} {known}{paid}"
@@ -599,8 +599,12 @@ _WEB = re.compile(r"https?://\S+")
 
 def unsaid(text: str | None, *said: str | None) -> str | None:
     """A vendor's text without the parts that stand beside it already: one failure is told once."""
-    known = [each for each in said if each]
-    parts = [part for part in (text or "").split("; ") if not any(_is_part(part.strip(" .;"), each) for each in known)]
+    known = [text_said for text_said in said if text_said]
+    parts = [
+        part
+        for part in (text or "").split("; ")
+        if not any(_is_part(part.strip(" .;"), text_said) for text_said in known)
+    ]
     return "; ".join(parts).strip() or None
 
 
@@ -621,10 +625,10 @@ def from_root(summary: Summary) -> Summary:
     at_root = summary.manifest_from_root
     if at_root is None or at_root == summary.manifest:
         return summary
-    here, there = posixpath.dirname(summary.manifest), posixpath.dirname(at_root)
+    folder, there = posixpath.dirname(summary.manifest), posixpath.dirname(at_root)
 
     def moved(origin: Origin) -> Origin:
-        file = posixpath.relpath(origin.file, here or ".")
+        file = posixpath.relpath(origin.file, folder or ".")
         return replace(origin, file=posixpath.normpath(posixpath.join(there, file)))
 
     return replace(
@@ -640,9 +644,9 @@ def from_root(summary: Summary) -> Summary:
 
 def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summary:
     """The summary with each text cleaned, and with `most`, none longer than that: vendors' texts have no bound."""
-    found = _Cleaner(clean, most).value(summary)
-    assert isinstance(found, Summary)  # noqa: S101  a copy of what went in
-    return found
+    copy = _Cleaner(clean, most).value(summary)
+    assert isinstance(copy, Summary)  # noqa: S101  a copy of what went in
+    return copy
 
 
 class _Cleaner:
@@ -672,23 +676,23 @@ class _Cleaner:
         return {self.value(key): self.value(item) for key, item in value.items()}
 
     def _text(self, value: str) -> str:
-        found = self._texts.get(value)
-        if found is None:
-            found = self._clean(value)
-            found = self._texts[value] = found if self._most is None else cut(found, self._most)
-        return found
+        known = self._texts.get(value)
+        if known is None:
+            known = self._clean(value)
+            known = self._texts[value] = known if self._most is None else cut(known, self._most)
+        return known
 
     def _object(self, value: object, kind: type, names: tuple[str, ...]) -> object:
         known = self._cases.get(id(value)) if kind is Case else None
         if known is not None:
             return known
         before = [getattr(value, name) for name in names]
-        after = [each if type(each) in _PLAIN else self.value(each) for each in before]
+        after = [field if type(field) in _PLAIN else self.value(field) for field in before]
         same = all(map(operator.is_, before, after))
-        found = value if same else kind(**dict(zip(names, after, strict=True)))
+        copy = value if same else kind(**dict(zip(names, after, strict=True)))
         if kind is Case:
-            self._cases[id(value)] = found
-        return found
+            self._cases[id(value)] = copy
+        return copy
 
 
 def _fields_of(kind: type) -> tuple[str, ...]:

@@ -37,21 +37,21 @@ _OF_ROWS = frozenset({"version", "matrix", "include"})
 """What the rows themselves show."""
 
 
-def beyond(found: Difference, plain: Difference) -> Difference:
+def beyond(difference: Difference, plain: Difference) -> Difference:
     """What differs under a profile and does not differ in the same way without one."""
     seen = {"+": {line.id for line in plain.added}, "-": {line.id for line in plain.removed}}
     known = {change.after.id: _meaning(change) for change in plain.changed}
     return replace(
-        found,
-        added=tuple(line for line in found.added if line.id not in seen["+"]),
-        removed=tuple(line for line in found.removed if line.id not in seen["-"]),
-        changed=tuple(change for change in found.changed if known.get(change.after.id) != _meaning(change)),
-        settings=tuple(setting for setting in found.settings if setting not in plain.settings),
+        difference,
+        added=tuple(line for line in difference.added if line.id not in seen["+"]),
+        removed=tuple(line for line in difference.removed if line.id not in seen["-"]),
+        changed=tuple(change for change in difference.changed if known.get(change.after.id) != _meaning(change)),
+        settings=tuple(setting for setting in difference.settings if setting not in plain.settings),
     )
 
 
 def _meaning(change: Change) -> list[tuple[str, Json, Json]]:
-    return [(each.path, each.before, each.after) for each in change.fields]
+    return [(field.path, field.before, field.after) for field in change.fields]
 
 
 def compare(before: Side | None, after: Side) -> Difference:
@@ -104,11 +104,11 @@ def _line(side: Side, row: Row) -> Line:
 
 def _named(value: Row, names: Mapping[str, str]) -> Fields:
     """The names of a row, as they are written, and what the lock has behind them: people know no ids."""
-    found: Fields = {}
+    fields: Fields = {}
     for key, written in (value.named or {}).items():
         ids = cast("list[str]", value.data[BY_NAME[key]])
-        found |= {key: list(written), BY_NAME[key]: [f"{names[each]} ({each})" for each in ids]}
-    return found
+        fields |= {key: list(written), BY_NAME[key]: [f"{names[identifier]} ({identifier})" for identifier in ids]}
+    return fields
 
 
 def tests_of(row: Row) -> tuple[int, bool]:
@@ -144,13 +144,13 @@ def _renames(removed: Sequence[Line], added: Sequence[Line]) -> list[tuple[Line,
 
 
 def _by_tests(lines: Iterable[Line], *, exact: bool) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
+    groups: dict[str, list[Line]] = {}
     for line in lines:
         data = line.row.data
         tests = [data.get(key) for key in ("vendor", "platform", *SelectionKind, *BY_NAME)]
         place = [line.variant, dict(line.axes)] if exact else [dict(line.axes)]
-        found.setdefault(json.dumps([place, tests], sort_keys=True), []).append(line)
-    return found
+        groups.setdefault(json.dumps([place, tests], sort_keys=True), []).append(line)
+    return groups
 
 
 def _alike(before: Line, after: Line) -> bool:
@@ -164,26 +164,28 @@ def _alike(before: Line, after: Line) -> bool:
 
 def _change(before: Side | None, first: Line, after: Side, second: Line) -> Change:
     assert before is not None  # noqa: S101  no pair without two sides
-    own = causes.FieldCauses(before.manifest, first, after.manifest, second, lock=after.lock)
+    field_causes = causes.FieldCauses(before.manifest, first, after.manifest, second, lock=after.lock)
     old, new = meaning(first.fields), meaning(second.fields)
     paths = tuple(dict.fromkeys((*second.fields, *first.fields)))
     same = {path for path in paths if _same(old, new, path)}
-    found = [each for path in paths if (each := _field(own, path, first, second, same=path in same)) is not None]
+    fields = [
+        field for path in paths if (field := _field(field_causes, path, first, second, same=path in same)) is not None
+    ]
     if first.id != second.id:
         renamed = Field(path="id", before=first.id, after=second.id, cause=causes.renamed(first, second))
         # What `{{ matrix.id }}` makes of it is a consequence.
         old, new = written_fields(first.row), written_fields(second.row)
         follows = {path for path in new if _same(old, new, path) and "matrix." in str(new[path])}
-        found = [renamed, *(each for each in found if each.path not in follows)]
-    return Change(before=first, after=second, fields=tuple(found))
+        fields = [renamed, *(field for field in fields if field.path not in follows)]
+    return Change(before=first, after=second, fields=tuple(fields))
 
 
-def _field(own: causes.FieldCauses, path: str, first: Line, second: Line, *, same: bool) -> Field | None:
+def _field(field_causes: causes.FieldCauses, path: str, first: Line, second: Line, *, same: bool) -> Field | None:
     old, new = causes.presentable(first.fields.get(path)), causes.presentable(second.fields.get(path))
     if not same:
-        cause, where = own.cause(path)
+        cause, where = field_causes.cause(path)
         return Field(path=path, before=old, after=new, cause=cause, where=where)
-    reads = own.of_values(new) if isinstance(new, str) and holds_template(new) else None
+    reads = field_causes.of_values(new) if isinstance(new, str) and holds_template(new) else None
     return Field(path=path, before=old, after=new, cause=reads) if reads else None
 
 
@@ -243,13 +245,13 @@ def _counted(row: Row) -> Counted:
     """A retry that a variable decides is not there: it is no more than that."""
     tests, listed = tests_of(row)
     retries = as_mapping(row.data.get("retries"))
-    given = (retries.get("failed", Retries().failed), retries.get("infra", Retries().infra))
+    numbers = (retries.get("failed", Retries().failed), retries.get("infra", Retries().infra))
     estimated = isinstance(row.data.get("estimate"), int)
     return Counted(
         vendor=str(row.data.get("vendor")),
         tests=tests,
         guess=not (listed or estimated),
-        retries=sum(each for each in given if isinstance(each, int)),
+        retries=sum(number for number in numbers if isinstance(number, int)),
     )
 
 

@@ -43,7 +43,7 @@ def meant(fields: Fields) -> Fields:
 
 def _meant(key: str, value: Json) -> Json:
     if isinstance(value, list):
-        items = [_meant("", each) for each in value]
+        items = [_meant("", item) for item in value]
         return sorted(items, key=str) if key in _UNORDERED else items
     if not isinstance(value, str):
         return value
@@ -77,7 +77,7 @@ def _own(row: Row) -> dict[str, object]:
 
 def _shown(value: Json) -> Json:
     if isinstance(value, list):
-        return [_shown(each) for each in value]
+        return [_shown(item) for item in value]
     return as_template(value) if isinstance(value, str) else value
 
 

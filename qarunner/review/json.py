@@ -23,24 +23,26 @@ def render(review: Review) -> str:
 
 def document(review: Review) -> dict[str, object]:
     head = {"version": VERSION, "base": review.base, "file": review.file}
-    profiles = {str(each.profile): _changes(each) for each in review.profiles}
+    profiles = {str(profile.profile): _changes(profile) for profile in review.profiles}
     return head | _changes(review) | {"warnings": list(review.warnings)} | ({"profiles": profiles} if profiles else {})
 
 
 def _changes(review: Review) -> dict[str, object]:
     """What differs; the same shape for the whole and for a profile."""
-    found = review.difference
+    difference = review.difference
     return {
-        "added": [_row(line) for line in found.added],
-        "removed": [_row(line) for line in found.removed],
-        "changed": [_changed(change) for change in found.changed],
-        "tests": {"before": found.before.tests, "after": found.after.tests},
-        "rows": {"before": found.before.rows, "after": found.after.rows},
-        "runs": {"before": dict(found.before.runs), "after": dict(found.after.runs)},
-        **_cost(found.before.cost, found.after.cost),
-        "settings": [{"path": each.path, "before": each.before, "after": each.after} for each in found.settings],
+        "added": [_row(line) for line in difference.added],
+        "removed": [_row(line) for line in difference.removed],
+        "changed": [_changed(change) for change in difference.changed],
+        "tests": {"before": difference.before.tests, "after": difference.after.tests},
+        "rows": {"before": difference.before.rows, "after": difference.after.rows},
+        "runs": {"before": dict(difference.before.runs), "after": dict(difference.after.runs)},
+        **_cost(difference.before.cost, difference.after.cost),
+        "settings": [
+            {"path": group.path, "before": group.before, "after": group.after} for group in difference.settings
+        ],
         "notices": [
-            {"kind": str(each.kind), "message": each.message, "rows": list(each.rows)} for each in review.notices
+            {"kind": str(group.kind), "message": group.message, "rows": list(group.rows)} for group in review.notices
         ],
     }
 
@@ -67,7 +69,8 @@ def _row(line: Line) -> dict[str, object]:
 
 def _changed(change: Change) -> dict[str, object]:
     fields = [
-        {"path": each.path, "before": each.before, "after": each.after, "cause": each.cause} for each in change.fields
+        {"path": field.path, "before": field.before, "after": field.after, "cause": field.cause}
+        for field in change.fields
     ]
     return {
         "id": change.after.id,

@@ -73,34 +73,37 @@ class Page:
 
 def _blocks(review: Review) -> Iterator[tuple[str, int]]:
     """Parts of the page, each whole, with the number of rows that are lost without it."""
-    found = review.difference
-    yield f"### {code(review.file)}: {counts(found)}", 0
+    difference = review.difference
+    yield f"### {code(review.file)}: {counts(difference)}", 0
     against = f"Against {code(review.wording)}."
-    yield (f"{against} {_capital(code_numbers(costs(found.before, found.after)))}." if found else against), 0
-    if found and (told := money_moved(found.before, found.after)):
-        yield f"{_capital(told)}.", 0
+    yield (
+        (f"{against} {_capital(code_numbers(costs(difference.before, difference.after)))}." if difference else against),
+        0,
+    )
+    if difference and (money := money_moved(difference.before, difference.after)):
+        yield f"{_capital(money)}.", 0
     for warning in review.warnings:
         yield f"> **Warning:** {code(warning)}", 0
     yield from _changes(review)
-    for each in review.profiles:
-        yield f"**In the profile {code(str(each.profile))}**: {counts(each.difference)}", 0
-        yield from _changes(each)
+    for profile in review.profiles:
+        yield f"**In the profile {code(str(profile.profile))}**: {counts(profile.difference)}", 0
+        yield from _changes(profile)
 
 
 def _changes(review: Review) -> Iterator[tuple[str, int]]:
     """What to look at first, the rows, and the settings."""
-    found = review.difference
+    difference = review.difference
     if review.notices:
         yield "**Look at these first**", 0
         for notice in review.notices:
             yield f"- {code(notice.message)}{_rows(notice.rows)}", len(notice.rows)
-    for group in groups(found):
+    for group in groups(difference):
         yield from _group(group)
     others = settings(review)
     if others:
         yield "**Settings**", 0
-        for each in others:
-            yield f"- {code(worded(each))}", 0
+        for field in others:
+            yield f"- {code(worded(field))}", 0
 
 
 def _capital(text: str) -> str:
@@ -116,8 +119,8 @@ def code_numbers(text: str) -> str:
 def _rows(ids: tuple[str, ...]) -> str:
     if not ids:
         return ""
-    told = ", ".join(code(each) for each in ids[:_FOLDED])
-    return f": {told}" + (f" and {len(ids) - _FOLDED} more" if len(ids) > _FOLDED else "")
+    shown = ", ".join(code(row) for row in ids[:_FOLDED])
+    return f": {shown}" + (f" and {len(ids) - _FOLDED} more" if len(ids) > _FOLDED else "")
 
 
 def _group(group: Group) -> Iterator[tuple[str, int]]:

@@ -47,8 +47,8 @@ class Side:
 
     def settings(self, vendor: str) -> Mapping[str, object]:
         """What this vendor's requests are made with besides the row."""
-        found = self.all_settings.get(vendor, {})
-        return {key: value for key, value in found.items() if key not in GENERAL_SETTINGS}
+        written = self.all_settings.get(vendor, {})
+        return {key: value for key, value in written.items() if key not in GENERAL_SETTINGS}
 
     def credential(self, vendor: str) -> str:
         """The variable that holds this vendor's key."""

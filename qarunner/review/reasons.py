@@ -56,46 +56,48 @@ class Expansion:
 
 
 def _why(
-    line: Line, others: Mapping[str, list[Line]], own: Mapping[str, list[Line]], words: tuple[str, str, str]
+    line: Line, others: Mapping[str, list[Line]], by_entry: Mapping[str, list[Line]], words: tuple[str, str, str]
 ) -> str:
-    """`own` is the side that has the row, `others` the one that has not."""
+    """`by_entry` is the side that has the row, `others` the one that has not."""
     verb, change, excluded = words
     beside = others.get(line.entry)
     if beside is None:
         return f"entry {line.entry} {verb}"
-    if line.variant not in {each.variant for each in beside}:
+    if line.variant not in {other.variant for other in beside}:
         what = f"variant {line.variant}" if line.variant is not None else "the row without a variant"
         return f"{line.entry}: {what} {verb}"
-    there = {name for each in beside for name in each.axes}
+    there = {name for other in beside for name in other.axes}
     new = [name for name in line.axes if name not in there]
     if new:
         return f"{line.entry}: {_axes(new)} {verb}"
     missing = sorted(there - line.axes.keys())
     if missing:
         return f"{line.entry}: {_axes(missing)} {'removed' if verb == 'added' else 'added'}"
-    grown = [_values(line, name, beside, own[line.entry], change) for name in line.axes]
-    told = [each for each in grown if each]
-    return f"{line.entry}: {' and '.join(told) if told else excluded}"
+    grown = [_values(line, name, beside, by_entry[line.entry], change) for name in line.axes]
+    texts = [other for other in grown if other]
+    return f"{line.entry}: {' and '.join(texts) if texts else excluded}"
 
 
 def _axes(names: list[str]) -> str:
     return f"{'axis' if len(names) == 1 else 'axes'} {', '.join(names)}"
 
 
-def _values(line: Line, name: str, beside: list[Line], own: list[Line], change: str) -> str | None:
+def _values(line: Line, name: str, beside: list[Line], lines: list[Line], change: str) -> str | None:
     """`axis locale gained fr, it`, if the row has one of these values."""
-    there = {each.axes.get(name) for each in beside}
+    there = {other.axes.get(name) for other in beside}
     only = [
-        value for value in dict.fromkeys(each.axes[name] for each in own if name in each.axes) if value not in there
+        value
+        for value in dict.fromkeys(other.axes[name] for other in lines if name in other.axes)
+        if value not in there
     ]
     return f"axis {name} {change} {', '.join(shown(value) for value in only)}" if line.axes[name] in only else None
 
 
 def _by_entry(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
+    by_entry: dict[str, list[Line]] = {}
     for line in lines:
-        found.setdefault(line.entry, []).append(line)
-    return found
+        by_entry.setdefault(line.entry, []).append(line)
+    return by_entry
 
 
 def renamed(before: Line, after: Line) -> str:
@@ -149,21 +151,25 @@ class FieldCauses:
     def of_values(self, template: str) -> str | None:
         """What a text reads from `vars` or a default that is not the same any more; that of this row, if it tells."""
         changed = self._changed_by(template, frozenset())
-        mine = [each for each in changed if any(str(each.after) in str(value) for value in self._after.fields.values())]
-        found = (mine or changed)[:1]
-        return f"{found[0].path} {shown(found[0].before)} → {shown(found[0].after)}" if found else None
+        mine = [
+            setting
+            for setting in changed
+            if any(str(setting.after) in str(value) for value in self._after.fields.values())
+        ]
+        first = (mine or changed)[:1]
+        return f"{first[0].path} {shown(first[0].before)} → {shown(first[0].after)}" if first else None
 
     def _changed_by(self, template: str, seen: frozenset[str]) -> list[Setting]:
         """The changed values behind a text, through other values of `vars` as well."""
-        found: list[Setting] = []
-        for reference in (each for expression in parse(template).expressions for each in expression.references):
+        settings: list[Setting] = []
+        for reference in (setting for expression in parse(template).expressions for setting in expression.references):
             name = ".".join((reference.root, *reference.path))
-            found += [each for each in self._values if _concerns(each.path, name)]
+            settings += [setting for setting in self._values if _concerns(setting.path, name)]
             if reference.root == "vars" and name not in seen:
-                own = self._new.vars.get(reference.path[0], "") if reference.path else dict(self._new.vars)
-                for _, text in templates_in({"": own}):
-                    found += self._changed_by(text, seen | {name})
-        return found
+                value = self._new.vars.get(reference.path[0], "") if reference.path else dict(self._new.vars)
+                for _, text in templates_in({"": value}):
+                    settings += self._changed_by(text, seen | {name})
+        return settings
 
     @cached_property
     def _values(self) -> list[Setting]:
@@ -177,7 +183,7 @@ class FieldCauses:
 
 def _values_of(manifest: Manifest) -> Fields:
     """What templates can read of a manifest itself: `vars`, and the defaults of variables."""
-    defaults: Fields = {f"env.{name}.default": each.default for name, each in manifest.env.items()}
+    defaults: Fields = {f"env.{name}.default": declaration.default for name, declaration in manifest.env.items()}
     return defaults | dict(flat({"vars": dict(manifest.vars)}))
 
 
@@ -196,7 +202,7 @@ def _where(line: Line, layer: Path) -> str | None:
 def _layer(manifest: Manifest, line: Line, path: str) -> Path | None:
     """The layer of the row that has a field, highest priority first."""
     for layer in line.row.layers:
-        if any(each == path or each.startswith((f"{path}.", f"{path}[")) for each, _ in flat(manifest.section(layer))):
+        if any(key == path or key.startswith((f"{path}.", f"{path}[")) for key, _ in flat(manifest.section(layer))):
             return layer
     return None
 
@@ -217,14 +223,14 @@ def presentable(value: Json) -> Json:
     if isinstance(value, str):
         return MASK if shaped_like_secret(value) else value
     if isinstance(value, list):
-        return [presentable(each) for each in value]
+        return [presentable(item) for item in value]
     if isinstance(value, dict):
-        return {key: presentable(each) for key, each in value.items()}
+        return {key: presentable(item) for key, item in value.items()}
     return value
 
 
 def _list(value: Json) -> str:
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return f"[{', '.join(value)}]"
     return json.dumps(value, ensure_ascii=False)
 
@@ -269,10 +275,10 @@ class Notice:
     rows: tuple[str, ...] = ()
 
 
-def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice, ...]:
+def notices(difference: Difference, before: Side | None, after: Side) -> tuple[Notice, ...]:
     """Everything to look at, most important first; rows of one sentence together."""
     together: dict[tuple[Kind, str], list[str]] = {}
-    for notice in _all(found, before, after):
+    for notice in _all(difference, before, after):
         together.setdefault((notice.kind, notice.message), []).extend(notice.rows)
     order = list(Kind)
     return tuple(
@@ -281,26 +287,26 @@ def notices(found: Difference, before: Side | None, after: Side) -> tuple[Notice
     )
 
 
-def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
+def _all(difference: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
     old, new = _uses(before), _uses(after)
     yield from _secrets(old, new, after)
     yield from _places(before, after)
     yield from _new_vendors(before, after)
     yield from _published(new, before, after)
     yield from _variables(old, new, before, after)
-    yield from _cost(found.before, found.after)
-    for setting in found.settings:
+    yield from _cost(difference.before, difference.after)
+    for setting in difference.settings:
         yield from _of_setting(setting, is_new=before is None)
-    for line in found.added:
+    for line in difference.added:
         yield from _policy({}, line.fields, line)
         yield from _undecided(line.fields.items(), line)
-    for line in found.removed:
+    for line in difference.removed:
         if line.fields.get("quarantine.until") is not None:
             yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
-    for change in found.changed:
+    for change in difference.changed:
         yield from _moves(change)
         yield from _policy(change.before.fields, change.after.fields, change.after)
-        yield from _undecided(((each.path, each.after) for each in change.fields), change.after)
+        yield from _undecided(((item.path, item.after) for item in change.fields), change.after)
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------
@@ -308,38 +314,38 @@ def _all(found: Difference, before: Side | None, after: Side) -> Iterator[Notice
 
 def _uses(side: Side | None) -> dict[tuple[str, str], list[str]]:
     """Variables and the vendors that they go to, with the rows that send them."""
-    found: dict[tuple[str, str], list[str]] = {}
+    uses: dict[tuple[str, str], list[str]] = {}
     if side is None:
-        return found
+        return uses
     of_vars = _of_vars(side.manifest)
     of_vendors = {name: _names(settings, of_vars) for name, settings in side.manifest.vendors.items()}
     for row in side.rows:
         vendor = str(row.data.get("vendor"))
         for name in _names(row.data, of_vars) | of_vendors.get(vendor, frozenset()):
-            found.setdefault((name, vendor), []).append(row.id)
-    return dict(sorted(found.items()))
+            uses.setdefault((name, vendor), []).append(row.id)
+    return dict(sorted(uses.items()))
 
 
 def _of_vars(manifest: Manifest) -> dict[str, frozenset[str]]:
     """The environment variables behind each value of `vars`, through other values as well."""
-    found: dict[str, frozenset[str]] = {}
-    while (more := {name: _names({"": value}, found) for name, value in manifest.vars.items()}) != found:
-        found = more
-    return found
+    by_variable: dict[str, frozenset[str]] = {}
+    while (more := {name: _names({"": value}, by_variable) for name, value in manifest.vars.items()}) != by_variable:
+        by_variable = more
+    return by_variable
 
 
 def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """The environment variables that templates in data read, through `vars` as well."""
-    found: set[str] = set()
+    names_used: set[str] = set()
     for _, text in templates_in(dict(data)):
         for expression in parse(text).expressions:
             for reference in expression.references:
                 if reference.root == "env":
-                    found.update(reference.path[:1])
+                    names_used.update(reference.path[:1])
                 elif reference.root == "vars":
                     names = reference.path[:1] or tuple(of_vars)
-                    found.update(*(of_vars.get(name, frozenset()) for name in names))
-    return frozenset(found)
+                    names_used.update(*(of_vars.get(name, frozenset()) for name in names))
+    return frozenset(names_used)
 
 
 def _secrets(
@@ -370,7 +376,7 @@ def _places(before: Side | None, after: Side) -> Iterator[Notice]:
 
 def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
     """Variables in target URLs and the hosts, as they are written, that get them, with the rows."""
-    found: dict[tuple[str, str], list[str]] = {}
+    uses: dict[tuple[str, str], list[str]] = {}
     of_vars = _of_vars(side.manifest)
     for row in side.rows:
         fields = fields_of(side.values.get(row.id, row))
@@ -378,8 +384,8 @@ def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
             host = _host(fields, path)
             if host is not None:
                 for name in _names({"": fields[path]}, of_vars):
-                    found.setdefault((name, host), []).append(row.id)
-    return dict(sorted(found.items()))
+                    uses.setdefault((name, host), []).append(row.id)
+    return dict(sorted(uses.items()))
 
 
 def _new_vendors(before: Side | None, after: Side) -> Iterator[Notice]:
@@ -413,7 +419,7 @@ def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, af
     was = before.manifest.env if before is not None else {}
     for name, declaration in after.manifest.env.items():
         if name in was and was[name].secret and not declaration.secret:
-            rows = dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each)
+            rows = dict.fromkeys(row for (used, _), row_ids in new.items() if used == name for row in row_ids)
             message = f"{name} is no secret any more: it is masked nowhere, and needs no --allow-secret"
             yield Notice(kind=Kind.SECRET, message=message, rows=tuple(rows))
 
@@ -427,7 +433,7 @@ def _variables(
     was, now = _required(old, before), _required(new, after)
     known = before.manifest.env if before is not None else {}
     for name, declaration in after.manifest.env.items():
-        rows = tuple(dict.fromkeys(row for (used, _), each in new.items() if used == name for row in each))
+        rows = tuple(dict.fromkeys(row for (used, _), row_ids in new.items() if used == name for row in row_ids))
         if name not in known:
             needed = "; it must be set, as it has no default" if declaration.default is None else ""
             message = f"{name} is newly declared: templates can read it where the pipeline names it{needed}"

@@ -31,23 +31,23 @@ def _lines(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
         yield f"warning: {warning}", "yellow"
     yield f"{review.file} against {review.wording}: {counts(review.difference)}", "bold"
     yield from _changes(review, most)
-    for each in review.profiles:
+    for profile in review.profiles:
         yield "", ""
-        yield f"profile {each.profile}: {counts(each.difference)}", "bold"
-        yield from _changes(each, most)
+        yield f"profile {profile.profile}: {counts(profile.difference)}", "bold"
+        yield from _changes(profile, most)
 
 
 def _changes(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
-    found = review.difference
-    if not found:
+    difference = review.difference
+    if not difference:
         return
-    yield costs(found.before, found.after), ""
-    if told := money_moved(found.before, found.after):
-        yield told, ""
+    yield costs(difference.before, difference.after), ""
+    if money := money_moved(difference.before, difference.after):
+        yield money, ""
     for notice in review.notices:
         yield "", ""
         yield from _notice(notice, most)
-    for group in groups(found):
+    for group in groups(difference):
         yield "", ""
         yield from _group(group, most)
     others = settings(review)
@@ -82,5 +82,5 @@ def _group(group: Group, most: int | None) -> Iterator[tuple[str, str]]:
 
 
 def _some(ids: list[str], most: int | None) -> str:
-    told = ", ".join(ids[:most])
-    return told if most is None or len(ids) <= most else f"{told} and {len(ids) - most} more (-v shows them)"
+    shown = ", ".join(ids[:most])
+    return shown if most is None or len(ids) <= most else f"{shown} and {len(ids) - most} more (-v shows them)"

@@ -64,9 +64,9 @@ class Group:
         return sum(line.tests for line in self.lines)
 
 
-def groups(found: Difference) -> tuple[Group, ...]:
+def groups(difference: Difference) -> tuple[Group, ...]:
     """Every cause with its rows; those with the most tests first, else in the manifest's order."""
-    plain = [*_rows("-", found.removed), *_rows("+", found.added), *_changes(found.changed)]
+    plain = [*_rows("-", difference.removed), *_rows("+", difference.added), *_changes(difference.changed)]
     return tuple(sorted(plain, key=lambda group: -group.tests))
 
 
@@ -82,11 +82,11 @@ def _changes(changes: Iterable[Change]) -> list[Group]:
     lines: dict[str, dict[str, Line]] = {}
     fields: dict[str, dict[str, Field]] = {}
     for change in changes:
-        for each in change.fields:
-            beside = [other for other in change.fields if each.where is not None and other.where == each.where]
-            key = "\n".join(other.cause for other in beside) if beside else each.cause
+        for field in change.fields:
+            beside = [other for other in change.fields if field.where is not None and other.where == field.where]
+            key = "\n".join(other.cause for other in beside) if beside else field.cause
             lines.setdefault(key, {})[change.after.id] = change.after
-            fields.setdefault(key, {}).setdefault(each.path, each)
+            fields.setdefault(key, {}).setdefault(field.path, field)
     return [_changed(tuple(rows.values()), tuple(fields[key].values())) for key, rows in lines.items()]
 
 
@@ -94,20 +94,20 @@ def _changed(rows: tuple[Line, ...], fields: tuple[Field, ...]) -> Group:
     cause, where = fields[0].cause, fields[0].where
     if where is not None and len(fields) > 1:
         return Group(sign="~", cause=f"{where}: {len(fields)} fields", lines=rows, fields=fields)
-    told = tuple(each for each in fields if each.path != "id" and not _told(cause, each))
-    if told and where is not None and len(rows) == 1:
+    shown = tuple(field for field in fields if field.path != "id" and not _told(cause, field))
+    if shown and where is not None and len(rows) == 1:
         cause = f"{where}: {fields[0].path}"
-    return Group(sign="~", cause=cause, lines=rows, fields=told)
+    return Group(sign="~", cause=cause, lines=rows, fields=shown)
 
 
 def settings(review: Review) -> tuple[Setting, ...]:
     """The values at the top that no group and no notice is about already."""
-    told = {each.cause for change in review.difference.changed for each in change.fields}
-    told |= {notice.message.partition("; ")[0] for notice in review.notices}
+    causes_shown = {setting.cause for change in review.difference.changed for setting in change.fields}
+    causes_shown |= {notice.message.partition("; ")[0] for notice in review.notices}
     return tuple(
-        each
-        for each in review.difference.settings
-        if f"{each.path} {shown(each.before)} → {shown(each.after)}" not in told
+        setting
+        for setting in review.difference.settings
+        if f"{setting.path} {shown(setting.before)} → {shown(setting.after)}" not in causes_shown
     )
 
 
@@ -135,17 +135,17 @@ def detail(changed: Field) -> str:
     if first == second:
         return f"{changed.path}: {whole(second)}"
     if isinstance(first, list) and isinstance(second, list):
-        come = [shown(each) for each in second if each not in first]
-        gone = [shown(each) for each in first if each not in second]
-        signs = [*(f"+ {each}" for each in come), *(f"- {each}" for each in gone)]
+        come = [shown(item) for item in second if item not in first]
+        gone = [shown(item) for item in first if item not in second]
+        signs = [*(f"+ {item}" for item in come), *(f"- {item}" for item in gone)]
         return f"{changed.path}: {', '.join(signs) or 'in another order'}"
     return f"{changed.path}: {whole(first)} → {whole(second)}"
 
 
-def counts(found: Difference) -> str:
+def counts(difference: Difference) -> str:
     """`3 added, 1 removed, 5 changed, 12 as before`."""
-    same = found.after.rows - len(found.added) - len(found.changed)
-    numbers = {"added": len(found.added), "removed": len(found.removed), "changed": len(found.changed)}
+    same = difference.after.rows - len(difference.added) - len(difference.changed)
+    numbers = {"added": len(difference.added), "removed": len(difference.removed), "changed": len(difference.changed)}
     parts = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([*parts, f"{same} as before"]) if parts else f"all {same} rows are as before"
 
@@ -153,13 +153,13 @@ def counts(found: Difference) -> str:
 def costs(before: Size, after: Size) -> str:
     """`tests 17 → 21 (+4), vendor runs 5 → 7 (+2): doksi 3 → 4, certyn 2 → 3`."""
     names = dict.fromkeys((*after.runs, *before.runs))
-    each = [
+    parts = [
         f"{name} {before.runs.get(name, 0)} → {after.runs.get(name, 0)}"
         for name in names
         if before.runs.get(name, 0) != after.runs.get(name, 0)
     ]
     runs = moved("vendor runs", before.all_runs, after.all_runs)
-    return f"{moved('tests', before.tests, after.tests)}, {runs}" + (f": {', '.join(each)}" if each else "")
+    return f"{moved('tests', before.tests, after.tests)}, {runs}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def money_moved(before: Size, after: Size) -> str | None:

@@ -226,8 +226,10 @@ class Scene:
         try:
             plan = self.compiled()
         except ManifestError as error:
-            told = "\n".join(f"{each} ({each.hint})\n  {each.source}" for each in error.diagnostics)
-            raise AssertionError(f"the example's rows are refused:\n{told}") from error
+            text = "\n".join(
+                f"{diagnostic} ({diagnostic.hint})\n  {diagnostic.source}" for diagnostic in error.diagnostics
+            )
+            raise AssertionError(f"the example's rows are refused:\n{text}") from error
         again = from_json(to_json(plan), path=Path("plan.json"))
         assert again == plan, "a plan has to be the same after it was written down: is all of it plain JSON?"
         return again
@@ -313,16 +315,19 @@ class Scene:
         over = [end.outcomes for end in ends if isinstance(end, Finished)]
         if len(over) < len(ends):
             return None
-        return {entry.id: merge([each[entry.id] for each in over if entry.id in each]) for entry in self.call.entries}
+        return {
+            entry.id: merge([by_entry[entry.id] for by_entry in over if entry.id in by_entry])
+            for entry in self.call.entries
+        }
 
     def early(self, story: Runs) -> dict[str, Outcome]:
         """Entries that are over although their run goes on, as these replies say."""
-        found: dict[str, Outcome] = {}
+        outcomes: dict[str, Outcome] = {}
         for run in self.runs:
             with contextlib.suppress(UnexpectedData):
                 status = self._last(run, story.get(run.id, ()))
-                found |= status.outcomes if isinstance(status, Running) else {}
-        return found
+                outcomes |= status.outcomes if isinstance(status, Running) else {}
+        return outcomes
 
     def _last(self, run: RemoteRun, story: Sequence[Reply]) -> Running | Finished:
         replies: list[Reply] = []
@@ -360,32 +365,32 @@ class Adapter:
         self.info = vendor.info
         self.name = vendor.info.name
 
-    def _ask(self, method: str, *given: object, lists: bool = False, **named: object) -> Any:  # noqa: ANN401
-        copies = other, other_named, _ = deepcopy((given, named, getattr(self.vendor, "__dict__", None)))
-        first = self._once(method, given, named, lists=lists)
-        after = (given, named, getattr(self.vendor, "__dict__", None))
-        assert after == copies, self._said(method, given, "changed what it was given, or itself")
+    def _ask(self, method: str, *arguments: object, lists: bool = False, **named: object) -> Any:  # noqa: ANN401
+        copies = other, other_named, _ = deepcopy((arguments, named, getattr(self.vendor, "__dict__", None)))
+        first = self._once(method, arguments, named, lists=lists)
+        after = (arguments, named, getattr(self.vendor, "__dict__", None))
+        assert after == copies, self._said(method, arguments, "changed what it was given, or itself")
         second = self._once(method, other, other_named, lists=lists)
         same = repr(first) == repr(second) if isinstance(first, Exception) else first == second
-        assert same, self._said(method, given, f"answered {first!r}, then {second!r}")
+        assert same, self._said(method, arguments, f"answered {first!r}, then {second!r}")
         if isinstance(first, Exception):
             raise first
         return first
 
-    def _once(self, method: str, given: Sequence[object], named: dict[str, Any], *, lists: bool) -> object:
+    def _once(self, method: str, arguments: Sequence[object], named: dict[str, Any], *, lists: bool) -> object:
         try:
             with asking():
-                answer = getattr(self.vendor, method)(*given, **named)
+                answer = getattr(self.vendor, method)(*arguments, **named)
                 return list(answer) if lists else answer
         except Touched as error:
-            raise AssertionError(self._said(method, given, str(error))) from error
+            raise AssertionError(self._said(method, arguments, str(error))) from error
         except Exception as error:
             if isinstance(error, _MAY_REFUSE.get(method, ())):
                 return error
-            raise AssertionError(self._said(method, given, f"raised {type(error).__name__}: {error}")) from error
+            raise AssertionError(self._said(method, arguments, f"raised {type(error).__name__}: {error}")) from error
 
-    def _said(self, method: str, given: Sequence[object], what: str) -> str:
-        shown = "\n".join(f"  {each!r}"[:_SHOWN] for each in given)
+    def _said(self, method: str, arguments: Sequence[object], what: str) -> str:
+        shown = "\n".join(f"  {argument!r}"[:_SHOWN] for argument in arguments)
         return f"{self.name}: {method}: {what}\ngiven\n{shown}"
 
     def _expect(self, method: str, answer: object, *kinds: type) -> None:
@@ -395,41 +400,41 @@ class Adapter:
     # --- the protocol -------------------------------------------------------------------------------------------------
 
     def check(self, row: dict[str, object], settings: dict[str, Json]) -> list[Complaint]:
-        found: list[Complaint] = self._ask("check", row, settings, lists=True)
-        for each in found:
-            self._expect("check", each, Complaint)
-            assert each.message, f"{self.name}: check: a complaint without a message"
-            assert isinstance(each.path, tuple), f"{self.name}: check: a path is a tuple: {each!r}"
-        return found
+        complaints: list[Complaint] = self._ask("check", row, settings, lists=True)
+        for complaint in complaints:
+            self._expect("check", complaint, Complaint)
+            assert complaint.message, f"{self.name}: check: a complaint without a message"
+            assert isinstance(complaint.path, tuple), f"{self.name}: check: a path is a tuple: {complaint!r}"
+        return complaints
 
     def group(self, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
         groups: list[tuple[Entry, ...]] = self._ask("group", list(entries), lists=True)
         return groups
 
     def resources(self, call: Call) -> list[Dependency]:
-        found: list[Dependency] = self._ask("resources", call, lists=True)
-        for each in found:
-            self._expect("resources", each, Dependency)
-        return found
+        dependencies: list[Dependency] = self._ask("resources", call, lists=True)
+        for dependency in dependencies:
+            self._expect("resources", dependency, Dependency)
+        return dependencies
 
     def notices(self, call: Call) -> list[str]:
-        found: list[str] = self._ask("notices", call, lists=True)
-        for each in found:
-            self._expect("notices", each, str)
-        return found
+        remarks: list[str] = self._ask("notices", call, lists=True)
+        for notice in remarks:
+            self._expect("notices", notice, str)
+        return remarks
 
     def check_call(self, call: Call) -> list[Complaint]:
-        found: list[Complaint] = self._ask("check_call", call, lists=True)
-        return found
+        complaints: list[Complaint] = self._ask("check_call", call, lists=True)
+        return complaints
 
     def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Conflict]:
-        found: list[Conflict] = self._ask("check_all", calls, builds, lists=True)
+        conflicts: list[Conflict] = self._ask("check_all", calls, builds, lists=True)
         known = {entry.id for call in calls for entry in call.entries}
-        for each in found:
-            self._expect("check_all", each, Conflict)
-            assert each.entries, f"{self.name}: check_all: a clash of nobody"
-            assert set(each.entries) <= known, f"{self.name}: check_all: entries that are not there: {each!r}"
-        return found
+        for conflict in conflicts:
+            self._expect("check_all", conflict, Conflict)
+            assert conflict.entries, f"{self.name}: check_all: a clash of nobody"
+            assert set(conflict.entries) <= known, f"{self.name}: check_all: entries that are not there: {conflict!r}"
+        return conflicts
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         step: PrepareStep = self._ask("prepare", resource, token, list(replies))
@@ -475,8 +480,8 @@ class Adapter:
 
     def runs(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
         """The runs of an answer to a create; none where it says that there is none to ask for."""
-        found = self.accepted(call, reply)
-        return found if isinstance(found, tuple) else ()
+        answer = self.accepted(call, reply)
+        return answer if isinstance(answer, tuple) else ()
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
         request: Request = self._ask("poll", call, run)

@@ -40,11 +40,11 @@ def _read(scene: Scene, kind: InventoryKind, answers: Answers) -> Refusal | tupl
         read.append(number)
         return reply_of(answers, request, number)
 
-    found = _driven(scene, kind, answer)
-    assert found is not None, f"{name}: asks for the same again, or for ever"
+    result = _driven(scene, kind, answer)
+    assert result is not None, f"{name}: asks for the same again, or for ever"
     if isinstance(answers, tuple):
         assert len(read) == len(answers), f"{name}: the example has {len(answers)} pages, {len(read)} were read"
-    return found
+    return result
 
 
 def _driven(
@@ -67,14 +67,14 @@ def _driven(
         replies.append(answer(step, len(replies)))
 
 
-def _items(name: str, found: Refusal | tuple[Item, ...]) -> tuple[Item, ...]:
-    assert not isinstance(found, Refusal), f"{name}: refused: {found}"
-    ids = [item.id for item in found]
-    assert all(ids), f"{name}: an item has no id: {found}"
-    assert all(item.name for item in found), f"{name}: an item has no name: {found}"
-    twice = sorted({each for each in ids if ids.count(each) > 1})
+def _items(name: str, answer: Refusal | tuple[Item, ...]) -> tuple[Item, ...]:
+    assert not isinstance(answer, Refusal), f"{name}: refused: {answer}"
+    ids = [item.id for item in answer]
+    assert all(ids), f"{name}: an item has no id: {answer}"
+    assert all(item.name for item in answer), f"{name}: an item has no name: {answer}"
+    twice = sorted({element for element in ids if ids.count(element) > 1})
     assert not twice, f"{name}: named twice: {', '.join(twice)}"
-    return found
+    return answer
 
 
 def _repeats(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> None:
@@ -87,11 +87,11 @@ def _repeats(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> 
         return reply_of(answers, request, min(number, last))
 
     try:
-        found = _driven(scene, kind, answer)
+        result = _driven(scene, kind, answer)
     except UnexpectedData:
         return
-    if isinstance(found, tuple):
-        assert all(item.id for item in found), f"{name}: a page that repeats: an item has no id: {found}"
+    if isinstance(result, tuple):
+        assert all(item.id for item in result), f"{name}: a page that repeats: an item has no id: {result}"
 
 
 def _empty(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> None:
@@ -102,11 +102,11 @@ def _empty(name: str, scene: Scene, kind: InventoryKind, answers: Answers) -> No
         return replace(reply, text=json.dumps(_without_items(json.loads(reply.text))))
 
     try:
-        found = _driven(scene, kind, answer)
+        result = _driven(scene, kind, answer)
     except UnexpectedData:
         return
-    assert found is not None, f"{name}: empty pages are read for ever"
-    assert isinstance(found, Refusal) or found == (), f"{name}: nothing is listed, but there are items: {found}"
+    assert result is not None, f"{name}: empty pages are read for ever"
+    assert isinstance(result, Refusal) or result == (), f"{name}: nothing is listed, but there are items: {result}"
 
 
 def _without_items(body: Json) -> Json:

@@ -44,8 +44,8 @@ def changes(data: object) -> Iterator[Change]:
         at = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
         if path and isinstance(path[-1], str):
             yield Change(f"{at} is missing", put(data, path, _GONE))
-        for odd in _odd(value):
-            yield Change(f"{at} is {odd!r}", put(data, path, odd))
+        for value_put in _odd(value):
+            yield Change(f"{at} is {value_put!r}", put(data, path, value_put))
         if isinstance(value, list) and value:
             for shorter in dict.fromkeys(map(_Once, ([], value[1:], value[:-1]))):
                 yield Change(f"{at} has lost elements", put(data, path, shorter.value), shorter=True)
@@ -470,8 +470,8 @@ def _others(failed: _Stage, slot: Slot, path: Path, value: list[object]) -> list
     """The objects that the failing story has in a list, and the passing one has not."""
     if slot not in failed.story.slots():
         return []
-    theirs = next((found for at, found in places(failed.story.data(slot)) if at == path), None)
-    return [each for each in theirs if isinstance(each, dict) and each not in value] if isinstance(theirs, list) else []
+    theirs = next((data for at, data in places(failed.story.data(slot)) if at == path), None)
+    return [item for item in theirs if isinstance(item, dict) and item not in value] if isinstance(theirs, list) else []
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -138,8 +138,8 @@ def _check_capabilities(able: Capabilities) -> None:
     for platform, rules in able.builds.items():
         assert TargetKind.BINARY in able.targets.get(platform, ()), f"builds: {platform} takes no binary"
         assert rules.endings, f"builds: {platform} takes no file"
-        odd = [ending for ending in rules.endings if not ending.startswith(".") or ending != ending.lower()]
-        assert not odd, f"builds: endings begin with a dot and are in lower case: {odd}"
+        invalid = [ending for ending in rules.endings if not ending.startswith(".") or ending != ending.lower()]
+        assert not invalid, f"builds: endings begin with a dot and are in lower case: {invalid}"
         assert rules.max_bytes is None or rules.max_bytes > 0, f"builds: {platform}: max_bytes"
 
 
@@ -188,12 +188,12 @@ _TEMPLATE = "{{ env.ANYTHING }}"
 
 def check_groups(scenes: Sequence[Scene]) -> None:
     """Groups of all examples together, of each alone, twice over, and in other orders."""
-    each = [[_named(entry, f"{n}-") for entry in scene.call.entries] for n, scene in enumerate(scenes)]
-    every = [entry for entries in each for entry in entries]
+    by_scene = [[_named(entry, f"{n}-") for entry in scene.call.entries] for n, scene in enumerate(scenes)]
+    every = [entry for entries in by_scene for entry in entries]
     twins = [*every, *(_named(entry, "again-") for entry in every)]
     random = Random(0)  # noqa: S311  the same orders every time
     orders = [random.sample(twins, len(twins)) for _ in range(10)]
-    for entries in (*each, every, every[::-1], twins, *orders):
+    for entries in (*by_scene, every, every[::-1], twins, *orders):
         _check_partition(scenes[0].adapter, entries)
 
 
@@ -229,8 +229,8 @@ def check_requests(scene: Scene) -> None:
     for run in scene.runs:
         _check_request(scene, adapter.poll(scene.call, run))
         cancel = adapter.cancel(scene.call, run)
-        told = f"{adapter.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
-        assert (cancel is not None) == able.cancel, told
+        message = f"{adapter.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
+        assert (cancel is not None) == able.cancel, message
         if cancel is not None:
             _check_request(scene, cancel)
     for runs in (scene.runs, scene.runs[:1]):
@@ -275,7 +275,7 @@ def _check_complete(scene: Scene, create: Request) -> None:
         wanted = set(entry.selection.ids) if entry.selection else set()
         if entry.target and entry.target.kind is not TargetKind.BINARY:
             wanted.add(urlsplit(entry.target.value).hostname or entry.target.value)
-        lost = sorted(each for each in wanted if not any(_holds(text, each) for text in texts))
+        lost = sorted(word for word in wanted if not any(_holds(text, word) for text in texts))
         assert not lost, f"{scene.adapter.name}: submit: {', '.join(lost)} of {entry.id} is not in {create}"
 
 
@@ -291,10 +291,10 @@ def _check_request(scene: Scene, request: AnyRequest) -> None:
         for texts in request.form.fields if request.form else ():
             assert all(isinstance(text, str) for text in texts), f"{where}: fields of a form are pairs of texts"
         return
-    told = "expected a path from the base URL, quoted, without `..`, and a query in `query`"
-    assert _PATH.fullmatch(request.path), f"{where}: {told}"
-    assert request.path.isascii(), f"{where}: {told}"
-    assert not {".", ".."} & set(request.path.split("/")), f"{where}: {told}"
+    expected = "expected a path from the base URL, quoted, without `..`, and a query in `query`"
+    assert _PATH.fullmatch(request.path), f"{where}: {expected}"
+    assert request.path.isascii(), f"{where}: {expected}"
+    assert not {".", ".."} & set(request.path.split("/")), f"{where}: {expected}"
     for problem in _not_json(request.body, "body"):
         raise AssertionError(f"{where}: {problem}")
     for name, value in request.query:
@@ -304,7 +304,7 @@ def _check_request(scene: Scene, request: AnyRequest) -> None:
 
 
 def _check_header(info: VendorInfo, name: str, value: str, where: str) -> None:
-    ours = info.auth.header_names | {each.lower() for each in (info.idempotency_header, "cookie") if each}
+    ours = info.auth.header_names | {header.lower() for header in (info.idempotency_header, "cookie") if header}
     assert name.lower() not in ours, f"{where}: the header {name} is not the adapter's to send"
     assert _HEADER.fullmatch(name), f"{where}: {name!r} is no name of a header"
     assert value.isascii(), f"{where}: {name}: expected ASCII"
@@ -337,8 +337,8 @@ def check_ids(scene: Scene) -> None:
         for hostile in _HOSTILE:
             for request, usual in zip(_about(scene, replace(run, id=hostile)), _about(scene, run), strict=True):
                 _check_request(scene, request)
-                told = f"{scene.adapter.name}: with the id {hostile!r} the path is {request.path}: quote it"
-                assert request.path.count("/") == usual.path.count("/"), told
+                message = f"{scene.adapter.name}: with the id {hostile!r} the path is {request.path}: quote it"
+                assert request.path.count("/") == usual.path.count("/"), message
         for dots in (".", ".."):
             _check_dots(scene, run, dots)
 
@@ -369,14 +369,14 @@ def check_integer_ids(scene: Scene) -> None:
     usual = scene.job.request
     for row in scene.example.rows:
         for kind in _ID_KINDS.intersection(row):
-            ids = [str(each) for each in cast("Sequence[Json]", row[kind])]
-            assert all(each.isdecimal() for each in ids), f"{name}: integer_ids, but the example has {ids}"
-            bare = _with_ids(scene, row, kind, [int(each) for each in ids])
+            ids = [str(identifier) for identifier in cast("Sequence[Json]", row[kind])]
+            assert all(identifier.isdecimal() for identifier in ids), f"{name}: integer_ids, but the example has {ids}"
+            bare = _with_ids(scene, row, kind, [int(identifier) for identifier in ids])
             assert bare.job.request == usual, f"{name}: with {kind} without quotes the request is {bare.job.request}"
-            for odd in ("zz", "1.5", "-1"):
+            for invalid in ("zz", "1.5", "-1"):
                 # A row that is refused has said so; what raises is a bug, and Adapter says which.
                 with contextlib.suppress(ManifestError, UserError):
-                    _with_ids(scene, row, kind, [odd]).compiled()
+                    _with_ids(scene, row, kind, [invalid]).compiled()
 
 
 _ID_KINDS = frozenset({"test_ids", "category_ids"})
@@ -451,8 +451,8 @@ def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> AnyRequ
 def _check_upload(scene: Scene, request: AnyRequest, resource: Resource) -> None:
     if isinstance(request, Upload):
         path = resource.build.path if resource.build else None
-        told = f"{scene.adapter.name}: prepare: sends {request.file.path}, but the resource is {path}"
-        assert request.file.path == path, told
+        message = f"{scene.adapter.name}: prepare: sends {request.file.path}, but the resource is {path}"
+        assert request.file.path == path, message
 
 
 # --- rows before they are rendered ------------------------------------------------------------------------------------
@@ -492,8 +492,8 @@ def check_examples(scene: Scene) -> None:
     for name, answers in _stories(scene).items():
         if isinstance(answers, tuple):
             asked = max(len(replies) for replies in scene.story(answers).values())
-            told = f"{scene.adapter.name}: `{name}` has {len(answers)} replies, but the adapter asks for {asked}"
-            assert asked == len(answers), told
+            message = f"{scene.adapter.name}: `{name}` has {len(answers)} replies, but the adapter asks for {asked}"
+            assert asked == len(answers), message
     if scene.example.nothing is not None:
         _check_nothing(scene)
 
@@ -505,12 +505,12 @@ def _stories(scene: Scene) -> dict[str, Answers]:
 
 def _check_runs(scene: Scene) -> None:
     for run in scene.runs:
-        told = f"{scene.adapter.name}: accepted: memo has to survive being written down: {run.memo}"
+        message = f"{scene.adapter.name}: accepted: memo has to survive being written down: {run.memo}"
         try:
             same = json.loads(json.dumps(run.memo, allow_nan=False)) == run.memo
         except (TypeError, ValueError) as error:
-            raise AssertionError(told) from error
-        assert same, told
+            raise AssertionError(message) from error
+        assert same, message
         linked = run.url is None or run.url.startswith(("https://", "http://"))
         assert linked, f"{scene.adapter.name}: accepted: url: {run.url!r} is no address"
 
@@ -546,8 +546,8 @@ def _check_failed(scene: Scene) -> None:
 def _check_end(scene: Scene, end: str, answers: Answers, verdict: Verdict) -> None:
     name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(answers))
     assert outcomes is not None, f"{name}: the example's `{end}` is not over, or not understood"
-    found = worst_verdict(outcome.verdict for outcome in outcomes.values())
-    assert found is verdict, f"{name}: the example's `{end}` is {found}, expected {verdict}: {outcomes}"
+    worst = worst_verdict(outcome.verdict for outcome in outcomes.values())
+    assert worst is verdict, f"{name}: the example's `{end}` is {worst}, expected {verdict}: {outcomes}"
     for outcome in outcomes.values():
         _check_shape(name, outcome)
 
@@ -608,15 +608,15 @@ def _check_running(scene: Scene) -> None:
 
 def _check_nothing(scene: Scene) -> None:
     """An answer that starts no run says so: without runs, and, as always then, without a pass."""
-    found = scene.adapter.accepted(scene.call, reply_of(scene.example.nothing, scene.job.request, 0))
-    assert not isinstance(found, tuple), f"{scene.adapter.name}: the example's `nothing` starts runs: {found}"
+    answer = scene.adapter.accepted(scene.call, reply_of(scene.example.nothing, scene.job.request, 0))
+    assert not isinstance(answer, tuple), f"{scene.adapter.name}: the example's `nothing` starts runs: {answer}"
 
 
 def _check_shape(name: str, outcome: Outcome) -> None:
     """Types that no codec would miss, but reports would."""
     verdicts: list[object] = [outcome.verdict, *outcome.counts, *(case.verdict for case in outcome.cases)]
-    odd = [verdict for verdict in verdicts if not isinstance(verdict, Verdict)]
-    assert not odd, f"{name}: expected Verdicts, got {odd}"
+    invalid = [verdict for verdict in verdicts if not isinstance(verdict, Verdict)]
+    assert not invalid, f"{name}: expected Verdicts, got {invalid}"
     assert all(case.id for case in outcome.cases), f"{name}: a case has an id: {outcome.cases}"
 
 

@@ -153,9 +153,9 @@ def _snippet(info: VendorInfo) -> Schema:
 
 def _of_vendor(info: VendorInfo) -> Schema:
     name = info.name
-    found: Schema = {f"{name}Entry": _entry(name), f"{name}Rules": _rules(info)}
+    definitions: Schema = {f"{name}Entry": _entry(name), f"{name}Rules": _rules(info)}
     if rows := _row_rules(info):
-        found[f"{name}Rows"] = {
+        definitions[f"{name}Rows"] = {
             "$comment": "What depends on values that a variant can change: of rows, variants, and entries without.",
             "allOf": rows,
         }
@@ -166,7 +166,7 @@ def _of_vendor(info: VendorInfo) -> Schema:
     }
     if not info.options:
         options["x-hint"] = info.capabilities.instead.get("options", f"{name} has no options")
-    return {**found, f"{name}Options": options, f"{name}Settings": _settings(info)}
+    return {**definitions, f"{name}Options": options, f"{name}Settings": _settings(info)}
 
 
 def _entry(name: str) -> Schema:
@@ -181,11 +181,11 @@ def _entry(name: str) -> Schema:
 
 def _rules(info: VendorInfo) -> Schema:
     """What the capability table says of an entry, with the vendor's own rules on top."""
-    own = info.rules
+    vendor_rules = info.rules
     text_ids = {} if info.capabilities.integer_ids else _ref("otherRules")
     properties = {**_refused_keys(info), "options": _ref(f"{info.name}Options")}
-    rules = _merged({"properties": properties}, {"properties": _open(own.get("properties", {}))})
-    more = list(cast("list[Json]", own.get("allOf", [])))
+    rules = _merged({"properties": properties}, {"properties": _open(vendor_rules.get("properties", {}))})
+    more = list(cast("list[Json]", vendor_rules.get("allOf", [])))
     if _row_rules(info):
         more.append({"if": {"required": ["variants"]}, "else": _ref(f"{info.name}Rows")})
     return {**text_ids, **rules, **({"allOf": more} if more else {})}
@@ -204,43 +204,46 @@ def _row_rules(info: VendorInfo) -> list[Json]:
 
 def _merged(first: Schema, second: Mapping[str, Json]) -> Schema:
     """Mappings merge deeply, so that a vendor's rule of a key stands beside the table's."""
-    found = dict(first)
+    merged = dict(first)
     for key, value in second.items():
-        other = found.get(key)
-        found[key] = _merged(other, value) if isinstance(other, dict) and isinstance(value, dict) else value
-    return found
+        other = merged.get(key)
+        merged[key] = _merged(other, value) if isinstance(other, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _refused_keys(info: VendorInfo) -> Schema:
     """Keys, or values of them, that the vendor takes on no platform, in the words of its table."""
     able = info.capabilities
-    found: Schema = {}
-    missing = [str(each) for each in Platform if each not in able.targets]
+    refused: Schema = {}
+    missing = [str(platform) for platform in Platform if platform not in able.targets]
     if missing:
         schema: Json = {"const": missing[0]} if len(missing) == 1 else {"enum": cast("list[Json]", missing)}
-        found["platform"] = {**refuse(able.instead[missing[0]]), "not": schema}
+        refused["platform"] = {**refuse(able.instead[missing[0]]), "not": schema}
     for selection in SelectionKind:
         if selection not in able.selections:
             # null takes away what a lower layer has: the vendor need not offer it.
-            found[str(selection)] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
+            refused[str(selection)] = {
+                **refuse(able.instead[selection]),
+                "not": {"type": ["array", "object", "string"]},
+            }
     for key, selection in BY_NAME.items():
         if selection not in able.selections:
-            found[key] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
+            refused[key] = {**refuse(able.instead[selection]), "not": {"type": ["array", "object", "string"]}}
         elif INVENTORIES[key] not in info.inventories:
             words = f"{info.name} has no inventory that could be asked for names: write the ids in {selection}"
-            found[key] = {**refuse(words), "not": {"type": ["array", "object", "string"]}}
+            refused[key] = {**refuse(words), "not": {"type": ["array", "object", "string"]}}
     if not able.several_ids and SelectionKind.CATEGORY_IDS in able.selections:
-        found[str(SelectionKind.CATEGORY_IDS)] = {
+        refused[str(SelectionKind.CATEGORY_IDS)] = {
             "maxItems": 1,
             "errorMessage": f"{info.name} runs one {info.collection} at a time: category_ids has exactly one; "
             "make an entry for each of several",
             "x-code": CAPABILITY,
         }
     if not able.artifacts:
-        found["artifacts"] = {**refuse(able.instead["artifacts"]), "not": {"type": "array", "minItems": 1}}
+        refused["artifacts"] = {**refuse(able.instead["artifacts"]), "not": {"type": "array", "minItems": 1}}
     taken = frozenset[TargetKind]().union(*able.targets.values())
     targets: Schema = {str(kind): refuse(able.instead[kind]) for kind in TargetKind if kind not in taken}
-    return {**found, "target": {"properties": targets}} if targets else found
+    return {**refused, "target": {"properties": targets}} if targets else refused
 
 
 def _targets_by_platform(info: VendorInfo) -> Iterator[Schema]:
@@ -276,11 +279,11 @@ def _alternatives(words: Sequence[str]) -> str:
 
 def _value(schema: Json) -> Schema:
     """The schema of an option or setting, which may be a template, too, with its words for people."""
-    own = cast("Schema", schema)
-    words: Schema = {key: value for key, value in own.items() if key in _FOR_PEOPLE}
+    mapping = cast("Schema", schema)
+    words: Schema = {key: value for key, value in mapping.items() if key in _FOR_PEOPLE}
     if "description" in words:
         words["description"] = f"{words['description']}."
-    rule = {key: value for key, value in own.items() if key not in _FOR_PEOPLE}
+    rule = {key: value for key, value in mapping.items() if key not in _FOR_PEOPLE}
     if rule.get("type") == "object":
         if isinstance(rule.get("additionalProperties"), dict):
             rule["additionalProperties"] = _value(rule["additionalProperties"])
@@ -294,7 +297,7 @@ def _value(schema: Json) -> Schema:
 
 
 def _settings(info: VendorInfo) -> Schema:
-    own = {key: _value(schema) for key, schema in info.settings.items()}
+    of_vendor = {key: _value(schema) for key, schema in info.settings.items()}
     example = _example(info)
     shown = ", ".join(f"{key}: {value}" for key, value in example.items())
     address = f"the address comes only from the environment variable {info.url_env[0]}"
@@ -309,19 +312,19 @@ def _settings(info: VendorInfo) -> Schema:
             "url": address,
             "base_url": address,
         },
-        "properties": {**{key: _ref(name) for key, name in _GENERAL.items()}, **own},
+        "properties": {**{key: _ref(name) for key, name in _GENERAL.items()}, **of_vendor},
         "x-expected": "a mapping",
         "x-hint": f"write `{info.name}: {{ {shown} }}`",
     }
 
 
 def _example(info: VendorInfo) -> Schema:
-    found: Schema = {}
+    example: Schema = {}
     for key, schema in info.settings.items():
-        own = cast("Mapping[str, Json]", schema)
-        if own.get("type") == "string":
-            found[key] = cast("list[Json]", own["examples"])[0]
-    return found or {"max_in_flight": 8}
+        mapping = cast("Mapping[str, Json]", schema)
+        if mapping.get("type") == "string":
+            example[key] = cast("list[Json]", mapping["examples"])[0]
+    return example or {"max_in_flight": 8}
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -336,7 +339,7 @@ def rows_of(info: VendorInfo) -> Iterator[tuple[str, ...]]:
     groups: dict[frozenset[TargetKind], list[str]] = {}
     for platform, kinds in able.targets.items():
         groups.setdefault(kinds, []).append(str(platform or "-"))
-    selections = ", ".join(f"one of {each}" if _single(able, each) else each for each in sorted(able.selections))
+    selections = ", ".join(f"one of {kind}" if _single(able, kind) else kind for kind in sorted(able.selections))
     rest = (
         selections,
         "yes" if able.artifacts else "no",

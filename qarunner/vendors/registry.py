@@ -59,20 +59,20 @@ def unknown(name: str, known: Sequence[str]) -> UserError:
 
 def available() -> tuple[list[Vendor], list[UserError]]:
     """Every vendor that can be loaded, and the reason for each that cannot."""
-    found: list[Vendor] = []
+    vendors: list[Vendor] = []
     broken: list[UserError] = []
     for name in names():
         try:
-            found.append(get(name))
+            vendors.append(get(name))
         except UserError as error:
             broken.append(error)
-    return found, broken
+    return vendors, broken
 
 
 def described(name: str) -> str:
     """A vendor with whoever is to be told of its bugs."""
-    found = () if name in _BUILTIN else tuple(_entry_points().select(name=name))
-    return f"vendor {name!r} of the distribution {_distribution(found[0])}" if found else f"vendor {name!r}"
+    points = () if name in _BUILTIN else tuple(_entry_points().select(name=name))
+    return f"vendor {name!r} of the distribution {_distribution(points[0])}" if points else f"vendor {name!r}"
 
 
 def _entry_points() -> EntryPoints:
@@ -83,13 +83,13 @@ def _entry_points() -> EntryPoints:
 
 @cache
 def _plugin(name: str) -> Vendor:
-    found = tuple(_entry_points().select(name=name))
-    if not found:
+    points = tuple(_entry_points().select(name=name))
+    if not points:
         raise unknown(name, names())
-    if len(found) > 1:
-        owners = ", ".join(sorted(_distribution(point) for point in found))
+    if len(points) > 1:
+        owners = ", ".join(sorted(_distribution(point) for point in points))
         raise UserError(f"vendor {name!r} is added by several distributions: {owners}", hint="uninstall all but one")
-    return _loaded(found[0])
+    return _loaded(points[0])
 
 
 def _loaded(point: EntryPoint) -> Vendor:

@@ -32,27 +32,27 @@ _DOTS = frozenset({".", ".."})
 
 def path_id(cursor: JsonReader) -> str:
     """An id that can be asked for again: `.` and `..` in a path would name another resource, and broken text none."""
-    found = body_id(cursor)
-    if not _DOTS.isdisjoint(found.replace("\\", "/").split("/")):
+    identifier = body_id(cursor)
+    if not _DOTS.isdisjoint(identifier.replace("\\", "/").split("/")):
         raise cursor.fail("an id")
-    return found
+    return identifier
 
 
 def body_id(cursor: JsonReader) -> str:
     """An id that can be sent back; broken text is none."""
-    found = cursor.identifier()
-    if not is_unicode(found):
+    identifier = cursor.identifier()
+    if not is_unicode(identifier):
         raise cursor.fail("an id of valid characters")
-    return found
+    return identifier
 
 
-def check_about(told: JsonReader, expected: str, what: str = "run") -> None:
+def check_about(reader: JsonReader, expected: str, what: str = "run") -> None:
     """UnexpectedData if an answer names another run, or another test, than the one that was asked about.
 
     Ids are the same in either case, as UUIDs are, and a secret's placeholder in them has no form.
     """
-    if told.value is not None and not same_id(told.identifier(), expected):
-        raise told.fail(f"{what} {expected}")
+    if reader.value is not None and not same_id(reader.identifier(), expected):
+        raise reader.fail(f"{what} {expected}")
 
 
 def same_id(one: str, other: str) -> bool:
@@ -106,8 +106,8 @@ def refusal(reply: Reply, *keys: str) -> Refusal:
 def error_text(reply: Reply, *keys: str) -> str:
     """What stands under `keys` of an error's body; its beginning where it has none; never empty."""
     try:
-        if found := ": ".join(_texts(reply.json(), keys)):
-            return found
+        if texts := ": ".join(_texts(reply.json(), keys)):
+            return texts
     except UnexpectedData:
         pass  # proxies and gateways answer in HTML, or not at all
     text = " ".join(reply.text.split())[:_SHOWN]
@@ -145,8 +145,8 @@ class Listed:
     def __init__(self) -> None:
         self._told: dict[str, object] = {}
 
-    def add(self, run: str, told: JsonReader, *, is_certain: bool = True) -> None:
-        value = told.value if is_certain else None
+    def add(self, run: str, element: JsonReader, *, is_certain: bool = True) -> None:
+        value = element.value if is_certain else None
         self._told[run] = value if self._told.get(run, value) == value else None
 
     @property

@@ -80,18 +80,18 @@ class _Examination:
         yield from certificates(self._environ)
         try:
             path = find_manifest(self._options.file)
-            found = check_manifest(path, self._environ, self._options.profile, hide=self._hide)
+            checked = check_manifest(path, self._environ, self._options.profile, hide=self._hide)
         except UserError as error:
             yield from refused("manifest", error, "qarunner init --vendor NAME writes a first one")
             return
-        yield from self._manifest(path, found)
+        yield from self._manifest(path, checked)
         yield schema(path)
-        for name, plan in self._plans(found).items():
-            yield from self._vendor(found, found.vendors[name], plan)
+        for name, plan in self._plans(checked).items():
+            yield from self._vendor(checked, checked.vendors[name], plan)
 
     # --- the manifest -------------------------------------------------------------------------------------------------
 
-    def _manifest(self, path: Path, found: CheckedManifest) -> Iterator[Finding]:
+    def _manifest(self, path: Path, checked: CheckedManifest) -> Iterator[Finding]:
         try:
             inputs = read_inputs(self._options, self._environ)
             result = make_plan(path, self._options, self._environ, inputs, hide=self._hide)
@@ -102,8 +102,8 @@ class _Examination:
         entries, jobs = len(result.plan.entries), len(result.plan.jobs)
         counts = f"{plural(entries, 'entry', 'entries')} in {plural(jobs, 'vendor run')}"
         yield Finding(check="manifest", text=f"{path.as_posix()}: {counts}; every variable that they read is set")
-        warnings = (*result.warnings, *found.warnings)
-        for place, message in dict.fromkeys((str(each.place), each.message) for each in warnings):
+        warnings = (*result.warnings, *checked.warnings)
+        for place, message in dict.fromkeys((str(warning.place), warning.message) for warning in warnings):
             yield Finding(check="manifest", state=State.WARNING, text=f"{place}: {message}", remedy="qarunner validate")
         for remark in result.remarks:
             yield Finding(check="manifest", state=State.WARNING, text=remark)
@@ -138,22 +138,22 @@ class _Examination:
 
     # --- vendors ------------------------------------------------------------------------------------------------------
 
-    def _plans(self, found: CheckedManifest) -> Mapping[str, VendorPlan]:
+    def _plans(self, checked: CheckedManifest) -> Mapping[str, VendorPlan]:
         """Those of the plan; where there is none, those that the manifest names, as far as their settings are known."""
         if self._planned is not None:
             return self._planned.vendors
-        given = {
+        settings_given = {
             name: {key: value for key, value in settings.items() if not is_open(value)}
-            for name, settings in found.evaluated.vendors.items()
+            for name, settings in checked.evaluated.vendors.items()
         }
-        settings = settings_of(given, found.vendors, self._environ)
-        return {name: vendor_plan(vendor.info, settings[name]) for name, vendor in found.vendors.items()}
+        settings = settings_of(settings_given, checked.vendors, self._environ)
+        return {name: vendor_plan(vendor.info, settings[name]) for name, vendor in checked.vendors.items()}
 
-    def _vendor(self, found: CheckedManifest, vendor: Vendor, plan: VendorPlan) -> Iterator[Finding]:
+    def _vendor(self, checked: CheckedManifest, vendor: Vendor, plan: VendorPlan) -> Iterator[Finding]:
         """Its key and its address; and whether it answers to that key."""
         name = vendor.info.name
         try:
-            environ = self._with_files(found, vendor)
+            environ = self._with_files(checked, vendor)
         except UserError as error:
             yield from refused(f"{name} key", error, None)
             return
@@ -175,10 +175,10 @@ class _Examination:
         if key:
             yield from self._answer(vendor, plan, environ)
 
-    def _with_files(self, found: CheckedManifest, vendor: Vendor) -> dict[str, str]:
+    def _with_files(self, checked: CheckedManifest, vendor: Vendor) -> dict[str, str]:
         """The environment with the keys of env files, as an apply has it."""
-        keys = {*registry.keys_builtin().values(), *credential_names(vendor), *key_names(found.manifest.document)}
-        files = sorted_out(read_env_files(self._options.env_file), found.manifest.env, keys)
+        keys = {*registry.keys_builtin().values(), *credential_names(vendor), *key_names(checked.manifest.document)}
+        files = sorted_out(read_env_files(self._options.env_file), checked.manifest.env, keys)
         return {**files.keys, **self._environ}
 
     def _answer(self, vendor: Vendor, plan: VendorPlan, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -285,17 +285,17 @@ def _ids(vendors: Inventories, vendor: Vendor, settings: VendorPlan, plan: Plan)
 
 def _used(plan: Plan, vendor: str) -> Mapping[InventoryKind, dict[str, str]]:
     """The ids that a vendor's entries name, each with the first entry that does. Secrets are no ids."""
-    found: dict[InventoryKind, dict[str, str]] = {}
+    ids: dict[InventoryKind, dict[str, str]] = {}
     for entry in plan.entries:
         if entry.vendor != vendor:
             continue
-        named = [(_KINDS[entry.selection.kind], each) for each in entry.selection.ids] if entry.selection else []
+        named = [(_KINDS[entry.selection.kind], test) for test in entry.selection.ids] if entry.selection else []
         if entry.target is not None and entry.target.kind is TargetKind.ENVIRONMENT:
             named.append((InventoryKind.ENVIRONMENT, entry.target.value))
         for kind, used in named:
             if not is_open(used):
-                found.setdefault(kind, {}).setdefault(used, entry.id)
-    return found
+                ids.setdefault(kind, {}).setdefault(used, entry.id)
+    return ids
 
 
 _MOST_APART_S = 300

@@ -67,7 +67,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([^;]*)(?:;\s*(.*))?")
 
 def packages() -> Iterator[Finding]:
     """The packages that this distribution wants, as its own metadata name them."""
-    found, wrong, extras = 0, [], []
+    fitting, wrong, extras = 0, [], []
     for line in _requirements():
         match = _REQUIREMENT.match(line)
         name, wanted, marker = (match[1], match[2].strip(), match[3] or "") if match else (line, "", "")
@@ -77,12 +77,12 @@ def packages() -> Iterator[Finding]:
         elif version is None or not version_fits(version, wanted):
             wrong.append(f"{name}{wanted} ({version or 'not installed'})")
         else:
-            found += 1
+            fitting += 1
     if wrong:
         remedy = "install qarunner again, into an environment of its own"
         yield Finding(check="packages", state=State.PROBLEM, text=", ".join(wrong), remedy=remedy)
     else:
-        yield Finding(check="packages", text=f"{plural(found, 'package')} in the versions that are needed")
+        yield Finding(check="packages", text=f"{plural(fitting, 'package')} in the versions that are needed")
     if extras:
         text = f"the extra emulator is not installed ({', '.join(sorted(set(extras)))}): apply --rehearse needs it"
         yield Finding(
@@ -141,7 +141,7 @@ def ci(environ: Mapping[str, str]) -> Finding:
 
 def writable(check: str, folder: Path, remedy: str) -> Finding:
     """Tried with a file that has no name and leaves nothing; a folder that is not there yet, above it."""
-    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -194,6 +194,8 @@ def refused(check: str, error: UserError, remedy: str | None) -> Iterator[Findin
     if not isinstance(error, ManifestError):
         yield Finding(check=check, state=State.PROBLEM, text=error.message, remedy=error.hint or remedy)
         return
-    for each in error.diagnostics:
-        state = State.PROBLEM if each.severity is Severity.ERROR else State.WARNING
-        yield Finding(check=check, state=state, text=f"{each.place}: {each.message}", remedy=each.hint or remedy)
+    for diagnostic in error.diagnostics:
+        state = State.PROBLEM if diagnostic.severity is Severity.ERROR else State.WARNING
+        yield Finding(
+            check=check, state=state, text=f"{diagnostic.place}: {diagnostic.message}", remedy=diagnostic.hint or remedy
+        )

@@ -73,72 +73,72 @@ def _check(words: ApplyOptions) -> None:
         raise UserError("--continue goes with --run-id", hint="an id that is the same when the job is repeated")
 
 
-def apply(console: Console, environ: Mapping[str, str], given: ApplyOptions) -> ExitCode:
+def apply(console: Console, environ: Mapping[str, str], words: ApplyOptions) -> ExitCode:
     """Everything that can be wrong is looked for before the first request leaves."""
     from qarunner.app.session import Decisions, RunSettings, connect, new_run_id, start
     from qarunner.app.session import resume as go_on
 
-    options, named = engine_options(given, detach=given.detach), reporting.targets_of(given.report)
-    _check(given)
-    run_id = checked_id(given.run_id) if given.run_id else new_run_id(time.time())
-    _claim(console, named, given, environ)
+    options, named = engine_options(words, detach=words.detach), reporting.targets_of(words.report)
+    _check(words)
+    run_id = checked_id(words.run_id) if words.run_id else new_run_id(time.time())
+    _claim(console, named, words, environ)
     try:
-        earlier = _run_to_continue(given, run_id) if given.continues else None
-        found = saved.plan_of(given, environ, hide=console.hide, like=earlier.plan if earlier else None)
+        earlier = _run_to_continue(words, run_id) if words.continues else None
+        result = saved.plan_of(words, environ, hide=console.hide, like=earlier.plan if earlier else None)
     except UserError:
-        _claim_for_nothing(given, environ)
+        _claim_for_nothing(words, environ)
         raise
-    tell(console, found)
-    plan, environ = found.plan, found.environ
+    tell(console, result)
+    plan, environ = result.plan, result.environ
     of_manifest = reporting.planned(plan)
     reports = reporting.apart((*of_manifest, *named))
-    _claim(console, of_manifest, given, environ)
+    _claim(console, of_manifest, words, environ)
     _refuse_unsealed_shard(plan, environ)
     settings = RunSettings(
         environ=environ,
-        runs_dir=given.runs_dir,
+        runs_dir=words.runs_dir,
         reports=named,
         options=options,
-        rehearsal=given.rehearse,
-        fail_fast=given.fail_fast,
-        env_files=given.env_file,
-        allow=given.allow_secret,
-        unsealed=given.unsealed,
-        unverified=found.unverified,
+        rehearsal=words.rehearse,
+        fail_fast=words.fail_fast,
+        env_files=words.env_file,
+        allow=words.allow_secret,
+        unsealed=words.unsealed,
+        unverified=result.unverified,
         real_environ=environ,
     )
     if earlier is not None:
         _refuse_other_plan(earlier, plan)
-        return go_on(earlier.folder, settings, RunObserver(console), Decisions(), anew=found.secrets)
+        return go_on(earlier.folder, settings, RunObserver(console), Decisions(), anew=result.secrets)
     with ExitStack() as stack:
-        if given.rehearse:
+        if words.rehearse:
             from qarunner.app.session import rehearse
 
-            environ = {**environ, **stack.enter_context(rehearse(plan, given.scenario))}
+            environ = {**environ, **stack.enter_context(rehearse(plan, words.scenario))}
             plan = as_rehearsal(plan)
         settings = replace(settings, environ=environ, reports=reports)
         # Before a run is spoken of: without a credential there is none.
-        transport = connect(plan, environ, found.secrets, allowed=settings.allowed)
+        transport = connect(plan, environ, result.secrets, allowed=settings.allowed)
         for line in left_out(plan):
             console.note(f"qarunner: {line}")
         for notice in plan.notices:
             console.warn(f"qarunner: note: {notice}")
-        if given.continues:
-            _note_lost_folder(console, environ, given.runs_dir / run_id)
+        if words.continues:
+            _note_lost_folder(console, environ, words.runs_dir / run_id)
         console.note(f"{plan.name}: {overview(plan)}; run {run_id}")
         return start(plan, transport, settings, RunObserver(console), run_id)
 
 
-def _run_to_continue(given: ApplyOptions, run_id: str) -> StoredRun | None:
+def _run_to_continue(words: ApplyOptions, run_id: str) -> StoredRun | None:
     """The run of this id; None if there is none yet. A rehearsal has nothing to go on with: it makes room."""
-    folder = given.runs_dir / run_id
+    folder = words.runs_dir / run_id
     if not is_run(folder):
         return None
     stored = load(folder)
-    if stored.rehearsal and given.rehearse:
+    if stored.rehearsal and words.rehearse:
         remove_run(folder)
         return None
-    if stored.rehearsal or given.rehearse:
+    if stored.rehearsal or words.rehearse:
         what = ("a rehearsal", "is none") if stored.rehearsal else ("no rehearsal", "is one")
         raise UserError(f"run {run_id} was {what[0]}, and this {what[1]}", hint="name another --run-id")
     return stored
@@ -156,7 +156,7 @@ def _note_lost_folder(console: Console, environ: Mapping[str, str], folder: Path
 
 def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
     """UserError if a run that is to be continued would do something else than this plan says."""
-    moved = [each for each in saved.facts_that_differ(earlier.plan, plan) if each.startswith("git.")]
+    moved = [change for change in saved.facts_that_differ(earlier.plan, plan) if change.startswith("git.")]
     changed = saved.differences(earlier.plan, plan) or moved
     if changed:
         raise UserError(
@@ -166,23 +166,23 @@ def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
 
 
 def _claim(
-    console: Console, reports: Sequence[reporting.ReportTarget], given: ApplyOptions, environ: Mapping[str, str]
+    console: Console, reports: Sequence[reporting.ReportTarget], words: ApplyOptions, environ: Mapping[str, str]
 ) -> None:
-    for warning in reporting.claim(reports, given.runs_dir, environ):
+    for warning in reporting.claim(reports, words.runs_dir, environ):
         console.warn(f"qarunner: warning: {warning}")
 
 
-def _claim_for_nothing(given: ApplyOptions, environ: Mapping[str, str]) -> None:
+def _claim_for_nothing(words: ApplyOptions, environ: Mapping[str, str]) -> None:
     """An apply that ends before it begins removes the reports of an earlier run where its reports would have been."""
     from qarunner.app.planning import check_manifest
 
     with suppress(UserError, OSError):
-        path = inputs.find_manifest(given.file)
+        path = inputs.find_manifest(words.file)
         if saved.is_saved(path):
             reports = reporting.planned(from_json(read_regular(path), path=path))
         else:
             reports = reporting.beside(path.as_posix(), check_manifest(path, environ).manifest.reports)
-        reporting.claim(reports, given.runs_dir, environ)
+        reporting.claim(reports, words.runs_dir, environ)
 
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
@@ -193,10 +193,10 @@ def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
         "GITHUB_ACTIONS": f"{SEAL_KEY}: ${{{{ secrets.{SEAL_KEY} }}}}",
         "TF_BUILD": f"{SEAL_KEY}: $({SEAL_KEY})",
     }
-    told = next((text for marker, text in line.items() if environ.get(marker)), f"{SEAL_KEY}=…, a secret of the CI")
+    example = next((text for marker, text in line.items() if environ.get(marker)), f"{SEAL_KEY}=…, a secret of the CI")
     raise UserError(
         f"--shard {plan.shard}: {SEAL_KEY} is not set: no job could verify this run and join it with the others",
-        hint=f"add to the environment of the jobs that apply and join: {told}   (made by: openssl rand -hex 32)",
+        hint=f"add to the environment of the jobs that apply and join: {example}   (made by: openssl rand -hex 32)",
     )
 
 

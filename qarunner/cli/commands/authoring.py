@@ -82,7 +82,7 @@ class Page:
 
     def block(self, language: str) -> str | None:
         """The first block of code in a language, with a line end after each line."""
-        return next((body for found, body in _BLOCK.findall(self.text) if found == language), None)
+        return next((body for marked, body in _BLOCK.findall(self.text) if marked == language), None)
 
 
 def source() -> str:
@@ -198,14 +198,14 @@ def _locked_names(file: Path | None) -> dict[NameKind, dict[str, str]]:
     lock = read_lock(path)
     if lock is None:
         raise UserError(f"--with-lock: there is no {lock_of(path).as_posix()}", hint="qarunner lock writes it")
-    found: dict[NameKind, dict[str, str]] = {}
+    by_kind: dict[NameKind, dict[str, str]] = {}
     for scope, names in lock.names.items():
         for name, items in names.items():
-            known = found.setdefault(scope.kind, {})
+            known = by_kind.setdefault(scope.kind, {})
             known.setdefault(name, f"{', '.join(items)} at {scope.vendor}")
-            for identifier, own in items.items():
-                known.setdefault(own, f"{identifier} at {scope.vendor}")
-    return {kind: dict(sorted(known.items())) for kind, known in found.items()}
+            for identifier, locked_name in items.items():
+                known.setdefault(locked_name, f"{identifier} at {scope.vendor}")
+    return {kind: dict(sorted(known.items())) for kind, known in by_kind.items()}
 
 
 def emulator(_: Console, __: Mapping[str, str], options: EmulatorOptions) -> int:
@@ -216,9 +216,9 @@ def emulator(_: Console, __: Mapping[str, str], options: EmulatorOptions) -> int
 
 def starter(name: str, starters: Sequence[Starter]) -> str:
     """A manifest that is valid as it stands."""
-    settings = "".join(each.settings for each in starters)
+    settings = "".join(part.settings for part in starters)
     middle = f"vendors:                                # settings, never credentials\n{settings}\n" if settings else ""
-    entries = "\n".join(each.entry for each in starters)
+    entries = "\n".join(part.entry for part in starters)
     return f"{_HEAD.format(name=name)}{middle}defaults: {{ timeout: 30m }}\n\nmatrix:\n{entries}"
 
 
@@ -265,7 +265,7 @@ class Sent:
 
     @property
     def together(self) -> tuple[str, ...]:
-        return tuple(each for each in self.group if each != self.own)
+        return tuple(entry for entry in self.group if entry != self.own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +296,7 @@ class Explaining:
 
     def __init__(
         self,
-        found: CheckedManifest,
+        checked: CheckedManifest,
         values: Values,
         *,
         wanted: RowFilter,
@@ -304,26 +304,26 @@ class Explaining:
         metadata: Metadata,
         today: date,
     ) -> None:
-        self._found = found
-        self._manifest = found.manifest
+        self._found = checked
+        self._manifest = checked.manifest
         self._values = values
         self._wanted = wanted
         self._selection = wanted.select
         self._environ = environ
         self._metadata = metadata
         self._today = today
-        self._written = {row.id: row for row in found.rows}
-        self._needs = resolve(found.rows)
-        known = with_known(found.manifest, found.rows, values, *KNOWN_LATER.values())
+        self._written = {row.id: row for row in checked.rows}
+        self._needs = resolve(checked.rows)
+        known = with_known(checked.manifest, checked.rows, values, *KNOWN_LATER.values())
         self._selected = {row.id for row in select(known, wanted.select)}
-        self._profiled = {row.id for row in select(known, found.manifest.select or [])}
-        chosen = self._choose(found.rows, wanted.select)
+        self._profiled = {row.id for row in select(known, checked.manifest.select or [])}
+        chosen = self._choose(checked.rows, wanted.select)
         self._chosen = {row.id for row in chosen.rows} if isinstance(chosen, Chosen) else frozenset()
         self._remarks = _before_colons(chosen.remarks) if isinstance(chosen, Chosen) else {}
         self._reasons = _reasons(chosen)
-        self._evaluated = evaluate(found.manifest, found.rows, values)
+        self._evaluated = evaluate(checked.manifest, checked.rows, values)
         self._rows = {row.id: row for row in self._evaluated.rows}
-        self._choices = {row.id: self._choice(row) for row in found.rows}
+        self._choices = {row.id: self._choice(row) for row in checked.rows}
         self._entries = {row.id: self._entry(row) for row in self._evaluated.rows}
         self._groups: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Entry, ...]]] = {}
         self._calls: dict[str, Sent] = {}
@@ -403,13 +403,13 @@ class Explaining:
         path: Trail = ("axes", name)
         whole = (*layer_of(self._manifest, row, path), *path)
         listed = self._manifest.document.at(whole)
-        for index, each in enumerate(listed if isinstance(listed, list) else ()):
-            if type(each) is type(value) and each == value:
+        for index, item in enumerate(listed if isinstance(listed, list) else ()):
+            if type(item) is type(value) and item == value:
                 return (*whole, index)
         whole = (*layer_of(self._manifest, row, ("include",)), "include")
         added = self._manifest.document.at(whole)
-        for index, each in enumerate(added if isinstance(added, list) else ()):
-            if all(name in each and spelled(each[name]) == spelled(other) for name, other in row.axes):
+        for index, item in enumerate(added if isinstance(added, list) else ()):
+            if all(name in item and spelled(item[name]) == spelled(other) for name, other in row.axes):
                 return (*whole, index, name)
         return whole
 
@@ -420,7 +420,7 @@ class Explaining:
             return _at(rendered.data, path)
         known = self._evaluated.names.get(str(rendered.data.get("vendor")), {})
         ids = rendered.data[BY_NAME[key]]
-        return [f"{known.get(each)} ({each})" for each in ids] if isinstance(ids, list) else ids
+        return [f"{known.get(identifier)} ({identifier})" for identifier in ids] if isinstance(ids, list) else ids
 
     def _source(self, layer: Trail) -> str:
         match layer:
@@ -459,8 +459,8 @@ class Explaining:
 
     def _alone(self, row: Row) -> tuple[bool | None, str]:
         """Where some row's condition cannot be computed: without rows that have nothing to do with this one."""
-        match self._choose([self._written[each] for each in closure([row.id], self._needs)], ()):
-            case Chosen(rows=rows) if row.id in {each.id for each in rows}:
+        match self._choose([self._written[other] for other in closure([row.id], self._needs)], ()):
+            case Chosen(rows=rows) if row.id in {other.id for other in rows}:
                 return True, self._asked()
             case NothingSelected(details=details) if details:
                 return False, details[0].partition(": ")[2]
@@ -484,8 +484,8 @@ class Explaining:
         """The row as adapters see it; None if a variable decides on a value of a closed set, or on a name."""
         data = _known(rendered.data)
         selections = [data.get(kind) for kind in SelectionKind]
-        closed = (data.get("platform"), *selections, *(each.get("strategy") for each in _artifacts(data)))
-        if any(isinstance(each, str) and holds_template(each) for each in closed) or BY_NAME.keys() & data.keys():
+        closed = (data.get("platform"), *selections, *(item.get("strategy") for item in _artifacts(data)))
+        if any(isinstance(item, str) and holds_template(item) for item in closed) or BY_NAME.keys() & data.keys():
             return None
         if any(row_problems(self._manifest, rendered, rendered.data)):
             return None
@@ -504,7 +504,7 @@ class Explaining:
 
     def _call(self, vendor: Vendor, group: tuple[Entry, ...]) -> Sent:
         """The create of a group. It is made once, however many rows ask for it."""
-        ids = tuple(each.id for each in group)
+        ids = tuple(member.id for member in group)
         if ids[0] not in self._calls or self._calls[ids[0]].group != ids:
             settings = settings_of(self._evaluated.vendors, {vendor.info.name: vendor}, self._environ)
             call = Call(entries=group, settings=own_settings(settings[vendor.info.name]), metadata=self._metadata)
@@ -522,14 +522,14 @@ class Explaining:
         key = entry.vendor, self._needs.get(row.id, ())
         if key not in self._groups:
             alike = (
-                each
-                for each in self._entries.values()
-                if each is not None
-                and (each.vendor, self._needs.get(each.id, ())) == key
-                and self._choices[each.id][0] is not False
+                other
+                for other in self._entries.values()
+                if other is not None
+                and (other.vendor, self._needs.get(other.id, ())) == key
+                and self._choices[other.id][0] is not False
             )
             groups = map(tuple, grouped(vendor, list(alike)))
-            self._groups[key] = {each.id: group for group in groups for each in group}
+            self._groups[key] = {other.id: group for group in groups for other in group}
         return self._groups[key][row.id]
 
 
@@ -537,7 +537,7 @@ def _reasons(chosen: Chosen | UserError) -> Mapping[str, str] | None:
     """Why rows are left out, by id; None where a condition cannot be computed."""
     match chosen:
         case Chosen(left_out=left_out):
-            return {each.row: each.reason for each in left_out}
+            return {missing.row: missing.reason for missing in left_out}
         case NothingSelected(details=details):
             return _before_colons(details)
         case _:
@@ -575,20 +575,20 @@ def _at(data: object, path: Trail) -> object:
 
 def _known(data: Mapping[str, object]) -> dict[str, object]:
     """A row without what decides on numbers and is still a template: there the usual value is shown."""
-    found = {
+    known = {
         key: value
         for key, value in data.items()
         if not (key in {"timeout", "estimate", "allow_failure"} and isinstance(value, str) and holds_template(value))
     }
-    retries = found.get("retries")
+    retries = known.get("retries")
     if isinstance(retries, dict):
-        found["retries"] = {key: value for key, value in retries.items() if not isinstance(value, str)}
-    return found
+        known["retries"] = {key: value for key, value in retries.items() if not isinstance(value, str)}
+    return known
 
 
 def _artifacts(data: Mapping[str, object]) -> list[Mapping[str, object]]:
-    found = data.get("artifacts")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    artifacts = data.get("artifacts")
+    return [item for item in artifacts if isinstance(item, dict)] if isinstance(artifacts, list) else []
 
 
 _WIDEST = 44
@@ -641,14 +641,14 @@ def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOp
     chosen = [row for row in rows if row.id == word] or select(rows, [word])
     if not chosen:
         raise UserError(f"no entry is called {word!r}", hint=suggestion(rows, word) if rows else _HINT)
-    found = [explaining.row(row) for row in chosen]
+    explained_rows = [explaining.row(row) for row in chosen]
     if console.output == "json":
-        data = {"version": 1, "entries": [_data(each) for each in found]}
+        data = {"version": 1, "entries": [_data(explained) for explained in explained_rows]}
         console.data(data)
         return ExitCode.OK
     shown: dict[str, str] = {}
-    for number, each in enumerate(found):
-        for line in ([""] if number else []) + list(_text(each, shown)):
+    for number, explained in enumerate(explained_rows):
+        for line in ([""] if number else []) + list(_text(explained, shown)):
             console.result(line)
     return ExitCode.OK
 
@@ -668,101 +668,101 @@ def _explaining(
     )
 
     path = inputs.find_manifest(words.file)
-    given = read_inputs(words, environ)
-    found = check_manifest(path, environ, words.profile, hide=console.hide)
+    read = read_inputs(words, environ)
+    checked = check_manifest(path, environ, words.profile, hide=console.hide)
     branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts
-    values, environ, problems = values_of(found, given, environ, facts)
-    console.hide(secret_values(found.manifest, environ, values.overrides, values.files, keys=values.credentials))
-    if found.problems or problems:
-        raise ManifestError(in_order([*found.problems, *problems]))
+    values, environ, problems = values_of(checked, read, environ, facts)
+    console.hide(secret_values(checked.manifest, environ, values.overrides, values.files, keys=values.credentials))
+    if checked.problems or problems:
+        raise ManifestError(in_order([*checked.problems, *problems]))
     explaining = Explaining(
-        replace(found, manifest=in_environment(found.manifest, found.vendors, environ)),
+        replace(checked, manifest=in_environment(checked.manifest, checked.vendors, environ)),
         values,
-        wanted=row_filter(path, words, environ, given, build.sha),
+        wanted=row_filter(path, words, environ, read, build.sha),
         environ=environ,
         metadata=facts.metadata,
         today=words.today,
     )
-    return explaining, found.rows
+    return explaining, checked.rows
 
 
-def _text(found: Explained, shown: dict[str, str]) -> Iterator[Line]:
+def _text(explained: Explained, shown: dict[str, str]) -> Iterator[Line]:
     """`shown`: by the first row of a call, the row below which its request stands already."""
-    yield styled(found.row.id, "bold"), f"  {found.place}"
-    runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[found.runs]
-    yield "  ", styled(*runs), f": {found.reason}"
-    condition = found.row.data.get("if")
+    yield styled(explained.row.id, "bold"), f"  {explained.place}"
+    runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[explained.runs]
+    yield "  ", styled(*runs), f": {explained.reason}"
+    condition = explained.row.data.get("if")
     if condition is not None:
         yield f"  if: {_short(condition)}"
-    yield f"  {gate(found)}"
-    for line in needs(found):
+    yield f"  {gate(explained)}"
+    for line in needs(explained):
         yield f"  {line}"
-    yield f"  cost: {cost(found)}"
-    if found.missing:
-        yield f"  not known, and shown as templates: {'; '.join(found.missing)}"
+    yield f"  cost: {cost(explained)}"
+    if explained.missing:
+        yield f"  not known, and shown as templates: {'; '.join(explained.missing)}"
     yield ""
-    yield from _table(found.values)
+    yield from _table(explained.values)
     yield ""
-    if found.reads:
-        yield from _reads(found.reads)
+    if explained.reads:
+        yield from _reads(explained.reads)
         yield ""
-    yield from _request(found, shown)
+    yield from _request(explained, shown)
 
 
-def gate(found: Explained) -> str:
+def gate(explained: Explained) -> str:
     """Whether the verdict counts for the build, and why."""
-    policy = found.policy
-    if found.undecided is not None:
-        return f"gates or not: {found.undecided} is {found.row.data[found.undecided]}"
+    policy = explained.policy
+    if explained.undecided is not None:
+        return f"gates or not: {explained.undecided} is {explained.row.data[explained.undecided]}"
     if policy.quarantine is not None:
         held = policy.quarantine
         return f"does not gate until {held.until}: in quarantine, {held.reason} ({held.owner})"
     if policy.allow_failure:
         return "does not gate: allow_failure"
-    ended = "; its quarantine has ended" if found.row.data.get("quarantine") else ""
+    ended = "; its quarantine has ended" if explained.row.data.get("quarantine") else ""
     return f"gates: a failed or blocked test fails the build{ended}"
 
 
-def needs(found: Explained) -> Iterator[str]:
-    if found.needs:
-        yield f"needs: {', '.join(found.needs)}; unless they pass it is skipped"
+def needs(explained: Explained) -> Iterator[str]:
+    if explained.needs:
+        yield f"needs: {', '.join(explained.needs)}; unless they pass it is skipped"
 
 
-def cost(found: Explained) -> str:
+def cost(explained: Explained) -> str:
     """How many tests, how often at most, and for how long."""
-    entry, policy = found.entry, found.policy
+    entry, policy = explained.entry, explained.policy
     tests = "unknown" if entry is None else f"{tests_of(entry)}{' or more' if is_guess(entry) else ''}"
     more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
     more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
     again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
-    worth = f"; {with_retries(found.cost)}" if found.cost is not None else ""
+    worth = f"; {with_retries(explained.cost)}" if explained.cost is not None else ""
     return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each{worth}"
 
 
 def _table(values: tuple[Value, ...]) -> Iterator[Line]:
-    rows = [(each, _short(each.written)) for each in values]
-    path = max((len(each.path) for each, _ in rows), default=0)
+    rows = [(value, _short(value.written)) for value in values]
+    path = max((len(value.path) for value, _ in rows), default=0)
     text = min(max((len(shown) for _, shown in rows), default=0), _WIDEST)
-    source = max((len(each.source) for each, _ in rows), default=0)
-    for each, shown in rows:
-        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source}}  ", styled(str(each.place), "dim")
-        if each.value != each.written:
-            yield f"  {'':{path}}  = {json.dumps(each.value, ensure_ascii=False)}"
-        if each.unknown:
-            yield f"  {'':{path}}  ? {'; '.join(each.unknown)}"
+    source = max((len(value.source) for value, _ in rows), default=0)
+    for value, shown in rows:
+        yield f"  {value.path:{path}}  {shown:{text}}  {value.source:{source}}  ", styled(str(value.place), "dim")
+        if value.value != value.written:
+            yield f"  {'':{path}}  = {json.dumps(value.value, ensure_ascii=False)}"
+        if value.unknown:
+            yield f"  {'':{path}}  ? {'; '.join(value.unknown)}"
 
 
 def _reads(reads: tuple[Read, ...]) -> Iterator[Line]:
-    rows = [(each, f"? {each.unknown}" if each.unknown else _short(each.value)) for each in reads]
-    path = max(len(each.path) for each, _ in rows)
+    rows = [(read, f"? {read.unknown}" if read.unknown else _short(read.value)) for read in reads]
+    path = max(len(read.path) for read, _ in rows)
     text = min(max(len(shown) for _, shown in rows), _WIDEST)
-    source = max(len(each.source) for each, _ in rows)
+    source = max(len(read.source) for read, _ in rows)
     yield "  it reads:"
-    for each, shown in rows:
-        place = f"  {each.place}" if each.place is not None else ""
-        yield f"  {each.path:{path}}  {shown:{text}}  {each.source:{source if place else 0}}", styled(place, "dim")
+    for read, shown in rows:
+        place = f"  {read.place}" if read.place is not None else ""
+        yield f"  {read.path:{path}}  {shown:{text}}  {read.source:{source if place else 0}}", styled(place, "dim")
 
 
 def _short(value: object) -> str:
@@ -771,41 +771,41 @@ def _short(value: object) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _request(found: Explained, shown: dict[str, str]) -> Iterator[Line]:
-    if found.sent is None:
-        yield f"  request: {found.unsent}"
+def _request(explained: Explained, shown: dict[str, str]) -> Iterator[Line]:
+    if explained.sent is None:
+        yield f"  request: {explained.unsent}"
         return
-    if (first := shown.setdefault(found.sent.group[0], found.row.id)) != found.row.id:
-        yield f"  {found.sent.request.method} {found.sent.request.path}  together with {first}, above"
+    if (first := shown.setdefault(explained.sent.group[0], explained.row.id)) != explained.row.id:
+        yield f"  {explained.sent.request.method} {explained.sent.request.path}  together with {first}, above"
         return
-    for need in found.sent.uses:
+    for need in explained.sent.uses:
         yield f"  before it: {need}"
-    together = f"  together with {', '.join(found.sent.together)}" if found.sent.together else ""
-    yield f"  {found.sent.request.method} {found.sent.request.path}{together}"
-    for line in json.dumps(found.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
+    together = f"  together with {', '.join(explained.sent.together)}" if explained.sent.together else ""
+    yield f"  {explained.sent.request.method} {explained.sent.request.path}{together}"
+    for line in json.dumps(explained.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
         yield styled(f"    {line}", "dim")
 
 
-def _data(found: Explained) -> dict[str, object]:
+def _data(explained: Explained) -> dict[str, object]:
     """A row as data; the same keys whatever the row is."""
-    row, sent, policy = found.row, found.sent, found.policy
+    row, sent, policy = explained.row, explained.sent, explained.policy
     return {
         "id": row.id,
         "entry": row.entry_id,
         "variant": row.variant,
         "axes": row.point,
-        "file": found.place.file,
-        "line": found.place.line,
-        "column": found.place.column,
-        "runs": found.runs,
-        "reason": found.reason,
+        "file": explained.place.file,
+        "line": explained.place.line,
+        "column": explained.place.column,
+        "runs": explained.runs,
+        "reason": explained.reason,
         "if": row.data.get("if"),
-        "needs": list(found.needs),
-        "gate": {"gating": policy.gating if found.undecided is None else None, "reason": gate(found)},
-        "cost": _cost_data(found),
-        "missing": list(found.missing),
-        "values": [_value_data(each) for each in found.values],
-        "reads": [_read_data(each) for each in found.reads],
+        "needs": list(explained.needs),
+        "gate": {"gating": policy.gating if explained.undecided is None else None, "reason": gate(explained)},
+        "cost": _cost_data(explained),
+        "missing": list(explained.missing),
+        "values": [_value_data(value) for value in explained.values],
+        "reads": [_read_data(value) for value in explained.reads],
         "request": None
         if sent is None
         else {
@@ -818,13 +818,13 @@ def _data(found: Explained) -> dict[str, object]:
     }
 
 
-def _cost_data(found: Explained) -> dict[str, object]:
-    retries = found.policy.retries
+def _cost_data(explained: Explained) -> dict[str, object]:
+    retries = explained.policy.retries
     return {
-        "tests": None if found.entry is None else tests_of(found.entry),
+        "tests": None if explained.entry is None else tests_of(explained.entry),
         "retries": {"failed": retries.failed, "infra": retries.infra},
-        "timeout_s": found.policy.timeout_s,
-        **(money_data(found.cost) if found.cost is not None else {}),
+        "timeout_s": explained.policy.timeout_s,
+        **(money_data(explained.cost) if explained.cost is not None else {}),
     }
 
 

@@ -33,27 +33,27 @@ _WIDTH = 18
 def doctor(console: Console, environ: Mapping[str, str], options: DoctorOptions) -> ExitCode:
     """Exit 2 if anything stands in the way of an apply; warnings do not."""
     counts: Counter[State] = Counter()
-    found = []
-    for each in examine(options, environ, now=time.time(), hide=console.hide):
-        counts[each.state] += 1
-        found.append(each)
-        if console.output != "json" and (not console.quiet or each.state is State.PROBLEM):
-            for line in _lines(each):
+    findings = []
+    for finding in examine(options, environ, now=time.time(), hide=console.hide):
+        counts[finding.state] += 1
+        findings.append(finding)
+        if console.output != "json" and (not console.quiet or finding.state is State.PROBLEM):
+            for line in _lines(finding):
                 console.result(line)
     ready = not counts[State.PROBLEM]
     if console.output == "json":
-        console.data({"version": VERSION, "ready": ready, "checks": [_document(each) for each in found]})
+        console.data({"version": VERSION, "ready": ready, "checks": [_document(finding) for finding in findings]})
     else:
         console.result(_verdict(counts))
     return ExitCode.OK if ready else ExitCode.USAGE
 
 
-def _lines(found: Finding) -> Iterator[Line]:
-    sign, colour = _SIGNS[found.state]
-    unchecked = "not checked: " if found.state is State.NOT_CHECKED else ""
-    yield styled(sign, colour), f" {padded(found.check, _WIDTH)}  {unchecked}{found.text}"
-    if found.remedy:
-        yield styled(f"{'':{_WIDTH + 4}}{found.remedy}", "dim")
+def _lines(finding: Finding) -> Iterator[Line]:
+    sign, colour = _SIGNS[finding.state]
+    unchecked = "not checked: " if finding.state is State.NOT_CHECKED else ""
+    yield styled(sign, colour), f" {padded(finding.check, _WIDTH)}  {unchecked}{finding.text}"
+    if finding.remedy:
+        yield styled(f"{'':{_WIDTH + 4}}{finding.remedy}", "dim")
 
 
 def _verdict(counts: Mapping[State, int]) -> str:
@@ -64,5 +64,5 @@ def _verdict(counts: Mapping[State, int]) -> str:
     return f"{what}: {', '.join([*parts, f'{counts[State.OK]} fine'])}"
 
 
-def _document(found: Finding) -> dict[str, object]:
-    return {"check": found.check, "state": str(found.state), "text": found.text, "remedy": found.remedy}
+def _document(finding: Finding) -> dict[str, object]:
+    return {"check": finding.check, "state": str(finding.state), "text": finding.text, "remedy": finding.remedy}

@@ -31,12 +31,12 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
     """All entries, those that fail or are flaky first; or one, with its runs and its tests."""
     if options.form not in FORMATS:
         raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
-    found = History(options.runs_dir, environ)
+    past = History(options.runs_dir, environ)
     entries: Results = {}
-    for run, result in found.results(rehearsal=options.rehearsals):
+    for run, result in past.results(rehearsal=options.rehearsals):
         entries.setdefault(result.entry, []).append((run, result))
-    if found.trouble:
-        console.warn(f"qarunner: warning: the history {found.trouble}")
+    if past.trouble:
+        console.warn(f"qarunner: warning: the history {past.trouble}")
     if options.entry is not None:
         if options.entry not in entries:
             hint = choose(options.entry, tuple(entries)) if entries else "a run joins the history when it has ended"
@@ -69,22 +69,22 @@ def _all(entries: Results) -> Iterator[str]:
     trends = {name: _trend(_pasts(rows)) for name, rows in entries.items()}
 
     def rank(name: str) -> tuple[int, int]:
-        found = trends[name]
-        return (-found.failing, -found.flaky - found.bad) if found is not None else (0, 0)
+        trend = trends[name]
+        return (-trend.failing, -trend.flaky - trend.bad) if trend is not None else (0, 0)
 
     for name in sorted(entries, key=rank):
-        (_, last), found = entries[name][0], trends[name]
-        marks = found.marks if found is not None else "▁"
-        counts = (str(found.bad), str(found.flaky)) if found is not None else ("0", "0")
-        usually = duration(found.usual_s) if found is not None and found.usual_s is not None else "-"
-        told = ", ".join(found.words) if found is not None else ""
-        lines.append((name, last.vendor, marks, words(last.verdict), *counts, usually, told))
+        (_, last), trend = entries[name][0], trends[name]
+        marks = trend.marks if trend is not None else "▁"
+        counts = (str(trend.bad), str(trend.flaky)) if trend is not None else ("0", "0")
+        usually = duration(trend.usual_s) if trend is not None and trend.usual_s is not None else "-"
+        text = ", ".join(trend.words) if trend is not None else ""
+        lines.append((name, last.vendor, marks, words(last.verdict), *counts, usually, text))
     yield from table(lines, right={4, 5, 6})
 
 
 def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
-    found = _trend(_pasts(rows))
-    yield f"{rows[0][1].entry} at {rows[0][1].vendor}: {', '.join(found.words) if found else ''}".rstrip(": ")
+    trend = _trend(_pasts(rows))
+    yield f"{rows[0][1].entry} at {rows[0][1].vendor}: {', '.join(trend.words) if trend else ''}".rstrip(": ")
     yield ""
     lines = [("RUN", "STARTED", "BRANCH", "COMMIT", "TIME", "RESULT")]
     for run, result in rows[:_SHOWN]:
@@ -105,14 +105,14 @@ def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
 
 def _tests(rows: Iterable[tuple[RunRow, ResultRow]]) -> dict[str, tuple[str | None, list[Past]]]:
     """The results of each test, the newest first."""
-    found: dict[str, tuple[str | None, list[Past]]] = {}
+    tests: dict[str, tuple[str | None, list[Past]]] = {}
     for run, result in rows:
         for test in result.tests:
-            _, pasts = found.setdefault(test.id, (test.name, []))
+            _, pasts = tests.setdefault(test.id, (test.name, []))
             pasts.append(
                 Past(run=run.id, verdict=test.verdict, at=run.at, duration_s=test.duration_s, commit=run.commit)
             )
-    return found
+    return tests
 
 
 def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, object]:
@@ -132,11 +132,13 @@ def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, 
             }
             for run, result in rows
         ],
-        "tests": [{"id": test, "name": told, **_figures(pasts)} for test, (told, pasts) in _tests(rows).items()],
+        "tests": [
+            {"id": test, "name": test_name, **_figures(pasts)} for test, (test_name, pasts) in _tests(rows).items()
+        ],
     }
 
 
 def _figures(pasts: Sequence[Past]) -> dict[str, object]:
-    found = _trend(pasts)
-    rate = round(found.flaky / found.runs, 3) if found is not None else 0.0
-    return {"verdict": str(pasts[0].verdict), "flake_rate": rate, **(history_document(found) if found else {})}
+    trend = _trend(pasts)
+    rate = round(trend.flaky / trend.runs, 3) if trend is not None else 0.0
+    return {"verdict": str(pasts[0].verdict), "flake_rate": rate, **(history_document(trend) if trend else {})}

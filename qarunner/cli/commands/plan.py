@@ -53,12 +53,12 @@ def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions
     _check(options)
     if options.more:
         return _pipeline(console, environ, options)
-    found = saved.plan_of(options, environ, hide=console.hide)
-    tell(console, found)
+    result = saved.plan_of(options, environ, hide=console.hide)
+    tell(console, result)
     if options.out is not None:
-        _write(options.out, to_json(found.plan))
-    _show(console, found, options)
-    return ExitCode.CHANGES if options.exit_code and found.plan.jobs else ExitCode.OK
+        _write(options.out, to_json(result.plan))
+    _show(console, result, options)
+    return ExitCode.CHANGES if options.exit_code and result.plan.jobs else ExitCode.OK
 
 
 def _files(options: ShowOptions) -> tuple[Path | None, ...]:
@@ -67,7 +67,7 @@ def _files(options: ShowOptions) -> tuple[Path | None, ...]:
 
 def _pipeline(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
     """Prints the jobs of several manifests, without those of which nothing was chosen. NothingSelected if all are."""
-    found, left_out = [], None
+    parts, left_out = [], None
     for file in dict.fromkeys(_files(options)):
         one = replace(options, file=file, more=())
         try:
@@ -77,17 +77,17 @@ def _pipeline(console: Console, environ: Mapping[str, str], options: ShowOptions
             console.warn(f"qarunner: note: {file}: {error.message}")
             continue
         tell(console, result)
-        found.append(_part(one, result))
-    if left_out is not None and not found:
+        parts.append(_part(one, result))
+    if left_out is not None and not parts:
         raise left_out
-    _print_pipeline(console, found, options.form, several=True)
+    _print_pipeline(console, parts, options.form, several=True)
     return ExitCode.CHANGES if options.exit_code else ExitCode.OK
 
 
-def _part(options: ShowOptions, found: PlanResult) -> PipelinePart:
+def _part(options: ShowOptions, result: PlanResult) -> PipelinePart:
     file = (options.file or Path(MANIFEST_NAMES[0])).as_posix()
-    shards = None if options.shards is None else min(options.shards, max(1, len(found.plan.entries)))
-    return PipelinePart(file=file, name=found.plan.name, words=_words(options, found.declared_secrets), shards=shards)
+    shards = None if options.shards is None else min(options.shards, max(1, len(result.plan.entries)))
+    return PipelinePart(file=file, name=result.plan.name, words=_words(options, result.declared_secrets), shards=shards)
 
 
 def _print_pipeline(console: Console, parts: Sequence[PipelinePart], form: str, *, several: bool = False) -> None:
@@ -97,10 +97,10 @@ def _print_pipeline(console: Console, parts: Sequence[PipelinePart], form: str, 
         console.document(gitlab_pipeline(parts, DEFAULT_RUNS.as_posix(), several=several))
 
 
-def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
+def _show(console: Console, result: PlanResult, options: ShowOptions) -> None:
     from qarunner.report import plan as planned
 
-    plan = found.plan
+    plan = result.plan
     earlier = recall(options.runs_dir, rehearsal=options.rehearse)
     last = f"{planned.overview(plan)}; nothing was sent"
     match options.form:
@@ -109,7 +109,7 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
         case "markdown":
             console.document(planned.markdown(plan, earlier, last))
         case "github-matrix" | "gitlab-ci":
-            _print_pipeline(console, [_part(options, found)], options.form)
+            _print_pipeline(console, [_part(options, result)], options.form)
         case _:
             console.results(
                 styled(text, style) for text, style in planned.text(plan, earlier, every_body=console.verbose)
@@ -125,24 +125,24 @@ def _show(console: Console, found: PlanResult, options: ShowOptions) -> None:
 def _words(options: ShowOptions, secrets: frozenset[str]) -> str:
     """The words that chose this plan, for the apply of a shard. The values of secrets are the pipeline's matter."""
     words = [options.file.as_posix()] if options.file is not None else []
-    for each in options_of(PlanOptions):
-        if each.key != "shard" and (each.option.recorded or each.option.permits):
-            words += _typed(each, getattr(options, each.key), secrets)
+    for field in options_of(PlanOptions):
+        if field.key != "shard" and (field.option.recorded or field.option.permits):
+            words += _typed(field, getattr(options, field.key), secrets)
     return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _typed(field: Field, value: object, secrets: frozenset[str]) -> Iterator[str]:
     values: Sequence[object] = value if isinstance(value, tuple) else () if value is None else (value,)
-    for each in values:
-        word = each.as_posix() if isinstance(each, Path) else str(each)
+    for item in values:
+        word = item.as_posix() if isinstance(item, Path) else str(item)
         if field.key != "var" or word.partition("=")[0] not in secrets:
             yield from (field.option.name, word)
 
 
-def tell(console: Console, found: PlanResult) -> None:
+def tell(console: Console, result: PlanResult) -> None:
     """What a plan's user should know, besides the plan."""
-    console.warnings(found.warnings)
-    for remark in found.remarks:
+    console.warnings(result.warnings)
+    for remark in result.remarks:
         console.warn(f"qarunner: warning: {remark}")
 
 

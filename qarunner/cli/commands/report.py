@@ -98,8 +98,8 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     if not stored.rehearsal and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     summary = _remembered(console, environ, order, summarise(stored.run))
-    own = folder / _PAGE if order.open and order.out is None else None
-    if problems := _write(console, environ, summary, order, own):
+    page = folder / _PAGE if order.open and order.out is None else None
+    if problems := _write(console, environ, summary, order, page):
         raise UserError(problems[0])
     return ExitCode.OK
 
@@ -110,24 +110,24 @@ _PAGE = "report.html"
 
 def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptions, summary: Summary) -> Summary:
     history = History(order.runs_dir, environ)
-    found = history.about(summary)
+    compared = history.about(summary)
     if history.trouble:
         console.warn(f"qarunner: warning: the history {history.trouble}")
-    return found
+    return compared
 
 
 def _write(
-    console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions, own: Path | None = None
+    console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions, page: Path | None = None
 ) -> list[str]:
-    """Returns what could not be written. `own` is a file of the run's folder, to which no report that is named goes."""
-    path = own or order.out
+    """Returns what could not be written. `page` is a file of the run's folder, to which no report that is named goes."""
+    path = page or order.out
     if path is None:
         show_report(console, summary, order.form)
         return []
-    if own is None:
+    if page is None:
         for warning in reporting.check_out(path, order.form, order.runs_dir, environ):
             console.warn(f"qarunner: warning: {warning}")
-    target = reporting.ReportTarget(format=order.form, path=path, named=own is None)
+    target = reporting.ReportTarget(format=order.form, path=path, named=page is None)
     problems = reporting.write(summary, (target,), console.clean)
     if order.open and not problems:
         _show(console, path)
@@ -188,15 +188,15 @@ def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, 
     groups = _by_manifest(order.manifest, parts)
     _check_build(parts)
     names = labels(tuple(groups))
-    found = []
+    summaries = []
     for path, group in groups.items():
         if group:
             run = _whole(console, group, unsealed=order.unsealed)
         else:
             console.warn(f"qarunner: warning: {path}: no run of it was given")
             run = missing_manifest(parts[0].run, path)
-        found.append((names[path], _remembered(console, environ, order, summarise(run))))
-    return united(found)
+        summaries.append((names[path], _remembered(console, environ, order, summarise(run))))
+    return united(summaries)
 
 
 def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, list[Part]]:
@@ -212,10 +212,10 @@ def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, 
         keys = [plan.sources.manifest] if plan.sources is not None else []
         path = next((key for key in (*keys, posixpath.normpath(plan.manifest)) if key in groups), None)
         if path is None:
-            told = keys[0] if keys else plan.manifest
+            manifest_named = keys[0] if keys else plan.manifest
             raise UserError(
-                f"run {part.run.run_id} is of {told}, which no --manifest names",
-                hint=f"add --manifest {shlex.quote(told)}, or leave the run out",
+                f"run {part.run.run_id} is of {manifest_named}, which no --manifest names",
+                hint=f"add --manifest {shlex.quote(manifest_named)}, or leave the run out",
             )
         groups[path].append(part)
     return groups
@@ -282,15 +282,15 @@ def _is_of(stored: StoredRun, order: ReportOptions) -> bool:
 
 def _folders(runs_dir: Path, words: Sequence[str]) -> list[Path]:
     """Every run that the words name: an id, a run's folder, or a folder with runs somewhere in it. Each once."""
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for word in words:
-        here = list(_found(runs_dir, word))
-        if not here:
+        matching = list(_found(runs_dir, word))
+        if not matching:
             where = f"neither a run in {runs_dir} nor a folder with one"
             hint = "a run's folder holds plan.json and journal.jsonl; an upload may have left hidden folders out"
             raise UserError(f"{word}: {where}", hint=hint)
-        found.update((folder.resolve(), folder) for folder in here)
-    return list(found.values())
+        folders.update((folder.resolve(), folder) for folder in matching)
+    return list(folders.values())
 
 
 def _found(runs_dir: Path, word: str) -> Iterator[Path]:
@@ -299,8 +299,8 @@ def _found(runs_dir: Path, word: str) -> Iterator[Path]:
             yield folder
             return
     if Path(word).is_dir():
-        found = sorted(path.parent for path in Path(word).rglob(PLAN))
-        yield from (folder for folder in found if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
+        folders = sorted(path.parent for path in Path(word).rglob(PLAN))
+        yield from (folder for folder in folders if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
 
 
 def _part(console: Console, folder: Path, secrets: Secrets) -> Part:

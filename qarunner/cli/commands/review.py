@@ -64,13 +64,13 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
     with ExitStack() as stack:
         earlier = _earlier(stack, seen, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
-        found = compare(before, after)
+        difference = compare(before, after)
         review = Review(
             file=file.as_posix(),
             base=earlier.base,
             wording=earlier.wording,
-            difference=found,
-            notices=notices(found, before, after),
+            difference=difference,
+            notices=notices(difference, before, after),
             warnings=(*earlier.warnings, *remarks),
         )
         if order.profile is None and before is not None:
@@ -92,7 +92,7 @@ def _with_profiles(
     if len(both) * max(len(before.rows), len(after.rows)) > MOST_PROFILED_ROWS:
         remark = f"{len(both)} profiles are not compared, as they are large: qarunner diff --profile NAME compares one"
         return replace(review, warnings=(*review.warnings, remark))
-    found, remarks = [], []
+    reviews, remarks = [], []
     for name in both:
         try:
             assert earlier.under is not None  # noqa: S101  there is a side
@@ -100,11 +100,11 @@ def _with_profiles(
         except UserError as error:
             remarks.append(f"profile {name} is not compared: {error.message}")
             continue
-        own = beyond(whole := compare(one, two), review.difference)
-        if own:
-            told = tuple(each for each in notices(whole, one, two) if each not in review.notices)
-            found.append(replace(review, difference=own, notices=told, warnings=(), profile=name))
-    return replace(review, profiles=tuple(found), warnings=(*review.warnings, *remarks))
+        of_profile = beyond(whole := compare(one, two), review.difference)
+        if of_profile:
+            notes = tuple(notice for notice in notices(whole, one, two) if notice not in review.notices)
+            reviews.append(replace(review, difference=of_profile, notices=notes, warnings=(), profile=name))
+    return replace(review, profiles=tuple(reviews), warnings=(*review.warnings, *remarks))
 
 
 def _show(console: Console, review: Review, order: DiffOptions) -> None:
@@ -152,15 +152,15 @@ def _reader(path: Path, seen: _Seen, copied_to: str = "", base: BaseText | None 
     check = manifest_reader(path, None if copied_to else seen.environ, hide=seen.hide, base=base)
 
     def side(profile: str | None) -> Side:
-        found = check(profile)
-        if found.problems:
-            raise ManifestError(found.problems)
-        chosen = {row.id for row in select(found.evaluated.rows, found.manifest.select)}
+        checked = check(profile)
+        if checked.problems:
+            raise ManifestError(checked.problems)
+        chosen = {row.id for row in select(checked.evaluated.rows, checked.manifest.select)}
         return Side(
-            manifest=found.manifest,
-            rows=tuple(row for row in found.rows if row.id in chosen),
-            evaluated=found.evaluated,
-            vendors=found.vendors,
+            manifest=checked.manifest,
+            rows=tuple(row for row in checked.rows if row.id in chosen),
+            evaluated=checked.evaluated,
+            vendors=checked.vendors,
             copied_to=copied_to,
         )
 
@@ -178,16 +178,16 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
             )
         return _of_file(other, seen, order.profile)
     build = read_build(seen.environ, repository.top)
-    found = repository.base(base, build.base_branch)
+    revision = repository.base(base, build.base_branch)
     path = repository.path_of(file)
-    earlier = repository.earlier_path(found.commit, path)
+    earlier = repository.earlier_path(revision.commit, path)
     if earlier is None:
         warning = f"there was no {path} then: every row is new"
-        return _Earlier(base=found.commit, wording=found.wording, side=None, warnings=(warning,))
+        return _Earlier(base=revision.commit, wording=revision.wording, side=None, warnings=(warning,))
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
-    under, side, problem = _at_commit(repository, found.commit, earlier, folder, order.profile, seen)
-    return _Earlier(base=found.commit, wording=found.wording, side=side, warnings=(*moved, *problem), under=under)
+    under, side, problem = _at_commit(repository, revision.commit, earlier, folder, order.profile, seen)
+    return _Earlier(base=revision.commit, wording=revision.wording, side=side, warnings=(*moved, *problem), under=under)
 
 
 def _looks_like_path(path: Path) -> bool:
@@ -225,10 +225,10 @@ def _at_commit(
         under = _reader(manifest, seen, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
         return under, under(profile), ()
     except ManifestError as error:
-        told = _first(error, folder)
+        reason = _first(error, folder)
     except UserError as error:
-        told = error.message.replace(f"{folder.as_posix()}/", "")
-    return None, None, (f"{path} was not valid then ({told}): every row is shown as new",)
+        reason = error.message.replace(f"{folder.as_posix()}/", "")
+    return None, None, (f"{path} was not valid then ({reason}): every row is shown as new",)
 
 
 def _base_then(repository: Repository, commit: str, seen: _Seen) -> BaseText | None:

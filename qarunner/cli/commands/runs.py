@@ -95,19 +95,19 @@ def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
     """The newest runs, the newest first. A folder that cannot be read is reported, and hides no other."""
     there = by_age(runs_dir)
     shown = there if limit is None else there[:limit]
-    found, broken = [], []
+    standings, broken = [], []
     for folder in shown:
         try:
-            found.append(_read(console, folder))
+            standings.append(_read(console, folder))
         except UserError as error:
             broken.append((folder, error.message))
     older = len(there) - len(shown)
     if console.output == "json":
-        rows = [_row(each) for each in found]
+        rows = [_row(standing) for standing in standings]
         rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in broken]
         console.data({"version": VERSION, "runs": rows, "older": older})
         return ExitCode.OK
-    for line in _table(found, time.time(), console.columns):
+    for line in _table(standings, time.time(), console.columns):
         console.result(line)
     for _, message in broken:
         console.warn(f"qarunner: warning: {message}")
@@ -160,7 +160,7 @@ def _is_done_with(standing: Standing) -> bool:
     if summary.rehearsal:
         return standing.state != "running"
     # An uploaded build stays for good: the folder of its run is of no more use for it.
-    left = any(each.kind != ResourceKind.BUILD for each in summary.left)
+    left = any(leftover.kind != ResourceKind.BUILD for leftover in summary.left)
     return standing.over and not (summary.running or summary.uncertain or left)
 
 
@@ -200,11 +200,11 @@ _SPARED = tuple(map(_COLUMNS.index, ("BY", "COMMIT", "TOOK", "BRANCH", "NAME", "
 _LONGEST_NAME, _SHORTEST_RESULT, _GAP = 24, 28, 2
 
 
-def _table(found: Sequence[Standing], now: float, columns: int | None) -> Iterator[Line]:
+def _table(standings: Sequence[Standing], now: float, columns: int | None) -> Iterator[Line]:
     """A line for each run, which fits into a terminal of so many columns."""
-    if not found:
+    if not standings:
         return
-    rows = [_COLUMNS, *(_cells(each, now, short=columns is not None) for each in found)]
+    rows = [_COLUMNS, *(_cells(standing, now, short=columns is not None) for standing in standings)]
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     shown = [at for at, column in enumerate(zip(*rows, strict=True)) if set(column[1:]) != {""}]
     if len({row[1] for row in rows[1:]}) == 1:
@@ -221,7 +221,7 @@ def _table(found: Sequence[Standing], now: float, columns: int | None) -> Iterat
 def _cells(standing: Standing, now: float, *, short: bool) -> tuple[str, ...]:
     run, git = standing.run, standing.summary.git
     names = [standing.summary.name, _ref(git), run.who.actor or "" if run.who is not None else ""]
-    name, ref, actor = (fitted(each, _LONGEST_NAME, middle=True) if short else each for each in names)
+    name, ref, actor = (fitted(cell, _LONGEST_NAME, middle=True) if short else cell for cell in names)
     commit = (git.get("sha") or "")[:7]
     began = ago(now - run.started_at)
     return standing.folder.name, name, began, _took(standing, now), ref, commit, actor, _result(standing)
@@ -300,11 +300,11 @@ def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str
             {
                 "id": remote.remote.id,
                 "url": remote.remote.url,
-                "attempt": each.attempt,
+                "attempt": attempt.attempt,
                 "state": export.remote_state(remote),
             }
-            for each in run.attempts[entry.id]
-            for remote in each.runs.values()
+            for attempt in run.attempts[entry.id]
+            for remote in attempt.runs.values()
         ],
     }
 
@@ -325,11 +325,11 @@ def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]
     for row, (_, _, _, took) in zip(summary.entries, rows, strict=True):
         closed = row.entry.id in run.closed
         sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
-        told = words(row.verdict) if closed else _phase(run, row.entry.id)
+        state = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
         name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True), ids)
         time = f"{padded(took, times, right=True)}  " if times else ""
-        line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {time}{told}{reason}"
+        line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {time}{state}{reason}"
         yield styled(line if columns is None else fitted(line, _MOST_ROWS * columns), colour)
         yield from _remotes(run, row.entry.id)
     if standing.doubt is not None:
@@ -349,7 +349,7 @@ def _heading(standing: Standing, now: float) -> Iterator[str]:
     """Which run, how old and how long; where it comes from, and who began it."""
     run, summary = standing.run, standing.summary
     rehearsal = ", a rehearsal" if summary.rehearsal else ""
-    took = f", {found}" if (found := _took(standing, now)) else ""
+    took = f", {duration}" if (duration := _took(standing, now)) else ""
     began = f"started {ago(now - run.started_at)} ({summary.started_at})"
     yield f"{summary.name}: run {standing.folder.name}, {standing.state}{rehearsal}, {began}{took}"
     facts = {"branch": summary.git.get("branch"), "tag": summary.git.get("tag")}
@@ -374,8 +374,8 @@ def _remotes(run: Run, entry: str) -> Iterator[str]:
     for state in attempts:
         for remote in state.runs.values():
             number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
-            told = f"    {export.remote_state(remote)}{number}: run {remote.remote.id}"
-            yield told if run.rehearsal else f"{told}  {remote.remote.url or ''}".rstrip()
+            text = f"    {export.remote_state(remote)}{number}: run {remote.remote.id}"
+            yield text if run.rehearsal else f"{text}  {remote.remote.url or ''}".rstrip()
 
 
 def _without_running(standing: Standing) -> Summary:

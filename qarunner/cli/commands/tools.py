@@ -58,32 +58,32 @@ def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> 
     """Writes the ids behind names; with `check`, 10 where an inventory has moved since."""
     locks = lock_manifests(options, environ, hide=console.hide, note=console.note)
     if console.output == "json":
-        console.data({"version": 1, "locks": [_lock_data(each) for each in locks]})
-    for each in locks:
-        for warning in each.warnings:
-            console.warn(f"qarunner: warning: {each.manifest.as_posix()}: {warning}")
-        for line in _lock_lines(each, check=options.check) if console.output != "json" else ():
+        console.data({"version": 1, "locks": [_lock_data(locked) for locked in locks]})
+    for locked in locks:
+        for warning in locked.warnings:
+            console.warn(f"qarunner: warning: {locked.manifest.as_posix()}: {warning}")
+        for line in _lock_lines(locked, check=options.check) if console.output != "json" else ():
             console.result(line)
-    return ExitCode.CHANGES if options.check and any(each.moved for each in locks) else ExitCode.OK
+    return ExitCode.CHANGES if options.check and any(locked.moved for locked in locks) else ExitCode.OK
 
 
-def _lock_lines(found: Locked, *, check: bool) -> Iterator[str]:
-    for moved in found.moved:
-        yield f"{found.path.as_posix()}: {moved}"
-    names = plural(found.names, "name")
+def _lock_lines(locked: Locked, *, check: bool) -> Iterator[str]:
+    for moved in locked.moved:
+        yield f"{locked.path.as_posix()}: {moved}"
+    names = plural(locked.names, "name")
     if check:
-        state = f"{len(found.moved)} moved" if found.moved else "nothing moved"
+        state = f"{len(locked.moved)} moved" if locked.moved else "nothing moved"
     else:
-        state = "written" if found.is_written else "unchanged"
-    yield f"{found.path.as_posix()}: {state}, {names}"
+        state = "written" if locked.is_written else "unchanged"
+    yield f"{locked.path.as_posix()}: {state}, {names}"
 
 
-def _lock_data(found: Locked) -> dict[str, object]:
+def _lock_data(locked: Locked) -> dict[str, object]:
     return {
-        "manifest": found.manifest.as_posix(),
-        "lock": found.path.as_posix(),
-        "names": found.names,
-        "written": found.is_written,
+        "manifest": locked.manifest.as_posix(),
+        "lock": locked.path.as_posix(),
+        "names": locked.names,
+        "written": locked.is_written,
         "moved": [
             {
                 "move": str(moved.move),
@@ -95,7 +95,7 @@ def _lock_data(found: Locked) -> dict[str, object]:
                 "before": moved.before,
                 "after": moved.after,
             }
-            for moved in found.moved
+            for moved in locked.moved
         ],
-        "warnings": list(found.warnings),
+        "warnings": list(locked.warnings),
     }

@@ -35,11 +35,11 @@ def validate(console: Console, environ: Mapping[str, str], options: ValidateOpti
     today = datetime.now(UTC).date()
     for file in options.files or [find_manifest(None)]:
         try:
-            rows, found = _looked_at(console, file, today, environ)
-            if not found.errors:
+            rows, results = _looked_at(console, file, today, environ)
+            if not results.errors:
                 fine.append((file, rows))
-            problems += found.errors
-            warnings += found.warnings
+            problems += results.errors
+            warnings += results.warnings
         except ManifestError as error:
             problems += error.diagnostics
         except UserError as error:
@@ -48,8 +48,8 @@ def validate(console: Console, environ: Mapping[str, str], options: ValidateOpti
                 problems.append(_unreadable(file, error))
             else:
                 unreadable.append(error)
-    for each in unreadable:
-        console.failure(each)
+    for problem in unreadable:
+        console.failure(problem)
     if problems or warnings or console.output == "json":
         console.problems(in_order([*problems, *warnings]) if warnings else problems)
     if console.output != "json" and not console.quiet:
@@ -73,13 +73,18 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     errors: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
     whole = check_with_profiles(file, environ, hide=console.hide)
-    for found in whole:
-        quarantines = check_quarantines(found.manifest, found.evaluated.rows, today)
-        errors += [*found.problems, *quarantines.errors]
-        own = found.warnings if found is whole[0] else ()  # with a profile they are the same once more
-        rows = () if found.problems else found.evaluated.rows
-        reach = reach_warnings(found.manifest, rows, found.vendors)
-        warnings += [*quarantines.warnings, *own, *reach, *path_warnings(file, found.manifest, found.rows, environ)]
+    for checked in whole:
+        quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, today)
+        errors += [*checked.problems, *quarantines.errors]
+        own_warnings = checked.warnings if checked is whole[0] else ()  # with a profile they are the same once more
+        rows = () if checked.problems else checked.evaluated.rows
+        reach = reach_warnings(checked.manifest, rows, checked.vendors)
+        warnings += [
+            *quarantines.warnings,
+            *own_warnings,
+            *reach,
+            *path_warnings(file, checked.manifest, checked.rows, environ),
+        ]
     # What is wrong with every profile is reported once.
     return len(whole[0].rows), RuleResults(in_order(errors), in_order(warnings))
 
@@ -105,12 +110,12 @@ def vendors(console: Console, environ: Mapping[str, str], options: VendorsOption
         return show_inventory(console, environ, options)
     if options.kind is not None:
         raise UserError(f"vendors {name} {options.kind}: one vendor is shown", hint=f"qarunner vendors {name} --list")
-    found, broken = ([registry.get(name)], []) if name else registry.available()
+    listed, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
-        console.data({vendor.info.name: as_data(vendor) for vendor in found})
+        console.data({vendor.info.name: as_data(vendor) for vendor in listed})
         return _told(console, broken)
-    rows = [row for vendor in found for row in rows_of(vendor.info)]
-    for line in _detail(found[0]) if name else table([HEADINGS, *rows]):
+    rows = [row for vendor in listed for row in rows_of(vendor.info)]
+    for line in _detail(listed[0]) if name else table([HEADINGS, *rows]):
         console.result(line)
     return _told(console, broken)
 

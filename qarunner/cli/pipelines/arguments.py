@@ -59,14 +59,14 @@ def component_variables() -> str:
 
 
 def _of_commands() -> dict[str, Field]:
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     for command in POSITIONAL:
-        found |= {name: each for name, each in _options(command).items() if name not in found}
-    return {name: each for name, each in found.items() if name not in _BY_HAND}
+        fields |= {name: field for name, field in _options(command).items() if name not in fields}
+    return {name: field for name, field in fields.items() if name not in _BY_HAND}
 
 
 def _of_component() -> dict[str, Field]:
-    return {name: each for name, each in _options("apply").items() if name not in _OF_ONE_JOB}
+    return {name: field for name, field in _options("apply").items() if name not in _OF_ONE_JOB}
 
 
 def _variable(name: str) -> str:
@@ -75,23 +75,23 @@ def _variable(name: str) -> str:
 
 def _inputs(options: Mapping[str, Field], how: str, indent: str = "  ") -> str:
     lines = []
-    for name, each in options.items():
-        words = each.option.help.removesuffix(" Repeatable.").removesuffix(".")
-        words = f"true: {words[0].lower()}{words[1:]}" if each.kind is bool else words
-        words += f". {how}." if each.many else "."
-        default = "false" if each.kind is bool else ""
+    for name, field in options.items():
+        words = field.option.help.removesuffix(" Repeatable.").removesuffix(".")
+        words = f"true: {words[0].lower()}{words[1:]}" if field.kind is bool else words
+        words += f". {how}." if field.many else "."
+        default = "false" if field.kind is bool else ""
         lines.append(f'{indent}{name}: {{ description: {json.dumps(words)}, default: "{default}" }}\n')
     return "".join(lines)
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The inputs that are given, each from the variable that a step puts it into."""
-    found = {
+    inputs = {
         name.removeprefix("INPUT_").lower().replace("_", "-"): text
         for name, text in environ.items()
         if name.startswith("INPUT_")
     }
-    return {key: text for key, text in found.items() if text.strip()}
+    return {key: text for key, text in inputs.items() if text.strip()}
 
 
 def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) -> list[str]:
@@ -102,27 +102,27 @@ def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) 
     """
     if command not in POSITIONAL:
         raise UserError(f"command: unknown command {command!r}", hint=choose(command, tuple(POSITIONAL)))
-    given = {name: text.strip() for name, text in inputs.items() if text.strip()}
-    positional, further = given.pop(POSITIONAL[command], None), given.pop("args", "")
+    filled = {name: text.strip() for name, text in inputs.items() if text.strip()}
+    positional, further = filled.pop(POSITIONAL[command], None), filled.pop("args", "")
     known = _options(command)
-    stray = sorted(name for name in given if name not in known and not _is_off(given[name]))
+    stray = sorted(name for name in filled if name not in known and not _is_off(filled[name]))
     if stray:
         raise UserError(
             f"{command} takes no input {', '.join(map(repr, stray))}",
             hint="leave it out, or see `qarunner " + command + " --help`",
         )
-    found = [command]
-    for name, text in given.items():
+    words = [command]
+    for name, text in filled.items():
         if name in known:
-            found += _option(known[name], name, text, quoted=quoted)
-    found += _words(further, quoted=quoted)
-    return [*found, *(["--", positional] if positional else [])]
+            words += _option(known[name], name, text, quoted=quoted)
+    words += _words(further, quoted=quoted)
+    return [*words, *(["--", positional] if positional else [])]
 
 
 def _options(command: str) -> dict[str, Field]:
     """The options of a command by their names without dashes."""
-    found = options_of(COMMANDS[command].options)
-    return {each.option.name.removeprefix("--"): each for each in found if each.option.name}
+    fields = options_of(COMMANDS[command].options)
+    return {field.option.name.removeprefix("--"): field for field in fields if field.option.name}
 
 
 def _option(field: Field, name: str, text: str, *, quoted: bool) -> Iterator[str]:
@@ -138,12 +138,12 @@ def _option(field: Field, name: str, text: str, *, quoted: bool) -> Iterator[str
 
 def values(cls: type, inputs: Mapping[str, str], *, quoted: bool = False) -> dict[str, object]:
     """The inputs that are options of a command, as the values of its fields."""
-    found: dict[str, object] = {}
-    for each in options_of(cls):
-        name = each.option.name.removeprefix("--")
+    read: dict[str, object] = {}
+    for field in options_of(cls):
+        name = field.option.name.removeprefix("--")
         if name in inputs:
-            found[each.key] = _typed(each, name, inputs[name].strip(), quoted=quoted)
-    return found
+            read[field.key] = _typed(field, name, inputs[name].strip(), quoted=quoted)
+    return read
 
 
 def _typed(field: Field, name: str, text: str, *, quoted: bool) -> object:

@@ -127,12 +127,12 @@ def _run_id(environ: Mapping[str, str], inputs: Mapping[str, str]) -> str:
 def _report(environ: Mapping[str, str], path: Path) -> None:
     """The few facts of a report that later steps decide by; all of it would not fit into an output."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        facts = {"verdict": found["verdict"], "tests": found["totals"]["tests"], "failed": found["totals"]["failed"]}
+        report = json.loads(path.read_text(encoding="utf-8"))
+        facts = {"verdict": report["verdict"], "tests": report["totals"]["tests"], "failed": report["totals"]["failed"]}
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if isinstance(found.get("next"), dict):
-        facts["next"] = found["next"].get("do") or ""
+    if isinstance(report.get("next"), dict):
+        facts["next"] = report["next"].get("do") or ""
     _output(environ, "report", path.as_posix())
     for fact, value in facts.items():
         _output(environ, fact, str(value))

@@ -113,14 +113,14 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
         **values(PlanOptions, inputs, quoted=True),  # type: ignore[arg-type]
     )
     # What the manifest declares is read from the environment: the component's own inputs are none of its business.
-    own = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
-    found = plan_of(chosen, own, hide=console.hide)
-    tell(console, found)
+    of_build = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
+    result = plan_of(chosen, of_build, hide=console.hide)
+    tell(console, result)
     # The values of secrets are the pipeline's matter.
-    secrets = tuple(f"--var={name}=" for name in found.declared_secrets)
+    secrets = tuple(f"--var={name}=" for name in result.declared_secrets)
     typed = "".join(f" {shlex.quote(word)}" for word in words if not word.startswith(secrets))
-    total = min(int(shards), max(1, len(found.plan.entries)))
-    part = PipelinePart(file=file or FILE, name=found.plan.name, words=typed, shards=total)
+    total = min(int(shards), max(1, len(result.plan.entries)))
+    part = PipelinePart(file=file or FILE, name=result.plan.name, words=typed, shards=total)
     console.document(gitlab_pipeline([part], DEFAULT_RUNS.as_posix()))
     return 0
 

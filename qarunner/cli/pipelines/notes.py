@@ -105,20 +105,20 @@ def _inert(body: str) -> str:
 
 def _sections(body: str) -> dict[str, str]:
     """The parts of a note by their keys."""
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     lines: list[str] | None = None
     for line in body.splitlines():
         if match := _SECTION.fullmatch(line.strip()):
-            lines = found.setdefault(match[1], [])
+            lines = sections.setdefault(match[1], [])
         elif lines is not None:
             lines.append(line)
-    return {key: "\n".join(lines).strip() for key, lines in found.items()}
+    return {key: "\n".join(lines).strip() for key, lines in sections.items()}
 
 
-def _text(sections: Mapping[str, str], own: str, limit: int) -> str:
+def _text(sections: Mapping[str, str], of_job: str, limit: int) -> str:
     """The note: the manifests in their order, each diff before its result. What has no room keeps its first line."""
     kept = dict(sorted(sections.items()))
-    for key in sorted(kept, key=lambda key: (key == own, -len(kept[key]))):
+    for key in sorted(kept, key=lambda key: (key == of_job, -len(kept[key]))):
         if len(_joined(kept)) <= limit:
             break
         kept[key] = f"{kept[key].partition(chr(10))[0]}\n\n_There is no room for the rest: the job's summary has it._"
@@ -161,8 +161,8 @@ class Api:
     def pages(self, path: str) -> Iterator[Mapping[str, object]]:
         """Every item of a list."""
         for number in range(1, MOST_PAGES + 1):
-            found = self.get(f"{path}?per_page={PAGE}&page={number}")
-            items = found if isinstance(found, list) else []
+            page = self.get(f"{path}?per_page={PAGE}&page={number}")
+            items = page if isinstance(page, list) else []
             yield from (item for item in items if isinstance(item, dict))
             if len(items) < PAGE:
                 return
@@ -188,10 +188,10 @@ class Api:
 
 def _told(error: urllib.error.HTTPError) -> str:
     try:
-        found = json.loads(error.read(10_000))
+        body = json.loads(error.read(10_000))
     except (OSError, ValueError):
         return str(error.reason)
-    return str(found.get("message", error.reason)) if isinstance(found, dict) else str(error.reason)
+    return str(body.get("message", error.reason)) if isinstance(body, dict) else str(error.reason)
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------------
@@ -216,14 +216,18 @@ class GitHubNotes:
         return cls(api=Api(base=base, headers=headers), repository=repository, number=number)
 
     def mine(self, marker: str) -> list[Note]:
-        found = [
-            each
-            for each in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments")
-            if str(each.get("body", "")).startswith(marker)
+        comments = [
+            comment
+            for comment in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments")
+            if str(comment.get("body", "")).startswith(marker)
         ]
-        own = self._login() if any(not _is_bot(each) for each in found) else None
+        login = self._login() if any(not _is_bot(comment) for comment in comments) else None
         # Anybody may write the marker into a comment, and change that comment later: only our own is ours.
-        mine = (each for each in found if _is_bot(each) or (own is not None and _author(each).get("login") == own))
+        mine = (
+            comment
+            for comment in comments
+            if _is_bot(comment) or (login is not None and _author(comment).get("login") == login)
+        )
         return _oldest_first(mine)
 
     def _login(self) -> str | None:
@@ -245,8 +249,8 @@ class GitHubNotes:
 
 def _oldest_first(comments: Iterable[Mapping[str, object]]) -> list[Note]:
     """Ids grow; GitLab lists the newest first."""
-    found = [Note(id=str(each["id"]), body=str(each.get("body", ""))) for each in comments]
-    return sorted(found, key=lambda note: int(note.id))
+    notes = [Note(id=str(comment["id"]), body=str(comment.get("body", ""))) for comment in comments]
+    return sorted(notes, key=lambda note: int(note.id))
 
 
 def _author(comment: Mapping[str, object]) -> Mapping[str, object]:
@@ -277,11 +281,11 @@ class GitLabNotes:
 
     def mine(self, marker: str) -> list[Note]:
         user = self.api.get("/user")
-        own = user.get("id") if isinstance(user, dict) else None
+        user_id = user.get("id") if isinstance(user, dict) else None
         return _oldest_first(
-            each
-            for each in self.api.pages(self._path)
-            if str(each.get("body", "")).startswith(marker) and _writer(each).get("id") == own
+            note
+            for note in self.api.pages(self._path)
+            if str(note.get("body", "")).startswith(marker) and _writer(note).get("id") == user_id
         )
 
     def create(self, body: str) -> None:

@@ -64,6 +64,6 @@ def result_of(folder: Path, file: str, code: str, environ: Mapping[str, str]) ->
     except UserError:
         summary = None
     if summary is None:
-        told = f"exit {int(code)}: nothing was run" if code.isdecimal() else "there is no result"
-        return f"### ❌ {spanned(file)}: {told}; the job's log says why"
+        reason = f"exit {int(code)}: nothing was run" if code.isdecimal() else "there is no result"
+        return f"### ❌ {spanned(file)}: {reason}; the job's log says why"
     return markdown.render(for_report(History(folder.parent, environ).about(summary), "markdown"), RESULT)

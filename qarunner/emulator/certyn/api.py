@@ -144,8 +144,8 @@ def paged(items: Sequence[object], call: Call) -> dict[str, object]:
     """The page of a list that a query asks for (certyn.md: Access)."""
     page, size = int(str(call.query.get("page", 1))), int(str(call.query.get("pageSize", PAGE_SIZE)))
     pages = -(-len(items) // size)
-    told = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
-    return told | {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
+    body = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
+    return body | {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
 
 
 PAGES = {"page": digits(least=1), "pageSize": digits(least=1, most=100)}
@@ -358,11 +358,11 @@ class Certyn:
         return Answer(body={"items": [self._listed(run) for run in runs[skip : skip + take]], "totalCount": len(runs)})
 
     def _listed(self, run: Run) -> dict[str, object]:
-        told = run.status(self._world.timeline)
+        status = run.status(self._world.timeline)
         names = ("runId", "state", "conclusion", "total", "passed", "failed", "blocked", "pending")
         asked = ("processSlug", "environmentKey", "repository", "ref", "commitSha", "event", "externalUrl")
         more = {"runNumber": run.number, "processName": run.process.name, "tags": run.asked.get("tags", [])}
-        return {name: told[name] for name in names} | {name: run.asked.get(name) for name in asked} | more
+        return {name: status[name] for name in names} | {name: run.asked.get(name) for name in asked} | more
 
     def _execution(self, call: Call) -> Answer:
         """One test's execution, found among the items of the project's runs."""
@@ -371,9 +371,9 @@ class Certyn:
                 if item["executionId"] == call.params["executionId"]:
                     names = ("status", "startedAt", "completedAt", "summaryMarkdown")
                     empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
-                    told = {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
+                    body = {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
                     nothing = dict.fromkeys(("ticketId", "originalExecutionId", "agentSessionId"))
-                    return Answer(body=told | empty | nothing)
+                    return Answer(body=body | empty | nothing)
         raise Refused(404, "execution not found")
 
     def _conversation(self, call: Call) -> Answer:
@@ -386,9 +386,9 @@ class Certyn:
         """Test cases page by page, one for each that a tag of the scenario holds (certyn.md: Inventories)."""
         project = call.params["projectId"]
         self._projects.slug(project)
-        found = [(tag, number) for tag, courses in self._section.tags.items() for number in range(courses[0].total)]
+        tests = [(tag, number) for tag, courses in self._section.tags.items() for number in range(courses[0].total)]
         wanted = call.query.get("tag")
-        told: list[tuple[str, object]] = [
+        items: list[tuple[str, object]] = [
             (
                 tag,
                 {
@@ -402,18 +402,18 @@ class Certyn:
                     "needsReview": False,
                 },
             )
-            for count, (tag, number) in enumerate(found, 1)
+            for count, (tag, number) in enumerate(tests, 1)
         ]
         if call.query.get("isQuarantined") == "true":
-            told = []
-        return Answer(body=paged([test for tag, test in told if wanted in {None, tag}], call))
+            items = []
+        return Answer(body=paged([test for tag, test in items if wanted in {None, tag}], call))
 
     def _list_processes(self, call: Call) -> Answer:
         """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""
         project = call.params["projectId"]
         self._projects.slug(project)
         known = self._section.processes.named or {"smoke-suite": (self._section.processes.default,)}
-        told = [
+        processes = [
             {
                 "id": uuid_of("certyn", project, slug),
                 "projectId": project,
@@ -425,4 +425,4 @@ class Certyn:
             }
             for slug, courses in known.items()
         ]
-        return Answer(body=told)
+        return Answer(body=processes)

@@ -171,17 +171,17 @@ class Docketqa:
         numbered, counted = {"page", "per_page"} & set(query), {"offset", "limit"} & set(query)
         if numbered and counted:
             raise Wrong("page", "goes with per_page, not with offset and limit")
-        found = [test for test in sorted(self._suite_of) if self._listed(test, query)]
+        tests = [test for test in sorted(self._suite_of) if self._listed(test, query)]
         body: dict[str, object] = {}
         if numbered or counted:
             size = _number(call, "per_page" if numbered else "limit", PER_PAGE)
             start = (_number(call, "page", 1) - 1) * size if numbered else _number(call, "offset", 0)
-            pages = {"page": start // size + 1, "per_page": size, "total": len(found)}
-            body["pagination"] = pages | {"total_pages": -(-len(found) // size)}
-            found = found[start : start + size]
+            pages = {"page": start // size + 1, "per_page": size, "total": len(tests)}
+            body["pagination"] = pages | {"total_pages": -(-len(tests) // size)}
+            tests = tests[start : start + size]
         if "search" not in query and query.get("include_all_folders") != "true":
             body["subfolders"] = sorted(self._section.folders)
-        return Answer(body={"test_blueprints": [self._blueprint(test) for test in found], **body})
+        return Answer(body={"test_blueprints": [self._blueprint(test) for test in tests], **body})
 
     def _folder(self, test: int) -> str:
         return next((path for path, tests in self._section.folders.items() if test in tests), "/")

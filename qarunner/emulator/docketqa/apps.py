@@ -97,8 +97,8 @@ class Apps:
         slot = self._world.storage.open("docketqa", content_type=content_type, valid=UPLOAD_VALID, filename=filename)
         key = f"files/2/{short_id()}_{filename}"
         self._uploads[key] = Expected(platform=platform, size=size, filename=filename, slot=slot)
-        told = {"s3_presigned_url": slot.url, "s3_key": key, "content_type": content_type, "filename": filename}
-        return Answer(body=told)
+        body = {"s3_presigned_url": slot.url, "s3_key": key, "content_type": content_type, "filename": filename}
+        return Answer(body=body)
 
     def _create(self, call: Call) -> Answer:
         with Fields(call.body) as fields:
@@ -126,8 +126,8 @@ class Apps:
         build = self._build(app, name, expected)
         if set_as_current:
             self._move(app, build.id)
-        told = {"message": "Build created successfully", "build": _build(app, build), "app": self._told(app)}
-        return Answer(status=201, body=told)
+        body = {"message": "Build created successfully", "build": _build(app, build), "app": self._told(app)}
+        return Answer(status=201, body=body)
 
     def _build(self, app: App, name: str, expected: Expected) -> Build:
         ending = next(ending for ending in EXTENSIONS[app.platform] if expected.filename.lower().endswith(ending))
@@ -169,8 +169,8 @@ class Apps:
         ledger.moves.append(Moved(time=ledger.time(), vendor="docketqa", app=app.id, build=build))
 
     def _list(self, call: Call) -> Answer:
-        found = [app for app in self._apps.values() if call.query.get("platform", app.platform) == app.platform]
-        newest_first = sorted(found, key=lambda app: app.created, reverse=True)
+        apps = [app for app in self._apps.values() if call.query.get("platform", app.platform) == app.platform]
+        newest_first = sorted(apps, key=lambda app: app.created, reverse=True)
         return Answer(body={"apps": [self._told(app) for app in newest_first]})
 
     def _show(self, call: Call) -> Answer:

@@ -95,14 +95,14 @@ class Testerarmy:
         return Answer(status=202, body=_batch(batch) | {"groupId": group, "metadata": {"github": _github(asked)}})
 
     def _start_group(self, group: str, asked: Mapping[str, object], *, source: str = "api") -> Batch:
-        found = self._inventory.group(group)
+        members = self._inventory.group(group)
         return self._start(
-            self._inventory.enabled(found.tests),
+            self._inventory.enabled(members.tests),
             asked,
             project=self._inventory.project_of(group=group),
             group=group,
             source=source,
-            sequential=found.sequential or self._section.sequential,
+            sequential=members.sequential or self._section.sequential,
         )
 
     def _create_test(self, call: Call) -> Answer:
@@ -189,14 +189,14 @@ class Testerarmy:
     def _list(self, call: Call) -> Answer:
         now = self._world.timeline.now()
         query = call.query
-        found = [
+        runs = [
             run.id
             for run in reversed(self._runs.values())
             if query.get("status", run.status(now)) == run.status(now)
             and query.get("testId", run.test) == run.test
             and query.get("projectId", run.project) == run.project
         ]
-        shown, cursor = paged(found, query, 20)
+        shown, cursor = paged(runs, query, 20)
         return Answer(body={"runs": [told(self._runs[run], self._world) for run in shown], "nextCursor": cursor})
 
     def _cancel(self, call: Call) -> Answer:

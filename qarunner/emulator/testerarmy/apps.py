@@ -104,8 +104,8 @@ class Mobile:
         )
         key = f"mobile/{project}/{short_id()}/{filename}"
         self._uploads[key] = Announced(project=project, filename=filename, size=size, slot=slot)
-        told = {"uploadUrl": slot.url, "storageKey": key, "filename": filename, "fileSize": size}
-        return Answer(body=told | {"removeAfter": remove_after})
+        body = {"uploadUrl": slot.url, "storageKey": key, "filename": filename, "fileSize": size}
+        return Answer(body=body | {"removeAfter": remove_after})
 
     def _confirm(self, call: Call) -> Answer:
         project = _project(call)

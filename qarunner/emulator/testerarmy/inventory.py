@@ -125,13 +125,13 @@ class Inventory:
 
     def _environments(self, project: str) -> list[dict[str, object]]:
         """Two are built in (testerarmy.md: Inventories), the others static."""
-        found = self._found(project)
-        builtin = [("Production", "production", found.url), ("PR preview", "pr_preview", None)]
+        listed = self._found(project)
+        builtin = [("Production", "production", listed.url), ("PR preview", "pr_preview", None)]
         shown: list[dict[str, object]] = [
             {"id": uuid_of("testerarmy", project, kind), "name": name, "slug": kind, "kind": kind, "url": url}
             for name, kind, url in builtin
         ]
-        for identifier, name in found.environments.items():
+        for identifier, name in listed.environments.items():
             slug = name.lower().replace(" ", "-")
             url = f"https://{slug}.example.com"
             shown.append({"id": identifier, "name": name, "slug": slug, "kind": "static", "url": url})

@@ -43,11 +43,11 @@ def outcome_so_far(state: JobState, entry: str, *more: Outcome) -> Outcome | Non
 
     `more` says why the runs without an outcome have none.
     """
-    found = _parts(state, entry)
+    parts = _parts(state, entry)
     for end in more:
         silent = [run for run in state.runs.values() if run.outcome_of(entry) is None and run.outcomes is None]
-        found += [_named(state, run, run.cut_short(entry, end)) for run in silent] or [end]
-    return merge(found) if found else None
+        parts += [_named(state, run, run.cut_short(entry, end)) for run in silent] or [end]
+    return merge(parts) if parts else None
 
 
 def _named(state: JobState, run: RunState, outcome: Outcome) -> Outcome:
@@ -85,12 +85,12 @@ def timed_out(outcome: Outcome, end: Outcome) -> Outcome:
 
 
 def _parts(state: JobState, entry: str) -> list[Outcome]:
-    found = [
+    outcomes = [
         part if run.outcomes is not None else _named(state, run, part)
         for run in state.runs.values()
         if (part := run.outcome_of(entry)) is not None
     ]
-    return found if state.outcomes is None or entry not in state.outcomes else [*found, state.outcomes[entry]]
+    return outcomes if state.outcomes is None or entry not in state.outcomes else [*outcomes, state.outcomes[entry]]
 
 
 def previous_outcomes(run: Run, entry: str) -> list[Outcome]:
@@ -105,33 +105,33 @@ def next_attempt(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[Re
     """What a new attempt asks for, and what it is for; None if the entry's result is final."""
     parts = [downgrade_unsupported_pass(part) for part in _parts(state, entry)]
     why = _reasons(parts)
-    used = Counter(each for attempt in run.attempts[entry] for each in attempt.why)
+    used = Counter(reason for attempt in run.attempts[entry] for reason in attempt.why)
     now = state.entries[entry]
     budget = {RetryReason.FAILED: now.policy.retries.failed, RetryReason.INFRASTRUCTURE: now.policy.retries.infra}
-    if not why or any(used[each] >= budget[each] for each in why):
+    if not why or any(used[reason] >= budget[reason] for reason in why):
         return None
     return _narrowed(now, parts), why
 
 
 def _reasons(parts: Iterable[Outcome]) -> tuple[RetryReason, ...]:
     """What has to be tried again; nothing, if that could not make the entry pass."""
-    found: dict[RetryReason, None] = {}
+    reasons: dict[RetryReason, None] = {}
     for part in parts:
         if part.verdict in _HARMLESS:
             continue
         bad = _bad(part)
         if part.verdict in _FAILURES and part.cause is None and bad <= _FAILURES:
-            found[RetryReason.FAILED] = None
+            reasons[RetryReason.FAILED] = None
         elif part.cause is Cause.INFRASTRUCTURE and bad <= {Verdict.ERROR}:
-            found[RetryReason.INFRASTRUCTURE] = None
+            reasons[RetryReason.INFRASTRUCTURE] = None
         else:
             return ()
-    return tuple(found)
+    return tuple(reasons)
 
 
 def _bad(outcome: Outcome) -> set[Verdict]:
     verdicts = {case.verdict for case in outcome.cases} | {
-        each for each, number in outcome.counts.items() if number > 0
+        verdict for verdict, number in outcome.counts.items() if number > 0
     }
     return verdicts - _HARMLESS
 
@@ -155,7 +155,7 @@ def attempt_jobs(
     root = state.job.id.partition(ATTEMPT_SIGN)[0]
     numbers = (name.partition(ATTEMPT_SIGN) for name in run.jobs)
     count = max((int(number or 1) for name, _, number in numbers if name == root), default=0)
-    found = []
+    jobs = []
     try:
         for number, group in enumerate(grouped(vendor, entries), count + 1):
             call = replace(run.call(state), entries=group)
@@ -163,10 +163,10 @@ def attempt_jobs(
             request = check_return_type(vendor.submit(call), Request)
             ids = tuple(entry.id for entry in group)
             name = f"{root}{ATTEMPT_SIGN}{number}"
-            found.append((Job(id=name, vendor=state.job.vendor, entries=ids, request=request, uses=uses), group))
+            jobs.append((Job(id=name, vendor=state.job.vendor, entries=ids, request=request, uses=uses), group))
     except ADAPTER_EXCEPTIONS as error:  # the failure that there is stays
         return describe_adapter_error(vendor, error)
-    return found
+    return jobs
 
 
 # --- a run that was over is tried anew --------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def entries_to_retry(
             failed.setdefault(state.job.id, []).append(entry.id)
         else:
             waiting.append(entry.id)
-    found: list[Reattempted] = []
+    retried: list[Reattempted] = []
     for job, names in failed.items():
         state = run.jobs[job]
         asked = [
@@ -201,9 +201,9 @@ def entries_to_retry(
         for made, group in () if isinstance(jobs, str) else jobs:
             attempt, why = state.attempt + 1, (RetryReason.AGAIN,)
             event = Reattempted(at=at, of=job, job=made, entries=group, attempt=attempt, why=why)
-            found.append(event)
+            retried.append(event)
             advance(run, event)  # the next job's number depends on it
-    return tuple(waiting), tuple(found)
+    return tuple(waiting), tuple(retried)
 
 
 def _is_lost(run: Run, state: JobState, entry: str) -> bool:
@@ -314,8 +314,8 @@ def _message(attempts: Sequence[Outcome], verdict: Verdict) -> str:
         f"attempt {number} {_word(outcome.verdict)}{_why(outcome)}" for number, outcome in enumerate(attempts, 1)
     ]
     last = attempts[-1]
-    own = [last.message] if last.message and verdict not in GOOD and last.verdict is verdict else []
-    return "; ".join([*own, *(told_of[:-1] if own else told_of)])
+    messages = [last.message] if last.message and verdict not in GOOD and last.verdict is verdict else []
+    return "; ".join([*messages, *(told_of[:-1] if messages else told_of)])
 
 
 def _why(outcome: Outcome) -> str:
@@ -328,5 +328,5 @@ def _word(verdict: Verdict) -> str:
 
 
 def _total(seconds: Sequence[float | None]) -> float | None:
-    known = [each for each in seconds if each is not None]
+    known = [duration for duration in seconds if duration is not None]
     return sum(known) if len(known) == len(seconds) else None

@@ -65,13 +65,13 @@ def decide(run: Run) -> Decision:
     for entry in by_needs(run.plan.entries):
         outcome = outcome_of(run, entry)
         counts = tally(outcome, expected_tests(entry))
-        own = set(_codes(outcome, counts))
+        own_codes = set(_codes(outcome, counts))
         by_need = any(explained.get(need) for need in entry.needs if need in gating)
-        explained[entry.id] = bool(own) or by_need
+        explained[entry.id] = bool(own_codes) or by_need
         if entry.id not in gating:
             continue
         finished += sum(number for verdict, number in counts.items() if verdict in FINISHED)
-        codes |= own
+        codes |= own_codes
         skips_gate = run.plan.gate.on_skipped == "fail" or not by_need
         if skips_gate and _fails_as_skipped(run.plan.gate.on_skipped, outcome, counts):
             skipped.add(entry.id)

@@ -145,13 +145,13 @@ def _accepted(
     vendor: Vendor, call: Call, reply: Reply, *, keyed: bool
 ) -> Created | CreatedNothing | Retry | Rejected | Ambiguous:
     try:
-        found = vendor.accepted(call, reply)
-        if isinstance(found, Refusal):
-            return Rejected(refusal=check_return_type(found, Refusal))
-        if isinstance(found, Finished):
-            outcomes = check_return_type(found, Finished).outcomes
+        answer = vendor.accepted(call, reply)
+        if isinstance(answer, Refusal):
+            return Rejected(refusal=check_return_type(answer, Refusal))
+        if isinstance(answer, Finished):
+            outcomes = check_return_type(answer, Finished).outcomes
             return CreatedNothing(outcomes={name: without_run(outcome) for name, outcome in outcomes.items()})
-        runs = tuple(check_return_type(run, RemoteRun) for run in found)
+        runs = tuple(check_return_type(run, RemoteRun) for run in answer)
     except UnexpectedData as error:
         # A vendor may say with 200 that it will do nothing: only its own words can tell.
         refusal = refusal_of(vendor, reply)
@@ -187,10 +187,10 @@ def _create_refused(
 def _runs_named(vendor: Vendor, call: Call, reply: Reply) -> list[str]:
     """The runs that an answer tells of in the words of an accepted create."""
     try:
-        found = vendor.accepted(call, reply)
-        if isinstance(found, (Refusal, Finished)):
+        answer = vendor.accepted(call, reply)
+        if isinstance(answer, (Refusal, Finished)):
             return []
-        return [check_return_type(run, RemoteRun).id for run in found]
+        return [check_return_type(run, RemoteRun).id for run in answer]
     except ADAPTER_EXCEPTIONS:  # UnexpectedData, too: it reads as no accepted create
         return []
 
@@ -272,10 +272,10 @@ def refusal_of(vendor: Vendor, reply: Reply) -> Refusal:
     if reply.status in _REDIRECTS:
         return Refusal(message=_redirect_words(vendor, reply))
     try:
-        found = check_return_type(vendor.refused(reply), Refusal)
+        refusal = check_return_type(vendor.refused(reply), Refusal)
         # Its two numbers say all of an allowance; other words are the vendor's, and mostly leave the status out.
-        told = found.cause is Cause.ALLOWANCE or str(reply.status) in found.message
-        return found if told else replace(found, message=f"HTTP {reply.status}: {found.message}")
+        says_status = refusal.cause is Cause.ALLOWANCE or str(reply.status) in refusal.message
+        return refusal if says_status else replace(refusal, message=f"HTTP {reply.status}: {refusal.message}")
     except ADAPTER_EXCEPTIONS as error:  # an adapter's bug must not hide the answer
         return Refusal(message=f"HTTP {reply.status} ({describe_adapter_error(vendor, error)})", cause=Cause.BUG)
 
@@ -310,8 +310,8 @@ def after_prepare(
         return _prepare_refused(vendor, answers[-1], presigned=presigned, now=now)
     try:
         replies = [a if isinstance(a, Reply) else Reply(status=0, text=a.message) for a in answers]
-        found = check_return_type(vendor.prepare(resource, token, replies), Request, Upload, More, Prepared, Refusal)
-        return Rejected(refusal=found) if isinstance(found, Refusal) else found
+        step = check_return_type(vendor.prepare(resource, token, replies), Request, Upload, More, Prepared, Refusal)
+        return Rejected(refusal=step) if isinstance(step, Refusal) else step
     except UnexpectedData as error:
         return Retry(message=str(error), unreadable=True)
     except ADAPTER_EXCEPTIONS as error:  # an adapter's bug ends its own jobs alone
@@ -353,10 +353,10 @@ def after_listing(
         return Rejected(refusal=refusal_of(vendor, newest)) if isinstance(again, Retry) and again.unreadable else again
     try:
         replies = [answer for answer in answers if isinstance(answer, Reply)]
-        found = check_return_type(vendor.inventory(kind, settings, replies), Request, Refusal, tuple)
-        if isinstance(found, tuple):
-            return tuple(check_return_type(item, Item) for item in found)
-        return Rejected(refusal=found) if isinstance(found, Refusal) else found
+        step = check_return_type(vendor.inventory(kind, settings, replies), Request, Refusal, tuple)
+        if isinstance(step, tuple):
+            return tuple(check_return_type(item, Item) for item in step)
+        return Rejected(refusal=step) if isinstance(step, Refusal) else step
     except UnexpectedData as error:
         return Rejected(refusal=Refusal(message=str(error)))
     except ADAPTER_EXCEPTIONS as error:  # an adapter's bug is told with its name
@@ -368,18 +368,18 @@ def listed_runs(
 ) -> Request | Mapping[str, Reply] | None:
     """What a list of runs needs next, or tells at last; None: there is no list, or nothing can be read in it."""
     try:
-        found = check_return_type(vendor.poll_many(settings, runs, replies), Request, Mapping, type(None))
-        if isinstance(found, Mapping):
-            return {name: check_return_type(reply, Reply) for name, reply in found.items()}
+        step = check_return_type(vendor.poll_many(settings, runs, replies), Request, Mapping, type(None))
+        if isinstance(step, Mapping):
+            return {name: check_return_type(reply, Reply) for name, reply in step.items()}
     except ADAPTER_EXCEPTIONS:  # each run can be read by itself
         return None
-    return found
+    return step
 
 
 def after_refused_list(vendor: Vendor, answer: Answer, *, now: float) -> Retry | None:
     """What it means that a list was not given: worth another try later, or None: never again."""
-    found = _unread(answer) if isinstance(answer, Fault) else _read_refused(vendor, answer, now=now, key_worked=True)
-    return found if isinstance(found, Retry) and not found.unreadable else None
+    meaning = _unread(answer) if isinstance(answer, Fault) else _read_refused(vendor, answer, now=now, key_worked=True)
+    return meaning if isinstance(meaning, Retry) and not meaning.unreadable else None
 
 
 _STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")
@@ -392,11 +392,11 @@ def _store_refusal(reply: Reply) -> Refusal:
         where = urlsplit(reply.headers.get("location", "")).netloc or "another address"
         message = f"HTTP {reply.status}: the upload was redirected to {where}; it goes to the signed address alone"
         return Refusal(message=message)
-    words = ": ".join(unescape(found).strip() for found in _STORE_WORDS.findall(reply.text[:_STORE_TEXT])[:2])
-    told = error_text(reply, "message", "error")
-    if words or str(reply.status) not in told:
-        told = f"HTTP {reply.status}: {words or told}"
-    return Refusal(message=told)
+    words = ": ".join(unescape(match).strip() for match in _STORE_WORDS.findall(reply.text[:_STORE_TEXT])[:2])
+    vendor_text = error_text(reply, "message", "error")
+    if words or str(reply.status) not in vendor_text:
+        vendor_text = f"HTTP {reply.status}: {words or vendor_text}"
+    return Refusal(message=vendor_text)
 
 
 _STORE_TEXT = 10_000

@@ -49,11 +49,11 @@ def merged(parts: Sequence[Run], missing: Sequence[tuple[int, int]]) -> Run:
 
 def _union(parts: Sequence[Run], name: str) -> dict[str, object]:
     """Everything that is known by name. Jobs and resources have the same ids in every run: the run's is put before."""
-    found: dict[str, object] = {}
+    union: dict[str, object] = {}
     for number, part in enumerate(parts):
         for key, value in getattr(part, name).items():
-            found[f"{number}:{key}" if name in {"jobs", "resources"} else key] = value
-    return found
+            union[f"{number}:{key}" if name in {"jobs", "resources"} else key] = value
+    return union
 
 
 def _named(part: Run) -> None:

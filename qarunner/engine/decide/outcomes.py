@@ -59,9 +59,9 @@ def downgrade_unsupported_pass(outcome: Outcome) -> Outcome:
     parts = [case.verdict for case in outcome.cases] + [v for v, number in outcome.counts.items() if number > 0]
     if not FINISHED.intersection(parts):
         return _instead(outcome, Verdict.UNKNOWN, "no test finished")
-    found = worst_verdict(parts)
-    if found not in GOOD:
-        return _instead(outcome, found, f"reported as {outcome.verdict}, but one of its tests is {found}")
+    worst = worst_verdict(parts)
+    if worst not in GOOD:
+        return _instead(outcome, worst, f"reported as {outcome.verdict}, but one of its tests is {worst}")
     return outcome
 
 

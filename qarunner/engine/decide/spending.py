@@ -53,9 +53,9 @@ def tests_run(state: JobState, entry: Entry) -> tuple[int, bool]:
     if entry.selection is not None and entry.selection.kind is SelectionKind.TEST_IDS:
         return len(entry.selection.ids), True
     outcome = outcome_so_far(state, entry.id)
-    found = 0 if outcome is None else len(outcome.cases) + sum(outcome.counts.values())
+    count = 0 if outcome is None else len(outcome.cases) + sum(outcome.counts.values())
     over = all(run.outcomes is not None for run in state.runs.values())
-    return (found, over) if found else (tests_of(entry), not is_guess(entry))
+    return (count, over) if count else (tests_of(entry), not is_guess(entry))
 
 
 # --- what the budget leaves to retries --------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def over_allowance(run: Run, vendor: str, entries: Sequence[Entry]) -> str | Non
     worth, cost = sum((_worth(run, state) for state in used), Decimal(0)), price.of(1, more)
     if worth + cost <= allowed.max_cost:
         return None
-    have, needed, whole = (money(each, price.currency) for each in (worth, cost, allowed.max_cost))
+    have, needed, whole = (money(amount, price.currency) for amount in (worth, cost, allowed.max_cost))
     return f"max_cost leaves no more: {have} of {whole} used or planned, {needed} more needed"
 
 
@@ -86,8 +86,8 @@ def _limits(run: Run, vendor: str, used: Sequence[JobState]) -> Iterator[tuple[s
     allowed = run.plan.allowance
     if allowed:
         yield "max_tests", allowed.max_tests, used
-        own = [state for state in used if state.job.vendor == vendor]
-        yield f"per_vendor of {vendor}", allowed.per_vendor.get(vendor), own
+        of_vendor = [state for state in used if state.job.vendor == vendor]
+        yield f"per_vendor of {vendor}", allowed.per_vendor.get(vendor), of_vendor
 
 
 def _counts(run: Run, state: JobState) -> bool:

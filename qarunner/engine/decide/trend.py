@@ -67,18 +67,18 @@ class Trend:
     @property
     def words(self) -> tuple[str, ...]:
         """What is worth saying of it, in short."""
-        found = []
+        texts = []
         if self.news is News.NEW:
-            found.append("new failure")
+            texts.append("new failure")
         elif self.news is News.KNOWN:
-            found.append(f"failing for {self.failing} runs")
+            texts.append(f"failing for {self.failing} runs")
         elif self.news is News.FIXED:
-            found.append("fixed")
+            texts.append("fixed")
         if self.flaky:
-            found.append(f"flaky {self.flaky} of {self.runs}")
+            texts.append(f"flaky {self.flaky} of {self.runs}")
         if self.slower:
-            found.append("slower than usual")
-        return tuple(found)
+            texts.append("slower than usual")
+        return tuple(texts)
 
 
 def is_bad(verdict: Verdict) -> bool:

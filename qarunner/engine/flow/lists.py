@@ -166,23 +166,23 @@ class Lists:
             queue.limiter.hold(again.wait_s or 0.0, now, named=again.wait_s is not None)
         vendor.rest(now)
 
-    def _end(self, queue: VendorQueue, vendor: VendorList, told: Mapping[str, Reply]) -> Listing:
+    def _end(self, queue: VendorQueue, vendor: VendorList, replies: Mapping[str, Reply]) -> Listing:
         now = self._context.clock.now()
         waiting = [task for task in queue.reads() if _is_plain(task) and _id(task) in vendor.runs and not task.is_alone]
-        found = {task: told[_id(task)] for task in waiting if _id(task) in told}
+        listed = {task: replies[_id(task)] for task in waiting if _id(task) in replies}
         if vendor.replies:
             vendor.pages = len(vendor.replies)
-            if sum(task.is_held for task in found) * 2 <= vendor.pages:
+            if sum(task.is_held for task in listed) * 2 <= vendor.pages:
                 vendor.rest(now)
             else:
                 vendor.failures = 0
-        unlisted = tuple(task for task in waiting if task.is_held and task not in found)
+        unlisted = tuple(task for task in waiting if task.is_held and task not in listed)
         for task in waiting:
             task.is_held = False
         vendor.asked, vendor.runs, vendor.replies = None, {}, []
         vendor.rests_until = max(vendor.rests_until, vendor.asked_at + queue.schedule.shortest_s)
-        probe = min(found, key=lambda task: task.read_alone_at) if len(found) > 1 else None
-        return Listing(at=vendor.asked_at, replies=found, unlisted=unlisted, probe=probe)
+        probe = min(listed, key=lambda task: task.read_alone_at) if len(listed) > 1 else None
+        return Listing(at=vendor.asked_at, replies=listed, unlisted=unlisted, probe=probe)
 
     # --- what a run's own read says of the list -----------------------------------------------------------------------
 

@@ -312,9 +312,9 @@ class PollHandler:
 
     def _learn(self, task: Task) -> None:
         """A run was found to be over: it ended somewhere between its last two answers."""
-        found = self._age_s(task)
-        known = 0.0 if task.seen_running_at is None else found - (self._context.clock.now() - task.seen_running_at)
-        changed = self._history.ended(task.job, known_s=max(0.0, known), found_s=found)
+        age_s = self._age_s(task)
+        known = 0.0 if task.seen_running_at is None else age_s - (self._context.clock.now() - task.seen_running_at)
+        changed = self._history.ended(task.job, known_s=max(0.0, known), found_s=age_s)
         now = self._context.clock.now()
         for state in changed:
             self._move(state, now)

@@ -59,11 +59,11 @@ class ResourceHandler:
         """Environments that were not removed; true if they are certainly there."""
 
     def of(self, state: JobState) -> list[ResourceState]:
-        return [self._run.resources[each] for each in dict.fromkeys(state.job.uses.values())]
+        return [self._run.resources[name] for name in dict.fromkeys(state.job.uses.values())]
 
     def values(self, state: JobState) -> dict[str, Mapping[str, str | int]]:
         """What the job's create refers to, by the adapter's keys."""
-        return {key: self._run.resources[each].values for key, each in state.job.uses.items()}
+        return {key: self._run.resources[name].values for key, name in state.job.uses.items()}
 
     def want(self, state: JobState) -> bool:
         """True if all that the job needs is there; what is not, is begun."""

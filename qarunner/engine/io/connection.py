@@ -321,16 +321,16 @@ def _timeout_words(exchange: Exchange, route: Route) -> str:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(each, (TimeoutError, why.Timeout)) for each in _within(error))
+    return any(isinstance(cause, (TimeoutError, why.Timeout)) for cause in _within(error))
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
     """The error of a certificate or of TLS itself that ended a handshake for good."""
-    for each in _within(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return each
-        if isinstance(each, ssl.SSLError) and each.reason in _NO_TLS:
-            return each
+    for cause in _within(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return cause
     return None
 
 
@@ -338,12 +338,12 @@ def _within(error: BaseException) -> Iterator[BaseException]:
     """An error and all that it comes from: requests and urllib3 hide causes in arguments and in `reason`, too."""
     waiting, seen = [error], {id(error)}
     while waiting:
-        each = waiting.pop()
-        yield each
-        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
-        found = [one for one in inner if isinstance(one, BaseException) and id(one) not in seen]
-        seen.update(map(id, found))
-        waiting += found
+        current = waiting.pop()
+        yield current
+        inner = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        inner_errors = [one for one in inner if isinstance(one, BaseException) and id(one) not in seen]
+        seen.update(map(id, inner_errors))
+        waiting += inner_errors
 
 
 def _innermost(error: BaseException) -> str:

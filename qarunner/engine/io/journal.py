@@ -166,16 +166,16 @@ class Journal:
         """
         fd, writable = _opened_and_locked(folder, reading_will_do=to_cancel)
         try:
-            found = read(folder, keys)
-            if writable and os.fstat(fd).st_size != found.size:
-                os.ftruncate(fd, found.size)
+            recorded = read(folder, keys)
+            if writable and os.fstat(fd).st_size != recorded.size:
+                os.ftruncate(fd, recorded.size)
         except OSError as error:
             os.close(fd)
             raise RunFolderError(f"{folder / JOURNAL}: cannot be written: {error.strerror}") from error
         except RunFolderError:
             os.close(fd)
             raise
-        return cls(folder, fd, found.size, found.chain), found
+        return cls(folder, fd, recorded.size, recorded.chain), recorded
 
     def append(self, event: ev.Event) -> None:
         """Writes one event, and waits for the disk where losing it could cost a run. JournalLost if it cannot."""
@@ -209,14 +209,14 @@ class Journal:
 
     def look_for_it(self) -> None:
         """OSError if a resume would find no journal under its name, or another one than is written here."""
-        own = os.fstat(self._fd)
+        opened = os.fstat(self._fd)
         try:
             named = (self.folder / JOURNAL).lstat()
         except FileNotFoundError:
             raise OSError(errno.ENOENT, "it was removed") from None
-        if (own.st_dev, own.st_ino) != (named.st_dev, named.st_ino):
+        if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise OSError(errno.ENOENT, "another file is in its place")
-        if own.st_size != self._size:
+        if opened.st_size != self._size:
             raise OSError(errno.EIO, "somebody else has changed it")
 
     def close(self) -> None:
@@ -440,10 +440,10 @@ def _sync_folder(folder: Path) -> None:
 def folders(runs: Path) -> list[Path]:
     """Every folder that may hold a run, in no order. One that begins with a dot is not a run yet."""
     try:
-        found = [folder for folder in runs.iterdir() if not folder.name.startswith(".")]
+        candidates = [folder for folder in runs.iterdir() if not folder.name.startswith(".")]
     except OSError:
         return []
-    return [folder for folder in found if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
+    return [folder for folder in candidates if (folder / PLAN).exists() or (folder / JOURNAL).exists()]
 
 
 def by_age(runs: Path) -> list[Path]:

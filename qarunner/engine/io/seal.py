@@ -36,8 +36,8 @@ class Key:
 
     @classmethod
     def of(cls, secret: str) -> Key:
-        own = _mac(secret.encode("utf-8", "surrogateescape"), b"qarunner run folder")
-        return cls(_mac(own, b"id")[:6].hex(), own)
+        key = _mac(secret.encode("utf-8", "surrogateescape"), b"qarunner run folder")
+        return cls(_mac(key, b"id")[:6].hex(), key)
 
 
 class Trust(StrEnum):
@@ -72,8 +72,8 @@ class Chain:
         """The same, with a new key of the run, which every one of the keys gives its holder."""
         nonce = _next(self.digest, body)
         seals = {key.id: _seal(key, nonce, run_key).hex() for key in keys}
-        told = msgspec.json.encode(seals, order="sorted")
-        return _finished(body, b'"seals":' + told + b",", _next(nonce, told), run_key)
+        encoded = msgspec.json.encode(seals, order="sorted")
+        return _finished(body, b'"seals":' + encoded + b",", _next(nonce, encoded), run_key)
 
 
 def _finished(body: bytes, seals: bytes, digest: bytes, run_key: bytes | None) -> tuple[bytes, Chain]:
@@ -104,13 +104,13 @@ class Reader:
                 raise DamagedLineError("it has no checksum")
             return self._old(line)
         self.checked = True
-        body, told = line[: match.start()] + b"}", match[1]
+        body, seals = line[: match.start()] + b"}", match[1]
         digest = nonce = _next(self.chain.digest, body)
-        if told is not None:
-            digest = _next(nonce, told)
+        if seals is not None:
+            digest = _next(nonce, seals)
         if digest[:_SUM].hex().encode() != match[2]:
             raise DamagedLineError("its checksum is wrong")
-        run_key = self.chain.run_key if told is None else self._opened(told, nonce)
+        run_key = self.chain.run_key if seals is None else self._opened(seals, nonce)
         self._verify(run_key, digest, match[3])
         self.chain = Chain(digest, run_key)
         return body
@@ -120,11 +120,11 @@ class Reader:
         self.chain = Chain(_next(self.chain.digest, line))
         return line
 
-    def _opened(self, told: bytes, nonce: bytes) -> bytes | None:
+    def _opened(self, encoded: bytes, nonce: bytes) -> bytes | None:
         """The run's key, if a holder of one of our keys has sealed all lines up to this one."""
         if not self._keys:
             return None
-        seals = _seals(told)
+        seals = _seals(encoded)
         mine = [(key, seals[name]) for name, key in self._keys.items() if name in seals]
         for key, seal in mine:
             if (run_key := _open(key, nonce, seal)) is not None:
@@ -153,9 +153,9 @@ def ends_within(text: bytes) -> bool:
     return match is not None and match.end() < len(text)
 
 
-def _seals(told: bytes) -> Mapping[str, str]:
+def _seals(encoded: bytes) -> Mapping[str, str]:
     try:
-        return msgspec.json.decode(told, type=dict[str, str])
+        return msgspec.json.decode(encoded, type=dict[str, str])
     except msgspec.MsgspecError:
         return {}
 

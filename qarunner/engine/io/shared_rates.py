@@ -161,19 +161,19 @@ def credential_salt(folder: Path) -> bytes:
     """The folder's own salt; whoever comes first makes it. OSError if that cannot be done."""
     path = folder / SALT
     with contextlib.suppress(FileNotFoundError):
-        found = read_regular(path)
-        if len(found) == SALT_LENGTH:
-            return found
+        salt = read_regular(path)
+        if len(salt) == SALT_LENGTH:
+            return salt
     # Written whole beside it and then named: nobody reads half a salt, and nobody's salt is replaced.
-    own = path.with_name(f".{SALT}.{secrets.token_hex(8)}")
-    with os.fdopen(open_own(own, os.O_WRONLY | os.O_EXCL), "wb") as file:
+    new = path.with_name(f".{SALT}.{secrets.token_hex(8)}")
+    with os.fdopen(open_own(new, os.O_WRONLY | os.O_EXCL), "wb") as file:
         file.write(secrets.token_bytes(SALT_LENGTH))
     try:
-        path.hardlink_to(own)
+        path.hardlink_to(new)
     except FileExistsError:
         pass
     except OSError:
-        own.replace(path)
+        new.replace(path)
     finally:
-        own.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
     return read_regular(path)

@@ -341,9 +341,9 @@ class Transport:
         if plain == text and "\\" not in text:
             return text
         try:
-            told = json.loads(text)
-            clean = self._without_secrets(told)
-            return text if clean == told else json.dumps(clean, ensure_ascii=False)
+            data = json.loads(text)
+            clean = self._without_secrets(data)
+            return text if clean == data else json.dumps(clean, ensure_ascii=False)
         except (ValueError, RecursionError):
             return plain
 

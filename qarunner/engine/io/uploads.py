@@ -101,7 +101,7 @@ def measure(path: Path, name: str) -> Build:
 
 def files_of(path: Path) -> list[Path]:
     """The file itself, or a folder's split APKs in order of their names: nothing else in it may travel along."""
-    return sorted(each for each in path.iterdir() if SPLIT_APK.fullmatch(each.name)) if path.is_dir() else [path]
+    return sorted(file for file in path.iterdir() if SPLIT_APK.fullmatch(file.name)) if path.is_dir() else [path]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -153,8 +153,10 @@ def _quoted(text: str) -> str:
 class ProgressReader:
     """A body that says how far it has been read. `requests` takes its length from `__len__`."""
 
-    def __init__(self, body: IO[bytes], told: Callable[[int, int], None], around: tuple[bytes, bytes] = EMPTY) -> None:
-        self._told = told
+    def __init__(
+        self, body: IO[bytes], on_progress: Callable[[int, int], None], around: tuple[bytes, bytes] = EMPTY
+    ) -> None:
+        self._told = on_progress
         self._sent = 0
         self._parts: list[IO[bytes]] = [io.BytesIO(around[0]), body, io.BytesIO(around[1])]
         self._size = len(around[0]) + body.seek(0, 2) + len(around[1])

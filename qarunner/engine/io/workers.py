@@ -114,10 +114,10 @@ class Workers:
             return self._drain(first)
 
     def _drain(self, first: tuple[int, Answer] | None) -> list[tuple[int, Answer]]:
-        found = [first]
+        taken = [first]
         while not self._answers.empty():
-            found.append(self._answers.get())
-        answers = [answer for answer in found if answer is not None]
+            taken.append(self._answers.get())
+        answers = [answer for answer in taken if answer is not None]
         self._busy -= len(answers)
         return answers
 

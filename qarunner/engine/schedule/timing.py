@@ -256,8 +256,8 @@ class RetryState:
     def backoff(self, again: Retry, jitter: float, *, longest: float = LONGEST_BACKOFF_S) -> float:
         """Seconds until the next try: the vendor's word, or full jitter growing to 30 s; `jitter` is uniform in 0…1."""
         ceiling = min(longest, BACKOFF_S * 2.0 ** min(self.count, 10))
-        own = max(0.1, ceiling * jitter)
-        return own if again.wait_s is None else again.wait_s + min(own, 1.0)
+        wait_s = max(0.1, ceiling * jitter)
+        return wait_s if again.wait_s is None else again.wait_s + min(wait_s, 1.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -325,9 +325,9 @@ class DurationModel:
         passed = min(done + 0.5, float(total))
         left = max(total - passed, 0.25)
         spread = max(LEAST_SPREAD, TEST_SPREAD * math.sqrt(left / (total * passed)))
-        weight, own = 1 / (spread * spread), 1 / (self.spread * self.spread)
-        log = (weight * math.log(age_s * total / passed) + own * math.log(self.median_s)) / (weight + own)
-        return DurationModel(median_s=math.exp(log), spread=1 / math.sqrt(weight + own))
+        weight, prior = 1 / (spread * spread), 1 / (self.spread * self.spread)
+        log = (weight * math.log(age_s * total / passed) + prior * math.log(self.median_s)) / (weight + prior)
+        return DurationModel(median_s=math.exp(log), spread=1 / math.sqrt(weight + prior))
 
     def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
         return (1.0 - ODD_SHARE, self.spread), (ODD_SHARE, max(ODD_SPREAD, self.spread))
@@ -430,7 +430,7 @@ class DurationHistory:
 
     def expected(self, state: JobState) -> DurationModel:
         """Of a run for several entries, the slowest of them counts: it ends with its last test."""
-        known = [found for names in self._of(state) if (found := self._known(names)) is not None]
+        known = [model for names in self._of(state) if (model := self._known(names)) is not None]
         if known:
             return max(known, key=lambda each: each.median_s)
         vendor = self._vendors[state.job.vendor]
@@ -438,7 +438,7 @@ class DurationHistory:
 
     def known_s(self, state: JobState) -> float | None:
         """Seconds that a run of a job usually takes; None if none of its entries has ever been run."""
-        known = [found.median_s for names in self._of(state) if (found := self._known(names)) is not None]
+        known = [model.median_s for names in self._of(state) if (model := self._known(names)) is not None]
         return max(known, default=None)
 
     def _of(self, state: JobState) -> list[tuple[str, str]]:
@@ -450,8 +450,8 @@ class DurationHistory:
         return names
 
     def _known(self, names: tuple[str, str]) -> DurationModel | None:
-        found = next((self._tallies[name] for name in names if name in self._tallies), None)
-        return None if found is None else found.expected(SPREAD)
+        tally = next((self._tallies[name] for name in names if name in self._tallies), None)
+        return None if tally is None else tally.expected(SPREAD)
 
     def ended(self, state: JobState, *, known_s: float, found_s: float) -> list[JobState]:
         """A run was going on at the first of these ages, and over at the second.

@@ -81,13 +81,13 @@ class ResourceState:
 
     def left(self) -> list[Remainder]:
         """What may be at the vendor, each once."""
-        found = dict(self.possible_leftovers)
+        remainders = dict(self.possible_leftovers)
         if self.requested is not None:
-            found.setdefault(self.requested.what, Remainder(leftover=self.requested, why=ev.ANSWER_LOST))
+            remainders.setdefault(self.requested.what, Remainder(leftover=self.requested, why=ev.ANSWER_LOST))
         if self.exists and self.confirmed is not None:
             why = self.trouble or NOT_REMOVED
-            found[self.confirmed.what] = Remainder(leftover=self.confirmed, why=why, certain=True, known=True)
-        return list(found.values())
+            remainders[self.confirmed.what] = Remainder(leftover=self.confirmed, why=why, certain=True, known=True)
+        return list(remainders.values())
 
     def advance(self, event: ResourceEvent) -> None:
         """Applies one event."""
@@ -423,7 +423,7 @@ def _created(
         case ev.Submitting():
             state.phase, state.attempt, state.key = Phase.SUBMITTING, event.attempt, event.key
             state.began_at = event.at if state.began_at is None else state.began_at
-            state.sent = {each: run.resources[each].values for each in state.job.uses.values()}
+            state.sent = {name: run.resources[name].values for name in state.job.uses.values()}
         case ev.CreateFailed():
             state.message, state.cause = event.message, event.cause
             state.phase = Phase.WAITING if event.wait_s is not None else Phase.DONE

@@ -48,18 +48,18 @@ class SchemaMessage(NamedTuple):
     meant: Path | None = None
 
 
-def once(found: Iterable[SchemaMessage]) -> tuple[SchemaError, ...]:
+def once(messages: Iterable[SchemaMessage]) -> tuple[SchemaError, ...]:
     """One fault for each subject, without those that only follow from another, in the order in which they came."""
     best: dict[Path, SchemaMessage] = {}
-    for each in found:
-        if each.subject not in best or each.rank < best[each.subject].rank:
-            best[each.subject] = each
-    meant = {each.meant for each in best.values()}
-    idle = {subject for subject, each in best.items() if each.rank <= TYPE}
+    for message in messages:
+        if message.subject not in best or message.rank < best[message.subject].rank:
+            best[message.subject] = message
+    meant = {message.meant for message in best.values()}
+    idle = {subject for subject, message in best.items() if message.rank <= TYPE}
     return tuple(
-        each.fault
-        for subject, each in best.items()
-        if not (each.fault.code == codes.MISSING_KEY and subject in meant)
+        message.fault
+        for subject, message in best.items()
+        if not (message.fault.code == codes.MISSING_KEY and subject in meant)
         and not any(subject[:length] in idle for length in range(len(subject)))
     )
 
@@ -104,8 +104,8 @@ def meant(expected: str, value: object) -> str | None:
     variable = _VARIABLE.search(value)
     if variable and "{{" not in value:
         return f"a variable is declared under env, and read as {{{{ env.{variable[1] or variable[2]} }}}}"
-    found = _rewritten(expected, value)
-    return f"write {found}" if found and found != value else None
+    rewritten = _rewritten(expected, value)
+    return f"write {rewritten}" if rewritten and rewritten != value else None
 
 
 def _rewritten(expected: str, value: str) -> str | None:
@@ -294,8 +294,8 @@ def found(error: ValidationError) -> Iterator[SchemaMessage]:
 
 def _type(broken: Broken) -> Iterator[SchemaMessage]:
     wanted = broken.wanted
-    types = [wanted] if isinstance(wanted, str) else [str(each) for each in broken.options]
-    expected = broken.words("x-expected") or listed([_TYPES[each] for each in types if each in _TYPES], "or")
+    types = [wanted] if isinstance(wanted, str) else [str(kind) for kind in broken.options]
+    expected = broken.words("x-expected") or listed([_TYPES[kind] for kind in types if kind in _TYPES], "or")
     text = f"{label(broken.path)}expected {expected}, got {got(broken.value)}"
     yield fault_of_value(broken, text, codes.WRONG_TYPE, _type_hint(broken, types))
 
@@ -306,7 +306,7 @@ def _type_hint(broken: Broken, types: Sequence[str]) -> str | None:
     if value is None:
         return broken.words("x-hint") or "give it a value, or remove the key"
     if "array" in types and isinstance(value, str) and path and isinstance(path[-1], str):
-        items = ", ".join(written(short(each.strip())) for each in value.split(",") if each.strip())
+        items = ", ".join(written(short(item.strip())) for item in value.split(",") if item.strip())
         listing = f"write `{path[-1]}: [{items or written(value)}]`"
         return "no expression gives this list: write it out" if _EXPRESSION.fullmatch(value) else listing
     if "boolean" in types and isinstance(value, str) and value.lower() in _SWITCHES:
@@ -464,15 +464,15 @@ def _too_many_keys(broken: Broken) -> Iterator[SchemaMessage]:
 def _exclusive(broken: Broken) -> Iterator[SchemaMessage]:
     """Exactly one of some keys has to be there, and there is none or more than one."""
     names = broken.names("x-exclusive")
-    path, given = broken.path, [key for key in broken.mapping if key in names]
-    if not given:
+    path, present = broken.path, [key for key in broken.mapping if key in names]
+    if not present:
         text = f"{label(path)}needs exactly one of {', '.join(names)}"
         yield SchemaMessage(
             SchemaError(path, text, broken.words("x-hint"), codes.EXCLUSIVE), (*path, "", names[0]), VALUE
         )
-    elif len(given) > 1:
-        text = f"{listed(given, 'and')} exclude each other: give one of them"
-        fault = SchemaError((*path, given[1]), text, None, codes.EXCLUSIVE, key=True)
+    elif len(present) > 1:
+        text = f"{listed(present, 'and')} exclude each other: give one of them"
+        fault = SchemaError((*path, present[1]), text, None, codes.EXCLUSIVE, key=True)
         yield SchemaMessage(fault, (*fault.path, ""), VALUE)
 
 
@@ -495,7 +495,7 @@ def _refused(broken: Broken) -> Iterator[SchemaMessage]:
 
 def _any_of(broken: Broken) -> Iterator[SchemaMessage]:
     """Report only the alternative that is no template: the user did not write one."""
-    others = [index for index, each in enumerate(broken.options) if each not in _UNSAID]
+    others = [index for index, option in enumerate(broken.options) if option not in _UNSAID]
     if len(others) > 1:
         yield _none_of(broken)
         return
@@ -506,7 +506,7 @@ def _any_of(broken: Broken) -> Iterator[SchemaMessage]:
 
 def _none_of(broken: Broken) -> SchemaMessage:
     expected = broken.words("x-expected") or "something else"
-    enums = (cast("Schema", each).get("enum", ()) for each in broken.options)
+    enums = (cast("Schema", option).get("enum", ()) for option in broken.options)
     values = [value for enum in enums for value in cast("Sequence[str]", enum)]
     choice = choose(broken.value.lower() if isinstance(broken.value, str) else "", values)
     text = f"{label(broken.path)}expected {expected}, got {got(broken.value)}"

@@ -45,8 +45,8 @@ def misfits(row: dict[str, object]) -> Iterator[tuple[tuple[str, str], str, str]
     target = row.get("target")
     for kind in _URLS:
         text = target.get(kind) if isinstance(target, dict) else None
-        if isinstance(text, str) and (found := misfit(text)):
-            yield ("target", kind), f"target.{kind}: {found[0]}", found[1]
+        if isinstance(text, str) and (problem := misfit(text)):
+            yield ("target", kind), f"target.{kind}: {problem[0]}", problem[1]
 
 
 def misfit(text: str) -> tuple[str, str] | None:

@@ -50,9 +50,10 @@ _MASKED = re.escape(MASK)
 
 def check(document: Document) -> tuple[Diagnostic, ...]:
     """Every problem of a manifest as it was written, in the order of its lines; () if it is valid."""
-    found = faults(document.data)
+    errors = faults(document.data)
     return in_order(
-        problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in found
+        problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
+        for fault in errors
     )
 
 
@@ -132,10 +133,10 @@ def _explained(data: object, part: Part, *, templates: bool) -> tuple[SchemaErro
     indexes = _faulty_entries(data, part, templates=templates)
     reduced = _with_entries(data, indexes) if indexes is not None else data
     errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
-    told = once(each for error in errors for each in found(error))
-    if not told:
+    messages = once(message for error in errors for message in found(error))
+    if not messages:
         return (SchemaError((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
-    return told if indexes is None else tuple(_moved(fault, indexes) for fault in told)
+    return messages if indexes is None else tuple(_moved(fault, indexes) for fault in messages)
 
 
 def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] | None:
@@ -272,15 +273,15 @@ def _changed(schema: Json, change: Callable[[_Schema], _Schema]) -> Json:
     """A schema with a change made to each of its parts that is a schema, from the outside in."""
     if not isinstance(schema, dict):
         return schema
-    found = change(schema)
-    for key, value in found.items():
+    changed = change(schema)
+    for key, value in changed.items():
         if key in _MAPPINGS:
-            found[key] = {name: _changed(child, change) for name, child in cast("_Schema", value).items()}
+            changed[key] = {name: _changed(child, change) for name, child in cast("_Schema", value).items()}
         elif key in _LISTS:
-            found[key] = [_changed(child, change) for child in cast("list[Json]", value)]
+            changed[key] = [_changed(child, change) for child in cast("list[Json]", value)]
         elif key in _SINGLE:
-            found[key] = _changed(value, change)
-    return found
+            changed[key] = _changed(value, change)
+    return changed
 
 
 _ALL_BUT_NULL: Json = {"type": ["array", "object", "string"]}
@@ -288,25 +289,25 @@ _ALL_BUT_NULL: Json = {"type": ["array", "object", "string"]}
 
 
 def _for_editor(schema: _Schema) -> _Schema:
-    found = {
+    changed = {
         key: value for key, value in schema.items() if not key.startswith("x-") and key not in {"$comment", "default"}
     }
-    found |= _hover(schema)
-    if "pattern" in found and "x-expected" in schema:
+    changed |= _hover(schema)
+    if "pattern" in changed and "x-expected" in schema:
         # Without it, yaml-language-server shows the pattern itself.
-        found["patternErrorMessage"] = f"expected {schema['x-expected']}"
+        changed["patternErrorMessage"] = f"expected {schema['x-expected']}"
     names = schema.get("x-exclusive")
     if schema.get("not") == {} and "errorMessage" in schema:
         # Of `not`, yaml-language-server says only that it matches: this message is shown beside it.
-        found["deprecationMessage"] = schema["errorMessage"]
+        changed["deprecationMessage"] = schema["errorMessage"]
     if schema.get("not") == _ALL_BUT_NULL and "errorMessage" in schema:
-        del found["not"]
-        found["type"] = "null"  # of a wrong type, it shows the message
-    if found.get("maxProperties") == 1 and isinstance(names, list):
+        del changed["not"]
+        changed["type"] = "null"  # of a wrong type, it shows the message
+    if changed.get("maxProperties") == 1 and isinstance(names, list):
         # Beside `maxProperties: 1`, it completes nothing.
-        del found["maxProperties"]
-        found["not"] = {"anyOf": [{"required": list(pair)} for pair in combinations(names, 2)]}
-    return found
+        del changed["maxProperties"]
+        changed["not"] = {"anyOf": [{"required": list(pair)} for pair in combinations(names, 2)]}
+    return changed
 
 
 def _hover(schema: _Schema) -> _Schema:

@@ -127,14 +127,14 @@ def listed(text: str) -> list[str | int | float | bool]:
     if not text.lstrip().startswith("["):
         return [item for piece in re.split(r"[,\r\n]", text) if (item := piece.strip())]
     try:
-        found = json.loads(text)
+        items = json.loads(text)
     except (ValueError, RecursionError):
         raise NoList("begins with '[' and is no JSON list") from None
-    for item in found:
+    for item in items:
         if not isinstance(item, (str, int, float)) or (isinstance(item, float) and not math.isfinite(item)):
             what = "a list" if isinstance(item, list) else "no text, number, true or false"
             raise NoList(f"has an item that is {what}")
-    return list(found)
+    return list(items)
 
 
 def typed(declaration: EnvDeclaration, text: str) -> object:
@@ -303,7 +303,7 @@ def _check_default(document: Document, declaration: EnvDeclaration, steps: Steps
 def key_names(document: Document) -> frozenset[str]:
     """Every name under `vendors.*.api_key_env`, of the manifest and of its base."""
     vendors = (as_mapping(document.at((*above, "vendors"))) for above in ((), (BASE,)))
-    names = (as_mapping(each).get("api_key_env") for settings in vendors for each in settings.values())
+    names = (as_mapping(vendor).get("api_key_env") for settings in vendors for vendor in settings.values())
     return frozenset(name for name in names if isinstance(name, str))
 
 
@@ -408,9 +408,9 @@ class Values:
     def lookup(self, declaration: EnvDeclaration) -> Lookup:
         """The value of a declared variable, from the first source that has one."""
         name = declaration.name
-        given = self.given(name)
-        if given is not None:
-            return Lookup(given, source=self.source(name))
+        override = self.given(name)
+        if override is not None:
+            return Lookup(override, source=self.source(name))
         # A secret is named by its permission, without which it goes nowhere.
         named = self.names.named(name) or (declaration.secret and not self.names.excluded(name))
         in_environment = self.env.get(name) or None
@@ -465,23 +465,23 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
     keys = _credential_values(manifest, values)
     for name, use in used.items():
         declaration = manifest.env[name]
-        found = values.lookup(declaration)
+        looked_up = values.lookup(declaration)
         permitted = not declaration.secret or values.permits(name)
         if not permitted:
             not_permitted[name] = _not_permitted(manifest, declaration)
-        if found.unnamed:
-            odd = [_unnamed(manifest, declaration, use)]
-        elif found.text is None:
-            odd = [_missing(manifest, declaration, use, values)]
+        if looked_up.unnamed:
+            wrong = [_unnamed(manifest, declaration, use)]
+        elif looked_up.text is None:
+            wrong = [_missing(manifest, declaration, use, values)]
         else:
             # Of a secret that is not permitted not even the value is looked at: an enum would tell about it.
-            odd = list(_misfit(manifest, declaration, found.text, keys, values.steps)) if permitted else []
-        problems += odd
+            wrong = list(_misfit(manifest, declaration, looked_up.text, keys, values.steps)) if permitted else []
+        problems += wrong
         if declaration.secret:
             env[name] = secret.placeholder(name)
-            secrets |= {name: found.text} if found.text is not None else {}
+            secrets |= {name: looked_up.text} if looked_up.text is not None else {}
         else:
-            env[name] = Later((odd[0].message,)) if odd else typed(declaration, str(found.text))
+            env[name] = Later((wrong[0].message,)) if wrong else typed(declaration, str(looked_up.text))
     placeholders = frozenset(name for name in used if manifest.env[name].secret)
     return Resolved(env, secrets, tuple(problems), not_permitted, placeholders)
 
@@ -492,7 +492,7 @@ def _misfit(
     """What speaks against a variable's value; it does not quote a value that may be secret."""
     name = declaration.name
     texts = (text, *_items(text)) if declaration.format == LIST else (text,)  # an item may be written with escapes
-    if any(_is_credential(each, keys) for each in texts):  # also of a secret: it is its vendor's alone
+    if any(_is_credential(part, keys) for part in texts):  # also of a secret: it is its vendor's alone
         message = f"the value of {name} holds a vendor's credential"
         yield _at(manifest, declaration, Code.LOOKS_SECRET, message, "templates never read those")
     elif not declaration.secret and any(map(shaped_like_secret, texts)):
@@ -507,7 +507,7 @@ def _misfit(
         shown = "" if declaration.secret else f" ({text[:60]!r})"
         how = _LIST_HINT if declaration.format == LIST else None
         yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}", how)
-    elif any("⟦" in each or "⟧" in each for each in texts):
+    elif any("⟦" in part or "⟧" in part for part in texts):
         yield _at(manifest, declaration, Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
     elif len(text) > LONGEST_TEXT:
         yield _at(manifest, declaration, Code.TOO_MUCH, f"the value of {name} is longer than {LONGEST_TEXT} characters")
@@ -550,14 +550,14 @@ def _unnamed(manifest: Manifest, declaration: EnvDeclaration, use: Use) -> Diagn
     ]
     if declaration.default is not None:
         ways.append(f"to use its default: --env '!{name}'")
-    found = _at(
+    diagnostic = _at(
         manifest,
         declaration,
         Code.NOT_NAMED,
         f"{name} is set in the environment, but the pipeline does not name it",
         "; ".join(ways),
     )
-    return replace(found, related=_used_here(declaration, use))
+    return replace(diagnostic, related=_used_here(declaration, use))
 
 
 def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: Values) -> Diagnostic:
@@ -567,15 +567,15 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
     kept = f"set {VALUE_OF}{name} or {name} from where the pipeline keeps its secrets"
     what = f" ({declaration.description})" if declaration.description else ""
     message = f"{name} {'is set but empty' if emptied else 'is not set'}{what}"
-    found = _at(manifest, declaration, Code.MISSING, message, kept if declaration.secret else how)
-    return replace(found, related=_used_here(declaration, use))
+    diagnostic = _at(manifest, declaration, Code.MISSING, message, kept if declaration.secret else how)
+    return replace(diagnostic, related=_used_here(declaration, use))
 
 
 def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
     """A remark for each `QARUNNER_VAR_…` that is most likely a declared variable, misspelt: it gives no value."""
     known = tuple(declared)
-    given = sorted(name.removeprefix(VALUE_OF) for name in environ if name.startswith(VALUE_OF))
-    for name in given:
+    names = sorted(name.removeprefix(VALUE_OF) for name in environ if name.startswith(VALUE_OF))
+    for name in names:
         if name not in known and (near := closest(name, known)):
             yield f"{VALUE_OF}{name} gives no declared variable its value: did you mean {VALUE_OF}{near}?"
 
@@ -583,41 +583,43 @@ def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[st
 def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
     """Overrides that cannot hold. Values of `env` are looked at again where they are used."""
     known, keys = (*manifest.env, *manifest.vars), _credential_values(manifest, values)
-    given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
-    for name, text in {**given, **values.overrides}.items():
+    of_vars = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+    for name, text in {**of_vars, **values.overrides}.items():
         place = values.places.get(name)
         is_list = isinstance(manifest.vars.get(name), list)
         texts = (text, *_items(text)) if is_list else (text,)
-        is_key = any(_is_credential(each, keys) for each in texts)
+        is_key = any(_is_credential(part, keys) for part in texts)
         if name in manifest.vars and (is_key or any(map(shaped_like_secret, texts))):
             what = "holds a vendor's credential" if is_key else "looks like a secret"
             hint = "a secret comes from an environment variable that env declares with secret: true"
             message = f"--var {name}: the value {what}"
-            found = problem(manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True)
-            yield _in_file(found, place)
+            diagnostic = problem(
+                manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True
+            )
+            yield _in_file(diagnostic, place)
         if is_list:
             yield from _no_list(manifest, name, text, place)
         elif name in values.lists and getattr(manifest.env.get(name), "format", None) != LIST:
             yield _unexpected_list(manifest, name, place)
         if not all(map(is_unicode, texts)):
-            found = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
-            yield _in_file(found, place)
-        if any("⟦" in each or "⟧" in each for each in texts):
+            diagnostic = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
+            yield _in_file(diagnostic, place)
+        if any("⟦" in part or "⟧" in part for part in texts):
             message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
             yield _in_file(problem(manifest.document, (), message, code=Code.RESERVED), place)
         if name not in known:
             hint = choose(name, known) if known else "the manifest has no variable under env or vars"
             message = f"--var {name}: the manifest does not declare {name}"
-            found = problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
-            yield _in_file(found, place)
+            diagnostic = problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
+            yield _in_file(diagnostic, place)
 
 
 def _no_list(manifest: Manifest, name: str, text: str, place: Place | None) -> Iterator[Diagnostic]:
     """What speaks against a value that is to take the place of a list under `vars`."""
     if reason := _misfit_of_list(EnvDeclaration(name=name), text, Steps()):
         message = f"--var {name}: {reason}"
-        found = problem(manifest.document, ("vars", name), message, code=Code.BAD_VALUE, hint=_LIST_HINT, key=True)
-        yield _in_file(found, place)
+        diagnostic = problem(manifest.document, ("vars", name), message, code=Code.BAD_VALUE, hint=_LIST_HINT, key=True)
+        yield _in_file(diagnostic, place)
 
 
 def _unexpected_list(manifest: Manifest, name: str, place: Place | None) -> Diagnostic:
@@ -630,11 +632,11 @@ def _unexpected_list(manifest: Manifest, name: str, place: Place | None) -> Diag
     return _in_file(problem(manifest.document, path, message, code=Code.BAD_VALUE, hint=hint, key=True), place)
 
 
-def _in_file(found: Diagnostic, place: Place | None) -> Diagnostic:
+def _in_file(diagnostic: Diagnostic, place: Place | None) -> Diagnostic:
     """A problem at its line of a --var-file, whose text is not shown: it may hold secrets."""
     if place is None:
-        return found
-    return replace(found, place=place, message=found.message.removeprefix("--var "), source=None)
+        return diagnostic
+    return replace(diagnostic, place=place, message=diagnostic.message.removeprefix("--var "), source=None)
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -667,17 +669,17 @@ def check_key_names(
     chosen = {
         vendor: name for vendor, body in manifest.vendors.items() if isinstance(name := body.get("api_key_env"), str)
     }
-    found = []
+    problems = []
     for vendor, name in chosen.items():
         owners = _owners(name, chosen, vendor_keys)
         if owners and vendor not in owners:
             message = f"{name} is the credential of {min(owners)}: it is never sent to {vendor}"
-            found.append(_bad_key(manifest, vendor, Code.FOREIGN_KEY, message, _example(vendor, vendor_keys)))
+            problems.append(_bad_key(manifest, vendor, Code.FOREIGN_KEY, message, _example(vendor, vendor_keys)))
         elif not (allow_secrets is None or secret.key_may_go_to(name, vendor, keys=vendor_keys, allowed=allow_secrets)):
             message = f"{name} would be sent to {vendor}, and its name does not say that it belongs there"
             hint = f"give --allow-secret {name} (or QARUNNER_ALLOW_SECRETS={name}), or {_example(vendor, vendor_keys)}"
-            found.append(_bad_key(manifest, vendor, Code.KEY_NOT_ALLOWED, message, hint))
-    return tuple(found)
+            problems.append(_bad_key(manifest, vendor, Code.KEY_NOT_ALLOWED, message, hint))
+    return tuple(problems)
 
 
 def _owners(name: str, chosen: Mapping[str, str], keys: Mapping[str, str]) -> frozenset[str]:

@@ -137,16 +137,16 @@ class Computing:
         return as_text(value)
 
     def _compute(self, expression: Expression, matrix: Mapping[str, object], *, asking: bool) -> object:
-        context, found = self._contexts[asking], self._found[asking]
-        if expression in found:
-            return found[expression]
+        context, computed = self._contexts[asking], self._found[asking]
+        if expression in computed:
+            return computed[expression]
         self._check_build(expression)
         try:
             value = expression.compute({**context, "matrix": TemplateFacts(matrix) if asking else matrix}, self._steps)
         except UnknownValueError as unknown:
             value = Later(unknown.why, unknown.text)
         if not expression.varies:
-            found[expression] = value
+            computed[expression] = value
         return value
 
     def _check_build(self, expression: Expression) -> None:
@@ -179,7 +179,7 @@ class Computing:
 
     def _mapping(self, value: Mapping[str, object]) -> Mapping[str, object]:
         """A mapping of `vars`, whole: one that an expression puts together could hold any value in any field."""
-        if not any(value is each for each in self.vars.values()):
+        if not any(value is known for known in self.vars.values()):
             raise TemplateError(Code.NOT_TEXT, "only a whole mapping of vars can stand here", "write {{ vars.NAME }}")
         return value
 
@@ -220,8 +220,8 @@ def check_templates(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic
     if not manifest.templated:
         return ()
     lists = _Lists(manifest)
-    found = [*_check_sections(manifest, lists), *_check_rows(manifest, rows, lists), *_check_keys(manifest, rows)]
-    return in_order([*found, *lists.problems()])
+    problems = [*_check_sections(manifest, lists), *_check_rows(manifest, rows, lists), *_check_keys(manifest, rows)]
+    return in_order([*problems, *lists.problems()])
 
 
 class _Lists:
@@ -229,8 +229,8 @@ class _Lists:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        found = {name: templates_in(value) for name, value in manifest.vars.items() if isinstance(value, list)}
-        self._templates = {name: paths for name, paths in found.items() if paths}
+        templates = {name: templates_in(value) for name, value in manifest.vars.items() if isinstance(value, list)}
+        self._templates = {name: paths for name, paths in templates.items() if paths}
         self._taken: dict[str, Place] = {}
 
     def look_at(self, scope: Scope, text: str, locator: Locator, path: Path) -> None:
@@ -240,8 +240,8 @@ class _Lists:
     def problems(self) -> Iterator[Diagnostic]:
         for name, place in self._taken.items():
             for path, _ in self._templates.get(name, ()):
-                found = _placed(SectionLocator(self._manifest, "vars"), (name, *path), _LITERAL)
-                yield replace(found, related=((place, f"vars.{name} is taken as a whole list here"),))
+                diagnostic = _placed(SectionLocator(self._manifest, "vars"), (name, *path), _LITERAL)
+                yield replace(diagnostic, related=((place, f"vars.{name} is taken as a whole list here"),))
 
 
 def _check_sections(manifest: Manifest, lists: _Lists) -> Iterator[Diagnostic]:
@@ -366,18 +366,18 @@ def evaluate(manifest: Manifest, rows: Sequence[Row], values: Values, *, later: 
 
 def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
     """The same for what is to be sent: ManifestError has every problem."""
-    found = evaluate(manifest, rows, values, later=False)
-    _stop_at(found.problems)
-    return found
+    evaluated = evaluate(manifest, rows, values, later=False)
+    _stop_at(evaluated.problems)
+    return evaluated
 
 
 def answers(manifest: Manifest, rows: Sequence[Row], values: Values, key: str) -> dict[str, object]:
     """By id, the value of a condition, in rows that hold no other key: nothing else has to be set."""
     if not rows:
         return {}
-    found = _Evaluation(manifest, rows, values, later=False, whole=False).run([])
-    _stop_at(found.problems)
-    return {row.id: row.data[key] for row in found.rows}
+    evaluated = _Evaluation(manifest, rows, values, later=False, whole=False).run([])
+    _stop_at(evaluated.problems)
+    return {row.id: row.data[key] for row in evaluated.rows}
 
 
 def with_known(manifest: Manifest, rows: Sequence[Row], values: Values, *keys: str) -> Sequence[Row]:
@@ -386,16 +386,16 @@ def with_known(manifest: Manifest, rows: Sequence[Row], values: Values, *keys: s
     if not asked:
         return rows
     parts = [replace(row, data={key: row.data[key] for key in keys if key in row.data}) for row in asked]
-    found = _Evaluation(manifest, parts, values, later=True, whole=False).run([])
-    known = {row.id: row.data for row in found.rows}
+    evaluated = _Evaluation(manifest, parts, values, later=True, whole=False).run([])
+    known = {row.id: row.data for row in evaluated.rows}
     others = {row.id: {key: value for key, value in row.data.items() if key not in keys} for row in asked}
     return [replace(row, data={**others[row.id], **known[row.id]}) if row.id in known else row for row in rows]
 
 
 def _stop_at(problems: Iterable[Diagnostic]) -> None:
-    found = in_order(problems)
-    if found:
-        raise ManifestError(found)
+    ordered = in_order(problems)
+    if ordered:
+        raise ManifestError(ordered)
 
 
 _QUARANTINE = "quarantine"
@@ -419,8 +419,8 @@ class _Evaluation:
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        given = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
-        self._given = {name: _given(text, manifest.vars[name]) for name, text in given.items()}
+        overrides = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+        self._given = {name: _given(text, manifest.vars[name]) for name, text in overrides.items()}
         self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
         self._problems: list[Diagnostic] = []
         self._unknown: dict[str, Why] = {}
@@ -433,17 +433,19 @@ class _Evaluation:
         document = self._manifest.document
         used: dict[str, Use] = {}
         names: dict[str, None] = {}
-        for row, found in self._rows:
-            self._note(found, RowLocator(self._manifest, row), (), used, names)
-        for vendor, found in self._vendors.items():
-            self._note(found, document, ("vendors", vendor), used, names)
+        for row, templates in self._rows:
+            self._note(templates, RowLocator(self._manifest, row), (), used, names)
+        for vendor, templates in self._vendors.items():
+            self._note(templates, document, ("vendors", vendor), used, names)
         self._vars = {name: self._vars[name] for name in names if name in self._vars}
-        for name, found in self._vars.items():
-            self._note(found, SectionLocator(self._manifest, "vars"), (name,), used, {})
+        for name, templates in self._vars.items():
+            self._note(templates, SectionLocator(self._manifest, "vars"), (name,), used, {})
         return {name: use for name, use in used.items() if name in self._manifest.env}
 
-    def _note(self, found: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]) -> None:
-        for path, text in found:
+    def _note(
+        self, templates: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]
+    ) -> None:
+        for path, text in templates:
             if text in self._noted:
                 continue  # most texts of a matrix repeat
             self._noted.add(text)
@@ -459,13 +461,13 @@ class _Evaluation:
         resolved = resolve(self._manifest, self._used_variables(), self._values)
         computing = Computing(resolved, self._values, later=self._later)
         rows, vendors = self._computed(computing, resolved)
-        told = {problem.place for problem in early}
-        problems = [*early, *(problem for problem in self._problems if problem.place not in told)]
+        reported = {problem.place for problem in early}
+        problems = [*early, *(problem for problem in self._problems if problem.place not in reported)]
         if not self._later:
             sent = set(self._misdirected(rows, vendors, problems)) if resolved.placeholders else set()
             problems += resolved.problems
             if self._whole:
-                problems += [found for name, found in resolved.not_permitted.items() if name not in sent]
+                problems += [missing for name, missing in resolved.not_permitted.items() if name not in sent]
         return Evaluated(
             rows=rows,
             vendors=vendors,
@@ -483,20 +485,25 @@ class _Evaluation:
         document = self._manifest.document
         masked = bool(resolved.placeholders)
         try:
-            for name, found in self._vars.items():
-                own = self._given.get(name, self._manifest.vars[name])
-                data, unknown = self._fill(own, found, computing, SectionLocator(self._manifest, "vars"), (name,))
+            for name, templates in self._vars.items():
+                written = self._given.get(name, self._manifest.vars[name])
+                data, unknown = self._fill(
+                    written, templates, computing, SectionLocator(self._manifest, "vars"), (name,)
+                )
                 later: dict[Path, object] = {path: Later(why, _text_at(data, path)) for path, why in unknown.items()}
                 computing.vars[name] = _replaced(data, later)
             vendors: dict[str, Mapping[str, object]] = {}
-            odd: dict[str, object] = {}
-            for name, found in self._vendors.items():
-                filled, _ = self._fill(self._manifest.vendors[name], found, computing, document, ("vendors", name))
+            invalid: dict[str, object] = {}
+            for name, templates in self._vendors.items():
+                filled, _ = self._fill(self._manifest.vendors[name], templates, computing, document, ("vendors", name))
                 vendors[name] = cast("Mapping[str, object]", filled)
-                odd |= {name: filled} if found else {}
-            if odd:
-                self._problems += _settings_faults(document, odd, templates=self._later)
-            rows = [self._row(row, found, computing, masked=masked) if found else row for row, found in self._rows]
+                invalid |= {name: filled} if templates else {}
+            if invalid:
+                self._problems += _settings_faults(document, invalid, templates=self._later)
+            rows = [
+                self._row(row, templates, computing, masked=masked) if templates else row
+                for row, templates in self._rows
+            ]
             if self._whole and self._manifest.names is not None:
                 rows = self._with_ids(self._manifest.names, rows, vendors, masked=masked)
         except _Exhausted:
@@ -507,11 +514,11 @@ class _Evaluation:
         self, names: KnownNames, rows: Sequence[Row], vendors: Mapping[str, Mapping[str, object]], *, masked: bool
     ) -> list[Row]:
         """The rows with the ids of their names. The schema looks at them once more: ids have a form, names have not."""
-        found: list[Row] = []
+        rows_with_ids: list[Row] = []
         lost = False
         for row in rows:
             if lost or not may_have_names(row):
-                found.append(row)
+                rows_with_ids.append(row)
                 continue
             vendor = str(row.data.get("vendor"))
             settings, unknown = vendors.get(vendor, {}), self._unknown.get(row.id, {})
@@ -529,8 +536,8 @@ class _Evaluation:
                 )
             if problems and self._few.room_for(row):
                 self._problems += problems
-            found.append(resolved.row)
-        return found
+            rows_with_ids.append(resolved.row)
+        return rows_with_ids
 
     def _misdirected(
         self, rows: Sequence[Row], vendors: Mapping[str, object], problems: list[Diagnostic]
@@ -539,25 +546,25 @@ class _Evaluation:
 
         Many rows send the same secret to the same place: the first of them is enough.
         """
-        told: set[object] = set()
+        reported: set[object] = set()
         document, allowed = self._manifest.document, self._values.allow_secrets
         places: list[tuple[Locator, Path, object, str]] = [
             *((RowLocator(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
             *((document, ("vendors", name), data, name) for name, data in vendors.items()),
         ]
         for locator, above, data, vendor in places:
-            for found in misdirected(data, allowed, vendor=vendor):
-                path = (*above, *found.path)
-                same = (found.name, found.needed or locator.locate(path))
-                if same not in told:
-                    told.add(same)
-                    code, message, hint = refusal(found, allowed)
+            for misplaced in misdirected(data, allowed, vendor=vendor):
+                path = (*above, *misplaced.path)
+                same = (misplaced.name, misplaced.needed or locator.locate(path))
+                if same not in reported:
+                    reported.add(same)
+                    code, message, hint = refusal(misplaced, allowed)
                     problems.append(problem(locator, path, message, code=code, hint=hint))
-                yield found.name
+                yield misplaced.name
 
-    def _row(self, row: Row, found: _Found, computing: Computing, *, masked: bool) -> Row:
+    def _row(self, row: Row, templates: _Found, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
-        data, unknown = self._fill(row.data, found, computing, RowLocator(self._manifest, row), (), row.matrix)
+        data, unknown = self._fill(row.data, templates, computing, RowLocator(self._manifest, row), (), row.matrix)
         values = cast("dict[str, object]", data)
         if values.get(_QUARANTINE) is False:  # an expression says that there is none
             values = {key: value for key, value in values.items() if key != _QUARANTINE}
@@ -582,7 +589,7 @@ class _Evaluation:
     def _fill(
         self,
         data: object,
-        found: _Found,
+        templates: _Found,
         computing: Computing,
         locator: Locator,
         above: Path,
@@ -591,7 +598,7 @@ class _Evaluation:
         """Data with its templates replaced by their values, and what is not known; all else is the original's."""
         results: dict[Path, object] = {}
         unknown: dict[Path, tuple[str, ...]] = {}
-        for path, text in found:
+        for path, text in templates:
             try:
                 there = takes_elsewhere((*above, *path)) if above else takes(path)
                 value = computing.value(text, matrix or {}, there)

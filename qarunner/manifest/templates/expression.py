@@ -121,10 +121,10 @@ class Steps:
         """Counts steps before they are made. StepLimitError if too few are left."""
         self.left -= number
         if self.left < 0:
-            each = f" and {self.FOR_EACH_ROW:,} for each of {self._rows:,} rows" if self._rows else ""
+            for_rows = f" and {self.FOR_EACH_ROW:,} for each of {self._rows:,} rows" if self._rows else ""
             raise StepLimitError(
                 Code.TOO_MUCH,
-                f"the templates take too long: they need more than {self.BASE:,} steps{each}",
+                f"the templates take too long: they need more than {self.BASE:,} steps{for_rows}",
                 "use shorter texts, fewer filters and simpler patterns; what is the same in all rows belongs into vars",
             )
 

@@ -222,10 +222,10 @@ def regex_replace(value: object, pattern: object, by: object = "", *, steps: Ste
         # Jinja2 reads '\\1' in quotes as the character U+0001, and '\\b' as a backspace.
         raise TemplateError(Code.FAILED, "regex_replace: a control character", r"write the backslash twice: '\\1'")
     try:
-        found = compile_pattern(searched)
+        compiled = compile_pattern(searched)
         # Each match may insert every group, and each group at most the text.
         bounded((len(text) + 1) * len(put) + len(text) * (1 + put.count("\\") * (len(text) > 0)))
-        return found.replace(text, put, steps)
+        return compiled.replace(text, put, steps)
     except Refused as refusal:
         raise TemplateError(Code.TOO_MUCH, f"regex_replace: {refusal}") from None
     except (re.error, IndexError) as error:

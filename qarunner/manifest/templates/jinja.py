@@ -429,8 +429,10 @@ def _environment() -> _Environment:
     environment.finalize = _strict(as_text, environment, 1)
     environment.globals.clear()
     for name in ALLOWED_FILTERS:
-        own, wrap = _FILTERS.get(name), _strict if name in _FILTERS else _counted
-        environment.filters[name] = wrap(own or jinja_filters.FILTERS[name], environment, _WEIGHTS.get(name, _WEIGHT))
+        filter_of_ours, wrap = _FILTERS.get(name), _strict if name in _FILTERS else _counted
+        environment.filters[name] = wrap(
+            filter_of_ours or jinja_filters.FILTERS[name], environment, _WEIGHTS.get(name, _WEIGHT)
+        )
     for name in environment.filters.keys() - set(ALLOWED_FILTERS):
         del environment.filters[name]
     environment.tests = {name: TESTS[name] for name in ALLOWED_TESTS}

@@ -57,14 +57,14 @@ def reads_of(manifest: Manifest, row: Row, evaluated: Evaluated, values: Values)
 def _names(*parts: object) -> list[tuple[str, str]]:
     """Roots and names. A part of `vars` that a computed name chooses is left out: it can be any."""
     texts = dict.fromkeys(text for part in parts for _, text in templates_in(part))
-    found: Iterable[tuple[str, str]] = (
+    pairs: Iterable[tuple[str, str]] = (
         (reference.root, reference.path[0])
         for text in texts
         for expression in parse(text).expressions
         for reference in expression.references
         if reference.path
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(pairs))
 
 
 def _given(values: Values, name: str) -> bool:
@@ -83,12 +83,12 @@ def _of_vars(manifest: Manifest, values: Values, name: str) -> Read:
 
 def _of_env(manifest: Manifest, evaluated: Evaluated, values: Values, name: str) -> Read:
     declaration = manifest.env[name]
-    found = values.lookup(declaration)
+    looked_up = values.lookup(declaration)
     value = MASK if declaration.secret else evaluated.env.get(name)
     unknown = value.why[0] if isinstance(value, Later) else None
-    if declaration.secret and found.text is None:
+    if declaration.secret and looked_up.text is None:
         unknown = f"{name} is not set"
-    source = "not known" if unknown else found.source
+    source = "not known" if unknown else looked_up.source
     place = values.places.get(name) or manifest.document.locate(declaration.path, key=True)
     return Read(path=f"env.{name}", value=None if unknown else value, source=source, place=place, unknown=unknown)
 

@@ -137,8 +137,8 @@ class Scope:
 
     def all_flaws(self, scalar: Scalar, there: Takes) -> Iterator[TemplateProblem]:
         """Everything wrong with a string in its place, whatever the values are."""
-        found = tuple(self.flaws(scalar))
-        yield from found or self.misplaced(scalar, there)
+        flaws = tuple(self.flaws(scalar))
+        yield from flaws or self.misplaced(scalar, there)
 
     def misplaced(self, scalar: Scalar, there: Takes) -> Iterator[TemplateProblem]:
         """Lists where none can stand, and texts where a list belongs, as far as names alone tell."""
@@ -148,7 +148,7 @@ class Scope:
             if shape is list and not (alone and there in {Takes.LIST, Takes.ANY}):
                 yield _NO_ANSWER if alone and there is Takes.CONDITION else misplaced_list(there).flaw
             elif alone and shape in _UNFIT.get(there, ()):
-                variables = [each.path[0] for each in expression.references if each.root == "env"]
+                variables = [reference.path[0] for reference in expression.references if reference.root == "env"]
                 yield no_list(there, *variables).flaw
         if there is Takes.MAPPING:
             yield from (_NO_DAY for path in self._whole_vars(scalar) if _has_template(self._value(path), "until"))
@@ -160,7 +160,11 @@ class Scope:
 
     def _whole_vars(self, scalar: Scalar) -> Iterator[tuple[str, ...]]:
         for expression in scalar.expressions:
-            yield from (each.path for each in expression.references if each.root == "vars" and each.whole and each.path)
+            yield from (
+                reference.path
+                for reference in expression.references
+                if reference.root == "vars" and reference.whole and reference.path
+            )
 
     def _value(self, path: tuple[str, ...]) -> object:
         value: object = self._manifest.vars
@@ -331,19 +335,19 @@ def _related(path: tuple[str, ...], other: Path) -> bool:
 
 def templates_in(data: object) -> list[tuple[Path, str]]:
     """Strings with templates in plain data, with their paths."""
-    found: list[tuple[Path, str]] = []
-    _collect(data, (), found)
-    return found
+    templates: list[tuple[Path, str]] = []
+    _collect(data, (), templates)
+    return templates
 
 
-def _collect(value: object, path: Path, found: list[tuple[Path, str]]) -> None:
+def _collect(value: object, path: Path, templates: list[tuple[Path, str]]) -> None:
     if type(value) is str:
         # The first test alone decides for almost every string, and is much the fastest.
         if "{" in value and holds_template(value):
-            found.append((path, value))
+            templates.append((path, value))
         return
     children = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
     for step, child in children:
         kind = type(child)
         if kind is dict or kind is list or (kind is str and "{" in child):
-            _collect(child, (*path, step), found)
+            _collect(child, (*path, step), templates)

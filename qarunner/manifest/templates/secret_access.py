@@ -57,14 +57,14 @@ def misdirected(data: object, allowed: Collection[str], *, vendor: str, path: Pa
         yield from misdirected(child, allowed, vendor=vendor, path=(*path, step))
 
 
-def refusal(found: Misdirected, allowed: Collection[str]) -> tuple[Code, str, str]:
+def refusal(misdirected: Misdirected, allowed: Collection[str]) -> tuple[Code, str, str]:
     """What to say of a secret that may not be sent where it stands: code, message and hint."""
-    name, places = found.name, secret.places_of(found.name, allowed)
-    if found.needed is None:
+    name, places = misdirected.name, secret.places_of(misdirected.name, allowed)
+    if misdirected.needed is None:
         message = f"the secret {name} would be sent to a host that is not certain"
         return Code.ELSEWHERE, message, "the URL's host has to be literal, with https, and no secret before its path"
-    where = found.needed.partition("@")[2]
-    hint = f"add --allow-secret {found.needed}, or QARUNNER_ALLOW_SECRETS={found.needed} in the pipeline"
+    where = misdirected.needed.partition("@")[2]
+    hint = f"add --allow-secret {misdirected.needed}, or QARUNNER_ALLOW_SECRETS={misdirected.needed} in the pipeline"
     if places:
         message = f"the secret {name} is allowed for {', '.join(places)} alone, and would be sent to {where}"
         return Code.ELSEWHERE, message, hint

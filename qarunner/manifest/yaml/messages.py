@@ -123,10 +123,10 @@ def unquoted_template(source: Source, offset: int) -> Diagnostic:
 
 def _tab(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
     begin = source.line_begin(complaint.offset)
-    found = _INDENT.match(source.line_from(begin))
-    if not found:
+    match = _INDENT.match(source.line_from(begin))
+    if not match:
         return None
-    offset = begin + found.end() - 1
+    offset = begin + match.end() - 1
     return source.problem(offset, "a tab is used as indentation", code=codes.TAB, hint="use spaces")
 
 
@@ -138,9 +138,9 @@ def _template(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
         lines.insert(1, source.line_begin(complaint.context_offset))
     for line in lines:
         bare = _QUOTED.sub(lambda match: " " * len(match[0]), source.line_from(line))
-        found = _TEMPLATE.search(bare)
-        if found:
-            return unquoted_template(source, line + found.start())
+        template = _TEMPLATE.search(bare)
+        if template:
+            return unquoted_template(source, line + template.start())
     return None
 
 

@@ -326,8 +326,8 @@ class Problems:
     def duplicate(self, offset: int, key: str, first: int) -> None:
         """A key that stands at an earlier offset already."""
         hint = "merge several with <<: [*one, *two]" if key == "<<" else "remove one of the two, or rename it"
-        found = self._source.problem(offset, f"duplicate key {key!r}", code=codes.DUPLICATE_KEY, hint=hint)
-        self._keep(replace(found, related=((self._source.place(first), f"{key!r} stands here first"),)))
+        diagnostic = self._source.problem(offset, f"duplicate key {key!r}", code=codes.DUPLICATE_KEY, hint=hint)
+        self._keep(replace(diagnostic, related=((self._source.place(first), f"{key!r} stands here first"),)))
 
     def bad_key(self, offset: int, what: str) -> None:
         """Something that cannot be a key; most often a template without quotes."""
@@ -343,16 +343,16 @@ class Problems:
 
     def syntax_error(self, complaint: syntax.SyntaxMessage) -> None:
         """What the parser stopped at, unless a template without quotes in the same line is its cause."""
-        found = syntax.explain(self._source, complaint)
-        causes = {each.place.line for each in self.problems if each.code == codes.UNQUOTED_TEMPLATE}
-        if found.place.line not in causes:
-            self.problems.append(found)
+        diagnostic = syntax.explain(self._source, complaint)
+        causes = {problem.place.line for problem in self.problems if problem.code == codes.UNQUOTED_TEMPLATE}
+        if diagnostic.place.line not in causes:
+            self.problems.append(diagnostic)
 
-    def _keep(self, found: Diagnostic) -> None:
+    def _keep(self, diagnostic: Diagnostic) -> None:
         """Of several problems at one place the first is the cause, such as an alias of nothing that is then merged."""
-        if any(each.place == found.place for each in self.problems):
+        if any(problem.place == diagnostic.place for problem in self.problems):
             return
-        self.problems.append(found)
+        self.problems.append(diagnostic)
         if len(self.problems) >= MOST:
             raise Stop
 
@@ -422,16 +422,16 @@ class Anchors:
 
     def follow(self, name: str, node: int, depth: int, offset: int) -> Anchored | None:
         """What an alias at a node stands for; None, and a problem, if that is nothing or itself."""
-        found = self._known.get(name)
-        if found is None:
+        anchored = self._known.get(name)
+        if anchored is None:
             self._unknown(name, offset)
             return None
-        self._aliased += found.size
+        self._aliased += anchored.size
         if self._aliased > max(_FREE, _RATIO * node):
             message = "aliases stand for far more than is written in this file"
             raise self._findings.stop(offset, message, codes.TOO_MUCH_ALIASING)
-        self.enter(depth + found.height, offset)
-        return found
+        self.enter(depth + anchored.height, offset)
+        return anchored
 
     def _unknown(self, name: str, offset: int) -> None:
         if name in self._known:
@@ -558,8 +558,8 @@ class _Reader:
         if data is None:
             raise self._findings.stop(0, "the file is empty", codes.EMPTY, _START)
         if not isinstance(data, dict):
-            found = "a list" if isinstance(data, list) else "a single value"
-            message = f"the top level is {found}, not a mapping"
+            kind = "a list" if isinstance(data, list) else "a single value"
+            message = f"the top level is {kind}, not a mapping"
             raise self._findings.stop(_at(top), message, codes.NOT_A_MAPPING, _START)
         self._next()  # the document's end
         following = self._next()
@@ -595,11 +595,11 @@ class _Reader:
     def _alias(self, event: _Event, depth: int) -> object:
         node = len(self._nodes)
         self._nodes.append(_at(event))
-        found = self._anchors.follow(event.anchor, node, depth, _at(event))
-        if found is None:
+        anchored = self._anchors.follow(event.anchor, node, depth, _at(event))
+        if anchored is None:
             return None
-        self._positions.alias(node, found.node)
-        return found.value
+        self._positions.alias(node, anchored.node)
+        return anchored.value
 
     def _scalar(self, event: _Event) -> Scalar:
         text: str = event.value

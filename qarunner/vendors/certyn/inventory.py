@@ -74,20 +74,20 @@ def _project(settings: Mapping[str, Json], overview: Reply) -> str | Refusal:
 
 
 def _item(element: JsonReader, key: str, name: str) -> Item:
-    found = answers.body_id(element.get(key))
-    return Item(id=found, name=element.get(name).text_or() or found)
+    identifier = answers.body_id(element.get(key))
+    return Item(id=identifier, name=element.get(name).text_or() or identifier)
 
 
 def _process(process: JsonReader) -> Item:
     """Client: the CLI refuses other processes before the create."""
-    found = _item(process, "slug", "name")
+    item = _item(process, "slug", "name")
     reasons = (
         (process.get("isActive").value is False, "it is not active"),
         (process.get("isExploratory").value is True, "it is exploratory"),
         (bool(process.get("configuration").get("ticketLabels").value), "it is for tickets"),
     )
     why = ", ".join(reason for holds, reason in reasons if holds)
-    return Item(id=found.id, name=found.name, unusable=why or None)
+    return Item(id=item.id, name=item.name, unusable=why or None)
 
 
 def _tags(tests: Sequence[JsonReader]) -> Iterator[Item]:
@@ -110,18 +110,18 @@ def poll_many(
     if isinstance(project, Refusal):
         return None
     wanted = {run.id: run for run in runs}
-    found, shown, newest = answers.Listed(), 0, 1
+    listed, shown, newest = answers.Listed(), 0, 1
     for reply in replies[1:]:
         items = list(answers.page(reply).get("items").items())
         newest = len(items)
         shown += newest
-        for told in items:
-            if (run := wanted.get(told.get("runId").text_or() or "")) is not None:
-                found.add(run.id, told, is_certain=_is_certain(run, told))
+        for item in items:
+            if (run := wanted.get(item.get("runId").text_or() or "")) is not None:
+                listed.add(run.id, item, is_certain=_is_certain(run, item))
     pages = len(replies) - 1
-    is_whole = pages > 0 and (newest == 0 or _is_last(answers.page(replies[-1]), shown) or found.count == len(wanted))
+    is_whole = pages > 0 and (newest == 0 or _is_last(answers.page(replies[-1]), shown) or listed.count == len(wanted))
     if is_whole or pages >= _PAGES_BESIDES + math.ceil(len(runs) / int(_RUNS)):
-        return found.replies()
+        return listed.replies()
     path = f"/api/projects/{answers.segment(project)}/ci-runs"
     return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", str(shown))))
 
@@ -131,16 +131,16 @@ def _is_last(body: JsonReader, shown: int) -> bool:
     return total is not None and shown >= total
 
 
-def _is_certain(run: RemoteRun, told: JsonReader) -> bool:
+def _is_certain(run: RemoteRun, item: JsonReader) -> bool:
     """True of a run that goes on, and of one whose tests have all passed, failed or been blocked.
 
     The list has no counter of aborted and skipped tests: it leaves no doubt where nothing is left for them.
     """
-    state = (told.get("state").text_or() or "").lower()
+    state = (item.get("state").text_or() or "").lower()
     if state != "completed":
         return state in _GOING_ON
-    counts = [answers.count(told.get(name)) for name in ("passed", "failed", "blocked")]
-    total, pending = (answers.count(told.get(name)) for name in ("total", "pending"))
+    counts = [answers.count(item.get(name)) for name in ("passed", "failed", "blocked")]
+    total, pending = (answers.count(item.get(name)) for name in ("total", "pending"))
     promised = answers.count(JsonReader(run.memo.get("tests"), "memo.tests"))
     if total is None or pending != 0 or promised is None or total != promised:
         return False

@@ -194,13 +194,15 @@ def request(settings: Mapping[str, Json], run: RemoteRun, replies: Sequence[Repl
     if not replies:
         return certyn_projects.overview()
     try:
-        found = certyn_projects.project_id(replies[0], project) if replies[0].ok else None
+        project_found = certyn_projects.project_id(replies[0], project) if replies[0].ok else None
     except UnexpectedData:
         return None
-    if not isinstance(found, str):
+    if not isinstance(project_found, str):
         return None
     # client: the id of a CI run is that of its process run
-    return Request(method="GET", path=f"/api/projects/{answers.segment(found)}/process-runs/{answers.segment(run.id)}")
+    return Request(
+        method="GET", path=f"/api/projects/{answers.segment(project_found)}/process-runs/{answers.segment(run.id)}"
+    )
 
 
 def detailed(counted: Outcome, run: RemoteRun, replies: Sequence[Reply]) -> Outcome:
@@ -219,11 +221,11 @@ def detailed(counted: Outcome, run: RemoteRun, replies: Sequence[Reply]) -> Outc
 def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
     """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
     items = _once(body.get("items").items_or_none())
-    told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
-    others = sum(word not in _VERDICTS for _, word in told)
+    items_told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
+    others = sum(word not in _VERDICTS for _, word in items_told)
     # assumed: tests with another word are those that the counters call skipped, if they call so many so
     other = Verdict.SKIPPED if others <= skipped else Verdict.UNKNOWN
-    for item, word in told:
+    for item, word in items_told:
         verdict = _VERDICTS.get(word, other)
         unknown = f"Certyn's outcome of this test is {word!r}" if verdict is Verdict.UNKNOWN else None
         yield Case(
@@ -233,7 +235,7 @@ def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
             raw_status=word,
             duration_s=duration(item),
             message=_plain(item.get("summaryMarkdown").text_or(unknown)),
-            ids={"execution": found} if (found := item.get("executionId").text_or()) else {},
+            ids={"execution": execution} if (execution := item.get("executionId").text_or()) else {},
         )
 
 
@@ -287,12 +289,12 @@ def _rest(counts: Mapping[Verdict, int], cases: Sequence[Case]) -> dict[Verdict,
 
 def _judged(outcome: Outcome, body: JsonReader) -> Outcome:
     """The counters' verdict, or the details' if that is worse: two readings that differ are no pass."""
-    told = Counter(case.verdict for case in outcome.cases)
+    counts = Counter(case.verdict for case in outcome.cases)
     for name, verdict in (("failedItems", Verdict.FAILED), ("blockedItems", Verdict.BLOCKED)):
-        told[verdict] = max(told[verdict], int(body.get(name).number_or_none() or 0))
+        counts[verdict] = max(counts[verdict], int(body.get(name).number_or_none() or 0))
     worse = _BAD[: _BAD.index(outcome.verdict)] if outcome.verdict in _BAD else _BAD
     for verdict in worse:
-        if told[verdict]:
-            message = f"{some(told[verdict], verdict)} by Certyn's details, but its counters say {outcome.verdict}"
+        if counts[verdict]:
+            message = f"{some(counts[verdict], verdict)} by Certyn's details, but its counters say {outcome.verdict}"
             return replace(outcome, verdict=verdict, message=message)
     return outcome

@@ -102,10 +102,10 @@ class DocketQA(Vendor):
 
     def refused(self, reply: Reply) -> Refusal:
         """Error bodies are not documented, but for 409: the name of a build or of an app is taken."""
-        found = answers.refusal(reply, "message", "error", "detail")
+        refusal = answers.refusal(reply, "message", "error", "detail")
         if reply.status == _CONFLICT:
-            return Refusal(message=f"{found.message} (409: is the name taken? see options.build_name)")
-        return found
+            return Refusal(message=f"{refusal.message} (409: is the name taken? see options.build_name)")
+        return refusal
 
 
 VENDOR: Vendor = DocketQA()

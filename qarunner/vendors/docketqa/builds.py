@@ -128,8 +128,8 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Prepare
     build = resource.build
     if build is None:
         return _pin(app, _id(resource, "build_id"), replies)
-    given = resource.data.get("build_name")
-    name = str(given or _name(build, token))
+    build_name = resource.data.get("build_name")
+    name = str(build_name or _name(build, token))
     if not replies:
         body: Json = {
             "filename": build.filename,
@@ -146,7 +146,7 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Prepare
         return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
     if replies[MADE - 1].ok:
         return Prepared(values={_KEY: name})
-    return _found_out(app, name, replies[MADE - 1 :], ours=not given)
+    return _found_out(app, name, replies[MADE - 1 :], ours=not build_name)
 
 
 def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> PrepareStep:
@@ -158,10 +158,10 @@ def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> 
     lost, *after = replies
     if ours and not after:
         return More(request=Request(method="GET", path=f"/apps/{app}"), best_effort=True)
-    found = _named(after[0], name) if after and after[0].ok else None
-    if found is not None:
+    build = _named(after[0], name) if after and after[0].ok else None
+    if build is not None:
         if len(after) == 1:
-            pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(found)}/set-current")
+            pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
             return More(request=pin, best_effort=True)
         if after[1].ok:
             return Prepared(values={_KEY: name})
@@ -178,16 +178,16 @@ def _named(reply: Reply, name: str) -> str | None:
         waiting: list[object] = [reply.json().value]
     except UnexpectedData:
         return None
-    found = set()
+    ids = set()
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            waiting += each.values()
-            if each.get("name") == name and isinstance(each.get("id"), int) and not isinstance(each["id"], bool):
-                found.add(str(each["id"]))
-        elif isinstance(each, list):
-            waiting += each
-    return found.pop() if len(found) == 1 else None
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+            if value.get("name") == name and isinstance(value.get("id"), int) and not isinstance(value["id"], bool):
+                ids.add(str(value["id"]))
+        elif isinstance(value, list):
+            waiting += value
+    return ids.pop() if len(ids) == 1 else None
 
 
 def _id(resource: Resource, name: str) -> str:

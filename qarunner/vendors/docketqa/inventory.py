@@ -39,23 +39,23 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
 
 
 def _test(test: JsonReader) -> Item:
-    found = _named(test, "title")
+    item = _named(test, "title")
     # What a trigger does with a paused test is not said.
     is_paused = test.get("status").value == "paused"
-    return Item(id=found.id, name=found.name, unusable="it is paused at DocketQA" if is_paused else None)
+    return Item(id=item.id, name=item.name, unusable="it is paused at DocketQA" if is_paused else None)
 
 
 def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
     """Documented: suites have no list. One without tests is not seen."""
-    found: dict[str, str] = {}
+    suites: dict[str, str] = {}
     for test in tests:
         if test.has("test_blueprint_category_id"):
             suite = answers.body_id(test.get("test_blueprint_category_id"))
-            found.setdefault(suite, test.get("test_blueprint_category_name").text_or() or suite)
-    for suite, name in found.items():
+            suites.setdefault(suite, test.get("test_blueprint_category_name").text_or() or suite)
+    for suite, name in suites.items():
         yield Item(id=suite, name=name)
 
 
 def _named(element: JsonReader, name: str) -> Item:
-    found = answers.body_id(element.get("id"))
-    return Item(id=found, name=element.get(name).text_or() or found)
+    identifier = answers.body_id(element.get("id"))
+    return Item(id=identifier, name=element.get(name).text_or() or identifier)

@@ -88,15 +88,15 @@ def _suite(entry: Entry) -> str:
 
 def _addresses(entry: Entry, suite: str) -> dict[str, Json]:
     """The overrides that an entry asks for, by suite or by test."""
-    found: dict[str, Json] = {}
+    overrides: dict[str, Json] = {}
     if entry.target is not None and entry.target.kind is TargetKind.WEB_URL:
-        found["test_suite_url_overrides"] = {suite: entry.target.value}
+        overrides["test_suite_url_overrides"] = {suite: entry.target.value}
     if login := entry.options.get("login_url"):
-        found["test_suite_account_login_url_overrides"] = {suite: login}
+        overrides["test_suite_account_login_url_overrides"] = {suite: login}
     tests = entry.options.get("test_urls")
     if isinstance(tests, dict) and tests:
-        found["test_url_overrides"] = {same_number(test): url for test, url in tests.items()}
-    return found
+        overrides["test_url_overrides"] = {same_number(test): url for test, url in tests.items()}
+    return overrides
 
 
 def _github_context(metadata: Metadata) -> dict[str, Json]:
@@ -128,13 +128,13 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     group = body.get("test_group_run")
     number = _id_or_none(group.get("id"))
     elements = list(group.get("test_runs").items_or_none())
-    told = _each_once(found for found in map(_told, elements) if found is not None)
+    runs_told = _each_once(run for run in map(_told, elements) if run is not None)
     shared: dict[str, Json] = {} if number is None else {"group": number}
-    if not told:
+    if not runs_told:
         return Finished(outcomes={entry.id: _untold(entry, group, number)})
     asked = asked_tests(entry)
-    counted = _counted(asked, told)
-    first, *others = (_run(found, shared, counted=found in counted) for found in told)
+    counted = _counted(asked, runs_told)
+    first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)
     nameless = sum(_told(element) is None for element in elements)
     if lost := dict(_lost(entry, asked, counted, nameless)):
         first = replace(first, memo={**first.memo, "lost": lost})
@@ -150,23 +150,23 @@ def _id_or_none(cursor: JsonReader) -> str | None:
 
 def _told(element: JsonReader) -> _Told | None:
     """One without an id cannot be followed."""
-    found = _id_or_none(element.get("id"))
-    if found is None:
+    identifier = _id_or_none(element.get("id"))
+    if identifier is None:
         return None
     test = _id_or_none(element.get("test_blueprint_id"))
     return _Told(
-        id=found,
+        id=identifier,
         test=None if test is None else same_number(test),
         login=element.get("is_login_test_run").value is True,
     )
 
 
-def _each_once(told: Iterable[_Told]) -> list[_Told]:
+def _each_once(runs_told: Iterable[_Told]) -> list[_Told]:
     """The first of each id: a run that is named twice is polled once."""
-    found: dict[str, _Told] = {}
-    for each in told:
-        found.setdefault(each.id, each)
-    return list(found.values())
+    by_id: dict[str, _Told] = {}
+    for run in runs_told:
+        by_id.setdefault(run.id, run)
+    return list(by_id.values())
 
 
 def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
@@ -182,22 +182,22 @@ def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
     return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
 
 
-def _counted(asked: Sequence[str] | None, told: Sequence[_Told]) -> list[_Told]:
+def _counted(asked: Sequence[str] | None, runs_told: Sequence[_Told]) -> list[_Told]:
     """The runs whose verdict is that of a test asked for.
 
     assumed: a login run is the vendor's addition, unless it is the only run of a test that the entry names itself.
     """
     if asked is None:
-        return [found for found in told if not found.login]
-    own = {found.test for found in told if not found.login}
-    return [found for found in told if found.test in asked and not (found.login and found.test in own)]
+        return [run for run in runs_told if not run.login]
+    own_tests = {run.test for run in runs_told if not run.login}
+    return [run for run in runs_told if run.test in asked and not (run.login and run.test in own_tests)]
 
 
 def _lost(
     entry: Entry, asked: Sequence[str] | None, counted: Sequence[_Told], nameless: int
 ) -> Iterator[tuple[str, Json]]:
     """What has no verdict to come, and why: each makes the entry unknown, whatever the others say."""
-    come = {found.test for found in counted}
+    come = {run.test for run in counted}
     for test in asked or ():
         if test not in come:
             yield test, "DocketQA's answer to the create names no run of this test"
@@ -210,11 +210,11 @@ def _lost(
         )
 
 
-def _run(found: _Told, shared: Mapping[str, Json], *, counted: bool) -> RemoteRun:
+def _run(run: _Told, shared: Mapping[str, Json], *, counted: bool) -> RemoteRun:
     memo: dict[str, Json] = {**shared}
-    if found.test is not None:
-        memo["test"] = found.test
+    if run.test is not None:
+        memo["test"] = run.test
     if not counted:
-        memo["extra"] = LOGIN if found.login else STRAY
-    test = found.test if counted else None
-    return RemoteRun(id=found.id, url=f"{_PAGES}/testrun/{answers.segment(found.id)}", test=test, memo=memo)
+        memo["extra"] = LOGIN if run.login else STRAY
+    test = run.test if counted else None
+    return RemoteRun(id=run.id, url=f"{_PAGES}/testrun/{answers.segment(run.id)}", test=test, memo=memo)

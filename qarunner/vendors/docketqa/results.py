@@ -36,35 +36,35 @@ _WORDS = {"stopped": "stopped at DocketQA", "error": "an error at DocketQA, and 
 _NEVER_REACHED = "Step not completed"
 
 
-def status(entry: Entry, run: RemoteRun, told: JsonReader) -> Running | Finished:
+def status(entry: Entry, run: RemoteRun, body: JsonReader) -> Running | Finished:
     """A test run's status.
 
     assumed: a word that no page knows is a queued state or the like, of which none is documented. It is waited for
     until the entry's time is up: it never passes, and a run that was paid for is not given up.
     """
-    _same(told.get("id"), run.id)
-    word, test = told.get("status"), JsonReader(run.memo).get("test").text_or()
+    _same(body.get("id"), run.id)
+    word, test = body.get("status"), JsonReader(run.memo).get("test").text_or()
     if test is not None:
-        _same(told.get("test_blueprint_id"), test)
+        _same(body.get("test_blueprint_id"), test)
     if word.text() not in _VERDICTS:
         waiting = Case(
-            id=_test(run, told),
+            id=_test(run, body),
             verdict=Verdict.UNKNOWN,
-            name=told.get("blueprint_metadata").get("title").text_or(),
+            name=body.get("blueprint_metadata").get("title").text_or(),
             raw_status=word.text(),
             url=run.url,
         )
         lost = tuple(_lost(JsonReader(run.memo).get("lost")))
         known = Outcome(verdict=Verdict.UNKNOWN, cases=(waiting, *lost), url=group_page(run))
         return Running(note=word.text(), so_far={entry.id: known})
-    found = _outcome(run, _case(run, told))
-    return Finished(outcomes={} if found is None else {entry.id: found})
+    run_status = _outcome(run, _case(run, body))
+    return Finished(outcomes={} if run_status is None else {entry.id: run_status})
 
 
-def _same(told: JsonReader, expected: str) -> None:
+def _same(value: JsonReader, expected: str) -> None:
     """An answer about another run or test must not be taken for this one's."""
-    if told.value is not None and same_number(told.identifier()) != same_number(expected):
-        raise told.fail(expected)
+    if value.value is not None and same_number(value.identifier()) != same_number(expected):
+        raise value.fail(expected)
 
 
 # --- the entry's part -------------------------------------------------------------------------------------------------
@@ -113,33 +113,36 @@ def _extra(run: RemoteRun, case: Case, lost: Sequence[Case], *, login: bool) -> 
     )
 
 
-def _lost(told: JsonReader) -> Iterator[Case]:
+def _lost(messages: JsonReader) -> Iterator[Case]:
     """Tests that were asked for and have no run; see `docketqa_creates`."""
-    for test, message in told.value.items() if isinstance(told.value, dict) else ():
+    for test, message in messages.value.items() if isinstance(messages.value, dict) else ():
         yield Case(id=test, verdict=Verdict.UNKNOWN, message=str(message))
 
 
 # --- one test run -----------------------------------------------------------------------------------------------------
 
 
-def _case(run: RemoteRun, told: JsonReader) -> Case:
-    results = list(told.get("results").items_or_none())
+def _case(run: RemoteRun, body: JsonReader) -> Case:
+    results = list(body.get("results").items_or_none())
     steps = tuple(map(_step, results))
-    word = told.get("status").text()
-    attempts = [_attempt(each) for each in told.get("additional_attempts").items_or_none()]
+    word = body.get("status").text()
+    attempts = [_attempt(element) for element in body.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
-    if verdict in GOOD and (error := told.get("error_message").text_or(told.get("error").text_or())):
+    if verdict in GOOD and (error := body.get("error_message").text_or(body.get("error").text_or())):
         verdict, message = Verdict.UNKNOWN, f"DocketQA reports the test as passed, but with an error: {error}"
     return Case(
-        id=_test(run, told),
+        id=_test(run, body),
         verdict=verdict,
-        name=told.get("blueprint_metadata").get("title").text_or(),
+        name=body.get("blueprint_metadata").get("title").text_or(),
         raw_status=word,
         duration_s=_duration(results),
         url=run.url,
         message=message,
-        video_url=told.get("test_video_url").text_or(told.get("test_video_download_url").text_or()),
-        steps=(*steps, *(_numbered(step, number) for number, each in enumerate(attempts, 1) for step in each.steps)),
+        video_url=body.get("test_video_url").text_or(body.get("test_video_download_url").text_or()),
+        steps=(
+            *steps,
+            *(_numbered(step, number) for number, element in enumerate(attempts, 1) for step in element.steps),
+        ),
     )
 
 
@@ -151,8 +154,10 @@ class _Attempt:
     steps: tuple[Step, ...]
 
 
-def _attempt(told: JsonReader) -> _Attempt:
-    return _Attempt(word=told.get("status").text_or(), steps=tuple(map(_step, told.get("results").items_or_none())))
+def _attempt(element: JsonReader) -> _Attempt:
+    return _Attempt(
+        word=element.get("status").text_or(), steps=tuple(map(_step, element.get("results").items_or_none()))
+    )
 
 
 def _numbered(step: Step, number: int) -> Step:
@@ -161,16 +166,16 @@ def _numbered(step: Step, number: int) -> Step:
 
 def _duration(results: Sequence[JsonReader]) -> float | None:
     """That of all steps; None where none tells its own, or where the sum is no number any more."""
-    told = [found for each in results if (found := each.get("duration").number_or_none()) is not None]
-    return JsonReader(sum(told)).number_or_none() if told else None
+    durations = [seconds for result in results if (seconds := result.get("duration").number_or_none()) is not None]
+    return JsonReader(sum(durations)).number_or_none() if durations else None
 
 
-def _test(run: RemoteRun, told: JsonReader) -> str:
+def _test(run: RemoteRun, body: JsonReader) -> str:
     known = JsonReader(run.memo).get("test").text_or()
-    found = told.get("test_blueprint_id")
-    if known is not None or found.value is None:
+    identifier = body.get("test_blueprint_id")
+    if known is not None or identifier.value is None:
         return known or run.id
-    return same_number(found.identifier())
+    return same_number(identifier.identifier())
 
 
 def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
@@ -194,7 +199,7 @@ def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdic
 def _told(attempts: Sequence[_Attempt]) -> str:
     """How many, and the words of those that have one: `2 more attempts of DocketQA's own: failed: Pay; passed`."""
     number = f"{plural(len(attempts), 'more attempt')} of DocketQA's own"
-    words = "; ".join(_worded(each.word, each.steps) for each in attempts if each.word is not None)
+    words = "; ".join(_worded(attempt.word, attempt.steps) for attempt in attempts if attempt.word is not None)
     return f"{number}: {words}" if words else number
 
 
@@ -206,16 +211,16 @@ def _worded(word: str, steps: Sequence[Step]) -> str:
 def _reason(word: str, steps: Sequence[Step]) -> str:
     """The step that did not succeed, in the vendor's words, after what the run's own word says beyond a failure."""
     failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
-    told = (failed.title, failed.message) if failed is not None else ()
-    return ": ".join(filter(None, (_WORDS.get(word), *told))) or "failed, but no step says why"
+    details = (failed.title, failed.message) if failed is not None else ()
+    return ": ".join(filter(None, (_WORDS.get(word), *details))) or "failed, but no step says why"
 
 
 def _step(result: JsonReader) -> Step:
     message = result.get("result").text_or()
     actions = list(result.get("actions").items_or_none())
     number = result.get("step_number").number_or_none()
-    screenshots = [found for action in actions if (found := action.get("screenshot_url").text_or())]
-    kinds = dict.fromkeys(found for action in actions if (found := action.get("type").text_or()))
+    screenshots = [text for action in actions if (text := action.get("screenshot_url").text_or())]
+    kinds = dict.fromkeys(text for action in actions if (text := action.get("type").text_or()))
     return Step(
         title=result.get("task").text_or() or (f"step {number:g}" if number is not None else "step"),
         verdict=_of_step(result.get("is_successful").value, message, performed=bool(actions)),

@@ -43,7 +43,7 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
     promised = JsonReader(run.memo).get("results")
     try:
-        results = list(_once(_result(each, promised) for each in body.get("results").items_or_none()))
+        results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
     except UnexpectedData:  # the final results are read strictly
         results = []
     cases, strays = _attribute(entries, results)
@@ -55,18 +55,18 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
     so_far: dict[str, Outcome] = {}
     counts: dict[str, tuple[int, int]] = {}
     for entry in entries:
-        found = [*cases[entry.id], *_missing(entry, cases[entry.id])]
-        counts[entry.id] = (sum(case.verdict is not Verdict.UNKNOWN for case in found), len(found))
+        entry_cases = [*cases[entry.id], *_missing(entry, cases[entry.id])]
+        counts[entry.id] = (sum(case.verdict is not Verdict.UNKNOWN for case in entry_cases), len(entry_cases))
         tests = asked(entry)
         is_told = is_whole if tests is None else None not in missing and tests.isdisjoint(missing)
-        if strays or not is_told or not found or counts[entry.id][0] < len(found):
+        if strays or not is_told or not entry_cases or counts[entry.id][0] < len(entry_cases):
             # A result that is missing, or belongs to nobody for certain, may be this entry's.
             open_ones = (
                 replace(case, message=None, duration_s=None) if case.verdict is Verdict.UNKNOWN else case
-                for case in found
+                for case in entry_cases
             )
             so_far[entry.id] = Outcome(verdict=Verdict.UNKNOWN, cases=tuple(open_ones))
-        elif (outcome := _outcome(entry, found, _Ending())).verdict is Verdict.FAILED or status in _GOES_ON:
+        elif (outcome := _outcome(entry, entry_cases, _Ending())).verdict is Verdict.FAILED or status in _GOES_ON:
             over[entry.id] = outcome
         else:
             so_far[entry.id] = replace(outcome, verdict=Verdict.UNKNOWN)
@@ -122,36 +122,36 @@ class _Result:
 
 def _result(element: JsonReader, promised: JsonReader) -> _Result:
     """Read leniently; what the create's answer told of this result stands in for what is missing now."""
-    found = element.get("result_id")
-    key = found.identifier() if element.has("result_id") else None
+    result_id = element.get("result_id")
+    key = result_id.identifier() if element.has("result_id") else None
     test = element.get("test_id")
-    told = promised.get(key or "")
+    destination = promised.get(key or "")
     return _Result(
         id=key,
-        test=test.identifier() if element.has("test_id") else told.get("test_id").text_or(),
+        test=test.identifier() if element.has("test_id") else destination.get("test_id").text_or(),
         name=element.get("test_name").text_or(),
         status=element.get("status").text_or(),
         duration_s=element.get("duration_seconds").number_or_none(),
-        url=element.get("url").text_or(told.get("url").text_or()),
+        url=element.get("url").text_or(destination.get("url").text_or()),
         place=_place(element.get("destination")),
     )
 
 
 def _once(results: Iterable[_Result]) -> Iterator[_Result]:
     """Each result once, by its id. Two of one id that say different things are no verdict."""
-    found: dict[str, _Result] = {}
+    by_id: dict[str, _Result] = {}
     for number, result in enumerate(results):
         key = result.id or f"#{number}"
-        first = found.setdefault(key, result)
+        first = by_id.setdefault(key, result)
         if first.said != result.said:
-            found[key] = replace(first, status=f"{first.status} and {result.status}")
-    yield from found.values()
+            by_id[key] = replace(first, status=f"{first.status} and {result.status}")
+    yield from by_id.values()
 
 
-def _place(told: JsonReader) -> Destination:
+def _place(element: JsonReader) -> Destination:
     """A result's destination. assumed: only the platform of an Android result can be relied on."""
-    platform = (told.get("platform").text_or() or "").lower()
-    url = told.get("web_url").text_or()
+    platform = (element.get("platform").text_or() or "").lower()
+    url = element.get("web_url").text_or()
     if url is None or platform not in {"", "web"}:
         return Destination(platform, None)
     return Destination("web", address(url))
@@ -182,12 +182,12 @@ def _attribute(entries: Sequence[Entry], results: Sequence[_Result]) -> tuple[di
     cases: dict[str, list[Case]] = defaultdict(list)
     strays: list[_Result] = []
     for result in results:
-        found = owners.of(result)
-        if len(found) == 1 and result.test:
-            cases[found[0].id].append(_case(result))
-        elif found:
-            names = ", ".join(entry.id for entry in found)
-            for entry in found:
+        candidates = owners.of(result)
+        if len(candidates) == 1 and result.test:
+            cases[candidates[0].id].append(_case(result))
+        elif candidates:
+            names = ", ".join(entry.id for entry in candidates)
+            for entry in candidates:
                 cases[entry.id].append(_case(result, f"{result} may belong to {names}"))
         else:
             strays.append(result)
@@ -220,18 +220,18 @@ class _Owners:
         """The entries that a result may belong to: one, if it says enough; each once."""
         tests = (without_encoding(result.test), None) if result.test else tuple(self._by_test)
         exact = result.place.address is not None and not result.place.secret
-        found = [entry for test in tests for entry in self._exact.get((test, result.place), ())] if exact else []
+        entries = [entry for test in tests for entry in self._exact.get((test, result.place), ())] if exact else []
         # Else the destination is missing or partial, or a secret in it may stand for any text.
         rest = self._secret if exact else self._by_test
         rows = [row for test in tests for row in rest.get(test, ())]
-        found += [entry for place, entry in rows if _may_be(place, result.place)]
-        return list({entry.id: entry for entry in found}.values())
+        entries += [entry for place, entry in rows if _may_be(place, result.place)]
+        return list({entry.id: entry for entry in entries}.values())
 
 
-def _may_be(place: Destination, told: Destination) -> bool:
-    if told.platform and told.platform != place.platform:
+def _may_be(place: Destination, reported: Destination) -> bool:
+    if reported.platform and reported.platform != place.platform:
         return False
-    return not (place.address and told.address) or alike(place.address, told.address)
+    return not (place.address and reported.address) or alike(place.address, reported.address)
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -289,12 +289,12 @@ def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -
     verdicts = Counter(result.verdict for result in results)
     if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
         return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
-    told = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
-    if told is None and body.get("has_more").value not in (None, False):
-        told = "Doksi says that there are more results than it told"
-    if not told and (lost := _lost(promised, results)):
-        told = f"the create named result {lost[0]}, which did not come back"
-    return (Verdict.UNKNOWN, told) if told else None
+    doubt = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
+    if doubt is None and body.get("has_more").value not in (None, False):
+        doubt = "Doksi says that there are more results than it told"
+    if not doubt and (lost := _lost(promised, results)):
+        doubt = f"the create named result {lost[0]}, which did not come back"
+    return (Verdict.UNKNOWN, doubt) if doubt else None
 
 
 def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:

@@ -149,8 +149,8 @@ def _ids(kind: SelectionKind, ids: list[object]) -> Iterator[Complaint]:
             message=f"testerarmy starts one test with each create: one test in an entry, got {len(ids)}",
             hint="name a group in category_ids, or write a variant for each test",
         )
-    for index, each in enumerate(ids):
-        yield from _uuid((kind, index), each)
+    for index, identifier in enumerate(ids):
+        yield from _uuid((kind, index), identifier)
 
 
 def _uuid(path: tuple[str | int, ...], value: object) -> Iterator[Complaint]:
@@ -336,10 +336,10 @@ class TesterArmy(Vendor):
 
     def refused(self, reply: Reply) -> Refusal:
         """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests."""
-        found = answers.refusal(reply, "error", "message")
-        if reply.status == _TOO_MANY and _USAGE.search(found.message):
-            return Refusal(message=found.message, cause=Cause.ALLOWANCE)
-        return found
+        refusal = answers.refusal(reply, "error", "message")
+        if reply.status == _TOO_MANY and _USAGE.search(refusal.message):
+            return Refusal(message=refusal.message, cause=Cause.ALLOWANCE)
+        return refusal
 
 
 VENDOR: Vendor = TesterArmy()

@@ -69,11 +69,11 @@ def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
 def _items(kind: InventoryKind, body: JsonReader) -> Iterator[Item]:
     field, name = _NAMES[kind]
     for element in body.get(field).items():
-        found = answers.body_id(element.get("id"))
+        identifier = answers.body_id(element.get("id"))
         is_paused = element.get("enabled").value is False
         yield Item(
-            id=found,
-            name=element.get(name).text_or() or found,
+            id=identifier,
+            name=element.get(name).text_or() or identifier,
             unusable="it is disabled: groups leave it out" if is_paused else None,
         )
 
@@ -84,16 +84,16 @@ def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | 
     A run that it shows twice, and not the same both times, is in doubt.
     """
     wanted = {run.id.lower(): run.id for run in runs}
-    found = answers.Listed()
+    listed = answers.Listed()
     cursor = None
     for reply in replies:
         body = answers.page(reply)
         cursor = body.get("nextCursor").text_or()
-        for told in body.get("runs").items():
-            if (name := wanted.get((told.get("id").text_or() or "").lower())) is not None:
-                found.add(name, told)
+        for element in body.get("runs").items():
+            if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
+                listed.add(name, element)
     most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
-    if replies and (cursor is None or found.count == len(wanted) or len(replies) >= most):
-        return found.replies()
+    if replies and (cursor is None or listed.count == len(wanted) or len(replies) >= most):
+        return listed.replies()
     more = (("cursor", cursor),) if cursor else ()
     return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))

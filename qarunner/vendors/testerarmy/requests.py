@@ -147,10 +147,10 @@ def _put(build: Build, granted: Reply) -> Upload:
     )
 
 
-def _sendable(found: JsonReader) -> str:
-    if not is_unicode(found.text()):
-        raise found.fail("a text of valid characters")
-    return found.text()
+def _sendable(reader: JsonReader) -> str:
+    if not is_unicode(reader.text()):
+        raise reader.fail("a text of valid characters")
+    return reader.text()
 
 
 _HEADS = "refs/heads/"
@@ -305,23 +305,23 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
     """
     (entry,) = call.entries
-    stopped, found, odd = _named(body)
-    if not found:
-        return Finished(outcomes={entry.id: _nothing(body, odd=odd)})
-    doubt = "; ".join(_doubts(entry, body, len(found), odd))
+    stopped, ids, unreadable = _named(body)
+    if not ids:
+        return Finished(outcomes={entry.id: _nothing(body, unreadable=unreadable)})
+    doubt = "; ".join(_doubts(entry, body, len(ids), unreadable))
     test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
     every = body.get("status").value == "cancelled"
     shared: dict[str, Json] = {**test, **_batch(body)}
     if comment := _no_comment(call, body):
         shared["comment"] = comment
-    marks = [{"cancelled": True} if every or name in stopped else {} for name in found]
+    marks = [{"cancelled": True} if every or name in stopped else {} for name in ids]
     return tuple(
         RemoteRun(
             id=name,
             test=test.get("test"),
             memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})},
         )
-        for index, name in enumerate(found)
+        for index, name in enumerate(ids)
     )
 
 
@@ -350,41 +350,41 @@ def _batch(body: JsonReader) -> dict[str, str]:
 
 def _named(body: JsonReader) -> tuple[set[str], list[str], int]:
     """The cancelled runs, all runs in order, and how many ids cannot be asked for."""
-    cancelled, odd = _ids(body.get("cancelledRunIds"))
+    cancelled, unreadable = _ids(body.get("cancelledRunIds"))
     others = [_ids(body.get(name)) for name in ("runIds", "queuedRunIds")]
     if body.has("runId"):
         others.append(([answers.path_id(body.get("runId"))], 0))
     listed = [name for names, _ in others for name in names]
-    return set(cancelled), list(dict.fromkeys([*listed, *cancelled])), odd + sum(number for _, number in others)
+    return set(cancelled), list(dict.fromkeys([*listed, *cancelled])), unreadable + sum(number for _, number in others)
 
 
-def _ids(told: JsonReader) -> tuple[list[str], int]:
+def _ids(listed: JsonReader) -> tuple[list[str], int]:
     """The ids of a list and the number of those that are none: one odd id must not lose the other runs."""
-    found, odd = [], 0
-    for element in told.items_or_none():
+    ids, unreadable = [], 0
+    for element in listed.items_or_none():
         try:
-            found.append(answers.path_id(element))
+            ids.append(answers.path_id(element))
         except UnexpectedData:
-            odd += 1
-    return found, odd
+            unreadable += 1
+    return ids, unreadable
 
 
-def _nothing(body: JsonReader, *, odd: int) -> Outcome:
+def _nothing(body: JsonReader, *, unreadable: int) -> Outcome:
     """An accepted create that started no run (quota, duplicates): it must not look as if all was well.
 
     assumed: only an answer that says so (cancelled, or an empty list of runs) means it; any other is not understood.
     """
     says_so = body.get("status").value == "cancelled" or isinstance(body.get("runIds").value, list)
-    if odd or not says_so or (answers.count(body.get("count")) or 0) > 0:
+    if unreadable or not says_so or (answers.count(body.get("count")) or 0) > 0:
         raise body.get("runIds").fail("ids of runs")
     status = body.get("status").text_or("without a status")
     message = f"TesterArmy accepted the create but started no run (status {status!r})"
     return Outcome(verdict=Verdict.CANCELLED, message=message, raw_status=status)
 
 
-def _doubts(entry: Entry, body: JsonReader, known: int, odd: int) -> Iterator[str]:
-    if odd:
-        yield f"{odd} of the run ids in the create's answer cannot be read"
+def _doubts(entry: Entry, body: JsonReader, known: int, unreadable: int) -> Iterator[str]:
+    if unreadable:
+        yield f"{unreadable} of the run ids in the create's answer cannot be read"
     number = body.get("count").number_or_none()  # leniently: an odd count must not lose the runs
     if number is not None and number > known:
         # assumed: `count` counts runs of the answer, so that more than it names are runs that nobody follows
@@ -392,6 +392,6 @@ def _doubts(entry: Entry, body: JsonReader, known: int, odd: int) -> Iterator[st
     if entry_kind(entry) is Kind.PULL_REQUEST or entry.selection is None:
         return
     name = "groupId" if entry_kind(entry) is Kind.GROUP else "testId"
-    asked, told = entry.selection.ids[0], body.get(name).text_or()
-    if told is not None and not answers.same_id(told, asked):
-        yield f"TesterArmy answered for {name} {told}"
+    asked, reported = entry.selection.ids[0], body.get(name).text_or()
+    if reported is not None and not answers.same_id(reported, asked):
+        yield f"TesterArmy answered for {name} {reported}"

@@ -102,8 +102,8 @@ def _test(run: RemoteRun) -> str | None:
     return _text(JsonReader(run.memo).get("test"))
 
 
-def _text(found: JsonReader) -> str | None:
-    text = (found.text_or() or "").strip()
+def _text(reader: JsonReader) -> str | None:
+    text = (reader.text_or() or "").strip()
     return text or None
 
 
@@ -162,8 +162,8 @@ def _error(body: JsonReader) -> str | None:
     error = body.get("error")
     if isinstance(error.value, str):
         return _text(error)
-    told = [text for name in ("code", "message") if (text := _text(error.get(name)))]
-    return ": ".join(told) or None
+    parts = [text for name in ("code", "message") if (text := _text(error.get(name)))]
+    return ": ".join(parts) or None
 
 
 def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
@@ -179,8 +179,8 @@ def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
         return _Judged(Verdict.SKIPPED, f"TesterArmy's planner skipped the run: {why}")
     if result == "PASS":
         return _Judged(Verdict.PASSED, _remarks(body))
-    told = "without a result" if result is None else f"with the result {str(output.get('result').value)[:60]!r}"
-    return _Judged(Verdict.UNKNOWN, f"the run is completed, but {told}")
+    result_text = "without a result" if result is None else f"with the result {str(output.get('result').value)[:60]!r}"
+    return _Judged(Verdict.UNKNOWN, f"the run is completed, but {result_text}")
 
 
 def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
@@ -188,9 +188,9 @@ def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
     output, memo = body.get("output"), JsonReader(run.memo)
     if memo.get("cancelled").value is True:
         yield "the create's answer names this run as cancelled, its status as completed"
-    asked, told = _test(run), _text(body.get("testId"))
-    if asked is not None and told is not None and not same_id(asked, told):
-        yield f"TesterArmy tells of test {told} instead"
+    asked, reported = _test(run), _text(body.get("testId"))
+    if asked is not None and reported is not None and not same_id(asked, reported):
+        yield f"TesterArmy tells of test {reported} instead"
     if error := _error(body):
         yield f"the run is completed, but with an error: {error}"
     if _result(output) == "PASS":
@@ -215,25 +215,25 @@ def _against_pass(body: JsonReader) -> Iterator[str]:
 def _reasons(body: JsonReader) -> str | None:
     """Why a test failed: the vendor's summary, the steps that failed, the issues, and what to do about set-up."""
     output = body.get("output")
-    told = [_text(output.get("description")), _error(body)]
-    told += [text for step in _steps(body) if step.get("status").value != "passed" and (text := _failure(step))]
-    told += [_issue_title(issue) for issue in list(output.get("issues").items_or_none())[:_MOST_SHOWN]]
-    return _joined(told)
+    texts = [_text(output.get("description")), _error(body)]
+    texts += [text for step in _steps(body) if step.get("status").value != "passed" and (text := _failure(step))]
+    texts += [_issue_title(issue) for issue in list(output.get("issues").items_or_none())[:_MOST_SHOWN]]
+    return _joined(texts)
 
 
 def _remarks(body: JsonReader) -> str | None:
     """What is worth knowing of a test that passed: its warnings, and the vendor's own retries."""
     issues = list(body.get("output").get("issues").items_or_none())
     retried = body.get("autoRetryCount").number_or_none()
-    told: list[str | None] = [_issue_title(issue) for issue in issues[:_MOST_SHOWN]]
+    texts: list[str | None] = [_issue_title(issue) for issue in issues[:_MOST_SHOWN]]
     if retried:
-        told.append(f"after {retried:g} {'retry' if retried == 1 else 'retries'} of TesterArmy's own")
-    return _joined(told)
+        texts.append(f"after {retried:g} {'retry' if retried == 1 else 'retries'} of TesterArmy's own")
+    return _joined(texts)
 
 
-def _joined(told: Sequence[str | None]) -> str | None:
+def _joined(parts: Sequence[str | None]) -> str | None:
     """The texts, without those that another one repeats: a step's summary is often its error word for word."""
-    texts = list(dict.fromkeys(filter(None, (text.rstrip(" .;") for text in told if text))))
+    texts = list(dict.fromkeys(filter(None, (text.rstrip(" .;") for text in parts if text))))
     return "; ".join(text for text in texts if not any(text in other for other in texts if other != text)) or None
 
 
@@ -251,8 +251,8 @@ def _failure(step: JsonReader) -> str | None:
     code = _text(step.get("errorCode"))
     if code is None:
         return what
-    told = f"{code}: {HINTS[code]}" if code in HINTS else code
-    return f"{what} ({told})" if what else told
+    code_text = f"{code}: {HINTS[code]}" if code in HINTS else code
+    return f"{what} ({code_text})" if what else code_text
 
 
 def _shown(body: JsonReader) -> Iterator[Step]:
@@ -303,9 +303,9 @@ def _issue_title(issue: JsonReader) -> str:
 def _issue_text(issue: JsonReader) -> str | None:
     named = [(name, _text(issue.get(key))) for name, key in _ISSUE]
     how = [text for element in issue.get("reproductionSteps").items_or_none() if (text := _text(element))]
-    told = [f"{name}: {text}" if name else text for name, text in named if text]
+    parts = [f"{name}: {text}" if name else text for name, text in named if text]
     numbered = " ".join(f"{index}. {text}" for index, text in enumerate(how, 1))
-    return _joined([*told, f"to reproduce: {numbered}" if numbered else None])
+    return _joined([*parts, f"to reproduce: {numbered}" if numbered else None])
 
 
 _ISSUE = (("", "description"), ("expected", "expectedBehavior"), ("actual", "actualBehavior"), ("at", "url"))
