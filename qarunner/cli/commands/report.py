@@ -119,7 +119,7 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
 def _write(
     console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions, page: Path | None = None
 ) -> list[str]:
-    """Returns what could not be written. `page` is a file of the run's folder, to which no report that is named goes."""
+    """Returns what could not be written. `page` is a file of the run folder, to which no named report goes."""
     path = page or order.out
     if path is None:
         show_report(console, summary, order.form)
