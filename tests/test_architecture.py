@@ -51,7 +51,7 @@ HOMES = {
     "jsonschema": {"manifest/schema/", "plan/capabilities.py"},
     "jsonschema_rs": {"manifest/schema/"},
     "jinja2": {"manifest/templates/jinja.py"},
-    "msgspec": {"plan/", "engine/", "app/saved_plan.py", "history/", "report/json.py"},
+    "msgspec": {"plan/", "engine/", "app/saved_plan.py", "history/", "report/json.py", "report/plan.py"},
     "hypothesis": {"testing/"},  # where it is installed; the suite does without it
     "starlette": {"emulator/"},
     "uvicorn": {"emulator/"},

@@ -443,7 +443,7 @@ def who(environ: Mapping[str, str]) -> Who | None:
 
 
 def _about_head(build: Build, env: Mapping[str, str], git: Git) -> Build:
-    """On a pull request whose event told no head: the merge commit's second parent, which is the head."""
+    """On a pull request whose event names no head: the merge commit's second parent, which is the head."""
     if build.name != GITHUB or not (build.event or "").startswith("pull_request"):
         return build
     if build.sha is None or build.sha != env.get("GITHUB_SHA"):

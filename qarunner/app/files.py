@@ -331,9 +331,9 @@ def finder(manifest: Path, environ: Mapping[str, str] | None) -> Finder:
         manifest_file = manifest.resolve()
         files = [path for path in paths if not (wild and (path.is_dir() or is_below(path, GIT)))]
         if not all(path.parent.resolve().is_relative_to(root) for path in files):
-            # Not even the names of what lies there are told.
+            # Not even the names of what lies there are shown.
             raise BadGlob("leads out of the repository by a link")
-        return _without_strangers([_found(path, manifest_file, root) for path in files], root, environ)
+        return _without_strangers([_named_file(path, manifest_file, root) for path in files], root, environ)
 
     return find
 
@@ -359,7 +359,7 @@ def _leaves(folder: Path, glob: str) -> bool:
     return False
 
 
-def _found(path: Path, manifest_file: Path, root: Path) -> NamedFile:
+def _named_file(path: Path, manifest_file: Path, root: Path) -> NamedFile:
     name = Path(os.path.normpath(path)).as_posix()
     shown = os.fsencode(name).decode(errors="backslashreplace")
     try:

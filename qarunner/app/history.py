@@ -1,4 +1,4 @@
-"""Runs join the history, and reports are told what earlier runs say. No trouble with it is ever more than a warning."""
+"""Runs join the history, and reports show what earlier runs say. A fault of the history is a warning at most."""
 
 from __future__ import annotations
 

@@ -378,7 +378,7 @@ class _Locking:
         self._wishes: dict[tuple[Scope, str], _Wish] = {}
         self._plans: dict[str, VendorPlan] = {}
         environ = self._read_wishes(environ, hide)
-        self._found: dict[tuple[Scope, str], Items] = {}
+        self._resolved: dict[tuple[Scope, str], Items] = {}
         self._moved: list[Moved] = []
         self._warnings: list[str] = []
         if self._wishes and not self.problems:
@@ -464,7 +464,7 @@ class _Locking:
         if isinstance(matching, NoMatch):
             self.problems.append(_not_found(wish, matching, items, before))
             return
-        self._found[key] = {item.id: item.name for item in matching}
+        self._resolved[key] = {item.id: item.name for item in matching}
         title = registry.get(wish.wanted.scope.vendor).info.title
         self._warnings += [
             f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
@@ -489,7 +489,7 @@ class _Locking:
         names: dict[Scope, dict[str, Items]] = {}
         if self._options.only and self._before is not None:
             names = {scope: dict(known) for scope, known in self._before.names.items()}
-        for (scope, name), items in self._found.items():
+        for (scope, name), items in self._resolved.items():
             names.setdefault(scope, {})[name] = items
         if self._before is not None and self._before.names == names:
             return self._result(is_written=False)
@@ -650,7 +650,7 @@ def _manifest_of(
     names = Counter(same(item.name) for _, items in groups for item in items)
     for title, items in groups:
         lines.append(f"  - id: {_new_id(title, ids)}")
-        # Two of one name, and what would be read as a template, can be told by their ids alone.
+        # Two of one name, and what would be read as a template, differ in their ids alone.
         named = all(names[same(item.name)] == 1 and not holds_template(item.name) for item in items)
         texts = ", ".join(quoted(item.name if named else item.id) for item in items)
         comment = "" if named or kind is NameKind.TESTS else f"   # {items[0].name!r}"

@@ -310,14 +310,14 @@ class _Adapters:
     """Adapters by name, each looked for once: to ask for a name that no distribution adds takes long."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Vendor | UserError] = {}
+        self._known: dict[str, Vendor | UserError] = {}
         self._names: Sequence[str] | None = None
 
     def get(self, name: str) -> Vendor | UserError:
         """The adapter, or why there is none."""
-        if name not in self._found:
-            self._found[name] = self._look_for(name)
-        return self._found[name]
+        if name not in self._known:
+            self._known[name] = self._look_for(name)
+        return self._known[name]
 
     def _look_for(self, name: str) -> Vendor | UserError:
         if name not in registry.names_builtin():

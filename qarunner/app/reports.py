@@ -99,7 +99,7 @@ def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
     return targets
 
 
-def here() -> Path:
+def base_folder() -> Path:
     """The repository that this process was started in; without one, the working directory."""
     return repository_root(working_folder()) or working_folder().resolve()
 

@@ -252,13 +252,13 @@ class Secrets:
 
     def sealing(self, plan: Plan) -> tuple[Key, ...]:
         """The keys of a new run: those that are meant for it, else those of its vendors."""
-        return self._own() or self._of_vendors(plan)
+        return self._general_keys() or self._of_vendors(plan)
 
     def verifying(self, plan: Plan) -> tuple[Key, ...]:
         """Every key that is here: any one of them may have sealed the run."""
-        return (*self._own(), *self._of_vendors(plan))
+        return (*self._general_keys(), *self._of_vendors(plan))
 
-    def _own(self) -> tuple[Key, ...]:
+    def _general_keys(self) -> tuple[Key, ...]:
         words = self.environ.get(SEAL_KEY, "").split(",")
         return tuple(dict.fromkeys(Key.of(word.strip()) for word in words if word.strip()))
 

@@ -111,7 +111,7 @@ _OF_BUILD = {
     "host": "the repository's host",
     "run_id": "the run of the CI",
 }
-"""What vendors are told besides the facts. A build's URL and its event may be another job's."""
+"""What vendors get besides the facts. A build's URL and its event may be another job's."""
 
 
 def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> BuildFacts:

@@ -489,7 +489,7 @@ def resume(
         _refuse_copy(stored)
         believed = verified(stored, unsealed=settings.unsealed)
         plan = stored.plan
-        inputs.check_paths(plan, reporting.here())
+        inputs.check_paths(plan, reporting.base_folder())
         settings = replace(settings, reports=reporting.apart((*reporting.planned(plan), *settings.reports)))
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             observer.warn(f"qarunner: warning: {warning}")

@@ -216,7 +216,7 @@ class Ledger:
         """Notes a run that a vendor made."""
         self.runs.append(Made(time=self.time(), vendor=vendor, id=run, create=create, tests=tuple(tests)))
 
-    def told(self, what: str) -> list[dict[str, object]]:
+    def records(self, what: str) -> list[dict[str, object]]:
         """One of the five lists as plain data."""
         entries: list[Received] | list[Made] | list[Upload] | list[Moved] | list[Environment] = getattr(self, what)
         return [asdict(entry) for entry in entries]

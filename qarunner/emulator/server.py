@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 # The whole emulator as one ASGI application: the vendors, the storage, the pages and the inspection routes.
 
 
-TOLD = tuple(f"/_emulator/{what}" for what in ("requests", "runs", "uploads", "moves", "environments"))
+RECORDS = tuple(f"/_emulator/{what}" for what in ("requests", "runs", "uploads", "moves", "environments"))
 
 
 class Emulator:
@@ -76,19 +76,21 @@ class Emulator:
         return Starlette(routes=[*mounts, *self._inspection(world, names)])
 
     def _inspection(self, world: World, vendors: Sequence[str]) -> list[Route]:
-        async def told(request: Request) -> Response:
-            return JSONResponse(world.ledger.told(request.url.path.rpartition("/")[2]))
+        async def records(request: Request) -> Response:
+            return JSONResponse(world.ledger.records(request.url.path.rpartition("/")[2]))
 
         async def reset(request: Request) -> Response:  # noqa: ARG001 (Starlette passes it)
             self._inner = self._fresh()
             return Response(status_code=204)
 
         async def start(request: Request) -> Response:  # noqa: ARG001 (Starlette passes it)
-            return start_page([f"{world.root}/{vendor}" for vendor in vendors] + [world.root + path for path in TOLD])
+            return start_page(
+                [f"{world.root}/{vendor}" for vendor in vendors] + [world.root + path for path in RECORDS]
+            )
 
         return [
             Route("/", start),
-            *(Route(path, told) for path in TOLD),
+            *(Route(path, records) for path in RECORDS),
             Route("/_emulator/reset", reset, methods=["POST"]),
             Route("/pages/{vendor}/{kind}/{name:path}", page),
         ]

@@ -116,7 +116,7 @@ class Index:
         _check(path)
         memory = sqlite3.connect(":memory:", isolation_level=None)
         if path.exists():
-            with contextlib.closing(self._connected(path)) as source, _told():
+            with contextlib.closing(self._connected(path)) as source, _explained():
                 source.execute("BEGIN")  # a copy would wait for ever for a lock; a read waits as long as it may
                 source.execute("SELECT count(*) FROM runs").fetchone()
                 source.backup(memory)
@@ -128,7 +128,7 @@ class Index:
         return memory
 
     def _connected(self, path: Path | str) -> sqlite3.Connection:
-        with _told():
+        with _explained():
             database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
         try:
             self._prepare(database)
@@ -141,7 +141,7 @@ class Index:
     def _prepare(database: sqlite3.Connection) -> None:
         steps = iter(range(_MOST_STEPS))
         database.set_progress_handler(lambda: next(steps, None) is None, _STEPS)
-        with _told():
+        with _explained():
             database.execute("PRAGMA trusted_schema = OFF")
             database.execute("PRAGMA synchronous = OFF")  # what a power cut costs is made again
             (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -167,7 +167,7 @@ class Index:
 
     def known(self) -> dict[str, int]:
         """The runs that are indexed, each with the size that its journal had then."""
-        with _told():
+        with _explained():
             return dict(self._database.execute("SELECT id, size FROM runs"))
 
     def add(self, run: RunRow, results: Iterable[ResultRow]) -> None:
@@ -177,7 +177,7 @@ class Index:
             (run.id, row.entry, row.vendor, row.verdict, row.duration_s, row.url, msgspec.json.encode(row.tests))
             for row in results
         ]
-        with _told():
+        with _explained():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._forget([run.id])
@@ -206,7 +206,7 @@ class Index:
         return gone
 
     def branches(self, matrix: str, *, rehearsal: bool) -> set[str | None]:
-        with _told():
+        with _explained():
             rows = self._database.execute(
                 "SELECT DISTINCT branch FROM runs WHERE matrix = ? AND rehearsal = ?"
                 " AND EXISTS (SELECT 1 FROM results WHERE run = id)",
@@ -219,7 +219,7 @@ class Index:
     ) -> Iterator[tuple[RunRow, ResultRow]]:
         """What entries came to in runs that began before a time, the newest first; `branch` None means any."""
         asked = (matrix, matrix, rehearsal, branch, branch, before, _READ_RUNS)
-        with _told():
+        with _explained():
             heads = self._database.execute(
                 "SELECT * FROM runs WHERE (? IS NULL OR matrix = ?) AND rehearsal = ? AND (? IS NULL OR branch = ?)"
                 " AND at < ? ORDER BY at DESC, id DESC LIMIT ?",
@@ -250,7 +250,7 @@ def past(run: RunRow, result: ResultRow) -> Past:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _explained() -> Iterator[None]:
     """What the database says, in our words."""
     try:
         yield

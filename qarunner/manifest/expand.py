@@ -363,13 +363,13 @@ class Few:
     MOST = 20
 
     def __init__(self) -> None:
-        self._told: dict[tuple[Path, str | None], int] = {}
+        self._reported: dict[tuple[Path, str | None], int] = {}
 
     def room_for(self, row: Row) -> bool:
         """True if another problem of the row's entry or variant is worth telling."""
         key = (row.path, row.variant)
-        self._told[key] = self._told.get(key, 0) + 1
-        return self._told[key] <= self.MOST
+        self._reported[key] = self._reported.get(key, 0) + 1
+        return self._reported[key] <= self.MOST
 
 
 def duplicates(document: Document) -> tuple[Diagnostic, ...]:

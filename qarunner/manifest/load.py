@@ -185,7 +185,7 @@ def join(main: Document, find: Finder | None) -> Included:
     fragments: dict[str, tuple[Document, bytes] | None] = {}
     problems: list[Diagnostic] = []
     for index, glob in enumerate(globs[:_MOST_GLOBS]):
-        for file in _found(main, index, glob, find, problems) if isinstance(glob, str) else ():
+        for file in _files_of(main, index, glob, find, problems) if isinstance(glob, str) else ():
             if file.key not in fragments:
                 fragments[file.key] = _fragment(main, file, problems)
     taken = [fragment for fragment in fragments.values() if fragment is not None]
@@ -197,7 +197,7 @@ _MOST_GLOBS = 100
 """The schema refuses more; their files are not looked for."""
 
 
-def _found(
+def _files_of(
     main: Document, index: int, glob: str, find: Finder | None, problems: list[Diagnostic]
 ) -> Iterator[NamedFile]:
     """The files of one glob that can be taken."""

@@ -240,11 +240,11 @@ class _Grid:
                 if first.setdefault(text, index) != index:
                     message = f"{name}: {text!r} stands here twice, and both rows would have the same id"
                     yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="remove one")
-                elif reason := self._odd((*path, name, index), value, text):
+                elif reason := self._invalid_value((*path, name, index), value, text):
                     message = f"{name}: {reason}"
                     yield problem(self._document, (*path, name, index), message, code=Code.AXIS, hint="quote it")
 
-    def _odd(self, path: Path, value: object, text: str) -> str | None:
+    def _invalid_value(self, path: Path, value: object, text: str) -> str | None:
         """Why a value would look different in ids from what its author expects."""
         if not text.isprintable():
             return f"{text!r} has a character that is invisible in an id"
@@ -304,7 +304,7 @@ class _Grid:
         return [variant for variant in self._variants if key not in (self._overlays.get(str(variant.name)) or {})]
 
     def _of_inclusion(self, path: Path, combination: Inclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
-        """What speaks against a combination: told for the first variant that it does not fit."""
+        """What speaks against a combination, for the first variant that it does not fit."""
         if not variants:
             known = tuple(self._overlays)
             message = f"include: there is no variant {combination.get('variant')!r} that takes it"
@@ -566,7 +566,7 @@ def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _
 
 
 _MOST_CYCLES = 100
-"""So many are told at once: where each of a thousand rows needs each other one, there are far more."""
+"""So many are reported at once: where each of a thousand rows needs each other one, there are far more."""
 
 
 def _cycles(manifest: Manifest, rows: Sequence[Row], named: _Named) -> Iterator[Diagnostic]:

@@ -61,7 +61,7 @@ def _faults(
         return ()
     from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  140 ms, for plugins with options alone
 
-    from qarunner.manifest.schema.explain import found  # noqa: PLC0415
+    from qarunner.manifest.schema.explain import messages_of  # noqa: PLC0415
 
     schema = {"properties": dict(properties), "additionalProperties": False}
     try:
@@ -70,7 +70,7 @@ def _faults(
         raise bug(vendor, f"has {what} that are no JSON Schema: {error.message}") from error
     validator = Draft202012Validator({**schema, "x-hint": hint} if hint else schema)
     errors = [error for error in validator.iter_errors(data) if not _undecided(error, templates=templates)]
-    return once(fault for error in errors for fault in found(error))
+    return once(fault for error in errors for fault in messages_of(error))
 
 
 def _undecided(error: ValidationError, *, templates: bool) -> bool:

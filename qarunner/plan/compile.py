@@ -158,7 +158,7 @@ class Resources:
 
     def __init__(self, builds: Mapping[str, Build]) -> None:
         self._builds = builds
-        self._found: dict[str, Resource] = {}
+        self._by_key: dict[str, Resource] = {}
         self.notices: list[str] = []
 
     def of(self, vendor: str, need: Dependency) -> str:
@@ -167,16 +167,16 @@ class Resources:
         # Two names of one content are one upload.
         content = build.sha256 if build is not None else ""
         same = json.dumps([vendor, need.kind, content, dict(need.data)], sort_keys=True)
-        if same not in self._found:
+        if same not in self._by_key:
             number = (
-                sum(resource.vendor == vendor and resource.kind is need.kind for resource in self._found.values()) + 1
+                sum(resource.vendor == vendor and resource.kind is need.kind for resource in self._by_key.values()) + 1
             )
             name = f"{vendor}-{need.kind}-{number}"
-            self._found[same] = Resource(id=name, vendor=vendor, kind=need.kind, build=build, data=need.data)
-        return self._found[same].id
+            self._by_key[same] = Resource(id=name, vendor=vendor, kind=need.kind, build=build, data=need.data)
+        return self._by_key[same].id
 
     def all(self) -> tuple[Resource, ...]:
-        return tuple(self._found.values())
+        return tuple(self._by_key.values())
 
 
 def vendor_plan(info: VendorInfo, settings: Mapping[str, Json], *, share: int = 1) -> VendorPlan:

@@ -1,4 +1,4 @@
-"""Who is to blame when an adapter fails: a plugin's bug is told with the distribution's name."""
+"""Who is to blame when an adapter fails: a plugin's bug is reported with the distribution's name."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def grouped(vendor: Vendor, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]
         groups = [tuple(group) for group in vendor.group(entries)]
         ids = sorted(entry.id for group in groups for entry in group)
     if ids != sorted(entry.id for entry in entries) or () in groups:
-        raise bug(vendor, f"failed in group: {_odd([entry.id for entry in entries], ids)}")
+        raise bug(vendor, f"failed in group: {_miscounted([entry.id for entry in entries], ids)}")
     return groups
 
 
-def _odd(wanted: Iterable[str], got: Sequence[str]) -> str:
+def _miscounted(wanted: Iterable[str], got: Sequence[str]) -> str:
     for name in wanted:
         if got.count(name) != 1:
             return f"entry {name} is in {got.count(name)} of its calls"

@@ -342,7 +342,7 @@ def _link(text: str, url: str | None) -> str:
 
 
 def _signed(verdict: Verdict, count: int | None = None) -> str:
-    """The verdict with its sign: nothing is told by colour alone."""
+    """The verdict with its sign: colour alone says nothing."""
     number = "" if count is None else f"{count} "
     return f"{_SIGNS.get(verdict, _OTHER_SIGN)} {number}{words(verdict)}"
 

@@ -101,7 +101,7 @@ def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:
 
 
 def _seconds(duration: float | None) -> float | None:
-    """An adapter may have told an integer, which a journal gives back as a float."""
+    """An adapter may have given an integer, which a journal gives back as a float."""
     return None if duration is None else float(duration)
 
 

@@ -428,7 +428,7 @@ def _is_locked(run: Run, entry: Entry) -> bool:
 
 
 def _reason(entry: Entry, outcome: Outcome, *, locked: bool) -> str | None:
-    message = outcome.message or (None if passes(outcome.verdict) else _told(outcome))
+    message = outcome.message or (None if passes(outcome.verdict) else _first_message(outcome))
     parts = [mask(message)] if message else []
     if locked and outcome.cause is Cause.REFUSED:
         parts.append("`qarunner lock --check` says whether the lock still holds")
@@ -439,7 +439,7 @@ def _reason(entry: Entry, outcome: Outcome, *, locked: bool) -> str | None:
     return "; ".join(parts) or None
 
 
-def _told(outcome: Outcome) -> str | None:
+def _first_message(outcome: Outcome) -> str | None:
     """What the first test with the entry's verdict says of itself."""
     return next((case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message), None)
 
@@ -598,7 +598,7 @@ _WEB = re.compile(r"https?://\S+")
 
 
 def unsaid(text: str | None, *said: str | None) -> str | None:
-    """A vendor's text without the parts that stand beside it already: one failure is told once."""
+    """A vendor's text without the parts that stand beside it already: one failure is shown once."""
     known = [text_said for text_said in said if text_said]
     parts = [
         part

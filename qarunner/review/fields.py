@@ -28,7 +28,7 @@ EXPANDED = frozenset({"id", *EXPANDING_KEYS})
 
 def fields_of(row: Row) -> Fields:
     """Every field of an evaluated row; secrets are the templates that read them."""
-    return {path: _shown(value) for path, value in flat(_own(row))}
+    return {path: _shown(value) for path, value in flat(_unexpanded(row))}
 
 
 def meaning(fields: Fields) -> Fields:
@@ -71,7 +71,7 @@ _DEFAULTS: Fields = {
 _UNORDERED = frozenset({"labels", "needs"})
 
 
-def _own(row: Row) -> dict[str, object]:
+def _unexpanded(row: Row) -> dict[str, object]:
     return {key: value for key, value in row.data.items() if key not in EXPANDED}
 
 
@@ -83,7 +83,7 @@ def _shown(value: Json) -> Json:
 
 def written_fields(row: Row) -> Fields:
     """Every field of a row as it was written."""
-    return dict(flat(_own(row)))
+    return dict(flat(_unexpanded(row)))
 
 
 def flat(value: object, above: str = "") -> Iterator[tuple[str, Json]]:

@@ -94,7 +94,7 @@ def _changed(rows: tuple[Line, ...], fields: tuple[Field, ...]) -> Group:
     cause, where = fields[0].cause, fields[0].where
     if where is not None and len(fields) > 1:
         return Group(sign="~", cause=f"{where}: {len(fields)} fields", lines=rows, fields=fields)
-    shown = tuple(field for field in fields if field.path != "id" and not _told(cause, field))
+    shown = tuple(field for field in fields if field.path != "id" and not _says_both(cause, field))
     if shown and where is not None and len(rows) == 1:
         cause = f"{where}: {fields[0].path}"
     return Group(sign="~", cause=cause, lines=rows, fields=shown)
@@ -120,7 +120,7 @@ def worded(setting: Setting) -> str:
     return f"~ {setting.path} {whole(setting.before)} → {whole(setting.after)}"
 
 
-def _told(cause: str, changed: Field) -> bool:
+def _says_both(cause: str, changed: Field) -> bool:
     """Whether the cause holds both values whole."""
     return cause.endswith(f"{changed.path} {whole(changed.before)} → {whole(changed.after)}")
 

@@ -58,7 +58,7 @@ class Conformance:
         assert self.examples, "the suite needs at least one Example"
         return [Scene(Adapter(self.vendor), example) for example in self.examples]
 
-    def _each(self, check: Callable[[Scene], None]) -> None:
+    def _check_all(self, check: Callable[[Scene], None]) -> None:
         with closed_world():
             for scene in self._scenes():
                 check(scene)
@@ -78,74 +78,74 @@ class Conformance:
 
     def test_requests_can_be_sent(self) -> None:
         """Paths are relative and quoted, bodies are JSON, and resources that they refer to are asked for."""
-        self._each(check_requests)
+        self._check_all(check_requests)
 
     def test_ids_cannot_leave_their_segment(self) -> None:
         """Whatever an id holds, a path leads to the same place."""
-        self._each(check_ids)
+        self._check_all(check_ids)
 
     def test_integer_ids_need_no_quotes(self) -> None:
         """With `integer_ids`, ids without quotes give the same request, and other texts are refused."""
-        self._each(check_integer_ids)
+        self._check_all(check_integer_ids)
 
     def test_resources_are_made(self) -> None:
         """`prepare` comes to an end that has every value of which the create speaks."""
-        self._each(check_resources)
+        self._check_all(check_resources)
 
     def test_rows_are_checked_before_they_are_rendered(self) -> None:
         """`check` bears templates in place of every text."""
-        self._each(check_templates)
+        self._check_all(check_templates)
 
     # --- what it reads ------------------------------------------------------------------------------------------------
 
     def test_examples_are_read(self) -> None:
         """Passed is passed, failed is failed, running is neither, `ends` have their verdicts; all replies are read."""
-        self._each(check_examples)
+        self._check_all(check_examples)
 
     def test_a_run_that_never_ends_times_out(self) -> None:
         """However often it is asked for, a run that goes on is not over; what is certain of it is no pass."""
-        self._each(check_timing_out)
+        self._check_all(check_timing_out)
 
     def test_unknown_words_are_no_pass(self) -> None:
         """A status that nobody documented is not taken for a good one."""
-        self._each(check_unknown_words)
+        self._check_all(check_unknown_words)
 
     def test_a_failure_stays_one(self) -> None:
         """Whatever single thing is missing or odd in the replies of a failed run, it does not pass."""
-        self._each(check_failure_stays)
+        self._check_all(check_failure_stays)
 
     def test_a_run_that_goes_on_has_not_passed(self) -> None:
         """Whatever single thing is missing or odd in the replies of a run that goes on, it does not pass."""
-        self._each(check_no_early_pass)
+        self._check_all(check_no_early_pass)
 
     def test_no_sign_of_a_failure_is_passed_over(self) -> None:
         """Each thing in which `failed`, or one of `ends`, differs from `passed`, put there alone, loses the pass."""
-        self._each(check_crossing)
+        self._check_all(check_crossing)
 
     def test_passes_are_not_invented(self) -> None:
         """A test without a result does not pass, and no reply that lost something has more passes than before."""
-        self._each(check_no_inventions)
+        self._check_all(check_no_inventions)
 
     def test_an_answer_is_about_this_run(self) -> None:
         """A reply that names another run, or another test, than the one that was asked about is no pass."""
-        self._each(check_other_runs)
+        self._check_all(check_other_runs)
 
     def test_a_result_that_is_told_twice_counts_once(self) -> None:
         """One id is one result, in every list of results."""
-        self._each(check_told_twice)
+        self._check_all(check_told_twice)
 
     def test_every_page_is_read_once(self) -> None:
         """A page that comes again and again ends, and is no pass; an empty page adds none."""
-        self._each(check_pages)
+        self._check_all(check_pages)
 
     def test_inventories_are_read_to_their_end(self) -> None:
         """All pages are read, each item has an id and a name, and a page that repeats or is empty ends the list."""
-        self._each(check_inventories)
+        self._check_all(check_inventories)
 
     def test_garbage_is_never_a_pass(self) -> None:
         """Any reply at all is read, or refused with UnexpectedData; garbage is no run and no pass."""
-        self._each(check_replies)
+        self._check_all(check_replies)
 
     def test_refusals_have_words(self) -> None:
         """`refused` says something about every error answer, and knows a refused credential."""
-        self._each(check_refusals)
+        self._check_all(check_refusals)

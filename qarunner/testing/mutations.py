@@ -44,7 +44,7 @@ def changes(data: object) -> Iterator[Change]:
         at = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
         if path and isinstance(path[-1], str):
             yield Change(f"{at} is missing", put(data, path, _GONE))
-        for value_put in _odd(value):
+        for value_put in _unexpected(value):
             yield Change(f"{at} is {value_put!r}", put(data, path, value_put))
         if isinstance(value, list) and value:
             for shorter in dict.fromkeys(map(_Once, ([], value[1:], value[:-1]))):
@@ -64,7 +64,7 @@ class _Once:
         return len(self.value)
 
 
-def _odd(value: object) -> tuple[object, ...]:
+def _unexpected(value: object) -> tuple[object, ...]:
     match value:
         case None:
             return (UNKNOWN_WORD,)

@@ -673,8 +673,8 @@ def check_replies(scene: Scene) -> None:
 
     for text in _FIXED:
         alien(text)
-    _each(_ALIEN_KEYS, _ALIEN_WORDS, alien)
-    _each(keys, words, familiar)
+    _check_texts(_ALIEN_KEYS, _ALIEN_WORDS, alien)
+    _check_texts(keys, words, familiar)
 
 
 def check_refusals(scene: Scene) -> None:
@@ -743,7 +743,7 @@ def _read(scene: Scene, run: RemoteRun, reply: Reply, *, may_pass: bool) -> None
 # --- garbage ----------------------------------------------------------------------------------------------------------
 
 
-def _each(keys: Sequence[str], words: Sequence[str], check: Callable[[str], None]) -> None:
+def _check_texts(keys: Sequence[str], words: Sequence[str], check: Callable[[str], None]) -> None:
     """Calls `check` with many texts: with hypothesis, which finds the smallest that fails, or with fixed samples."""
     try:
         import hypothesis  # noqa: PLC0415  not among the package's dependencies

@@ -77,15 +77,15 @@ def definitions(infos: Sequence[VendorInfo]) -> Schema:
         },
         "vendorOfDefaults": {
             "$comment": "Entries without a vendor of their own are checked against that of the defaults.",
-            "allOf": [_where_defaults(vendor, rules) for vendor, rules in _each(names, "Entry")],
+            "allOf": [_where_defaults(vendor, rules) for vendor, rules in _by_vendor(names, "Entry")],
         },
         "vendorOfEntry": {
             "defaultSnippets": [_snippet(info) for info in infos],
-            "allOf": [_where(vendor, rules) for vendor, rules in _each(names, "Entry")],
+            "allOf": [_where(vendor, rules) for vendor, rules in _by_vendor(names, "Entry")],
         },
         "ownVendor": {
             "$comment": "What a vendor does not offer, for a row or variant that names its vendor.",
-            "allOf": [_where(vendor, rules) for vendor, rules in _each(names, "Rules")],
+            "allOf": [_where(vendor, rules) for vendor, rules in _by_vendor(names, "Rules")],
         },
         "chosenByOptions": {
             "$comment": "Options with which the vendor itself chooses the tests.",
@@ -106,7 +106,7 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _each(names: Sequence[str], what: str) -> Iterator[tuple[Json, Json]]:
+def _by_vendor(names: Sequence[str], what: str) -> Iterator[tuple[Json, Json]]:
     """Schemas of vendors' names, each with the definition that holds there. A plugin's rules stand in its adapter."""
     yield from (({"const": name}, _ref(f"{name}{what}")) for name in names)
 

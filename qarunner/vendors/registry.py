@@ -70,7 +70,7 @@ def available() -> tuple[list[Vendor], list[UserError]]:
 
 
 def described(name: str) -> str:
-    """A vendor with whoever is to be told of its bugs."""
+    """A vendor, and where its bugs are reported."""
     points = () if name in _BUILTIN else tuple(_entry_points().select(name=name))
     return f"vendor {name!r} of the distribution {_distribution(points[0])}" if points else f"vendor {name!r}"
 

@@ -140,20 +140,20 @@ def page(reply: Reply) -> JsonReader:
 
 
 class Listed:
-    """What the pages of a list tell of runs. One that is told twice, and not the same both times, is in doubt."""
+    """What the pages of a list say of runs. A run that stands there twice with two states is in doubt."""
 
     def __init__(self) -> None:
-        self._told: dict[str, object] = {}
+        self._values: dict[str, object] = {}
 
     def add(self, run: str, element: JsonReader, *, is_certain: bool = True) -> None:
         value = element.value if is_certain else None
-        self._told[run] = value if self._told.get(run, value) == value else None
+        self._values[run] = value if self._values.get(run, value) == value else None
 
     @property
     def count(self) -> int:
-        return len(self._told)
+        return len(self._values)
 
     def replies(self) -> Mapping[str, Reply]:
         """For each run that is beyond doubt: the reply that its own read would have got."""
-        certain = {run: value for run, value in self._told.items() if value is not None}
+        certain = {run: value for run, value in self._values.items() if value is not None}
         return {run: Reply(status=200, text=json.dumps(value)) for run, value in certain.items()}

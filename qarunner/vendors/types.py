@@ -356,7 +356,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteRun:
-    """A run at a vendor. `memo` is what the adapter wants to be told again when it reads the run's status.
+    """A run at a vendor. `memo` is given back to the adapter when it reads the run's status.
 
     `test` is the id of the one test that it runs, where the create's reply says so: reports name it without a result.
     """

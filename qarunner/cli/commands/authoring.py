@@ -234,8 +234,8 @@ def _name(folder: Path) -> str:
 # One row, explained: where each value was written, whether it runs and why, what it sends, gates and costs.
 
 
-_UNTOLD = frozenset({"id", "if", "needs"})
-"""Keys that are told apart from the values."""
+_NOT_SHOWN = frozenset({"id", "if", "needs"})
+"""Keys that have a line of their own in `explain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,12 +260,12 @@ class Sent:
     request: Request
     group: tuple[str, ...]
     """All rows of the call, this one among them."""
-    own: str
+    entry: str
     uses: tuple[str, ...]
 
     @property
     def together(self) -> tuple[str, ...]:
-        return tuple(entry for entry in self.group if entry != self.own)
+        return tuple(entry for entry in self.group if entry != self.entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +304,7 @@ class Explaining:
         metadata: Metadata,
         today: date,
     ) -> None:
-        self._found = checked
+        self._checked = checked
         self._manifest = checked.manifest
         self._values = values
         self._wanted = wanted
@@ -342,7 +342,7 @@ class Explaining:
             place=place_of(self._manifest, row, ()),
             runs=runs,
             reason=reason,
-            values=tuple(self._told(row, rendered)),
+            values=tuple(self._values_of_row(row, rendered)),
             reads=tuple(reads_of(self._manifest, row, self._evaluated, self._values)),
             policy=policy_of(_known(rendered.data), self._today),
             entry=entry,
@@ -362,7 +362,7 @@ class Explaining:
 
     # --- where values come from ---------------------------------------------------------------------------------------
 
-    def _told(self, row: Row, rendered: Row) -> Iterator[Value]:
+    def _values_of_row(self, row: Row, rendered: Row) -> Iterator[Value]:
         for name, value in row.axes:
             where = self._axis(row, name, value)
             for field, part in _leaves(value) if isinstance(value, dict) else [((), value)]:
@@ -495,9 +495,9 @@ class Explaining:
     def _sent(self, row: Row, entry: Entry | None) -> tuple[Sent | None, str | None]:
         if entry is None:
             return None, "a variable that is not set decides what is sent"
-        vendor = self._found.vendors[entry.vendor]
+        vendor = self._checked.vendors[entry.vendor]
         try:
-            return replace(self._call(vendor, self._group_of(vendor, row, entry)), own=row.id), None
+            return replace(self._call(vendor, self._group_of(vendor, row, entry)), entry=row.id), None
         except (AdapterBug, UserError) as error:
             # Adapters are made for what is rendered: a template where a number belongs can be too much.
             return None, f"it cannot be made from templates: {error}"
@@ -512,7 +512,7 @@ class Explaining:
                 request = vendor.submit(call)
             with adapter_guard(vendor, "resources"):
                 uses = tuple(f"{need.kind} {need.path or ''}".rstrip() for need in vendor.resources(call))
-            self._calls[ids[0]] = Sent(request=request, group=ids, own=ids[0], uses=uses)
+            self._calls[ids[0]] = Sent(request=request, group=ids, entry=ids[0], uses=uses)
         return self._calls[ids[0]]
 
     def _group_of(self, vendor: Vendor, row: Row, entry: Entry) -> tuple[Entry, ...]:
@@ -551,7 +551,7 @@ def _before_colons(lines: Iterable[str]) -> dict[str, str]:
 def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Trail, object]]:
     for key, value in data.items():
         path = (*above, key)
-        if path[0] in _UNTOLD or path[0] in {"axes", "exclude", "variants"}:
+        if path[0] in _NOT_SHOWN or path[0] in {"axes", "exclude", "variants"}:
             continue
         if isinstance(value, dict) and value:
             yield from _leaves(value, path)

@@ -284,7 +284,7 @@ def _folders(runs_dir: Path, words: Sequence[str]) -> list[Path]:
     """Every run that the words name: an id, a run's folder, or a folder with runs somewhere in it. Each once."""
     folders: dict[Path, Path] = {}
     for word in words:
-        matching = list(_found(runs_dir, word))
+        matching = list(_run_folders(runs_dir, word))
         if not matching:
             where = f"neither a run in {runs_dir} nor a folder with one"
             hint = "a run's folder holds plan.json and journal.jsonl; an upload may have left hidden folders out"
@@ -293,7 +293,7 @@ def _folders(runs_dir: Path, words: Sequence[str]) -> list[Path]:
     return list(folders.values())
 
 
-def _found(runs_dir: Path, word: str) -> Iterator[Path]:
+def _run_folders(runs_dir: Path, word: str) -> Iterator[Path]:
     for folder in (runs_dir / word, Path(word)):
         if (folder / PLAN).is_file():
             yield folder

@@ -113,14 +113,14 @@ def vendors(console: Console, environ: Mapping[str, str], options: VendorsOption
     listed, broken = ([registry.get(name)], []) if name else registry.available()
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in listed})
-        return _told(console, broken)
+        return _warn_of(console, broken)
     rows = [row for vendor in listed for row in rows_of(vendor.info)]
     for line in _detail(listed[0]) if name else table([HEADINGS, *rows]):
         console.result(line)
-    return _told(console, broken)
+    return _warn_of(console, broken)
 
 
-def _told(console: Console, broken: Sequence[UserError]) -> ExitCode:
+def _warn_of(console: Console, broken: Sequence[UserError]) -> ExitCode:
     """One plugin that cannot be loaded hides no other vendor."""
     for error in broken:  # beside the table, and never a second document of JSON
         console.warn(f"qarunner: error: {error.message}" + (f"; {error.hint}" if error.hint else ""))

@@ -181,12 +181,14 @@ class Api:
             return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
             with error:
-                raise NoteError(f"{method} {path}: HTTP {error.code}: {_told(error)}", status=error.code) from None
+                raise NoteError(
+                    f"{method} {path}: HTTP {error.code}: {_error_text(error)}", status=error.code
+                ) from None
         except (OSError, ValueError) as error:
             raise NoteError(f"{method} {path}: {error}") from error
 
 
-def _told(error: urllib.error.HTTPError) -> str:
+def _error_text(error: urllib.error.HTTPError) -> str:
     try:
         body = json.loads(error.read(10_000))
     except (OSError, ValueError):

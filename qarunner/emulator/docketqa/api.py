@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.docketqa.apps import Apps
-from qarunner.emulator.docketqa.runs import TestRun, blueprint, stamp, steps, told
+from qarunner.emulator.docketqa.runs import TestRun, blueprint, run_body, stamp, steps
 from qarunner.emulator.http import require_header
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.sections import Courses
@@ -142,7 +142,7 @@ class Docketqa:
         body: dict[str, object] = {"id": group}
         if lists_tests:
             body |= {"company_id": COMPANY, "name": f"API run {group}", "status": "running"}
-            body |= {"test_runs": [told(run, self._world) | CREATED for run in runs], "created_at": now}
+            body |= {"test_runs": [run_body(run, self._world) | CREATED for run in runs], "created_at": now}
             body |= {"updated_at": now}
         return Answer(body={"message": "Test group run triggered successfully", "test_group_run": body})
 
@@ -164,7 +164,7 @@ class Docketqa:
         run = self._runs.get(digits()(call.params["id"], "id"))
         if run is None:
             raise Refused(404, "test run not found")
-        return Answer(body={"test_run": told(run, self._world, detailed=True)})
+        return Answer(body={"test_run": run_body(run, self._world, detailed=True)})
 
     def _list(self, call: Call) -> Answer:
         query = call.query

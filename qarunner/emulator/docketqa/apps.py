@@ -112,7 +112,7 @@ class Apps:
         app = App(id=next(self._numbers), name=name, platform=platform, builds={}, current=None, created=now)
         self._apps[app.id] = app
         app.current = self._build(app, build_name, expected).id
-        return Answer(status=201, body={"message": "App created successfully", "app": self._told(app)})
+        return Answer(status=201, body={"message": "App created successfully", "app": self._app_body(app)})
 
     def _add(self, call: Call) -> Answer:
         key = call.body.get("s3_key") if isinstance(call.body, dict) else None
@@ -126,7 +126,7 @@ class Apps:
         build = self._build(app, name, expected)
         if set_as_current:
             self._move(app, build.id)
-        body = {"message": "Build created successfully", "build": _build(app, build), "app": self._told(app)}
+        body = {"message": "Build created successfully", "build": _build(app, build), "app": self._app_body(app)}
         return Answer(status=201, body=body)
 
     def _build(self, app: App, name: str, expected: Expected) -> Build:
@@ -160,7 +160,7 @@ class Apps:
         if build not in app.builds:
             raise Refused(404, "build not found")
         self._move(app, build)
-        return Answer(body={"message": "Active build updated", "app": self._told(app)})
+        return Answer(body={"message": "Active build updated", "app": self._app_body(app)})
 
     def _move(self, app: App, build: int) -> None:
         """Makes a build the one that everybody's tests run (docketqa.md: A build)."""
@@ -171,11 +171,11 @@ class Apps:
     def _list(self, call: Call) -> Answer:
         apps = [app for app in self._apps.values() if call.query.get("platform", app.platform) == app.platform]
         newest_first = sorted(apps, key=lambda app: app.created, reverse=True)
-        return Answer(body={"apps": [self._told(app) for app in newest_first]})
+        return Answer(body={"apps": [self._app_body(app) for app in newest_first]})
 
     def _show(self, call: Call) -> Answer:
         app = self._find(call)
-        return Answer(body=self._told(app) | {"builds": [_build(app, build) for build in app.builds.values()]})
+        return Answer(body=self._app_body(app) | {"builds": [_build(app, build) for build in app.builds.values()]})
 
     def _find(self, call: Call, upload: Expected | None = None) -> App:
         number = digits()(call.params["id"], "id")
@@ -187,7 +187,7 @@ class Apps:
             raise Refused(404, "app not found")
         return app
 
-    def _told(self, app: App) -> dict[str, object]:
+    def _app_body(self, app: App) -> dict[str, object]:
         return {
             "id": app.id,
             "name": app.name,

@@ -62,7 +62,7 @@ def blueprint(test: int, title: str, url: str | None, *, login: bool = False) ->
     }
 
 
-def told(run: TestRun, world: World, *, detailed: bool = False) -> dict[str, object]:
+def run_body(run: TestRun, world: World, *, detailed: bool = False) -> dict[str, object]:
     """A test run as replies show it; its video only by itself."""
     now = world.timeline.now()
     over = run.course.phase(now - run.created) is Phase.OVER

@@ -206,11 +206,11 @@ class Doksi:
             "duration_seconds": round(lasted, 1),
             "created_at": self._world.timeline.stamp(run.created),
             "updated_at": self._world.timeline.stamp(run.created + lasted),
-            "results": [self._told(result, word, elapsed) for result, word in shuffled(results, "status")],
+            "results": [self._result_body(result, word, elapsed) for result, word in shuffled(results, "status")],
         }
         return Answer(body=body)
 
-    def _told(self, result: Result, word: str, elapsed: float) -> dict[str, object]:
+    def _result_body(self, result: Result, word: str, elapsed: float) -> dict[str, object]:
         """One result, without a reason, a screenshot, a video or a log (doksi.md: Status)."""
         return {
             "result_id": result.id,

@@ -20,7 +20,7 @@ from qarunner.emulator.testerarmy.runs import (
     read_group_run,
     read_pull_request_run,
     read_test_run,
-    told,
+    run_body,
 )
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Testerarmy:
     # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _status(self, call: Call) -> Answer:
-        return Answer(body=told(self._find(call), self._world))
+        return Answer(body=run_body(self._find(call), self._world))
 
     def _find(self, call: Call) -> Run:
         run = self._runs.get(uuid_text(call.params["id"], "id"))
@@ -197,7 +197,7 @@ class Testerarmy:
             and query.get("projectId", run.project) == run.project
         ]
         shown, cursor = paged(runs, query, 20)
-        return Answer(body={"runs": [told(self._runs[run], self._world) for run in shown], "nextCursor": cursor})
+        return Answer(body={"runs": [run_body(self._runs[run], self._world) for run in shown], "nextCursor": cursor})
 
     def _cancel(self, call: Call) -> Answer:
         Fields(_object(call)).done()

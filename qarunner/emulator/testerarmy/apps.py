@@ -125,7 +125,7 @@ class Mobile:
         )
         self._apps[app.id] = app
         slot.upload.became = app.id
-        return Answer(status=201, body={"app": self._told(app)})
+        return Answer(status=201, body={"app": self._app_body(app)})
 
     def _uploaded(self, key: str, project: str, filename: str, size: int) -> Slot:
         announced = self._uploads.get(key)
@@ -139,7 +139,7 @@ class Mobile:
             raise Refused(409, "the upload is already confirmed")
         return announced.slot
 
-    def _told(self, app: App) -> dict[str, object]:
+    def _app_body(self, app: App) -> dict[str, object]:
         android = app.filename.lower().endswith(".apk")
         return {
             "id": app.id,
@@ -158,7 +158,7 @@ class Mobile:
     def _list(self, call: Call) -> Answer:
         project = _project(call)
         self._expire()
-        return Answer(body={"apps": [self._told(app) for app in self._apps.values() if app.project == project]})
+        return Answer(body={"apps": [self._app_body(app) for app in self._apps.values() if app.project == project]})
 
     def _delete(self, call: Call) -> Answer:
         project = _project(call)

@@ -106,7 +106,7 @@ class Inventory:
         return Answer(body=self._project(self.project_id(call.params["projectId"]), detailed=True))
 
     def _project(self, identifier: str, *, detailed: bool) -> dict[str, object]:
-        project = self._found(identifier)
+        project = self._known(identifier)
         shown: dict[str, object] = {
             "id": identifier,
             "shortId": project.short or identifier[:8],
@@ -117,7 +117,7 @@ class Inventory:
         }
         return shown | {"description": None, **self._times()} if detailed else shown
 
-    def _found(self, identifier: str) -> Project:
+    def _known(self, identifier: str) -> Project:
         return self._projects.get(identifier, Project())
 
     def _list_environments(self, call: Call) -> Answer:
@@ -125,7 +125,7 @@ class Inventory:
 
     def _environments(self, project: str) -> list[dict[str, object]]:
         """Two are built in (testerarmy.md: Inventories), the others static."""
-        listed = self._found(project)
+        listed = self._known(project)
         builtin = [("Production", "production", listed.url), ("PR preview", "pr_preview", None)]
         shown: list[dict[str, object]] = [
             {"id": uuid_of("testerarmy", project, kind), "name": name, "slug": kind, "kind": kind, "url": url}
@@ -164,7 +164,7 @@ class Inventory:
         tests = self.group(_default_group(project) if group is None else str(group)).tests
         shown, cursor = paged(tests, call.query, 50)
         body = {
-            "projectUrl": self._found(project).url,
+            "projectUrl": self._known(project).url,
             "projectName": self._project(project, detailed=False)["name"],
             "tests": [self._test(test) for test in shown],
             "nextCursor": cursor,

@@ -206,7 +206,7 @@ class Batch:
         return start
 
 
-def told(run: Run, world: World) -> dict[str, object]:
+def run_body(run: Run, world: World) -> dict[str, object]:
     """A run as `GET /runs/{id}` shows it."""
     stamp, now, start = world.timeline.stamp, world.timeline.now(), run.start()
     status = run.status(now)

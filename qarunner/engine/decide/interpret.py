@@ -359,7 +359,7 @@ def after_listing(
         return Rejected(refusal=step) if isinstance(step, Refusal) else step
     except UnexpectedData as error:
         return Rejected(refusal=Refusal(message=str(error)))
-    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug is told with its name
+    except ADAPTER_EXCEPTIONS as error:  # an adapter's bug is reported with its name
         return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 

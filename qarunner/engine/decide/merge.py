@@ -57,7 +57,7 @@ def _union(parts: Sequence[Run], name: str) -> dict[str, object]:
 
 
 def _named(part: Run) -> None:
-    """Jobs of several runs have the same ids; people are told whose."""
+    """Jobs of several runs have the same ids; a message says whose."""
     for state in part.jobs.values():
         state.job = msgspec.structs.replace(state.job, id=f"{part.run_id}:{state.job.id}")
 

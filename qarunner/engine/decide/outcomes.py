@@ -104,7 +104,7 @@ def _instead(outcome: Outcome, verdict: Verdict, message: str) -> Outcome:
 
 
 def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:
-    """How many tests of each verdict an entry stands for. `expected` tests had none of their own if nothing is told.
+    """How many tests of each verdict an entry stands for. `expected`: the number of tests where the outcome has none.
 
     A verdict that no test explains, such as a run that contradicts its results, counts once more: nothing is hidden.
     """

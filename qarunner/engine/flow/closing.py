@@ -339,7 +339,7 @@ class CancelHandler:
             message = None if done or over else self._words(state, answer)
             if message is not None:
                 self.refused[task.run.remote.id] = answer
-            # A run whose time was up is read once more: what it had counted is told in its last status alone.
+            # A run whose time was up is read once more: its last status alone has its counts.
             is_read = over or (done and self.is_ending(state))
             if done:
                 self._accepted.add(task.run.remote.id)

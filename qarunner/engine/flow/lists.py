@@ -44,7 +44,7 @@ LONGEST_TRUST_S = 300.0
 
 
 PAUSE_S = 30.0
-"""A list that told too little is read again after this long, then after twice of it, and so on."""
+"""A list that said too little is read again after this long, then after twice of it, and so on."""
 
 
 MOST_STALE = 3
@@ -53,7 +53,7 @@ MOST_STALE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a list told, as of the time at which it was asked for.
+    """What a list said, as of the time at which it was asked for.
 
     `unlisted` are reads that waited for it in vain; `probe` is sent all the same, to see whether the list is behind.
     """
@@ -108,7 +108,7 @@ class Lists:
             return
         if vendor.asked is None and (now < vendor.rests_until or queue.count_reads() < LEAST_DUE):
             return
-        # What is due before a list could be read again can as well be told by this one.
+        # This list can also answer for what is due before a list could be read again.
         ahead_s = queue.schedule.shortest_s if vendor.asked is None else 0.0
         due = [task for task in queue.due_reads(now, ahead_s=ahead_s) if _is_plain(task) and not task.is_alone]
         if vendor.asked is None and not self._begin(queue, vendor, due, now):

@@ -60,7 +60,7 @@ class RateLog(msgspec.Struct, kw_only=True):
 
 
 class SharedRateLimit:
-    """One credential's requests, counted over all processes that use this file. `warn` is told at most once."""
+    """One credential's requests, counted over all processes that use this file. `warn` is called at most once."""
 
     def __init__(self, path: Path, plan: VendorPlan, clock: Clock, warn: Callable[[str], None]) -> None:
         self._path = path

@@ -156,7 +156,7 @@ class ProgressReader:
     def __init__(
         self, body: IO[bytes], on_progress: Callable[[int, int], None], around: tuple[bytes, bytes] = EMPTY
     ) -> None:
-        self._told = on_progress
+        self._on_progress = on_progress
         self._sent = 0
         self._parts: list[IO[bytes]] = [io.BytesIO(around[0]), body, io.BytesIO(around[1])]
         self._size = len(around[0]) + body.seek(0, 2) + len(around[1])
@@ -170,5 +170,5 @@ class ProgressReader:
         while self._parts and not (chunk := self._parts[0].read(size if size and size > 0 else CHUNK)):
             self._parts.pop(0)
         self._sent += len(chunk)
-        self._told(self._sent, self._size)
+        self._on_progress(self._sent, self._size)
         return chunk

@@ -168,7 +168,7 @@ class Task:
     is_held: bool = False
     """True of a read that waits for a list."""
     is_alone: bool = False
-    """True of a read that waits for no list: one told nothing of its run, or nothing that is believed."""
+    """True of a read that waits for no list: one said nothing of its run, or nothing that is believed."""
     listed: Mapping[str, Verdict] | None = None
     """What a list says of its run, to be compared with its own reply: verdicts by entry; empty: the run goes on."""
     lateness: LatenessEstimate | None = None
@@ -196,7 +196,7 @@ class Task:
         return self.kind is RequestKind.SETUP and self.best_effort and self.request.method not in _READS
 
     def late_s(self, now: float) -> float:
-        """For how long its answer has been wanted, as far as can be told."""
+        """For how long its answer has been wanted, as far as is known."""
         if self.lateness is not None:
             return self.lateness.late_s(now)
         return 0.0 if self.urgency is None else now - self.urgency

@@ -49,7 +49,7 @@ LONGEST_GAP_PER_AGE = 0.5
 
 
 URGENT_S = 1.0
-"""Where reads have to queue, the run goes first that was the first to be late by this much, as far as can be told."""
+"""Where reads have to queue, the run goes first that was the first to be late by this much, as far as is known."""
 
 
 PRICE_S = 0.3

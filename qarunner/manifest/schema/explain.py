@@ -96,7 +96,7 @@ _UNITS = {
 
 
 def meant(expected: str, value: object) -> str | None:
-    """A hint with the text as it should be written; None where that cannot be told."""
+    """A hint with the text as it should be written; None where the text is unknown."""
     if isinstance(value, int) and not isinstance(value, bool) and expected.startswith("a duration"):
         return f"write {value}s, {value}m or {value}h" if 0 < value < 10**6 else None
     if not isinstance(value, str):
@@ -275,7 +275,7 @@ _ANYTHING: tuple[object, ...] = (
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
-def found(error: ValidationError) -> Iterator[SchemaMessage]:
+def messages_of(error: ValidationError) -> Iterator[SchemaMessage]:
     """The faults that an error of jsonschema stands for."""
     broken = Broken(
         keyword=str(error.validator),
@@ -501,7 +501,7 @@ def _any_of(broken: Broken) -> Iterator[SchemaMessage]:
         return
     for index, error in broken.alternatives:
         if index in others:
-            yield from found(error)
+            yield from messages_of(error)
 
 
 def _none_of(broken: Broken) -> SchemaMessage:

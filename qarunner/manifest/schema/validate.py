@@ -128,12 +128,12 @@ def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
 
 
 def _explained(data: object, part: Part, *, templates: bool) -> tuple[SchemaError, ...]:
-    from qarunner.manifest.schema.explain import found  # noqa: PLC0415  like jsonschema: only faulty data needs it
+    from qarunner.manifest.schema.explain import messages_of  # noqa: PLC0415  like jsonschema: only faulty data needs it
 
     indexes = _faulty_entries(data, part, templates=templates)
     reduced = _with_entries(data, indexes) if indexes is not None else data
     errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
-    messages = once(message for error in errors for message in found(error))
+    messages = once(message for error in errors for message in messages_of(error))
     if not messages:
         return (SchemaError((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
     return messages if indexes is None else tuple(_moved(fault, indexes) for fault in messages)

@@ -393,7 +393,7 @@ class Values:
     steps: Steps = field(default_factory=Steps)
     """What all templates that are computed with these values may cost together."""
 
-    def given(self, name: str) -> str | None:
+    def override(self, name: str) -> str | None:
         """The value that the pipeline itself gives, for a variable of `env` or an entry of `vars`.
 
         CI systems set what they do not know to nothing, so an empty variable of the environment gives no value.
@@ -401,14 +401,14 @@ class Values:
         return self.overrides.get(name, self.env.get(VALUE_OF + name) or None)
 
     def source(self, name: str) -> str:
-        """What gives the value of `given`."""
+        """What gives the value of `override`."""
         option = "--var-file" if name in self.places else "--var"
         return option if name in self.overrides else VALUE_OF + name
 
     def lookup(self, declaration: EnvDeclaration) -> Lookup:
         """The value of a declared variable, from the first source that has one."""
         name = declaration.name
-        override = self.given(name)
+        override = self.override(name)
         if override is not None:
             return Lookup(override, source=self.source(name))
         # A secret is named by its permission, without which it goes nowhere.
@@ -583,7 +583,7 @@ def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[st
 def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]:
     """Overrides that cannot hold. Values of `env` are looked at again where they are used."""
     known, keys = (*manifest.env, *manifest.vars), _credential_values(manifest, values)
-    of_vars = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
+    of_vars = {name: text for name in manifest.vars if (text := values.override(name)) is not None}
     for name, text in {**of_vars, **values.overrides}.items():
         place = values.places.get(name)
         is_list = isinstance(manifest.vars.get(name), list)

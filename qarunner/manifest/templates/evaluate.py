@@ -93,7 +93,7 @@ class Computing:
             build = {root: {name: _if_known(value) for name, value in facts.items()} for root, facts in build.items()}
         plain: dict[str, Mapping[str, object]] = {"env": resolved.env, "vars": self.vars, **build}
         self._contexts = plain, {**plain, **{root: TemplateFacts(facts) for root, facts in build.items()}}
-        self._found: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
+        self._results: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
     def value(self, text: str, matrix: Mapping[str, object], there: Takes = Takes.TEXT) -> object:
         """The value of a string, or Partial; TemplateError if it has none.
@@ -137,7 +137,7 @@ class Computing:
         return as_text(value)
 
     def _compute(self, expression: Expression, matrix: Mapping[str, object], *, asking: bool) -> object:
-        context, computed = self._contexts[asking], self._found[asking]
+        context, computed = self._contexts[asking], self._results[asking]
         if expression in computed:
             return computed[expression]
         self._check_build(expression)
@@ -204,7 +204,7 @@ def _if_known(value: object) -> object:
 # Rendering never changes the structure, and no result is read as a template again.
 
 
-_Found: TypeAlias = "list[tuple[Path, str]]"
+_Templates: TypeAlias = "list[tuple[Path, str]]"
 """Strings with templates, and their paths in what was searched."""
 
 
@@ -419,9 +419,9 @@ class _Evaluation:
         self._rows = [(row, look(row.data)) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        overrides = {name: text for name in manifest.vars if (text := values.given(name)) is not None}
-        self._given = {name: _given(text, manifest.vars[name]) for name, text in overrides.items()}
-        self._vars = {name: [] if name in self._given else look(value) for name, value in manifest.vars.items()}
+        overrides = {name: text for name in manifest.vars if (text := values.override(name)) is not None}
+        self._overrides = {name: _override_value(text, manifest.vars[name]) for name, text in overrides.items()}
+        self._vars = {name: [] if name in self._overrides else look(value) for name, value in manifest.vars.items()}
         self._problems: list[Diagnostic] = []
         self._unknown: dict[str, Why] = {}
         self._few = Few()
@@ -443,7 +443,7 @@ class _Evaluation:
         return {name: use for name, use in used.items() if name in self._manifest.env}
 
     def _note(
-        self, templates: _Found, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]
+        self, templates: _Templates, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]
     ) -> None:
         for path, text in templates:
             if text in self._noted:
@@ -457,7 +457,7 @@ class _Evaluation:
                     names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
 
     def run(self, early: list[Diagnostic]) -> Evaluated:
-        """`early` is what is wrong with templates whatever the values are: at its places nothing else is told."""
+        """`early` is what is wrong with templates whatever the values are: at its places nothing else is reported."""
         resolved = resolve(self._manifest, self._used_variables(), self._values)
         computing = Computing(resolved, self._values, later=self._later)
         rows, vendors = self._computed(computing, resolved)
@@ -486,7 +486,7 @@ class _Evaluation:
         masked = bool(resolved.placeholders)
         try:
             for name, templates in self._vars.items():
-                written = self._given.get(name, self._manifest.vars[name])
+                written = self._overrides.get(name, self._manifest.vars[name])
                 data, unknown = self._fill(
                     written, templates, computing, SectionLocator(self._manifest, "vars"), (name,)
                 )
@@ -562,7 +562,7 @@ class _Evaluation:
                     problems.append(problem(locator, path, message, code=code, hint=hint))
                 yield misplaced.name
 
-    def _row(self, row: Row, templates: _Found, computing: Computing, *, masked: bool) -> Row:
+    def _row(self, row: Row, templates: _Templates, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
         data, unknown = self._fill(row.data, templates, computing, RowLocator(self._manifest, row), (), row.matrix)
         values = cast("dict[str, object]", data)
@@ -589,7 +589,7 @@ class _Evaluation:
     def _fill(
         self,
         data: object,
-        templates: _Found,
+        templates: _Templates,
         computing: Computing,
         locator: Locator,
         above: Path,
@@ -620,7 +620,7 @@ def _of_lock(fault: Diagnostic, file: str) -> Diagnostic:
     return replace(fault, message=f"{fault.message}, from {file}") if is_id else fault
 
 
-class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that it ends with is told
+class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that it ends with is reported
     """No more templates are computed."""
 
 
@@ -628,7 +628,7 @@ _TEXTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.text)
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
 
 
-def _given(text: str, instead_of: object) -> object:
+def _override_value(text: str, instead_of: object) -> object:
     """What --var gives for an entry of `vars`: a list where it takes the place of one."""
     if not isinstance(instead_of, list):
         return text
@@ -638,7 +638,7 @@ def _given(text: str, instead_of: object) -> object:
         return Later((str(error),))
 
 
-def _nothing_in(_: object) -> _Found:
+def _nothing_in(_: object) -> _Templates:
     return []
 
 

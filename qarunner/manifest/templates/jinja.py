@@ -107,7 +107,7 @@ class Survey:
         for node in body:
             match node:
                 case nodes.Output():
-                    self._each(node.nodes, whole=True)
+                    self._walk_all(node.nodes, whole=True)
                 case nodes.If():
                     self._visit(node.test, whole=False)
                     self._statements([*node.body, *node.elif_, *node.else_])
@@ -126,10 +126,10 @@ class Survey:
             case nodes.Filter():
                 self._filter(node, whole=whole)
             case nodes.Concat() | nodes.Add():
-                self._each(node.iter_child_nodes(), whole=whole)
+                self._walk_all(node.iter_child_nodes(), whole=whole)
             case nodes.CondExpr():
                 self._visit(node.test, whole=False)
-                self._each([node.expr1, *([node.expr2] if node.expr2 else [])], whole=whole)
+                self._walk_all([node.expr1, *([node.expr2] if node.expr2 else [])], whole=whole)
             case _:
                 self._plain(node)
 
@@ -143,15 +143,15 @@ class Survey:
                 self._call(node)
             case nodes.Test():
                 self._known(node.name, ALLOWED_TESTS, "test")
-                self._each([node.node, *self._arguments(node)], whole=False)
+                self._walk_all([node.node, *self._arguments(node)], whole=False)
             case nodes.Compare():
-                self._each([node.expr, *(operand.expr for operand in node.ops)], whole=False)
+                self._walk_all([node.expr, *(operand.expr for operand in node.ops)], whole=False)
             case _ if isinstance(node, _PLAIN):
-                self._each(node.iter_child_nodes(), whole=False)
+                self._walk_all(node.iter_child_nodes(), whole=False)
             case _:
                 self._forbid(node)
 
-    def _each(self, children: Iterable[nodes.Node], *, whole: bool) -> None:
+    def _walk_all(self, children: Iterable[nodes.Node], *, whole: bool) -> None:
         for child in children:
             self._visit(child, whole=whole)
 
@@ -193,12 +193,12 @@ class Survey:
         whole = whole and node.name in _KEEP_SECRETS
         if node.node is not None:
             self._visit(node.node, whole=whole)
-        self._each(self._arguments(node), whole=whole)
+        self._walk_all(self._arguments(node), whole=whole)
 
     def _call(self, node: nodes.Call) -> None:
         if isinstance(node.node, nodes.Getattr):
             self._known(node.node.attr, METHODS, "method")
-            self._each([node.node.node, *self._arguments(node)], whole=False)
+            self._walk_all([node.node.node, *self._arguments(node)], whole=False)
         else:
             name = node.node.name if isinstance(node.node, nodes.Name) else "…"
             self._flaw(Code.FORBIDDEN, f"template: {name}() cannot be called: templates have filters, no functions")

@@ -40,7 +40,7 @@ def reads_of(manifest: Manifest, row: Row, evaluated: Evaluated, values: Values)
     """Everything that a row's values depend on, near or far: `vars` can read variables and facts."""
     settings = manifest.vendors.get(str(row.data.get("vendor")), {})
     first = _names(row.data, settings)
-    through = [name for root, name in first if root == "vars" and not _given(values, name)]
+    through = [name for root, name in first if root == "vars" and not _is_set(values, name)]
     names = dict.fromkeys([*first, *_names([manifest.vars.get(name) for name in through])])
     for root, name in names:
         match root:
@@ -67,8 +67,8 @@ def _names(*parts: object) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def _given(values: Values, name: str) -> bool:
-    return values.given(name) is not None
+def _is_set(values: Values, name: str) -> bool:
+    return values.override(name) is not None
 
 
 def _of_vars(manifest: Manifest, values: Values, name: str) -> Read:
@@ -76,8 +76,8 @@ def _of_vars(manifest: Manifest, values: Values, name: str) -> Read:
     layer = next((path for path in layers if manifest.document.at((*path, name)) is not ABSENT), ("vars",))
     place = SectionLocator(manifest, "vars").locate((name,))
     path, written = f"vars.{name}", manifest.vars.get(name)
-    if _given(values, name):
-        return Read(path=path, value=values.given(name), source=values.source(name), place=values.places.get(name))
+    if _is_set(values, name):
+        return Read(path=path, value=values.override(name), source=values.source(name), place=values.places.get(name))
     return Read(path=path, value=written, source=f"profile {layer[1]}" if len(layer) > 1 else "vars", place=place)
 
 

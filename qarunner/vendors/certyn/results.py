@@ -63,7 +63,7 @@ def outcome(state: str, body: JsonReader, promised: int | None, url: str | None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counters:
-    """`total` and `passed` are None where nobody told them and they cannot be derived."""
+    """`total` and `passed` are None where no reply has them and they cannot be derived."""
 
     total: int | None
     passed: int | None
@@ -74,13 +74,13 @@ class _Counters:
     pending: int
 
     @property
-    def told(self) -> int:
+    def counted(self) -> int:
         others = self.failed + self.blocked + self.aborted + self.skipped + self.pending
         return others + (self.passed or 0)
 
     def by_verdict(self, *, open_ones: Verdict) -> Mapping[Verdict, int]:
         """The tests of each verdict; `open_ones` is that of those without a result."""
-        missing = max(0, (self.total or 0) - self.told)
+        missing = max(0, (self.total or 0) - self.counted)
         counts = {
             Verdict.PASSED: self.passed or 0,
             Verdict.FAILED: self.failed,
@@ -148,8 +148,8 @@ def _doubt(counters: _Counters, promised: int | None) -> str | None:
         return "no test ran"
     if counters.pending:
         return f"the run is over, but {some(counters.pending, 'pending')}"
-    if counters.told != counters.total:
-        return f"Certyn counts {counters.total} tests, but tells the result of {counters.told}"
+    if counters.counted != counters.total:
+        return f"Certyn counts {counters.total} tests, but tells the result of {counters.counted}"
     if promised is not None and counters.total < promised:
         # assumed: the create's count is what will run, so that fewer tests in the end are lost ones
         return f"Certyn started {promised} tests, but counts {counters.total}"

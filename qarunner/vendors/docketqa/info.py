@@ -94,7 +94,7 @@ _BUILDS = frozenset({TargetKind.BINARY, TargetKind.TARGET_ID})
 CAPABILITIES = Capabilities(
     # Documented: a test knows its own device type, so that the platform may be left out.
     targets={
-        None: _BUILDS | {TargetKind.WEB_URL},  # only an upload has to be told it, and `check` asks for it
+        None: _BUILDS | {TargetKind.WEB_URL},  # only an upload needs it, and `check` asks for it
         Platform.WEB: frozenset({TargetKind.WEB_URL}),
         Platform.ANDROID: _BUILDS,
         Platform.IOS: _BUILDS,

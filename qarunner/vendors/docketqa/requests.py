@@ -114,7 +114,7 @@ def _github_context(metadata: Metadata) -> dict[str, Json]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _ListedRun:
     """A test run as the create's answer tells of it."""
 
     id: str
@@ -128,14 +128,14 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     group = body.get("test_group_run")
     number = _id_or_none(group.get("id"))
     elements = list(group.get("test_runs").items_or_none())
-    runs_told = _each_once(run for run in map(_told, elements) if run is not None)
+    runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
     shared: dict[str, Json] = {} if number is None else {"group": number}
     if not runs_told:
         return Finished(outcomes={entry.id: _untold(entry, group, number)})
     asked = asked_tests(entry)
     counted = _counted(asked, runs_told)
     first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)
-    nameless = sum(_told(element) is None for element in elements)
+    nameless = sum(_listed_run(element) is None for element in elements)
     if lost := dict(_lost(entry, asked, counted, nameless)):
         first = replace(first, memo={**first.memo, "lost": lost})
     return (first, *others)
@@ -148,29 +148,29 @@ def _id_or_none(cursor: JsonReader) -> str | None:
         return None
 
 
-def _told(element: JsonReader) -> _Told | None:
+def _listed_run(element: JsonReader) -> _ListedRun | None:
     """One without an id cannot be followed."""
     identifier = _id_or_none(element.get("id"))
     if identifier is None:
         return None
     test = _id_or_none(element.get("test_blueprint_id"))
-    return _Told(
+    return _ListedRun(
         id=identifier,
         test=None if test is None else same_number(test),
         login=element.get("is_login_test_run").value is True,
     )
 
 
-def _each_once(runs_told: Iterable[_Told]) -> list[_Told]:
+def _each_once(runs_told: Iterable[_ListedRun]) -> list[_ListedRun]:
     """The first of each id: a run that is named twice is polled once."""
-    by_id: dict[str, _Told] = {}
+    by_id: dict[str, _ListedRun] = {}
     for run in runs_told:
         by_id.setdefault(run.id, run)
     return list(by_id.values())
 
 
 def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
-    """A group whose test runs nobody told: it exists and must not be started again, but nobody can ask for its verdict.
+    """A group without the ids of its test runs: it exists and must not start again, but its verdict cannot be read.
 
     It is never a pass.
     """
@@ -182,7 +182,7 @@ def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
     return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
 
 
-def _counted(asked: Sequence[str] | None, runs_told: Sequence[_Told]) -> list[_Told]:
+def _counted(asked: Sequence[str] | None, runs_told: Sequence[_ListedRun]) -> list[_ListedRun]:
     """The runs whose verdict is that of a test asked for.
 
     assumed: a login run is the vendor's addition, unless it is the only run of a test that the entry names itself.
@@ -194,7 +194,7 @@ def _counted(asked: Sequence[str] | None, runs_told: Sequence[_Told]) -> list[_T
 
 
 def _lost(
-    entry: Entry, asked: Sequence[str] | None, counted: Sequence[_Told], nameless: int
+    entry: Entry, asked: Sequence[str] | None, counted: Sequence[_ListedRun], nameless: int
 ) -> Iterator[tuple[str, Json]]:
     """What has no verdict to come, and why: each makes the entry unknown, whatever the others say."""
     come = {run.test for run in counted}
@@ -210,7 +210,7 @@ def _lost(
         )
 
 
-def _run(run: _Told, shared: Mapping[str, Json], *, counted: bool) -> RemoteRun:
+def _run(run: _ListedRun, shared: Mapping[str, Json], *, counted: bool) -> RemoteRun:
     memo: dict[str, Json] = {**shared}
     if run.test is not None:
         memo["test"] = run.test

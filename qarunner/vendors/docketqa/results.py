@@ -148,7 +148,7 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """One of the vendor's own retries. assumed: it is told as a test run is; what it does not tell is left out."""
+    """One of the vendor's own retries. assumed: it has the fields of a test run; what it does not have is left out."""
 
     word: str | None
     steps: tuple[Step, ...]
@@ -182,21 +182,21 @@ def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> 
     verdict = _VERDICTS[word]
     if verdict is Verdict.PASSED:
         return _passed(steps, attempts)
-    again = f" (with {_told(attempts)})" if attempts else ""
+    again = f" (with {_worded_attempts(attempts)})" if attempts else ""
     return verdict, f"{_reason(word, steps)}{again}"
 
 
 def _passed(steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
     """assumed: the steps may be those of an attempt that failed, so that retries explain one that did not pass."""
     if attempts:
-        return Verdict.FLAKY, f"passed with {_told(attempts)}"
+        return Verdict.FLAKY, f"passed with {_worded_attempts(attempts)}"
     bad = next((step for step in steps if step.verdict is not Verdict.PASSED), None)
     if bad is not None:
         return Verdict.UNKNOWN, f"DocketQA reports the test as passed, but not its step {bad.title!r}"
     return Verdict.PASSED, None
 
 
-def _told(attempts: Sequence[_Attempt]) -> str:
+def _worded_attempts(attempts: Sequence[_Attempt]) -> str:
     """How many, and the words of those that have one: `2 more attempts of DocketQA's own: failed: Pay; passed`."""
     number = f"{plural(len(attempts), 'more attempt')} of DocketQA's own"
     words = "; ".join(_worded(attempt.word, attempt.steps) for attempt in attempts if attempt.word is not None)

@@ -1,4 +1,4 @@
-"""Which entries can share one Doksi run: those whose results can be told apart by what a result is known to say.
+"""Which entries can share one Doksi run: entries whose results differ in test id, platform or URL.
 
 That is the test's id, the platform and, for the web, the address (docs.doksi.ai/api-reference/getRun). Neither the
 account nor, assumed, the Android build comes back.

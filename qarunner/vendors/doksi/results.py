@@ -121,7 +121,7 @@ class _Result:
 
 
 def _result(element: JsonReader, promised: JsonReader) -> _Result:
-    """Read leniently; what the create's answer told of this result stands in for what is missing now."""
+    """Read leniently; the create's answer gives what is missing now."""
     result_id = element.get("result_id")
     key = result_id.identifier() if element.has("result_id") else None
     test = element.get("test_id")

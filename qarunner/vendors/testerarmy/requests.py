@@ -197,12 +197,12 @@ def _only_id(entry: Entry) -> str:
     return answers.segment(only)
 
 
-def _told(fields: Mapping[str, Json]) -> dict[str, Json]:
+def _without_empty(fields: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
 def _group(entry: Entry, metadata: Metadata) -> Json:
-    return _told(
+    return _without_empty(
         {
             "platform": entry.platform.value if entry.platform else None,
             "deviceModel": entry.options.get("device_model"),
@@ -218,7 +218,7 @@ def _group(entry: Entry, metadata: Metadata) -> Json:
 
 def _test(entry: Entry) -> Json:
     """A single test takes neither an address nor a commit."""
-    return _told(
+    return _without_empty(
         {
             "mode": entry.options.get("mode"),
             "platform": entry.platform.value if entry.platform else None,
@@ -231,7 +231,7 @@ def _test(entry: Entry) -> Json:
 
 def _pull_request(entry: Entry, metadata: Metadata) -> Json:
     """Extra keys are refused: those of the web and those of an app do not mix."""
-    about = _told(
+    about = _without_empty(
         {
             "provider": "github",  # the only one that is documented
             "number": metadata.pr_number,
@@ -245,7 +245,7 @@ def _pull_request(entry: Entry, metadata: Metadata) -> Json:
     if entry.platform in {Platform.ANDROID, Platform.IOS}:
         region = entry.options.get("simulator_region")
         app = {"platform": entry.platform.value, "mobile": _mobile(entry), "simulatorRegion": region}
-        return _told({**app, "pullRequest": about})
+        return _without_empty({**app, "pullRequest": about})
     return {"targetUrl": _value(entry, TargetKind.WEB_URL), "pullRequest": about}
 
 
@@ -285,7 +285,7 @@ def _mobile(entry: Entry) -> Json:
     """At most one of the three sources: an entry has one target."""
     url = _value(entry, TargetKind.BINARY_URL)
     filename = None if url is None else entry.options.get("artifact_filename") or filename_of(url)
-    return _told(
+    return _without_empty(
         {
             "appId": _app(entry),
             "bundleId": _value(entry, TargetKind.BUNDLE_ID),

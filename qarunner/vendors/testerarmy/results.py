@@ -27,7 +27,7 @@ _STEPS = {"passed": Verdict.PASSED, "failed": Verdict.FAILED}
 
 
 _MOST_SHOWN = 3
-"""So many issues are told in a message; the steps show all of them."""
+"""So many issues stand in a message; the steps show all of them."""
 
 
 # assumed: read off the codes, which are documented without an explanation.
