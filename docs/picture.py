@@ -48,7 +48,7 @@ def main() -> None:
     console.print(Text.assemble(("$ ", "bold green"), (COMMAND, "bold")))
     console.print(Text.from_ansi(shown))
     svg = console.export_svg(title="qarunner")
-    # The picture asks nobody for a font.
+    # The picture loads no font.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     (ROOT / "docs" / "apply.svg").write_text(svg, encoding="utf-8")
 

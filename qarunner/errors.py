@@ -106,7 +106,7 @@ class StalePlan(UserError):  # noqa: N818  a state, not a fault: exit 5
 
 
 class Unwritten(UserError):  # noqa: N818  a state, not a fault: never exit 0
-    """Nobody can read the result: stdout takes it no more."""
+    """The result cannot be read: stdout is closed or full."""
 
 
 class RunFolderError(UserError):
@@ -117,7 +117,7 @@ class JournalLost(RunFolderError):  # noqa: N818  what has happened, as the othe
     """The journal of a run under way cannot be written, or the file under its name is another one: exit 8.
 
     The event was not written, and each later append of this process raises the same error: a journal with a gap would
-    say what is not true. Nothing may begin any more; what is known from here on is told on the screen alone.
+    say what is not true. Nothing may begin any more; what is known from here on stands on the screen alone.
     """
 
     code = ExitCode.NO_VERDICT

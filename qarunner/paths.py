@@ -26,7 +26,7 @@ GIT = ".git"
 OWN = ".qarunner"
 _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline into two bytes
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
-_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)  # opening a pipe that nobody writes to would wait for ever
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would wait for ever
 _JUNCTION: int = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
 _STREAM = re.compile(r"/{1,2}(dev/(std(in|out|err)|fd/\d+)|proc/(self|\d+)/fd/\d+)")
 """Names of open streams. They are links of the system, such as `>(…)` of a shell."""
@@ -191,7 +191,7 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, device: bool 
     """Writes a file that a reader sees either whole or not at all. OSError if it cannot.
 
     A link is replaced, and never followed. `device`: the command line named it, so that it may be a device or a pipe.
-    `private`: nobody but the user may read it.
+    `private`: only the user may read it.
     """
     target = _absolute(path)
     if device and is_device(target):
@@ -298,7 +298,7 @@ def _is_link(status: os.stat_result) -> bool:
 
 
 def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
-    """A new file under a name that nobody could have prepared."""
+    """A new file under a name that another process cannot predict."""
     path = folder / f".qarunner-{secrets.token_hex(8)}.tmp"
     return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY, mode)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 Clean: TypeAlias = "Callable[[str], str]"
-"""Takes out of a text what nobody may read, such as a secret's value."""
+"""Takes out of a text what must not be shown, such as a secret's value."""
 
 _UNSAFE = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # C0 and C1, which command terminals, but for spaces and line ends

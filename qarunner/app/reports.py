@@ -88,7 +88,7 @@ def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTar
 
 
 def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
-    """The reports, of which none takes another one's place. UserError for two formats in one file."""
+    """The reports; each has a file of its own. UserError for two formats in one file."""
     formats: dict[Path, str] = {}
     targets = tuple(reports)
     for report in targets:

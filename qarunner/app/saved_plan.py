@@ -101,9 +101,9 @@ _FACT_OF = {"commit": "sha", "repository": "repository", "branch": "branch"}
 
 
 _OF_BUILD = {
-    "commit": "the commit that vendors are told",
-    "repository": "the repository that vendors are told",
-    "branch": "the branch that vendors are told",
+    "commit": "the commit that vendors get",
+    "repository": "the repository that vendors get",
+    "branch": "the branch that vendors get",
     "pr_number": "the pull request",
     "base_branch": "the base branch",
     "pr_title": "the title of the pull request",

@@ -749,7 +749,7 @@ class _Session:
             return Cancelled(run=self._run, summary=summary, stopped=stopped, refused=refused)
 
     def _stop_for_good(self, event: ev.RunStopped) -> None:
-        """A full disk keeps nobody from cancelling what is paid for: what is done stands on the screen then."""
+        """A full disk does not prevent a cancel of what is paid for: the screen shows what was done."""
         try:
             self.record(event)
         except JournalLost as error:

@@ -373,7 +373,7 @@ class Table:
 
     def tick(self, run: Run) -> None:
         columns, rows = self._screen.size()
-        # A third of the window is for what scrolls by: nobody sees a failure that left it at once.
+        # A third of the window is for what scrolls by: a failure that left it at once is not seen.
         lines = self._frame(run, columns - 1, max(2, rows * 2 // 3))
         self._screen.draw([(self._console.drawn(line), cells(_plain(line))) for line in lines])
 

@@ -151,7 +151,9 @@ class Index:
             if not schema and version == 0:
                 database.execute("PRAGMA auto_vacuum = FULL")
                 database.execute("BEGIN IMMEDIATE")
-                if database.execute("PRAGMA user_version").fetchone() == (0,):  # nobody else has begun it meanwhile
+                if database.execute("PRAGMA user_version").fetchone() == (
+                    0,
+                ):  # no other process has begun it meanwhile
                     for statement in _SCHEMA:
                         database.execute(statement)
                     database.execute(f"PRAGMA user_version = {VERSION}")

@@ -253,7 +253,7 @@ class _Layer(NamedTuple):
 
 
 def _overlaid(layers: Iterable[_Layer]) -> Mapping[str, object]:
-    """Layers as one, of which the last lies over all others."""
+    """Layers as one; the last layer lies over all others."""
     data: Mapping[str, object] = {}
     for layer in layers:
         data = overlay_row(data, layer.data)

@@ -408,7 +408,7 @@ def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tupl
 
 
 def check_money(document: Document) -> Iterator[Diagnostic]:
-    """Prices in two currencies, which nobody can add; a limit of money where nothing has a price."""
+    """Prices in two currencies, which have no sum; a limit of money where nothing has a price."""
     first: tuple[Path, object] | None = None
     written = [
         (above, vendor, settings)
@@ -568,7 +568,7 @@ def examine(
 ) -> LoadedManifest:
     """The same without stopping at problems of single entries. ManifestError where nothing can be read at all.
 
-    Under a base that has problems no row is looked at: nobody knows what it would be.
+    Under a base that has problems no row is looked at: its values are not known.
     """
     main = document.read(name, text)
     read, more, problems = join(main, find)

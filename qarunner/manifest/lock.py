@@ -1,4 +1,4 @@
-"""The lock beside a manifest: the ids behind names, as an inventory had them. It is text that nobody vouches for."""
+"""The lock beside a manifest: the ids behind names, as an inventory had them. The text is not trusted."""
 
 from __future__ import annotations
 

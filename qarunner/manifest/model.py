@@ -105,7 +105,7 @@ class Manifest:
     profile: str | None = None
     """The profile whose vars, defaults and gate lie over those at the top."""
     select: tuple[str, ...] = ()
-    """The profile's choice of rows: expressions, one of which has to hold; () is all of them."""
+    """The profile's choice of rows: expressions; at least one has to hold. () chooses all rows."""
 
     lineage: tuple[str, ...] = ()
     """The profile and those that it extends, its own first."""

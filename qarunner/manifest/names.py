@@ -51,7 +51,7 @@ class WithIds:
 
 
 def may_have_names(row: Row) -> bool:
-    """True if a row may hold names: asked of each of 100,000 rows, of which most have ids."""
+    """True if a row may hold names: called for each of 100,000 rows, and most rows have ids."""
     data = row.data
     return (
         NameKind.TESTS in data

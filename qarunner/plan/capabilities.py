@@ -74,7 +74,7 @@ def _faults(
 
 
 def _undecided(error: ValidationError, *, templates: bool) -> bool:
-    """Whether nobody knows the value yet: a template's until it is rendered, a secret's until it is sent."""
+    """True if the value is not known yet: a template's until it is rendered, a secret's until it is sent."""
     if isinstance(error.instance, (dict, list)) and error.validator in _ABOUT_CONTAINERS:
         return False
     return any((templates and holds_template(text)) or OPEN in text for text in _texts(error.instance))

@@ -101,7 +101,7 @@ def cost_of(prices: Mapping[str, Price], runs: Mapping[str, int], rows: Iterable
 
 
 def cost_notices(cost: Cost | None, prices: Mapping[str, Price], entries: Sequence[Entry]) -> Iterator[str]:
-    """What the cost does not have in it; nothing where nobody asked for money."""
+    """What the cost leaves out; nothing where no price is set."""
     if cost is None:
         return
     for vendor in dict.fromkeys(entry.vendor for entry in entries):

@@ -49,4 +49,4 @@ def _miscounted(wanted: Iterable[str], got: Sequence[str]) -> str:
     for name in wanted:
         if got.count(name) != 1:
             return f"entry {name} is in {got.count(name)} of its calls"
-    return "a call has no entry, or one that nobody wrote"
+    return "a call has no entry, or one that is not in the plan"

@@ -54,7 +54,7 @@ _LANES = 50
 _MOST_LANES = 2000
 _TICKS = 5
 _NARROWEST = 4
-"""Thousandths of the timeline that a bar is wide at least: one that nobody sees says nothing."""
+"""Thousandths of the timeline that a bar is wide at least: a narrower one cannot be seen."""
 
 _SIGNS = {Verdict.PASSED: "✓", Verdict.FLAKY: "↻", Verdict.FAILED: "✗", Verdict.BLOCKED: "✗", Verdict.SKIPPED: "-"}
 _OTHER_SIGN = "!"

@@ -1,6 +1,6 @@
 """What is new, as a message in Slack's Block Kit; posting it is the pipeline's business.
 
-Somebody else's text is escaped as Slack asks for it, so that it mentions nobody (docs.slack.dev: formatting text).
+Somebody else's text is escaped as Slack asks for it, so that it mentions no person (docs.slack.dev: formatting text).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, Summary
 
 _MOST_FAILURES = 20
-"""A message has 50 blocks at most, and nobody reads as many."""
+"""A message has 50 blocks at most; fewer are readable."""
 _HEADER, _SECTION, _REASON = 150, 3000, 300
 """Characters of a header and of a section, by Slack's limits, and of one reason."""
 

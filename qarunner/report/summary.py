@@ -248,7 +248,7 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,
-        # The vendors of a rehearsal end with it: nothing goes on there, and nobody can go on with it.
+        # The vendors of a rehearsal end with it: nothing goes on there, and it cannot be resumed.
         running=() if run.rehearsal else tuple(_link(state, remote) for state, remote in run.active_runs()),
         left=() if run.rehearsal else tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},

@@ -20,7 +20,7 @@ from qarunner.vendors.api import Vendor
 class Side:
     """One of the two matrices. `vendors` are the adapters that its rows name, `evaluated` has the values of the rows.
 
-    `copied_to` begins the names of its files where they are a copy in another folder: nobody is to see that.
+    `copied_to` begins the names of its files where they are a copy in another folder; it is cut from what is shown.
     """
 
     manifest: Manifest

@@ -518,7 +518,7 @@ def _undecided(fields: Iterable[tuple[str, Json]], line: Line) -> Iterator[Notic
 def _quarantine(before: Fields, after: Fields, rows: tuple[str, ...]) -> Iterator[Notice]:
     was, until = before.get("quarantine.until"), after.get("quarantine.until")
     if "quarantine" in after:
-        return  # an expression, of which no build has decided yet
+        return  # an expression that no build has computed yet
     if until is not None and was is None:
         owner, reason = after.get("quarantine.owner"), after.get("quarantine.reason")
         message = f"quarantine begins: does not gate until {until} ({shown(owner)}: {shown(reason)})"

@@ -482,7 +482,7 @@ def test_groups_in_which_each_entry_stands_once(groups: tuple[str, ...]) -> None
         (("ab",), "entry c is in 0 of its calls"),
         (("ab", "bc"), "entry b is in 2 of its calls"),
         (("a", "bc", "a"), "entry a is in 2 of its calls"),
-        (("abc", ""), "a call has no entry, or one that nobody wrote"),
+        (("abc", ""), "a call has no entry, or one that is not in the plan"),
         ((), "entry a is in 0 of its calls"),
     ],
 )

@@ -286,7 +286,7 @@ def test_a_bug_before_anything_is_sent_names_the_distribution(user: User, server
     [
         ("[]", "entry bad is in 0 of its calls"),
         ("[tuple(entries), tuple(entries)]", "entry bad is in 2 of its calls"),
-        ("[tuple(entries), ()]", "a call has no entry, or one that nobody wrote"),
+        ("[tuple(entries), ()]", "a call has no entry, or one that is not in the plan"),
     ],
 )
 def test_no_entry_is_lost_and_none_is_paid_twice(user: User, server: Acme, groups: str, words: str) -> None:

@@ -66,7 +66,7 @@ def _files(options: ShowOptions) -> tuple[Path | None, ...]:
 
 
 def _pipeline(console: Console, environ: Mapping[str, str], options: ShowOptions) -> ExitCode:
-    """Prints the jobs of several manifests, without those of which nothing was chosen. NothingSelected if all are."""
+    """Prints the jobs of several manifests, without manifests where nothing was chosen. NothingSelected if all are."""
     parts, left_out = [], None
     for file in dict.fromkeys(_files(options)):
         one = replace(options, file=file, more=())

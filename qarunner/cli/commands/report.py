@@ -72,7 +72,7 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
 
 
 def _checked(console: Console, order: ReportOptions) -> ReportOptions:
-    """The options, of which --open means HTML. UserError for a format that its reader cannot use."""
+    """The options; --open means HTML. UserError for a format that its reader cannot use."""
     reporting.checked_format(order.form, "--format")
     if not order.open:
         if order.form == "html" and order.out is None and console.columns is not None:

@@ -30,7 +30,7 @@ _LOOK_S = 0.25
 
 
 def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -> ExitCode:
-    """Ends with the exit code of the run; 8 if it is not over and nobody is at work on it, or may be forged."""
+    """Ends with the exit code of the run; 8 if it is not over and no process works on it, or if it may be forged."""
     folder = find_run(options.runs_dir, options.run_id)
     refuse_tracked(folder, environ)
     followed = Followed(folder, Secrets(environ=environ))

@@ -77,7 +77,7 @@ class CreatedNothing:
 class Retry:
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
-    `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but nobody can tell what;
+    `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but the answer has no meaning;
     patience for that is short. `cause`: what it comes to if it stays so.
     """
 
@@ -98,7 +98,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous:
-    """It may or may not have made a run; nobody but a person may send it again."""
+    """It may or may not have made a run; only a person may send it again."""
 
     message: str
 
@@ -501,7 +501,7 @@ def with_resource_values(state: JobState, values: Mapping[str, Mapping[str, str 
 
 
 def makes(resource: Resource, request: AnyRequest) -> bool:
-    """Whether a request can make an environment. Builds may be uploaded twice: nobody has to remove them."""
+    """Whether a request can make an environment. Builds may be uploaded twice: they need no removal."""
     return resource.kind is ResourceKind.ENVIRONMENT and request.method not in _READS
 
 

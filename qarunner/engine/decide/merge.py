@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 NOBODY = "unknown"
-"""The vendor of a shard that nobody has seen."""
+"""The vendor of a missing shard."""
 
 
 def merged(parts: Sequence[Run], missing: Sequence[tuple[int, int]]) -> Run:
@@ -123,7 +123,7 @@ def missing_manifest(like: Run, path: str) -> Run:
 
 
 def _unseen(like: Plan, name: str, what: str) -> Run:
-    """A run of one entry that nobody has seen."""
+    """A run of one entry, for a missing shard."""
     place = Origin(file=like.manifest, line=1, column=1)
     entry = Entry(id=name, vendor=NOBODY, policy=Policy(timeout_s=0.0), origin=place)
     job = Job(id=name, vendor=NOBODY, entries=(name,), request=Request(method="POST", path="/"))

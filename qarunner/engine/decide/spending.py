@@ -32,7 +32,7 @@ def spent(run: Run) -> Spent:
     for state in run.jobs.values():
         price = price_at(run, state.job.vendor)
         if price is None:
-            at_least = at_least or state.job.vendor not in run.plan.vendors  # a shard that nobody has seen
+            at_least = at_least or state.job.vendor not in run.plan.vendors  # a missing shard
             continue
         if state.phase in {Phase.UNCERTAIN, Phase.SUBMITTING}:
             at_least = True

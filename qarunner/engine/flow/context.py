@@ -98,7 +98,7 @@ class RunContext:
     def record(self, event: ev.Event) -> bool:
         """Writes an event down before anybody acts on it.
 
-        Once the journal is lost, the run goes on knowing what happens, so that it can be told; but what is about to
+        Once the journal is lost, the run still notes what happens, so that the screen shows it; but what is about to
         leave must not: false then.
         """
         if self.lost is None:

@@ -175,7 +175,7 @@ class CreateHandler:
         return mode.may_retry or (mode.may_clear_doubts and task.may_have_created)
 
     def unanswered(self, state: JobState) -> None:
-        """A create left, and nobody will read its answer: a resume asks with its key, or a person decides."""
+        """A create left, and its answer will not be read: a resume asks with its key, or a person decides."""
         if state.phase is Phase.SUBMITTING:
             self._closer.uncertain(state, ev.ANSWER_LOST)
 

@@ -80,7 +80,7 @@ class PollHandler:
         """For runs that another process began, whose time has been counted since then."""
         began_at = state.began_at or min(run.accepted_at for run in state.runs.values())
         age = max(0.0, self._context.clock.wall() - began_at)
-        # Of a run that nobody has asked for a while, something may be known: each is asked once before its time is up.
+        # The vendor may know more of a run that was not read for a while: each is asked once before its time is up.
         once = self._once_s(state.job.vendor)
         for entry in self._run.open_entries(state):
             left = state.entries[entry].policy.timeout_s - age

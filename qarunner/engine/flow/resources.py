@@ -240,7 +240,7 @@ class ResourceHandler:
         if again.held and cause is Cause.UNAVAILABLE:  # the vendor is there: the time of the entries bounds the wait
             cause = None
         if resource.resource.kind is ResourceKind.BUILD and task.retries.count >= UPLOADS and not again.held:
-            # Each try sends the whole build: a quarter of an hour of them helps nobody.
+            # Each try sends the whole build: a quarter of an hour of them is of no use.
             cause = cause or Cause.UNAVAILABLE
         wait = task.retries.backoff(again, self._jitter())
         if again.held:
@@ -338,7 +338,7 @@ class ResourceHandler:
             self._go_on(resource)
 
     def _lose(self, resource: ResourceState, message: str) -> None:
-        """Ends what waits for a resource of which nobody can tell whether it is there."""
+        """Ends what waits for a resource that may or may not exist."""
         if any(True for _ in self._waiting(resource)):
             self._give_up(resource, f"it may be gone: {message}", Cause.UNAVAILABLE)
 

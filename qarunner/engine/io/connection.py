@@ -485,7 +485,7 @@ def shown_proxy(url: str) -> str:
 
 
 def _check_bundle(variable: str, path: str) -> None:
-    """Found out now, and not at a create, where nobody could tell whether it had left."""
+    """Found out now, and not at a create, where it would be unknown whether the request left."""
     kind = "capath" if Path(path).is_dir() else "cafile"
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: path})

@@ -1,4 +1,4 @@
-"""A run's folder: the plan, and an append-only journal of which no acknowledged line is ever lost."""
+"""A run's folder: the plan, and an append-only journal that never loses an acknowledged line."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def credential_salt(folder: Path) -> bytes:
         salt = read_regular(path)
         if len(salt) == SALT_LENGTH:
             return salt
-    # Written whole beside it and then named: nobody reads half a salt, and nobody's salt is replaced.
+    # Written whole beside it and then named: a reader never sees half a salt, and a salt is never replaced.
     new = path.with_name(f".{SALT}.{secrets.token_hex(8)}")
     with os.fdopen(open_own(new, os.O_WRONLY | os.O_EXCL), "wb") as file:
         file.write(secrets.token_bytes(SALT_LENGTH))

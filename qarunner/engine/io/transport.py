@@ -392,4 +392,4 @@ def _texts(body: object) -> Iterator[str]:
 
 
 def _unwatched(path: str, sent: int, size: int) -> None:
-    """Nobody shows progress."""
+    """Shows no progress."""

@@ -222,7 +222,7 @@ class Shares:
         self._busy[vendor] += 1
 
     def give_back(self, vendor: str) -> None:
-        """A reply came, or nobody waits for it any more."""
+        """A reply came, or it is no longer waited for."""
         self._busy[vendor] -= 1
 
 

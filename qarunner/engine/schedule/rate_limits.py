@@ -43,7 +43,7 @@ class RequestKind(StrEnum):
 
 
 CLEANUP = frozenset({RequestKind.CANCEL, RequestKind.RELEASE})
-"""Requests that end something at the vendor. Without them, something runs on that nobody needs."""
+"""Requests that end something at the vendor. Without them, something runs on without need."""
 
 
 class RateWindow:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FIRST_LOOK_S = 5.0
-"""A run of which nothing is known is looked at after this long: it may be short, or have broken at once."""
+"""An unknown run is looked at after this long: it may be short, or have broken at once."""
 
 
 LATEST_FIRST_LOOK_S = 300.0
@@ -37,7 +37,7 @@ LATEST_FIRST_LOOK_S = 300.0
 
 
 AGE_PER_GAP = 4
-"""Of a run of which nothing is known, the gaps between two looks are this part of its age."""
+"""For an unknown run, the gap between two looks is this part of its age."""
 
 
 LONGEST_BLIND_GAP_S = 11.0
@@ -355,7 +355,7 @@ class DurationModel:
 
 
 UNKNOWN = DurationModel(median_s=120.0, spread=1.0)
-"""A run of which nothing is known: minutes, perhaps."""
+"""An unknown run: minutes, perhaps."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -456,7 +456,7 @@ class DurationHistory:
     def ended(self, state: JobState, *, known_s: float, found_s: float) -> list[JobState]:
         """A run was going on at the first of these ages, and over at the second.
 
-        Returns the jobs of which something else is expected by now. Of many ends, those at powers of two say it.
+        Returns the jobs whose expected end has changed. Of many ends, those at powers of two say it.
         """
         seconds = self.expected(state).took_s(known_s, found_s)
         vendor = self._vendors[state.job.vendor]

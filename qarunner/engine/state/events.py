@@ -45,7 +45,7 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     """The first line. `endpoints` are the base URLs that the vendors' runs live at.
 
     `seed` is by chance: a run's id may be given, and given again on another machine, where it is another run.
-    `allowed` are the words of --allow-secret that held. `unverified`: it builds on a run that nobody could verify.
+    `allowed` are the words of --allow-secret that held. `unverified`: it builds on a run without a verified seal.
     """
 
     version: int
@@ -283,7 +283,7 @@ class RunStopped(_Event, frozen=True, kw_only=True, tag="Ended"):
 
 
 class Detached(_Event, frozen=True, kw_only=True):
-    """Every create is on disk, and nobody waits for the runs: a resume does."""
+    """Every create is on disk, and this process does not wait for the runs: a resume does."""
 
 
 class Interrupted(_Event, frozen=True, kw_only=True):

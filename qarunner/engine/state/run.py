@@ -255,7 +255,7 @@ class JobState:
     message: str | None = None
     cause: Cause | None = None
     outcomes: Mapping[str, Outcome] | None = None
-    """What a create came to of which there is no run."""
+    """The result of a create that made no run."""
     sent: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
     """The values of resources with which its create left, by the resource."""
 
@@ -300,7 +300,7 @@ class Run:
 
     @classmethod
     def of(cls, plan: Plan) -> Run:
-        """A run of which nothing has happened yet."""
+        """A run before its first event."""
         entries = plan.entry_map()
         jobs = {job.id: JobState(job=job, entries={e: entries[e] for e in job.entries}) for job in plan.jobs}
         return cls(
@@ -454,7 +454,7 @@ def _resumed(run: Run) -> None:
             again += _undecided(run, state)
         again += _asked_again(state)
         if not state.runs:
-            state.began_at = None  # nobody has waited for the vendor meanwhile
+            state.began_at = None  # the vendor was not waited for meanwhile
     _reopen(run, again)
     for resource in run.resources.values():
         resource.resumed()
@@ -464,7 +464,7 @@ REPEATED = "an earlier attempt of this CI job may have started it, and this fold
 
 
 def doubt_what_waits(run: Run) -> None:
-    """Of what waits to be created, nobody can tell whether it was created: nothing of it begins by itself."""
+    """What waits to be created may exist already: nothing of it begins by itself."""
     for state in run.jobs.values():
         if state.phase is Phase.WAITING and run.open_entries(state):
             state.phase, state.message = Phase.UNCERTAIN, REPEATED

@@ -70,7 +70,7 @@ def misfit(text: str) -> tuple[str, str] | None:
 
 
 def out_of_reach(text: str) -> str | None:
-    """The host of an http URL that nobody else can reach: this machine, or an address of a private network."""
+    """The host of an http URL that no other machine can reach: this machine, or an address of a private network."""
     match = _AUTHORITY.match(text)
     authority = match[1].rpartition("@")[2] if match else ""
     if not authority or holds_template(authority) or MASK in authority:

@@ -70,7 +70,7 @@ _STEPS_AN_ITEM = 100
 
 
 class Partial(NamedTuple):
-    """A text of which some expressions are not known yet: they stand in it as they were written."""
+    """A text with expressions that are not known yet: they stand in it as they were written."""
 
     text: str
     why: tuple[str, ...]
@@ -80,7 +80,7 @@ class Computing:
     """Strings with templates → their values. `vars` gets its own once they are rendered.
 
     Each string is computed for a row, or as the condition of one, which may ask for facts that this build does not
-    have. `later`: what nobody could find out is not known yet, and no error.
+    have. `later`: what cannot be computed yet is unknown, and no error.
     """
 
     def __init__(self, resolved: Resolved, values: Values, *, later: bool = False) -> None:

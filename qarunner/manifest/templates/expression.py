@@ -90,7 +90,7 @@ class UnknownValueError(TemplateError):
 
 
 def known(value: object) -> object:
-    """A value of which every part is known; UnknownValueError otherwise."""
+    """A value whose parts are all known; UnknownValueError otherwise."""
     if type(value) is Later:
         raise UnknownValueError(value.why)
     children = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()

@@ -47,7 +47,7 @@ class Takes(Enum):
     MAPPING = auto()
     """A mapping of `vars`, or false."""
     CONDITION = auto()
-    """Any value, of which only true and false mean something."""
+    """Any value; only true and false have a meaning."""
     ANY = auto()
     """A list as well: what a vendor takes there, its own schema says."""
 

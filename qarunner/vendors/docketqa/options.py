@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-_PLATFORM = "a build needs a platform: DocketQA has to be told it for an upload"
+_PLATFORM = "a build needs a platform: DocketQA asks for it at an upload"
 
 
 def is_number(text: str) -> bool:
