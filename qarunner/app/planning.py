@@ -586,8 +586,8 @@ def make_plan(
 
 
 def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
-    """What is to be sent. ManifestError if it cannot be computed, or goes beyond the limits of the base."""
-    evaluated = render(manifest, rows, values)
+    """What of checked rows is to be sent. ManifestError if it cannot be computed, or goes beyond the base's limits."""
+    evaluated = render(manifest, rows, values, checked=True)
     if beyond := check_limits(manifest, evaluated.rows, later=False):
         raise ManifestError(beyond)
     return evaluated

@@ -159,6 +159,8 @@ class Row:
     variant: str | None = None
     axes: tuple[tuple[str, str | int | float | bool | Mapping[str, object]], ...] = ()
     named: Mapping[str, list[str]] | None = None
+    templates: list[tuple[Path, str]] | None = field(default=None, init=False, repr=False, compare=False)
+    """Its strings with templates, with their paths, once `templates_of` has looked for them."""
 
     @property
     def entry_id(self) -> str:

@@ -45,7 +45,7 @@ from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
 from qarunner.manifest.templates.parse import parse
-from qarunner.manifest.templates.scope import IN_ROWS, Scope, templates_in
+from qarunner.manifest.templates.scope import IN_ROWS, Scope, templates_in, templates_of
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -944,7 +944,7 @@ def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path
 
 
 def _axes_read(row: Row) -> Iterator[str]:
-    for _, text in templates_in(row.data):
+    for _, text in templates_of(row):
         for reference in (read for expression in parse(text).expressions for read in expression.references):
             if reference.root == "matrix":
                 yield reference.path[0] if reference.path else "id"

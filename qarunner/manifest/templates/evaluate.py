@@ -43,6 +43,7 @@ from qarunner.manifest.templates.scope import (
     takes,
     takes_elsewhere,
     templates_in,
+    templates_of,
 )
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from qarunner.manifest.lock import KnownNames
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.env import Resolved, Values
-    from qarunner.manifest.templates.expression import Reference
     from qarunner.manifest.yaml.reader import Document
 
 
@@ -304,23 +304,25 @@ def _check_rows(manifest: Manifest, rows: Sequence[Row], lists: _Lists) -> Itera
         answers = scopes.get(axes)
         if answers is None:
             answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))
-        for path, text in templates_in(row.data):
+        for path, text in templates_of(row):
             for flaw in answers.of(text, takes(path)):
                 yield _placed(RowLocator(manifest, row), path, flaw)
             lists.look_at(answers.scope, text, RowLocator(manifest, row), path)
 
 
 class _Answers:
-    """What is wrong with each text; most texts of a matrix repeat."""
+    """What is wrong with the expressions of a text; most of a matrix repeat."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self._known: dict[tuple[str, Takes], tuple[TemplateProblem, ...]] = {}
+        self._known: dict[tuple[tuple[Expression, ...], bool, Takes], tuple[TemplateProblem, ...]] = {}
 
     def of(self, text: str, there: Takes) -> tuple[TemplateProblem, ...]:
-        if (text, there) not in self._known:
-            self._known[text, there] = tuple(self.scope.all_flaws(parse(text), there))
-        return self._known[text, there]
+        scalar = parse(text)
+        same = scalar.expressions, len(scalar.pieces) == 1, there
+        if same not in self._known:
+            self._known[same] = tuple(self.scope.all_flaws(scalar, there))
+        return self._known[same]
 
 
 def _placed(locator: Locator, path: Path, flaw: TemplateProblem) -> Diagnostic:
@@ -352,21 +354,24 @@ class Evaluated:
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def evaluate(manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True) -> Evaluated:
+def evaluate(
+    manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True, checked: bool = False
+) -> Evaluated:
     """What would be sent, as far as these values tell.
 
     `later`: what is not set may be set when it is sent, so it is no problem. Otherwise everything that the rows use
-    has to be there and allowed; a variable that no row reads is not looked at.
+    has to be there and allowed; a variable that no row reads is not looked at. `checked`: `check_templates` has found
+    nothing wrong with these rows.
     """
-    early = list(check_templates(manifest, rows))
+    early = [] if checked else list(check_templates(manifest, rows))
     if not later:
         early += check_key_names(manifest, values.vendor_keys, values.allow_secrets)
     return _Evaluation(manifest, rows, values, later=later).run(early)
 
 
-def render(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
+def render(manifest: Manifest, rows: Sequence[Row], values: Values, *, checked: bool = False) -> Evaluated:
     """The same for what is to be sent: ManifestError has every problem."""
-    evaluated = evaluate(manifest, rows, values, later=False)
+    evaluated = evaluate(manifest, rows, values, later=False, checked=checked)
     _stop_at(evaluated.problems)
     return evaluated
 
@@ -416,7 +421,7 @@ class _Evaluation:
         self._later = later
         self._manifest = manifest
         self._values = values
-        self._rows = [(row, look(row.data)) for row in rows]
+        self._rows = [(row, templates_of(row) if manifest.templated else []) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
         overrides = {name: text for name in manifest.vars if (text := values.override(name)) is not None}
@@ -425,7 +430,7 @@ class _Evaluation:
         self._problems: list[Diagnostic] = []
         self._unknown: dict[str, Why] = {}
         self._few = Few()
-        self._noted: set[str] = set()
+        self._noted: set[Expression] = set()
         self._names: dict[str, dict[str, str]] = {}
 
     def _used_variables(self) -> dict[str, Use]:
@@ -446,15 +451,16 @@ class _Evaluation:
         self, templates: _Templates, locator: Locator, above: Path, used: dict[str, Use], names: dict[str, None]
     ) -> None:
         for path, text in templates:
-            if text in self._noted:
-                continue  # most texts of a matrix repeat
-            self._noted.add(text)
-            for reference in _references(text):
-                if reference.root == "env":
-                    used.setdefault(reference.path[0], Use(locator, (*above, *path)))
-                elif reference.root == "vars":
-                    # A part of `vars` that is chosen by a computed name can be any.
-                    names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
+            for expression in parse(text).expressions:
+                if expression in self._noted:
+                    continue  # most expressions of a matrix repeat
+                self._noted.add(expression)
+                for reference in expression.references:
+                    if reference.root == "env":
+                        used.setdefault(reference.path[0], Use(locator, (*above, *path)))
+                    elif reference.root == "vars":
+                        # A part of `vars` that is chosen by a computed name can be any.
+                        names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
 
     def run(self, early: list[Diagnostic]) -> Evaluated:
         """`early` is what is wrong with templates whatever the values are: at its places nothing else is reported."""
@@ -565,13 +571,10 @@ class _Evaluation:
     def _row(self, row: Row, templates: _Templates, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
         data, unknown = self._fill(row.data, templates, computing, RowLocator(self._manifest, row), (), row.matrix)
-        values = cast("dict[str, object]", data)
-        if values.get(_QUARANTINE) is False:  # an expression says that there is none
-            values = {key: value for key, value in values.items() if key != _QUARANTINE}
-        evaluated = Row(row.id, values, row.layers, row.path, row.variant, row.axes)
         if unknown:
             self._unknown[row.id] = unknown
-        if self._whole:
+        evaluated = row if data is row.data else _with(row, cast("dict[str, object]", data))
+        if self._whole and evaluated is not row:  # as it was written, it was looked at before
             self._problems += self._faults(row, evaluated, masked=masked)
         if len(self._problems) > before and not self._few.room_for(row):
             del self._problems[before:]
@@ -609,6 +612,8 @@ class _Evaluation:
                 value = Partial(text, (fault.flaw.message,))
             if isinstance(value, Partial):
                 unknown[path], value = value.why, value.text
+                if value == text:
+                    continue  # nothing of it is known
             only_text = not above and path[0] in _TEXTS and not isinstance(value, list)
             results[path] = as_text(value) if only_text else value
         return _replaced(data, results), unknown
@@ -642,15 +647,17 @@ def _nothing_in(_: object) -> _Templates:
     return []
 
 
-def _references(text: str) -> Iterator[Reference]:
-    for expression in parse(text).expressions:
-        yield from expression.references
-
-
 def _vendors_of(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     """Vendors with settings that one of the rows goes to; all of them where a template chooses the vendor."""
     named = {str(row.data.get("vendor")) for row in rows}
     return [name for name in manifest.vendors if name in named or any(map(holds_template, named))]
+
+
+def _with(row: Row, data: dict[str, object]) -> Row:
+    """The row with the values of its templates."""
+    if data.get(_QUARANTINE) is False:  # an expression says that there is none
+        data = {key: value for key, value in data.items() if key != _QUARANTINE}
+    return Row(row.id, data, row.layers, row.path, row.variant, row.axes)
 
 
 def _text_at(data: object, path: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from qarunner.manifest.codes import Code
@@ -162,10 +162,11 @@ class Scalar:
     """A string of the manifest as literal pieces and expressions, in order."""
 
     pieces: tuple[str | Expression, ...]
+    expressions: tuple[Expression, ...] = field(init=False)
 
-    @property
-    def expressions(self) -> tuple[Expression, ...]:
-        return tuple(piece for piece in self.pieces if isinstance(piece, Expression))
+    def __post_init__(self) -> None:
+        expressions = tuple(piece for piece in self.pieces if isinstance(piece, Expression))
+        object.__setattr__(self, "expressions", expressions)
 
 
 def no_value(name: str) -> TemplateError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qarunner.diagnostics import Path
-    from qarunner.manifest.model import Manifest
+    from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.expression import Expression, Reference, Scalar
 
 
@@ -338,6 +338,13 @@ def templates_in(data: object) -> list[tuple[Path, str]]:
     templates: list[tuple[Path, str]] = []
     _collect(data, (), templates)
     return templates
+
+
+def templates_of(row: Row) -> list[tuple[Path, str]]:
+    """Those of a row, looked for once."""
+    if row.templates is None:
+        object.__setattr__(row, "templates", templates_in(row.data))
+    return row.templates or []
 
 
 def _collect(value: object, path: Path, templates: list[tuple[Path, str]]) -> None:
