@@ -6,7 +6,7 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
+.PHONY: demo test test-full test-matrix simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -17,6 +17,12 @@ test: check
 # Every kill and eight times the examples; much longer than `make test`.
 test-full: check .venv/ready-dist
 	QARUNNER_TESTS=full $(BIN)/python -m pytest -n auto
+
+# The part of the suite that depends on packages, on each Python that is installed, with the oldest and the newest packages.
+# All of the suite, on one: make test-matrix WITH='--python 3.12 --all'
+test-matrix: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -I release/matrix.py $(WITH)
 
 # Worlds by chance, as many as one likes: make simulate N=100000; one that broke a promise: make simulate SEED=17 N=1
 N ?= 10000
@@ -66,6 +72,7 @@ requirements: .venv/ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	echo hatchling | $(COMPILE) - -o requirements.txt
 	echo hatchling | $(COMPILE) - --extra emulator -o requirements-emulator.txt
+	$(COMPILE) --extra emulator --group dist --constraint requirements-emulator.txt -o release/requirements.txt
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qarunner needs Python 3.11 or later: make PYTHON=python3.12 …"; exit 2; }

@@ -1,8 +1,8 @@
 """Makes what a release is: `python release/dist.py FOLDER`; `make dist` does it in dist/.
 
 A wheel and an sdist of the commit, the same bytes each time; a wheelhouse with all that the wheel needs; a lock with
-the hash of each file; an SBOM; and the digests of it all. The wheelhouse is for the Python and the platform that this
-runs on, or for those that pip's words name: `--platform win_amd64 --python-version 3.13`.
+the hash of each file; an SBOM; the manifest's schema; and the digests of it all. The wheelhouse is for the Python and
+the platform that this runs on, or for those that pip's words name: `--platform win_amd64 --python-version 3.13`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def main(words: list[str]) -> int:
     lock_file = str(folder / "requirements.lock")
     run("-m", "cyclonedx_py", "requirements", lock_file, "--output-reproducible", "-o", str(sbom))
     (folder / "lock.txt").unlink()
+    # The version is in the name: at every address that it is published at, it says which qarunner it is of.
+    form = subprocess.run([sys.executable, "-I", "-m", "qarunner", "schema"], check=True, capture_output=True)
+    (folder / f"qa-matrix-{wheel.name.split('-')[1]}.schema.json").write_bytes(form.stdout)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
     lines = [f"{digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
@@ -47,7 +50,7 @@ def main(words: list[str]) -> int:
 
 def built(folder: Path) -> Path:
     """The wheel. What is built is the commit, and not what lies beside it; its time is the commit's."""
-    git = ["git", "-C", str(ROOT)]
+    git = ["git", "-C", str(ROOT), "-c", "core.autocrlf=false"]
     moment = subprocess.run([*git, "log", "-1", "--format=%ct"], check=True, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as source:
         archive = Path(source) / "source.tar"

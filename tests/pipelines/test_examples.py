@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
 WORKFLOWS = sorted((PIPELINES / "github").glob("*.yml"))
+OWN_WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCHEMAS = [
     ("github-actions", ROOT / "action.yml", ()),
-    *(("github-workflows", path, ()) for path in WORKFLOWS),
+    *(("github-workflows", path, ()) for path in (*WORKFLOWS, *OWN_WORKFLOWS)),
     ("gitlab-ci", PIPELINES / "gitlab" / ".gitlab-ci.yml", ("--data-transform", "gitlab-ci")),
     ("circle-ci", PIPELINES / "circleci" / "config.yml", ()),
     ("azure-pipelines", PIPELINES / "azure" / "azure-pipelines.yml", ("--data-transform", "azure-pipelines")),
@@ -76,7 +77,7 @@ def test_it_fits_the_systems_public_schema(schema: str, path: Path, more: tuple[
 def test_nothing_in_the_action_and_the_workflows_is_unsafe(tmp_path: Path) -> None:
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
-    for path in WORKFLOWS:
+    for path in (*WORKFLOWS, *OWN_WORKFLOWS):
         shutil.copy(path, folder)
     shutil.copy(ROOT / "action.yml", tmp_path)
     words = [tool("zizmor"), "--offline", "--no-progress", str(folder), str(tmp_path / "action.yml")]
