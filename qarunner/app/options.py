@@ -395,12 +395,7 @@ class ApplyOptions(RunOptions, PlanOptions):
     unsealed: Annotated[bool, _UNSEALED] = False
     rehearse: Annotated[
         bool,
-        Option(
-            "--rehearse",
-            "",
-            "Against emulated vendors, started inside: nothing is sent or paid.",
-            apart=("--detach", "the emulated vendors end with this process"),
-        ),
+        Option("--rehearse", "", "Against emulated vendors, started inside: nothing is sent or paid."),
     ] = False
     scenario: Annotated[Path | None, Option("--scenario", "FILE", "With --rehearse: what the emulated vendors do.")] = (
         None

@@ -43,6 +43,7 @@ from qarunner.paths import remove_file, working_folder
 from qarunner.plan.model import to_json
 from qarunner.report.plan import overview
 from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
+from qarunner.secret import Scrubber, placeholder, reveal, secret_names
 from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
@@ -186,33 +187,80 @@ def shared_budgets(
 # The emulated vendors, for `apply --rehearse` and `qarunner emulator`; the one place that knows that they exist.
 
 
-@contextlib.contextmanager
-def rehearse(plan: Plan, scenario: Path | None) -> Iterator[Mapping[str, str]]:
-    """Starts the emulator; gives the variables that lead every vendor of the plan to it, with keys of its own."""
-    from qarunner.vendors import registry
+EMULATOR = "emulator.jsonl"
+"""What the vendors of a rehearsal were asked, in the run's folder: with it a rehearsal can be resumed."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """Emulated vendors at work. `environ` leads every vendor of a plan to them, with keys of their own."""
+
+    environ: Mapping[str, str]
+    keep_in: Callable[[Path], None]
+    """Called with the run's folder as soon as there is one. OSError if nothing can be written there."""
+
+
+@contextlib.contextmanager
+def rehearse(
+    plan: Plan, secrets: Mapping[str, str], *, scenario: Path | None = None, folder: Path | None = None
+) -> Iterator[Rehearsal]:
+    """Starts the emulator: as a scenario says, or as an earlier one stood that kept its memory in a run's folder.
+
+    `secrets` are the texts of the plan's secrets: the memory has placeholders in their places.
+    """
     try:
-        from qarunner.emulator import (
-            ScenarioError,
-            serve,
-        )
+        from qarunner.emulator import ScenarioError, serve
+        from qarunner.emulator.memory import Forgotten, Memory, read_memory
+        from qarunner.emulator.scenario import read_text
     except ImportError as error:
         raise _missing(error) from error
-    try:
-        running = serve(scenario)
-    except (ScenarioError, OSError) as error:
-        raise UserError(f"the emulator cannot start: {error}") from error
-    with running:
-        environ = dict(running.environ)
-        for name, vendor_plan in plan.vendors.items():
-            info = registry.get(name).info
-            if info.url_env[0] not in environ:
-                raise UserError(
-                    f"vendor {name!r} has no emulation", hint="leave it out: --select '!vendor:" + name + "'"
-                )
-            # Whatever variable the manifest names for the key: a real one has no business in a rehearsal.
-            environ[vendor_plan.key_env] = environ[info.key_env]
-        yield environ
+    clean = Scrubber(secrets)
+
+    def restore(text: str) -> str:
+        """A cancel needs no secret: what is not known stays a placeholder."""
+        return reveal(text, {name: secrets.get(name, placeholder(name)) for name in secret_names(text)})
+
+    with contextlib.ExitStack() as stack:
+        try:
+            if folder is not None:
+                memory = read_memory(folder / EMULATOR, clean, restore)
+            else:
+                memory = Memory(read_text(scenario) if scenario else None, name=str(scenario), clean=clean)
+            stack.callback(memory.close)
+            running = stack.enter_context(serve(memory=memory))
+        except Forgotten as error:
+            again = "qarunner apply --rehearse again"
+            raise UserError(
+                f"the rehearsal cannot go on, its emulated vendors are gone: {error}", hint=again
+            ) from error
+        except (ScenarioError, OSError) as error:
+            raise UserError(f"the emulator cannot start: {error}") from error
+        environ = _led_to(plan, running.environ)
+        yield Rehearsal(environ=environ, keep_in=lambda folder: memory.keep_in(folder / EMULATOR))
+
+
+def _led_to(plan: Plan, emulated: Mapping[str, str]) -> Mapping[str, str]:
+    environ = dict(emulated)
+    for name, vendor_plan in plan.vendors.items():
+        info = registry.get(name).info
+        if info.url_env[0] not in environ:
+            raise UserError(f"vendor {name!r} has no emulation", hint=f"leave it out: --select '!vendor:{name}'")
+        # Whatever variable the manifest names for the key: a real one has no business in a rehearsal.
+        environ[vendor_plan.key_env] = environ[info.key_env]
+    return environ
+
+
+@contextlib.contextmanager
+def _as_it_was(stored: StoredRun, settings: RunSettings) -> Iterator[RunSettings]:
+    """The settings for going on with a run: the vendors of a rehearsal stand up again, and no other is asked."""
+    if not stored.rehearsal:
+        yield settings
+        return
+    plan, environ = stored.plan, settings.environ
+    values = values_of_run(plan, environ, inputs.read_env_files(settings.env_files), settings.allow)
+    with rehearse(plan, known_secrets(plan, values), folder=stored.folder) as rehearsal:
+        rehearsal.keep_in(stored.folder)
+        yield replace(settings, environ={**environ, **rehearsal.environ}, rehearsal=rehearsal, real_environ=environ)
 
 
 def run_emulator(options: EmulatorOptions) -> int:
@@ -275,7 +323,7 @@ class RunSettings:
     runs_dir: Path = DEFAULT_RUNS
     reports: tuple[reporting.ReportTarget, ...] = ()
     options: Options = field(default_factory=Options)
-    rehearsal: bool = False
+    rehearsal: Rehearsal | None = None
     fail_fast: bool = False
     env_files: tuple[Path, ...] = ()
     allow: tuple[str, ...] = ()
@@ -422,7 +470,7 @@ def start(plan: Plan, transport: Transport, settings: RunSettings, observer: Obs
         digest=plan.digest,
         tool=__version__,
         endpoints=transport.base_urls,
-        rehearsal=settings.rehearsal,
+        rehearsal=settings.rehearsal is not None,
         fail_fast=settings.fail_fast,
         seed=settings.surroundings.token(8),
         who=who(settings.environ),
@@ -430,7 +478,11 @@ def start(plan: Plan, transport: Transport, settings: RunSettings, observer: Obs
         unverified=settings.unverified,
     )
     keys = settings.secrets.sealing(plan)
-    with Journal.create(settings.runs_dir / run_id, to_json(plan), begun, keys, settings.run_key()) as journal:
+    folder = settings.runs_dir / run_id
+    with Journal.create(folder, to_json(plan), begun, keys, settings.run_key()) as journal:
+        if settings.rehearsal is not None:
+            with contextlib.suppress(OSError):  # it can be carried out, and not be resumed
+                settings.rehearsal.keep_in(folder)
         return _Session(fold(plan, [begun]), journal, transport, settings, observer).finish()
 
 
@@ -484,13 +536,13 @@ def resume(
     refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets)
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
-    with journal:
-        _refuse_rehearsal(stored)
+    with journal, _as_it_was(stored, settings) as its_settings:
         _refuse_copy(stored)
-        believed = verified(stored, unsealed=settings.unsealed)
+        believed = stored.rehearsal or verified(stored, unsealed=settings.unsealed)
         plan = stored.plan
         inputs.check_paths(plan, reporting.base_folder())
-        settings = replace(settings, reports=reporting.apart((*reporting.planned(plan), *settings.reports)))
+        reports = reporting.apart((*reporting.planned(plan), *settings.reports))
+        settings = replace(its_settings, reports=reports)
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):
             observer.warn(f"qarunner: warning: {warning}")
         if believed:  # a run that nothing vouches for is only read
@@ -524,7 +576,7 @@ def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.
             at=at,
             who=me,
             allowed=tuple(sorted(settings.allowed)),
-            unsealed=stored.recorded.trust is not Trust.HOLDS,
+            unsealed=stored.recorded.trust is not Trust.HOLDS and not stored.rehearsal,
             repeated=_is_repeated(stored, me),
             again=again,
         )
@@ -592,24 +644,14 @@ def cancel(folder: Path, settings: RunSettings, observer: Observer) -> Cancelled
     refuse_tracked(folder, settings.environ)
     journal, stored = reopen(folder, settings.secrets, to_cancel=True)
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
-    with journal:
-        _refuse_rehearsal(stored)
-        if (why := doubt(stored)) is not None:
+    with journal, _as_it_was(stored, settings) as its_settings:
+        if not stored.rehearsal and (why := doubt(stored)) is not None:
             observer.warn(f"qarunner: warning: run {folder.name}: {why}")
         vendors = vendors_to_contact(stored.run, adapters(stored.plan), for_="cancel")
         if stored.run.complete and not vendors:
             return Cancelled(run=stored.run)
-        transport = _transport_to(vendors, stored, settings, observer, cancels=True)
-        return _Session(stored.run, journal, transport, settings, observer).cancel()
-
-
-def _refuse_rehearsal(stored: StoredRun) -> None:
-    """Of a rehearsal nothing is left to talk to."""
-    if stored.rehearsal:
-        raise UserError(
-            f"run {stored.folder.name} was a rehearsal: its emulated vendors are gone",
-            hint="qarunner apply --rehearse again",
-        )
+        transport = _transport_to(vendors, stored, its_settings, observer, cancels=True)
+        return _Session(stored.run, journal, transport, its_settings, observer).cancel()
 
 
 def _refuse_copy(stored: StoredRun) -> None:
@@ -638,7 +680,7 @@ def _transport_to(
     environ = values.env
     observer.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
     for name, url in stored.run.endpoints.items():
-        if name in vendors:
+        if name in vendors and not stored.rehearsal:
             _note_moved(observer, name, url, environ)
     # A cancel repeats nothing: it needs no secret, and hides all that it may know.
     known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)

@@ -14,7 +14,7 @@ from qarunner.engine.schedule.timing import DurationHistory, began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.report.summary import WORST_FIRST, words
+from qarunner.report.summary import WORST_FIRST, live_url, words
 from qarunner.text import cells, cut, duration, fitted, padded, pieces_of, plural, styled
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -310,7 +310,7 @@ def _started(event: ev.Accepted | ev.CreateMadeNothing, run: Run) -> str:
 
 def _named(event: ev.Accepted, run: Run) -> list[str]:
     vendor = run.jobs[event.job].job.vendor
-    return [f"{vendor} run {remote.id}" + (f" {remote.url}" if remote.url else "") for remote in event.runs]
+    return [f"{vendor} run {remote.id} {live_url(run, remote.url) or ''}".rstrip() for remote in event.runs]
 
 
 # --- a terminal -------------------------------------------------------------------------------------------------------
@@ -397,8 +397,8 @@ class Table:
         self._console.warn(
             (styled(sign, colour), " ", fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
         )
-        url = link_of(state, outcome)
-        if url is not None and outcome.verdict not in GOOD and not run.rehearsal:
+        url = live_url(run, link_of(state, outcome))
+        if url is not None and outcome.verdict not in GOOD:
             self._console.warn(styled(f"  {url}", "dim"))
 
     # --- what goes on -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import cost_words, decisions, news, unsaid, words
+from qarunner.report.summary import cost_words, decisions, live_url, news, unsaid, words
 from qarunner.text import cut, duration, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -106,21 +106,11 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    if summary.rehearsal:
-        summary = _without_links(summary)
     follow = follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)
     width = min(_WIDTH, (console.columns or _WIDTH + _INDENT) - _INDENT)
     whole = _text(summary, follow, quiet=console.quiet, width=width)
     for line in whole:
         console.result(line)
-
-
-def _without_links(summary: Summary) -> Summary:
-    """Links of a rehearsal lead to vendors that are gone."""
-    rows = (
-        replace(row, url=None, cases=tuple(replace(case, url=None) for case in row.cases)) for row in summary.entries
-    )
-    return replace(summary, entries=tuple(rows))
 
 
 def show_report(console: Console, summary: Summary, form: str) -> None:
@@ -311,10 +301,9 @@ def _first(entries: Sequence[str]) -> str:
 
 def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
-    if run.rehearsal:
-        return
     for state, remote in list(run.active_runs()):
-        yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, remote.remote.url)}"
+        url = live_url(run, remote.remote.url)
+        yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, url)}"
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
             yield f"uncertain: {state.job.id} may or may not have started a run at {state.job.vendor}"

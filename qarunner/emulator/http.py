@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from qarunner.emulator.faults import FaultBook
     from qarunner.emulator.messages import Endpoint, Vendor
+    from qarunner.emulator.storage import Stored
     from qarunner.emulator.world import World
 
 
@@ -116,12 +117,19 @@ class Desk:
         self.world.ledger.requests.append(entry)
         return entry
 
+    def remember(self, request: Request, entry: Received, stored: Stored | None = None) -> None:
+        """Writes a request down, right before its effect; an upload right after."""
+        if self.world.memory is not None:
+            self.world.memory.note(request, entry.body, stored)
+
     async def serve(
         self, request: Request, entry: Received, route: str | None, act: Callable[[], Awaitable[Answer]], send: Send
     ) -> None:
         """Answers one request, as the scenario's faults allow; a `route` of None is one that does not exist."""
         fault = self._faults.next(route) if route else None
         entry.faulty = fault is not None
+        if route != UPLOAD or (fault and (fault.drop == "before" or fault.skips_effect)):
+            self.remember(request, entry)
         if fault and fault.drop == "before":
             await _drop(request, entry)
             return
@@ -200,9 +208,11 @@ class UploadResource:
             storage = self._desk.world.storage
             token = request.path_params["token"]
             slot = storage.admit(self._desk.vendor.name, token, request.query_params, request.headers)
-            answer = await storage.receive(slot, request.stream())
-            entry.body_size = slot.upload.size or 0
-            return answer
+            known = request.scope["state"].get("stored")  # where a memory repeats an upload
+            stored = storage.keep(slot, known) if known else await storage.receive(slot, request.stream())
+            self._desk.remember(request, entry, stored)
+            entry.body_size = stored.size
+            return Answer(status=200)
 
         await self._desk.serve(request, entry, UPLOAD if request.method == "PUT" else None, act, send)
 

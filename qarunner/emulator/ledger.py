@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
-from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -25,19 +26,32 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def short_id(length: int = 12) -> str:
-    """Letters and digits, such as `k3n2mPq9Rxyz`."""
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+class Ids:
+    """Fresh ids. They follow from the seed and from the number of the request that asks for them."""
 
+    def __init__(self, seed: str | None = None) -> None:
+        self._seed = seed or secrets.token_hex(16)
+        self._random = Random(self._seed)  # noqa: S311 (names, not secrets: the storage takes any credential for a leak)
 
-def lower_id(prefix: str, length: int = 6) -> str:
-    """A prefix with lower-case letters and digits, such as `bin_abc123`."""
-    return prefix + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
+    def begin(self, request: int) -> None:
+        """From now on ids are those of this request."""
+        self._random.seed(f"{self._seed}:{request}")
 
+    def short(self, length: int = 12) -> str:
+        """Letters and digits, such as `k3n2mPq9Rxyz`."""
+        return "".join(self._random.choices(string.ascii_letters + string.digits, k=length))
 
-def new_uuid() -> str:
-    """A fresh UUID."""
-    return str(uuid4())
+    def lower(self, prefix: str, length: int = 6) -> str:
+        """A prefix with lower-case letters and digits, such as `bin_abc123`."""
+        return prefix + "".join(self._random.choices(string.ascii_lowercase + string.digits, k=length))
+
+    def uuid(self) -> str:
+        """A fresh UUID."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def numbers(self) -> Iterator[int]:
+        """Whole numbers that grow, from one that no other emulator is likely to begin with."""
+        return count(10_000 + self._random.randrange(900_000))
 
 
 def uuid_of(*parts: object) -> str:
@@ -113,10 +127,10 @@ class Course:
 class Timeline:
     """The emulation's time: the injected clock, `speed` times as fast."""
 
-    def __init__(self, clock: Clock, speed: float) -> None:
+    def __init__(self, clock: Clock, speed: float, began: datetime | None = None) -> None:
         self._clock = clock
         self._origin = clock()
-        self._began = datetime.now(UTC)
+        self._began = began or datetime.now(UTC)
         self.speed = speed
 
     def real(self) -> float:

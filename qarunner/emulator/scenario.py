@@ -117,16 +117,27 @@ class Scenario:
 
 def load_scenario(file: Path) -> Scenario:
     """Reads a scenario from a YAML file."""
+    return parse_scenario(read_text(file), str(file))
+
+
+def read_text(file: Path) -> str:
+    """A scenario's file as text."""
     try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{file}: cannot be read: {error}") from error
+
+
+def parse_scenario(source: str, name: str) -> Scenario:
+    """Reads a scenario from YAML; `name` is what a message calls it."""
+    try:
+        data = yaml.load(source, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
-        raise ScenarioError(f"{file}: not valid YAML: {error}") from error
+        raise ScenarioError(f"{name}: not valid YAML: {error}") from error
     try:
         return read_scenario({} if data is None else data)
     except ScenarioError as error:
-        raise ScenarioError(f"{file}: {error}") from None
+        raise ScenarioError(f"{name}: {error}") from None
 
 
 def read_scenario(data: object) -> Scenario:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from qarunner.emulator.faults import Fault
     from qarunner.emulator.ledger import Clock
+    from qarunner.emulator.memory import Memory
     from qarunner.emulator.messages import Endpoint, Vendor
     from qarunner.emulator.world import World
 
@@ -55,8 +56,9 @@ RECORDS = tuple(f"/_emulator/{what}" for what in ("requests", "runs", "uploads",
 class Emulator:
     """An ASGI application that a reset puts back to its start."""
 
-    def __init__(self, scenario: Scenario, root: str, clock: Clock) -> None:
+    def __init__(self, scenario: Scenario, root: str, clock: Clock, memory: Memory | None = None) -> None:
         self._scenario = scenario
+        self._memory = memory
         self._root = root
         self._clock = clock
         self._inner = self._fresh()
@@ -69,7 +71,7 @@ class Emulator:
             await self._inner(scope, receive, send)
 
     def _fresh(self) -> Starlette:
-        world = new_world(self._root, self._clock, self._scenario.speed)
+        world = new_world(self._root, self._clock, self._scenario.speed, self._memory)
         vendors = _vendors(world, self._scenario)
         mounts = [mount for vendor, faults in vendors for mount in _mounts(vendor, faults, world)]
         names = [vendor.name for vendor, _ in vendors]
@@ -153,6 +155,14 @@ KEYS = {
 }
 
 
+_CREDENTIALS = {
+    "doksi": {"authorization": f"Bearer {KEYS['DOKSI_API_KEY']}"},
+    "docketqa": {"x-api-key": KEYS["DOCKET_API_KEY"]},
+    "testerarmy": {"authorization": f"Bearer {KEYS['TESTERARMY_API_KEY']}"},
+    "certyn": {"x-api-key": KEYS["CERTYN_API_KEY"]},
+}
+
+
 VENDORS = ("doksi", "docketqa", "testerarmy", "certyn")
 
 
@@ -193,6 +203,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     speed: float | None = None,
+    memory: Memory | None = None,
 ) -> Running:
     """Starts the emulator and returns once it accepts connections.
 
@@ -202,6 +213,7 @@ def serve(
         clock: Growing seconds, by which runs advance and rates are counted.
         host: A loopback address.
         speed: Replaces the scenario's speed.
+        memory: What an earlier emulator was asked, and its scenario; what this one is asked is kept there, too.
 
     Raises:
         ScenarioError: The scenario cannot be used.
@@ -212,7 +224,10 @@ def serve(
     try:
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listener.getsockname()[1]}"
-        server = _Server(_config(Emulator(_scenario(scenario).at_speed(speed), url, clock)))
+        emulator = Emulator((memory.scenario if memory else _scenario(scenario)).at_speed(speed), url, clock, memory)
+        if memory is not None:
+            asyncio.run(memory.replay(emulator, clock, _CREDENTIALS))
+        server = _Server(_config(emulator))
     except BaseException:
         listener.close()
         raise

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import Upload, short_id
-from qarunner.emulator.messages import Answer, Refused
+from qarunner.emulator.ledger import Upload
+from qarunner.emulator.messages import Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
 
-    from qarunner.emulator.ledger import Ledger, Timeline
+    from qarunner.emulator.ledger import Ids, Ledger, Timeline
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 IN_MEMORY = 8 << 20
@@ -25,6 +25,7 @@ class Stored:
     """The bytes that arrived; `members` are the names inside a zip, None for anything else."""
 
     size: int
+    sha256: str
     members: tuple[str, ...] | None
 
 
@@ -43,15 +44,16 @@ class Slot:
 class Storage:
     """All presigned URLs of all vendors."""
 
-    def __init__(self, root: str, timeline: Timeline, ledger: Ledger) -> None:
+    def __init__(self, root: str, timeline: Timeline, ledger: Ledger, ids: Ids) -> None:
         self._root = root
         self._timeline = timeline
         self._ledger = ledger
+        self._ids = ids
         self._slots: dict[tuple[str, str], Slot] = {}
 
     def open(self, vendor: str, *, content_type: str, valid: float, filename: str | None = None) -> Slot:
         """Makes a URL that takes one file for `valid` seconds."""
-        token, signature = short_id(24), short_id(32)
+        token, signature = self._ids.short(24), self._ids.short(32)
         upload = Upload(time=self._ledger.time(), vendor=vendor, token=token, filename=filename)
         slot = Slot(
             url=f"{self._root}/storage/{vendor}/{token}?signature={signature}",
@@ -80,17 +82,21 @@ class Storage:
             raise Refused(403, f"the URL was signed for Content-Type {slot.content_type}")
         return slot
 
-    async def receive(self, slot: Slot, chunks: AsyncIterable[bytes]) -> Answer:
-        """Takes the bytes; a second upload to the same URL replaces the first."""
+    async def receive(self, slot: Slot, chunks: AsyncIterable[bytes]) -> Stored:
+        """Takes the bytes."""
         digest, size = hashlib.sha256(), 0
         with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             async for chunk in chunks:
                 file.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-            slot.stored = Stored(size=size, members=_members(file))
-        slot.upload.size, slot.upload.sha256 = size, digest.hexdigest()
-        return Answer(status=200)
+            return self.keep(slot, Stored(size=size, sha256=digest.hexdigest(), members=_members(file)))
+
+    def keep(self, slot: Slot, stored: Stored) -> Stored:
+        """Says what has arrived; a second upload to the same URL replaces the first."""
+        slot.stored = stored
+        slot.upload.size, slot.upload.sha256 = stored.size, stored.sha256
+        return stored
 
 
 def _members(file: SpooledTemporaryFile[bytes]) -> tuple[str, ...] | None:

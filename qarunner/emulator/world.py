@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import Ledger, Timeline
+from qarunner.emulator.ledger import Ids, Ledger, Timeline
+from qarunner.emulator.memory import Memory
 from qarunner.emulator.storage import Storage
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ class World:
     timeline: Timeline
     ledger: Ledger
     storage: Storage
+    ids: Ids
+    memory: Memory | None = None
 
     def page(self, vendor: str, kind: str, identifier: str | int) -> str:
         """The URL of a page for people."""
         return f"{self.root}/pages/{vendor}/{kind}/{identifier}"
 
 
-def new_world(root: str, clock: Clock, speed: float) -> World:
-    """A world in which nothing has happened yet."""
-    timeline = Timeline(clock, speed)
-    ledger = Ledger(timeline)
-    return World(root=root, timeline=timeline, ledger=ledger, storage=Storage(root, timeline, ledger))
+def new_world(root: str, clock: Clock, speed: float, memory: Memory | None = None) -> World:
+    """A world in which nothing has happened yet. With a memory, time and ids are those of the memory."""
+    timeline = Timeline(memory.now, speed, memory.began) if memory else Timeline(clock, speed)
+    ledger, ids = Ledger(timeline), memory.ids if memory else Ids()
+    storage = Storage(root, timeline, ledger, ids)
+    return World(root=root, timeline=timeline, ledger=ledger, storage=storage, ids=ids, memory=memory)

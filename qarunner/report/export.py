@@ -8,7 +8,7 @@ from qarunner.engine.decide.gate import expected_tests
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
 from qarunner.engine.decide.spending import price_at, tests_run
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import WORST_FIRST, timestamp
+from qarunner.report.summary import WORST_FIRST, live_url, timestamp
 from qarunner.text import as_number
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def lines(run: Run, state: str) -> Iterator[dict[str, object]]:
     common = _common(run, state)
     for job in run.jobs.values():
         for index, remote in enumerate(job.runs.values()):
-            state_of_run = _remote(job, remote)
+            state_of_run = _remote(run, job, remote)
             yield {**common, **_job(job), **state_of_run, **_cost(run, job, index, state_of_run["tests"])}
         if job.phase is Phase.UNCERTAIN:
             yield {**common, **_job(job), **_NO_RUN, "cost": None, "currency": None}
@@ -87,7 +87,7 @@ _NO_RUN: Mapping[str, object] = {
 }
 
 
-def _remote(job: JobState, remote: RunState) -> dict[str, object]:
+def _remote(run: Run, job: JobState, remote: RunState) -> dict[str, object]:
     results: dict[Verdict, int] = {}
     for name, entry in job.entries.items():
         outcome = remote.outcome_of(name)
@@ -98,7 +98,7 @@ def _remote(job: JobState, remote: RunState) -> dict[str, object]:
     ended = remote.finished_at
     return {
         "vendor_run": remote.remote.id,
-        "url": remote.remote.url,
+        "url": live_url(run, remote.remote.url),
         "vendor_state": remote_state(remote),
         "created_at": timestamp(remote.accepted_at),
         "ended_at": None if ended is None else timestamp(ended),

@@ -248,14 +248,13 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,
-        # The vendors of a rehearsal end with it: nothing goes on there, and it cannot be resumed.
-        running=() if run.rehearsal else tuple(_link(state, remote) for state, remote in run.active_runs()),
-        left=() if run.rehearsal else tuple(_left(run)),
+        running=tuple(_link(run, state, remote) for state, remote in run.active_runs()),
+        left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
             state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
         ),
-        unfinished=_unfinished(run) and not run.rehearsal,
+        unfinished=_unfinished(run),
         rehearsal=run.rehearsal,
         git=run.plan.git,
         ci=run.plan.ci,
@@ -295,7 +294,7 @@ def next_step(summary: Summary) -> tuple[str, str] | None:
     """What comes next, and the command for it: `rerun`, `resume` or `decide`. None if nothing is left to do."""
     code, lasting = summary.exit_code, {ExitCode.UNAVAILABLE, ExitCode.CREDENTIAL, ExitCode.BUDGET}
     place = [word for word in shlex.split(summary.resume) if word.startswith("--runs-dir=")]
-    if summary.rehearsal or summary.is_joined:
+    if summary.is_joined:
         return None
     if any(job not in summary.repeatable for job in summary.uncertain):
         return "decide", shlex.join(["qarunner", "status", summary.run_id, *place])
@@ -303,7 +302,8 @@ def next_step(summary: Summary) -> tuple[str, str] | None:
         return "resume", resume_of(summary)
     if code in {ExitCode.OK, ExitCode.UNWRITTEN, ExitCode.NOTHING}:
         return None
-    return "rerun", shlex.join(["qarunner", "apply", "--rerun-failed", summary.run_id, *place])
+    again = ["--rehearse"] if summary.rehearsal else []
+    return "rerun", shlex.join(["qarunner", "apply", *again, "--rerun-failed", summary.run_id, *place])
 
 
 def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iterator[GateFailure]:
@@ -360,10 +360,10 @@ def _unfinished(run: Run) -> bool:
     return not run.complete or away or any(cause in REOPENED for cause in given_up)
 
 
-def _link(state: JobState, remote: RunState) -> RunLink:
+def _link(run: Run, state: JobState, remote: RunState) -> RunLink:
     return RunLink(
         id=remote.remote.id,
-        url=remote.remote.url,
+        url=live_url(run, remote.remote.url),
         vendor=state.job.vendor,
         attempt=state.attempt,
         entries=state.job.entries,
@@ -373,7 +373,7 @@ def _link(state: JobState, remote: RunState) -> RunLink:
 def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
     state = run.job_of[entry.id]
     outcome = outcome_of(run, entry)
-    links = tuple(_link(attempt, remote) for attempt in run.attempts[entry.id] for remote in attempt.runs.values())
+    links = tuple(_link(run, attempt, remote) for attempt in run.attempts[entry.id] for remote in attempt.runs.values())
     cases = tuple(_shown(run, entry, case) for case in _cases(entry, outcome))
     return EntrySummary(
         entry=entry,
@@ -381,7 +381,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
         gating=entry.policy.gating,
         reason=_reason(entry, outcome, locked=_is_locked(run, entry)),
         raw_status=outcome.raw_status,
-        url=outcome.url or next((link.url for link in reversed(links) if link.url), None),
+        url=live_url(run, outcome.url) or next((link.url for link in reversed(links) if link.url), None),
         runs=links,
         duration_s=_duration(run, entry, outcome),
         counts=tally(outcome, expected_tests(entry)),
@@ -397,7 +397,16 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
 def _shown(run: Run, entry: Entry, case: Case) -> Case:
     """A result with a possible duration; its name is that of the lock where the vendor says none."""
     name = case.name or run.plan.names.get(entry.vendor, {}).get(case.id)
-    return replace(case, name=name, duration_s=sane_seconds(case.duration_s))
+    case = replace(case, name=name, duration_s=sane_seconds(case.duration_s))
+    if not run.rehearsal:
+        return case
+    steps = tuple(replace(step, screenshot_url=None) for step in case.steps)
+    return replace(case, url=None, video_url=None, steps=steps)
+
+
+def live_url(run: Run, url: str | None) -> str | None:
+    """Links of a rehearsal lead to emulated vendors that are gone, or to real ones that know nothing of it."""
+    return None if run.rehearsal else url
 
 
 def _began(run: Run, entry: Entry) -> float | None:
@@ -529,8 +538,6 @@ def resume_of(summary: Summary) -> str:
 
 def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     """The commands that decide about an uncertain create, each with when it is the right one."""
-    if summary.rehearsal:
-        return []
     resume = resume_of(summary)
     if summary.is_joined:
         run, _, job = job.partition(":")

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
+from qarunner.app import reports
 from qarunner.app.options import NextCommand
 from qarunner.cli.console import open_console
+from qarunner.cli.progress import Outlook, line_of
 from qarunner.cli.result import annotate, parting_words, show
 from qarunner.engine.io.journal import read
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
-from qarunner.report import markdown
+from qarunner.report import FORMATS
 from qarunner.report.summary import headline, summarise
-from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Verdict
+from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Step, Verdict
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
@@ -212,26 +214,30 @@ def test_entries_that_failed_alike_keep_their_places_and_links() -> None:
     assert "2 entries: error: HTTP 401: no such key\n" in shown(ended(away, away))
 
 
-def test_a_rehearsal_names_no_command_that_refuses_and_no_link_that_is_dead() -> None:
+def test_a_rehearsal_names_the_same_commands_and_no_link_that_is_dead() -> None:
     plan = plan_of(*(entry(name, "plain") for name in "abc"))
     begun = structs.replace(started(EPOCH, plan), rehearsal=True)
-    case = Case(id="t", verdict=Verdict.FAILED, url="https://app.vendor.example/t")
+    url = "https://app.vendor.example/t"
+    step = Step(title="pay", verdict=Verdict.FAILED, screenshot_url=url)
+    case = Case(id="t", verdict=Verdict.FAILED, url=url, video_url=url, steps=(step,))
+    accepted = ev.Accepted(at=EPOCH, job="plain-1", runs=(RemoteRun(id="r9", url=url),))
     run = fold(
         plan,
         [
             begun,
-            ev.Accepted(at=EPOCH, job="plain-1", runs=(RemoteRun(id="r9"),)),
+            accepted,
             ev.Uncertain(at=EPOCH, job="plain-2", message="no answer"),
-            ev.EntryClosed(at=EPOCH, entry="c", outcome=Outcome(verdict=Verdict.FAILED, cases=(case,))),
+            ev.EntryClosed(at=EPOCH, entry="c", outcome=Outcome(verdict=Verdict.FAILED, cases=(case,), url=url)),
             ev.Interrupted(at=EPOCH, signal=2),
         ],
     )
     summary = summarise(run)
-    text = shown(summary) + headline(summary) + markdown.render(summary)
-    assert "plain-2 may or may not have started a run" in text
-    assert "qarunner " not in text.replace("qarunner: exit", "")
-    assert "vendor.example" not in shown(summary)
-    assert list(parting_words(run, NextCommand(run_id="r1"))) == []
+    text = shown(summary) + headline(summary) + "".join(reports.render(summary, form, str) for form in FORMATS)
+    assert "qarunner resume r1 --resubmit plain-2" in text
+    assert "to go on: qarunner resume r1" in text
+    last = list(parting_words(run, NextCommand(run_id="r1")))
+    assert last[0] == "still running at plain: run r9 of a"
+    assert "vendor.example" not in text + "".join(last) + (line_of(accepted, run, Outlook()) or "")
 
 
 @pytest.mark.parametrize("columns", [40, 60, 200])

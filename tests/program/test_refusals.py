@@ -37,7 +37,6 @@ NONSENSE = {
     "--scenario some.yml": "--scenario goes with --rehearse",
     "--report json=x --report junit=./x": "x would be both json and junit",
     "--report json=-": "not of the form FORMAT=PATH",
-    "--detach --rehearse": "--rehearse does not go with --detach",
     "missing.yml": "missing.yml: cannot be read",
 }
 

@@ -125,15 +125,53 @@ def test_two_processes_on_one_run(begin: Begin) -> None:
     assert len(stage.creates("doksi")) == 1
 
 
-def test_a_rehearsal_is_not_resumed_against_the_real_vendors(stage: Stage) -> None:
+def test_a_rehearsal_is_resumed_with_its_own_vendors_and_never_with_the_real_ones(stage: Stage) -> None:
+    """Each command that it prints does what it says, and is practice for the day when it is not a rehearsal."""
+    url = "https://shop.example/{{ env.TOKEN }}"
+    stage.commit(stage.doksi("login", url=url), stage.certyn("smoke"), env={"TOKEN": {"secret": True}})
+    (stage.folder / "slow.yml").write_text("certyn: { default: hang }")
+    secret = {"QARUNNER_VAR_TOKEN": "tttt-very-secret", "QARUNNER_ALLOW_SECRETS": "TOKEN@shop.example"}
+    apply = stage.start_apply("--rehearse", "--scenario", "slow.yml", **secret)
+    stage.until(lambda: len(stage.events("Accepted")) == 2)
+    apply.kill()
+    kept = (stage.run_folder() / "emulator.jsonl").read_text(encoding="utf-8")
+    assert "very" not in kept
+    assert "QARUNNER" not in kept
     stage.leaping()
-    stage.commit(stage.doksi("login", timeout="2m"))
-    (stage.folder / "hang.yml").write_text("doksi: { default: hang }")
-    rehearsed = stage.run("apply", "--run-id", "r1", "--rehearse", "--scenario", "hang.yml")
-    assert rehearsed.code == 7, rehearsed
+    ended = stage.resume("--timeout", "1h", **secret)
+    assert ended.code == 7, ended
+    assert stage.verdicts() == {"login": "passed", "smoke": "timed_out"}
+    assert "https://" not in (stage.run_folder() / "report.json").read_text(encoding="utf-8")
+    ended = stage.run("cancel", "r1")
+    assert ended.code == 0, ended
+    assert stage.sent() == []
+
+
+def test_what_is_uncertain_in_a_rehearsal_can_be_decided(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    (stage.folder / "lost.yml").write_text("doksi: { faults: [{ on: POST /runs, call: 1, drop: after }] }")
+    rehearsed = stage.run("apply", "--run-id", "r1", "--rehearse", "--scenario", "lost.yml")
+    assert rehearsed.code == 8, rehearsed
+    assert "qarunner resume r1 --resubmit doksi-1" in rehearsed.out
+    ended = stage.resume("r1", "--resubmit", "doksi-1")
+    assert ended.code == 0, ended
+    assert "nothing was sent to a real one" in ended.out
+    assert stage.sent() == []
+
+
+def test_the_vendors_of_a_rehearsal_go_on_while_nobody_looks(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+    (stage.folder / "quick.yml").write_text("speed: 100")
+    detached = stage.run("apply", "--run-id", "r1", "--rehearse", "--scenario", "quick.yml", "--detach")
+    assert detached.code == 0, detached
+    assert "qarunner resume r1" in detached.last
     ended = stage.resume("r1")
-    assert ended.code == 2, ended
-    assert "was a rehearsal" in ended.err
+    assert ended.code == 0, ended
+    assert stage.verdicts() == {"login": "passed", "smoke": "passed"}
+    kept = stage.run_folder() / "emulator.jsonl"
+    assert [line for line in kept.read_text(encoding="utf-8").splitlines() if '"POST"' in line][2:] == []
+    kept.unlink()
+    assert stage.resume("r1").code == 2
     assert stage.sent() == []
 
 

@@ -155,7 +155,7 @@ class Market:
         signature = asked.path.partition("?signature=")[2]
         headers = CaseInsensitiveDict(asked.headers)
         slot = self._world.storage.admit(vendor, token, {"signature": signature}, headers)
-        slot.stored = Stored(size=3, members=("app.apk",))
+        slot.stored = Stored(size=3, sha256="", members=("app.apk",))
         return Answer(status=200)
 
     # --- what is true -----------------------------------------------------------------------------------------------

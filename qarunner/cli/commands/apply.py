@@ -99,7 +99,6 @@ def apply(console: Console, environ: Mapping[str, str], words: ApplyOptions) -> 
         runs_dir=words.runs_dir,
         reports=named,
         options=options,
-        rehearsal=words.rehearse,
         fail_fast=words.fail_fast,
         env_files=words.env_file,
         allow=words.allow_secret,
@@ -114,8 +113,9 @@ def apply(console: Console, environ: Mapping[str, str], words: ApplyOptions) -> 
         if words.rehearse:
             from qarunner.app.session import rehearse
 
-            environ = {**environ, **stack.enter_context(rehearse(plan, words.scenario))}
-            plan = as_rehearsal(plan)
+            rehearsal = stack.enter_context(rehearse(plan, result.secrets, scenario=words.scenario))
+            environ, plan = {**environ, **rehearsal.environ}, as_rehearsal(plan)
+            settings = replace(settings, rehearsal=rehearsal)
         settings = replace(settings, environ=environ, reports=reports)
         # Before a run is spoken of: without a credential there is none.
         transport = connect(plan, environ, result.secrets, allowed=settings.allowed)

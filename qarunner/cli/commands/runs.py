@@ -19,7 +19,7 @@ from qarunner.engine.schedule.timing import began_at
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
-from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, summarise, words
+from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, summarise, words
 from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
 from qarunner.vendors.api import ResourceKind
 
@@ -299,7 +299,7 @@ def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str
         "runs": [
             {
                 "id": remote.remote.id,
-                "url": remote.remote.url,
+                "url": live_url(run, remote.remote.url),
                 "attempt": attempt.attempt,
                 "state": export.remote_state(remote),
             }
@@ -375,7 +375,7 @@ def _remotes(run: Run, entry: str) -> Iterator[str]:
         for remote in state.runs.values():
             number = f", attempt {state.attempt}" if len(attempts) > 1 else ""
             text = f"    {export.remote_state(remote)}{number}: run {remote.remote.id}"
-            yield text if run.rehearsal else f"{text}  {remote.remote.url or ''}".rstrip()
+            yield f"{text}  {live_url(run, remote.remote.url) or ''}".rstrip()
 
 
 def _without_running(standing: Standing) -> Summary:

@@ -40,10 +40,9 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
     follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
     if run.exit_code is None or run.detached:
         state = state_of(run, driven=False)
-        way = "a rehearsal begins anew" if run.rehearsal else f"to go on: {follow.resume()}"
         console.conclude(
             f"qarunner: exit {int(ExitCode.NO_VERDICT)}: {folder.name} is {state}, and no process is at work on it; "
-            f"{way}"
+            f"to go on: {follow.resume()}"
         )
         return ExitCode.NO_VERDICT
     # As with a report: who has no key cannot tell whether a folder that says passed was made by an apply.

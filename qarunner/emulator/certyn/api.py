@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
-from qarunner.emulator.ledger import Environment, new_uuid, readable, uuid_of
+from qarunner.emulator.ledger import Environment, readable, uuid_of
 from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
 from qarunner.emulator.sections import Courses, Known
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
@@ -15,7 +15,6 @@ from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, tex
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.emulator.ledger import Ledger
     from qarunner.emulator.messages import Call
     from qarunner.emulator.sections import CertynSection, Process
     from qarunner.emulator.world import World
@@ -39,8 +38,8 @@ class Project:
 class Projects:
     """The tenant's projects; without a list in the scenario, a slug becomes one when a run first names it."""
 
-    def __init__(self, section: CertynSection, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, section: CertynSection, world: World) -> None:
+        self._world = world
         self._section = section
         self._by_slug: dict[str, Project] = {}
         for slug in section.projects or ("my-app",):
@@ -118,10 +117,11 @@ class Projects:
             fields.need("version", text)
         if key in project.environments.values() or key in (self._section.environments or ()):
             raise Refused(409, f"environment {key!r} exists")
-        identifier = new_uuid()
+        identifier = self._world.ids.uuid()
         project.environments[identifier] = key
-        made = Environment(time=self._ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
-        self._ledger.environments.append(made)
+        ledger = self._world.ledger
+        made = Environment(time=ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
+        ledger.environments.append(made)
         return Answer(status=201, body={"id": identifier})
 
     def delete(self, call: Call) -> Answer:
@@ -131,7 +131,7 @@ class Projects:
         if key is None:
             raise Refused(404, "environment not found")
         project.deleted.add(key)
-        for made in self._ledger.environments:
+        for made in self._world.ledger.environments:
             made.deleted = made.deleted or made.id == call.params["id"]
         return Answer(status=204)
 
@@ -185,7 +185,7 @@ class Certyn:
         self._section = section
         self._processes = Courses(section.processes)
         self._tags = Courses(Known(default=section.processes.default, named=section.tags, only=section.processes.only))
-        self._projects = Projects(section, world.ledger)
+        self._projects = Projects(section, world)
         self._rates = Rates(section.rates, world.timeline.real)
         self._refusals = 0
         self._runs: dict[str, Run] = {}
@@ -254,7 +254,7 @@ class Certyn:
     def _start(self, body: object) -> Answer:
         asked, process = self._read(body)
         run = Run(
-            id=new_uuid(),
+            id=self._world.ids.uuid(),
             created=self._world.timeline.now(),
             number=len(self._runs) + 1,
             process=process,
@@ -274,7 +274,7 @@ class Certyn:
             "message": f"Started {process.total} test cases",
         }
         if "instruction" in asked:
-            answer["conversationId"] = new_uuid()
+            answer["conversationId"] = self._world.ids.uuid()
             self._conversations.add(str(answer["conversationId"]))
         return Answer(status=201, body=answer)
 

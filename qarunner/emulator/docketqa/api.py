@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.docketqa.apps import Apps
@@ -62,7 +60,7 @@ class Docketqa:
         self._section = section
         self._courses = Courses(section.tests)
         self._apps = Apps(world, section)
-        self._numbers = count(10_000 + secrets.randbelow(900_000))  # so that no id outlives a restart
+        self._numbers = world.ids.numbers()
         self._runs: dict[int, TestRun] = {}
         self._suite_of: dict[int, str | None] = {int(test): None for test in section.tests.named}
         self._suite_of |= {int(test): suite for suite, group in section.suites.items() for test in group.tests}

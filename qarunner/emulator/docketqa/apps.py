@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.docketqa.runs import stamp
-from qarunner.emulator.ledger import Moved, short_id
+from qarunner.emulator.ledger import Moved
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.storage import Slot
 from qarunner.emulator.strict import Fields, Wrong, digits, flag, one_of, text, text_up_to, whole
@@ -64,7 +62,7 @@ class Apps:
 
     def __init__(self, world: World, section: DocketqaSection) -> None:
         self._world = world
-        self._numbers = count(10_000 + secrets.randbelow(900_000))
+        self._numbers = world.ids.numbers()
         self._uploads: dict[str, Expected] = {}
         self._takes_any = not (section.apps or section.tests.only)
         """True if the scenario names no app: one of any id exists then, with any build."""
@@ -95,7 +93,7 @@ class Apps:
         if not filename.lower().endswith(EXTENSIONS[platform]):
             raise Wrong("filename", f"for {platform} it must end in {', '.join(EXTENSIONS[platform])}")
         slot = self._world.storage.open("docketqa", content_type=content_type, valid=UPLOAD_VALID, filename=filename)
-        key = f"files/2/{short_id()}_{filename}"
+        key = f"files/2/{self._world.ids.short()}_{filename}"
         self._uploads[key] = Expected(platform=platform, size=size, filename=filename, slot=slot)
         body = {"s3_presigned_url": slot.url, "s3_key": key, "content_type": content_type, "filename": filename}
         return Answer(body=body)

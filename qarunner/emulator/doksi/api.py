@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.ledger import Course, Phase, lower_id, readable, short_id, shuffled
+from qarunner.emulator.ledger import Course, Phase, readable, shuffled
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.sections import Courses
 from qarunner.emulator.strict import Fields, Wrong, is_web_address, list_of, one_of, text, web_address
@@ -90,7 +90,7 @@ class Doksi:
         lines = self._read_matrix(call.body)
         self._charge(sum(len(line.tests) for line in lines))
         results = [self._result(line, test) for line in lines for test in line.tests]
-        run = Run(id=short_id(), created=self._world.timeline.now(), results=tuple(results))
+        run = Run(id=self._world.ids.short(), created=self._world.timeline.now(), results=tuple(results))
         self._runs[run.id] = run
         self._world.ledger.ran(self.name, run.id, create=run.id, tests=[result.test for result in results])
         # No order is promised (doksi.md: Create shows a plain list), so none can be relied on.
@@ -186,7 +186,7 @@ class Doksi:
         if line.download_fails:
             course = course.ending("failed")
         name = course.name or readable(test)
-        return Result(id=short_id(), test=test, name=name, destination=line.destination, course=course)
+        return Result(id=self._world.ids.short(), test=test, name=name, destination=line.destination, course=course)
 
     def _status(self, call: Call) -> Answer:
         run = self._runs.get(call.params["run_id"])
@@ -228,7 +228,7 @@ class Doksi:
     def _upload(self, call: Call) -> Answer:
         with Fields(call.body) as fields:
             name = fields.maybe("name", text)
-        upload = short_id()
+        upload = self._world.ids.short()
         slot = self._world.storage.open(self.name, content_type="application/zip", valid=UPLOAD_VALID, filename=name)
         self._uploads[upload] = slot
         return Answer(status=201, body={"upload_id": upload, "upload_url": slot.url})
@@ -243,7 +243,7 @@ class Doksi:
             raise Refused(400, f"upload_id: nothing was uploaded as {upload!r}")
         if not _holds_an_app(slot.stored.members):
             raise Refused(400, "upload_id: the zip must hold one .apk, or base.apk with split_config.*.apk")
-        target = lower_id("bin_")
+        target = self._world.ids.lower("bin_")
         self._targets.add(target)
         slot.upload.became = target
         return Answer(status=201, body={"target_id": target})

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.ledger import new_uuid, shuffled
+from qarunner.emulator.ledger import shuffled
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.sections import Courses, Known
 from qarunner.emulator.strict import Fields, one_of, uuid_text
@@ -154,12 +154,12 @@ class Testerarmy:
         sequential: bool = False,
     ) -> Batch:
         now = self._world.timeline.now()
-        batch = Batch(id=new_uuid(), group=group, sequential=sequential)
+        batch = Batch(id=self._world.ids.uuid(), group=group, sequential=sequential)
         self._batches[batch.id] = batch
         for test in tests:
             course = self._courses.deal(test) if test else self._pull_requests.deal("")
             run = Run(
-                id=new_uuid(),
+                id=self._world.ids.uuid(),
                 kind=kind,
                 test=test,
                 project=project,

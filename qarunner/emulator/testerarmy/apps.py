@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import new_uuid, short_id
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.storage import Slot
 from qarunner.emulator.strict import Fields, Wrong, text, uuid_text, whole
@@ -102,7 +101,7 @@ class Mobile:
         slot = self._world.storage.open(
             "testerarmy", content_type="application/octet-stream", valid=UPLOAD_VALID, filename=filename
         )
-        key = f"mobile/{project}/{short_id()}/{filename}"
+        key = f"mobile/{project}/{self._world.ids.short()}/{filename}"
         self._uploads[key] = Announced(project=project, filename=filename, size=size, slot=slot)
         body = {"uploadUrl": slot.url, "storageKey": key, "filename": filename, "fileSize": size}
         return Answer(body=body | {"removeAfter": remove_after})
@@ -116,7 +115,7 @@ class Mobile:
             remove_after = fields.maybe("removeAfter", REMOVE_AFTER)
         slot = self._uploaded(key, project, filename, size)
         app = App(
-            id=new_uuid(),
+            id=self._world.ids.uuid(),
             project=project,
             filename=filename,
             size=size,

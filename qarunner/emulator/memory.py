@@ -1,0 +1,235 @@
+"""What the vendors of a rehearsal were asked, in one file: asked all of it again, another emulator stands where it was.
+
+The first line says how the emulator began, each other line is one request in the order of their effects. No credential
+and no text that `clean` takes out is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qarunner.emulator.ledger import Ids
+from qarunner.emulator.scenario import parse_scenario
+from qarunner.emulator.storage import Stored
+from qarunner.emulator.strict import Fields, Wrong, anything, list_of, mapping_of, number, text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope
+
+    from qarunner.emulator.ledger import Clock
+    from qarunner.emulator.scenario import Scenario
+
+VERSION = 1
+_HEADERS = ("content-type", "idempotency-key")
+"""What a reply depends on, besides the credential."""
+
+
+class Forgotten(ValueError):  # noqa: N818 (a message about a file, not a failure of the program)
+    """The file does not say how an emulator stood; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request; `at` is in seconds since the start. `stored` is what arrived at a presigned URL."""
+
+    at: float
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: object = None
+    stored: Stored | None = None
+
+
+class Memory:
+    """The seed of all ids, the time since the start, and the requests so far."""
+
+    def __init__(
+        self,
+        scenario: str | None = None,
+        *,
+        name: str = "the rehearsal's scenario",
+        seed: str | None = None,
+        began: float | None = None,
+        past: Sequence[Asked] = (),
+        whole: int = 0,
+        clean: Callable[[str], str] = str,
+    ) -> None:
+        self._source, self._name = scenario, name
+        self._seed = seed or secrets.token_hex(16)
+        self._began = time.time() if began is None else began
+        self._past, self._whole = past, whole
+        self._clean = clean
+        self._count = 0
+        self._file: int | None = None
+        self._clock: Clock = time.monotonic
+        self._offset = 0.0
+        self._replayed: float | None = 0.0
+        """The time of the request that is repeated; None once this is over."""
+        self.ids = Ids(self._seed)
+
+    @property
+    def began(self) -> datetime:
+        return datetime.fromtimestamp(self._began, UTC)
+
+    @property
+    def scenario(self) -> Scenario:
+        """ScenarioError if it cannot be used."""
+        return parse_scenario(self._source or "", self._name)
+
+    def now(self) -> float:
+        """Seconds since the start, also those in which no emulator was there."""
+        return self._clock() - self._offset if self._replayed is None else self._replayed
+
+    async def replay(self, emulator: ASGIApp, clock: Clock, headers: Mapping[str, Mapping[str, str]]) -> None:
+        """Asks all of it again; `headers` are each vendor's credential. From then on time goes by `clock`."""
+        for asked in self._past:
+            self._replayed = asked.at
+            await emulator(_scope(asked, headers), _receive(asked), _unheard)
+        last = self._past[-1].at if self._past else 0.0
+        self._clock = clock
+        self._offset = clock() - (max(last, time.time() - self._began) if self._past else 0.0)
+        self._replayed = None
+
+    def keep_in(self, path: Path) -> None:
+        """From now on every request is written there. OSError if it cannot be."""
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        os.ftruncate(self._file, self._whole)
+        if not self._whole:
+            start = {"version": VERSION, "seed": self._seed, "began": self._began, "scenario": self._source or ""}
+            os.write(self._file, _line(start))
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+    def note(self, request: Request, body: object, stored: Stored | None = None) -> None:
+        """Called right before a request has its effect."""
+        self._count += 1
+        self.ids.begin(self._count)
+        if self._file is None or self._replayed is not None:
+            return
+        asked = Asked(
+            at=self.now(),
+            method=request.method,
+            path=self._clean(request.scope["path"]),
+            query=self._clean(request.url.query),
+            headers={name: request.headers[name] for name in _HEADERS if name in request.headers},
+            body=_each_text(body, self._clean),
+            stored=stored,
+        )
+        try:
+            os.write(self._file, _line(asdict(asked)))
+        except OSError:  # a rehearsal goes on without it; what has a gap would tell another story
+            os.ftruncate(self._file, 0)
+            self.close()
+
+
+def read_memory(path: Path, clean: Callable[[str], str], restore: Callable[[str], str]) -> Memory:
+    """The memory that an earlier emulator kept. Forgotten if there is none, or it is damaged."""
+    try:
+        first, *lines = path.read_bytes().splitlines(keepends=True)
+    except (OSError, ValueError):
+        raise Forgotten(f"{path} is missing") from None
+    if lines and not lines[-1].endswith(b"\n"):  # the process was killed while it wrote it
+        lines.pop()
+    try:
+        with Fields(json.loads(first), "1") as fields:
+            if fields.need("version", whole()) != VERSION:
+                raise Wrong("version", "is not the one of this program")
+            memory = Memory(
+                fields.need("scenario", _any_text),
+                seed=fields.need("seed", text),
+                began=fields.need("began", number),
+                whole=sum(map(len, (first, *lines))),
+                past=[_asked(line, f"{index}", restore) for index, line in enumerate(lines, 2)],
+                clean=clean,
+            )
+        _ = memory.scenario
+    except (ValueError, RecursionError) as error:  # Wrong and ScenarioError are ValueErrors
+        raise Forgotten(f"{path} is damaged: {error}") from None
+    return memory
+
+
+def _asked(line: bytes, number_of_line: str, restore: Callable[[str], str]) -> Asked:
+    with Fields(json.loads(line), number_of_line) as fields:
+        return Asked(
+            at=fields.need("at", number),
+            method=fields.need("method", text),
+            path=restore(fields.need("path", text)),
+            query=restore(fields.need("query", _any_text)),
+            headers=fields.need("headers", mapping_of(text, _any_text)),
+            body=_each_text(fields.maybe("body", anything), restore),
+            stored=fields.maybe("stored", _stored),
+        )
+
+
+def _any_text(value: object, path: str) -> str:
+    return text(value, path) if value != "" else ""
+
+
+def _stored(value: object, path: str) -> Stored:
+    with Fields(value, path) as fields:
+        members = fields.need("members", anything)  # null for what is no zip
+        return Stored(
+            size=fields.need("size", whole(least=0)),
+            sha256=fields.need("sha256", text),
+            members=None if members is None else list_of(_any_text)(members, fields.at("members")),
+        )
+
+
+def _each_text(value: object, change: Callable[[str], str]) -> object:
+    """A JSON value with each of its texts changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): _each_text(item, change) for key, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _line(data: Mapping[str, object]) -> bytes:
+    known = {key: value for key, value in data.items() if value is not None}
+    return json.dumps(known, separators=(",", ":")).encode() + b"\n"
+
+
+def _scope(asked: Asked, headers: Mapping[str, Mapping[str, str]]) -> Scope:
+    vendor = asked.path.split("/")[1]
+    sent = {"host": "127.0.0.1", **asked.headers, **headers.get(vendor, {})}
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": asked.method,
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "path": asked.path,
+        "root_path": "",
+        "query_string": asked.query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        "state": {"abort": lambda: None, "stored": asked.stored},
+    }
+
+
+def _receive(asked: Asked) -> Receive:
+    body = b"" if asked.body is None else json.dumps(asked.body).encode()
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _unheard(message: Message) -> None:
+    """The reply was given to whoever asked first."""
