@@ -640,7 +640,7 @@ def check_conditions(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluat
     )
     known = [row for row in evaluated.rows if KEY in row.data and (KEY,) not in evaluated.unknown.get(row.id, ())]
     few = Few()
-    undecided = [row for row in known if _truth(row.data[KEY]) is None and few.room_for(row)]
+    undecided = [row for row in known if truth(row.data[KEY]) is None and few.room_for(row)]
     secret = {problem.place for problem in problems}  # what it is does not matter then
     neither = [_neither(manifest, row, row.data[KEY]) for row in undecided]
     return in_order([*problems, *(problem for problem in neither if problem.place not in secret)])
@@ -665,19 +665,19 @@ def conditions(manifest: Manifest, rows: Sequence[Row], values: Values) -> dict[
     few = Few()
     for row in asked:
         value = known.get(row.id, row.data[KEY])
-        truth = _truth(value)
-        if truth is None:
+        holds = truth(value)
+        if holds is None:
             problems += [_neither(manifest, row, value)] if few.room_for(row) else []
         else:
             missing = " and ".join(absent_facts(row.data[KEY], values.git))
             absent = f" (this build has no {missing})" if missing else ""
-            by_row[row.id] = Condition(holds=truth, text=_written(row.data[KEY]), absent=absent)
+            by_row[row.id] = Condition(holds=holds, text=_written(row.data[KEY]), absent=absent)
     if problems:
         raise ManifestError(in_order(problems))
     return by_row
 
 
-def _truth(value: object) -> bool | None:
+def truth(value: object) -> bool | None:
     """What a condition says; None where that is neither true nor false."""
     truth = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
     return truth if isinstance(truth, bool) else None
@@ -792,14 +792,6 @@ def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -
     return replace(
         problem(SectionLocator(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related
     )
-
-
-def _limit(manifest: Manifest) -> Path:
-    """Where the limit stands: in the profile that was chosen, or at the top."""
-    profiles = as_mapping(manifest.document.data.get("profiles"))
-    gate = as_mapping(as_mapping(profiles.get(manifest.profile or "")).get("gate"))
-    above = ("profiles", manifest.profile or "") if "max_quarantined" in gate else ()
-    return (*above, "gate", "max_quarantined")
 
 
 def _entries(number: int) -> str:

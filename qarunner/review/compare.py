@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +13,7 @@ from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import BASE
+from qarunner.manifest.rules import truth
 from qarunner.plan.cost import Counted, cost_of, prices_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
@@ -33,7 +34,7 @@ _RENAMING = frozenset({"name", "description"})
 """Fields that may change with an id without making it another row."""
 
 
-_OF_ROWS = frozenset({"version", "matrix", "include"})
+_OF_ROWS = frozenset({"version", "matrix", "include", "defaults"})
 """What the rows themselves show."""
 
 
@@ -198,9 +199,7 @@ def _same(before: Fields, after: Fields, path: str) -> bool:
 
 
 def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
-    # A base that one side alone has is the pipeline's matter, and no change of the matrix.
-    both = all(side is not None and side.manifest.section((BASE,)) for side in (before, after))
-    old, new = _top(before, with_base=both), _top(after, with_base=both)
+    old, new = _top(before), _top(after)
     first, second = meant(old), meant(new)
     return tuple(
         Setting(path=path, before=causes.presentable(old.get(path)), after=causes.presentable(new.get(path)))
@@ -209,11 +208,14 @@ def _settings(before: Side | None, after: Side) -> tuple[Setting, ...]:
     )
 
 
-def _top(side: Side | None, *, with_base: bool) -> Fields:
+def _top(side: Side | None) -> Fields:
+    """What stands at the top and in the base, with the gate that holds: each layer of it and its defaults."""
     if side is None:
         return {}
-    base = {BASE: dict(side.manifest.section((BASE,)))} if with_base else {}
-    return dict(flat({key: value for key, value in side.manifest.document.data.items() if key not in _OF_ROWS} | base))
+    manifest = side.manifest
+    written = {key: value for key, value in manifest.document.data.items() if key not in _OF_ROWS}
+    base = {key: value for key, value in manifest.section((BASE,)).items() if key != "gate"}
+    return dict(flat({**written, **({BASE: base} if base else {}), "gate": asdict(manifest.gate)}))
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
@@ -222,23 +224,24 @@ _IN_CREATES = ("id", "vendor", "platform", "target", "test_ids", "category_ids",
 
 
 def size(side: Side | None) -> Size:
-    """Rows, tests and create calls. Templates that are equal count as equal values, as they most likely are."""
+    """Rows, with the tests and create calls of those that can run. Equal templates most likely have equal values."""
     if side is None:
         return Size()
     runs: dict[str, int] = {}
     sketches: dict[str, list[Entry]] = {}
-    for row in side.rows:
-        name = str(row.data.get("vendor"))
-        sketch = _sketch(side.manifest, side.values.get(row.id, row)) if name in side.vendors else None
+    values = [value for row in side.rows if truth((value := side.values.get(row.id, row)).data.get("if")) is not False]
+    for value in values:
+        name = str(value.data.get("vendor"))
+        sketch = _sketch(side.manifest, value) if name in side.vendors else None
         if sketch is None:
             runs[name] = runs.get(name, 0) + 1
         else:
             sketches.setdefault(name, []).append(sketch)
     for name, entries in sketches.items():
         runs[name] = runs.get(name, 0) + len(grouped(side.vendors[name], entries))
-    rows = [_counted(side.values.get(row.id, row)) for row in side.rows]
+    rows = [_counted(value) for value in values]
     cost = cost_of(prices_of(side.all_settings), runs, rows)
-    return Size(rows=len(rows), tests=sum(row.tests for row in rows), runs=runs, cost=cost)
+    return Size(rows=len(side.rows), tests=sum(row.tests for row in rows), runs=runs, cost=cost)
 
 
 def _counted(row: Row) -> Counted:

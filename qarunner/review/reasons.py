@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qarunner.entry import BY_NAME, TargetKind
 from qarunner.known import holds_template
 from qarunner.manifest.model import BASE
+from qarunner.manifest.rules import truth
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
@@ -235,21 +236,35 @@ def _list(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_HOST = re.compile(r"(?:[a-z]+://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
+_HOST = re.compile(r"(?:([a-z]+)://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
 """What a URL begins with, up to its path; a template in it stays as it is written."""
 
 
 _URLS = ("target.web_url", "target.binary_url")
 
 
-def _host(fields: Fields, path: str) -> str | None:
-    """Where a URL leads; the whole text, where statements of a template decide that."""
-    text = fields.get(path)
-    if not isinstance(text, str):
-        return None
+_USUAL_PORTS = {"https": ":443", "http": ":80"}
+
+
+def _hosts(fields: Fields) -> dict[str, tuple[str, str]]:
+    """The URLs of a row's target and options by their paths: the scheme, and where each leads."""
+    return {
+        path: _host(text)
+        for path, text in fields.items()
+        if isinstance(text, str) and (path in _URLS or (path.startswith("options") and _SCHEME.match(text)))
+    }
+
+
+_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+
+
+def _host(text: str) -> tuple[str, str]:
+    """The scheme and the host of a URL; the whole text is the host, where statements of a template decide it."""
     begins = None if "{%" in text else _HOST.match(text)
-    host = begins[1] if begins else text
-    return host if "{" in host else host.lower()
+    if begins is None:
+        return "", text
+    scheme, host = (begins[1] or "").lower(), begins[2]
+    return scheme, (host if "{" in host else host.lower()).removesuffix(_USUAL_PORTS.get(scheme, ":"))
 
 
 class Kind(StrEnum):
@@ -289,6 +304,7 @@ def notices(difference: Difference, before: Side | None, after: Side) -> tuple[N
 
 def _all(difference: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
     old, new = _uses(before), _uses(after)
+    of_vars = _of_vars(after.manifest)
     yield from _secrets(old, new, after)
     yield from _places(before, after)
     yield from _new_vendors(before, after)
@@ -298,14 +314,14 @@ def _all(difference: Difference, before: Side | None, after: Side) -> Iterator[N
     for setting in difference.settings:
         yield from _of_setting(setting, is_new=before is None)
     for line in difference.added:
-        yield from _policy({}, line.fields, line)
+        yield from _policy({}, line.fields, line, of_vars)
         yield from _undecided(line.fields.items(), line)
     for line in difference.removed:
         if line.fields.get("quarantine.until") is not None:
             yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
     for change in difference.changed:
         yield from _moves(change)
-        yield from _policy(change.before.fields, change.after.fields, change.after)
+        yield from _policy(change.before.fields, change.after.fields, change.after, of_vars)
         yield from _undecided(((item.path, item.after) for item in change.fields), change.after)
 
 
@@ -380,11 +396,9 @@ def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
     of_vars = _of_vars(side.manifest)
     for row in side.rows:
         fields = fields_of(side.values.get(row.id, row))
-        for path in _URLS:
-            host = _host(fields, path)
-            if host is not None:
-                for name in _names({"": fields[path]}, of_vars):
-                    uses.setdefault((name, host), []).append(row.id)
+        for path, (_, host) in _hosts(fields).items():
+            for name in _names({"": fields[path]}, of_vars):
+                uses.setdefault((name, host), []).append(row.id)
     return dict(sorted(uses.items()))
 
 
@@ -402,16 +416,30 @@ def _new_vendors(before: Side | None, after: Side) -> Iterator[Notice]:
 def _moves(change: Change) -> Iterator[Notice]:
     """A row that runs against another host or environment than before."""
     old, new, rows = change.before.fields, change.after.fields, (change.after.id,)
-    for path in _URLS:
-        was, now = _host(old, path), _host(new, path)
-        if was is not None and now is not None and was != now:
-            message = f"runs against {shown(now)} now, before against {shown(was)}"
-            yield Notice(kind=Kind.TARGET, message=message, rows=rows)
+    were, are = _hosts(old), _hosts(new)
+    for path in dict.fromkeys((*are, *were)):
+        # A URL that a template decides as a whole begins with no scheme, and is one nevertheless.
+        was = were.get(path) or (_host(str(old[path])) if path in old else None)
+        now = are.get(path) or (_host(str(new[path])) if path in new else None)
+        known = path in _URLS if was is None else was == now
+        if now is not None and not known and (was is not None or now[1] not in {host for _, host in were.values()}):
+            yield Notice(kind=Kind.TARGET, message=_leads(path, was, now), rows=rows)
     for path in dict.fromkeys((*new, *old)):
-        elsewhere = path == "target.environment" or path.startswith("vendors.")
+        is_place = path.startswith(("target.", "options.")) and "environment" in path.rpartition(".")[2]
+        elsewhere = is_place or path.startswith("vendors.")
         if elsewhere and old.get(path) != new.get(path) and change.before.vendor == change.after.vendor:
             message = f"runs elsewhere: {path} {shown(old.get(path))} → {shown(new.get(path))}"
             yield Notice(kind=Kind.TARGET, message=message, rows=rows)
+
+
+def _leads(path: str, was: tuple[str, str] | None, now: tuple[str, str]) -> str:
+    """Where a URL leads now; of one that is not the target, its name. The scheme is shown where it alone differs."""
+    if was is None:
+        return f"reaches {shown(now[1])} now: {path} was added"
+    same_host = was[1] == now[1]
+    texts = [f"{scheme}://{host}" if same_host and scheme else host for scheme, host in (was, now)]
+    verb = "runs against" if path in _URLS else f"{path} leads to"
+    return f"{verb} {shown(texts[1])} now, before {'against' if path in _URLS else 'to'} {shown(texts[0])}"
 
 
 def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, after: Side) -> Iterator[Notice]:
@@ -479,17 +507,26 @@ def _key(setting: Setting, default: str | None) -> str:
 
 
 def _weaker(setting: Setting) -> str:
+    """What a change of the gate lets through that it did not; "" where it lets through less."""
     first, second = setting.before, setting.after
-    if setting.path == "gate.min_tests":
-        least, now = (value if isinstance(value, int) else 1 for value in (first, second))
-        return "; fewer tests are enough for a green build" if now < least else ""
+    match setting.path.removeprefix("gate."):
+        case "min_tests" if _count(second) < _count(first):
+            return "; fewer tests are enough for a green build"
+        case "on_skipped" if _STRICT.index(second) < _STRICT.index(first):
+            return "; skipped tests fail fewer builds"
+        case "max_quarantined" if first is not None and (second is None or _count(second) > _count(first)):
+            return "; more rows may be in quarantine"
     return ""
+
+
+_STRICT: tuple[Json, ...] = ("pass", None, "fail")
+"""What `on_skipped` says, from the gate that lets most through to the one that lets least."""
 
 
 # --- what a verdict counts --------------------------------------------------------------------------------------------
 
 
-def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
+def _policy(before: Fields, after: Fields, line: Line, of_vars: Mapping[str, frozenset[str]]) -> Iterator[Notice]:
     """What of a row's policy differs; of a new row, what is not the default."""
     rows = (line.id,)
     allowed, allows = before.get("allow_failure", False), after.get("allow_failure", False)
@@ -504,8 +541,21 @@ def _policy(before: Fields, after: Fields, line: Line) -> Iterator[Notice]:
     old, new = meaning(before), meaning(after)
     for key in ("if", "paths", "needs"):
         if before and key in after and old.get(key) != new.get(key):
-            what = "runs less often: `{}` was added" if key not in before else "may run less often: `{}` was changed"
-            yield Notice(kind=Kind.GATE, message=what.format(key), rows=rows)
+            decided = key == "if" and not _names({key: line.row.data.get(key)}, of_vars)
+            yield from _rarer(key, before, rows, truth(after[key]) if decided else None)
+
+
+def _rarer(key: str, before: Fields, rows: tuple[str, ...], holds: bool | None) -> Iterator[Notice]:  # noqa: FBT001  it is a condition's value
+    """What lets a row run less often; a condition that holds in each build does not."""
+    if holds:
+        return
+    if holds is False:
+        message = "never runs: `if` is false"
+    elif key not in before:
+        message = f"runs less often: `{key}` was added"
+    else:
+        message = f"may run less often: `{key}` was changed"
+    yield Notice(kind=Kind.GATE, message=message, rows=rows)
 
 
 def _undecided(fields: Iterable[tuple[str, Json]], line: Line) -> Iterator[Notice]:

@@ -391,3 +391,36 @@ def test_what_differs_without_a_profile_is_not_said_again_for_each(stage: Stage)
     assert "profiles" not in told
     same = stage.run("diff", "before.yml", "--profile", "nightly", "--format", "json")
     assert [row["id"] for row in json.loads(same.out)["changed"]] == ["shop"]
+
+
+def test_a_gate_that_opens_in_a_profile_alone_is_marked(stage: Stage) -> None:
+    weak = {"gate": {"min_tests": 0, "on_skipped": "pass"}}
+    top: dict[str, Any] = {"gate": {"min_tests": 5, "on_skipped": "fail"}}
+    stage.commit(stage.doksi("shop"), **top, profiles={"low": {}, "nightly": {"extends": "low"}})
+    (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
+    stage.commit(stage.doksi("shop"), **top, profiles={"low": weak, "nightly": {"extends": "low"}})
+    marks = [
+        "gate.min_tests 5 → 0; fewer tests are enough for a green build",
+        "gate.on_skipped fail → pass; skipped tests fail fewer builds",
+    ]
+    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert told["notices"] == []
+    assert {name: [each["message"] for each in part["notices"]] for name, part in told["profiles"].items()} == {
+        "low": marks,
+        "nightly": marks,
+    }
+    alone = json.loads(stage.run("diff", "before.yml", "--profile", "nightly", "--format", "json").out)
+    assert [each["message"] for each in alone["notices"]] == marks
+
+
+def test_a_notice_that_is_true_in_a_profile_for_another_value_is_said_there(stage: Stage) -> None:
+    def shop(condition: str) -> dict[str, object]:
+        return {**stage.doksi("shop"), "if": f"{{{{ git.branch == '{condition}' }}}}"}
+
+    for old, name in ((True, "before.yml"), (False, "qa-matrix.yml")):
+        changed = {"entries": {"shop": {"if": shop("x" if old else "y")["if"]}}}
+        stage.commit(shop("main" if old else "dev"), name=name, profiles={"nightly": changed})
+    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    message = "may run less often: `if` was changed"
+    assert [each["message"] for each in told["notices"]] == [message]
+    assert [each["message"] for each in told["profiles"]["nightly"]["notices"]] == [message]

@@ -115,6 +115,71 @@ def test_a_condition_that_changes_may_open_the_gate(tmp_path: Path, narrower: st
     assert [each.message for each in told] == [f"may run less often: `{key}` was changed"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "told"), [("{{ 1 == 1 }}", []), ("{{ vars.wait == 'x' }}", ["never runs: `if` is false"])]
+)
+def test_a_condition_without_a_variable_says_what_it_comes_to(tmp_path: Path, condition: str, told: list[str]) -> None:
+    entry = '  - {{ id: n, vendor: docketqa, test_ids: [1], if: "{}" }}\n'
+    before, after = (matrix(entry.format(text)) for text in ("{{ git.branch == 'main' }}", condition))
+    found, notes = difference(tmp_path, before, after)
+    assert [each.message for each in notes] == told
+    assert found.before.tests - found.after.tests == len(told)
+
+
+URL = "https://a.example.com"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("", f"login_url: {URL}/in", []),
+        ("", "login_url: https://b.example.com", ["reaches b.example.com now: options.login_url was added"]),
+        (
+            f"test_urls: {{ '7': {URL} }}",
+            "test_urls: { '7': https://b.example.com }",
+            ["options.test_urls.7 leads to b.example.com now, before to a.example.com"],
+        ),
+        (f"login_url: '{URL}:443'", f"login_url: '{URL}/x'", []),
+        (
+            f"login_url: {URL}",
+            "login_url: http://a.example.com",
+            ["options.login_url leads to http://a.example.com now, before to https://a.example.com"],
+        ),
+    ],
+)
+def test_each_url_of_a_row_is_a_place(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+    entry = (
+        f"  - {{ id: n, vendor: docketqa, category_ids: [7], target: {{ web_url: {URL} }}, options: {{ OPTIONS }} }}\n"
+    )
+    one, two = (matrix(entry.replace("OPTIONS", options)) for options in (before, after))
+    assert [each.message for each in difference(tmp_path, one, two)[1]] == told
+
+
+@pytest.mark.parametrize("key", ["environment_label", "project_environment_id"])
+def test_an_environment_in_options_is_a_place(tmp_path: Path, key: str) -> None:
+    uuid = "11111111-1111-4111-8111-11111111110"
+    values = {"environment_label": ("staging", "production")}.get(key, (f"{uuid}1", f"{uuid}2"))
+    entry = f"  - {{ id: n, vendor: testerarmy, platform: web, category_ids: [{uuid}1], target: {{ web_url: {URL} }}"
+    one, two = (matrix(f"{entry}, options: {{ {key}: {value} }} }}\n") for value in values)
+    told = [each.message for each in difference(tmp_path, one, two)[1]]
+    assert told == [f"runs elsewhere: options.{key} {values[0]} → {values[1]}"]
+
+
+GATES = [
+    ("", "min_tests: 1", []),
+    ("min_tests: 2", "", ["gate.min_tests 2 → 1; fewer tests are enough for a green build"]),
+    ("on_skipped: fail", "on_skipped: pass", ["gate.on_skipped fail → pass; skipped tests fail fewer builds"]),
+    ("max_quarantined: 1", "", ["gate.max_quarantined 1 → (none); more rows may be in quarantine"]),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), GATES)
+def test_the_gate_that_holds_is_compared(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+    one, two = (f"gate: {{ {keys} }}\n{matrix()}" for keys in (before, after))
+    found, notes = difference(tmp_path, one, two)
+    assert ([each.message for each in notes], bool(found)) == (told, bool(told))
+
+
 EXPRESSION = "{{ vars.q if git.tag else false }}"
 BY_BRANCH = "{{ git.branch != 'main' }}"
 

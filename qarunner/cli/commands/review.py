@@ -102,7 +102,12 @@ def _with_profiles(
             continue
         of_profile = beyond(whole := compare(one, two), review.difference)
         if of_profile:
-            notes = tuple(notice for notice in notices(whole, one, two) if notice not in review.notices)
+            changed = {change.after.id for change in of_profile.changed}
+            notes = tuple(
+                notice
+                for notice in notices(whole, one, two)
+                if notice not in review.notices or not changed.isdisjoint(notice.rows)
+            )
             reviews.append(replace(review, difference=of_profile, notices=notes, warnings=(), profile=name))
     return replace(review, profiles=tuple(reviews), warnings=(*review.warnings, *remarks))
 
