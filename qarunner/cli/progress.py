@@ -210,7 +210,7 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
         case ev.RunCancelled():
             state = run.jobs[event.job]
             how = "cancelled" if event.message is None else f"could not be cancelled: {event.message}"
-            how = "is over" if event.over else how
+            how = "is stopped, or was over: it is read once more" if event.over else how
             return f"{_entries(state)}: {state.job.vendor} run {event.run} {how}"
         case ev.Reattempted():
             why = "its tests failed" if ev.RetryReason.FAILED in event.why else "the vendor's infrastructure failed"

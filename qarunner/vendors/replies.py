@@ -13,7 +13,7 @@ from qarunner.secret import placeholder, secret_names, without_encoding
 from qarunner.vendors.api import Cause, Refusal, Reply, UploadAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.vendors.api import Metadata
 
@@ -83,11 +83,17 @@ def segment(text: str) -> str:
     return quoted
 
 
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
 def count(cursor: JsonReader) -> int | None:
-    """A number of tests, or None where there is none."""
-    if cursor.value is None:
+    """A number of tests, or None where there is none. `"2"` and `2.0` are 2: a failure must not be lost over them."""
+    value = cursor.value
+    if value is None:
         return None
-    if (number := cursor.integer()) < 0:
+    if (isinstance(value, str) and _DIGITS.fullmatch(value)) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    if (number := JsonReader(value, cursor.name).integer()) < 0:
         raise cursor.fail("a number of tests")
     return number
 
@@ -118,8 +124,26 @@ def error_text(reply: Reply, *keys: str) -> str:
 
 def _texts(body: JsonReader, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
-        if text := (body.get(key).text_or() or "").strip():
+        if text := _words(body.get(key).value).strip():
             yield text
+
+
+def _words(value: object) -> str:
+    """The words of an explanation, also of one in parts: `tags: must not be empty; name: is too long`."""
+    match value:
+        case str():
+            return value
+        case list():
+            return "; ".join(filter(None, map(_words, value)))
+        case dict():
+            if words := _words(value.get("message") or value.get("msg")):
+                place = value.get("loc")  # many frameworks name the field beside the message
+                where = ".".join(map(str, place)) if isinstance(place, list) else ""
+                return f"{where}: {words}" if where else words
+            parts = ((key, _words(part)) for key, part in value.items())
+            return "; ".join(f"{key}: {words}" for key, words in parts if words)
+        case _:
+            return ""
 
 
 def status_body(reply: Reply, refused: Refusal) -> JsonReader:
@@ -137,6 +161,26 @@ def _page(text: str) -> JsonReader:
 def page(reply: Reply) -> JsonReader:
     """A page of a list. Each is read again with every page that follows, so that it is parsed once."""
     return _page(reply.text)
+
+
+def elements(pages: Sequence[Reply], key: str) -> list[JsonReader]:
+    """What a list's pages hold under `key`, each id once. UnexpectedData for a page with known elements alone."""
+    by_id: dict[str, JsonReader] = {}
+    for reply in pages:
+        before, items = len(by_id), list(page(reply).get(key).items())
+        by_id |= {str(item.get("id").value or item.value): item for item in items}
+        if items and len(by_id) == before:
+            raise page(reply).get(key).fail("elements that no page before had")
+    return list(by_id.values())
+
+
+def check_whole(pages: Sequence[Reply], seen: int, *path: str) -> None:
+    """UnexpectedData if the last page counts more elements, under `path`, than all pages have."""
+    total = page(pages[-1])
+    for key in path:
+        total = total.get(key)
+    if seen < (count(total) or 0):
+        raise total.fail(f"the {seen} elements that its pages have")
 
 
 class Listed:

@@ -334,3 +334,18 @@ def test_a_pass_with_an_error_beside_it_is_none(told: dict[str, str], reason: st
     assert case.verdict is Verdict.UNKNOWN
     assert case.message is not None
     assert reason in case.message
+
+
+@pytest.mark.parametrize("app", [{"id": 7, "current_build": {"id": 30}}, {"id": 8, "current_build": {"id": 77}}])
+def test_another_build_that_is_current_is_not_tested(app: dict[str, Json]) -> None:
+    created = Reply(status=200, text=json.dumps({"message": "ok", "build": {"id": 77}, "app": app}))
+    pinned = Resource(id="r", vendor="docketqa", kind=ResourceKind.BUILD, data={"app_id": 7, "build_id": "77"})
+    for step in (making(created), VENDOR.prepare(pinned, "t", [created])):
+        assert isinstance(step, Refusal)
+        assert "make build 77 of app 7 current" in step.message
+
+
+def test_a_refused_build_is_told_with_its_status() -> None:
+    step = making(Reply(status=400, text='{"message": "only 32-bit code"}'))
+    assert isinstance(step, Refusal)
+    assert step.message == "HTTP 400: only 32-bit code"

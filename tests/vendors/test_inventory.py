@@ -189,3 +189,41 @@ def test_certyns_list_is_read_to_its_end_and_what_it_tells_twice_is_in_doubt() -
 @pytest.mark.parametrize("vendor", ["doksi", "docketqa"])
 def test_vendors_without_a_list_of_runs_have_none(vendor: str) -> None:
     assert registry.get(vendor).poll_many({}, [RemoteRun(id="r")], []) is None
+
+
+TEST = {"id": 1, "title": "Log in", "name": "Log in", "key": "log-in", "slug": "log-in"}
+
+
+def endless(request: Request) -> dict[str, object]:
+    """The same element on every page, whose cursor is new."""
+    number = int(dict(request.query).get("page", "1"))
+    paging = {"page": number, "total_pages": 99, "total": 99}
+    body = {"tests": [TEST], "test_blueprints": [TEST], "items": [TEST]}
+    projects = [{"id": "p", "slug": PROJECT, "name": "Shop"}]
+    cursor = str(len(dict(request.query).get("cursor", "")))
+    return {
+        **body,
+        "projects": projects,
+        "nextCursor": cursor + "1",
+        "pagination": paging,
+        "page": number,
+        "hasNextPage": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind"),
+    [("testerarmy", InventoryKind.TEST), ("docketqa", InventoryKind.TEST), ("certyn", InventoryKind.ENVIRONMENT)],
+)
+def test_a_page_that_brings_nothing_new_ends_a_list(vendor: str, kind: InventoryKind) -> None:
+    with pytest.raises(UnexpectedData, match="no page before had"):
+        listed(vendor, kind, endless)
+
+
+@pytest.mark.parametrize(("vendor", "kind"), [("docketqa", InventoryKind.TEST), ("certyn", InventoryKind.TAG)])
+@pytest.mark.parametrize("change", [{"total": 50, "totalCount": 50}, {"page": 2}])
+def test_half_a_list_is_no_list(vendor: str, kind: InventoryKind, change: dict[str, int]) -> None:
+    paging = {"page": 1, "total_pages": 1, "total": 1, **change}
+    body = {"test_blueprints": [TEST], "items": [TEST], "projects": [{"id": "p", "slug": PROJECT, "name": "S"}]}
+    with pytest.raises(UnexpectedData):
+        listed(vendor, kind, lambda _: {**body, "pagination": paging, **paging, "hasNextPage": False})

@@ -7,9 +7,23 @@ import json
 import pytest
 
 from qarunner.app.session import base_url_of
+from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import registry
-from qarunner.vendors.api import Call, Finished, Metadata, RemoteRun, Reply, Verdict
+from qarunner.vendors.api import (
+    Build,
+    Call,
+    Cause,
+    Finished,
+    Metadata,
+    Prepared,
+    RemoteRun,
+    Reply,
+    Resource,
+    ResourceKind,
+    Running,
+    Verdict,
+)
 from qarunner.vendors.certyn.info import INFO as CERTYN
 
 UUID = "22222222-2222-4222-8222-222222222222"
@@ -125,3 +139,110 @@ def test_docketqas_error_beside_a_flaky_pass_is_no_pass() -> None:
     asked = call("docketqa", SelectionKind.TEST_IDS, "7")
     (case,) = finished("docketqa", asked, RemoteRun(id="1"), {"test_run": told}).outcomes["e"].cases
     assert case.verdict is Verdict.UNKNOWN
+
+
+TA_PASS = {"id": "r", "status": "completed"}
+STEP = {"title": "Pay", "status": "passed"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"output": {"result": "PASS", "steps": [{**STEP, "error": "exploded"}]}},
+        {"output": {"result": "PASS", "steps": [{**STEP, "errorCode": "STEP_NO_CONCLUSION"}]}},
+        {"output": {"result": "PASS", "steps": [{**STEP, "status": "skipped"}]}},
+        {"output": {"result": "PASS", "steps": [STEP]}, "stepResults": [{"title": "Log in", "status": "failed"}]},
+    ],
+)
+def test_a_testerarmy_pass_beside_a_step_that_did_not_pass_is_none(parts: dict[str, object]) -> None:
+    asked = call("testerarmy", SelectionKind.CATEGORY_IDS, UUID)
+    (case,) = finished("testerarmy", asked, RemoteRun(id="r"), {**TA_PASS, **parts}).outcomes["e"].cases
+    assert case.verdict is Verdict.UNKNOWN
+    assert "a step failed" in (case.message or "")
+
+
+def test_testerarmys_words_of_steps_and_issues_are_read_in_any_case() -> None:
+    output = {
+        "result": "PASS",
+        "issues": [{"type": "Warning", "name": "Slow"}],
+        "steps": [{**STEP, "status": "PASSED"}],
+    }
+    asked = call("testerarmy", SelectionKind.CATEGORY_IDS, UUID)
+    (case,) = finished("testerarmy", asked, RemoteRun(id="r"), {**TA_PASS, "output": output}).outcomes["e"].cases
+    assert [case.verdict, *(step.verdict for step in case.steps)] == [Verdict.PASSED] * 3
+
+
+@pytest.mark.parametrize(("number", "failed"), [("2", "1"), (2.0, 1.0)])
+def test_a_number_of_tests_is_read_as_a_text_and_with_a_fraction_of_zero(number: object, failed: object) -> None:
+    certyn = {"runId": "r", "state": "completed", "total": number, "passed": 1, "failed": failed, "blocked": 0}
+    asked = call("certyn", SelectionKind.TAGS, "smoke")
+    overview: dict[str, object] = {"projects": []}
+    assert finished("certyn", asked, RemoteRun(id="r"), certyn, overview).outcomes["e"].verdict is Verdict.FAILED
+    result = {"result_id": "a", "test_id": UUID, "status": "failed"}
+    doksi = {"run_id": "r", "status": "failed", "tests_total": number, "tests_failed": failed, "results": [result]}
+    asked = call("doksi", SelectionKind.TEST_IDS, UUID)
+    assert finished("doksi", asked, RemoteRun(id="r"), doksi).outcomes["e"].verdict is Verdict.FAILED
+
+
+def test_docketqas_answer_about_another_group_run_is_not_this_ones() -> None:
+    body = {"id": 1, "test_group_run_id": 8, "status": "passed", "results": []}
+    run = RemoteRun(id="1", memo={"group": "9"})
+    with pytest.raises(UnexpectedData, match="test_group_run_id"):
+        finished("docketqa", call("docketqa", SelectionKind.TEST_IDS, "7"), run, {"test_run": body})
+
+
+def test_certyns_failures_before_the_end_have_words() -> None:
+    body = {"runId": "r", "state": "in_progress", "total": 3, "passed": 1, "failed": 1, "pending": 1}
+    asked = call("certyn", SelectionKind.TAGS, "smoke")
+    status = registry.get("certyn").read(asked, RemoteRun(id="r"), [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Running)
+    assert status.so_far["e"].message == "1 test failed"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "status", "body", "message", "cause"),
+    [
+        (
+            "testerarmy",
+            403,
+            {"error": "Forbidden", "message": "plan", "currentCount": 3, "limit": 3},
+            "Forbidden: plan",
+            Cause.ALLOWANCE,
+        ),
+        ("testerarmy", 403, {"error": "Forbidden", "message": "no"}, "Forbidden: no", Cause.CREDENTIAL),
+        (
+            "certyn",
+            400,
+            {"error": "Bad", "details": {"projectSlug": ["unknown project"]}},
+            "Bad: projectSlug: unknown project",
+            Cause.REFUSED,
+        ),
+        ("certyn", 400, {"message": "tags must not be empty"}, "tags must not be empty", Cause.REFUSED),
+        (
+            "docketqa",
+            422,
+            {"detail": [{"loc": ["body", "ids"], "msg": "not a list"}]},
+            "body.ids: not a list",
+            Cause.REFUSED,
+        ),
+        ("doksi", 400, {"error": {"code": "X1", "message": "hidden test"}}, "hidden test", Cause.REFUSED),
+    ],
+)
+def test_refusals_are_told_in_the_vendors_words(
+    vendor: str, status: int, body: dict[str, object], message: str, cause: Cause
+) -> None:
+    refusal = registry.get(vendor).refused(Reply(status=status, text=json.dumps(body)))
+    assert (refusal.message, refusal.cause) == (message, cause)
+
+
+KEPT = {"expiresAt": None, "removeAfter": None}
+
+
+@pytest.mark.parametrize(("times", "stays"), [({}, False), (KEPT, True), ({**KEPT, "removeAfter": 60}, False)])
+def test_an_app_that_testerarmy_will_not_remove_is_named(times: dict[str, object], *, stays: bool) -> None:
+    build = Build(path="a.apk", filename="a.apk", size=3, sha256="ab" * 32)
+    resource = Resource(id="r", vendor="testerarmy", kind=ResourceKind.BUILD, build=build, data={"project": UUID})
+    replies = [Reply(status=200, text=json.dumps(body)) for body in ({}, {}, {"app": {"id": UUID, **times}})]
+    prepared = registry.get("testerarmy").prepare(resource, "t", replies)
+    assert isinstance(prepared, Prepared)
+    assert (registry.get("testerarmy").kept(resource, prepared) is not None) == stays

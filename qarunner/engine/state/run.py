@@ -227,7 +227,7 @@ class RunState:
         return replace(
             end,
             verdict=failed or end.verdict,
-            message=None if failed else end.message,
+            message=known.message if failed else end.message,
             cause=None if failed else end.cause,
             cases=cases,
             counts=counts,

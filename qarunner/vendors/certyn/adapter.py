@@ -153,7 +153,7 @@ class Certyn(Vendor):
         return inventory.poll_many(settings, runs, replies)
 
     def refused(self, reply: Reply) -> Refusal:
-        return answers.refusal(reply, "error", "details")
+        return answers.refusal(reply, "error", "message", "details")
 
 
 def _environment(call: Call, entry: Entry) -> Json:

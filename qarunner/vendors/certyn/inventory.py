@@ -49,18 +49,21 @@ def inventory(
     project = _project(settings, replies[0])
     if isinstance(project, Refusal):
         return project
-    return _of_project(kind, f"/api/projects/{answers.segment(project)}", [reply.json() for reply in replies[1:]])
+    return _of_project(kind, f"/api/projects/{answers.segment(project)}", replies[1:])
 
 
-def _of_project(kind: InventoryKind, folder: str, pages: Sequence[JsonReader]) -> Request | tuple[Item, ...]:
+def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Request | tuple[Item, ...]:
     if kind is InventoryKind.CATEGORY:
         if not pages:
             return Request(method="GET", path=f"{folder}/processes")
-        return tuple(map(_process, pages[0].items()))
-    if not pages or pages[-1].get("hasNextPage").value is True:
+        return tuple(map(_process, pages[0].json().items()))
+    elements = answers.elements(pages, "items")
+    if pages:
+        answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
+    if not pages or answers.page(pages[-1]).get("hasNextPage").value is True:
         query = (("page", str(len(pages) + 1)), ("pageSize", _PAGE_SIZE))
         return Request(method="GET", path=f"{folder}/{_FOLDERS[kind]}", query=query)
-    elements = [element for page in pages for element in page.get("items").items()]
+    answers.check_whole(pages, len(elements), "totalCount")
     if kind is InventoryKind.ENVIRONMENT:
         return tuple(_item(element, "key", "label") for element in elements)
     return tuple(_tags(elements))

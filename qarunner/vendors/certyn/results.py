@@ -29,14 +29,18 @@ if TYPE_CHECKING:
 def progress(state: str, entry: str, body: JsonReader, promised: int | None) -> Running:
     """A run that goes on. What its counters say of failures is certain, and what is pending is not."""
     total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
+    so_far = {}
     try:
-        counts = _counters(body, promised, derive=False).by_verdict(open_ones=Verdict.UNKNOWN)
+        counters = _counters(body, promised, derive=False)
     except UnexpectedData:  # the final counters are read strictly
-        counts = {}
-    url = body.get("appUrl").text_or()
+        counters = None
+    if counters is not None and (counts := counters.by_verdict(open_ones=Verdict.UNKNOWN)):
+        _, why = next(_failures(counters), (None, None))
+        url = body.get("appUrl").text_or()
+        so_far[entry] = Outcome(verdict=Verdict.UNKNOWN, counts=counts, message=why, url=url)
     return Running(
         note=state,
-        so_far={entry: Outcome(verdict=Verdict.UNKNOWN, counts=counts, url=url)} if counts else {},
+        so_far=so_far,
         wait_s=body.get("retryAfterSeconds").number_or_none(),
         total=None if total is None else int(total),
         done=None if total is None or pending is None else max(0, int(total - pending)),
@@ -122,10 +126,7 @@ def _findings(
     state: str, counters: _Counters, promised: int | None, conclusion: str | None
 ) -> Iterator[tuple[Verdict, str]]:
     """Why the run is no pass, the weightiest reason first."""
-    if counters.failed:
-        yield Verdict.FAILED, some(counters.failed, "failed")
-    if counters.blocked:
-        yield Verdict.BLOCKED, some(counters.blocked, "blocked")
+    yield from _failures(counters)
     if state == "cancelled":
         # The documented shell loop lets a cancelled run pass; the vendor's own CLI and action do not.
         yield Verdict.CANCELLED, "the run was cancelled at Certyn"
@@ -138,6 +139,13 @@ def _findings(
         yield Verdict.UNKNOWN, f"Certyn concludes {conclusion!r}, but its counters say that the run passed"
     if counters.skipped == counters.total:
         yield Verdict.SKIPPED, "every test was skipped"
+
+
+def _failures(counters: _Counters) -> Iterator[tuple[Verdict, str]]:
+    if counters.failed:
+        yield Verdict.FAILED, some(counters.failed, "failed")
+    if counters.blocked:
+        yield Verdict.BLOCKED, some(counters.blocked, "blocked")
 
 
 def _doubt(counters: _Counters, promised: int | None) -> str | None:

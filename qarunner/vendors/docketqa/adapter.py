@@ -6,6 +6,7 @@ published GitHub action is called "client".
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
@@ -68,7 +69,8 @@ class DocketQA(Vendor):
             # Documented of 409: the name is taken, which a name of the manifest may well be. A generated one is not.
             is_taken = replies[-1].status == _CONFLICT and resource.data.get("build_name") is not None
             if is_taken or not replies[-1].is_unclear:
-                return self.refused(replies[-1])
+                refusal = self.refused(replies[-1])
+                return replace(refusal, message=docketqa_builds.with_status(replies[-1], refusal.message))
         return docketqa_builds.prepare(resource, token, replies)
 
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
@@ -102,7 +104,7 @@ class DocketQA(Vendor):
 
     def refused(self, reply: Reply) -> Refusal:
         """Error bodies are not documented, but for 409: the name of a build or of an app is taken."""
-        refusal = answers.refusal(reply, "message", "error", "detail")
+        refusal = answers.refusal(reply, *docketqa_builds.ERROR_KEYS)
         if reply.status == _CONFLICT:
             return Refusal(message=f"{refusal.message} (409: is the name taken? see options.build_name)")
         return refusal

@@ -145,7 +145,8 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Prepare
         create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
         return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
     if replies[MADE - 1].ok:
-        return Prepared(values={_KEY: name})
+        created = _body(replies[MADE - 1])
+        return _other_current(app, created.get("build").get("id").value, created) or Prepared(values={_KEY: name})
     return _found_out(app, name, replies[MADE - 1 :], ours=not build_name)
 
 
@@ -164,20 +165,45 @@ def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> 
             pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
             return More(request=pin, best_effort=True)
         if after[1].ok:
-            return Prepared(values={_KEY: name})
+            return _other_current(app, build, _body(after[1])) or Prepared(values={_KEY: name})
     return Refusal(
-        message=f"the create of build {name!r} of DocketQA's app {app} had no answer ({answers.error_text(lost)}): the "
-        "build may exist, and may be the app's current one for everybody; look at the app before you apply again",
+        message=f"the create of build {name!r} of DocketQA's app {app} had no answer "
+        f"({with_status(lost, answers.error_text(lost, *ERROR_KEYS))}): the build may exist, and may be the app's "
+        "current one for everybody; look at the app before you apply again",
         cause=Cause.UNCERTAIN,
     )
 
 
+ERROR_KEYS = ("message", "error", "detail")
+"""Bodies of errors are not documented. All three keys are usual."""
+
+
+def with_status(reply: Reply, text: str) -> str:
+    """The vendor's words after the status of its answer; status 0 is no answer."""
+    return text if not reply.status or str(reply.status) in text else f"HTTP {reply.status}: {text}"
+
+
+def _body(reply: Reply) -> JsonReader:
+    """What is no JSON is empty here: UnexpectedData would begin the upload again, and make a second build."""
+    try:
+        return reply.json()
+    except UnexpectedData:
+        return JsonReader(None)
+
+
+def _other_current(app: str, build: object, body: JsonReader) -> Refusal | None:
+    """Documented: both calls answer with the app. Tests run its current build, so another one is no test of ours."""
+    about, current = (body.get("app").get(key) for key in ("id", "current_build"))
+    for answer, expected, what in ((about, app, "app"), (current.get("id"), build, "current build")):
+        if None not in (answer.value, expected) and same_number(str(answer.value)) != same_number(str(expected)):
+            message = f"DocketQA was to make build {build} of app {app} current, and answers with {what} {answer.value}"
+            return Refusal(message=f"{message}: another pipeline may have moved it")
+    return None
+
+
 def _named(reply: Reply, name: str) -> str | None:
     """The id of the one object of a name, wherever it stands."""
-    try:
-        waiting: list[object] = [reply.json().value]
-    except UnexpectedData:
-        return None
+    waiting = [_body(reply).value]
     ids = set()
     while waiting:
         value = waiting.pop()
@@ -194,9 +220,9 @@ def _id(resource: Resource, name: str) -> str:
     return JsonReader(resource.data, "resource").get(name).identifier()
 
 
-def _pin(app: str, build: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
+def _pin(app: str, build: str, replies: Sequence[Reply]) -> PrepareStep:
     if replies:
-        return Prepared(values={_KEY: build})
+        return _other_current(app, build, _body(replies[0])) or Prepared(values={_KEY: build})
     return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
 
 

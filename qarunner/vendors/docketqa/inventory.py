@@ -25,16 +25,19 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
         if not replies:
             return Request(method="GET", path="/apps/list")
         return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
-    pages = [reply.json() for reply in replies]
-    if not pages or len(pages) < (answers.count(pages[-1].get("pagination").get("total_pages")) or 0):
+    tests = answers.elements(replies, "test_blueprints")
+    paging = answers.page(replies[-1]).get("pagination") if replies else None
+    if paging is not None:
+        answers.check_about(paging.get("page"), str(len(replies)), "page")
+    if paging is None or len(replies) < (answers.count(paging.get("total_pages")) or 0):
         query = (
             ("type", "integration"),
             ("include_all_folders", "true"),
-            ("page", str(len(pages) + 1)),
+            ("page", str(len(replies) + 1)),
             ("per_page", str(_PER_PAGE)),
         )
         return Request(method="GET", path="/test_blueprint/list", query=query)
-    tests = [test for page in pages for test in page.get("test_blueprints").items()]
+    answers.check_whole(replies, len(tests), "pagination", "total")
     return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))
 
 

@@ -46,6 +46,8 @@ def status(entry: Entry, run: RemoteRun, body: JsonReader) -> Running | Finished
     word, test = body.get("status"), JsonReader(run.memo).get("test").text_or()
     if test is not None:
         _same(body.get("test_blueprint_id"), test)
+    if (group := JsonReader(run.memo).get("group").text_or()) is not None:
+        _same(body.get("test_group_run_id"), group)
     if word.text() not in _VERDICTS:
         waiting = Case(
             id=_test(run, body),

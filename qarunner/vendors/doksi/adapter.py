@@ -5,6 +5,7 @@ Sources: docs.doksi.ai/api-reference/triggerRun, /getRun, /upload-android-binary
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader, UnexpectedData
@@ -157,7 +158,14 @@ class Doksi(Vendor):
         return Finished(outcomes=outcomes(call.entries, run, body))
 
     def refused(self, reply: Reply) -> Refusal:
-        return _over_allowance(reply) or answers.refusal(reply, "error")
+        refusal = _over_allowance(reply) or answers.refusal(reply, "error")
+        if refusal.cause is Cause.CREDENTIAL and _PULL_REQUEST.search(refusal.message):
+            # Documented: a policy of the company, which no other key changes.
+            return Refusal(
+                message=f"{refusal.message} (a policy of your company at Doksi; vendors.doksi.extra adds "
+                "the field that identifies a pull request)"
+            )
+        return refusal
 
 
 def _extra(settings: Mapping[str, Json]) -> dict[str, Json]:
@@ -213,6 +221,9 @@ def _over_allowance(reply: Reply) -> Refusal | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_PULL_REQUEST = re.compile(r"\bpull[\s_-]*request", re.IGNORECASE)
 
 
 VENDOR: Vendor = Doksi()

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Dependency,
         InventoryKind,
         Item,
+        Leftover,
         Prepared,
         RemoteRun,
         Reply,
@@ -254,6 +255,9 @@ def _project(row: _Row) -> Iterator[Complaint]:
 _RULES: tuple[Callable[[_Row], Iterable[Complaint]], ...] = (_selection, _target, _options, _project)
 
 
+_FORBIDDEN = 403
+
+
 _NOT_FOUND = 404
 
 
@@ -280,6 +284,9 @@ class TesterArmy(Vendor):
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
         del token
         return testerarmy_builds.prepare(resource, replies)
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        return testerarmy_builds.kept(resource, prepared)
 
     def notices(self, call: Call) -> Iterator[str]:
         return testerarmy_creates.notices(call)
@@ -335,9 +342,13 @@ class TesterArmy(Vendor):
         return inventory.poll_many(runs, replies)
 
     def refused(self, reply: Reply) -> Refusal:
-        """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests."""
+        """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests.
+
+        A 403 with `limit` and `currentCount` is a limit of the plan: the key is as good as before.
+        """
         refusal = answers.refusal(reply, "error", "message")
-        if reply.status == _TOO_MANY and _USAGE.search(refusal.message):
+        is_plan = reply.status == _FORBIDDEN and all(f'"{key}"' in reply.text for key in ("limit", "currentCount"))
+        if is_plan or (reply.status == _TOO_MANY and _USAGE.search(refusal.message)):
             return Refusal(message=refusal.message, cause=Cause.ALLOWANCE)
         return refusal
 

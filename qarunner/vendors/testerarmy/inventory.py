@@ -12,7 +12,7 @@ from qarunner.vendors import replies as answers
 from qarunner.vendors.api import InventoryKind, Item, Refusal, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from qarunner.decode import Json, JsonReader
     from qarunner.vendors.api import RemoteRun, Reply
@@ -26,14 +26,18 @@ _PAGES_BESIDES = 4
 """A list is all of the account's: so many pages may be other runs'. What it does not show by then is read by itself."""
 
 
-_NAMES = {
-    InventoryKind.PROJECT: ("projects", "name"),
-    InventoryKind.TEST: ("tests", "title"),
-    InventoryKind.CATEGORY: ("groups", "name"),
-    InventoryKind.ENVIRONMENT: ("environments", "name"),
-    InventoryKind.APP: ("apps", "filename"),
+_FIELDS = {
+    InventoryKind.PROJECT: "projects",
+    InventoryKind.TEST: "tests",
+    InventoryKind.CATEGORY: "groups",
+    InventoryKind.ENVIRONMENT: "environments",
+    InventoryKind.APP: "apps",
 }
-"""The field that holds a list, and what its elements are called by."""
+"""The field that holds a list."""
+
+
+_NAMES = {InventoryKind.TEST: "title", InventoryKind.APP: "filename"}
+"""What its elements are called by, where that is no `name`."""
 
 
 def inventory(
@@ -42,11 +46,11 @@ def inventory(
     project = settings.get("project")
     if kind is not InventoryKind.PROJECT and not isinstance(project, str):
         return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
-    cursor = None
+    cursor, elements = None, answers.elements(replies, _FIELDS[kind])
     if replies:
-        cursor = replies[-1].json().get("nextCursor").text_or() if kind is InventoryKind.TEST else None
+        cursor = answers.page(replies[-1]).get("nextCursor").text_or() if kind is InventoryKind.TEST else None
         if cursor is None:
-            return tuple(item for reply in replies for item in _items(kind, reply.json()))
+            return tuple(_item(element, _NAMES.get(kind, "name")) for element in elements)
     return _request(kind, str(project), cursor)
 
 
@@ -66,16 +70,14 @@ def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
             return Request(method="GET", path="/projects")
 
 
-def _items(kind: InventoryKind, body: JsonReader) -> Iterator[Item]:
-    field, name = _NAMES[kind]
-    for element in body.get(field).items():
-        identifier = answers.body_id(element.get("id"))
-        is_paused = element.get("enabled").value is False
-        yield Item(
-            id=identifier,
-            name=element.get(name).text_or() or identifier,
-            unusable="it is disabled: groups leave it out" if is_paused else None,
-        )
+def _item(element: JsonReader, name: str) -> Item:
+    identifier = answers.body_id(element.get("id"))
+    is_paused = element.get("enabled").value is False
+    return Item(
+        id=identifier,
+        name=element.get(name).text_or() or identifier,
+        unusable="it is disabled: groups leave it out" if is_paused else None,
+    )
 
 
 def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | Mapping[str, Reply]:

@@ -16,6 +16,7 @@ from qarunner.vendors.api import (
     Dependency,
     FileRef,
     Finished,
+    Leftover,
     Outcome,
     Prepared,
     RemoteRun,
@@ -118,9 +119,27 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | 
             key = _sendable(granted.json().get("storageKey"))
             return _post_build(resource, "upload/confirm", {"storageKey": key, **_described(resource, resource.build)})
         case [_, _, confirmed, *_]:
-            return Prepared(values={APP_ID: answers.path_id(confirmed.json().get("app").get("id"))})
+            return _confirmed(confirmed.json().get("app"))
         case _:
             raise ValueError(f"{resource.id}: replies are no sequence")
+
+
+def _confirmed(app: JsonReader) -> Prepared:
+    """Documented: an app that has no time of removal stays, whatever was asked for."""
+    number = answers.path_id(app.get("id"))
+    stays = {"expiresAt", "removeAfter"} <= app.object().keys() and not (app.has("expiresAt") or app.has("removeAfter"))
+    return Prepared(values={APP_ID: number, **({_STAYS: number} if stays else {})})
+
+
+def kept(resource: Resource, prepared: Prepared) -> Leftover | None:
+    """An app of which TesterArmy itself says that it will not be removed."""
+    if _STAYS not in prepared.values:
+        return None
+    app, project = str(prepared.values[APP_ID]), JsonReader(resource.data, "resource").get("project").text()
+    return Leftover(what=f"app {app} of project {project}", todo="delete it in TesterArmy", details={APP_ID: app})
+
+
+_STAYS = "stays"
 
 
 def _post_build(resource: Resource, last: str, body: Json) -> Request:

@@ -202,21 +202,33 @@ def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
 def _against_pass(body: JsonReader) -> Iterator[str]:
     """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
     issues = body.get("output").get("issues").items_or_none()
-    bad = [issue for issue in issues if (issue.get("type").text_or() or "").lower() != "warning"]
+    bad = [issue for issue in issues if not _is_warning(issue)]
     if bad:
         yield f"the result is PASS, but TesterArmy tells of an issue: {_issue_title(bad[0])}"
-    failed = next((step for step in _steps(body) if (step.get("status").text_or() or "").lower() == "failed"), None)
-    if failed is not None:
-        what = _text(failed.get("title")) or "without a title"
-        why = _failure(failed)
+    steps = [*body.get("output").get("steps").items_or_none(), *body.get("stepResults").items_or_none()]
+    for step in steps:
+        has_error = _text(step.get("error")) or _text(step.get("errorCode"))
+        if (verdict := _step_verdict(step)) is Verdict.PASSED and not has_error:
+            continue
+        if verdict is Verdict.UNKNOWN and not step.has("status") and not has_error:
+            continue  # its fields are free in `stepResults`
+        what, why = _text(step.get("title")) or "without a title", _failure(step)
         yield f"the result is PASS, but a step failed: {what}" + (f": {why}" if why else "")
+
+
+def _is_warning(issue: JsonReader) -> bool:
+    return (issue.get("type").text_or() or "").lower() == "warning"
+
+
+def _step_verdict(step: JsonReader) -> Verdict:
+    return _STEPS.get((step.get("status").text_or() or "").lower(), Verdict.UNKNOWN)
 
 
 def _reasons(body: JsonReader) -> str | None:
     """Why a test failed: the vendor's summary, the steps that failed, the issues, and what to do about set-up."""
     output = body.get("output")
     texts = [_text(output.get("description")), _error(body)]
-    texts += [text for step in _steps(body) if step.get("status").value != "passed" and (text := _failure(step))]
+    texts += [text for step in _steps(body) if _step_verdict(step) is not Verdict.PASSED and (text := _failure(step))]
     texts += [_issue_title(issue) for issue in list(output.get("issues").items_or_none())[:_MOST_SHOWN]]
     return _joined(texts)
 
@@ -257,7 +269,7 @@ def _failure(step: JsonReader) -> str | None:
 
 def _shown(body: JsonReader) -> Iterator[Step]:
     for index, step in enumerate(_steps(body), 1):
-        verdict = _STEPS.get(step.get("status").text_or() or "", Verdict.UNKNOWN)
+        verdict = _step_verdict(step)
         message = _text(step.get("summary")) if verdict is Verdict.PASSED else _failed_step(step)
         yield Step(
             title=_text(step.get("title")) or f"Step {index}",
@@ -269,7 +281,7 @@ def _shown(body: JsonReader) -> Iterator[Step]:
     output = body.get("output")
     for issue in output.get("issues").items_or_none():
         # An issue is shown where its screenshot can be: among the steps, which never decide a verdict.
-        verdict = Verdict.PASSED if issue.get("type").value == "warning" else Verdict.FAILED
+        verdict = Verdict.PASSED if _is_warning(issue) else Verdict.FAILED
         shot = _text(issue.get("screenshotUrl"))
         yield Step(title=_issue_title(issue), verdict=verdict, message=_issue_text(issue), screenshot_url=shot)
     for index, shot in enumerate(_screenshots(output), 1):
