@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.commands.authoring import pages, plain, source
+from qarunner.app.explain.codes import pages, plain, source
 from qarunner.cli.main import run
 from qarunner.emulator import serve
 from qarunner.manifest import codes

@@ -69,7 +69,7 @@ COMMANDS: Mapping[str, Command] = {
     "explain": Command(
         "Write",
         opt.ExplainOptions,
-        "authoring:explain",
+        "explain:explain",
         "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
         "checkout/web",
     ),
@@ -90,7 +90,7 @@ COMMANDS: Mapping[str, Command] = {
     "completion": Command(
         "Write",
         opt.CompletionOptions,
-        "completion:completion",
+        "tools:completion",
         "Print a shell's completion script, for commands, options, entries, profiles and runs.",
         "bash",
     ),

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.app.choosing import Inputs, RowFilter
+from qarunner.app.explain.rows import Explaining
 from qarunner.app.options import PlanOptions
 from qarunner.app.planning import check_manifest, make_plan
-from qarunner.cli.commands.authoring import Explaining
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.yaml import reader as document

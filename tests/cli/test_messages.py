@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.cli.commands.authoring import pages
+from qarunner.app.explain.codes import pages
 from qarunner.cli.main import run
 
 if TYPE_CHECKING:

@@ -1,18 +1,20 @@
-"""Commands that ask a vendor about more than runs."""
+"""Commands beside runs: what vendors list, the lock, and the script with which a shell completes command lines."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qarunner.app.inventory import list_vendor, lock_manifests
-from qarunner.errors import ExitCode, decisive_code
+from qarunner.cli.completion import SCRIPTS
+from qarunner.diagnostics import choose
+from qarunner.errors import ExitCode, UserError, decisive_code
 from qarunner.text import plural, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.app.inventory import Listing, Locked
-    from qarunner.app.options import LockOptions, VendorsOptions
+    from qarunner.app.options import CompletionOptions, LockOptions, VendorsOptions
     from qarunner.cli.console import Console
 
 
@@ -99,3 +101,11 @@ def _lock_data(locked: Locked) -> dict[str, object]:
         ],
         "warnings": list(locked.warnings),
     }
+
+
+def completion(console: Console, _: Mapping[str, str], options: CompletionOptions) -> ExitCode:
+    """Prints the script of a shell. UserError if there is none."""
+    if options.shell not in SCRIPTS:
+        raise UserError(f"there is no script for {options.shell!r}", hint=choose(options.shell, tuple(SCRIPTS)))
+    console.document(SCRIPTS[options.shell])
+    return ExitCode.OK

@@ -1,0 +1,73 @@
+"""The page of each code: docs/errors.md, shipped with the package, so that it is at hand offline."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_NAME = "errors.md"
+
+
+_HEADING = re.compile(r"^## ([EW][0-9]{3})$", re.MULTILINE)
+
+
+_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+_LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+
+
+_INTRODUCED = {"yaml": "Such as:", "console": "", "diff": "Put right:"}
+
+
+CODE = re.compile(r"[EWew][0-9]{3}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a code means, an example that has it, and how the example is put right. `text` is Markdown."""
+
+    code: str
+    title: str
+    text: str
+
+    def block(self, language: str) -> str | None:
+        """The first block of code in a language, with a line end after each line."""
+        return next((body for marked, body in _BLOCK.findall(self.text) if marked == language), None)
+
+
+def source() -> str:
+    """All pages, as Markdown: inside the package, or in the docs of a source checkout."""
+    shipped = Path(__file__).parents[2] / _NAME
+    return (shipped if shipped.exists() else Path(__file__).parents[3] / "docs" / _NAME).read_text(encoding="utf-8")
+
+
+def pages() -> dict[str, Page]:
+    """The pages by their codes, in the order of the file."""
+    _, *parts = _HEADING.split(source())
+    return {
+        code: Page(code=code, title=text.strip().partition("\n")[0], text=text.strip())
+        for code, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def plain(page: Page) -> Iterator[str]:
+    """A page's lines for a terminal: blocks are indented, and nothing of Markdown is left but back quotes."""
+    body = _LINK.sub(r"\1", page.text.partition("\n")[2].lstrip("\n"))
+    yield f"{page.code}: {page.title}"
+    yield ""
+    indent = ""
+    for line in body.splitlines():
+        if line.startswith("```"):
+            introduction = "" if indent else _INTRODUCED.get(line[3:].partition(" ")[0], "")
+            indent = "" if indent else "    "
+            if introduction:
+                yield from (introduction, "")
+        else:
+            yield f"{indent}{line}".rstrip()

@@ -1,0 +1,236 @@
+"""`explain`: the page of a code, or one entry from its lines to its request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qarunner.app.explain.codes import CODE, pages, plain
+from qarunner.app.explain.rows import explain_rows
+from qarunner.diagnostics import choose
+from qarunner.errors import ExitCode, UserError
+from qarunner.plan.cost import is_guess, money_data, tests_of, with_retries
+from qarunner.text import duration, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qarunner.app.explain.rows import Explained, Value
+    from qarunner.app.options import ExplainOptions
+    from qarunner.cli.console import Console
+    from qarunner.manifest.templates.reads import Read
+    from qarunner.text import Line
+
+
+_WIDEST = 44
+
+
+def explain(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
+    """The page of a code, or the rows that an id or glob names. An entry goes before a code of the same name."""
+    word = words.word
+    if not CODE.fullmatch(word):
+        return _explain_rows(console, environ, words)
+    if word[0].islower():  # no id has upper-case letters
+        try:
+            return _explain_rows(console, environ, words)
+        except UserError:
+            pass
+    return explain_code(console, word)
+
+
+def explain_code(console: Console, word: str) -> ExitCode:
+    """Prints the page of a code. UserError if there is none."""
+    known = pages()
+    page = known.get(word.upper())
+    if page is None:
+        raise UserError(f"unknown code {word!r}", hint=choose(word.upper(), tuple(known)))
+    if console.output == "json":
+        data = {"version": 1, "code": page.code, "title": page.title, "text": page.text}
+        console.data(data)
+        return ExitCode.OK
+    first, *rest = plain(page)
+    console.result(styled(first, "bold"))
+    for line in rest:
+        console.result(line)
+    return ExitCode.OK
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
+    explained_rows = explain_rows(words, environ, hide=console.hide)
+    if console.output == "json":
+        data = {"version": 1, "entries": [_data(explained) for explained in explained_rows]}
+        console.data(data)
+        return ExitCode.OK
+    shown: dict[str, str] = {}
+    for number, explained in enumerate(explained_rows):
+        for line in ([""] if number else []) + list(_text(explained, shown)):
+            console.result(line)
+    return ExitCode.OK
+
+
+def _text(explained: Explained, shown: dict[str, str]) -> Iterator[Line]:
+    """`shown`: by the first row of a call, the row below which its request stands already."""
+    yield styled(explained.row.id, "bold"), f"  {explained.place}"
+    runs = {True: ("runs", "green"), False: ("does not run", "yellow"), None: ("runs or not", "yellow")}[explained.runs]
+    yield "  ", styled(*runs), f": {explained.reason}"
+    condition = explained.row.data.get("if")
+    if condition is not None:
+        yield f"  if: {_short(condition)}"
+    yield f"  {gate(explained)}"
+    for line in needs(explained):
+        yield f"  {line}"
+    yield f"  cost: {cost(explained)}"
+    if explained.missing:
+        yield f"  not known, and shown as templates: {'; '.join(explained.missing)}"
+    yield ""
+    yield from _table(explained.values)
+    yield ""
+    if explained.reads:
+        yield from _reads(explained.reads)
+        yield ""
+    yield from _request(explained, shown)
+
+
+def gate(explained: Explained) -> str:
+    """Whether the verdict counts for the build, and why."""
+    policy = explained.policy
+    if explained.undecided is not None:
+        return f"gates or not: {explained.undecided} is {explained.row.data[explained.undecided]}"
+    if policy.quarantine is not None:
+        held = policy.quarantine
+        return f"does not gate until {held.until}: in quarantine, {held.reason} ({held.owner})"
+    if policy.allow_failure:
+        return "does not gate: allow_failure"
+    ended = "; its quarantine has ended" if explained.row.data.get("quarantine") else ""
+    return f"gates: a failed or blocked test fails the build{ended}"
+
+
+def needs(explained: Explained) -> Iterator[str]:
+    if explained.needs:
+        yield f"needs: {', '.join(explained.needs)}; unless they pass it is skipped"
+
+
+def cost(explained: Explained) -> str:
+    """How many tests, how often at most, and for how long."""
+    entry, policy = explained.entry, explained.policy
+    tests = "unknown" if entry is None else f"{tests_of(entry)}{' or more' if is_guess(entry) else ''}"
+    more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
+    more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
+    again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
+    worth = f"; {with_retries(explained.cost)}" if explained.cost is not None else ""
+    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each{worth}"
+
+
+def _table(values: tuple[Value, ...]) -> Iterator[Line]:
+    rows = [(value, _short(value.written)) for value in values]
+    path = max((len(value.path) for value, _ in rows), default=0)
+    text = min(max((len(shown) for _, shown in rows), default=0), _WIDEST)
+    source = max((len(value.source) for value, _ in rows), default=0)
+    for value, shown in rows:
+        yield f"  {value.path:{path}}  {shown:{text}}  {value.source:{source}}  ", styled(str(value.place), "dim")
+        if value.value != value.written:
+            yield f"  {'':{path}}  = {json.dumps(value.value, ensure_ascii=False)}"
+        if value.unknown:
+            yield f"  {'':{path}}  ? {'; '.join(value.unknown)}"
+
+
+def _reads(reads: tuple[Read, ...]) -> Iterator[Line]:
+    rows = [(read, f"? {read.unknown}" if read.unknown else _short(read.value)) for read in reads]
+    path = max(len(read.path) for read, _ in rows)
+    text = min(max(len(shown) for _, shown in rows), _WIDEST)
+    source = max(len(read.source) for read, _ in rows)
+    yield "  it reads:"
+    for read, shown in rows:
+        place = f"  {read.place}" if read.place is not None else ""
+        yield f"  {read.path:{path}}  {shown:{text}}  {read.source:{source if place else 0}}", styled(place, "dim")
+
+
+def _short(value: object) -> str:
+    """A value as it can stand in YAML, on one line."""
+    text = value if isinstance(value, str) and value.isprintable() and value else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+def _request(explained: Explained, shown: dict[str, str]) -> Iterator[Line]:
+    if explained.sent is None:
+        yield f"  request: {explained.unsent}"
+        return
+    if (first := shown.setdefault(explained.sent.group[0], explained.row.id)) != explained.row.id:
+        yield f"  {explained.sent.request.method} {explained.sent.request.path}  together with {first}, above"
+        return
+    for need in explained.sent.uses:
+        yield f"  before it: {need}"
+    together = f"  together with {', '.join(explained.sent.together)}" if explained.sent.together else ""
+    yield f"  {explained.sent.request.method} {explained.sent.request.path}{together}"
+    for line in json.dumps(explained.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
+        yield styled(f"    {line}", "dim")
+
+
+def _data(explained: Explained) -> dict[str, object]:
+    """A row as data; the same keys whatever the row is."""
+    row, sent, policy = explained.row, explained.sent, explained.policy
+    return {
+        "id": row.id,
+        "entry": row.entry_id,
+        "variant": row.variant,
+        "axes": row.point,
+        "file": explained.place.file,
+        "line": explained.place.line,
+        "column": explained.place.column,
+        "runs": explained.runs,
+        "reason": explained.reason,
+        "if": row.data.get("if"),
+        "needs": list(explained.needs),
+        "gate": {"gating": policy.gating if explained.undecided is None else None, "reason": gate(explained)},
+        "cost": _cost_data(explained),
+        "missing": list(explained.missing),
+        "values": [_value_data(value) for value in explained.values],
+        "reads": [_read_data(value) for value in explained.reads],
+        "request": None
+        if sent is None
+        else {
+            "method": sent.request.method,
+            "path": sent.request.path,
+            "body": sent.request.body,
+            "together": list(sent.together),
+            "uses": list(sent.uses),
+        },
+    }
+
+
+def _cost_data(explained: Explained) -> dict[str, object]:
+    retries = explained.policy.retries
+    return {
+        "tests": None if explained.entry is None else tests_of(explained.entry),
+        "retries": {"failed": retries.failed, "infra": retries.infra},
+        "timeout_s": explained.policy.timeout_s,
+        **(money_data(explained.cost) if explained.cost is not None else {}),
+    }
+
+
+def _value_data(value: Value) -> dict[str, object]:
+    return {
+        "path": value.path,
+        "written": value.written,
+        "value": value.value,
+        "unknown": list(value.unknown),
+        "from": value.source,
+        "file": value.place.file,
+        "line": value.place.line,
+        "column": value.place.column,
+    }
+
+
+def _read_data(read: Read) -> dict[str, object]:
+    return {
+        "path": read.path,
+        "value": read.value,
+        "unknown": read.unknown,
+        "from": read.source,
+        "file": read.place.file if read.place else None,
+        "line": read.place.line if read.place else None,
+        "column": read.place.column if read.place else None,
+    }
