@@ -68,9 +68,14 @@ def pieces_of(line: Line) -> tuple[Piece, ...]:
 # --- text that commands nothing ---------------------------------------------------------------------------------------
 
 
+def is_plain(text: str) -> bool:
+    """True for a line that no terminal and no CI system can take for a command; few others are false."""
+    return text.isprintable() and "::" not in text and "##" not in text
+
+
 def inert(text: str, most: int = MOST) -> str:
     """Somebody else's text as one line that no terminal and no CI system takes for a command."""
-    if text.isprintable() and len(text) <= most and "::" not in text and "##" not in text:
+    if is_plain(text) and len(text) <= most:
         return text  # almost every line
     return without_command(cut(_CONTROLS.sub(" ", text), most))
 

@@ -580,9 +580,15 @@ def make_plan(
         warnings=in_order([*quarantines.warnings, *_warnings(checked, chosen, rendered, facts, (path, environ))]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
-        files=(*dict.fromkeys(place_of(manifest, row, ()).file for row in checked.rows), *_lock_in(rendered, path)),
+        files=(*_files_of(manifest, checked.rows, entries), *_lock_in(rendered, path)),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
+
+
+def _files_of(manifest: Manifest, rows: Iterable[Row], entries: Iterable[Entry]) -> Iterable[str]:
+    """The files that rows stand in. `entries` are those that were made of some of them."""
+    files = {entry.id: entry.origin.file for entry in entries}
+    return dict.fromkeys(files.get(row.id) or place_of(manifest, row, ()).file for row in rows)
 
 
 def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:

@@ -33,6 +33,7 @@ from qarunner.text import (
     inert_json,
     inert_lines,
     inert_source,
+    is_plain,
     pieces_of,
     plural,
     styled,
@@ -232,12 +233,14 @@ class Console:
 
     def _shown(self, line: Line, *, colour: bool) -> str:
         """Every piece by itself, and then the line that they make together."""
+        if isinstance(line, (str, Styled)):
+            text = line if isinstance(line, str) else line.text
+            if len(text) <= MOST and is_plain(text) and self.clean(text) == text:
+                return _coloured(text, line) if colour else text
         pieces = pieces_of(line)
         texts = [self._safe(piece) for piece in pieces]
         whole = "".join(texts)
-        alone = pieces[0] if len(pieces) == 1 else None
-        unchanged = whole == (alone.text if isinstance(alone, Styled) else alone)
-        safe = whole if unchanged else self.clean(without_command(cut(whole, MOST)))
+        safe = self.clean(without_command(cut(whole, MOST)))
         if safe != whole or not colour:
             return safe
         return "".join(_coloured(text, piece) for text, piece in zip(texts, pieces, strict=True))

@@ -503,8 +503,14 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+_TARGETS = tuple(TargetKind)
+
+
+_SELECTIONS = tuple(SelectionKind)
+
+
 def _target(data: Mapping[str, object]) -> Target | None:
-    targets = (Target(kind=kind, value=str(data[kind])) for kind in TargetKind if data.get(kind) is not None)
+    targets = (Target(kind=kind, value=str(data[kind])) for kind in _TARGETS if data.get(kind) is not None)
     return next(targets, None)
 
 
@@ -513,7 +519,7 @@ def _selection(data: Mapping[str, object]) -> Selection | None:
         raise ValueError("names without their ids: an entry of no tests would be sent")
     selections = (
         Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
-        for kind in SelectionKind
+        for kind in _SELECTIONS
         if data.get(kind) is not None
     )
     return next(selections, None)

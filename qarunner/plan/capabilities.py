@@ -95,6 +95,12 @@ GENERAL_SETTINGS = frozenset({"poll", "rate", "max_in_flight", "api_key_env", "d
 _BINARY = ("target", "binary")
 
 
+_PLATFORMS = {str(platform): platform for platform in Platform}
+
+
+_SELECTIONS = tuple(SelectionKind)
+
+
 _PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", ".apk", ".zip")
 """Endings of apps in files: where folders are taken, any other name may be one."""
 
@@ -123,7 +129,7 @@ def _ending(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
     """A local build's file name, as far as it is known; the file itself need not exist yet."""
     target = row.get("target")
     name = cast("Mapping[str, object]", target).get("binary") if isinstance(target, dict) else None
-    platform = {str(known): known for known in Platform}.get(str(row.get("platform")))
+    platform = _PLATFORMS.get(str(row.get("platform")))
     rules = info.capabilities.builds.get(platform) if platform is not None else None
     if rules is None or not isinstance(name, str) or is_open(name):
         return
@@ -165,7 +171,7 @@ def _allowed_targets(capabilities: Capabilities, platform: object) -> frozenset[
     """The targets of a row's platform; None where the platform is not known or not offered."""
     if platform is None:
         return capabilities.targets.get(None)
-    known = {str(candidate): candidate for candidate in Platform}.get(str(platform))
+    known = _PLATFORMS.get(str(platform))
     return capabilities.targets.get(known) if known is not None else None
 
 
@@ -191,7 +197,7 @@ def _wrong_target(info: VendorInfo, kind: str, where: str, allowed: frozenset[Ta
 
 
 def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
-    for kind in SelectionKind:
+    for kind in _SELECTIONS:
         if kind in row and kind not in info.capabilities.selections:
             yield _cannot(info, (kind,), kind, _WHAT[kind])
     for key, kind in BY_NAME.items():
@@ -273,13 +279,14 @@ def check_rows(
     for problem in _of_settings(manifest, plugins, settings, templates=templates):
         problems.setdefault(problem.place, problem)
     unsettled = set(plugins) if problems else set()
+    settings_of_vendor = {name: own_settings(settings.get(name, {})) for name in vendors}
     for row in rows:
         name = str(row.data["vendor"])
         of_options = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
         if of_options or name in unsettled:  # the adapter's own check may rely on its schema
             reported = in_table(vendors[name].info, row.data)
         else:
-            reported = complaints(vendors[name], row.data, own_settings(settings.get(name, {})))
+            reported = complaints(vendors[name], row.data, settings_of_vendor[name])
         for problem in (*of_options, *(_complained(manifest, row, complaint) for complaint in reported)):
             problems.setdefault(problem.place, problem)
     return in_order(problems.values())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qarunner.errors import UserError
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from qarunner.entry import Entry
     from qarunner.vendors.api import Vendor
@@ -19,15 +18,22 @@ class AdapterBug(Exception):  # noqa: N818  the name says what it is: exit 9, wi
     """An adapter raised something else than its protocol allows, or broke a rule that costs runs."""
 
 
-@contextmanager
-def adapter_guard(vendor: Vendor, method: str) -> Iterator[None]:
+class adapter_guard:  # noqa: N801  used as a function is
     """Around each call of an adapter. A UserError is the adapter's own word to the user, and passes."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:  # whoever ends the program would choose its exit code
-        raise bug(vendor, f"failed in {method}: {type(error).__name__}: {error}") from error
+
+    __slots__ = ("_method", "_vendor")
+
+    def __init__(self, vendor: Vendor, method: str) -> None:
+        self._vendor = vendor
+        self._method = method
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        # Whoever ends the program would choose its exit code.
+        if isinstance(error, (Exception, SystemExit)) and not isinstance(error, UserError):
+            raise bug(self._vendor, f"failed in {self._method}: {type(error).__name__}: {error}") from error
 
 
 def bug(vendor: Vendor, what: str) -> AdapterBug:
