@@ -96,6 +96,11 @@ def runs_folder(named: Path | None, manifest: Path | None, environ: Mapping[str,
     return (beside.parent if beside is not None else Path()) / OWN / "runs"
 
 
+def history_file(runs_dir: Path) -> Path:
+    """`.qarunner/history.db`; in a folder of runs that was named, in that folder."""
+    return (runs_dir.parent if runs_dir.absolute().parent.name == OWN else runs_dir) / "history.db"
+
+
 def _named_root(folder: Path) -> Path | None:
     """The nearest folder with a `.git`, among those that an absolute path names."""
     # As texts: each file that is written or read asks this, and paths as objects take five times as long.

@@ -65,6 +65,11 @@ def pieces_of(line: Line) -> tuple[Piece, ...]:
     return line if isinstance(line, tuple) else (line,)
 
 
+def plain(line: Line) -> str:
+    """A line without its styles."""
+    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces_of(line))
+
+
 # --- text that commands nothing ---------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from qarunner.app.runs import load
 from qarunner.engine.decide.trend import LATEST, Past, trend
 from qarunner.engine.io.journal import JOURNAL, by_age
 from qarunner.errors import UserError
-from qarunner.paths import OWN, remove_file
+from qarunner.paths import history_file, remove_file
 from qarunner.report.summary import summarise
 
 if TYPE_CHECKING:
@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from qarunner.report.summary import Summary
 
 T = TypeVar("T")
-FILE = "history.db"
+MONTH_S = 30 * 86_400.0
 _MOST_NEW = 100
 """So many runs are read at once that the history does not know."""
-
-
-def place(runs_dir: Path) -> Path:
-    """`.qarunner/history.db`; in a folder of runs that was named, in that folder."""
-    return (runs_dir.parent if runs_dir.absolute().parent.name == OWN else runs_dir) / FILE
 
 
 @dataclass(slots=True)
@@ -47,7 +42,7 @@ class History:
         from qarunner.history.index import HistoryDamaged, HistoryUnavailable, Index
 
         try:
-            with Index(place(self.runs_dir), copied=copied) as index:
+            with Index(history_file(self.runs_dir), copied=copied) as index:
                 if index.rebuilt:
                     self.trouble = f"was damaged ({index.rebuilt}), and was made again from the stored runs"
                 return use(index)
@@ -56,7 +51,7 @@ class History:
         except HistoryDamaged as error:
             self.trouble = f"is damaged ({error}), and is made again from the stored runs"
             with contextlib.suppress(OSError):
-                remove_file(place(self.runs_dir))
+                remove_file(history_file(self.runs_dir))
         return otherwise
 
     def about(self, summary: Summary) -> Summary:
@@ -113,6 +108,10 @@ class History:
             index.add(row, results)
 
         self._asked(add, None)
+
+    def times_run(self, manifest: str, now: float) -> dict[str, int]:
+        """How often each entry of a manifest, named from the repository's root, ran in the last MONTH_S seconds."""
+        return self._asked(lambda index: index.times_run(manifest, now - MONTH_S, now), {}, copied=True)
 
     def results(self, *, rehearsal: bool) -> list[tuple[RunRow, ResultRow]]:
         """All that is known, the newest first."""

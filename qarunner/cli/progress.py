@@ -15,7 +15,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.report.summary import WORST_FIRST, live_url, words
-from qarunner.text import cells, cut, duration, fitted, padded, pieces_of, plural, styled
+from qarunner.text import cells, cut, duration, fitted, padded, plain, plural, styled
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ class Table:
         columns, rows = self._screen.size()
         # A third of the window is for what scrolls by: a failure that left it at once is not seen.
         lines = self._frame(run, columns - 1, max(2, rows * 2 // 3))
-        self._screen.draw([(self._console.drawn(line), cells(_plain(line))) for line in lines])
+        self._screen.draw([(self._console.drawn(line), cells(plain(line))) for line in lines])
 
     def close(self) -> None:
         self._screen.clear()
@@ -527,10 +527,6 @@ def _table(rows: Sequence[_Row], columns: int) -> Iterator[Line]:
 _MARK, _GAP = 2, 2
 _SHORTEST_ID, _SHORTEST_NOTE, _SHORTEST_NAME = 12, 8, 8
 """Columns."""
-
-
-def _plain(line: Line) -> str:
-    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces_of(line))
 
 
 # --- the words for where something stands -----------------------------------------------------------------------------

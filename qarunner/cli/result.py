@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,8 +14,8 @@ from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
-from qarunner.report.summary import cost_words, decisions, live_url, news, unsaid, words
-from qarunner.text import cut, duration, plural, styled, table
+from qarunner.report.summary import cost_words, decisions, news, running_of, unsaid, words
+from qarunner.text import cut, duration, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _NAMED = 3
 _ALL_SHOWN = 20
 """Entries of a run that the table has all of; of a larger one, those that did not pass."""
 _MOST_LISTED = 40
+_UNBROKEN = "\xa0"
+_MOST_RUN_LINES = 5
+"""Runs that go on and have a line each."""
 _WIDTH, _INDENT = 98, 2
 """Columns of a list of ids at most, and those before it."""
 
@@ -225,8 +229,14 @@ def _blocks(together: _Alike, width: int) -> Iterator[Line]:
         number = plural(len(rows), "entry", "entries")
         why = reason if reason.startswith(words(verdict)) else ": ".join(filter(None, (words(verdict), reason)))
         yield styled(number, "bold"), cut(f": {why}", _LONGEST_MESSAGE)
-        names = [row.entry.id for row in rows]
-        yield from (f"  {line}" for line in wrap(_listed(names), width, break_on_hyphens=False, break_long_words=False))
+        yield from _wrapped([row.entry.id for row in rows], width)
+
+
+def _wrapped(names: Sequence[str], width: int) -> Iterator[str]:
+    """A list in lines, below what it belongs to."""
+    text = _listed([name.replace(" ", _UNBROKEN) for name in names])
+    for line in wrap(text, width, break_on_hyphens=False, break_long_words=False):
+        yield f"  {line.replace(_UNBROKEN, ' ')}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -261,7 +271,9 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
 
 def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
-    yield from _running(summary.running)
+    if summary.running:
+        yield ""
+        yield from _running(summary.running, follow)
     for leftover in summary.left:
         yield ""
         number = leftover.details.get("id")
@@ -283,16 +295,18 @@ def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
         yield f"to go on: {follow.resume()}"
 
 
-def _running(runs: Sequence[RunLink]) -> Iterator[Line]:
-    """The runs that go on, one a line: each of them is paid for."""
-    if runs:
-        yield ""
-    for run in runs:
-        yield styled("still running", "yellow", "bold"), f" {still_at(run.vendor, run.id, run.entries, run.url)}"
-
-
-def still_at(vendor: str, run: str, entries: Sequence[str], url: str | None) -> str:
-    return f"at {vendor}: run {run} of {_first(entries)}{f'  {url}' if url else ''}"
+def _running(runs: Sequence[RunLink], follow: NextCommand) -> Iterator[Line]:
+    """The runs that go on: each of them is paid for. A few have a line each, of more each vendor has a block."""
+    head = styled("still running", "yellow", "bold")
+    if len(runs) <= _MOST_RUN_LINES:
+        for run in runs:
+            link = f"  {run.url}" if run.url else ""
+            yield head, f" at {run.vendor}: run {run.id} of {_first(run.entries)}{link}"
+        return
+    for vendor, number in Counter(run.vendor for run in runs).items():
+        yield head, f" at {vendor}: {plural(number, 'run')}; each with its link: {follow.status()}"
+        names = [f"{run.id} of {_first(run.entries)}" for run in runs if run.vendor == vendor]
+        yield from _wrapped(names, _WIDTH)
 
 
 def _first(entries: Sequence[str]) -> str:
@@ -301,9 +315,8 @@ def _first(entries: Sequence[str]) -> str:
 
 def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
-    for state, remote in list(run.active_runs()):
-        url = live_url(run, remote.remote.url)
-        yield f"still running {still_at(state.job.vendor, remote.remote.id, state.job.entries, url)}"
+    for line in _running(running_of(run), follow):
+        yield plain(line)
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
             yield f"uncertain: {state.job.id} may or may not have started a run at {state.job.vendor}"

@@ -216,6 +216,16 @@ class Index:
             )
             return {branch for (branch,) in rows}
 
+    def times_run(self, manifest: str, since: float, until: float) -> dict[str, int]:
+        """How often each entry of a manifest ran between two times; rehearsals are left out."""
+        with _explained():
+            rows = self._database.execute(
+                "SELECT entry, count(*) FROM results JOIN runs ON run = id"
+                " WHERE rehearsal = 0 AND at > ? AND at <= ? AND substr(matrix, -length(?)) = ? GROUP BY entry",
+                (since, until, f" {manifest}", f" {manifest}"),
+            )
+            return dict(rows)
+
     def results(
         self, *, matrix: str | None, rehearsal: bool, branch: str | None, before: float, but: Iterable[str] = ()
     ) -> Iterator[tuple[RunRow, ResultRow]]:

@@ -248,7 +248,7 @@ def summarise(run: Run) -> Summary:
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,
-        running=tuple(_link(run, state, remote) for state, remote in run.active_runs()),
+        running=running_of(run),
         left=tuple(_left(run)),
         uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
@@ -358,6 +358,11 @@ def _unfinished(run: Run) -> bool:
     given_up = [remote.abandoned.cause for _, remote in run.active_runs() if remote.abandoned]
     away = any(outcome.cause is Cause.UNAVAILABLE for outcome in run.closed.values()) and started_anywhere(run)
     return not run.complete or away or any(cause in REOPENED for cause in given_up)
+
+
+def running_of(run: Run) -> tuple[RunLink, ...]:
+    """The runs that may go on at a vendor."""
+    return tuple(_link(run, state, remote) for state, remote in list(run.active_runs()))
 
 
 def _link(run: Run, state: JobState, remote: RunState) -> RunLink:

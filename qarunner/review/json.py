@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from qarunner.plan.cost import money_data
+from qarunner.text import as_number
 
 if TYPE_CHECKING:
     from qarunner.plan.model import Cost
-    from qarunner.review.model import Change, Line
+    from qarunner.review.model import Change, Line, Month
     from qarunner.review.view import Review
 
 
@@ -38,6 +39,7 @@ def _changes(review: Review) -> dict[str, object]:
         "rows": {"before": difference.before.rows, "after": difference.after.rows},
         "runs": {"before": dict(difference.before.runs), "after": dict(difference.after.runs)},
         **_cost(difference.before.cost, difference.after.cost),
+        **({"month": _month(review.month)} if review.month is not None else {}),
         "settings": [
             {"path": group.path, "before": group.before, "after": group.after} for group in difference.settings
         ],
@@ -52,6 +54,12 @@ def _cost(before: Cost | None, after: Cost | None) -> dict[str, object]:
     if before is None and after is None:
         return {}
     return {"cost": {"before": before and money_data(before), "after": after and money_data(after)}}
+
+
+def _month(month: Month) -> dict[str, object]:
+    """`runs`: so often the matrix ran in the last 30 days; `tests` and `cost` are the change times that."""
+    money = {} if month.money is None else {"cost": as_number(month.money), "currency": month.currency}
+    return {"runs": month.runs, "tests": month.tests, **money}
 
 
 def _row(line: Line) -> dict[str, object]:

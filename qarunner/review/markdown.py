@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import costs, counts, described, detail, groups, money_moved, settings, visible, worded
+from qarunner.review.view import (
+    costs,
+    counts,
+    described,
+    detail,
+    groups,
+    money_moved,
+    month_words,
+    settings,
+    visible,
+    worded,
+)
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -82,6 +93,8 @@ def _blocks(review: Review) -> Iterator[tuple[str, int]]:
     )
     if difference and (money := money_moved(difference.before, difference.after)):
         yield f"{_capital(money)}.", 0
+    if review.month is not None:
+        yield f"{_capital(month_words(review.month))}.", 0
     for warning in review.warnings:
         yield f"> **Warning:** {code(warning)}", 0
     yield from _changes(review)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 
 from qarunner.decode import Json
@@ -127,6 +128,17 @@ class Size:
     @property
     def all_runs(self) -> int:
         return sum(self.runs.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """What a change costs a month, if the matrix runs as often as in the last 30 days: `runs` times."""
+
+    runs: int
+    tests: int
+    money: Decimal | None
+    """None where the costs of both sides cannot be compared."""
+    currency: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

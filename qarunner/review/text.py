@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import costs, counts, described, detail, groups, money_moved, settings, visible, worded
+from qarunner.review.view import (
+    costs,
+    counts,
+    described,
+    detail,
+    groups,
+    money_moved,
+    month_words,
+    settings,
+    visible,
+    worded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +55,8 @@ def _changes(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
     yield costs(difference.before, difference.after), ""
     if money := money_moved(difference.before, difference.after):
         yield money, ""
+    if review.month is not None:
+        yield month_words(review.month), ""
     for notice in review.notices:
         yield "", ""
         yield from _notice(notice, most)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qarunner.plan.cost import amount_of, with_retries
-from qarunner.review.model import Difference, Field, Line
+from qarunner.review.model import Difference, Field, Line, Month
 from qarunner.review.reasons import Notice, shown
 from qarunner.text import money, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from qarunner.decode import Json
     from qarunner.review.model import Change, Setting, Size
@@ -34,6 +34,7 @@ class Review:
     base: str
     wording: str
     difference: Difference
+    month: Month | None = None
     notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
     profile: str | None = None
@@ -172,6 +173,23 @@ def money_moved(before: Size, after: Size) -> str | None:
     more = money(new.planned - old.planned, new.currency)
     by = f" ({'+' if new.planned > old.planned else ''}{more})" if old.currency == new.currency else ""
     return f"a run costs {amount_of(old, old.planned)} → {with_retries(new).replace(',', f'{by},', 1)}"
+
+
+def month_of(before: Size, after: Size, times: Sequence[int]) -> Month | None:
+    """`times` says how often each row of before ran in the last 30 days. None if none ran, or nothing is dearer."""
+    runs = round(sum(times) / len(times)) if times else 0
+    old, new = before.cost, after.cost
+    more = (new.planned - old.planned) * runs if old and new and old.currency == new.currency else None
+    tests = (after.tests - before.tests) * runs
+    return Month(runs=runs, tests=tests, money=more, currency=new.currency if new else "") if tests or more else None
+
+
+def month_words(month: Month) -> str:
+    """`a month, with 42 runs as in the last 30 days: tests +168, +42.00 EUR`."""
+    parts = [f"tests {month.tests:+d}"] if month.tests else []
+    if month.money:
+        parts.append(f"{'+' if month.money > 0 else ''}{money(month.money, month.currency)}")
+    return f"a month, with {plural(month.runs, 'run')} as in the last 30 days: {', '.join(parts)}"
 
 
 def moved(what: str, before: int, after: int) -> str:

@@ -22,7 +22,7 @@ from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
 from qarunner.report import FORMATS
-from qarunner.report.summary import headline, summarise
+from qarunner.report.summary import RunLink, headline, summarise
 from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Step, Verdict
 from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
@@ -81,6 +81,21 @@ def test_what_goes_on_is_named_with_the_command_that_resumes_it() -> None:
     assert "still running at doksi: run r2 of running  https://app.test/runs/r2\n" in text
     assert text.count("still running") == 1
     assert "to go on: qarunner resume r1\n" in text
+
+
+def test_many_runs_that_go_on_are_a_block_for_each_vendor() -> None:
+    summary = summary_of("interrupted")
+    link = RunLink(id="r", url="https://app.test/r", vendor="doksi", attempt=1, entries=("a", "b"))
+    runs = [
+        dataclasses.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
+    ]
+    text = shown(dataclasses.replace(summary, running=tuple(runs)))
+    assert "still running at doksi: 3 runs; each with its link: qarunner status r1\n" in text
+    assert "\n  r0 of a (+1), r1 of a (+1), r2 of a (+1)\n" in text
+    assert "still running at docketqa: 57 runs" in text
+    assert "and 17 more" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("\n") < 40
 
 
 def test_what_is_uncertain_is_named_with_the_commands_that_decide_it() -> None:

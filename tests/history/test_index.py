@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.app import history as app_history
-from qarunner.app.history import History, place, rows_of
+from qarunner.app.history import History, rows_of
 from qarunner.engine.decide.trend import News, Past, trend
 from qarunner.history import index as index_module
 from qarunner.history.index import Index
+from qarunner.paths import history_file
 from qarunner.vendors.api import Verdict
 from tests.report.large import large_summary
 from tests.report.test_markdown import ROOT
@@ -116,7 +116,7 @@ def test_it_is_made_again_from_the_folders_of_runs_and_keeps_what_was_pruned(tmp
     assert len({run.id for run, _ in History(runs, {}).results(rehearsal=False)}) == 2
     shutil.rmtree(runs / "run-everything-passes")
     assert len({run.id for run, _ in History(runs, {}).results(rehearsal=False)}) == 2
-    place(runs).write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
+    history_file(runs).write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
     damaged = History(runs, {})
     assert {run.id for run, _ in damaged.results(rehearsal=False)} == {"run-failures-and-blocked"}
     assert damaged.trouble is not None
@@ -127,7 +127,7 @@ def test_a_locked_file_costs_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(index_module, "_PATIENCE_S", 0.05)
     runs = runs_in(tmp_path)
     History(runs, {}).keep(at(ONE, 1, "r1"))
-    with sqlite3.connect(place(runs), isolation_level=None) as other:
+    with sqlite3.connect(history_file(runs), isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         locked = History(runs, {})
         summary = at(ONE, 2, "r2")
@@ -140,7 +140,7 @@ def test_a_locked_file_costs_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_file_that_is_not_ours_is_neither_believed_nor_followed(tmp_path: Path) -> None:
     runs = runs_in(tmp_path)
-    file = place(runs)
+    file = history_file(runs)
     foreign = sqlite3.connect(file)
     foreign.execute("CREATE VIEW runs AS WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n FROM x) SELECT n FROM x")
     foreign.commit()
@@ -177,7 +177,7 @@ def test_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_applies_at_once_lose_nothing(tmp_path: Path) -> None:
     runs = runs_in(tmp_path)
-    file = place(runs)
+    file = history_file(runs)
 
     def keep(number: int) -> None:
         with Index(file) as index:
@@ -189,5 +189,5 @@ def test_two_applies_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_it_lies_beside_the_runs_of_the_project_or_in_a_folder_that_was_named(tmp_path: Path) -> None:
-    assert place(tmp_path / ".qarunner" / "runs") == tmp_path / ".qarunner" / app_history.FILE
-    assert place(tmp_path / "elsewhere") == tmp_path / "elsewhere" / app_history.FILE
+    assert history_file(tmp_path / ".qarunner" / "runs") == tmp_path / ".qarunner" / "history.db"
+    assert history_file(tmp_path / "elsewhere") == tmp_path / "elsewhere" / "history.db"

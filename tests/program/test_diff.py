@@ -6,9 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from qarunner.history.index import Index, ResultRow, RunRow
+from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -424,3 +428,41 @@ def test_a_notice_that_is_true_in_a_profile_for_another_value_is_said_there(stag
     message = "may run less often: `if` was changed"
     assert [each["message"] for each in told["notices"]] == [message]
     assert [each["message"] for each in told["profiles"]["nightly"]["notices"]] == [message]
+
+
+def test_what_a_change_costs_a_month_is_counted_with_the_runs_of_the_last_30_days(repo: Repo) -> None:
+    """The shards of a run are half a run each; rehearsals, old runs and other manifests' runs do not count."""
+    price = {"doksi": {"price": {"per_test": "0.50", "currency": "EUR"}}}
+    repo.commit("login", "cart", vendors=price)
+    day, now = 86_400.0, time.time()
+    entries = {"r1": ["login", "cart"], "r2": ["login", "cart"], "r3": ["login"], "r4": ["cart"]}
+    with Index(repo.folder / ".qarunner" / "history.db") as index:
+        for run in [*entries, "old", "other", "rehearsed"]:
+            row = RunRow(
+                id=run,
+                matrix="shop qa-matrix.yml" if run != "other" else "shop other/qa-matrix.yml",
+                at=now - (31 * day if run == "old" else day),
+                branch=None,
+                commit=None,
+                verdict=Verdict.PASSED,
+                exit_code=0,
+                rehearsal=run == "rehearsed",
+                size=1,
+            )
+            names = entries.get(run, ["login", "cart"])
+            results = [
+                ResultRow(entry=name, vendor="doksi", verdict=Verdict.PASSED, duration_s=1.0, url=None, tests=())
+                for name in names
+            ]
+            index.add(row, results)
+    repo.stage.commit(*(repo.stage.doksi(name) for name in ("login", "cart", "search")), vendors=price)
+    ended = repo.diff("main")
+    assert "a month, with 3 runs as in the last 30 days: tests +3, +1.50 EUR" in ended.out
+    assert repo.document("main")["month"] == {"runs": 3, "tests": 3, "cost": 1.5, "currency": "EUR"}
+    assert "A month, with 3 runs" in repo.diff("main", "--format", "markdown").out
+    repo.stage.commit(repo.stage.doksi("login"), repo.stage.doksi("cart", timeout="9m"), vendors=price)
+    assert "a month" not in repo.diff("main").out
+    (repo.folder / ".qarunner" / "history.db").write_bytes(b"x" * 5000)
+    ended = repo.diff("main")
+    assert ended.code == 0, ended
+    assert "warning: the history" in ended.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,16 +19,18 @@ from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.load import profile_names
 from qarunner.manifest.select import select, suggestion, unmatched
+from qarunner.paths import history_file, manifest_from_root, repository_root, runs_folder
 from qarunner.review.compare import beyond, compare
 from qarunner.review.model import Side
 from qarunner.review.reasons import notices
-from qarunner.review.view import Review
+from qarunner.review.view import Review, month_of
 from qarunner.text import inert_lines, styled
 
 if TYPE_CHECKING:
     from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.base import BaseText
+    from qarunner.review.model import Difference, Month
 
 
 FORMATS = ("text", "json", "markdown")
@@ -65,11 +68,14 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
         earlier = _earlier(stack, seen, file, order)
         before, after, remarks = _chosen(earlier.side, after, order.select)
         difference = compare(before, after)
+        month, remark = _month(difference, before, file, environ)
+        remarks = (*remarks, *remark)
         review = Review(
             file=file.as_posix(),
             base=earlier.base,
             wording=earlier.wording,
             difference=difference,
+            month=month,
             notices=notices(difference, before, after),
             warnings=(*earlier.warnings, *remarks),
         )
@@ -77,6 +83,22 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
             review = _with_profiles(review, earlier, before, after, now, order)
     _show(console, review, order)
     return ExitCode.CHANGES if order.exit_code and review else ExitCode.OK
+
+
+def _month(
+    difference: Difference, before: Side | None, file: Path, environ: Mapping[str, str]
+) -> tuple[Month | None, tuple[str, ...]]:
+    """What the change costs a month, by what the history knows of the rows; and what is wrong with the history."""
+    runs_dir = runs_folder(None, file, environ)
+    if before is None or not difference or not history_file(runs_dir).exists():
+        return None, ()
+    from qarunner.app.history import History  # most diffs have no history, and need not load the engine
+
+    history = History(runs_dir, environ)
+    known = history.times_run(manifest_from_root(file, repository_root(file.parent)), time.time())
+    times = [known.get(row.id, 0) for row in before.rows]
+    trouble = () if history.trouble is None else (f"the history {history.trouble}",)
+    return month_of(difference.before, difference.after, times), trouble
 
 
 MOST_PROFILED_ROWS = 20_000
@@ -108,7 +130,7 @@ def _with_profiles(
                 for notice in notices(whole, one, two)
                 if notice not in review.notices or not changed.isdisjoint(notice.rows)
             )
-            reviews.append(replace(review, difference=of_profile, notices=notes, warnings=(), profile=name))
+            reviews.append(replace(review, difference=of_profile, month=None, notices=notes, warnings=(), profile=name))
     return replace(review, profiles=tuple(reviews), warnings=(*review.warnings, *remarks))
 
 

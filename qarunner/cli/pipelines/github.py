@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app.git import Git
-from qarunner.app.history import place
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
 from qarunner.cli.pipelines.review import changes_since, result_of
 from qarunner.errors import UserError, code_of_signal
-from qarunner.paths import MANIFEST_NAMES, append
+from qarunner.paths import MANIFEST_NAMES, append, history_file
 from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def name(environ: MutableMapping[str, str]) -> int:
     _output(environ, "run-id", run_id)
     runs_dir = inputs.get("runs-dir") or _runs_dir(environ)
     _output(environ, "runs-dir", runs_dir)
-    _output(environ, "history", place(Path(runs_dir)).as_posix())
+    _output(environ, "history", history_file(Path(runs_dir)).as_posix())
     _output(environ, "key", "-".join(("qarunner", *_job(environ), _leg(environ, inputs))))
     return 0
 
