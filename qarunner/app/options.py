@@ -300,6 +300,9 @@ class InitOptions(Shown):
         Option("--from-vendor", "NAME", "Entries for what this vendor lists, by name, with their lock. Needs its key."),
     ] = None
     project: Annotated[str | None, Option("--project", "NAME", "With --from-vendor: whose inventory.")] = None
+    schema: Annotated[
+        str, Option("--schema", "file|URL", "What editors check with: a file beside it, or an address with {version}.")
+    ] = "file"
     env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
 
 

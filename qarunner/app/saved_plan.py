@@ -19,6 +19,7 @@ from qarunner.app.options import PlanOptions, options_of
 from qarunner.app.planning import make_plan, read_inputs
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
+from qarunner.manifest.load import version_fits
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
 from qarunner.plan.model import Sources, checked_json, from_json, made_from
 from qarunner.text import plural
@@ -216,9 +217,15 @@ _OF_THE_PLACE = frozenset({"digest", "manifest", "sources", "git", "ci", "metada
 """What no request is made of: what a fact has gone into is compared itself."""
 
 
+_FOR_PEOPLE = frozenset({"notices", "names"})
+"""What another version may say in other words: nothing of it is sent or decides anything."""
+
+
 def _rest(saved: Plan, now: Plan) -> Iterator[str]:
     """Whatever nothing above names, so that nothing else than the saved plan is ever applied."""
     old, new = _comparable(saved), _comparable(now)
+    if saved.tool != now.tool:
+        old, new = ({key: data[key] for key in data if key not in _FOR_PEOPLE} for data in (old, new))
     yield from (f"the plan's {key} differ" for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
 
 
@@ -363,17 +370,22 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
         raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error
     changes = differences(saved, made.plan)
     if changes:
-        raise StalePlan(path.as_posix(), changes)
+        other = saved.tool != __version__
+        raise StalePlan(
+            path.as_posix(), [*([f"made by qarunner {saved.tool}, this is {__version__}"] if other else []), *changes]
+        )
     return made
 
 
 def _read(path: Path) -> Plan:
-    """A plan of this version. A plan of another version is stale."""
+    """A plan of this version or an earlier one. UserError for one that a later version wrote: it may hold more."""
     data = path.read_bytes()
-    read = checked_json(data, path=path)
-    tool = read.get("tool")
-    if tool != __version__:
-        raise StalePlan(path.as_posix(), [f"made by qarunner {tool}, this is {__version__}"])
+    tool = checked_json(data, path=path).get("tool")
+    if isinstance(tool, str) and version_fits(tool, f">{__version__}"):
+        raise UserError(
+            f"{path}: qarunner {tool} made this plan, and this is {__version__}; nothing was sent",
+            hint=f"use qarunner {tool}, or make the plan again: qarunner plan --out {path}",
+        )
     return from_json(data, path=path)
 
 

@@ -68,6 +68,7 @@ class Code(StrEnum):
     UNREAD_VALUE = "W424"
     OUT_OF_REACH = "W425"
     NO_FACT = "W426"
+    OLD_SCHEMA = "W427"
 
     AXIS = "E430"
     EXCLUDE = "E431"
@@ -138,6 +139,7 @@ MEANINGS: Mapping[str, str] = {
     Code.UNREAD_VALUE: "No template reads a variable of `env`, or a value of `vars`.",
     Code.OUT_OF_REACH: "A target is an address of this machine, or of a private network: a vendor cannot reach it.",
     Code.NO_FACT: "A condition asks for a fact that this build does not have, such as the branch of a tag's build.",
+    Code.OLD_SCHEMA: "Editors check the manifest with the schema of another version.",
     Code.AXIS: "An axis, or one of its values, that ids or templates cannot have.",
     Code.EXCLUDE: "`exclude` names what no row has.",
     Code.NOTHING_LEFT: "`exclude` takes out every row of an entry.",

@@ -253,11 +253,13 @@ def from_json(data: bytes, *, path: Path) -> Plan:
     """Reads a plan back. UserError if it is torn, foreign, altered, or of another version."""
     try:
         read = msgspec.json.decode(data, type=dict[str, object])
-        version = read.get("version")
+        version, tool = read.get("version"), read.get("tool")
         if version != VERSION:
             raise UserError(
                 f"{path}: a plan of version {version!r}; this qarunner reads version {VERSION}",
-                hint="use the qarunner that wrote it",
+                hint=f"use qarunner {tool}, which wrote it"
+                if isinstance(tool, str)
+                else "use the qarunner that wrote it",
             )
         plan = msgspec.json.decode(data, type=Plan)
     except msgspec.MsgspecError as error:

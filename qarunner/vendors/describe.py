@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, cast
 
+from qarunner import __version__
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import CAPABILITY, INVENTORIES, refuse
 
@@ -40,6 +42,7 @@ _FIRST = "vendor"
 
 def with_vendors(schema: str, infos: Sequence[VendorInfo]) -> str:
     """The manifest's schema with its vendor parts as `infos` have them: every definition from `vendor` on."""
+    schema = re.sub(r'(?<="\$id": "urn:qarunner:qa-matrix:)[^"]*', __version__, schema, count=1)
     base, mark, _ = schema.partition(f'\n    "{_FIRST}": {{')
     if not mark:
         raise ValueError(f"the schema has no definition {_FIRST!r}")

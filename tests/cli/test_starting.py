@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qarunner import __version__
 from qarunner.app.planning import check_manifest
 from qarunner.cli.commands.authoring import starter
 from qarunner.cli.main import run
@@ -43,6 +44,27 @@ def test_it_writes_both_files_and_nothing_twice(
     assert run(["init", "--vendor", "docketqa"]) == 2
     assert "qa-matrix.yml is already there" in capsys.readouterr().err
     assert (tmp_path / "qa-matrix.yml").read_text(encoding="utf-8") == before
+
+
+def test_a_published_schema_is_named_by_the_version_in_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for wrong in (
+        "https://qa.example/schema.json",
+        "https://qa.example/99.0.0/a.json",
+        "http://qa.example/{version}/a",
+    ):
+        assert run(["init", "--vendor", "doksi", "--schema", wrong]) == 2
+        assert f"an https address with the version {__version__} in it" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert run(["init", "--vendor", "doksi", "--schema", "https://qa.example/v{version}/qa.json"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["qa-matrix.yml"]
+    line = f"# yaml-language-server: $schema=https://qa.example/v{__version__}/qa.json\n"
+    assert (tmp_path / "qa-matrix.yml").read_text(encoding="utf-8").startswith(line)
+    capsys.readouterr()
+    assert run(["validate"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_other_name_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,9 @@ def test_a_plan_of_another_version_is_refused_before_its_shape_matters() -> None
         from_json(b'{"version": 2, "digest": 7}', path=PATH)
     assert caught.value.message == "plan.json: a plan of version 2; this qarunner reads version 1"
     assert caught.value.hint == "use the qarunner that wrote it"
+    with pytest.raises(UserError) as caught:
+        from_json(b'{"version": 2, "tool": "9.9.0"}', path=PATH)
+    assert caught.value.hint == "use qarunner 9.9.0, which wrote it"
     with pytest.raises(UserError, match="a plan of version None"):
         from_json(b"{}", path=PATH)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qarunner import __version__
 from qarunner.app.doctor.examine import _clock
 from qarunner.app.doctor.machine import packages
 from qarunner.vendors.api import Reply
@@ -135,6 +136,12 @@ def test_a_schema_of_another_version_and_runs_that_go_on(ready: Stage) -> None:
         if text is not None:
             schema.write_text(text, encoding="utf-8")
         assert [row["state"] for row in checks(ready, "--offline", code=0)["schema"]] == [state]
+    assert "warning" not in ready.run("validate").err
+    schema.write_text(ready.run("schema").out.replace(f":{__version__}", ":0.0.9"), encoding="utf-8")
+    (row,) = checks(ready, "--offline", code=0)["schema"]
+    assert (row["state"], row["text"].partition(":")[0]) == ("warning", f"{schema.name} is that of qarunner 0.0.9")
+    said = ready.run("validate")
+    assert (said.code, said.err.count("[W427]")) == (0, 1)
     assert ready.apply("--detach", "--select", "a").code == 0
     (row,) = checks(ready, "--offline", code=0)["runs"]
     assert row["text"] == "r1 is detached, with 1 run at the vendors"

@@ -246,16 +246,38 @@ def test_every_difference_is_named_at_once(saved: Stage) -> None:
     assert "build/app.apk has other content" in told
 
 
-def test_a_plan_of_another_version_is_stale(saved: Stage) -> None:
+def made_by(saved: Stage, tool: str) -> None:
+    """The plan as another version would have made it, with other words for people."""
     path = saved.folder / "plan.json"
     code = f"""
 import msgspec, pathlib
 from qarunner.plan.model import from_json, seal, to_json
 path = pathlib.Path({str(path)!r})
-path.write_bytes(to_json(seal(msgspec.structs.replace(from_json(path.read_bytes(), path=path), tool="0.0.1"))))
+plan = from_json(path.read_bytes(), path=path)
+path.write_bytes(to_json(seal(msgspec.structs.replace(plan, tool={tool!r}, notices=("other words",)))))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert "made by qarunner 0.0.1, this is " in stale(saved.apply("plan.json"))
+
+
+def test_a_plan_of_an_earlier_version_is_applied_if_the_same_is_sent(saved: Stage) -> None:
+    made_by(saved, "0.0.1")
+    assert saved.apply("plan.json").code == 0
+
+
+def test_a_plan_of_an_earlier_version_is_stale_if_anything_else_is_sent(saved: Stage) -> None:
+    made_by(saved, "0.0.1")
+    apk(saved, "two")
+    reasons = stale(saved.apply("plan.json"))
+    assert "made by qarunner 0.0.1, this is " in reasons
+    assert "build/app.apk has other content" in reasons
+
+
+def test_a_plan_of_a_later_version_is_refused_with_that_version(saved: Stage) -> None:
+    made_by(saved, "99.1.0")
+    ended = saved.apply("plan.json")
+    assert ended.code == 2
+    assert "plan.json: qarunner 99.1.0 made this plan" in ended.err
+    assert saved.paid() == []
 
 
 @pytest.mark.parametrize(

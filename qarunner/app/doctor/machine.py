@@ -22,6 +22,7 @@ from qarunner.errors import ManifestError, UserError
 from qarunner.known import Known, Refused
 from qarunner.manifest.load import version_fits
 from qarunner.manifest.schema import validate as published
+from qarunner.manifest.schema.named import FILE, LINE, named_schema
 from qarunner.paths import working_folder
 from qarunner.text import plural
 
@@ -166,27 +167,28 @@ def certificates(environ: Mapping[str, str]) -> Iterator[Finding]:
 # --- the manifest's schema --------------------------------------------------------------------------------------------
 
 
-_SCHEMA_LINE = re.compile(r"^#\s*yaml-language-server:\s*\$schema=(\S+)", re.MULTILINE)
-
-
 def schema(path: Path) -> Finding:
-    """What editors check the manifest with: the file that its first lines name."""
-    check, write = "schema", "qarunner schema > qa-matrix.schema.json"
-    match = _SCHEMA_LINE.search(path.read_text(encoding="utf-8", errors="replace"))
-    if match is None:
-        remedy = f"{write}; first line: # yaml-language-server: $schema=./qa-matrix.schema.json"
+    """What editors check the manifest with: the file or the address that its first lines name."""
+    check, write = "schema", f"qarunner schema > {FILE}"
+    named = named_schema(path, path.read_text(encoding="utf-8", errors="replace"))
+    if named is None:
+        remedy = f"{write}; first line: {LINE}./{FILE}"
         return Finding(check=check, state=State.WARNING, text="no line names a schema for editors", remedy=remedy)
-    if "://" in match[1]:
-        return Finding(check=check, state=State.NOT_CHECKED, text=f"{match[1]} is not a file")
-    file = path.parent / match[1]
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return Finding(check=check, state=State.WARNING, text=f"{file.as_posix()} cannot be read", remedy=write)
-    if held in [json.loads(form()) for form in (published.for_editors, published.plain)]:
-        return Finding(check=check, text=f"{file.as_posix()} is that of this version")
-    text = f"{file.as_posix()} is that of another version: editors check by other rules"
-    return Finding(check=check, state=State.WARNING, text=text, remedy=f"qarunner schema > {file.as_posix()}")
+    name = named.address if named.file is None else named.file.as_posix()
+    if named.file is None and named.version is None:
+        return Finding(check=check, state=State.NOT_CHECKED, text=f"{name} has no version in its address")
+    if named.file is None and named.version == __version__:
+        return Finding(check=check, text=f"{name} is that of this version")
+    if named.file is not None:
+        try:
+            content = json.loads(named.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return Finding(check=check, state=State.WARNING, text=f"{name} cannot be read", remedy=write)
+        if content in [json.loads(form()) for form in (published.for_editors, published.plain)]:
+            return Finding(check=check, text=f"{name} is that of this version")
+    whose = f"qarunner {named.version}" if named.version not in {None, __version__} else "another version"
+    text = f"{name} is that of {whose}: editors check by other rules"
+    return Finding(check=check, state=State.WARNING, text=text, remedy=named.remedy)
 
 
 def refused(check: str, error: UserError, remedy: str | None) -> Iterator[Finding]:

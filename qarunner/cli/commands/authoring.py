@@ -9,6 +9,7 @@ from qarunner.app.files import find_manifest, lock_of, read_lock
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.manifest.schema import validate as published
+from qarunner.manifest.schema.named import FILE, LINE, address_of
 from qarunner.paths import MANIFEST_NAMES, create, write_whole
 from qarunner.vendors import registry
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 # `init`: a first manifest for the chosen vendors, over no other one, and the schema that editors check it with.
 
 
-_SCHEMA = "qa-matrix.schema.json"
-
-
-_FIRST_LINES = f"# yaml-language-server: $schema=./{_SCHEMA}\nversion: 1\n"
+_FIRST_LINES = f"{LINE}./{FILE}\nversion: 1\n"
 
 
 _HEAD = f"""{_FIRST_LINES}name: {{name}}
@@ -54,7 +52,7 @@ def init(console: Console, environ: Mapping[str, str], options: InitOptions) -> 
             raise UserError(f"--vendor: there is no starter for {name!r}", hint=choose(name, tuple(starters)))
     if not chosen:
         raise UserError("init: choose a vendor", hint=f"--vendor NAME, repeatable: {', '.join(starters)}")
-    _write_first(console, path, starter(_name(folder), [starters[name] for name in chosen]))
+    _write_first(console, path, starter(_name(folder), [starters[name] for name in chosen]), options.schema)
     keys = ", ".join(registry.get(name).info.key_env for name in chosen)
     console.note(
         f"next: put your ids in, set QARUNNER_VAR_STAGING_URL and {keys}, then `qarunner validate` and `qarunner plan`"
@@ -62,13 +60,16 @@ def init(console: Console, environ: Mapping[str, str], options: InitOptions) -> 
     return ExitCode.OK
 
 
-def _write_first(console: Console, path: Path, text: str) -> None:
+def _write_first(console: Console, path: Path, text: str, where: str) -> None:
+    address = address_of(where)
+    own_file = address == address_of("file")
     try:
-        create(path, text.encode())
-        write_whole(path.with_name(_SCHEMA), published.for_editors().encode())
+        create(path, text.replace(f"{LINE}./{FILE}", f"{LINE}{address}", 1).encode())
+        if own_file:
+            write_whole(path.with_name(FILE), published.for_editors().encode())
     except OSError as error:
         raise UserError(f"{path.as_posix()}: cannot be written: {error.strerror}") from error
-    console.result(f"{path.as_posix()}: written, with {_SCHEMA} for editors")
+    console.result(f"{path.as_posix()}: written, with {FILE if own_file else address} for editors")
 
 
 def _init_from_vendor(console: Console, environ: Mapping[str, str], options: InitOptions, path: Path) -> ExitCode:
@@ -80,7 +81,7 @@ def _init_from_vendor(console: Console, environ: Mapping[str, str], options: Ini
     if options.vendor:
         raise UserError("init: --vendor and --from-vendor exclude each other", hint="give one of them")
     text = first_manifest(_name(path.parent), options, environ, hide=console.hide, note=console.note)
-    _write_first(console, path, f"{_FIRST_LINES}{text}")
+    _write_first(console, path, f"{_FIRST_LINES}{text}", options.schema)
     lock(console, environ, LockOptions(files=(path,), env_file=options.env_file))
     console.note("next: `qarunner plan`; what shall not run, take out, then `qarunner lock`")
     return ExitCode.OK

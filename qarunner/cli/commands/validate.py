@@ -69,9 +69,10 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
         RuleResults,
         check_quarantines,
     )
+    from qarunner.manifest.schema.named import schema_warnings
 
     errors: list[Diagnostic] = []
-    warnings: list[Diagnostic] = []
+    warnings: list[Diagnostic] = [*schema_warnings(file)]
     whole = check_with_profiles(file, environ, hide=console.hide)
     for checked in whole:
         quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, today)

@@ -354,7 +354,7 @@ def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
     reader = Reader(keys)
     events: list[ev.Event] = []
     for number, line in enumerate(lines, 1):
-        event = _event(path, number, line, reader)
+        event = _event(path, number, line, reader, events[:1])
         if not events:
             _check_first(path, event, checked=reader.checked)
         events.append(event)
@@ -366,7 +366,7 @@ def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
     return Recorded(events=events, size=size, chain=reader.chain, trust=reader.trust, broken_at=reader.broken_at)
 
 
-def _event(path: Path, number: int, line: bytes, reader: Reader) -> ev.Event:
+def _event(path: Path, number: int, line: bytes, reader: Reader, first: Sequence[ev.Event] = ()) -> ev.Event:
     try:
         body = reader.take(line)
     except DamagedLineError as error:
@@ -374,9 +374,10 @@ def _event(path: Path, number: int, line: bytes, reader: Reader) -> ev.Event:
     try:
         return ev.from_line(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        began = next((f"qarunner {each.tool}" for each in first if isinstance(each, ev.RunStarted)), "the version")
         raise RunFolderError(
             f"{path}:{number}: not an event of this qarunner: {error}",
-            hint="use the version that wrote it; nothing was changed",
+            hint=f"use {began} that began the run, or a later one; nothing was changed",
         ) from error
 
 
