@@ -296,10 +296,15 @@ complete -c qarunner -f -a '(__qarunner_complete)'
 _POWERSHELL = r"""# qarunner completion for PowerShell: qarunner completion powershell | Out-String | Invoke-Expression
 Register-ArgumentCompleter -Native -CommandName qarunner -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
-    qarunner __complete powershell "$commandAst" $cursorPosition 2>$null | ForEach-Object {
+    $line = "$commandAst"
+    if ($PSVersionTable.PSVersion -lt [version]'7.3') { $line = $line -replace '(\\*)"', '$1$1\"' }
+    $cursor = $cursorPosition - $commandAst.Extent.StartOffset
+    qarunner __complete powershell $line $cursor 2>$null | ForEach-Object {
         $word, $text = $_ -split "`t", 2
         if ($word -and $word -ne ':files') {
-            $shown = if ($word -match '[^\w@%+:./=-]') { "'" + $word.Replace("'", "''") + "'" } else { $word }
+            $code = [System.Management.Automation.Language.CodeGeneration]
+            $quoted = "'" + $code::EscapeSingleQuotedStringContent($word) + "'"
+            $shown = if ($word -match '[^\w%+:./=-]') { $quoted } else { $word }
             $tip = if ($text) { $text } else { $word }
             [System.Management.Automation.CompletionResult]::new($shown, $word, 'ParameterValue', $tip)
         }

@@ -133,7 +133,7 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, width: int) -> 
         yield from _passed(summary) if is_large else ()
     yield from _failures(apart)
     yield from _blocks(together, width)
-    yield from left(summary, follow)
+    yield from left(summary, follow, width)
     if not quiet:
         yield ""
         yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
@@ -269,11 +269,11 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
             yield f"  {row.url}"
 
 
-def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
+def left(summary: Summary, follow: NextCommand, width: int = _WIDTH) -> Iterator[Line]:
     """What goes on without us, and what a person has to decide."""
     if summary.running:
         yield ""
-        yield from _running(summary.running, follow)
+        yield from _running(summary.running, follow, width)
     for leftover in summary.left:
         yield ""
         number = leftover.details.get("id")
@@ -295,7 +295,7 @@ def left(summary: Summary, follow: NextCommand) -> Iterator[Line]:
         yield f"to go on: {follow.resume()}"
 
 
-def _running(runs: Sequence[RunLink], follow: NextCommand) -> Iterator[Line]:
+def _running(runs: Sequence[RunLink], follow: NextCommand, width: int) -> Iterator[Line]:
     """The runs that go on: each of them is paid for. A few have a line each, of more each vendor has a block."""
     head = styled("still running", "yellow", "bold")
     if len(runs) <= _MOST_RUN_LINES:
@@ -304,9 +304,10 @@ def _running(runs: Sequence[RunLink], follow: NextCommand) -> Iterator[Line]:
             yield head, f" at {run.vendor}: run {run.id} of {_first(run.entries)}{link}"
         return
     for vendor, number in Counter(run.vendor for run in runs).items():
-        yield head, f" at {vendor}: {plural(number, 'run')}; each with its link: {follow.status()}"
-        names = [f"{run.id} of {_first(run.entries)}" for run in runs if run.vendor == vendor]
-        yield from _wrapped(names, _WIDTH)
+        theirs = [run for run in runs if run.vendor == vendor]
+        links = f"; each with its link: {follow.status()}" if any(run.url for run in theirs) else ""
+        yield head, f" at {vendor}: {plural(number, 'run')}{links}"
+        yield from _wrapped([f"{run.id} of {_first(run.entries)}" for run in theirs], width)
 
 
 def _first(entries: Sequence[str]) -> str:
@@ -315,7 +316,7 @@ def _first(entries: Sequence[str]) -> str:
 
 def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
     """What is said when the process ends at once, from a signal's handler: what runs on, and how to go on."""
-    for line in _running(running_of(run), follow):
+    for line in _running(running_of(run), follow, _WIDTH):
         yield plain(line)
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
