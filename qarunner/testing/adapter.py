@@ -36,6 +36,7 @@ from qarunner.vendors.api import (
     Dependency,
     Finished,
     InventoryKind,
+    Item,
     Leftover,
     Metadata,
     More,
@@ -170,7 +171,8 @@ class Example:
     whole `Reply`. Where `read` asks for more, give a tuple of bodies; where answers depend on the run or on a page, a
     function of the request. `made` answers the requests of `prepare`, where the vendor needs uploads or environments.
     `nothing` answers the create where the vendor takes it, but starts no run. `listed` answers, by kind, what
-    `inventory` asks for with the example's `settings`.
+    `inventory` asks for with the example's `settings`; `items` are the names in that list, by their ids. `many` answers
+    what `poll_many` asks for: it shows the runs as `passed` does.
 
     `failed` and `ends` differ from `passed` only in what says how the run ended: each such difference is tried alone.
     """
@@ -186,6 +188,8 @@ class Example:
     settings: Mapping[str, Json] = field(default_factory=dict)
     metadata: Metadata = METADATA
     listed: Mapping[InventoryKind, Answers] = field(default_factory=dict)
+    items: Mapping[InventoryKind, Mapping[str, str]] = field(default_factory=dict)
+    many: Answers = ()
 
 
 def reply_of(answers: Answers, request: AnyRequest, number: int) -> Reply:
@@ -352,6 +356,8 @@ _MAY_REFUSE = {
     "accepted": UnexpectedData,
     "read": UnexpectedData,
     "prepare": UnexpectedData,
+    "inventory": UnexpectedData,
+    "poll_many": UnexpectedData,
     "group": UserError,
     "submit": UserError,
 }
@@ -398,6 +404,22 @@ class Adapter:
         assert isinstance(answer, kinds), f"{self.name}: {method}: expected {wanted}, got {answer!r}"
 
     # --- the protocol -------------------------------------------------------------------------------------------------
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        step: Request | Refusal | tuple[Item, ...] = self._ask("inventory", kind, dict(settings), tuple(replies))
+        self._expect("inventory", step, Request, Refusal, tuple)
+        for item in step if isinstance(step, tuple) else ():
+            self._expect("inventory", item, Item)
+        return step
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply] | None:
+        step: Request | Mapping[str, Reply] | None = self._ask("poll_many", dict(settings), tuple(runs), tuple(replies))
+        self._expect("poll_many", step, Request, Mapping, type(None))
+        return step
 
     def check(self, row: dict[str, object], settings: dict[str, Json]) -> list[Complaint]:
         complaints: list[Complaint] = self._ask("check", row, settings, lists=True)

@@ -27,6 +27,7 @@ from qarunner.vendors.api import (
     Outcome,
     Prepared,
     Refusal,
+    RemoteRun,
     Reply,
     Request,
     ResourceKind,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.testing.adapter import Adapter, Answers
-    from qarunner.vendors.api import Capabilities, Pacing, RemoteRun, Resource
+    from qarunner.vendors.api import Capabilities, Pacing, Resource
     from qarunner.vendors.types import AnyRequest
 
 
@@ -223,19 +224,20 @@ def check_requests(scene: Scene) -> None:
     adapter, able = scene.adapter, scene.adapter.vendor.info.capabilities
     adapter.notices(scene.call)
     create = adapter.submit(scene.call)
-    _check_request(scene, create)
+    check_request(scene, create)
     _check_complete(scene, create)
     _check_list(scene)
+    _check_many(scene)
     for run in scene.runs:
-        _check_request(scene, adapter.poll(scene.call, run))
+        check_request(scene, adapter.poll(scene.call, run))
         cancel = adapter.cancel(scene.call, run)
         message = f"{adapter.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
         assert (cancel is not None) == able.cancel, message
         if cancel is not None:
-            _check_request(scene, cancel)
+            check_request(scene, cancel)
     for runs in (scene.runs, scene.runs[:1]):
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
-            _check_request(scene, together)
+            check_request(scene, together)
             assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
 
 
@@ -243,9 +245,40 @@ _ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null,
 """Pages of a list that tell of no run."""
 
 
+def _check_many(scene: Scene) -> None:
+    """The example's list decides runs that were asked for, as their own reads would, and no other run."""
+    name, adapter = scene.adapter.name, scene.adapter
+    if scene.example.many == ():
+        return
+
+    def driven(runs: Sequence[RemoteRun]) -> Mapping[str, Reply]:
+        replies: list[Reply] = []
+        while isinstance(step := adapter.poll_many(scene.call.settings, runs, replies), Request):
+            check_request(scene, step)
+            replies.append(reply_of(scene.example.many, step, len(replies)))
+        return step or {}
+
+    decided = driven(scene.runs)
+    assert decided, f"{name}: poll_many() decides nothing by the example's `many`"
+    known = {run.id: run for run in scene.runs}
+    others = sorted({*decided} - {*known} | {*driven([RemoteRun(id="another-run")])})
+    assert not others, f"{name}: poll_many() decides {', '.join(others)}, which it was not asked for"
+    story = scene.story(scene.example.passed)
+    for number, reply in decided.items():
+        alone = adapter.read(scene.call, known[number], story[number])
+        try:
+            listed = adapter.read(scene.call, known[number], [reply, *story[number][1:]])
+        except UnexpectedData as error:
+            raise AssertionError(
+                f"{name}: what poll_many() shows of run {number} is not its status: {error}"
+            ) from error
+        is_same = listed == alone or isinstance(listed, Running)
+        assert is_same, f"{name}: poll_many() shows run {number} as {listed}, its own read as {alone}"
+
+
 def _check_list(scene: Scene) -> None:
     """A list is read with plain requests, and decides no run that it does not tell of."""
-    name, vendor = scene.adapter.name, scene.adapter.vendor
+    name, vendor = scene.adapter.name, scene.adapter
     for text in _ODD_PAGES:
         replies: list[Reply] = []
         for _ in range(_MOST_STEPS):
@@ -256,7 +289,7 @@ def _check_list(scene: Scene) -> None:
             if not isinstance(step, Request):
                 assert not step, f"{name}: poll_many() decides {sorted(step or {})} by the page {text}"
                 break
-            _check_request(scene, step)
+            check_request(scene, step)
             assert step.method == "GET", f"{name}: {step}: a list of runs is read with GET"
             replies.append(Reply(status=200, text=text))
         else:
@@ -283,7 +316,7 @@ def _holds(text: str, word: str) -> bool:
     return re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text, re.IGNORECASE) is not None
 
 
-def _check_request(scene: Scene, request: AnyRequest) -> None:
+def check_request(scene: Scene, request: AnyRequest) -> None:
     where = f"{scene.adapter.name}: {request}"
     assert request.method in _HTTP_METHODS, f"{where}: unknown method"
     if isinstance(request, Upload):
@@ -336,7 +369,7 @@ def check_ids(scene: Scene) -> None:
     for run in scene.runs:
         for hostile in _HOSTILE:
             for request, usual in zip(_about(scene, replace(run, id=hostile)), _about(scene, run), strict=True):
-                _check_request(scene, request)
+                check_request(scene, request)
                 message = f"{scene.adapter.name}: with the id {hostile!r} the path is {request.path}: quote it"
                 assert request.path.count("/") == usual.path.count("/"), message
         for dots in (".", ".."):
@@ -358,7 +391,7 @@ def _check_dots(scene: Scene, run: RemoteRun, dots: str) -> None:
         return
     for made in runs:
         for request in _about(scene, made):
-            _check_request(scene, request)
+            check_request(scene, request)
 
 
 def check_integer_ids(scene: Scene) -> None:
@@ -408,7 +441,7 @@ def check_resources(scene: Scene) -> None:
             assert kept.todo, f"{adapter.name}: kept: without a word on what to do"
         release = adapter.release(resource, prepared)
         if release is not None:
-            _check_request(scene, release)
+            check_request(scene, release)
     try:
         resolve_refs(adapter.submit(scene.call).body, values)
     except KeyError as error:
@@ -424,7 +457,7 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
     """A resource at its end, and the replies that led to it."""
     replies: list[Reply] = []
     while isinstance(step := _step(scene, resource, replies), (Request, Upload)):
-        _check_request(scene, step)
+        check_request(scene, step)
         _check_upload(scene, step, resource)
         assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: prepare asks for more and more"
         replies.append(reply_of(scene.example.made, step, len(replies)))

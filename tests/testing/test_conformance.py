@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qarunner.decode import UnexpectedData
 from qarunner.testing import Conformance, Example
 from qarunner.vendors import registry
-from qarunner.vendors.api import InventoryKind, Reply
+from qarunner.vendors.api import InventoryKind, Item, RemoteRun, Reply, Request
 from tests.amount import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qarunner.decode import Json
-    from qarunner.vendors.api import Request
 
 SITE = "https://staging.example.com"
 
@@ -91,6 +93,12 @@ def certyn(state: str, **counters: int) -> Json:
     return {"runId": "9f1c", "state": state, "total": sum(counted.values()), **counted}
 
 
+def certyn_listed(run: str) -> Json:
+    """A run that passed, as the list shows it: without `aborted` and `skipped`."""
+    counters = {"total": 2, "passed": 2, "failed": 0, "blocked": 0, "pending": 0}
+    return {"runId": run, "state": "completed", **counters}
+
+
 PROJECTS: Json = {"defaultProjectId": "p-2", "projects": [{"id": "p-2", "slug": "my-app", "name": "My app"}]}
 
 
@@ -120,7 +128,18 @@ CERTYN = [
                 {"items": [{"key": "staging", "label": "Staging"}], "hasNextPage": True},
                 {"items": [{"key": "live", "label": "Live"}], "hasNextPage": False},
             ),
+            InventoryKind.TAG: pages(
+                PROJECTS,
+                {"items": [{"id": "t1", "tags": ["smoke", "Pay"]}], "hasNextPage": True},
+                {"items": [{"id": "t2", "tags": ["pay", "slow"]}], "hasNextPage": False},
+            ),
         },
+        items={
+            InventoryKind.PROJECT: {"my-app": "My app"},
+            InventoryKind.ENVIRONMENT: {"staging": "Staging", "live": "Live"},
+            InventoryKind.TAG: {"smoke": "smoke", "pay": "pay", "slow": "slow"},
+        },
+        many=(PROJECTS, {"items": [certyn_listed("9f1c"), certyn_listed("other")], "totalCount": 2}),
         created={"runId": "9f1c", "testCaseCount": 2, "appUrl": "https://app.certyn.io/runs/9f1c"},
         passed=certyn("completed", passed=2),
         failed=certyn("completed", passed=1, failed=1),
@@ -179,8 +198,15 @@ DOCKETQA = [
                 {"test_blueprints": [{"id": 101, "title": "Pay"}], "pagination": {"total_pages": 2}},
                 {"test_blueprints": [{"id": 102, "title": "Refund"}], "pagination": {"total_pages": 2}},
             ),
+            InventoryKind.CATEGORY: {
+                "test_blueprints": [
+                    {"id": test, "test_blueprint_category_id": 7, "test_blueprint_category_name": "Shop"}
+                    for test in (101, 102)
+                ],
+            },
             InventoryKind.APP: {"apps": [{"id": 7, "name": "Shop"}]},
         },
+        items={InventoryKind.TEST: {"101": "Pay", "102": "Refund"}, InventoryKind.CATEGORY: {"7": "Shop"}},
         created=docketqa_created(9001, 9002),
         nothing={"message": "Test run started", "test_group_run": {"id": 88, "status": "running", "test_runs": []}},
         passed=docketqa("passed"),
@@ -226,11 +252,14 @@ def army(status: str, *results: str | None) -> Callable[[Request], Json]:
 
     def answer(request: Request) -> Json:
         run = request.path.rpartition("/")[2]
-        result = results[int(run[-1]) - 1]
-        output = {"featureName": "Checkout", "result": result, "issues": [], "steps": []} if result else None
-        return {"id": run, "type": "ci", "status": status, "testId": None, "output": output, "error": None}
+        return army_run(run, status, results[int(run[-1]) - 1])
 
     return answer
+
+
+def army_run(run: str, status: str, result: str | None) -> Json:
+    output = {"featureName": "Checkout", "result": result, "issues": [], "steps": []} if result else None
+    return {"id": run, "type": "ci", "status": status, "testId": None, "output": output, "error": None}
 
 
 TESTERARMY = [
@@ -241,7 +270,13 @@ TESTERARMY = [
                 {"tests": [{"id": TEST, "title": "Log in", "enabled": True}], "nextCursor": "2"},
                 {"tests": [{"id": GROUP, "title": "Log out", "enabled": True}], "nextCursor": None},
             ),
+            InventoryKind.PROJECT: {"projects": [{"id": TEST, "name": "Shop"}]},
+            InventoryKind.CATEGORY: {"groups": [{"id": GROUP, "name": "Smoke"}]},
+            InventoryKind.ENVIRONMENT: {"environments": [{"id": GROUP, "name": "Staging", "slug": "staging"}]},
+            InventoryKind.APP: {"apps": [{"id": GROUP, "filename": "shop"}]},
         },
+        items={InventoryKind.TEST: {TEST: "Log in", GROUP: "Log out"}, InventoryKind.APP: {GROUP: "shop"}},
+        many={"runs": [army_run(f"{RUN}{run}", "completed", "PASS") for run in "129"], "nextCursor": None},
         settings={"project": "44444444-4444-4444-8444-444444444401"},
         created={
             "status": "queued",
@@ -305,4 +340,84 @@ def test_a_page_that_is_not_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(type(adapter), "inventory", first_alone)
     suite = type("TestIt", (Conformance,), {"vendor": adapter, "examples": DOCKETQA[:1]})()
     with pytest.raises(AssertionError, match="the example has 2 pages, 1 were read"):
+        suite.test_inventories_are_read_to_their_end()
+
+
+def named(result: object, change: Callable[[Item], Item | None]) -> object:
+    """A list's items, changed; what is no list stays."""
+    if not isinstance(result, tuple):
+        return result
+    return tuple(item for item in map(change, result) if item is not None)
+
+
+def readable(whole: Any, *arguments: Any) -> object:  # noqa: ANN401  an adapter's method
+    try:
+        return whole(*arguments)
+    except UnexpectedData:
+        return ()
+
+
+TURNS = itertools.count()
+FAULTS: dict[str, Callable[[Any, Any, Any, Any], object]] = {
+    "named by its id": lambda whole, kind, settings, replies: named(
+        whole(kind, settings, replies), lambda item: Item(id=item.id, name=item.id)
+    ),
+    "id and name swapped": lambda whole, kind, settings, replies: named(
+        whole(kind, settings, replies), lambda item: Item(id=item.name, name=item.id)
+    ),
+    "twice": lambda whole, kind, settings, replies: (
+        (*result, *result) if isinstance(result := whole(kind, settings, replies), tuple) else result
+    ),
+    "the last page alone": lambda whole, kind, settings, replies: named(
+        whole(kind, settings, replies), lambda item: item if item.id in replies[-1].text else None
+    ),
+    "the list of another kind": lambda whole, _, settings, replies: whole(InventoryKind.TEST, settings, replies),
+    "no project": lambda whole, kind, _, replies: whole(kind, {"project": GROUP}, replies),
+    "a header of the credential": lambda whole, kind, settings, replies: (
+        replace(result, headers=(("Authorization", "Bearer x"),))
+        if isinstance(result := whole(kind, settings, replies), Request)
+        else result
+    ),
+    "another request each time": lambda whole, kind, settings, replies: (
+        replace(result, query=(*result.query, ("n", str(next(TURNS)))))
+        if isinstance(result := whole(kind, settings, replies), Request)
+        else result
+    ),
+    "what cannot be read is empty": readable,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_a_list_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = registry.get("testerarmy")
+    whole = adapter.inventory
+    monkeypatch.setattr(type(adapter), "inventory", lambda _, *arguments: FAULTS[fault](whole, *arguments))
+    with pytest.raises(AssertionError, match="testerarmy: "):
+        suite("testerarmy").test_inventories_are_read_to_their_end()
+
+
+MANY: dict[str, Callable[[Any, Any, Any, Any], object]] = {
+    "runs that were not asked for": lambda whole, settings, runs, replies: whole(
+        settings, [*runs, RemoteRun(id=f"{RUN}9")], replies
+    ),
+    "the answer of another run": lambda whole, settings, runs, replies: (
+        dict(zip(result, [*result.values()][::-1], strict=True))
+        if isinstance(result := whole(settings, runs, replies), dict)
+        else result
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", MANY)
+def test_a_fault_in_a_list_of_runs_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = registry.get("testerarmy")
+    whole = adapter.poll_many
+    monkeypatch.setattr(type(adapter), "poll_many", lambda _, *arguments: MANY[fault](whole, *arguments))
+    with pytest.raises(AssertionError, match="testerarmy: "):
+        suite("testerarmy").test_requests_can_be_sent()
+
+
+def test_a_kind_without_an_example_is_found() -> None:
+    suite = type("TestIt", (Conformance,), {"vendor": registry.get("testerarmy"), "examples": TESTERARMY[1:]})()
+    with pytest.raises(AssertionError, match="but no example has it in `listed`"):
         suite.test_inventories_are_read_to_their_end()
