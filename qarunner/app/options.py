@@ -274,7 +274,9 @@ class RunOptions(InRuns, Printed):
     report: Annotated[
         tuple[str, ...],
         Option(
-            "--report", "FORMAT=PATH", f"Also writes a report: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Repeatable."
+            "--report",
+            "FORMAT=PATH",
+            f"Also writes a report: {', '.join([*FORMATS][:-1])} or {[*FORMATS][-1]}. Repeatable.",
         ),
     ] = ()
     timeout: Annotated[str | None, Option("--timeout", "DURATION", "For all of it, such as 45m.")] = None

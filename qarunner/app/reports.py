@@ -166,7 +166,7 @@ def _check_reports(reports: Iterable[ReportTarget], runs_dir: Path, environ: Map
 
 def checked_format(name: str, option: str) -> str:
     if name not in FORMATS:
-        raise UserError(f"{option}: unknown format {name!r}", hint=choose(name, FORMATS))
+        raise UserError(f"{option}: unknown format {name!r}", hint=choose(name, tuple(FORMATS)))
     return name
 
 

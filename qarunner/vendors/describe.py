@@ -40,14 +40,17 @@ _FIRST = "vendor"
 """The first generated definition: all that follow it are generated, too."""
 
 
-def with_vendors(schema: str, infos: Sequence[VendorInfo]) -> str:
-    """The manifest's schema with its vendor parts as `infos` have them: every definition from `vendor` on."""
+def with_vendors(schema: str, infos: Sequence[VendorInfo], formats: Mapping[str, str]) -> str:
+    """The manifest's schema with its vendor parts as `infos` have them: every definition from `vendor` on.
+
+    The version and some lists of the hand-written part are generated, too: keys of entries, kinds of targets, formats.
+    """
     schema = re.sub(r'(?<="\$id": "urn:qarunner:qa-matrix:)[^"]*', __version__, schema, count=1)
     base, mark, _ = schema.partition(f'\n    "{_FIRST}": {{')
     if not mark:
         raise ValueError(f"the schema has no definition {_FIRST!r}")
     parts = (f"    {json.dumps(name)}: {_text(part, 4, len(name) + 8)}" for name, part in definitions(infos).items())
-    return _with_entry_keys(base) + "\n" + ",\n".join(parts) + "\n  }\n}\n"
+    return _with_lists(_with_entry_keys(base), formats) + "\n" + ",\n".join(parts) + "\n  }\n}\n"
 
 
 def _with_entry_keys(base: str) -> str:
@@ -66,6 +69,21 @@ def _with_entry_keys(base: str) -> str:
         head, begin, listed = rest.partition('\n      "properties": {\n')
         _, end, after = listed.partition("\n      }")
         base = f"{before}{mark}{head}{begin}{lines}{end}{after}"
+    return base
+
+
+def _with_lists(base: str, formats: Mapping[str, str]) -> str:
+    """The hand-written part, in which kinds of targets and formats of reports are those of the program."""
+    words = json.dumps(" ".join(f"{name}: {what}." for name, what in formats.items()))
+    lists = {
+        r'("x-exclusive": )\["web_url".*?\]': json.dumps(list(TargetKind)),
+        r'("format": )"write one of .*?"': json.dumps(f"write one of {', '.join(formats)}"),
+        r'("enum": )\["json".*?\]': json.dumps(list(formats)),
+        r'("description": )"json: .*?"': words,
+    }
+    for pattern, text in lists.items():
+        (place,) = re.finditer(pattern, base)
+        base = base[: place.end(1)] + text + base[place.end() :]
     return base
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qarunner.report import FORMATS
 from qarunner.vendors import describe, registry
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def test_what_is_generated_is_not_stale(file: str, golden: Callable[[Path, str],
     text = path.read_text(encoding="utf-8")
     infos = registry.infos_builtin()
     if path.suffix == ".json":
-        text = describe.with_vendors(text, infos)
+        text = describe.with_vendors(text, infos, FORMATS)
     else:
         text = between(text, "vendors", describe.capability_table(infos))
         text = between(text, "variables", describe.variable_table(infos))

@@ -163,13 +163,10 @@ def enum(*path: str | int) -> list[str]:
 
 def test_words_are_those_of_the_types() -> None:
     assert enum("platform", "anyOf", 0, "enum") == list(Platform)
-    assert enum("target", "x-exclusive") == list(TargetKind) == list(DEFINITIONS["target"]["properties"])
+    assert list(TargetKind) == list(DEFINITIONS["target"]["properties"])
     assert enum("oneSelectionAtMost", "x-exclusive") == [*SelectionKind, *BY_NAME]
     assert enum("artifact", "properties", "strategy", "anyOf", 0, "enum") == list(Strategy)
     assert enum("variable", "properties", "format", "enum") == [*FORMATS, LIST]
-    reports = SCHEMA["properties"]["reports"]["items"]
-    assert tuple(reports["properties"]["format"]["enum"]) == report.FORMATS
-    assert reports["x-missing"]["format"] == f"write one of {', '.join(report.FORMATS)}"
     assert all(find_spec(f"qarunner.report.{name}") for name in report.FORMATS)
     assert set(registry.names_builtin()) <= set(enum("vendor", "anyOf", 0, "enum"))
 
