@@ -1,6 +1,6 @@
 """Starts the program without importing it each time: a process that has imported it all, and forks for each start.
 
-`Forked` has of Popen's interface what tests use.
+`Forked` has of Popen's interface what tests use; `StandIn` is for what starts `python -I -m MODULE` itself.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _LENGTH = 8
 _PIECE = 65536
 _STREAMS = 3
 _NOT_FLUSHED = 120  # the interpreter's own code, where it cannot write what is buffered
+_PROGRAM = "qarunner.__main__"
 
 
 # --- in the test's process --------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ class Forked:
         nothing = os.open(os.devnull, os.O_RDONLY)
         out_end, self.stdout = _pipe(stdout)
         err_end, self.stderr = _pipe(stderr)
-        order = {"words": list(words), "folder": str(folder), "environ": dict(environ)}
+        order = {"module": _PROGRAM, "words": list(words), "folder": str(folder), "environ": dict(environ)}
         self._control = _start(order, (nothing, out_end, err_end))
         for end in (nothing, out_end, err_end):
             os.close(end)
@@ -132,10 +133,13 @@ class _Lead:
         self._socket: socket.socket | None = None
 
     def send(self, control: socket.socket) -> None:
+        socket.send_fds(self.connected(), [b"+"], [control.fileno()])
+
+    def connected(self) -> socket.socket:
         with self._lock:
             if self._socket is None:
                 self._socket = self._begin()
-            socket.send_fds(self._socket, [b"+"], [control.fileno()])
+            return self._socket
 
     @staticmethod
     def _begin() -> socket.socket:
@@ -162,6 +166,39 @@ class _Lead:
 
 _LEAD = _Lead()
 
+_STAND_IN = """\
+#!{python} -IS
+import json, os, signal, socket, sys
+if sys.argv[1:3] != ["-I", "-m"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+control, theirs = socket.socketpair()
+socket.send_fds(socket.socket(fileno={lead}), [b"+"], [theirs.fileno()])
+theirs.close()
+order = {{"module": sys.argv[3], "words": sys.argv[4:], "folder": os.getcwd(), "environ": dict(os.environ)}}
+data = json.dumps(order).encode()
+socket.send_fds(control, [len(data).to_bytes({length}, "big")], (0, 1, 2))
+control.sendall(data)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, _: control.sendall(bytes([number])))
+code = int(control.recv({length}))
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
+
+
+class StandIn:
+    """An executable in the place of `python`: `-I -m MODULE …` is forked, passes signals on, and dies with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = _LEAD.connected().fileno()
+        """Whoever starts it has to leave this open."""
+        text = _STAND_IN.format(python=sys.executable, lead=self.fd, length=_LENGTH)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o700)
+
 
 def _start(order: object, streams: tuple[int, ...]) -> socket.socket:
     """The socket over which the process takes signals and tells its exit code."""
@@ -181,6 +218,7 @@ def _start(order: object, streams: tuple[int, ...]) -> socket.socket:
 class _Start:
     """What a process is to be."""
 
+    module: str
     words: list[str]
     folder: str
     environ: dict[str, str]
@@ -285,12 +323,12 @@ def _import_all() -> None:
     example = Path(__file__).parent.parent / "examples" / "storefront" / "qa-matrix.yml"
     sys.argv[1:], arguments = ["validate", str(example)], sys.argv[1:]
     with contextlib.suppress(SystemExit):
-        _main()()
+        _main(_PROGRAM)()
     sys.argv[1:] = arguments
 
 
-def _main() -> Callable[[], None]:
-    found: Callable[[], None] = importlib.import_module("qarunner.__main__").main
+def _main(module: str) -> Callable[[], None]:
+    found: Callable[[], None] = importlib.import_module(module).main
     return found
 
 
@@ -316,11 +354,11 @@ def _become(start: _Start) -> None:
             importlib.import_module("sitecustomize")
 
 
-def _run() -> NoReturn:
+def _run(module: str) -> NoReturn:
     """Runs the program and ends as the interpreter does, but without taking every module apart."""
     code: object = 0
     try:
-        _main()()
+        _main(module)()
     except SystemExit as end:
         code = end.code
     except BaseException:  # noqa: BLE001  as the interpreter does
@@ -340,5 +378,6 @@ if __name__ == "__main__":
     _import_all()
     gc.collect()
     gc.freeze()  # what is there now is in every process, and is not looked at again
-    _become(_Server(socket.socket(fileno=int(sys.argv[1]))).serve())
-    _run()
+    start = _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    _become(start)
+    _run(start.module)

@@ -31,6 +31,8 @@ class Job:
     environ: dict[str, str]
     github: dict[str, Any]
     uses: Mapping[str, Uses]
+    open: tuple[int, ...] = ()
+    """Descriptors that its steps inherit."""
     cancelled: bool = False
     failed: bool = False
     log: list[tuple[str, int, str]] = field(default_factory=list)
@@ -106,6 +108,7 @@ class Job:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             start_new_session=os.name == "posix",
+            pass_fds=self.open,
         )
 
     def finish(self, name: str, code: int, out: str) -> int:

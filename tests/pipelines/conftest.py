@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fork_server import CAN_FORK, StandIn
 from tests.pipelines.composite import Job
 from tests.pipelines.hosts import serving
 
@@ -49,9 +50,11 @@ class Checkout:
     merge: str
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    origin = tmp_path / "origin"
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Made once; what a test changes is a copy of the checkout."""
+    folder = tmp_path_factory.mktemp("repository")
+    origin, work = folder / "origin", folder / "work"
     origin.mkdir()
     for words in (("init", "-q", "-b", "main"), ("config", "user.name", "a"), ("config", "user.email", "a@b.c")):
         git(origin, *words)
@@ -69,11 +72,16 @@ def checkout(tmp_path: Path) -> Checkout:
     merge = git(origin, "rev-parse", "HEAD")
     git(origin, "update-ref", "refs/pull/7/merge", merge)
     git(origin, "reset", "-q", "--hard", base)
-    work = tmp_path / "work"
-    git(tmp_path, "clone", "-q", "--depth=1", origin.as_uri(), str(work))
+    git(folder, "clone", "-q", "--depth=1", origin.as_uri(), str(work))
     git(work, "fetch", "-q", "--depth=1", "origin", "refs/pull/7/merge")
     git(work, "checkout", "-q", "FETCH_HEAD")
     return Checkout(work, base, head, merge)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, repository: Checkout) -> Checkout:
+    shutil.copytree(repository.folder, tmp_path / "work", symlinks=True)
+    return replace(repository, folder=tmp_path / "work")
 
 
 @pytest.fixture
@@ -161,7 +169,17 @@ def job(
         "actions/cache/restore": restore,
         "actions/cache/save": save,
     }
-    return Job(folder=folder, work=checkout.folder, environ=variables, github=github, uses=uses)
+    fds = () if not CAN_FORK else (StandIn(python_of(folder)).fd,)
+    return Job(folder=folder, work=checkout.folder, environ=variables, github=github, uses=uses, open=fds)
+
+
+def installed(started: Job) -> dict[str, dict[str, str]]:
+    """The program under test instead of a copy of it, as what its step would put out."""
+    return {"install": {"python": str(python_of(started.folder) if CAN_FORK else sys.executable)}}
+
+
+def python_of(folder: Path) -> Path:
+    return folder / "python"
 
 
 def _copied(source: Path, target: Path) -> None:

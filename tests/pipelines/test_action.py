@@ -19,7 +19,7 @@ import yaml
 from qarunner.cli.pipelines import github
 from qarunner.emulator import serve
 from tests.amount import FULL, PATIENCE_S
-from tests.pipelines.conftest import job, payload
+from tests.pipelines.conftest import installed, job, payload
 
 if TYPE_CHECKING:
     import subprocess
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tests.pipelines.hosts import Host
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALLED = {"install": {"python": sys.executable}}
-"""The program under test instead of a copy of it."""
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="composite actions run in bash")
 
@@ -44,7 +42,7 @@ def vendors() -> Iterator[Running]:
 
 
 def run(started: Job, inputs: Mapping[str, str]) -> int:
-    return started.run(ROOT, inputs, instead=INSTALLED)
+    return started.run(ROOT, inputs, instead=installed(started))
 
 
 def test_a_push_applies_and_gates(tmp_path: Path, checkout: Checkout, host: Host, vendors: Running) -> None:
@@ -247,7 +245,7 @@ def test_nothing_of_the_checkout_is_imported(
     set_traps(checkout.folder)
     own = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
     started = job(tmp_path, checkout, host, "pull_request", payload(checkout), {**own, **vendors.environ})
-    instead = INSTALLED if steps == "installed" else {}
+    instead = {"install": {"python": sys.executable}} if steps == "installed" else {}
     code = started.run(ROOT, {"poll-interval": "100ms"}, instead=instead)
     assert not (tmp_path / "trapped").exists(), (tmp_path / "trapped").read_text()
     assert code == 0, started.said()
@@ -282,7 +280,7 @@ def begun(started: Job, inputs: Mapping[str, str]) -> tuple[subprocess.Popen[str
     """The step that applies, under way, with a run at the vendor."""
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     context = started._context(ROOT, data, inputs)
-    started.outputs.update({name: dict(each) for name, each in INSTALLED.items()})
+    started.outputs.update({name: dict(each) for name, each in installed(started).items()})
     assert started._step("name", steps()["name"], context) == 0, started.said()
     process = started.start("run", steps()["run"], context)
     deadline = time.monotonic() + PATIENCE_S
@@ -326,7 +324,7 @@ def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, chec
         started.finish("run", process.returncode, out)
         run_id = started.outputs["run"]["run-id"]
         started.cancelled = True
-        left = {**INSTALLED, "run": {"run-id": run_id}, "name": started.outputs["name"]}
+        left = {**installed(started), "run": {"run-id": run_id}, "name": started.outputs["name"]}
         assert started.run(ROOT, {}, instead=left) == 0, started.said()
         assert "cancelled" in started.said()
         requests = urllib.request.urlopen(f"{vendors.url}/_emulator/requests").read().decode()  # noqa: S310  loopback
