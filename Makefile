@@ -14,7 +14,7 @@ demo: .venv/ready
 test: check
 	$(BIN)/python -m pytest -n auto
 
-# Every kill and eight times the examples; much longer than `make test`.
+# Every kill, four times the simulated worlds and eight times the examples; much longer than `make test`.
 test-full: check .venv/ready-dist
 	QARUNNER_TESTS=full $(BIN)/python -m pytest -n auto
 

@@ -14,6 +14,7 @@ import math
 import os
 import pkgutil
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,6 +36,7 @@ _PIECE = 65536
 _STREAMS = 3
 _NOT_FLUSHED = 120  # the interpreter's own code, where it cannot write what is buffered
 _PROGRAM = "qarunner.__main__"
+_QUICK = "vendor:doksi"
 
 
 # --- in the test's process --------------------------------------------------------------------------------------------
@@ -311,9 +313,9 @@ def _read(control: socket.socket) -> _Start:
 
 
 def _import_all() -> None:
-    """Everything that the program may import, so that no start does. Once is validated, too.
+    """Everything that the program may import, so that no start does. Once is planned and applied, too.
 
-    The commands as typer builds them and the compiled schema are the same for each start, and are kept.
+    What is kept of that, such as compiled patterns and the schema, is the same for each start.
     """
     import qarunner  # noqa: PLC0415  no test's process needs it
 
@@ -321,9 +323,21 @@ def _import_all() -> None:
         if "testing" not in module.name:
             importlib.import_module(module.name)
     example = Path(__file__).parent.parent / "examples" / "storefront" / "qa-matrix.yml"
-    sys.argv[1:], arguments = ["validate", str(example)], sys.argv[1:]
-    with contextlib.suppress(SystemExit):
-        _main(_PROGRAM)()
+    arguments = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(example, folder)
+        Path(folder, "scenario.yml").write_text("speed: 1000", encoding="utf-8")
+        os.chdir(folder)
+        for words in (
+            "plan",
+            f"apply --rehearse --scenario scenario.yml --select {_QUICK} --poll-interval 1ms",
+            "status",
+        ):
+            sys.argv[1:] = words.split()
+            with contextlib.suppress(SystemExit):
+                _main(_PROGRAM)()
+        assert threading.active_count() == 1, "a process with threads is not to be forked"
+        os.chdir("/")
     sys.argv[1:] = arguments
 
 

@@ -163,15 +163,15 @@ def test_of_many_entries_only_those_that_did_not_pass_scroll_by() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_no_failure_is_pushed_out_of_the_window_by_the_table(size: tuple[int, int]) -> None:
-    plan = many(200)
+    plan = many(60)
     show = Show(plan, size)
     show.saw(*(accepted(show.run, name) for name in ids(plan)))
     failed = Outcome(verdict=Verdict.FAILED, message="x" * 500)
-    for name in ids(plan)[:40]:
+    for name in ids(plan)[:20]:
         show.saw(closed(name, outcome=failed))
         assert f"✗ {name}"[:30] in "\n".join(show.window.shown)
     told = "\n".join(show.window.scrolled)
-    assert all(f"✗ {name} " in told for name in ids(plan)[:40])
+    assert all(f"✗ {name} " in told for name in ids(plan)[:20])
     assert told.count("story  ") == 1, "no frame was left behind"
 
 

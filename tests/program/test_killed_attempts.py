@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.program.test_killed import kill_after
+from tests.amount import some
+from tests.program.test_killed import EACH, kill_after
 
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended, Stage
@@ -50,4 +51,4 @@ def test_an_attempt_is_paid_once_wherever_the_process_is_lost(begin: Begin, at_o
         assert stage.verdicts() == {"smoke": "passed", "login": "flaky"}
         assert paid == PAID
 
-    at_once(range(1, 20), check)
+    at_once(some(range(1, 20), EACH), check)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 
-EACH = 4
+EACH = 3
 """How many kills of each kind, where not all of them are wanted."""
 
 
