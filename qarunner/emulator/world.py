@@ -29,9 +29,9 @@ class World:
         return f"{self.root}/pages/{vendor}/{kind}/{identifier}"
 
 
-def new_world(root: str, clock: Clock, speed: float, memory: Memory | None = None) -> World:
+def new_world(root: str, clock: Clock, speed: float, memory: Memory | None = None, *, seed: str | None = None) -> World:
     """A world in which nothing has happened yet. With a memory, time and ids are those of the memory."""
     timeline = Timeline(memory.now, speed, memory.began) if memory else Timeline(clock, speed)
-    ledger, ids = Ledger(timeline), memory.ids if memory else Ids()
+    ledger, ids = Ledger(timeline), memory.ids if memory else Ids(seed)
     storage = Storage(root, timeline, ledger, ids)
     return World(root=root, timeline=timeline, ledger=ledger, storage=storage, ids=ids, memory=memory)

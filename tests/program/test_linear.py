@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,8 @@ def calls(words: list[str]) -> int:
     profile = cProfile.Profile()
     code = profile.runcall(run, words)
     assert code in {0, 1}, words  # the run that is reported did not pass
-    own = [each for each in profile.getstats() if getattr(each.code, "co_filename", "").startswith(ROOT)]
+    entries: list[Any] = profile.getstats()
+    own = [each for each in entries if getattr(each.code, "co_filename", "").startswith(ROOT)]
     in_c = (call for each in own for call in each.calls or () if isinstance(call.code, str))
     return sum(each.callcount for each in (*own, *in_c))
 

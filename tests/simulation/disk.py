@@ -71,7 +71,7 @@ class Disk:
         self._alive()
         if Path(path).name != JOURNAL:
             return os.open(path, flags, mode)
-        if self.before_lock is not None:
+        if self.before_lock is not None and flags & (os.O_WRONLY | os.O_RDWR):  # to read it takes no lock
             first, self.before_lock = self.before_lock, None
             first()
         fd = os.open(path, flags, mode)

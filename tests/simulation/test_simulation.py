@@ -28,3 +28,6 @@ def test_a_seed_replays_to_the_letter() -> None:
 def test_every_mend_that_can_be_taken_out_stands_where_its_table_says() -> None:
     for mend in mends():
         compile(mend.taken_out_of(ROOT / "qarunner"), mend.file, "exec")
+        if mend.witness is not None:
+            file, _, test = mend.witness.partition("::")
+            assert f"def {test.partition('[')[0]}(" in (ROOT / file).read_text(encoding="utf-8"), mend.witness

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.ledger import uuid_of
+from qarunner.engine.flow.driver import Options
 from qarunner.vendors.api import Reply
 from tests.fictional import LOST
 from tests.simulation.network import Fate, Kind
@@ -23,6 +25,7 @@ FORBIDDEN = Fate(name="forbidden", answer=Reply(status=403, text="no"), done=Fal
 REFUSED = Fate(name="odd", answer=Reply(status=503, text=""), done=False, takes=0.1)
 DOWN = Fate(name="down", answer=Reply(status=504, text="down"), takes=0.1)
 HTML = Fate(name="garbled", answer=Reply(status=200, text="<html>one moment</html>"), takes=0.1)
+CI = {"GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_RUN_ATTEMPT": "2"}
 APPLY, RESUME = Orders(command=Command.APPLY), Orders(command=Command.RESUME)
 UUID = uuid_of("test", 1)
 WEB: dict[str, Json] = {"web_url": "https://shop.example"}
@@ -90,3 +93,21 @@ def test_the_second_of_two_people_who_decide_from_one_page_is_refused() -> None:
         assert [each.code for each in world.lives] == [8, 0, 2]
         assert "--resubmit doksi-1: not an uncertain job" in second.text
         assert len(world.market.made()) == 1
+
+
+def test_a_job_that_is_repeated_with_a_restored_folder_pays_for_nothing_that_waited() -> None:
+    """The folder is of the detached apply: what a first resume began after it is not written there."""
+    plan = plan_from(
+        {"vendor": "certyn", "category_ids": ["process-0"]},
+        {"vendor": "doksi", "platform": "web", "target": WEB, "test_ids": ["t1a"], "needs": ["e0"]},
+    )
+    with World.told(plan, {}) as world:
+        world.process(replace(APPLY, options=Options(detach=True)))
+        kept = world.machine.folder.with_name("kept")
+        shutil.copytree(world.machine.folder, kept)
+        assert world.process(RESUME).code == 0
+        shutil.rmtree(world.machine.folder)
+        kept.rename(world.machine.folder)
+        repeated = world.machine.run(replace(RESUME, environ=CI))
+        assert repeated.code == 8, repeated.text
+        assert len(world.market.made()) == 2

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from requests.structures import CaseInsensitiveDict
 
-from qarunner.emulator import ledger as identifiers
 from qarunner.emulator.certyn.api import Certyn
-from qarunner.emulator.docketqa import api as docketqa
 from qarunner.emulator.docketqa.api import Docketqa
 from qarunner.emulator.doksi.api import Doksi
 from qarunner.emulator.ledger import Phase
@@ -26,7 +24,6 @@ from qarunner.vendors.api import Reply
 from tests.worlds import EPOCH
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Iterable, Sequence
 
     from qarunner.emulator.ledger import Made
@@ -79,35 +76,11 @@ class Truth:
         return set(self.tests.values()) == {"passed"}
 
 
-class Ids:
-    """Ids by a world's dice, in place of those by chance: a seed replays to the letter."""
-
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
-
-    def choice(self, letters: Sequence[str]) -> str:
-        return self._dice.choice(letters)
-
-    def randbelow(self, limit: int) -> int:
-        return self._dice.randrange(limit)
-
-    def uuid4(self) -> str:
-        text = f"{self._dice.getrandbits(128):032x}"
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
-
-
 class Market:
     """All four vendors. Nothing goes wrong here: what does is the network's doing, or the disk's."""
 
-    def __init__(self, scenario: Scenario, clock: Callable[[], float], dice: random.Random) -> None:
-        ids = Ids(dice)
-        for module, name, value in (
-            (identifiers, "secrets", ids),
-            (identifiers, "uuid4", ids.uuid4),
-            (docketqa, "secrets", ids),
-        ):
-            setattr(module, name, value)
-        self._world = new_world(ROOT, clock, scenario.speed)
+    def __init__(self, scenario: Scenario, clock: Callable[[], float], seed: str) -> None:
+        self._world = new_world(ROOT, clock, scenario.speed, seed=seed)
         self._world.timeline._began = datetime.fromtimestamp(EPOCH, UTC)
         self._doksi = Doksi(self._world, scenario.doksi)
         self._docketqa = Docketqa(self._world, scenario.docketqa)

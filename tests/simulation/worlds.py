@@ -69,7 +69,7 @@ class World:
 
     def __post_init__(self) -> None:
         clock = VirtualClock()
-        self.market = Market(self.scenario, clock.now, random.Random(f"ids {self.name}"))  # noqa: S311  as below
+        self.market = Market(self.scenario, clock.now, f"ids {self.name}")
         # A run that is not found at first is a spell of its own: how often it is asked for decides how long that takes.
         hidden = VENDORS if self.wired else ["certyn"] if self.scenario.certyn.invisible_polls else []
         self.network = Network(self.market, self.dice, self.weather, script=self.script, ill=frozenset(hidden))
