@@ -6,7 +6,7 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full test-matrix simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
+.PHONY: demo test test-full test-matrix bench simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
@@ -34,6 +34,11 @@ simulate: .venv/ready-dev
 # CI. One alone: make mends ONLY='full disk'
 mends: .venv/ready-dev
 	$(BIN)/python -m tests.simulation.mends --seeds $(or $(WORLDS),1000) --only '$(ONLY)'
+
+# Whole commands beside the peers that are there, in CPU time; writes benchmarks/table.md. It takes minutes.
+ROUNDS ?= 5
+bench: .venv/ready-dev
+	$(BIN)/python benchmarks/compare.py $(ROUNDS)
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

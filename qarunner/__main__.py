@@ -1,4 +1,4 @@
-"""The program's first line, also as `python -m qarunner`: signals are handled before anything else is imported."""
+"""The program's first line, also as `python -m qarunner`: signals are handled before what takes time is imported."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ except OSError:  # a folder that is gone is said later, in words
 if not sys.flags.safe_path and sys.path[:1] in ([""], [_HERE]):
     del sys.path[0]  # `-m` puts the working directory first: a checkout, whose files must not be imported
 
-from qarunner.signals import PROCESS
-
 
 def main() -> None:
     """Runs the command line and ends with its exit code."""
     if sys.argv[1:] == ["--version"] and _prints_version():
         return
+    from qarunner.signals import PROCESS  # noqa: PLC0415  four times as long as Python itself takes
+
     # An early signal ends what has nothing under way; a resume has runs, and cancels them.
     words = zip(sys.argv, sys.argv[1:], strict=False)
     command = next((word for before, word in words if word[:1] != "-" and before != "--color"), "")

@@ -36,7 +36,7 @@ def loaded(folder: Path, *words: str) -> set[str]:
 @pytest.mark.parametrize(
     ("words", "left_out"),
     [
-        (("--version",), {"typer", "qarunner.cli.main", "msgspec", "inspect", *PLANNER, *HEAVY}),
+        (("--version",), {"typer", "qarunner.cli.main", "qarunner.signals", "msgspec", "inspect", *PLANNER, *HEAVY}),
         (("--help",), {"typer", "msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("apply", "--help"), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
         (("status",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
