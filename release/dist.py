@@ -33,6 +33,7 @@ def main(words: list[str]) -> int:
     wheel = built(folder)
     lock = locked(wheel)
     (folder / "requirements.lock").write_text(lock, encoding="utf-8")
+    (folder / "install.py").write_bytes((ROOT / "install.py").read_bytes())
     run("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", *pip_words, *hashed(lock, house))
     (house / wheel.name).write_bytes(wheel.read_bytes())
     sbom = folder / "sbom.cdx.json"

@@ -166,6 +166,7 @@ def job(
 
     uses = {
         "actions/setup-python": lambda _: {"python-path": sys.executable},
+        "actions/cache": lambda _: {},
         "actions/cache/restore": restore,
         "actions/cache/save": save,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.amount import PATIENCE_S
+from tests.amount import FULL, PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 UNSHARE = shutil.which("unshare")
@@ -45,7 +45,7 @@ def test_it_runs_as_nobody_in_particular_and_the_program_is_process_1() -> None:
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
     assert re.findall(r"^USER (.+)$", text, flags=re.MULTILINE) == ["10001"]
     assert 'ENTRYPOINT ["qarunner"]' in text, "a shell as process 1 passes no signal on"
-    assert re.search(r"python:\d+\.\d+\.\d+-slim-\w+$", text, flags=re.MULTILINE)
+    assert re.search(r"python:\d+\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}$", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "sections"), [("requirements.txt", 1), ("requirements-emulator.txt", 2)])
@@ -61,6 +61,21 @@ def test_every_dependency_has_its_version_and_its_hashes(name: str, sections: in
     declared = set(re.findall(r'"([a-z0-9-]+)[<>=]', needed)) | {"hatchling"}
     declared |= set(re.findall(r'"([a-z0-9-]+)[<>=]', extra)) if sections > 1 else set()
     assert declared <= pinned
+
+
+@pytest.mark.skipif(not FULL or shutil.which("buildah") is None, reason="builds an image with buildah: make test-full")
+def test_the_image_is_built_and_has_a_digest(tmp_path: Path) -> None:
+    base = re.findall(r"^ARG PYTHON=(.+)$", (ROOT / "Containerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if subprocess.run(["buildah", "pull", "--quiet", *base], capture_output=True, check=False).returncode:
+        pytest.skip("the base image cannot be had from here")
+    build = ["buildah", "bud", "--quiet", "--iidfile", str(tmp_path / "id"), str(ROOT)]
+    subprocess.run(build, check=True)
+    image = (tmp_path / "id").read_text(encoding="utf-8").strip()
+    assert re.fullmatch("sha256:[0-9a-f]{64}", image)
+    begun = subprocess.run(["buildah", "from", image], check=True, capture_output=True, encoding="utf-8").stdout.strip()
+    shown = subprocess.run(["buildah", "run", begun, "--", "qarunner", "--version"], check=True, capture_output=True)
+    subprocess.run(["buildah", "rm", begun], check=True, capture_output=True)
+    assert shown.stdout.startswith(b"qarunner ")
 
 
 @pytest.mark.skipif(not may_unshare(), reason="needs a process namespace of its own: unshare --pid")

@@ -121,7 +121,7 @@ def test_every_input_is_an_option_of_the_program() -> None:
     passed = {
         name.removeprefix("INPUT_").lower().replace("_", "-") for name in step["env"] if name.startswith("INPUT_")
     }
-    assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "emulator"}
+    assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "install", "emulator"}
     assert passed >= {
         each.option.name.removeprefix("--")
         for command in POSITIONAL

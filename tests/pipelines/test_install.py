@@ -1,0 +1,100 @@
+"""install.py with a folder of `make dist`: without an index, and one error for each thing that does not fit."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.amount import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> Path:
+    """A small wheel, as the format's specification asks for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    digests = {path: hashlib.sha256(text.encode()).digest() for path, text in files.items()}
+    lines = [f"{path},sha256={base64.urlsafe_b64encode(each).decode().rstrip('=')}," for path, each in digests.items()]
+    path = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in {**files, f"{info}/RECORD": "\n".join([*lines, f"{info}/RECORD,,\n"])}.items():
+            archive.writestr(zipfile.ZipInfo(member), text)
+    return path
+
+
+def locked(dist: Path, *wheels: Path) -> None:
+    lines = []
+    for path in wheels:
+        name, version = path.name.split("-")[:2]
+        lines.append(f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n")
+    (dist / "requirements.lock").write_text("".join(lines), encoding="utf-8")
+
+
+def install(dist: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-I", str(ROOT / "install.py"), "--from", str(dist), *words, str(dist.parent / "home")]
+    return subprocess.run(program, capture_output=True, encoding="utf-8", check=False)
+
+
+def other_platform(dist: Path) -> str:
+    path = wheel(dist / "wheelhouse", "small_b", "2.0", "cp37-cp37m-win_amd64")
+    locked(dist, path)
+    return f"{path.name} is not for this Python, {sys.implementation.cache_tag} on "
+
+
+def wrong_hash(dist: Path) -> str:
+    path = wheel(dist / "wheelhouse", "small_b", "2.0")
+    locked(dist, path)
+    path.write_bytes(path.read_bytes() + b"x")
+    return f"{path.name} has other content than requirements.lock says: "
+
+
+def other_lock(dist: Path) -> str:
+    path = wheel(dist / "wheelhouse", "small_b", "2.0")
+    locked(dist, wheel(dist.parent, "small_b", "2.1"))
+    assert path.exists()
+    return "the wheelhouse has no small_b 2.1, which requirements.lock names: "
+
+
+def no_lock(dist: Path) -> str:
+    dist.mkdir()
+    return "requirements.lock is not there: --from names a folder that `make dist` made"
+
+
+# Each but the last makes an environment with pip, which takes seconds.
+@pytest.mark.parametrize("spoil", [*([other_platform, other_lock] if FULL else []), wrong_hash, no_lock])
+def test_what_does_not_fit_is_one_error(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
+    expected = spoil(tmp_path / "dist")
+    done = install(tmp_path / "dist")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("install.py: ")
+    assert expected in line
+
+
+@pytest.mark.skipif(not FULL, reason="makes environments with pip: make test-full")
+def test_a_wheel_that_fits_is_installed_without_an_index_or_a_build(tmp_path: Path) -> None:
+    locked(tmp_path / "dist", wheel(tmp_path / "dist" / "wheelhouse", "small_b", "2.0"))
+    done = install(tmp_path / "dist")
+    assert done.returncode == 0, done.stderr
+    subprocess.run([done.stdout.strip(), "-I", "-c", "import small_b"], check=True)
+    key, again = (install(tmp_path / "dist", "--key").stdout for _ in range(2))
+    assert key == again
+    locked(tmp_path / "dist", wheel(tmp_path / "dist" / "wheelhouse", "small_b", "2.1"))
+    assert install(tmp_path / "dist", "--key").stdout != key
