@@ -112,6 +112,16 @@ def _named(value: Row, names: Mapping[str, str]) -> Fields:
     return fields
 
 
+def _with_names(line: Line, other: Line, others: Side) -> Line:
+    """A row that has ids where the other side has names: its ids are shown as that side's lock shows them."""
+    names = others.evaluated.names.get(str(other.value.data.get("vendor")), {})
+    fields: Fields = {}
+    for key in (other.value.named or {}).keys() - (line.value.named or {}).keys():
+        if isinstance(ids := line.value.data.get(BY_NAME[key]), list):
+            fields[BY_NAME[key]] = [f"{names[str(test)]} ({test})" if str(test) in names else test for test in ids]
+    return replace(line, fields=line.fields | fields) if fields else line
+
+
 def tests_of(row: Row) -> tuple[int, bool]:
     """How many tests a row stands for, and whether it names each of them."""
     estimate, named = row.data.get("estimate"), row.data.get("test_ids")
@@ -165,10 +175,13 @@ def _alike(before: Line, after: Line) -> bool:
 
 def _change(before: Side | None, first: Line, after: Side, second: Line) -> Change:
     assert before is not None  # noqa: S101  no pair without two sides
+    first, second = _with_names(first, second, after), _with_names(second, first, before)
     field_causes = causes.FieldCauses(before.manifest, first, after.manifest, second, lock=after.lock)
     old, new = meaning(first.fields), meaning(second.fields)
     paths = tuple(dict.fromkeys((*second.fields, *first.fields)))
     same = {path for path in paths if _same(old, new, path)}
+    # Names in place of the same ids are another way of writing, as ids in place of names are.
+    same |= {key for key, ids in BY_NAME.items() if ids in same and (key in old) != (key in new)}
     fields = [
         field for path in paths if (field := _field(field_causes, path, first, second, same=path in same)) is not None
     ]

@@ -340,6 +340,17 @@ def test_a_changed_lock_is_a_changed_row_and_a_stale_plan(begin: Begin) -> None:
     assert "qa-matrix.lock changed: 1 row changed (pay)" in stale.err
     assert stage.sent("docketqa", "POST") == []
 
+    # Names in place of the same ids send the same; where one more came with them, it alone is new.
+    stage.commit(docketqa("pay", "Login admin", "Login user"), docketqa("cart", "Checkout flow"))
+    assert stage.run("lock").code == 0
+    told = data(stage, "diff", "main", "--format", "json")
+    assert [row["id"] for row in told["changed"]] == ["pay"], "its names are written in another way"
+    stage.commit(docketqa("pay", "Login *"), docketqa("cart", "Checkout flow", "Login admin"))
+    assert stage.run("lock").code == 0
+    shown = stage.run("diff", "main")
+    assert "+ Login admin (13)\n" in shown.out
+    assert "Checkout flow (12)" not in shown.out
+
 
 def test_what_stops_a_lock(begin: Begin, at_once: AtOnce) -> None:
     stage = begin(
