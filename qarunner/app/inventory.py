@@ -46,7 +46,7 @@ from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_
 from qarunner.plan.capabilities import own_settings
 from qarunner.plan.compile import vendor_plan
 from qarunner.vendors import registry
-from qarunner.vendors.api import Cause, InventoryKind, Item, Request
+from qarunner.vendors.api import Cause, InventoryKind, Item, Reply, Request
 from qarunner.vendors.types import INVENTORIES, Fault
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class Inventories:
         shared = shared_budgets(plans, self._transport, self._world.clock, runs, environ, note)
         self._limiters = {name: RateLimiter(plan, shared.get(name)) for name, plan in plans.items()}
         self._known: dict[tuple[str, InventoryKind, str], tuple[Item, ...]] = {}
+        # Two kinds can be read off the same pages: suites are known by their tests, ids of projects by one list.
+        self._replies: dict[tuple[str, str, tuple[tuple[str, str], ...]], Reply] = {}
 
     def close(self) -> None:
         self._pool.close()
@@ -135,12 +137,23 @@ class Inventories:
                     asked.append(meaning)
                     retries = RetryState()
                 case Rejected():
-                    raise self._refused(vendor.info, meaning.refusal)
+                    raise self._refused(
+                        vendor.info, meaning.refusal, _about_project(vendor.info, kind, settings, answers)
+                    )
                 case tuple():
                     return meaning
                 case _:
                     assert_never(meaning)
-            answers.append(self.answer(vendor.info.name, asked[-1]))
+            answers.append(self._page(vendor.info.name, asked[-1]))
+
+    def _page(self, name: str, request: Request) -> Answer:
+        key = (name, request.path, tuple(request.query))
+        if key in self._replies:
+            return self._replies[key]
+        answer = self.answer(name, request)
+        if isinstance(answer, Reply) and answer.ok:
+            self._replies[key] = answer
+        return answer
 
     def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState, *, established: bool) -> None:
         now, name = self._world.clock.now(), vendor.info.name
@@ -167,15 +180,33 @@ class Inventories:
         limiter.note_reply(refused=not isinstance(answer, Fault) and answer.status == _TOO_MANY)
         return answer
 
-    def _refused(self, info: VendorInfo, refusal: Refusal) -> InventoryError:
+    def _refused(self, info: VendorInfo, refusal: Refusal, hint: str | None) -> InventoryError:
         words = with_key_name(refusal, self._transport.key_names[info.name])
-        return InventoryError(f"{info.title}: {words}", code=_CODES.get(refusal.cause, ExitCode.USAGE))
+        message = words if words.startswith(info.title) else f"{info.title}: {words}"
+        return InventoryError(message, hint=hint, code=_CODES.get(refusal.cause, ExitCode.USAGE))
+
+
+def _about_project(
+    info: VendorInfo, kind: InventoryKind, settings: Mapping[str, Json], answers: Sequence[Answer]
+) -> str | None:
+    """How to put right a project that is missing, or that the vendor does not know."""
+    if kind is InventoryKind.PROJECT or InventoryKind.PROJECT not in info.inventories:
+        return None
+    projects = f"`qarunner vendors {info.name} --list projects` shows them"
+    if settings.get(PROJECT) is None:
+        return f"{projects}; `vendors --list` and `init` take --project NAME as well"
+    if answers and isinstance(answers[-1], Reply) and answers[-1].status == _NOT_FOUND:
+        return f"is there a project {settings[PROJECT]!r}? {projects}"
+    return None
 
 
 _A_MOMENT_S = 0.01
 
 
 _TOO_MANY = 429
+
+
+_NOT_FOUND = 404
 
 
 def not_listed(info: VendorInfo, kind: InventoryKind) -> InventoryError:
@@ -234,7 +265,8 @@ def list_vendor(
             try:
                 items[kind] = inventories.items(info.name, kind, plan.settings)
             except InventoryError as error:
-                errors.append(error)
+                if error.message not in {earlier.message for earlier in errors}:
+                    errors.append(error)
     finally:
         inventories.close()
     if not items:
@@ -326,12 +358,16 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """What became of one manifest's lock. `is_written`: its content is another one now."""
+    """What became of one manifest's lock. `is_written`: its content is another one now.
+
+    `unused` are names of the lock that no entry has now: a written lock is without them.
+    """
 
     manifest: Path
     path: Path
     names: int
     moved: tuple[Moved, ...]
+    unused: tuple[tuple[Scope, str], ...] = ()
     is_written: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -348,6 +384,15 @@ def lock_manifests(
     if problems:
         raise ManifestError(in_order(problems))
     return tuple(lock.checked() if options.check else lock.written() for lock in locks)
+
+
+def _check_alone(manifest: Path) -> None:
+    """UserError where another manifest has the same lock: the names of each would take the place of the other's."""
+    twins = (manifest.with_suffix(ending) for ending in (".yml", ".yaml") if ending != manifest.suffix)
+    for twin in twins:
+        if twin.exists():
+            message = f"{manifest.as_posix()} and {twin.as_posix()} would share {lock_of(manifest).as_posix()}"
+            raise UserError(message, hint="remove or rename one of them")
 
 
 class _Wish(NamedTuple):
@@ -378,6 +423,8 @@ class _Locking:
         self._wishes: dict[tuple[Scope, str], _Wish] = {}
         self._plans: dict[str, VendorPlan] = {}
         environ = self._read_wishes(environ, hide)
+        if self._wishes:
+            _check_alone(path)
         self._resolved: dict[tuple[Scope, str], Items] = {}
         self._moved: list[Moved] = []
         self._warnings: list[str] = []
@@ -415,8 +462,9 @@ class _Locking:
             self._read_rows(checked, checked.evaluated, with_keys, is_set=False)
             self._read_rows(checked, evaluate(checked.manifest, checked.rows, values), with_keys, is_set=True)
         for entry in self._options.only:
-            if entry not in self._entries:
-                raise UserError(f"--only {entry}: there is no such entry", hint=choose(entry, sorted(self._entries)))
+            if entry not in self._entries and not self.problems:  # a problem may be what keeps an entry's rows away
+                message = f"--only {entry}: {self._path.as_posix()} has no such entry"
+                raise UserError(message, hint=choose(entry, sorted(self._entries)))
         return with_keys
 
     def _read_rows(
@@ -439,7 +487,10 @@ class _Locking:
                         _Wish(wanted_name, locator, own_settings(vendor_settings)),
                     )
                 elif is_set:
-                    self.problems.append(_undecided(locator, wanted_name))
+                    undecided = _undecided(locator, wanted_name)
+                    # Where the template itself is wrong, that is the problem.
+                    if all(undecided.place != earlier.place for earlier in self.problems):
+                        self.problems.append(undecided)
 
     # --- what the vendors have ----------------------------------------------------------------------------------------
 
@@ -503,12 +554,19 @@ class _Locking:
             raise UserError(f"{path}: cannot be written: it {error.strerror}") from error
         return self._result(is_written=True)
 
+    def _unused(self) -> Iterator[tuple[Scope, str]]:
+        if self._before is None or self._options.only:
+            return
+        for scope, names in self._before.names.items():
+            yield from ((scope, name) for name in names if (scope, name) not in self._wishes)
+
     def _result(self, *, is_written: bool) -> Locked:
         return Locked(
             manifest=self._path,
             path=lock_of(self._path),
             names=len(self._wishes),
             moved=tuple(self._moved),
+            unused=tuple(self._unused()),
             is_written=is_written,
             warnings=tuple(self._warnings),
         )
@@ -586,23 +644,25 @@ def _not_found(wish: _Wish, missing: NoMatch, items: Sequence[Item], before: Ite
         ids = ", ".join(item.id for item in missing.candidates[:_SHOWN])
         more = ", …" if len(missing.candidates) > _SHOWN else ""
         message = f"{title}{where} has {len(missing.candidates)} of the name {wanted_name.name!r}: {ids}{more}"
-        hint = "name the one that is meant by its id, or give them different names there"
+        hint = "give them different names there, or name the one that is meant by its id, in an entry of its own"
     elif missing.paused:
         message = f"no {what}{where} at {title} that can run matches {wanted_name.name!r}"
         hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in missing.paused[:_SHOWN])
-    elif is_glob(wanted_name.name):
-        message, hint = f"no {what}{where} at {title} matches {wanted_name.name!r}", _near(wanted_name.name, items)
     else:
-        message, hint = f"no {what}{where} at {title} has the name {wanted_name.name!r}", _near(wanted_name.name, items)
-        if renamed:
+        means = "matches" if is_glob(wanted_name.name) else "has the name"
+        message, hint = f"no {what}{where} at {title} {means} {wanted_name.name!r}", _near(wanted_name, items)
+        if renamed and not is_glob(wanted_name.name):
             hint = f"it was renamed: {renamed[0].id} is {renamed[0].name!r} now"
     return problem(wish.locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)
 
 
-def _near(name: str, items: Sequence[Item]) -> str:
-    near = closest(name, (item.name for item in items))
-    listed = "`qarunner vendors NAME --list` shows what there is"
-    return f"did you mean {near!r}? {listed}" if near else listed
+def _near(wanted_name: Wanted, items: Sequence[Item]) -> str:
+    """Names that differ in capitals alone are near as well."""
+    names = {item.name.casefold(): item.name for item in items}
+    near = closest(wanted_name.name.casefold(), names)
+    kind = plural_of(INVENTORIES[wanted_name.scope.kind])
+    listed = f"`qarunner vendors {wanted_name.scope.vendor} --list {kind}` shows what there is"
+    return f"did you mean {names[near]!r}? {listed}" if near else listed
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -613,7 +673,7 @@ def _near(name: str, items: Sequence[Item]) -> str:
 def first_manifest(
     name: str, options: InitOptions, environ: Mapping[str, str], *, hide: Hide, note: Callable[[str], None]
 ) -> str:
-    """A manifest's text with an entry for each category that a vendor lists; without any, one of all tests.
+    """A manifest's text with an entry for each category that a vendor lists; without any, its tests.
 
     UserError if the vendor lists nothing that could run.
     """
@@ -626,9 +686,11 @@ def first_manifest(
             name=vendor, kind=plural_of(INVENTORIES[kind]), project=options.project, env_file=options.env_file
         )
         listing = list_vendor(asked, environ, hide=hide, note=note)
-        items = [item for item in listing.items[INVENTORIES[kind]] if item.unusable is None]
+        usable = [item for item in listing.items[INVENTORIES[kind]] if item.unusable is None]
+        items = [item for item in usable if not item.holds_all] or usable
         if items:
-            groups = [(item.name, [item]) for item in items] if kind is NameKind.CATEGORIES else [("tests", items)]
+            is_together = kind is NameKind.TESTS and info.capabilities.several_tests
+            groups = [("tests", items)] if is_together else [(item.name, [item]) for item in items]
             return _manifest_of(name, info, kind, groups, project_of(info, options, environ))
     if not info.inventories:
         raise not_listed(info, InventoryKind.TEST)
@@ -653,7 +715,7 @@ def _manifest_of(
         # Two of one name, and what would be read as a template, differ in their ids alone.
         named = all(names[same(item.name)] == 1 and not holds_template(item.name) for item in items)
         texts = ", ".join(quoted(item.name if named else item.id) for item in items)
-        comment = "" if named or kind is NameKind.TESTS else f"   # {items[0].name!r}"
+        comment = "" if named or len(items) > 1 else f"   # {items[0].name!r}"
         lines.append(f"    {kind if named else BY_NAME[kind]}: [{texts}]{comment}")
     return "".join(f"{line}\n" for line in lines)
 

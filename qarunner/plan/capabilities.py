@@ -15,7 +15,7 @@ from qarunner.plan.guard import adapter_guard, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import Complaint
-from qarunner.vendors.types import INVENTORIES
+from qarunner.vendors.types import INVENTORIES, only_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -213,14 +213,11 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
                 path=(key,), message=f"{info.name} has no inventory that could be asked for names", hint=hint
             )
     for kind in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
-        yield from _ids(info, kind, row.get(kind))
-    ids = row.get(SelectionKind.CATEGORY_IDS)
-    if not info.capabilities.several_ids and isinstance(ids, list) and len(ids) > 1:
-        yield Complaint(
-            path=(SelectionKind.CATEGORY_IDS, 1),
-            message=f"{info.name} runs one category in an entry, got {len(ids)}",
-            hint="write an entry or a variant for each",
-        )
+        ids = row.get(kind)
+        yield from _ids(info, kind, ids)
+        if info.capabilities.takes_one(kind) and isinstance(ids, list) and len(ids) > 1:
+            message, hint = only_one(info, kind)
+            yield Complaint(path=(kind, 1), message=f"{message}, got {len(ids)}", hint=hint)
 
 
 def _ids(info: VendorInfo, kind: SelectionKind, ids: object) -> Iterator[Complaint]:

@@ -384,7 +384,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
         entry=entry,
         verdict=outcome.verdict,
         gating=entry.policy.gating,
-        reason=_reason(entry, outcome, locked=_is_locked(run, entry)),
+        reason=_reason(entry, outcome, doubted=_is_doubted(run, entry, outcome)),
         raw_status=outcome.raw_status,
         url=live_url(run, outcome.url) or next((link.url for link in reversed(links) if link.url), None),
         runs=links,
@@ -435,16 +435,19 @@ def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int,
         yield number, case
 
 
-def _is_locked(run: Run, entry: Entry) -> bool:
-    """True if the lock gave one of the entry's ids."""
-    ids = entry.selection.ids if entry.selection is not None else ()
-    return any(identifier in run.plan.names.get(entry.vendor, {}) for identifier in ids)
+def _is_doubted(run: Run, entry: Entry, outcome: Outcome) -> bool:
+    """True if a vendor may not know an id any more that the lock gave: it refused the entry, or said nothing of it."""
+    names, ids = run.plan.names.get(entry.vendor, {}), entry.selection.ids if entry.selection is not None else ()
+    if outcome.cause is Cause.REFUSED:
+        return any(identifier in names for identifier in ids)
+    silent = {case.id for case in outcome.cases if case.verdict is Verdict.UNKNOWN and case.raw_status is None}
+    return any(identifier in names and identifier in silent for identifier in ids)
 
 
-def _reason(entry: Entry, outcome: Outcome, *, locked: bool) -> str | None:
+def _reason(entry: Entry, outcome: Outcome, *, doubted: bool) -> str | None:
     message = outcome.message or (None if passes(outcome.verdict) else _first_message(outcome))
     parts = [mask(message)] if message else []
-    if locked and outcome.cause is Cause.REFUSED:
+    if doubted:
         parts.append("`qarunner lock --check` says whether the lock still holds")
     if entry.policy.allow_failure and outcome.verdict not in {Verdict.PASSED, Verdict.FLAKY}:
         parts.append("allowed to fail")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 from qarunner import __version__
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import CAPABILITY, INVENTORIES, refuse
+from qarunner.vendors.types import CAPABILITY, INVENTORIES, only_one, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
-    from qarunner.vendors.types import Capabilities, VendorInfo
+    from qarunner.vendors.types import VendorInfo
 
     Schema = dict[str, Json]
 
@@ -253,13 +253,11 @@ def _refused_keys(info: VendorInfo) -> Schema:
         elif INVENTORIES[key] not in info.inventories:
             words = f"{info.name} has no inventory that could be asked for names: write the ids in {selection}"
             refused[key] = {**refuse(words), "not": {"type": ["array", "object", "string"]}}
-    if not able.several_ids and SelectionKind.CATEGORY_IDS in able.selections:
-        refused[str(SelectionKind.CATEGORY_IDS)] = {
-            "maxItems": 1,
-            "errorMessage": f"{info.name} runs one {info.collection} at a time: category_ids has exactly one; "
-            "make an entry for each of several",
-            "x-code": CAPABILITY,
-        }
+    for selection in SelectionKind:
+        if able.takes_one(selection):
+            message, hint = only_one(info, selection)
+            rule: Schema = {"maxItems": 1, "errorMessage": message, "x-code": CAPABILITY, "x-hint": hint}
+            refused[str(selection)] = rule
     if not able.artifacts:
         refused["artifacts"] = {**refuse(able.instead["artifacts"]), "not": {"type": "array", "minItems": 1}}
     taken = frozenset[TargetKind]().union(*able.targets.values())
@@ -360,7 +358,7 @@ def rows_of(info: VendorInfo) -> Iterator[tuple[str, ...]]:
     groups: dict[frozenset[TargetKind], list[str]] = {}
     for platform, kinds in able.targets.items():
         groups.setdefault(kinds, []).append(str(platform or "-"))
-    selections = ", ".join(f"one of {kind}" if _single(able, kind) else kind for kind in sorted(able.selections))
+    selections = ", ".join(f"one of {kind}" if able.takes_one(kind) else kind for kind in sorted(able.selections))
     rest = (
         selections,
         "yes" if able.artifacts else "no",
@@ -370,10 +368,6 @@ def rows_of(info: VendorInfo) -> Iterator[tuple[str, ...]]:
     for number, (kinds, platforms) in enumerate(groups.items()):
         where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
         yield (info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
-
-
-def _single(able: Capabilities, selection: str) -> bool:
-    return selection == "category_ids" and not able.several_ids
 
 
 def capability_table(infos: Sequence[VendorInfo]) -> str:

@@ -151,6 +151,9 @@ class Capabilities:
     target_required: bool
     selections: frozenset[SelectionKind]
     several_ids: bool = True
+    """False if an entry has exactly one category."""
+    several_tests: bool = True
+    """False if an entry has exactly one single test."""
     integer_ids: bool = False
     """True if ids are integers: they may stand in a manifest without quotes."""
     environment_ids: str | None = None
@@ -160,6 +163,11 @@ class Capabilities:
     per_test_results: bool = True
     builds: Mapping[Platform, BuildRules] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
+
+    def takes_one(self, selection: SelectionKind) -> bool:
+        """True if an entry has exactly one of what it selects by."""
+        is_single = {SelectionKind.CATEGORY_IDS: not self.several_ids, SelectionKind.TEST_IDS: not self.several_tests}
+        return selection in self.selections and is_single.get(selection, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +287,15 @@ class VendorInfo:
 
 CAPABILITY = "E212"
 """The code of what a vendor cannot do, where the manifest's schema says it."""
+
+
+def only_one(info: VendorInfo, selection: SelectionKind) -> tuple[str, str]:
+    """What to say of an entry that has several where the vendor takes one, and what to do."""
+    what, instead = info.collection, ""
+    if selection is SelectionKind.TEST_IDS:
+        what, instead = "test", f", or name a {info.collection}"
+    message = f"{info.name} runs one {what} at a time: an entry has exactly one"
+    return message, f"write an entry or a variant for each{instead}"
 
 
 def refuse(message: str, hint: str | None = None) -> dict[str, Json]:
@@ -457,12 +474,14 @@ Status: TypeAlias = "Running | More | Finished"
 class Item:
     """Something that a manifest can name: `id` is what stands there, `name` what people call it at the vendor.
 
-    `unusable` says why a run cannot name it now: it is paused, or of another kind.
+    `unusable` says why a run cannot name it now: it is paused, or of another kind. `holds_all` is True of a category
+    of all tests: beside other categories it would run each of their tests once more.
     """
 
     id: str
     name: str
     unusable: str | None = None
+    holds_all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ def test_what_a_vendor_offers_is_not_complained_of(row: Mapping[str, object]) ->
             {"category_ids": ["one", "two", "three"]},
             (
                 ("category_ids", 1),
-                "acme runs one category in an entry, got 3",
+                "acme runs one category at a time: an entry has exactly one, got 3",
                 "write an entry or a variant for each",
             ),
         ),
@@ -111,6 +111,12 @@ def test_a_selection_that_is_not_offered_is_named(kind: SelectionKind) -> None:
 def test_several_categories_are_fine_where_they_are_offered() -> None:
     assert told({"category_ids": ["one", "two"]}, acme(several_ids=True)) == []
     assert told({"category_ids": "{{ vars.ids }}"}) == []
+
+
+def test_an_entry_has_one_test_where_a_vendor_runs_one_at_a_time() -> None:
+    ((path, message, _),) = told({"test_ids": ["one", "two"]}, acme(several_tests=False))
+    assert (path, message) == (("test_ids", 1), "acme runs one test at a time: an entry has exactly one, got 2")
+    assert told({"test_ids": ["one"]}, acme(several_tests=False)) == []
 
 
 @pytest.mark.parametrize("kind", [SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS])

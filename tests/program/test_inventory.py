@@ -97,13 +97,15 @@ WHY: tuple[tuple[tuple[str, ...], dict[str, str | None], int, str], ...] = (
     (("docketqa", "tests"), {}, 2, "qarunner vendors docketqa --list"),
     (("docketqa", "--list"), {"DOCKET_API_KEY": None}, 2, "DOCKET_API_KEY (DocketQA) not set"),
     (("testerarmy", "--list"), {"TESTERARMY_API_KEY": "nonsense"}, 4, "with the key of TESTERARMY_API_KEY"),
+    (("testerarmy", "--list", "tests"), {}, 2, "`qarunner vendors testerarmy --list projects` shows them"),
+    (("testerarmy", "--list", "tests", "--project", "Shop"), {}, 2, "is there a project 'Shop'? `qarunner vendors"),
     (("certyn", "--list", "--project", "shop"), {}, 4, "the key lacks the scope"),
     (("certyn", "--list", "--project", "shop"), {"CERTYN_API_KEY": None}, 2, "CERTYN_API_KEY (Certyn) not set"),
 )
 
 
 def test_one_error_says_why_there_is_no_list(begin: Begin, at_once: AtOnce) -> None:
-    stage = begin(certyn={"scopes": ["ci:trigger", "ci:status", "ci:cancel"]})
+    stage = begin(certyn={"scopes": ["ci:trigger", "ci:status", "ci:cancel"]}, testerarmy={"only_known": True})
 
     def check(case: tuple[tuple[str, ...], dict[str, str | None], int, str]) -> None:
         words, variables, code, message = case

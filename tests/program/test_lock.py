@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def test_a_lock_is_written_once_and_then_read_offline(begin: Begin) -> None:
     ended = stage.run("lock")
     assert (ended.code, ended.out) == (0, "qa-matrix.lock: written, 5 names\n"), ended
     assert all(request["method"] == "GET" for request in stage.sent())
+    assert len(stage.sent("docketqa")) == 1, "suites are known by their tests: one page tells of both"
     text = lock_of(stage)
     _, _, day, *rest = text.splitlines()
     assert day.startswith('day: "2')
@@ -183,12 +185,16 @@ def test_names_that_are_no_single_thing(begin: Begin) -> None:
         }
     )
     odd = 'Odd: "quotes" \\ # \u2028 *'
-    stage.commit(docketqa("one", "Twice", "Nothing *", "Twise", "Paused o*", "Is 2*3 6?"))
+    stage.commit(docketqa("one", "Twice", "{{ x }}"))
+    refused = stage.run("lock")
+    assert (refused.code, refused.err.count("error:")) == (2, 1), refused
+    assert "unknown name 'x' [E302]" in refused.err, "a wrong template is the problem, and no value is missing"
+    stage.commit(docketqa("one", "Twice", "Nothing *", "TWISE", "Paused o*", "Is 2*3 6?"))
     refused = stage.run("lock")
     assert refused.code == 2, refused
     assert "DocketQA has 2 of the name 'Twice': 1, 2 [E462]" in refused.err
     assert "no test at DocketQA matches 'Nothing *' [E462]" in refused.err
-    assert "did you mean 'Twice'?" in refused.err
+    assert "did you mean 'Twice'? `qarunner vendors docketqa --list tests` shows" in refused.err
     assert "no test at DocketQA that can run matches 'Paused o*' [E462]" in refused.err
     assert refused.err.count("[E462]") == 4
     assert not (stage.folder / "qa-matrix.lock").exists()
@@ -237,7 +243,42 @@ def test_a_page_of_a_thousand_and_one_entry_alone(begin: Begin) -> None:
     assert set(after.splitlines()) - set(before.splitlines()) == {'      "Other":', '        "7": "Other"'}
     unknown = stage.run("lock", "--only", "on")
     assert unknown.code == 2, unknown
+    assert "--only on: qa-matrix.yml has no such entry" in unknown.err
     assert "did you mean 'one'?" in unknown.err
+    stage.commit(docketqa("one", "Other", "Other"), docketqa("two", "Case 8"))
+    wrong = stage.run("lock", "--only", "one", **at(later))
+    assert "'Other' stands here twice" in wrong.err, wrong
+    assert "no such entry" not in wrong.err
+
+
+def test_names_that_no_entry_has_are_left_out_and_said(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "Checkout flow", "Login *"))
+    assert stage.run("lock").code == 0
+    stage.commit(docketqa("pay", "Login *"))
+    text = "qa-matrix.lock: test 'Checkout flow' of docketqa: no entry has this name: "
+    checked = stage.run("lock", "--check")
+    assert (checked.code, checked.out.splitlines()[0]) == (0, f"{text}`qarunner lock` leaves it out"), checked
+    assert data(stage, "lock", "--check", "--output", "json")["locks"][0]["unused"] == [
+        {"vendor": "docketqa", "project": None, "kind": "tests", "name": "Checkout flow"}
+    ]
+    assert "no entry" not in stage.run("lock", "--only", "pay").out
+    assert stage.run("lock").out == f"{text}left out\nqa-matrix.lock: written, 1 name\n"
+    assert "Checkout" not in lock_of(stage)
+
+
+def test_a_lock_belongs_to_one_manifest(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    path = stage.commit(docketqa("pay", "Login *"))
+    other = path.with_suffix(".yaml")
+    other.write_bytes(path.read_bytes())
+    for words in ((), ("--check",), (other.name,)):
+        refused = stage.run("lock", *words)
+        assert refused.code == 2, refused
+        assert "would share qa-matrix.lock" in refused.err
+    assert stage.sent() == []
+    other.unlink()
+    assert stage.run("lock").code == 0
 
 
 def test_a_lock_is_text_of_strangers(begin: Begin, at_once: AtOnce) -> None:
@@ -435,6 +476,13 @@ def test_reports_name_what_a_vendor_does_not(begin: Begin) -> None:
     tests = stage.report()["entries"][0]["tests"]
     assert [(test["id"], test["name"]) for test in tests] == [("13", "Login admin"), ("14", "Login user")]
     assert "Login admin (13)" in (stage.folder / "out.xml").read_text(encoding="utf-8")
+    # One that takes the create, and starts nothing for the tests, may not know them any more, either.
+    silent = {"on": "POST /test_group_run/trigger_run", "merge": {"test_group_run": {"id": 1, "test_runs": []}}}
+    later = begin(docketqa={"tests": TESTS, "faults": [silent]})
+    shutil.rmtree(stage.folder / ".qarunner")
+    assert stage.apply(**at(later)).code == 8
+    assert stage.report()["entries"][0]["verdict"] == "unknown"
+    assert stage.reason("pay").endswith("; `qarunner lock --check` says whether the lock still holds")
 
 
 def test_a_name_that_a_build_alone_knows_is_never_an_entry_without_tests(begin: Begin) -> None:
@@ -519,7 +567,17 @@ def test_a_first_manifest_from_what_a_vendor_lists(begin: Begin) -> None:
         (stage.folder / name).unlink()
     assert stage.run("init", "--from-vendor", "certyn", "--project", "shop").code == 0
     assert ids(stage) == {"smoke": ["smoke-suite"]}
-    (stage.folder / "qa-matrix.yml").unlink()
+    for name in ("qa-matrix.yml", "qa-matrix.lock"):
+        (stage.folder / name).unlink()
+    # A group of all tests would run each test of the others once more.
+    smoke: dict[str, object] = {uuid(3): {"name": "Smoke"}}
+    for groups, entry in ((smoke, "smoke"), ({}, "all-tests")):
+        project = {"groups": list(groups), "tests": [uuid(1), uuid(2)]}
+        there = begin(testerarmy={"groups": groups, "projects": {PROJECT: project}})
+        assert stage.run("init", "--from-vendor", "testerarmy", "--project", PROJECT, **at(there)).code == 0
+        assert stage.run("validate").code == 0
+        assert ids(stage).keys() == {entry}
+        (stage.folder / "qa-matrix.yml").unlink()
     for words, code, message in (
         (("doksi",), 2, "Doksi has no inventory"),
         (("testerarmy",), 2, "set vendors.testerarmy.project"),

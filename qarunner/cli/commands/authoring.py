@@ -83,7 +83,7 @@ def _init_from_vendor(console: Console, environ: Mapping[str, str], options: Ini
     text = first_manifest(_name(path.parent), options, environ, hide=console.hide, note=console.note)
     _write_first(console, path, f"{_FIRST_LINES}{text}", options.schema)
     lock(console, environ, LockOptions(files=(path,), env_file=options.env_file))
-    console.note("next: `qarunner plan`; what shall not run, take out, then `qarunner lock`")
+    console.note("next: `qarunner plan`; take out what shall not run, then `qarunner lock`")
     return ExitCode.OK
 
 

@@ -8,6 +8,7 @@ from qarunner.app.inventory import list_vendor, lock_manifests
 from qarunner.cli.completion import SCRIPTS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError, decisive_code
+from qarunner.manifest.names import WORDS
 from qarunner.text import plural, table
 
 if TYPE_CHECKING:
@@ -70,14 +71,21 @@ def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> 
 
 
 def _lock_lines(locked: Locked, *, check: bool) -> Iterator[str]:
+    path = locked.path.as_posix()
     for moved in locked.moved:
-        yield f"{locked.path.as_posix()}: {moved}"
+        yield f"{path}: {moved}"
+    for scope, name in locked.unused:
+        left_out = "`qarunner lock` leaves it out" if check else "left out"
+        yield f"{path}: {WORDS[scope.kind]} {name!r} of {scope.vendor}: no entry has this name: {left_out}"
+    if not (locked.names or locked.is_written or locked.path.exists()):
+        yield f"{path}: not needed, {locked.manifest.as_posix()} has ids alone"
+        return
     names = plural(locked.names, "name")
     if check:
         state = f"{len(locked.moved)} moved" if locked.moved else "nothing moved"
     else:
         state = "written" if locked.is_written else "unchanged"
-    yield f"{locked.path.as_posix()}: {state}, {names}"
+    yield f"{path}: {state}, {names}"
 
 
 def _lock_data(locked: Locked) -> dict[str, object]:
@@ -98,6 +106,10 @@ def _lock_data(locked: Locked) -> dict[str, object]:
                 "after": moved.after,
             }
             for moved in locked.moved
+        ],
+        "unused": [
+            {"vendor": scope.vendor, "project": scope.project, "kind": str(scope.kind), "name": name}
+            for scope, name in locked.unused
         ],
         "warnings": list(locked.warnings),
     }

@@ -144,12 +144,6 @@ def _selection(row: _Row) -> Iterator[Complaint]:
 
 
 def _ids(kind: SelectionKind, ids: list[object]) -> Iterator[Complaint]:
-    if len(ids) > 1 and kind is SelectionKind.TEST_IDS:
-        yield Complaint(
-            path=(kind, 1),
-            message=f"testerarmy starts one test with each create: one test in an entry, got {len(ids)}",
-            hint="name a group in category_ids, or write a variant for each test",
-        )
     for index, identifier in enumerate(ids):
         yield from _uuid((kind, index), identifier)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import (
-    CAPABILITY,
     Auth,
     BuildRules,
     Capabilities,
@@ -156,6 +155,7 @@ CAPABILITIES = Capabilities(
     target_required=False,
     selections=frozenset({SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS}),
     several_ids=False,
+    several_tests=False,
     environment_ids=UUID_PATTERN,
     cancel=True,
     builds=RULES,
@@ -254,10 +254,6 @@ _OF_PULL_REQUEST: Json = {
 RULES_OF_ENTRIES: Mapping[str, Json] = {
     "properties": {
         "test_ids": {
-            "maxItems": 1,
-            "errorMessage": "testerarmy starts one test with each create: test_ids has exactly one",
-            "x-code": CAPABILITY,
-            "x-hint": "name a group in category_ids, or write a variant for each test",
             "items": dict(UUID),
         },
         "category_ids": {"items": dict(UUID)},

@@ -77,6 +77,7 @@ def _item(element: JsonReader, name: str) -> Item:
         id=identifier,
         name=element.get(name).text_or() or identifier,
         unusable="it is disabled: groups leave it out" if is_paused else None,
+        holds_all=element.get("isDefault").value is True,
     )
 
 
