@@ -170,7 +170,10 @@ def elements(pages: Sequence[Reply], key: str) -> list[JsonReader]:
         before, items = len(by_id), list(page(reply).get(key).items())
         by_id |= {str(item.get("id").value or item.value): item for item in items}
         if items and len(by_id) == before:
-            raise page(reply).get(key).fail("elements that no page before had")
+            name = page(reply).get(key).name
+            raise UnexpectedData(
+                f"{name}: a page shows what earlier pages have, and nothing else: the list does not end"
+            )
     return list(by_id.values())
 
 

@@ -216,7 +216,7 @@ def endless(request: Request) -> dict[str, object]:
     [("testerarmy", InventoryKind.TEST), ("docketqa", InventoryKind.TEST), ("certyn", InventoryKind.ENVIRONMENT)],
 )
 def test_a_page_that_brings_nothing_new_ends_a_list(vendor: str, kind: InventoryKind) -> None:
-    with pytest.raises(UnexpectedData, match="no page before had"):
+    with pytest.raises(UnexpectedData, match="the list does not end"):
         listed(vendor, kind, endless)
 
 
