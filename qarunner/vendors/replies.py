@@ -171,9 +171,7 @@ def elements(pages: Sequence[Reply], key: str) -> list[JsonReader]:
         by_id |= {str(item.get("id").value or item.value): item for item in items}
         if items and len(by_id) == before:
             name = page(reply).get(key).name
-            raise UnexpectedData(
-                f"{name}: a page shows what earlier pages have, and nothing else: the list does not end"
-            )
+            raise UnexpectedData(f"{name}: a page shows only what earlier pages have: the list does not end")
     return list(by_id.values())
 
 
