@@ -211,7 +211,7 @@ def rehearse(
     try:
         from qarunner.emulator import ScenarioError, serve
         from qarunner.emulator.memory import Forgotten, Memory, read_memory
-        from qarunner.emulator.scenario import read_text
+        from qarunner.emulator.scenario import read_text, scenario_of
     except ImportError as error:
         raise _missing(error) from error
     clean = Scrubber(secrets)
@@ -225,7 +225,8 @@ def rehearse(
             if folder is not None:
                 memory = read_memory(folder / EMULATOR, clean, restore)
             else:
-                memory = Memory(read_text(scenario) if scenario else None, name=str(scenario), clean=clean)
+                source = read_text(scenario) if scenario else scenario_of(_projects(plan))
+                memory = Memory(source, name=str(scenario), clean=clean)
             stack.callback(memory.close)
             running = stack.enter_context(serve(memory=memory))
         except Forgotten as error:
@@ -237,6 +238,11 @@ def rehearse(
             raise UserError(f"the emulator cannot start: {error}") from error
         environ = _led_to(plan, running.environ)
         yield Rehearsal(environ=environ, keep_in=lambda folder: memory.keep_in(folder / EMULATOR))
+
+
+def _projects(plan: Plan) -> Mapping[str, str]:
+    named = ((name, vendor_plan.settings.get("project")) for name, vendor_plan in plan.vendors.items())
+    return {name: project for name, project in named if isinstance(project, str)}
 
 
 def _led_to(plan: Plan, emulated: Mapping[str, str]) -> Mapping[str, str]:

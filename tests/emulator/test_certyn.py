@@ -315,3 +315,14 @@ def test_tests_are_listed_page_by_page(start: Start) -> None:
     assert {"id", "number", "name", "description", "instructions", "tags", "isQuarantined", "needsReview"} == set(
         first["items"][0]
     )
+
+
+def test_projects_and_environments_are_read_one_by_one(start: Start) -> None:
+    stand = start({"certyn": {"projects": ["shop", "blog"], "environments": ["staging"]}})
+    page = stand.json("certyn", "GET /api/projects?page=2&pageSize=1")
+    assert (page["totalCount"], page["hasNextPage"], page["items"][0]["slug"]) == (2, False, "blog")
+    folder = f"/api/projects/{page['items'][0]['id']}"
+    assert stand.json("certyn", f"GET {folder}") == page["items"][0]
+    first = stand.json("certyn", f"GET {folder}/environments")["items"][0]
+    assert stand.json("certyn", f"GET {folder}/environments/{first['id']}") == first
+    assert stand.call("certyn", f"GET {folder}/environments/none").status_code == 404

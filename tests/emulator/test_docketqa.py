@@ -290,3 +290,9 @@ def test_the_put_wants_the_announced_content_type(stand: Stand) -> None:
 def test_any_key_but_none_is_taken(stand: Stand) -> None:
     assert stand.call("docketqa", "GET /apps/list", headers={"X-API-KEY": ""}).status_code == 401
     assert stand.call("docketqa", "GET /apps/list", headers={"X-API-KEY": "whatever"}).ok
+
+
+def test_what_a_scenario_lacks_is_said(start: Start) -> None:
+    reply = start({}).json("docketqa", "POST /test_group_run/trigger_ci_run", {"test_blueprint_category_id": "7"})
+    assert "test_runs" not in reply["test_group_run"]
+    assert "ci_run_lists_tests in the scenario" in reply["message"]

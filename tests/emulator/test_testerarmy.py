@@ -400,3 +400,11 @@ def test_unknown_ids(start: Start) -> None:
 def test_a_key_of_another_shape_is_refused(stand: Stand, key: str) -> None:
     reply = stand.call("testerarmy", "GET /runs", headers={"Authorization": key})
     assert (reply.status_code, reply.json()["error"]) == (401, "Unauthorized")
+
+
+def test_a_project_that_no_scenario_names_is_one_in_all_its_lists(stand: Stand) -> None:
+    project = "44444444-4444-4444-8444-444444444444"
+    (group,) = stand.json("testerarmy", f"GET /groups?projectId={project}")["groups"]
+    assert (group["name"], group["isDefault"]) == ("All tests", True)
+    tests = stand.json("testerarmy", f"GET /tests?projectId={project}")
+    assert {(test["projectId"], test["projectName"]) for test in tests["tests"]} == {(project, tests["projectName"])}

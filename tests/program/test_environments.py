@@ -163,3 +163,11 @@ def test_an_interruption_at_any_time_forgets_no_environment(begin: Begin, at_onc
         {"on": create, "drop": "after"},
     ]
     at_once(faults, check)
+
+
+def test_a_rehearsal_without_a_scenario_has_the_plans_project(begin: Begin) -> None:
+    stage = set_up(begin)
+    stage.commit(stage.certyn("smoke", target={"web_url": URL}))
+    ended = stage.run("apply", "--rehearse", "--poll-interval", "100ms")
+    assert ended.code == 0, ended
+    assert stage.sent() == []

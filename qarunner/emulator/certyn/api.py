@@ -84,13 +84,30 @@ class Projects:
         ]
         return Answer(body={"defaultProjectId": projects[0]["id"], "projects": projects})
 
+    def list(self, call: Call) -> Answer:
+        """`GET /api/projects`, page by page (certyn.md: Inventories)."""
+        return Answer(body=paged([_project_body(project) for project in self._by_slug.values()], call))
+
+    def show(self, call: Call) -> Answer:
+        """`GET /api/projects/{projectId}`."""
+        return Answer(body=_project_body(self._find(call.params["projectId"])))
+
     def list_environments(self, call: Call) -> Answer:
         """`GET /api/projects/{projectId}/environments`, page by page (certyn.md: Access, Inventories)."""
-        project = self._find(call.params["projectId"])
+        return Answer(body=paged(self._environments(self._find(call.params["projectId"])), call))
+
+    def show_environment(self, call: Call) -> Answer:
+        """`GET /api/projects/{projectId}/environments/{id}`."""
+        for environment in self._environments(self._find(call.params["projectId"])):
+            if environment["id"] == call.params["id"]:
+                return Answer(body=environment)
+        raise Refused(404, "environment not found")
+
+    def _environments(self, project: Project) -> Sequence[Mapping[str, object]]:
         default = self._section.default_environment
         listed = dict.fromkeys((default, *(self._section.environments or ("staging",))))
         known = {uuid_of("certyn", project.slug, key): key for key in listed if key not in project.deleted}
-        items = [
+        return [
             {
                 "id": identifier,
                 "projectId": project.id,
@@ -105,7 +122,6 @@ class Projects:
             }
             for identifier, key in (known | project.environments).items()
         ]
-        return Answer(body=paged(items, call))
 
     def create(self, call: Call) -> Answer:
         """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
@@ -134,6 +150,12 @@ class Projects:
         for made in self._world.ledger.environments:
             made.deleted = made.deleted or made.id == call.params["id"]
         return Answer(status=204)
+
+
+def _project_body(project: Project) -> Mapping[str, object]:
+    name = readable(project.slug)
+    described = {"description": None, "color": None, "tenantId": uuid_of("certyn", "tenant")}
+    return {"id": project.id, "name": name, "slug": project.slug, **described}
 
 
 CREATE = "/api/ci/runs"
@@ -198,7 +220,9 @@ class Certyn:
             Endpoint(f"POST {CREATE}", self._create, body=Body.JSON),
             Endpoint(f"GET {CREATE}/{{runId}}", self._status),
             Endpoint(f"POST {CREATE}/{{runId}}/cancel", self._cancel, body=Body.OPTIONAL),
+            Endpoint("GET /api/projects", self._projects.list, query=PAGES),
             Endpoint("GET /api/projects/overview", self._projects.overview),
+            Endpoint(f"GET {project}", self._projects.show),
             Endpoint(f"GET {project}/process-runs/{{runId}}", self._details),
             Endpoint(f"GET {project}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
             Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
@@ -206,6 +230,7 @@ class Certyn:
             Endpoint(f"GET {project}/processes", self._list_processes),
             Endpoint(f"GET {project}/testcases", self._list_tests, query=TEST_QUERY),
             Endpoint(f"GET {project}/environments", self._projects.list_environments, query=PAGES),
+            Endpoint(f"GET {project}/environments/{{id}}", self._projects.show_environment),
             Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
             Endpoint(f"DELETE {project}/environments/{{id}}", self._projects.delete),
         )

@@ -67,9 +67,11 @@ class Inventory:
         if self._only_known:
             raise Refused(404, "project not found")
         try:
-            return uuid_text(named, "projectId")
+            identifier = uuid_text(named, "projectId")
         except Wrong:
-            return uuid_of("testerarmy", "project", named)
+            identifier = uuid_of("testerarmy", "project", named)
+        self._projects.setdefault(identifier, Project())
+        return identifier
 
     def project_of(self, *, test: str | None = None, group: str | None = None) -> str:
         """The project in which a test or a group is."""
@@ -83,10 +85,13 @@ class Inventory:
             return self._section.groups[identifier]
         if self._only_known and identifier not in map(_default_group, self._projects):
             raise Refused(404, "group not found")
+        tests = tuple(uuid_of("testerarmy", identifier, number) for number in (1, 2, 3))
         for project in self._projects:
-            if identifier == _default_group(project) and (tests := self._in(project)):
+            if identifier == _default_group(project):
+                tests = self._in(project) or tests
+                self._tests |= dict.fromkeys(tests, project)
                 return Group(name="All tests", tests=tests)
-        return Group(tests=tuple(uuid_of("testerarmy", identifier, number) for number in (1, 2, 3)))
+        return Group(tests=tests)
 
     def enabled(self, tests: Sequence[str]) -> list[str]:
         """Without the disabled ones, which a group leaves out (testerarmy.md: Create)."""
@@ -147,9 +152,8 @@ class Inventory:
         return self._short_group(identifier) | {"testCount": len(group.tests), "prepTestId": None}
 
     def _short_group(self, identifier: str) -> dict[str, object]:
-        default = identifier in map(_default_group, self._projects)
-        name = self.group(identifier).name or ("All tests" if default else f"Group {identifier[:8]}")
-        return {"id": identifier, "name": name, "isDefault": default}
+        name = self.group(identifier).name or f"Group {identifier[:8]}"
+        return {"id": identifier, "name": name, "isDefault": identifier in map(_default_group, self._projects)}
 
     def _show_group(self, call: Call) -> Answer:
         identifier = uuid_text(call.params["groupId"], "groupId")

@@ -131,7 +131,7 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
     shared: dict[str, Json] = {} if number is None else {"group": number}
     if not runs_told:
-        return Finished(outcomes={entry.id: _untold(entry, group, number)})
+        return Finished(outcomes={entry.id: _untold(entry, body, number)})
     asked = asked_tests(entry)
     counted = _counted(asked, runs_told)
     first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)
@@ -169,15 +169,16 @@ def _each_once(runs_told: Iterable[_ListedRun]) -> list[_ListedRun]:
     return list(by_id.values())
 
 
-def _untold(entry: Entry, group: JsonReader, number: str | None) -> Outcome:
+def _untold(entry: Entry, body: JsonReader, number: str | None) -> Outcome:
     """A group without the ids of its test runs: it exists and must not start again, but its verdict cannot be read.
 
     It is never a pass.
     """
     if number is None:
-        raise group.get("test_runs").fail("test runs, or the group run's id")
-    page = _page(number)
+        raise body.get("test_group_run").get("test_runs").fail("test runs, or the group run's id")
+    page, words = _page(number), body.get("message").text_or()
     message = f"DocketQA started the group run, but names none of its test runs: its results stand on {page} alone"
+    message += f" (its answer says: {words})" if words else ""
     cases = (Case(id=test, verdict=Verdict.UNKNOWN, url=page, message=message) for test in asked_tests(entry) or ())
     return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(cases), message=message, url=page)
 
