@@ -205,6 +205,10 @@ def overview() -> Iterator[str]:
         [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")]
     )
     yield from ("", "Example:", "  qarunner validate && qarunner plan && qarunner apply --report junit=qa.xml")
+    yield from (
+        "",
+        "More: qarunner explain E204 explains an error's code; docs/ of the repository has a page for each topic.",
+    )
 
 
 def _words(option: opt.Option) -> str:

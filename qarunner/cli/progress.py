@@ -107,15 +107,20 @@ class Lines:
         self._outlook = outlook or Outlook()
         self._troubles: dict[tuple[str, str], set[tuple[str, str | None]]] = {}
         """What a vendor answers instead of what it was asked, and which jobs and runs have met it."""
+        self._said: dict[str, str] = {}
+        """The last reason that the log gave for a create that failed or is in doubt, by job."""
         self._uploads: dict[str, tuple[float, int]] = {}
         console.fold(f"{run.plan.name}: {plural(len(run.plan.entries), 'entry', 'entries')}", now())
 
     def saw(self, event: ev.Event, run: Run) -> None:
         if not self._console.verbose and not self._is_news(event, run):
             return
-        text = line_of(event, run, self._outlook)
-        if text is not None:
+        if isinstance(event, ev.EntryClosed):
+            self._note(event.at, _closed(event, self._said.get(run.job_of[event.entry].job.id)))
+        elif (text := line_of(event, run, self._outlook)) is not None:
             self._note(event.at, text)
+        if isinstance(event, ev.CreateFailed | ev.Uncertain):
+            self._said[event.job] = event.message
 
     def _note(self, at: float, text: str) -> None:
         self._console.note(f"[{max(0.0, at - self._began):7.1f}s] {cut(text, _LONGEST_MESSAGE)}")
@@ -216,15 +221,23 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
             why = "its tests failed" if ev.RetryReason.FAILED in event.why else "the vendor's infrastructure failed"
             return f"{_entries(run.jobs[event.job.id])}: attempt {event.attempt}, since {why}"
         case ev.EntryClosed():
-            sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
-            why = f": {event.outcome.message}" if event.outcome.message else ""
-            return f"{sign} {event.entry}: {str(event.outcome.verdict).replace('_', ' ')}{why}"
+            return _closed(event)
         case ev.Interrupted():
             return f"interrupted: {_stopping(run, outlook)}; {_again(event.signal)}"
         case ev.RunStopped():
             return f"{_ENDED_BY[event.reason]}: {_stopping(run, outlook)}"
         case _:
             return None
+
+
+def _closed(event: ev.EntryClosed, said: str | None = None) -> str:
+    """`said` is a reason that the log has already."""
+    sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
+    reason = reason_of_outcome(event.outcome)
+    verdict = words(event.outcome.verdict)
+    if reason is None or reason == said:
+        return f"{sign} {event.entry}: {verdict}"
+    return f"{sign} {event.entry}: {reason if reason.startswith(verdict) else f'{verdict}: {reason}'}"
 
 
 _ENDED_BY = {ev.Reason.FAIL_FAST: "--fail-fast", ev.Reason.CANCELLED: "qarunner cancel"}

@@ -29,7 +29,7 @@ from qarunner.text import duration, inert_lines, plural
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
     from qarunner.vendors.api import Case
@@ -103,9 +103,8 @@ def _about(summary: Summary) -> Iterator[str]:
 
 def _attention(summary: Summary) -> Iterator[str]:
     """What goes on at a vendor, and what a person has to decide."""
-    yield from _notes(
-        [f"**still running** at {code(run.vendor)}: {_run(run)} of {_names(run.entries)}" for run in summary.running]
-    )
+    for vendor in dict.fromkeys(run.vendor for run in summary.running):
+        yield _still_running(vendor, [run for run in summary.running if run.vendor == vendor])
     yield from _notes(
         [
             f"**{'left' if left.certain else 'may be left'}** at {code(left.vendor)}: "
@@ -118,6 +117,14 @@ def _attention(summary: Summary) -> Iterator[str]:
         yield f"> ⚠️ **uncertain**: {code(job)} may or may not have started a run: {code(message)}{ways}"
     if summary.unfinished and not summary.is_joined:
         yield f"> To go on: {code(resume_of(summary))}"
+
+
+def _still_running(vendor: str, runs: Sequence[RunLink]) -> str:
+    """One note for each vendor, with some of its runs."""
+    named = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in runs[:_NAMED]]
+    more = f", and {len(runs) - _NAMED} more: `qarunner status` lists all of them" if len(runs) > _NAMED else ""
+    which = "run " if len(runs) == 1 else f"{len(runs)} runs: "
+    return f"> ⚠️ **still running** at {code(vendor)}: {which}{', '.join(named)}{more}"
 
 
 def _notes(notes: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from qarunner.cli.console import open_console
 from qarunner.cli.progress import Lines, Outlook, Silent, Table, clock, entry_words, going_on, open_progress
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
-from qarunner.vendors.api import Cause, Outcome, RemoteRun, Verdict
+from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Verdict
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import EPOCH, Story, started
 
@@ -150,6 +150,23 @@ def test_a_trouble_is_told_once_until_it_is_over() -> None:
     assert len(lines(two, retry(3), retry(4, "r2"), retry(5, message="HTTP 429"))) == 3
     assert len(lines(retry(3), polled(5), retry(9))) == 2
     assert len(lines(retry(3), retry(9), verbose=True)) == 2
+
+
+def test_a_reason_is_given_once_and_that_of_a_test_where_the_entry_has_no_other() -> None:
+    lost = "the connection was lost"
+    case = Case(id="t1", verdict=Verdict.FAILED, message="Button not found")
+    shown = lines(
+        ev.Uncertain(at=EPOCH, job="plain-1", message=lost),
+        ev.EntryClosed(at=EPOCH, entry="a", outcome=Outcome(verdict=Verdict.UNKNOWN, message=lost)),
+        ev.EntryClosed(at=EPOCH, entry="search[locale=en]", outcome=Outcome(verdict=Verdict.FAILED, cases=(case,))),
+        ev.EntryClosed(at=EPOCH, entry="a", outcome=Outcome(verdict=Verdict.CANCELLED, message="cancelled by b")),
+    )
+    assert [line.partition("] ")[2] for line in shown] == [
+        f"a: {lost}",
+        "! a: unknown",
+        "✗ search[locale=en]: failed: Button not found",
+        "! a: cancelled by b",
+    ]
 
 
 def ticked(*events: Event, now: float) -> str | None:

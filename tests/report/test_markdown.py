@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from qarunner.engine.io.journal import read
 from qarunner.engine.state.run import fold
 from qarunner.plan.model import from_json
 from qarunner.report import markdown
-from qarunner.report.summary import summarise
+from qarunner.report.summary import RunLink, summarise
 from tests.report.large import large_summary
 
 if TYPE_CHECKING:
@@ -86,3 +87,15 @@ def test_as_much_of_a_large_matrix_as_fits() -> None:
     assert text.index("flow-00003") < text.index("entries 1 to 200")
     assert text.count("<details>") == text.count("</details>") > 3
     assert "smaller parts do not fit here: `report.json` in the run's folder has everything" in text
+
+
+def test_many_runs_that_go_on_are_one_note_for_each_vendor() -> None:
+    link = RunLink(id="r", url="https://app.test/r", vendor="doksi", attempt=1, entries=("a",))
+    runs = [
+        dataclasses.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
+    ]
+    page = markdown.render(dataclasses.replace(large_summary(1), running=tuple(runs)))
+    assert page.count("**still running**") == 2
+    assert "> ⚠️ **still running** at `doksi`: 3 runs: [`r0`](https://app.test/r) of `a`, [`r1`]" in page
+    assert "57 runs" in page
+    assert ", and 37 more: `qarunner status` lists all of them" in page
