@@ -66,7 +66,7 @@ class Memory:
         whole: int = 0,
         clean: Callable[[str], str] = str,
     ) -> None:
-        self._source, self._name = scenario, name
+        self._source, self.name = scenario, name
         self._seed = seed or secrets.token_hex(16)
         self._began = time.time() if began is None else began
         self._past, self._whole = past, whole
@@ -86,7 +86,7 @@ class Memory:
     @property
     def scenario(self) -> Scenario:
         """ScenarioError if it cannot be used."""
-        return parse_scenario(self._source or "", self._name)
+        return parse_scenario(self._source or "", self.name)
 
     def now(self) -> float:
         """Seconds since the start, also those in which no emulator was there."""

@@ -224,7 +224,12 @@ def serve(
     try:
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listener.getsockname()[1]}"
-        emulator = Emulator((memory.scenario if memory else _scenario(scenario)).at_speed(speed), url, clock, memory)
+        read = memory.scenario if memory else _scenario(scenario)
+        try:
+            emulator = Emulator(read.at_speed(speed), url, clock, memory)
+        except ScenarioError as error:  # a route that a vendor does not have
+            name = memory.name if memory else scenario if isinstance(scenario, Path) else None
+            raise ScenarioError(f"{name}: {error}" if name else str(error)) from None
         if memory is not None:
             asyncio.run(memory.replay(emulator, clock, _CREDENTIALS))
         server = _Server(_config(emulator))

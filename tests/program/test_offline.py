@@ -250,10 +250,14 @@ def test_a_rehearsal_sends_nothing_to_the_real_vendors(stage: Stage) -> None:
 
 def test_a_scenario_that_makes_no_sense(stage: Stage) -> None:
     stage.commit(stage.doksi("login"))
-    (stage.folder / "wrong.yml").write_text("doski: {}")
-    ended = stage.apply("--rehearse", "--scenario", "wrong.yml")
-    assert ended.code == 2, ended
-    assert "doski" in ended.err
+    for scenario, words in (
+        ("doski: {}", "wrong.yml: unknown field 'doski'"),
+        ("doksi: { faults: [{ on: POST /rns }] }", "wrong.yml: doksi.faults[0].on: unknown route"),
+    ):
+        (stage.folder / "wrong.yml").write_text(scenario)
+        ended = stage.apply("--rehearse", "--scenario", "wrong.yml")
+        assert ended.code == 2, ended
+        assert words in ended.err
     assert not stage.run_folder().exists()
 
 
