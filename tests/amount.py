@@ -19,10 +19,10 @@ PATIENCE_S = 60.0
 
 
 def some(cases: Sequence[T], number: int) -> Sequence[T]:
-    """All cases in a full run; otherwise so many of them, spread evenly, the first and the last among them."""
+    """All cases in a full run; otherwise so many of them, spread evenly from the first to the last."""
     if FULL or number >= len(cases):
         return cases
-    return [cases[round(step * (len(cases) - 1) / (number - 1))] for step in range(number)]
+    return [cases[round(step * (len(cases) - 1) / max(1, number - 1))] for step in range(number)]
 
 
 def examples(times: float) -> settings:

@@ -36,7 +36,7 @@ from qarunner.engine.io.workers import Clock, Pool, Sender, SystemClock, Workers
 from qarunner.engine.schedule.rate_limits import rates_of
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, Run, advance, doubt_what_waits, fold
+from qarunner.engine.state.run import Phase, Run, advance, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.paths import remove_file, working_folder
@@ -554,10 +554,9 @@ def resume(
         if believed:  # a run that nothing vouches for is only read
             remove_file(folder / REPORT)
         steps = _steps(stored, settings, anew=anew is not None)
-        if steps[0].repeated:
-            doubt_what_waits(stored.run)
-        decided = decisions.of(stored.run)
-        transport = _transport_to(_to_resume(stored, steps, decided), stored, settings, observer, secrets=anew)
+        ahead = fold(plan, [*stored.recorded.events, *steps])
+        decided = decisions.of(ahead)
+        transport = _transport_to(_to_resume(ahead, decided), stored, settings, observer, secrets=anew)
         _note_other_commit(stored, settings, observer)
         observer.note(f"{plan.name}: {overview(plan)}; resuming run {folder.name}")
         session = _Session(stored.run, journal, transport, settings, observer)
@@ -613,14 +612,11 @@ def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:
     return me.attempt > before and not follows
 
 
-def _to_resume(
-    stored: StoredRun, steps: Sequence[ev.Resumed | ev.Reattempted], decided: Iterable[tuple[str, bool]]
-) -> set[str]:
+def _to_resume(ahead: Run, decided: Iterable[tuple[str, bool]]) -> set[str]:
     """The vendors that are asked for anything once the run goes on; what a person decides opens entries, too."""
-    ahead = fold(stored.plan, [*stored.recorded.events, *steps])
     for job, again in decided:
         advance(ahead, ev.UncertaintyResolved(at=ahead.last_at, job=job, resubmit=again))
-    return vendors_to_contact(ahead, adapters(stored.plan), for_="resume")
+    return vendors_to_contact(ahead, adapters(ahead.plan), for_="resume")
 
 
 def _note_other_commit(stored: StoredRun, settings: RunSettings, observer: Observer) -> None:

@@ -95,7 +95,8 @@ def test_axe_finds_nothing(opened: Callable[..., Any], mode: str) -> None:
     spec = find_spec("axe_playwright_python")
     assert spec is not None
     axe = Path(str(spec.origin)).with_name("axe.min.js").read_text(encoding="utf-8")
-    page = opened(large(15), bypass_csp=True, **MODES[mode])
+    summary = large(15)
+    page = opened(replace(summary, running=summary.running[:2]), bypass_csp=True, **MODES[mode])
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     page.evaluate(axe)
     violations = page.evaluate("axe.run()")["violations"]

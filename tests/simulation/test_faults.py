@@ -12,6 +12,7 @@ import pytest
 
 from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Reply
+from tests.amount import FULL
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, entry, plan_of
 from tests.simulation.certyn import Limits, Simulation, Workload
 from tests.worlds import EPOCH, Story
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.certyn import Fault
 
 DOWN = Reply(status=503, text="down for maintenance")
-RUNS = 200
+RUNS = 200 if FULL else 100
 
 
 def between(begin: float, end: float, answer: Answer) -> Fault:

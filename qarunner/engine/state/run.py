@@ -359,7 +359,7 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
         case ev.Resumed():
             _resumed(run)
             if event.repeated:
-                doubt_what_waits(run)
+                _doubt_what_waits(run)
             if event.again is not None:
                 _tried_anew(run, event.again)
         case (
@@ -463,7 +463,7 @@ def _resumed(run: Run) -> None:
 REPEATED = "an earlier attempt of this CI job may have started it, and this folder does not know"
 
 
-def doubt_what_waits(run: Run) -> None:
+def _doubt_what_waits(run: Run) -> None:
     """What waits to be created may exist already: nothing of it begins by itself."""
     for state in run.jobs.values():
         if state.phase is Phase.WAITING and run.open_entries(state):
