@@ -180,13 +180,13 @@ def _mapping(document: Document, path: Path, data: object) -> Mapping[str, objec
 
 def _list(document: Document, path: Path, data: object) -> list[object]:
     if not isinstance(data, list):
-        raise _fault(document, path, "the lock has no list here")
+        raise _fault(document, path, f"{path[-1]!r} in the lock is no list")
     return data
 
 
 def _text(document: Document, path: Path, data: object) -> str:
     if not isinstance(data, str) or not data:
-        raise _fault(document, path, "the lock has no text here")
+        raise _fault(document, path, f"{path[-1]!r} in the lock is no text")
     if "⟦" in data or "⟧" in data:
         raise _fault(document, path, "the characters ⟦ and ⟧ are reserved for the placeholders of secrets")
     return data

@@ -117,6 +117,13 @@ def test_a_key_goes_nowhere_where_an_apply_would_not_send_it(ready: Stage) -> No
     assert ready.sent("docketqa") == []
 
 
+def test_a_key_that_may_not_read_lists_may_be_a_valid_one(begin: Begin) -> None:
+    stage = begin(docketqa={"faults": [{"on": "GET /test_blueprint/list", "status": 403}]})
+    stage.commit({"id": "pay", "vendor": "docketqa", "platform": "web", "test_ids": [1]})
+    (row,) = checks(stage, code=2)["docketqa answer"]
+    assert row["remedy"] == "set DOCKET_API_KEY to a key that is valid, and may read lists"
+
+
 def test_a_folder_without_a_manifest_or_with_a_broken_one(stage: Stage) -> None:
     (row,) = checks(stage, code=2)["manifest"]
     assert "no manifest" in row["text"]

@@ -296,8 +296,9 @@ def test_a_lock_is_text_of_strangers(begin: Begin, at_once: AtOnce) -> None:
     cases = (
         ("".join([*lines[:5], "<<<<<<< HEAD\n", *lines[5:]]), "lock:6:1: error: the lock has the marks of a merge con"),
         (good.replace("version: 1", "version: 2"), "lock:2:10: error: a lock of version 2: this qarunner reads"),
-        (good.replace('"12": "Checkout flow"', '"12": ["x"]'), "lock:8:15: error: the lock has no text here"),
+        (good.replace('"12": "Checkout flow"', '"12": ["x"]'), "lock:8:15: error: '12' in the lock is no text"),
         (good.replace("    tests:", "    testz:"), "error: unknown key 'testz' in the lock"),
+        (good.replace(lines[2], ""), "lock:2:1: error: 'day' in the lock is no text"),
         (good[:60], "error: the lock"),
         ("", "error: the lock cannot be read: the file is empty"),
         ("[1]\n", "error: the lock cannot be read"),

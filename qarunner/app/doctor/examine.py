@@ -242,7 +242,11 @@ def _meaning(check: str, vendor: Vendor, variable: str, answer: Answer) -> Findi
         return Finding(
             check=check, state=State.WARNING, text=f"cannot tell: {words}", remedy=vendor.info.lists_need_more
         )
-    return Finding(check=check, state=State.PROBLEM, text=words, remedy=f"set {variable} to a key that is valid")
+    valid = "valid, and may read lists" if answer.status == _FORBIDDEN else "valid"
+    return Finding(check=check, state=State.PROBLEM, text=words, remedy=f"set {variable} to a key that is {valid}")
+
+
+_FORBIDDEN = 403
 
 
 _KINDS = {
