@@ -19,7 +19,7 @@ test-full: check .venv/ready-dist
 	QARUNNER_TESTS=full $(BIN)/python -m pytest -n auto
 
 # The part of the suite that depends on packages, on each Python that is installed, with the oldest and the newest packages.
-# All of the suite, on one: make test-matrix WITH='--python 3.12 --all'
+# All of the suite, on one: make test-matrix WITH='--python 3.12 tests'
 test-matrix: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/python -I release/matrix.py $(WITH)

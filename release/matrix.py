@@ -10,6 +10,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -29,10 +33,10 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", action="append", help=f"default: {', '.join(PYTHONS)}, as far as they are here")
     parser.add_argument("--resolution", action="append", choices=RESOLUTIONS, help="default: both")
-    parser.add_argument("--all", action="store_true", help="the whole suite, and not the part that depends on packages")
+    parser.add_argument("paths", nargs="*", default=PART, help="tests; default: those that depend on packages")
     given = parser.parse_args(words)
     results = {
-        f"Python {python}, {resolution}": tested(python, resolution, () if given.all else PART)
+        f"Python {python}, {resolution}": tested(python, resolution, given.paths)
         for python in given.python or PYTHONS
         for resolution in given.resolution or RESOLUTIONS
     }
@@ -42,7 +46,7 @@ def main(words: list[str]) -> int:
     return int(any(result == "failed" for result in results.values()))
 
 
-def tested(python: str, resolution: str, paths: tuple[str, ...]) -> str:
+def tested(python: str, resolution: str, paths: Sequence[str]) -> str:
     if uv("python", "find", "--no-python-downloads", "--system", python, quiet=True):
         return "not here"
     folder = ROOT / "build" / "matrix" / f"{python}-{resolution}"

@@ -276,6 +276,26 @@ def steps() -> dict[str, dict[str, object]]:
     return {step.get("id", step["name"]): step for step in found}
 
 
+def test_an_install_of_nothing_takes_the_python_that_has_qarunner(
+    tmp_path: Path, checkout: Checkout, host: Host
+) -> None:
+    data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    without = tmp_path / "python"
+    without.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    without.chmod(0o755)
+    started = job(tmp_path, checkout, host, "push", {})
+
+    def installed(**inputs: str) -> int:
+        return started._step("install", steps()["install"], started._context(ROOT, data, inputs))
+
+    assert installed(install="none", python=sys.executable) == 0, started.said()
+    assert started.outputs["install"] == {"python": sys.executable}
+    assert installed(install="none", python=str(without)) == 2
+    assert f"::error::install is none, and {without} has no qarunner" in started.said()
+    assert installed(install="no such folder", python=sys.executable) == 2
+    assert "--from names a folder that `make dist` made" in started.said()
+
+
 def begun(started: Job, inputs: Mapping[str, str]) -> tuple[subprocess.Popen[str], dict[str, object]]:
     """The step that applies, under way, with a run at the vendor."""
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))

@@ -68,6 +68,18 @@ def test_a_page_shows_actions_by_their_commit(path: Path) -> None:
         assert re.fullmatch("[0-9a-f]{40}", version), version
 
 
+def test_an_image_of_python_is_named_by_its_digest() -> None:
+    """CircleCI's own image has no digest that anything here could check."""
+    for path in [
+        ROOT / "Containerfile",
+        ROOT / "templates" / "qarunner.yml",
+        *(ROOT / "examples" / "pipelines").rglob("*"),
+    ]:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for image in re.findall(r"(?<!cimg/)\bpython:3[^\s'\"]*", text):
+            assert re.search("@sha256:[0-9a-f]{64}$", image), f"{path}: {image}"
+
+
 @pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not installed")
 def test_actionlint_finds_nothing() -> None:
     done = subprocess.run(["actionlint", *map(str, WORKFLOWS)], capture_output=True, encoding="utf-8", check=False)

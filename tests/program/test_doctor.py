@@ -11,6 +11,8 @@ import pytest
 from qarunner import __version__
 from qarunner.app.doctor.examine import _clock
 from qarunner.app.doctor.machine import packages
+from qarunner.entry import NameKind
+from qarunner.manifest.schema.validate import for_editors
 from qarunner.vendors.api import Reply
 
 if TYPE_CHECKING:
@@ -144,6 +146,8 @@ def test_a_schema_of_another_version_and_runs_that_go_on(ready: Stage) -> None:
             schema.write_text(text, encoding="utf-8")
         assert [row["state"] for row in checks(ready, "--offline", code=0)["schema"]] == [state]
     assert "warning" not in ready.run("validate").err
+    schema.write_text(for_editors(names={NameKind.TESTS: {"Checkout": "1 at docketqa"}}), encoding="utf-8")
+    assert [row["state"] for row in checks(ready, "--offline", code=0)["schema"]] == ["ok"]
     schema.write_text(ready.run("schema").out.replace(f":{__version__}", ":0.0.9"), encoding="utf-8")
     (row,) = checks(ready, "--offline", code=0)["schema"]
     assert (row["state"], row["text"].partition(":")[0]) == ("warning", f"{schema.name} is that of qarunner 0.0.9")

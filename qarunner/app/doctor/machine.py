@@ -167,6 +167,9 @@ def certificates(environ: Mapping[str, str]) -> Iterator[Finding]:
 # --- the manifest's schema --------------------------------------------------------------------------------------------
 
 
+_FORMS = (published.for_editors, published.plain)
+
+
 def schema(path: Path) -> Finding:
     """What editors check the manifest with: the file or the address that its first lines name."""
     check, write = "schema", f"qarunner schema > {FILE}"
@@ -177,15 +180,17 @@ def schema(path: Path) -> Finding:
     name = named.address if named.file is None else named.file.as_posix()
     if named.file is None and named.version is None:
         return Finding(check=check, state=State.NOT_CHECKED, text=f"{name} has no version in its address")
-    if named.file is None and named.version == __version__:
-        return Finding(check=check, text=f"{name} is that of this version")
+    fits, of_lock = named.version == __version__, ""
     if named.file is not None:
         try:
             content = json.loads(named.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return Finding(check=check, state=State.WARNING, text=f"{name} cannot be read", remedy=write)
-        if content in [json.loads(form()) for form in (published.for_editors, published.plain)]:
-            return Finding(check=check, text=f"{name} is that of this version")
+        # Each lock makes another one: with --with-lock, the version alone is compared.
+        of_lock = ", with the names of a lock" if '"Locked name"' in json.dumps(content) else ""
+        fits = fits and (bool(of_lock) or content in [json.loads(form()) for form in _FORMS])
+    if fits:
+        return Finding(check=check, text=f"{name} is that of this version{of_lock}")
     whose = f"qarunner {named.version}" if named.version not in {None, __version__} else "another version"
     text = f"{name} is that of {whose}: editors check by other rules"
     return Finding(check=check, state=State.WARNING, text=text, remedy=named.remedy)
