@@ -227,3 +227,12 @@ def test_half_a_list_is_no_list(vendor: str, kind: InventoryKind, change: dict[s
     body = {"test_blueprints": [TEST], "items": [TEST], "projects": [{"id": "p", "slug": PROJECT, "name": "S"}]}
     with pytest.raises(UnexpectedData):
         listed(vendor, kind, lambda _: {**body, "pagination": paging, **paging, "hasNextPage": False})
+
+
+def test_a_cursor_that_is_a_number_leads_on_and_an_odd_sign_of_more_pages_is_no_end() -> None:
+    bodies = [{"tests": [{"id": "t1"}], "nextCursor": 17}, {"tests": [{"id": "t2"}], "nextCursor": None}]
+    _, items = listed("testerarmy", InventoryKind.TEST, lambda request: bodies["cursor" in dict(request.query)])
+    assert [item.id for item in items] == ["t1", "t2"]
+    body = {"projects": [{"id": "p", "slug": PROJECT}], "items": [TEST], "hasNextPage": "true"}
+    with pytest.raises(UnexpectedData, match="hasNextPage"):
+        listed("certyn", InventoryKind.ENVIRONMENT, lambda _: body)

@@ -60,13 +60,19 @@ def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Req
     elements = answers.elements(pages, "items")
     if pages:
         answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
-    if not pages or answers.page(pages[-1]).get("hasNextPage").value is True:
+    if not pages or _has_more(answers.page(pages[-1]).get("hasNextPage")):
         query = (("page", str(len(pages) + 1)), ("pageSize", _PAGE_SIZE))
         return Request(method="GET", path=f"{folder}/{_FOLDERS[kind]}", query=query)
     answers.check_whole(pages, len(elements), "totalCount")
     if kind is InventoryKind.ENVIRONMENT:
         return tuple(_item(element, "key", "label") for element in elements)
     return tuple(_tags(elements))
+
+
+def _has_more(answer: JsonReader) -> bool:
+    if answer.value is not None and not isinstance(answer.value, bool):
+        raise answer.fail("a boolean")
+    return answer.value is True
 
 
 def _project(settings: Mapping[str, Json], overview: Reply) -> str | Refusal:

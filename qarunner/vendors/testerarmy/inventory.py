@@ -48,7 +48,7 @@ def inventory(
         return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
     cursor, elements = None, answers.elements(replies, _FIELDS[kind])
     if replies:
-        cursor = answers.page(replies[-1]).get("nextCursor").text_or() if kind is InventoryKind.TEST else None
+        cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
         if cursor is None:
             return tuple(_item(element, _NAMES.get(kind, "name")) for element in elements)
     return _request(kind, str(project), cursor)
@@ -68,6 +68,12 @@ def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
             return Request(method="GET", path=f"{folder}/mobile")
         case _:
             return Request(method="GET", path="/projects")
+
+
+def _cursor(body: JsonReader) -> str | None:
+    """That of the next page. What is neither a cursor nor null is no end of a list."""
+    cursor = body.get("nextCursor")
+    return cursor.identifier() if cursor.value else None
 
 
 def _item(element: JsonReader, name: str) -> Item:
@@ -91,7 +97,7 @@ def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | 
     cursor = None
     for reply in replies:
         body = answers.page(reply)
-        cursor = body.get("nextCursor").text_or()
+        cursor = _cursor(body)
         for element in body.get("runs").items():
             if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
                 listed.add(name, element)
