@@ -39,7 +39,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, Run, advance, fold
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
-from qarunner.paths import remove_file, working_folder
+from qarunner.paths import PathRefused, read_regular, remove_file, working_folder
 from qarunner.plan.model import to_json
 from qarunner.report.plan import overview
 from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
@@ -223,16 +223,17 @@ def rehearse(
     with contextlib.ExitStack() as stack:
         try:
             if folder is not None:
-                memory = read_memory(folder / EMULATOR, clean, restore)
+                memory = read_memory(_kept_by_emulator(folder / EMULATOR), clean, restore)
             else:
                 source = read_text(scenario) if scenario else scenario_of(_projects(plan))
                 memory = Memory(source, name=str(scenario), clean=clean)
             stack.callback(memory.close)
             running = stack.enter_context(serve(memory=memory))
-        except Forgotten as error:
-            again = "qarunner apply --rehearse again"
+        except (Forgotten, PathRefused, FileNotFoundError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or error
             raise UserError(
-                f"the rehearsal cannot go on, its emulated vendors are gone: {error}", hint=again
+                f"the rehearsal cannot go on, its emulated vendors are gone: {EMULATOR}: {why}",
+                hint="qarunner apply --rehearse again",
             ) from error
         except (ScenarioError, OSError) as error:
             raise UserError(f"the emulator cannot start: {error}") from error
@@ -243,6 +244,13 @@ def rehearse(
 def _projects(plan: Plan) -> Mapping[str, str]:
     named = ((name, vendor_plan.settings.get("project")) for name, vendor_plan in plan.vendors.items())
     return {name: project for name, project in named if isinstance(project, str)}
+
+
+def _kept_by_emulator(path: Path) -> bytes:
+    """The emulator's file in a run's folder, which somebody else may have made. OSError if it is not one."""
+    if path.is_symlink():
+        raise PathRefused("is a link")
+    return read_regular(path)
 
 
 def _led_to(plan: Plan, emulated: Mapping[str, str]) -> Mapping[str, str]:
@@ -265,7 +273,8 @@ def _as_it_was(stored: StoredRun, settings: RunSettings) -> Iterator[RunSettings
     plan, environ = stored.plan, settings.environ
     values = values_of_run(plan, environ, inputs.read_env_files(settings.env_files), settings.allow)
     with rehearse(plan, known_secrets(plan, values), folder=stored.folder) as rehearsal:
-        rehearsal.keep_in(stored.folder)
+        with contextlib.suppress(OSError):  # on a full disk it can be cancelled all the same
+            rehearsal.keep_in(stored.folder)
         yield replace(settings, environ={**environ, **rehearsal.environ}, rehearsal=rehearsal, real_environ=environ)
 
 

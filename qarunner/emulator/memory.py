@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qarunner.emulator.scenario import Scenario
 
 VERSION = 1
+_OWN_FILE: int = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _HEADERS = ("content-type", "idempotency-key")
 """What a reply depends on, besides the credential."""
 
@@ -103,8 +104,8 @@ class Memory:
         self._replayed = None
 
     def keep_in(self, path: Path) -> None:
-        """From now on every request is written there. OSError if it cannot be."""
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        """From now on every request is written there, and never through a link. OSError if it cannot be."""
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _OWN_FILE, 0o644)
         os.ftruncate(self._file, self._whole)
         if not self._whole:
             start = {"version": VERSION, "seed": self._seed, "began": self._began, "scenario": self._source or ""}
@@ -137,12 +138,9 @@ class Memory:
             self.close()
 
 
-def read_memory(path: Path, clean: Callable[[str], str], restore: Callable[[str], str]) -> Memory:
-    """The memory that an earlier emulator kept. Forgotten if there is none, or it is damaged."""
-    try:
-        first, *lines = path.read_bytes().splitlines(keepends=True)
-    except (OSError, ValueError):
-        raise Forgotten(f"{path} is missing") from None
+def read_memory(data: bytes, clean: Callable[[str], str], restore: Callable[[str], str]) -> Memory:
+    """The memory that an earlier emulator kept, from its file's content. Forgotten if it is damaged."""
+    first, *lines = data.splitlines(keepends=True) or [b""]
     if lines and not lines[-1].endswith(b"\n"):  # the process was killed while it wrote it
         lines.pop()
     try:
@@ -159,7 +157,7 @@ def read_memory(path: Path, clean: Callable[[str], str], restore: Callable[[str]
             )
         _ = memory.scenario
     except (ValueError, RecursionError) as error:  # Wrong and ScenarioError are ValueErrors
-        raise Forgotten(f"{path} is damaged: {error}") from None
+        raise Forgotten(f"it is damaged: {error}") from None
     return memory
 
 

@@ -170,8 +170,14 @@ def test_the_vendors_of_a_rehearsal_go_on_while_nobody_looks(stage: Stage) -> No
     assert stage.verdicts() == {"login": "passed", "smoke": "passed"}
     kept = stage.run_folder() / "emulator.jsonl"
     assert [line for line in kept.read_text(encoding="utf-8").splitlines() if '"POST"' in line][2:] == []
-    kept.unlink()
-    assert stage.resume("r1").code == 2
+    elsewhere = stage.folder / "elsewhere"
+    kept.rename(elsewhere)
+    for is_link in (False, True):
+        if is_link:
+            kept.symlink_to(elsewhere)
+        ended = stage.resume("r1")
+        assert ended.code == 2, ended
+        assert "its emulated vendors are gone: emulator.jsonl: " in ended.err
     assert stage.sent() == []
 
 
