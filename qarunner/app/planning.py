@@ -33,7 +33,7 @@ from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, expand, expand_parts, expand_sound, place_of
+from qarunner.manifest.expand import check_rows, expand, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
@@ -49,7 +49,7 @@ from qarunner.manifest.rules import (
 from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
-from qarunner.manifest.templates.evaluate import Evaluated, check_templates, evaluate, render, with_known
+from qarunner.manifest.templates.evaluate import Evaluated, evaluate, render, with_known
 from qarunner.manifest.templates.expression import Steps
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 from qarunner.paths import manifest_root, working_folder
@@ -229,23 +229,21 @@ def _with_profile(read: LoadedManifest, name: str) -> Manifest:
 
 def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     rows = over_base(manifest, expand(manifest) if read.sound is None else expand_sound(manifest, read.sound))
-    partial = expand_parts(manifest, read.partial)
+    missing = _without_rows(manifest, rows)
     adapters = _Adapters()
-    everywhere = (*rows, *partial)
-    vendors, unknown = _vendors(manifest, everywhere, adapters)
+    vendors, unknown = _vendors(manifest, rows, adapters)
     evaluated = evaluate(manifest, rows, nothing_set(len(rows)))
     decided = check_conditions(manifest, rows, evaluated)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
     problems = [*check_rows(manifest, rows), *decided, *unknown]
     problems += [problem for problem in evaluated.problems if problem.place not in asked]
-    said = {problem.place for problem in read.problems}
-    problems += [problem for problem in check_templates(manifest, partial) if problem.place not in said]
     # Of a faulty entry not all rows are known: whatever names one of them may be right.
-    problems += check_needs(manifest, everywhere, _without_rows(manifest, rows))
-    if read.sound is None and manifest.lineage:
+    problems += check_needs(manifest, rows, missing)
+    if manifest.lineage:
         from qarunner.manifest.load import check_changes, check_select
 
-        problems += [*check_select(manifest, evaluated.rows), *check_changes(manifest, rows)]
+        problems += check_select(manifest, evaluated.rows, are_all=read.is_whole)
+        problems += check_changes(manifest, rows, missing)
     problems += check_limits(manifest, evaluated.rows)
     known = [row for row in evaluated.rows if row.data.get("vendor") in vendors]
     reported = {problem.place for problem in (*read.problems, *problems)}
@@ -254,6 +252,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     capabilities = check.check_rows(manifest, known, named, settings)
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     problems += [other for other in others if other.place not in reported]
+    problems = [problem for problem in problems if not read.follows(problem)]
     return CheckedManifest(
         manifest=manifest,
         rows=rows,

@@ -223,13 +223,8 @@ def _sets(
 def expand_sound(manifest: Manifest, sound: Iterable[int]) -> tuple[Row, ...]:
     """The rows of some entries alone, of a manifest that has problems elsewhere."""
     matrix = cast("list[dict[str, object]]", manifest.document.data.get("matrix") or [])
-    return expand_parts(manifest, {index: matrix[index] for index in sound})
-
-
-def expand_parts(manifest: Manifest, entries: Mapping[int, dict[str, object]]) -> tuple[Row, ...]:
-    """The rows of entries by their place in the matrix, as they are given."""
     layers = _Layers(manifest)
-    return tuple(row for index in sorted(entries) for row in _rows(layers, index, entries[index]))
+    return tuple(row for index in sorted(sound) for row in _rows(layers, index, matrix[index]))
 
 
 def expand(manifest: Manifest) -> tuple[Row, ...]:

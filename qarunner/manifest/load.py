@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
@@ -27,6 +27,7 @@ from qarunner.entry import (
     TargetKind,
 )
 from qarunner.errors import ManifestError, UserError
+from qarunner.manifest import codes
 from qarunner.manifest.base import OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
@@ -39,7 +40,7 @@ from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import date
     from decimal import Decimal
 
@@ -66,28 +67,36 @@ def with_profile(manifest: Manifest, name: str) -> Manifest:
     return replace(bind(manifest.document, templated=manifest.templated, profile=name), names=manifest.names)
 
 
-def check_select(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
-    """Expressions of the manifest's profile that cannot be read, or that name what no row has."""
+def check_select(manifest: Manifest, rows: Sequence[Row], *, are_all: bool = True) -> Iterator[Diagnostic]:
+    """Expressions of the manifest's profile that cannot be read, or that name what no row has.
+
+    Where these are not all rows, what an expression names may be one of the others.
+    """
     if not manifest.select:
         return
     path = next(path for path in manifest.layers("select") if manifest.document.at(path) is not ABSENT)
-    sound = True
-    vocabulary = Vocabulary(rows)
+    sound = are_all
+    vocabulary = Vocabulary(rows) if are_all else None
     for index, expression in enumerate(manifest.select):
         for message, hint in _flaws(expression, vocabulary):
             sound = False
             yield problem(manifest.document, (*path, index), message, code=Code.PROFILE, hint=hint)
-    if sound and not any(map(vocabulary.is_open, KNOWN_LATER)) and not vocabulary.select(manifest.select):
+    if (
+        sound
+        and vocabulary
+        and not any(map(vocabulary.is_open, KNOWN_LATER))
+        and not vocabulary.select(manifest.select)
+    ):
         message = f"select chooses none of {len(rows)} entries"
         yield problem(manifest.document, path, message, code=Code.PROFILE, hint="choose one at least")
 
 
-def check_changes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
-    """Changes of the manifest's profile that are about no row."""
+def check_changes(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[str] = ()) -> Iterator[Diagnostic]:
+    """Changes of the manifest's profile that are about no row. `elsewhere` are entries that have no rows here."""
     names = {name: None for row in rows for name in (row.id, row.id.partition("[")[0], row.entry_id)}
     for path in manifest.layers("entries"):
         for row_id in manifest.section(path) if path[0] == "profiles" else ():
-            if row_id not in names:
+            if row_id not in names and row_id.partition("[")[0].partition("/")[0] not in elsewhere:
                 message, hint = f"entries: there is no entry {row_id!r}", choose(row_id, list(names)[:_OFFERED])
                 where = (*path, row_id)
                 yield problem(manifest.document, where, message, code=Code.PROFILE, hint=hint, key=True)
@@ -99,7 +108,7 @@ _OFFERED = 40
 _MOST_TERMS = 100
 
 
-def _flaws(expression: str, vocabulary: Vocabulary) -> Iterator[tuple[str, str | None]]:
+def _flaws(expression: str, vocabulary: Vocabulary | None) -> Iterator[tuple[str, str | None]]:
     try:
         terms = parse(expression)
     except UserError as error:
@@ -110,6 +119,8 @@ def _flaws(expression: str, vocabulary: Vocabulary) -> Iterator[tuple[str, str |
             f"select: {len(terms):,} terms in one expression, at most {_MOST_TERMS} are taken",
             "use globs, or a label",
         )
+        return
+    if vocabulary is None:
         return
     for term in terms:
         # What is left out may have gone already; what is chosen has to be there.
@@ -536,15 +547,28 @@ def _artifact(data: Mapping[str, object]) -> Authentication:
 class LoadedManifest:
     """A manifest as far as it can be read, and what is wrong with it.
 
-    `sound` are the indexes of entries that later checks can look at; None: all of them. `profiles` are those that can.
+    A faulty value is unknown in it, so that what else is wrong can be said at the same time. `mended` are the places of
+    these values. `sound` are the indexes of entries whose rows are known; None: all of them, and nothing is wrong.
     """
 
     manifest: Manifest
     problems: tuple[Diagnostic, ...]
     sound: frozenset[int] | None
-    partial: Mapping[int, dict[str, object]] = field(default_factory=dict)
-    """The other entries, without their faulty values: what else is wrong with them can be said at the same time."""
-    profiles: tuple[str, ...] = ()
+    mended: frozenset[Place] = frozenset()
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        return profile_names(self.manifest.document)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if all rows are known."""
+        return self.sound is None or len(self.sound) == len(cast("list[object]", self.manifest.document.data["matrix"]))
+
+    def follows(self, problem: Diagnostic) -> bool:
+        """True for a problem that was said already, or is about a value that is faulty anyway."""
+        said = {(known.place, known.message) for known in self.problems}
+        return problem.place in self.mended or (problem.place, problem.message) in said
 
 
 _NO_KEYS: Mapping[str, str] = {}
@@ -591,80 +615,98 @@ def examine(
         if not (lone and fault.path == ())
     )
     texts = (text, *more)
-    manifest = bind(read, templated=any(_may_hold(content, "{{", "{%", "{#") for content in texts))
+    whole = Mended(read, faults) if faults else read
+    templated = bool(faults) or any(_may_hold(content, "{{", "{%", "{#") for content in texts)
+    manifest = bind(whole, templated=templated)
+    as_written = bind(read, templated=templated) if faults else manifest
     shown_at = {fault.place for fault in shown}
-    of_meaning = (*cross_references(manifest, vendor_keys), *_reserved(read, texts))
+    of_meaning = (*cross_references(as_written, vendor_keys), *_reserved(read, texts))
     others = [diagnostic for diagnostic in of_meaning if diagnostic.place not in shown_at]
     sound = _sound(read, faults) if lone is None and not wrong else frozenset()
-    axis_problems = check_axes(read, sound)
+    axis_problems = check_axes(whole, sound)
     diagnostic = in_order(
         [*shown, *others, *problems, *wrong, *(fault.problem for fault in axis_problems), *([lone] if lone else [])]
     )
-    profiles = _sound_profiles(read, faults)
     if not diagnostic:
-        return LoadedManifest(manifest=manifest, problems=(), sound=None, profiles=profiles)
+        return LoadedManifest(manifest=manifest, problems=(), sound=None)
     stuck = {fault.entry for fault in axis_problems}
     sound = frozenset() if None in stuck else sound - stuck
-    partial = _without_faults(read, faults, sound | stuck) if lone is None and None not in stuck and not wrong else {}
-    return LoadedManifest(manifest=manifest, problems=diagnostic, sound=sound, partial=partial, profiles=profiles)
+    values = (fault for fault in faults if fault.code != codes.MISSING_KEY)
+    mended = frozenset(read.locate(fault.path, key=fault.key) for fault in values)
+    return LoadedManifest(manifest=manifest, problems=diagnostic, sound=sound, mended=mended)
 
 
-_LEANED_ON = frozenset({"defaults", "env", "vars"})
+_LEANED_ON = frozenset({"matrix", "defaults", "env", "vars"})
+"""Sections without which no entry can be looked at."""
+
+
+_MAKE_ROWS = frozenset({"id", "axes", "exclude", "include"})
 
 
 def _sound(read: Document, faults: Sequence[SchemaError]) -> frozenset[int]:
-    """The entries without a fault; none where what all of them lean on has one."""
+    """The entries of which is known which rows they make; none where a section that all of them lean on is no such."""
     matrix = read.data.get("matrix")
-    if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
+    if not isinstance(matrix, list) or any(len(fault.path) == 1 and fault.path[0] in _LEANED_ON for fault in faults):
         return frozenset()
-    faulty = {fault.path[1] for fault in faults if fault.path[:1] == ("matrix",) and len(fault.path) > 1}
-    return frozenset(index for index in range(len(matrix)) if index not in faulty)
+    entries = {index for index, entry in enumerate(matrix) if isinstance(as_mapping(entry).get("id"), str)}
+    return frozenset(entries - {fault.path[1] for fault in faults if _of_rows(fault.path)})
 
 
-def _without_faults(
-    read: Document, faults: Sequence[SchemaError], others: frozenset[int | None]
-) -> dict[int, dict[str, object]]:
-    """Entries with faults, with the faulty values taken out; not where these decide which rows there are."""
-    matrix = read.data.get("matrix")
-    if not isinstance(matrix, list) or any(fault.path[:1] and fault.path[0] in _LEANED_ON for fault in faults):
-        return {}
-    copies: dict[int, dict[str, object]] = {}
-    dropped: set[int] = set()
-    for fault in faults:
-        if fault.path[:1] != ("matrix",) or len(fault.path) < 2:  # noqa: PLR2004  the section and the entry
-            continue
-        index, path = cast("int", fault.path[1]), fault.path[2:]
-        entry = matrix[index]
-        if index in others or not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-            continue
-        if path[:1] and (
-            path[0] in _MAKE_ROWS or path in {("id",), ("variants",)} or path[0] == "variants" == path[-2]
-        ):
-            dropped.add(index)
-        if index not in copies:
-            copies[index] = deepcopy(entry)
-        _take_out(copies[index], path)
-    return {index: entry for index, entry in copies.items() if index not in dropped}
+def _of_rows(path: Path) -> bool:
+    """True if a fault leaves open which rows there are."""
+    if path[:1] != ("matrix",) or len(path) < 3:  # noqa: PLR2004  the section, the entry and a key
+        return path[:1] == ("matrix",)
+    own = path[4:] if path[2] == "variants" and len(path) > 4 else path[2:]  # noqa: PLR2004  the variant's name
+    return own[0] == "variants" or (own[0] in _MAKE_ROWS and own != ("id",))
 
 
-_MAKE_ROWS = frozenset({"axes", "exclude", "include"})
+class Mended(Document):
+    """A document in which each faulty value is unknown. What was written elsewhere stays at its place."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Document, faults: Sequence[SchemaError]) -> None:
+        self.name = read.name
+        self.data = deepcopy(read.data)
+        self._read = read
+        for fault in faults:
+            _mend(self.data, fault)
+
+    def at(self, path: Path) -> object:
+        return self._read.at(path) if path[:1] == (BASE,) else super().at(path)
+
+    def locate(self, path: Path, *, key: bool = False) -> Place:
+        return self._read.locate(path, key=key)
+
+    def source_line(self, place: Place) -> str | None:
+        return self._read.source_line(place)
 
 
-def _take_out(data: dict[str, object], path: Path) -> None:
-    """Removes what lies at a path; of a list with a faulty item, all of it."""
-    steps = list(path)
-    if any(isinstance(step, int) for step in steps):
-        steps = steps[: next(number for number, step in enumerate(steps) if isinstance(step, int))]
-    inner: object = data
-    for step in steps[:-1]:
-        inner = inner.get(step) if isinstance(inner, dict) else None
-    if steps and isinstance(inner, dict):
-        inner.pop(steps[-1], None)
+_UNKNOWN = "{{ git.branch }}"
+"""A value that no check can know."""
 
 
-def _sound_profiles(read: Document, faults: Sequence[SchemaError]) -> tuple[str, ...]:
-    faulty = {fault.path[1] if len(fault.path) > 1 else None for fault in faults if fault.path[:1] == ("profiles",)}
-    return () if None in faulty else tuple(name for name in profile_names(read) if name not in faulty)
+_MEANT = re.compile(r"did you mean '([a-z_]+)'\?")
+
+
+def _mend(data: dict[str, object], fault: SchemaError) -> None:
+    """Takes a faulty value out, or makes it unknown where a template can stand; a misspelt key is what was meant."""
+    path = fault.path
+    if not path or fault.code == codes.MISSING_KEY or document.value_at(data, path) is ABSENT:
+        return
+    above = cast("dict[str | int, object]", document.value_at(data, path[:-1]))
+    last, section = path[-1], path[0]
+    if fault.key:
+        # The name of a variable or a value is what templates read; a key that contradicts another one is known.
+        if section not in {"env", "vars"} and fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY}:
+            value, meant = above.pop(last), _MEANT.match(fault.hint or "")
+            above.update({meant[1]: above.get(meant[1], value)} if meant else {})
+    elif section == "env" and path[1:-1] == ():
+        above[last] = {}
+    elif section in {"matrix", "defaults", "vars", "vendors", "profiles"} and not {"gate", "select"} & {*path[:3]}:
+        above[last] = _UNKNOWN if path[2:] != ("id",) else above[last]
+    else:
+        above.pop(last)
 
 
 def _may_hold(text: bytes | str, *wanted: str) -> bool:
