@@ -197,7 +197,7 @@ def read_var_files(files: Iterable[Path]) -> tuple[FileVariable, ...]:
     problems: list[Diagnostic] = []
     for file in files:
         try:
-            document = read_yaml(file.as_posix(), _read_text("--var-file", file).encode())
+            document = read_yaml(file.as_posix(), _read_text("--var-file", file).encode(), start="NAME: value")
         except ManifestError as error:
             problems += (replace(diagnostic, source=None) for diagnostic in error.diagnostics)
             continue

@@ -27,7 +27,7 @@ from qarunner.app.files import (
 )
 from qarunner.app.reports import credentials_in
 from qarunner.decode import is_unicode
-from qarunner.diagnostics import Diagnostic, few_suggestions, in_order
+from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
 from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
@@ -83,7 +83,6 @@ if TYPE_CHECKING:
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
     from qarunner.decode import Json
-    from qarunner.diagnostics import Place
     from qarunner.entry import Entry
     from qarunner.manifest.base import BaseText
     from qarunner.manifest.load import LoadedManifest
@@ -109,6 +108,8 @@ class CheckedManifest:
     vendors: Mapping[str, Vendor]
     problems: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
+    mended: frozenset[Place] = frozenset()
+    """Places of faulty values, which are unknown in the rows."""
 
 
 def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
@@ -260,6 +261,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
         vendors=vendors,
         problems=in_order(problems),
         warnings=() if read.problems or problems else check_spending(manifest, rows, evaluated),
+        mended=read.mended,
     )
 
 
@@ -545,7 +547,8 @@ def make_plan(
     hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
     quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
     if early := [*checked.problems, *quarantines.errors, *wrong]:
-        raise ManifestError(in_order([*early, *evaluate(manifest, rows, values, later=False).problems]))
+        others = evaluate(manifest, rows, values, later=False).problems
+        raise ManifestError(in_order([*early, *(other for other in others if other.place not in checked.mended)]))
     asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}

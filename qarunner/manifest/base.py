@@ -18,6 +18,7 @@ from qarunner.manifest.expand import RowLocator, layer_of, overlay_row
 from qarunner.manifest.model import BASE
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import parse, select
+from qarunner.manifest.templates.parse import parse as template
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 from qarunner.secret import OPEN
 from qarunner.text import plural
@@ -66,7 +67,7 @@ class OverBase(Document):
 
 def read_base(text: BaseText) -> tuple[Document, tuple[Diagnostic, ...]]:
     """A base, and what is wrong with it. ManifestError if it cannot be read."""
-    base = read(text.name, text.text)
+    base = read(text.name, text.text, start="defaults: { … }, or limits: { … }")
     faults = schema.faults(base.data, part="base")
     problems = [
         problem(base, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in faults
@@ -111,7 +112,9 @@ def check_limits(manifest: Manifest, rows: Sequence[Row], *, later: bool = True)
     """What goes beyond the limits of the base. `later`: what a template decides may turn out to be right."""
     if not manifest.limits:
         return ()
-    return in_order([*_budget(manifest), *_vendors(manifest, rows), *_hosts(manifest, rows, later=later)])
+    return in_order(
+        [*_budget(manifest), *_prices(manifest), *_vendors(manifest, rows), *_hosts(manifest, rows, later=later)]
+    )
 
 
 def _budget(manifest: Manifest) -> Iterator[Diagnostic]:
@@ -126,6 +129,25 @@ def _budget(manifest: Manifest) -> Iterator[Diagnostic]:
         if is_wider:
             message = f"budget: {key} is {value}, and the base allows {limit}"
             yield _beyond(manifest, ("budget", key), key, message, "lower it, or leave it out: the base's limit holds")
+
+
+def _prices(manifest: Manifest) -> Iterator[Diagnostic]:
+    """Prices below those of the base: under a limit of money they would let more runs through."""
+    if "max_cost" not in manifest.limits:
+        return
+    for vendor, settings in manifest.section((BASE, "vendors")).items():
+        usual = as_mapping(as_mapping(settings).get("price"))
+        price = as_mapping(as_mapping(manifest.vendors.get(vendor)).get("price"))
+        for key in ("per_test", "per_run"):
+            least, value = usual.get(key), price.get(key, 0)
+            try:
+                is_lower = least is not None and value != least and amount(value) < amount(least)
+            except ValueError:  # a template, or no amount
+                is_lower = isinstance(value, str) and holds_template(value)
+            if is_lower:
+                message = f"price: {key} of {vendor} is {value}, and the base says {least}: its limit would hold less"
+                hint = "take the price of the base, or a higher one"
+                yield _beyond(manifest, ("vendors", vendor, "price", key), "max_cost", message, hint)
 
 
 def _listed(manifest: Manifest, key: str) -> list[str] | None:
@@ -208,16 +230,33 @@ def check_days(manifest: Manifest, rows: Sequence[Row], today: date) -> Iterator
     if not isinstance(limit, int):
         return
     for row in rows:
-        until = as_mapping(row.data.get("quarantine")).get("until")
-        path: Path = ("quarantine", "until")
-        days = _days(until, today)
-        if days is None or days <= limit or layer_of(manifest, row, path)[:1] == (BASE,):
-            continue
-        place = RowLocator(manifest, row).locate(path)
-        if place not in reported:
-            reported.add(place)
-            message = f"quarantine: until {until} is {plural(days, 'day')}, and the base allows {limit}"
-            yield _beyond(manifest, path, "quarantine_days", message, "choose an earlier day", row)
+        for what, until in _ends(manifest, row):
+            days = _days(until, today)
+            place = RowLocator(manifest, row).locate(_UNTIL)
+            if days is not None and days > limit and place not in reported:
+                reported.add(place)
+                message = f"{what}: until {until} is {plural(days, 'day')}, and the base allows {limit}"
+                yield _beyond(manifest, _UNTIL, "quarantine_days", message, "choose an earlier day", row)
+
+
+_UNTIL = ("quarantine", "until")
+
+
+def _ends(manifest: Manifest, row: Row) -> Iterator[tuple[str, object]]:
+    """The last days of a row's quarantine, as far as the manifest says them: of an expression, those it can choose."""
+    written = row.data.get("quarantine")
+    if isinstance(written, str):
+        for reference in (read for expression in template(written).expressions for read in expression.references):
+            if reference.root == "vars" and reference.path:
+                yield (
+                    f"quarantine: vars.{reference.path[0]}",
+                    as_mapping(manifest.vars.get(reference.path[0])).get("until"),
+                )
+        return
+    layer = layer_of(manifest, row, _UNTIL)
+    # What the base reads from the manifest's vars, the manifest says.
+    if layer[:1] != (BASE,) or isinstance(manifest.section(layer).get("quarantine"), str):
+        yield "quarantine", as_mapping(written).get("until")
 
 
 def _days(until: object, today: date) -> int | None:

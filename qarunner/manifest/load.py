@@ -631,9 +631,16 @@ def examine(
         return LoadedManifest(manifest=manifest, problems=(), sound=None)
     stuck = {fault.entry for fault in axis_problems}
     sound = frozenset() if None in stuck else sound - stuck
-    values = (fault for fault in faults if fault.code != codes.MISSING_KEY)
-    mended = frozenset(read.locate(fault.path, key=fault.key) for fault in values)
+    mended = frozenset(place for fault in faults for place in _mended(read, fault))
     return LoadedManifest(manifest=manifest, problems=diagnostic, sound=sound, mended=mended)
+
+
+def _mended(read: Document, fault: SchemaError) -> Iterator[Place]:
+    """Where a fault is, and where something may be missing because of it: a key was meant for something."""
+    if fault.code != codes.MISSING_KEY:
+        yield read.locate(fault.path, key=fault.key)
+    if fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY}:
+        yield from (read.locate(fault.path[:length]) for length in range(2, len(fault.path)))
 
 
 _LEANED_ON = frozenset({"matrix", "defaults", "env", "vars"})

@@ -39,7 +39,7 @@ from qarunner.manifest.expand import (
     spelled,
     value_named,
 )
-from qarunner.manifest.model import seconds
+from qarunner.manifest.model import BASE, seconds
 from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.evaluate import answers
@@ -558,7 +558,7 @@ def _too_many_needs(manifest: Manifest, waiting: Iterable[Row], named: _Named, p
 
 
 def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _Named) -> Diagnostic:
-    near = closest(reference, named.names)
+    near = closest(reference, named.names.keys() - {row.id})
     some = ", ".join(sorted(named.names)[:_SHOWN]) + (", …" if len(named.names) > _SHOWN else "")
     hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
     message = f"needs: there is no entry {reference!r}"
@@ -832,7 +832,7 @@ def _unread_values(document: Document) -> Iterator[Diagnostic]:
     declared = {path: as_mapping(document.at(path)) for path in sections}
     if not any(declared.values()):
         return
-    parts = {key: value for key, value in document.data.items() if key != "env"}
+    parts = {key: value for key, value in document.data.items() if key != "env"} | {BASE: document.at((BASE,))}
     texts = dict.fromkeys(text for _, text in templates_in(parts))
     read = {
         reference for text in texts for expression in parse(text).expressions for reference in expression.references
@@ -952,7 +952,8 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
         unknown = evaluated.unknown.get(row.id, {})
         if row.path in reported or any(path[0] in _SENT and row.axes for path in unknown):
             continue
-        sent = json.dumps([row.data.get(key) for key in (*_SENT, *_APART)], sort_keys=True, default=str)
+        apart = row.point if any(_reads_axes(row.data.get(key)) for key in _APART) else None
+        sent = json.dumps([apart, *(row.data.get(key) for key in (*_SENT, *_APART))], sort_keys=True, default=str)
         other = first.setdefault(sent, row)
         if other is not row:
             reported.add(row.path)
@@ -963,10 +964,18 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
             )
 
 
+def _reads_axes(value: object) -> bool:
+    """True for a text that is known later, and then differs from row to row."""
+    expressions = parse(value).expressions if isinstance(value, str) and holds_template(value) else ()
+    return any(read.root == "matrix" for expression in expressions for read in expression.references)
+
+
 def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
-    """Only where every row says how many tests it stands for."""
+    """Only where every row that gates says how many tests it stands for."""
     wanted, whole = manifest.gate.min_tests, 0
     for row in rows:
+        if row.data.get("allow_failure") is True:
+            continue
         named, estimate = row.data.get("test_ids"), row.data.get("estimate")
         if isinstance(estimate, int):
             whole += estimate
@@ -974,11 +983,12 @@ def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
             whole += len(named)
         else:
             return
-    if wanted > max(whole, 1):
-        message = f"gate: min_tests is {wanted}, and the matrix has {plural(whole, 'test')}: no apply can pass"
+    if wanted > whole:
+        message = f"gate: min_tests is {wanted}, and {plural(whole, 'test')} can gate: no apply can pass"
+        written = any("min_tests" in manifest.section(layer) for layer in manifest.layers("gate"))
         yield problem(
-            manifest.document,
-            ("gate", "min_tests"),
+            SectionLocator(manifest, "gate") if written else manifest.document,
+            ("min_tests",) if written else ("matrix",),
             message,
             code=Code.TOO_FEW_TESTS,
             hint="lower it, or add what is missing",

@@ -348,6 +348,10 @@ WEB = "{{ id: {}, vendor: doksi, platform: web, test_ids: [t], target: {{ web_ur
         ([WEB.format("a", "https://{{ env.U }}/{{ matrix.l }}", ", axes: { l: [en, de] }")], []),
         ([WEB.format("a", "https://x.example", ", name: '{{ matrix.l }}', axes: { l: [en, de] }")], ["W422"]),
         ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://x.example", "")], ["W422"]),
+        (
+            [WEB.format("a", "https://x.example", ", if: '{{ git.branch == matrix.l }}', axes: { l: [en, de] }")],
+            [],
+        ),
         ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://y.example", "")], []),
         ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://x.example", ", needs: [a]")], []),
     ],
@@ -364,6 +368,10 @@ def test_a_gate_that_nothing_can_pass_is_warned_of() -> None:
     category = entry.replace("test_ids: [t, u]", "category_ids: [c]")
     assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category}, estimate: 9 }}\n") == []
     assert spending(f"gate: {{ min_tests: 9 }}\nmatrix:\n{category} }}\n") == []
+    free = entry.replace("id: a", "id: b").replace("x.example", "y.example") + ", allow_failure: true }\n"
+    assert spending(f"gate: {{ min_tests: 3 }}\nmatrix:\n{entry} }}\n{free}") == ["W423"]
+    assert spending(f"matrix:\n{free}") == ["W423"]
+    assert spending(f"gate: {{ min_tests: 0 }}\nmatrix:\n{free}") == []
 
 
 @pytest.mark.parametrize(

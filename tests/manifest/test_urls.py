@@ -24,6 +24,8 @@ from tests.matrices import manifest, only, refusal, rendered, values
         ("https://<your-host>/", "'<your-host>' is no host"),
         ("https://%HOST%/", "'%HOST%' is no host"),
         ("https://x..example/", "'x..example' is no host"),
+        ("https://999.1.1.1/", "'999.1.1.1' is no host"),
+        ("https://shop.8080/", "'shop.8080' is no host"),
         ("https://x.example:abc/", "'abc' is no port"),
         ("https://x.example:0/", "'0' is no port"),
         ("https://x.example:99999/", "'99999' is no port"),

@@ -45,6 +45,43 @@ def test_a_shared_list_of_quarantines_lies_below_what_entries_say(begin: Begin) 
     assert stage.apply("--run-id", "r3", "--base", str(path)).code == 1
 
 
+@pytest.mark.parametrize(
+    ("price", "told"),
+    [
+        ({"per_test": "4.99", "per_run": 1, "currency": "EUR"}, "per_test of doksi is 4.99"),
+        ({"per_test": "{{ vars.cheap }}", "currency": "EUR"}, "per_test of doksi is {{ vars.cheap }}"),
+        (None, "per_test of doksi is 0"),
+        ({"per_test": 5, "per_run": "2.5", "currency": "EUR"}, ""),
+    ],
+)
+def test_a_price_below_that_of_the_base_is_no_way_around_its_limit(stage: Stage, price: object, told: str) -> None:
+    usual = {"doksi": {"price": {"per_test": 5, "per_run": 1, "currency": "EUR"}}}
+    path = base(stage, limits={"max_cost": 100}, vendors=usual)
+    stage.commit(stage.doksi("login"), vendors={"doksi": {"price": price}}, vars={"cheap": 1})
+    for word in ("validate", "plan"):
+        ended = stage.run(word, "--base", str(path))
+        assert (ended.code, told in ended.err) == (2 if told else 0, True), ended
+
+
+@pytest.mark.parametrize(
+    "words", [["validate"], ["plan"], ["explain", "a"], ["diff", "qa-matrix.yml", "--file", "b.yml"]]
+)
+def test_no_expression_and_no_command_is_a_way_around_the_days_of_a_quarantine(stage: Stage, words: list[str]) -> None:
+    away = {"reason": "r", "owner": "o", "until": day(6)}
+    path = base(stage, limits={"quarantine_days": 5}, entries={"a": {"quarantine": "{{ vars.away }}"}})
+    for name in ("qa-matrix.yml", "b.yml"):
+        entries = (
+            stage.doksi("a"),
+            stage.doksi("b", quarantine="{{ vars.away if git.branch == 'x' else false }}"),
+            stage.doksi("c", quarantine=away),
+        )
+        stage.commit(*entries, vars={"away": away}, name=name)
+    ended = stage.run(*words, "--base", str(path))
+    assert ended.code == 2, ended
+    assert ended.err.count("is 6 days, and the base allows 5 [E444]") == 3, ended
+    assert "no template reads" not in ended.err
+
+
 @pytest.mark.parametrize("word", ["validate", "plan", "apply"])
 def test_a_manifest_can_only_tighten_limits(stage: Stage, word: str) -> None:
     limits = {"max_tests": 3, "max_cost": 1, "vendors": ["doksi"], "hosts": ["*.example"], "quarantine_days": 5}

@@ -25,7 +25,7 @@ from qarunner.known import holds_template
 from qarunner.manifest.expand import layer_of, place_of, row_problems, spelled
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import BASE, Row
-from qarunner.manifest.rules import closure, policy_of, resolve
+from qarunner.manifest.rules import check_quarantines, closure, policy_of, resolve
 from qarunner.manifest.select import KNOWN_LATER, select, suggestion
 from qarunner.manifest.templates.evaluate import evaluate, with_known
 from qarunner.manifest.templates.reads import Read, reads_of
@@ -427,8 +427,9 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
     facts = build.facts
     values, environ, problems = values_of(checked, inputs, environ, facts)
     hide(secret_values(checked.manifest, environ, values.overrides, values.files, keys=values.credentials))
-    if checked.problems or problems:
-        raise ManifestError(in_order([*checked.problems, *problems]))
+    quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, words.today)
+    if wrong := in_order([*checked.problems, *quarantines.errors, *problems]):
+        raise ManifestError(wrong)
     explaining = Explaining(
         replace(checked, manifest=in_environment(checked.manifest, checked.vendors, environ)),
         values,

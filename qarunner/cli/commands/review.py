@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,9 +16,10 @@ from qarunner.app.choosing import Hide
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
 from qarunner.app.planning import manifest_reader
-from qarunner.diagnostics import choose
+from qarunner.diagnostics import choose, in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.load import profile_names
+from qarunner.manifest.rules import check_quarantines
 from qarunner.manifest.select import select, suggestion, unmatched
 from qarunner.paths import history_file, manifest_from_root, repository_root, runs_folder
 from qarunner.review.compare import beyond, compare
@@ -176,12 +178,15 @@ _Sides: TypeAlias = Callable[[str | None], Side]
 
 def _reader(path: Path, seen: _Seen, copied_to: str = "", base: BaseText | None = None) -> _Sides:
     """Reads a manifest once, and expands it as often as it is asked. `base` is that of a copy."""
+    today = datetime.now(UTC).date()
     check = manifest_reader(path, None if copied_to else seen.environ, hide=seen.hide, base=base)
 
     def side(profile: str | None) -> Side:
         checked = check(profile)
-        if checked.problems:
-            raise ManifestError(checked.problems)
+        # What today's date refuses is no fault of the matrix as it was.
+        rows = () if copied_to else checked.evaluated.rows
+        if problems := in_order([*checked.problems, *check_quarantines(checked.manifest, rows, today).errors]):
+            raise ManifestError(problems)
         chosen = {row.id for row in select(checked.evaluated.rows, checked.manifest.select)}
         return Side(
             manifest=checked.manifest,

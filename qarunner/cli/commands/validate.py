@@ -77,7 +77,8 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     for checked in whole:
         quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, today)
         errors += [*checked.problems, *quarantines.errors]
-        own_warnings = checked.warnings if checked is whole[0] else ()  # with a profile they are the same once more
+        known = {(warning.place, warning.message) for warning in warnings}  # with a profile most are the same once more
+        own_warnings = [warning for warning in checked.warnings if (warning.place, warning.message) not in known]
         rows = () if checked.problems else checked.evaluated.rows
         reach = reach_warnings(checked.manifest, rows, checked.vendors)
         warnings += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from qarunner.known import holds_template
@@ -99,4 +99,13 @@ def _is_host(text: str) -> bool:
         except ValueError:
             return False
         return text.endswith("]")
+    if text.rstrip(".").rpartition(".")[2].isdigit():  # browsers take it for an address then
+        return _is_address(text)
     return len(text) <= _LONGEST_HOST and _HOST.fullmatch(text) is not None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return IPv4Address(text.removesuffix(".")) is not None
+    except ValueError:
+        return False

@@ -180,6 +180,8 @@ class Survey:
     def _name(self, root: str, path: tuple[str, ...], *, whole: bool) -> None:
         if root not in ROOTS:
             hint = f"an environment variable is read as env.{root}" if root.isupper() else choose(root, ROOTS)
+            if root in _OF_CI and path:
+                hint = f"write {{{{ env.{path[-1]} }}}}, and declare {path[-1]} under env"
             self._flaw(Code.UNKNOWN_NAME, f"template: unknown name {root!r}", hint)
         elif path:
             self.references[Reference(root, path, whole=whole)] = None
@@ -282,6 +284,10 @@ class Group(dict[str, object]):
         super().__init__(values)
         self.name = name
         self.facts = isinstance(values, TemplateFacts)
+
+
+_OF_CI = frozenset({"secrets", "github", "inputs", "variables", "parameters", "steps"})
+"""Where CI systems keep what their own templates read."""
 
 
 class _Absent(jinja2.StrictUndefined):

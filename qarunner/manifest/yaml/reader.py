@@ -448,9 +448,6 @@ _STR = "tag:yaml.org,2002:str"
 _ODD_KEYS = frozenset({"<<", "", "~", "null", "Null", "NULL"})
 
 
-_START = "start with: version: 1"
-
-
 _Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers none is missing
 
 
@@ -494,8 +491,8 @@ class Document:
         return self._source.line(place.line)
 
 
-def read(name: str, text: bytes | str) -> Document:
-    """Reads one YAML document, a mapping. ManifestError has every problem that was found.
+def read(name: str, text: bytes | str, *, start: str = "version: 1") -> Document:
+    """Reads one YAML document, a mapping that may `start` so. ManifestError has every problem that was found.
 
     What aliases share is shared in the data, too: it must not be changed in place.
     """
@@ -503,7 +500,7 @@ def read(name: str, text: bytes | str) -> Document:
     findings = Problems(source)
     positions = Positions()
     with _collector_paused():
-        data = _Reader(source.text, positions, findings).read()
+        data = _Reader(source.text, positions, findings, f"start with: {start}").read()
     if findings.problems or data is None:
         raise ManifestError(in_order(findings.problems))
     return Document(source, data, positions)
@@ -532,7 +529,8 @@ class _Open(NamedTuple):
 class _Reader:
     """One pass over the parser's events. Problems are collected; only what makes going on senseless stops it."""
 
-    def __init__(self, text: str, positions: Positions, findings: Problems) -> None:
+    def __init__(self, text: str, positions: Positions, findings: Problems, start: str) -> None:
+        self._start = start
         self._next = _events(text)
         self._positions = positions
         self._nodes = positions.nodes
@@ -552,15 +550,15 @@ class _Reader:
     def _document(self) -> dict[str, object]:
         self._next()  # the stream's start
         if type(self._next()) is yaml.StreamEndEvent:
-            raise self._findings.stop(0, "the file is empty", codes.EMPTY, _START)
+            raise self._findings.stop(0, "the file is empty", codes.EMPTY, self._start)
         top = self._next()
         data = self._node(top, 0)
         if data is None:
-            raise self._findings.stop(0, "the file is empty", codes.EMPTY, _START)
+            raise self._findings.stop(0, "the file is empty", codes.EMPTY, self._start)
         if not isinstance(data, dict):
             kind = "a list" if isinstance(data, list) else "a single value"
             message = f"the top level is {kind}, not a mapping"
-            raise self._findings.stop(_at(top), message, codes.NOT_A_MAPPING, _START)
+            raise self._findings.stop(_at(top), message, codes.NOT_A_MAPPING, self._start)
         self._next()  # the document's end
         following = self._next()
         if type(following) is yaml.DocumentStartEvent:
