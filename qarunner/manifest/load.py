@@ -639,7 +639,7 @@ def _mended(read: Document, fault: SchemaError) -> Iterator[Place]:
     """Where a fault is, and where something may be missing because of it: a key was meant for something."""
     if fault.code != codes.MISSING_KEY:
         yield read.locate(fault.path, key=fault.key)
-    if fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY}:
+    if fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY} and not _MEANT.match(fault.hint or ""):
         yield from (read.locate(fault.path[:length]) for length in range(2, len(fault.path)))
 
 
@@ -711,7 +711,8 @@ def _mend(data: dict[str, object], fault: SchemaError) -> None:
     elif section == "env" and path[1:-1] == ():
         above[last] = {}
     elif section in {"matrix", "defaults", "vars", "vendors", "profiles"} and not {"gate", "select"} & {*path[:3]}:
-        above[last] = _UNKNOWN if path[2:] != ("id",) else above[last]
+        if path[2:] != ("id",):
+            above[last] = {"web_url": _UNKNOWN} if last == "target" else _UNKNOWN
     else:
         above.pop(last)
 

@@ -765,7 +765,9 @@ def check_quarantines(manifest: Manifest, rows: Sequence[Row], today: date) -> R
     known = [
         (row, until) for (*_, until), row in rows_by_place.items() if "until" in as_mapping(row.data["quarantine"])
     ]
-    errors = [_no_day(RowLocator(manifest, row)) for row, until in known if _day(until) is None]
+    errors = [
+        _no_day(RowLocator(manifest, row)) for row, until in known if _day(until) is None and not holds_template(until)
+    ]
     limit = manifest.gate.max_quarantined
     if limit is not None and len(holding) > limit:
         errors.append(_too_many_quarantined(manifest, holding, limit))

@@ -286,7 +286,7 @@ class Group(dict[str, object]):
         self.facts = isinstance(values, TemplateFacts)
 
 
-_OF_CI = frozenset({"secrets", "github", "inputs", "variables", "parameters", "steps"})
+_OF_CI = frozenset({"secrets", "inputs", "variables", "parameters", "steps"})
 """Where CI systems keep what their own templates read."""
 
 
