@@ -427,7 +427,7 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
     facts = build.facts
     values, environ, problems = values_of(checked, inputs, environ, facts)
     hide(secret_values(checked.manifest, environ, values.overrides, values.files, keys=values.credentials))
-    quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, words.today)
+    quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, options.today)
     if wrong := in_order([*checked.problems, *quarantines.errors, *problems]):
         raise ManifestError(wrong)
     explaining = Explaining(
