@@ -253,7 +253,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     capabilities = check.check_rows(manifest, known, named, settings)
     others = (*capabilities, *_unknown_elsewhere(manifest, adapters))
     problems += [other for other in others if other.place not in reported]
-    problems = [problem for problem in problems if not read.follows(problem)]
+    problems = read.others(problems)
     return CheckedManifest(
         manifest=manifest,
         rows=rows,

@@ -40,7 +40,7 @@ from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import date
     from decimal import Decimal
 
@@ -565,10 +565,14 @@ class LoadedManifest:
         """True if all rows are known."""
         return self.sound is None or len(self.sound) == len(cast("list[object]", self.manifest.document.data["matrix"]))
 
-    def follows(self, problem: Diagnostic) -> bool:
-        """True for a problem that was said already, or is about a value that is faulty anyway."""
+    def others(self, problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """Those that were not said already, and are not about a value that is faulty anyway."""
         said = {(known.place, known.message) for known in self.problems}
-        return problem.place in self.mended or (problem.place, problem.message) in said
+        return [
+            problem
+            for problem in problems
+            if problem.place not in self.mended and (problem.place, problem.message) not in said
+        ]
 
 
 _NO_KEYS: Mapping[str, str] = {}
