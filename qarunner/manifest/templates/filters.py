@@ -64,6 +64,9 @@ class Pattern:
 
     compiled: re.Pattern[str]
     varying: int
+    optional: int
+    alternatives: int
+    """In how many ways the pattern can be read, whatever the text: the alternatives of all groups, multiplied."""
     anchored: bool
     length: int
     """How many characters it matches at least, with every fixed repetition written out."""
@@ -79,8 +82,13 @@ class Pattern:
         return self.compiled.sub(by, text)
 
     def _bound(self, text: str, degree: int, steps: Steps) -> None:
-        """Each way to share the text out among what varies may be tried, and each try may read the whole pattern."""
-        tries = len(text) ** degree / math.factorial(degree)
+        """Each way to share the text out among what varies may be tried, and each try may read the whole pattern.
+
+        Each of these again with every choice of what is optional, and with every alternative.
+        """
+        length = len(text)
+        chosen = min(2**self.optional, math.comb(length + self.optional, self.optional))
+        tries = math.comb(length + degree, degree) * chosen * self.alternatives
         read = min(self.length, len(text))
         if tries * max(1, read / LONGEST) > _STEPS:
             raise Refused(f"the pattern {self.compiled.pattern!r} could take too long on {len(text)} characters")
@@ -100,7 +108,22 @@ def compile_pattern(text: str) -> Pattern:
         raise Refused(f"not a regular expression: {error}") from error
     anchored = text.startswith("^") and "|" not in text
     tokens = _tokens(text)
-    return Pattern(compiled, _varying(tokens), anchored, _length(tokens))
+    varying, optional = _varying(tokens)
+    return Pattern(compiled, varying, optional, _alternatives(tokens), anchored, _length(tokens))
+
+
+def _alternatives(tokens: Iterable[re.Match[str]]) -> int:
+    """Alternatives beside each other multiply: ten groups of two are read in 1024 ways, where nothing is repeated."""
+    product = 1
+    open_groups = [1]
+    for token in tokens:
+        if token["open"]:
+            open_groups.append(1)
+        elif token["either"]:
+            open_groups[-1] += 1
+        elif token["close"] and len(open_groups) > 1:
+            product *= open_groups.pop()
+    return product * math.prod(open_groups)
 
 
 def _length(tokens: Iterable[re.Match[str]]) -> int:
@@ -123,9 +146,9 @@ def _length(tokens: Iterable[re.Match[str]]) -> int:
     return sum(lengths)
 
 
-def _varying(tokens: Iterable[re.Match[str]]) -> int:
-    """How many parts can match at different lengths. Refused where such a part is itself repeated."""
-    total = 0
+def _varying(tokens: Iterable[re.Match[str]]) -> tuple[int, int]:
+    """How many parts can be repeated, and how many may be missing. Refused where what varies is itself repeated."""
+    total = optional = 0
     groups: list[int] = []  # how much varies inside each open group
     inside = 0  # the same of what was just closed: what a quantifier would repeat
     for token in tokens:
@@ -142,10 +165,11 @@ def _varying(tokens: Iterable[re.Match[str]]) -> int:
         if inside and _repeats(token):
             raise Refused("a group that is repeated cannot hold something that varies (`*`, `+`, `?`, `{n,m}` or `|`)")
         if not (token["least"] and not token["comma"]):
-            total += 1
+            total += _repeats(token)
+            optional += not _repeats(token)
             groups[-1:] = [groups[-1] + 1] if groups else []
         inside = 0
-    return total
+    return total, optional
 
 
 def _tokens(text: str) -> list[re.Match[str]]:

@@ -49,6 +49,26 @@ def test_a_slow_polynomial_is_refused_for_long_texts_alone() -> None:
         pattern.full_match("a" * 60_000, Steps())
 
 
+@pytest.mark.parametrize(
+    "pattern", ["(a|a)" * 39 + "b", "(?:a|a|a|a)" * 18, "a?" * 60 + "b", "a*" * 60 + "b", "a{0,1}" * 30]
+)
+def test_what_may_be_read_in_very_many_ways_is_refused_for_short_texts_too(pattern: str) -> None:
+    with pytest.raises(Refused, match="too long on 28 characters"):
+        compile_pattern(pattern).replace("a" * 28, "", Steps())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"^v?(\d+)\.(\d+)\.(\d+)(-[\w.]+)?(\+[\w.]+)?$", "v1.22.333-rc.1+build.20261128.abcdef0123"),
+        (r"(feature|bugfix|hotfix)/(shop|admin|api)-(\d+)", "feature/shop-" + "1" * 200),
+        (r"a?b?c?d?e?f?g?h?i?j?k?l?m?n?o?p?q?r?s?t?u?v?w?x?y?z?", "az"),
+    ],
+)
+def test_optional_parts_and_alternatives_that_are_used_are_taken(pattern: str, text: str) -> None:
+    assert compile_pattern(pattern).full_match(text, Steps())
+
+
 @pytest.mark.parametrize("pattern", ["a*a*a*b", "a?a?a?a?a?a?a?a?aaaaaaaab", ".*.*.*x", "^a*a*a*a*b", "[^x]*[^y]*z"])
 def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None:
     compiled = compile_pattern(pattern)
