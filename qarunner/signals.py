@@ -6,14 +6,21 @@ Nothing is imported here that takes time: until the handlers stand, a signal end
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import select
 import signal
+import stat
+import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
+
+    from typing_extensions import Buffer
 
 ONE_S = 1.0
 """Signals within so many seconds of the first are the same wish: terminals and CI systems send one twice."""
@@ -22,6 +29,9 @@ _AT_ONCE = "SIGQUIT"
 _MAY_BE_IGNORED = frozenset({"SIGHUP", "SIGQUIT"})
 """`nohup` ignores SIGHUP, and shells ignore SIGQUIT for what runs in the background: it stays so."""
 _STDOUT = 1
+_LOOK_S = 0.1
+_PIECE = 512
+"""Bytes that every pipe takes without waiting once it takes any (POSIX: PIPE_BUF)."""
 
 
 class Interruption(KeyboardInterrupt):
@@ -57,9 +67,12 @@ class Signals:
         self._begin(kept=kept)
         before = self._install()
         self._stand = True
+        streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = map(self._unstuck, streams)
         try:
             yield
         finally:
+            sys.stdout, sys.stderr = streams
             self._stand = False
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -99,6 +112,20 @@ class Signals:
             finally:
                 self._interrupt = None
 
+    def _unstuck(self, stream: TextIO) -> TextIO:
+        """The same stream, of which no writing outlasts a signal. A file and a stream of Windows never wait long."""
+        try:
+            fd = stream.fileno()
+            if sys.platform == "win32" or stat.S_ISREG(os.fstat(fd).st_mode):
+                return stream
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed, full, or none at all
+            return stream
+        buffer = io.BufferedWriter(_Unstuck(fd, lambda: self._first is not None))
+        return io.TextIOWrapper(
+            buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=bool(stream.line_buffering)
+        )
+
     def _heed(self, number: int, frame: FrameType | None) -> None:
         if self._first is not None:
             if self._now() - self._at >= ONE_S:
@@ -119,9 +146,48 @@ class Signals:
         lines.append(f"qarunner: exit {code}: ended at once by {signal.Signals(number).name}")
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
         with contextlib.suppress(OSError):
-            while data:
-                data = data[os.write(self._to, data) :]
+            while data and _takes(self._to, ONE_S):
+                data = data[os.write(self._to, data[:_PIECE]) :]
         os._exit(code)
+
+
+class _Unstuck(io.RawIOBase):
+    """Writes to a pipe or a terminal. Once a signal has come, it waits for a reader for a second, and no more after."""
+
+    def __init__(self, fd: int, ending: Callable[[], bool]) -> None:
+        self._fd = fd
+        self._ending = ending
+        self._until: float | None = None
+        self._lost = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data)
+        while not self._lost and not _takes(self._fd, _LOOK_S):
+            if self._ending():
+                self._until = self._until or time.monotonic() + ONE_S
+                self._lost = time.monotonic() >= self._until
+        if self._lost:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        return os.write(self._fd, view[:_PIECE])
+
+
+def _takes(fd: int, within_s: float) -> bool:
+    """Whether a piece can be written without waiting. A signal's handler runs while this waits."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return bool(select.select((), (fd,), (), within_s)[1])
+    except ValueError:  # a number that select cannot look at
+        return True
 
 
 PROCESS = Signals()

@@ -945,6 +945,8 @@ class _Session:
             self._observer.result(summary, self._journal.folder, self._follow)
         except Unwritten as error:
             self._observer.warn(f"qarunner: error: {error.message}")
+            if not self._observer.as_data:  # else it was said before
+                self._observer.left(summary, self._follow)
 
     def _targets(self, reports: Sequence[reporting.ReportTarget]) -> tuple[reporting.ReportTarget, ...]:
         """Where reports go. A folder that was taken away is not made again: it would be no run."""

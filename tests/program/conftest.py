@@ -207,7 +207,10 @@ class Stage:
 
     def into(self, stdout: IO[str] | None, stderr: IO[str] | None, *arguments: str) -> Ended:
         """Runs `qarunner …` with streams that lead somewhere; None is read from a pipe."""
-        return self._begin(Started(arguments, self.folder, self._with({}), stdout=stdout, stderr=stderr)).end()
+        return self.start_into(stdout, stderr, *arguments).end()
+
+    def start_into(self, stdout: IO[str] | None, stderr: IO[str] | None, *arguments: str) -> Started:
+        return self._begin(Started(arguments, self.folder, self._with({}), stdout=stdout, stderr=stderr))
 
     def fresh(self, *arguments: str, **variables: str | None) -> Started:
         """Starts an interpreter of its own, for what counts before the program begins, or when it imports."""

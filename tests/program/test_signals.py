@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -231,6 +233,38 @@ def a_signal_while_reports_are_written_costs_none(begin: Begin) -> None:
     assert (stage.folder / "qa.xml").exists()
 
 
+def streams_that_are_not_read_do_not_hold_it_up(begin: Begin) -> None:
+    for lost in ("stderr", "stdout", "both"):
+        stage, process, unread = unread_apply(begin, lost)
+        with unread:
+            ended = process.signal(signal.SIGTERM)
+        assert ended.code == 143, ended
+        assert len(stage.sent("certyn", "POST", "/cancel")) == 1
+        if lost != "both":
+            assert "qarunner: exit 143: " in ended.text.splitlines()[-1], ended
+            assert f"run {stage.run_of('doksi-1')} of login" in ended.text, ended
+
+
+def a_quit_ends_at_once_where_nothing_is_read(begin: Begin) -> None:
+    _, process, unread = unread_apply(begin, "both")
+    with unread:
+        assert process.signal(signal.SIGQUIT).code == 131
+
+
+def unread_apply(begin: Begin, lost: str) -> tuple[Stage, Started, IO[bytes]]:
+    """An apply under way that writes into a full pipe, and what keeps that pipe open."""
+    stage = begin(doksi={"default": "hang"}, certyn={"default": "hang"})
+    stage.commit(stage.doksi("login"), stage.certyn("smoke"))
+    unread, end = os.pipe()
+    with os.fdopen(end, "w") as pipe:
+        out, err = (None if stream == lost else pipe for stream in ("stderr", "stdout"))
+        process = stage.start_into(out, err, "apply", "--run-id", "r1", "--poll-interval", "20ms")
+        stage.until(lambda: len(stage.events("Accepted")) == 2 and len(stage.events("Polled")) >= 2)
+        while select.select((), (end,), (), 0)[1]:
+            os.write(end, b"-" * 512)
+    return stage, process, os.fdopen(unread, "rb")
+
+
 def a_signal_before_anything_was_sent(begin: Begin) -> None:
     stage = begin()
     stage.customise(
@@ -262,6 +296,8 @@ def test_an_apply_is_interrupted(begin: Begin, at_once: AtOnce) -> None:
         an_early_signal_to_a_resume_cancels_what_runs,
         a_signal_while_reports_are_written_costs_none,
         a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result,
+        streams_that_are_not_read_do_not_hold_it_up,
+        a_quit_ends_at_once_where_nothing_is_read,
         a_signal_before_anything_was_sent,
     ]
     at_once(situations, lambda situation: situation(begin))
