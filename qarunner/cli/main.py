@@ -94,13 +94,16 @@ def error_boundary(console: Console, body: Callable[[], int], *, concludes: bool
     """Runs a command. Its errors go through its console, with a last line where it `concludes`."""
     try:
         working_folder()
-        return int(body())
+        code = int(body())
     except UserError as error:
         return failed(console, error, concludes=concludes)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  a bug of ours; what the console hides, the crash file hides
         return report_crash(error, os.environ, console.clean)
+    if console.lost and not code:
+        return int(ExitCode.UNWRITTEN if concludes else ExitCode.USAGE)
+    return code
 
 
 def failed(console: Console, error: UserError, *, concludes: bool) -> int:

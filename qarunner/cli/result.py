@@ -14,6 +14,7 @@ from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
+from qarunner.errors import Unwritten
 from qarunner.report.summary import cost_words, decisions, news, running_of, unsaid, words
 from qarunner.text import cut, duration, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
@@ -327,12 +328,16 @@ def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
 def show_detached(console: Console, run: Run, summary: Summary, follow: NextCommand) -> ExitCode:
     """What goes on at the vendors when an apply is detached, and what has gone wrong so far."""
     code = exit_code_so_far(run)
-    if console.output == "json":
-        show_report(console, summary, "json")
-    else:
-        closed = [row for row in summary.entries if row.entry.id in run.closed]
-        for line in (*_failures(closed), *left(summary, follow)):
-            console.result(line)
+    closed = [row for row in summary.entries if row.entry.id in run.closed]
+    try:
+        if console.output == "json":
+            show_report(console, summary, "json")
+        else:
+            console.results([*_failures(closed), *left(summary, follow)])
+    except Unwritten as error:  # what goes on is named all the same
+        console.warn(f"qarunner: error: {error.message}")
+        for line in left(summary, follow):
+            console.warn(line)
     waiting = [state for state in run.jobs.values() if state.phase is Phase.WAITING and run.open_entries(state)]
     parts = [f"{plural(len(summary.running), 'run')} {'goes' if len(summary.running) == 1 else 'go'} on"]
     if waiting:

@@ -45,6 +45,17 @@ def test_a_stdout_that_is_full_is_an_error_and_never_green(stage: Stage, full: I
         assert command != APPLY or ended.err.splitlines()[-1] == "qarunner: exit 74: 1 passed; stdout cannot be written"
 
 
+def test_what_goes_on_is_named_where_stdout_is_full(begin: Begin, full: IO[str]) -> None:
+    for form in ("text", "json"):
+        stage = begin(doksi={"default": "hang"})
+        stage.commit(stage.doksi("login"))
+        for command in ("apply --detach --run-id r1", "cancel r1"):
+            ended = stage.into(full, None, *command.split(), "--output", form)
+            assert ended.code == 74, ended
+            assert f"still running at doksi: run {stage.run_of('doksi-1')} of login" in ended.err, ended
+            assert "qarunner resume r1" in ended.err, ended
+
+
 WAYS_OUT = {
     "--bogus": 2,
     "": 2,
