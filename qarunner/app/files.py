@@ -17,7 +17,7 @@ from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.base import BaseText
 from qarunner.manifest.codes import Code
-from qarunner.manifest.load import BadGlob, NamedFile
+from qarunner.manifest.load import BadGlob, NamedFile, has_matrix
 from qarunner.manifest.lock import parse as parse_lock
 from qarunner.manifest.lock import unreadable as unreadable_lock
 from qarunner.manifest.templates.env import Names, as_variable, checked_naming
@@ -66,10 +66,18 @@ def find_manifest(named: Path | None) -> Path:
     )
 
 
-def read_manifest(path: Path) -> tuple[str, bytes]:
-    """A manifest's name for messages, and its bytes. UserError for a link that leads out of its repository."""
+def read_manifest(path: Path, environ: Mapping[str, str] | None = None) -> tuple[str, bytes]:
+    """A manifest's name for messages, and its bytes. UserError for a link to what is no manifest of its repository.
+
+    `environ` is what git runs with; None for a copy of files that git itself gave.
+    """
     try:
-        return path.as_posix(), read_regular(inside(path, manifest_root(path)))
+        root = manifest_root(path)
+        real = inside(path, root)
+        data = read_regular(real)
+        if path.is_symlink():
+            _refuse_stranger(real, data, root, environ)
+        return path.as_posix(), data
     except IsADirectoryError:
         raise UserError(
             f"{path}: is a folder, not a file", hint=f"name the file in it: {path / MANIFEST_NAMES[0]}"
@@ -79,6 +87,19 @@ def read_manifest(path: Path) -> tuple[str, bytes]:
         raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _refuse_stranger(real: Path, data: bytes, root: Path, environ: Mapping[str, str] | None) -> None:
+    """PathRefused for a link's target that is no manifest: messages would show what stands in it."""
+    if real.suffix not in _ENDINGS:
+        raise PathRefused(f"is a link to a file that does not end in {' or '.join(_ENDINGS)}")
+    if not has_matrix(data):
+        raise PathRefused("is a link to a file without a matrix at its top")
+    if environ is not None:
+        from qarunner.app.git import not_of_the_repository
+
+        if not_of_the_repository([real], root, environ):
+            raise PathRefused("is a link to a file that git ignores, or that belongs to another repository")
 
 
 def base_of(environ: Mapping[str, str]) -> BaseText | None:
@@ -102,7 +123,10 @@ def read_lock(manifest: Path) -> Lock | None:
     """A manifest's lock; None where there is none. ManifestError for a file that cannot be taken."""
     path = lock_of(manifest)
     try:
-        data = read_regular(inside(path, manifest_root(manifest)))
+        real = inside(path, manifest_root(manifest))
+        if path.is_symlink():
+            raise PathRefused("is a link, and could be one to any file")
+        data = read_regular(real)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -190,7 +190,7 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
 def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide, base: BaseText | None = None) -> LoadedManifest:
     keys = registry.keys_builtin()
     hide(credentials_in(environ or {}, keys.values()))
-    name, text = read_manifest(path)
+    name, text = read_manifest(path, environ)
     base = base_of(environ) if environ is not None else base
     read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base)
     hide(secret_values(read.manifest, environ or {}))

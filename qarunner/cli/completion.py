@@ -167,7 +167,7 @@ def _manifest(words: Sequence[str], environ: Mapping[str, str]) -> LoadedManifes
     from qarunner.app.files import finder, read_manifest
     from qarunner.manifest.load import examine
 
-    name, text = read_manifest(path)
+    name, text = read_manifest(path, environ)
     return examine(name, text, finder(path, environ))
 
 

@@ -237,7 +237,7 @@ def _fragment(main: Document, file: NamedFile, problems: list[Diagnostic]) -> tu
         fragment = read(file.name, file.text)
     except ManifestError as error:
         # What stands in a file that is no fragment at all is never shown: it may be one with passwords.
-        problems += error.diagnostics if _MATRIX.search(file.text) else [_no_fragment(file.name)]
+        problems += error.diagnostics if has_matrix(file.text) else [_no_fragment(file.name)]
         return None
     if "matrix" not in fragment.data:
         misspelt = closest("matrix", fragment.data)
@@ -248,6 +248,14 @@ def _fragment(main: Document, file: NamedFile, problems: list[Diagnostic]) -> tu
 
 
 _MATRIX = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?matrix["']?\s*:""", re.MULTILINE)
+
+
+def has_matrix(text: bytes) -> bool:
+    """Whether a text is meant as a manifest or a fragment, even where it cannot be read."""
+    try:
+        return "matrix" in read("", text).data
+    except ManifestError:
+        return _MATRIX.search(text) is not None
 
 
 def _no_fragment(name: str, misspelt: Place | None = None) -> Diagnostic:

@@ -59,6 +59,42 @@ def test_a_manifest_that_is_a_link_out_of_its_repository_is_not_read(begin: Begi
     at_once(("validate", "plan", "apply", "diff", "explain"), check)
 
 
+def test_a_manifest_or_a_lock_that_is_a_link_shows_no_other_file_of_the_checkout(begin: Begin, at_once: AtOnce) -> None:
+    """A job's own files lie there as well, such as what a login has left."""
+
+    def check(command: str) -> None:
+        stage = begin()
+        in_a_repository(stage)
+        (stage.folder / ".gitignore").write_text("secrets.yml\n")
+        files = {
+            ".env": f"LOGIN={WORD}\n",
+            "creds.json": f'{{"key": "{WORD}", "matrix": 1}}\n',
+            "new.yml": f"a: {WORD}",
+        }
+        manifest = stage.folder / "qa-matrix.yml"
+        for name, text in {**files, "secrets.yml": f"matrix: {WORD}\n"}.items():
+            (stage.folder / name).write_text(text)
+            manifest.unlink(missing_ok=True)
+            manifest.symlink_to(name)
+            refused(stage.run(command), "qa-matrix.yml: cannot be read: it is a link to a file ")
+            manifest.unlink()
+            stage.commit({"id": "a", "vendor": "docketqa", "tests": ["Login"]})
+            (stage.folder / "qa-matrix.lock").symlink_to(name)
+            refused(stage.run(command), "qa-matrix.lock:1:1: error: the lock is a link")
+            (stage.folder / "qa-matrix.lock").unlink()
+        assert stage.sent() == []
+
+    at_once(("validate", "plan", "diff"), check)
+
+
+def test_a_manifest_may_be_a_link_to_another_one_of_its_repository(stage: Stage) -> None:
+    in_a_repository(stage)
+    stage.commit(stage.doksi("a"), name="other.yml")
+    (stage.folder / "qa-matrix.yml").unlink(missing_ok=True)
+    (stage.folder / "qa-matrix.yml").symlink_to("other.yml")
+    assert stage.run("validate").code == 0
+
+
 def test_no_file_is_a_fragment_that_does_not_look_like_one(stage: Stage) -> None:
     in_a_repository(stage)
     for name in (".env", "gha-creds.json", ".npmrc", "notes.txt"):
