@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qarunner.decode import is_unicode
 from qarunner.errors import UserError
+from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -320,6 +321,9 @@ def is_device(target: Path) -> bool:
 
 
 def _write_to_device(target: Path, data: bytes) -> None:
+    if stat.S_ISFIFO(target.stat().st_mode):
+        PROCESS.write_to_pipe(target, data)
+        return
     # A stream that leads into a file is a log, to which others have written.
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | _BINARY), "wb") as file:
         file.write(data)

@@ -14,13 +14,11 @@ import signal
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
-
-    from typing_extensions import Buffer
 
 ONE_S = 1.0
 """Signals within so many seconds of the first are the same wish: terminals and CI systems send one twice."""
@@ -112,6 +110,23 @@ class Signals:
             finally:
                 self._interrupt = None
 
+    def write_to_pipe(self, path: str | os.PathLike[str], data: bytes) -> None:
+        """Writes into a named pipe as soon as it is read, and as long as no signal has come. OSError if it cannot."""
+        fd = -1
+        while fd < 0:
+            try:
+                fd = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                if self._first is not None:
+                    raise OSError(errno.ENXIO, "is a pipe that nobody reads") from None
+                time.sleep(_LOOK_S)
+        with os.fdopen(fd, "wb", buffering=0):
+            os.set_blocking(fd, True)
+            with io.BufferedWriter(_Unstuck(fd, lambda: self._first is not None)) as buffer:
+                buffer.write(data)
+
     def _unstuck(self, stream: TextIO) -> TextIO:
         """The same stream, of which no writing outlasts a signal. A file and a stream of Windows never wait long."""
         try:
@@ -169,7 +184,7 @@ class _Unstuck(io.RawIOBase):
     def isatty(self) -> bool:
         return os.isatty(self._fd)
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: Any, /) -> int:  # noqa: ANN401  whatever holds bytes
         view = memoryview(data)
         while not self._lost and not _takes(self._fd, _LOOK_S):
             if self._ending():

@@ -551,7 +551,7 @@ class _Locking:
         try:
             write_whole(path, text)
         except OSError as error:
-            raise UserError(f"{path}: cannot be written: it {error.strerror}") from error
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
         return self._result(is_written=True)
 
     def _unused(self) -> Iterator[tuple[Scope, str]]:

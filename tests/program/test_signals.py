@@ -251,6 +251,22 @@ def a_quit_ends_at_once_where_nothing_is_read(begin: Begin) -> None:
         assert process.signal(signal.SIGQUIT).code == 131
 
 
+def a_report_that_nobody_reads_does_not_outlast_a_signal(begin: Begin) -> None:
+    stage = begin()
+    stage.commit(stage.doksi("login"))
+    os.mkfifo(stage.folder / "pipe")
+    process = stage.start_apply("--report", "junit=pipe")
+    stage.until(lambda: bool(stage.events("EntryClosed")))
+    ended = process.signal(signal.SIGTERM)
+    assert ended.code in {74, 143}, ended  # 143 where it came before the report was begun
+    assert "pipe that nobody reads" in ended.err, ended
+    process = stage.start_apply("--run-id", "r2", GITHUB_STEP_SUMMARY=str(stage.folder / "pipe"), GITHUB_ACTIONS="true")
+    stage.until(lambda: bool(stage.events("RunFinished", "r2")))
+    ended = process.signal(signal.SIGTERM)
+    assert ended.code == 0, ended
+    assert "pipe that nobody reads" in ended.err, ended
+
+
 def unread_apply(begin: Begin, lost: str) -> tuple[Stage, Started, IO[bytes]]:
     """An apply under way that writes into a full pipe, and what keeps that pipe open."""
     stage = begin(doksi={"default": "hang"}, certyn={"default": "hang"})
@@ -298,6 +314,7 @@ def test_an_apply_is_interrupted(begin: Begin, at_once: AtOnce) -> None:
         a_group_is_cancelled_at_once_and_what_was_over_keeps_its_result,
         streams_that_are_not_read_do_not_hold_it_up,
         a_quit_ends_at_once_where_nothing_is_read,
+        a_report_that_nobody_reads_does_not_outlast_a_signal,
         a_signal_before_anything_was_sent,
     ]
     at_once(situations, lambda situation: situation(begin))
