@@ -651,8 +651,8 @@ def _mended(read: Document, fault: SchemaError) -> Iterator[Place]:
     """Where a fault is, and where something may be missing because of it: a key was meant for something."""
     if fault.code != codes.MISSING_KEY:
         yield read.locate(fault.path, key=fault.key)
-    if fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY} and not _MEANT.match(fault.hint or ""):
-        yield from (read.locate(fault.path[:length]) for length in range(2, len(fault.path)))
+    if fault.code in {codes.UNKNOWN_KEY, codes.REFUSED_KEY}:
+        yield from (read.locate(fault.path[:length]) for length in range(1, len(fault.path)))
 
 
 _LEANED_ON = frozenset({"matrix", "defaults", "env", "vars"})
