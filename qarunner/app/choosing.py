@@ -13,7 +13,8 @@ from qarunner.errors import NothingSelected
 from qarunner.known import Known
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.model import Row
-from qarunner.manifest.rules import closure, conditions, resolve, without_condition
+from qarunner.manifest.needs import closure, resolve
+from qarunner.manifest.rules import conditions, without_condition
 from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
 from qarunner.manifest.templates.evaluate import with_known

@@ -31,6 +31,7 @@ from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
 from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
+from qarunner.manifest.advice import check_facts, check_reach, check_spending
 from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_sound, place_of
@@ -38,14 +39,8 @@ from qarunner.manifest.load import entry_of, examine
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.names import PROJECT
-from qarunner.manifest.rules import (
-    check_conditions,
-    check_facts,
-    check_needs,
-    check_quarantines,
-    check_reach,
-    check_spending,
-)
+from qarunner.manifest.needs import check_needs
+from qarunner.manifest.rules import check_conditions, check_quarantines
 from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.select import fingerprint, parse_shard, split, weights
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set

@@ -28,11 +28,12 @@ from qarunner.entry import (
 )
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
+from qarunner.manifest.axes import check_axes
 from qarunner.manifest.base import OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
 from qarunner.manifest.model import BASE, Budget, Gate, Manifest, Report
-from qarunner.manifest.rules import check_axes, policy_of
+from qarunner.manifest.rules import policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
 from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations

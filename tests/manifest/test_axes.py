@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.entry import Platform
+from qarunner.manifest.advice import check_facts, check_reach, check_spending
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import MOST_ROWS, check_rows, expand, layer_of, place_of
 from qarunner.manifest.load import entry_of, examine
-from qarunner.manifest.rules import check_facts, check_reach, check_spending, resolve
+from qarunner.manifest.needs import resolve
 from qarunner.manifest.templates.env import nothing_set
 from qarunner.manifest.templates.evaluate import check_templates, evaluate
 from tests.matrices import manifest, only, refusal, rendered

@@ -6,7 +6,7 @@ import pytest
 
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
-from qarunner.manifest.rules import check_needs, closure, resolve
+from qarunner.manifest.needs import check_needs, closure, resolve
 from tests.matrices import manifest, only
 
 SHOP = """matrix:

@@ -25,7 +25,8 @@ from qarunner.known import holds_template
 from qarunner.manifest.expand import layer_of, place_of, row_problems, spelled
 from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import BASE, Row
-from qarunner.manifest.rules import check_quarantines, closure, policy_of, resolve
+from qarunner.manifest.needs import closure, resolve
+from qarunner.manifest.rules import check_quarantines, policy_of
 from qarunner.manifest.select import KNOWN_LATER, select, suggestion
 from qarunner.manifest.templates.evaluate import evaluate, with_known
 from qarunner.manifest.templates.reads import Read, reads_of

@@ -65,10 +65,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
         path_warnings,
         reach_warnings,
     )
-    from qarunner.manifest.rules import (
-        RuleResults,
-        check_quarantines,
-    )
+    from qarunner.manifest.rules import RuleResults, check_quarantines
     from qarunner.manifest.schema.named import schema_warnings
 
     errors: list[Diagnostic] = []
