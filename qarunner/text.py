@@ -242,8 +242,28 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def table(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
-    """A line for each row, whose cells stand below one another; those of the columns `right` end together."""
+_SHORTEST = 12
+"""A cell that is made shorter keeps so many columns."""
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    right: Container[int] = (),
+    *,
+    shorten: int | None = None,
+    columns: int | None = None,
+) -> list[str]:
+    """A line for each row, whose cells stand below one another; those of the columns `right` end together.
+
+    The cells of `shorten` lose their middle where a line would be wider than `columns`, down to _SHORTEST columns.
+    """
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    if shorten is not None and columns is not None:
+        beyond = sum(widths) + 2 * (len(widths) - 1) - columns
+        widths[shorten] = max(min(widths[shorten], _SHORTEST), widths[shorten] - max(0, beyond))
+        rows = [
+            [fitted(cell, widths[at], middle=True) if at == shorten else cell for at, cell in enumerate(row)]
+            for row in rows
+        ]
     lines = ([padded(cell, widths[at], right=at in right) for at, cell in enumerate(row)] for row in rows)
     return ["  ".join(line).rstrip() for line in lines]

@@ -265,3 +265,21 @@ def test_names_of_entries_are_not_broken_by_a_terminal(columns: int, monkeypatch
     block = [line for line in console.out.getvalue().splitlines() if line.startswith("  e[")]
     assert len(block) > (columns < 100)
     assert all(len(line) <= columns for line in block)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_rows_of_the_table_fit_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console = open_console({"NO_COLOR": "1"}, out=io.StringIO(), err=io.StringIO())
+    monkeypatch.setattr(console.out, "isatty", lambda: True)
+    name = "billing-and-invoicing-with-vat-and-reverse-charge-of-23-countries"
+    plan = plan_of(entry(name, "plain", allow_failure=True), entry("cart", "plain"))
+    outcomes = {name: Outcome(verdict=Verdict.FAILED), "cart": Outcome(verdict=Verdict.PASSED)}
+    closed = [ev.EntryClosed(at=EPOCH, entry=row, outcome=outcome) for row, outcome in outcomes.items()]
+    show(console, summarise(fold(plan, [started(EPOCH, plan), *closed])), Path(".qarunner/runs/r1"))
+    assert isinstance(console.out, io.StringIO)
+    heading, failed, passed = console.out.getvalue().splitlines()[:3]
+    assert max(map(len, (heading, failed, passed))) <= columns
+    assert ("…" in failed) == (columns < 100)
+    assert failed.endswith("failed (does not gate)")
+    assert heading.index("VENDOR") == failed.index("plain") == passed.index("plain")
