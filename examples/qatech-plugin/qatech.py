@@ -77,13 +77,13 @@ class QaTech(api.Vendor):
         body = answers.status_body(replies[0], self.refused(replies[0]))
         answers.check_about(body.get("shortId"), run.id)
         answers.check_about(body.get("id"), str(run.memo["id"]))
-        state, (entry,) = body.get("status").text(), call.entries
+        state, (entry,) = body.get("status").text().upper(), call.entries
         cases = tuple(_cases(body))
         if state != "COMPLETED" and state not in _STATES:
             done = sum(case.verdict is not Verdict.UNKNOWN for case in cases)
             so_far = {entry.id: api.Outcome(verdict=Verdict.UNKNOWN, cases=cases)} if cases else {}
             return api.Running(note=state, done=done, total=len(cases) or None, so_far=so_far)
-        verdict, message = _verdict(state, body.get("result").text_or(), cases, run.memo["tests"])
+        verdict, message = _verdict(state, answers.word(body.get("result")).upper(), cases, run.memo["tests"])
         outcome = api.Outcome(verdict=verdict, cases=cases, message=message, url=run.url, raw_status=state)
         return api.Finished(outcomes={entry.id: outcome})
 
@@ -128,8 +128,8 @@ def _cases(body: api.JsonReader) -> Iterator[Case]:
 
 
 def _case(test: api.JsonReader) -> Case:
-    state, result = test.get("status").text_or() or "", test.get("result").text_or()
-    verdict = _RESULTS.get(result or "", Verdict.UNKNOWN) if state == "COMPLETED" else _STATES.get(state)
+    state, result = (answers.word(test.get(key)).upper() for key in ("status", "result"))
+    verdict = _RESULTS.get(result, Verdict.UNKNOWN) if state == "COMPLETED" else _STATES.get(state)
     texts = [text for text in (test.get(key).text_or() for key in ("resultTitle", "evaluationThought")) if text]
     return Case(
         id=test.get("id").identifier(),
@@ -141,13 +141,13 @@ def _case(test: api.JsonReader) -> Case:
     )
 
 
-def _verdict(state: str, result: str | None, cases: Sequence[Case], expected: api.Json) -> tuple[Verdict, str | None]:
+def _verdict(state: str, result: str, cases: Sequence[Case], expected: api.Json) -> tuple[Verdict, str | None]:
     verdicts = {case.verdict for case in cases}
     if Verdict.FAILED in verdicts:
         return Verdict.FAILED, None
     if state != "COMPLETED":
         return _STATES[state], None
-    verdict = _RESULTS.get(result or "", Verdict.UNKNOWN)
+    verdict = _RESULTS.get(result, Verdict.UNKNOWN)
     if verdict is Verdict.PASSED and (verdicts != {Verdict.PASSED} or len(cases) != expected):
         return Verdict.UNKNOWN, f"the run says PASSED, but not all of its {expected} tests do"
     if verdict is Verdict.FAILED:

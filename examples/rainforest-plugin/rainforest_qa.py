@@ -104,7 +104,7 @@ class Rainforest(api.Vendor):
     def read(self, call: api.Call, run: api.RemoteRun, replies: Sequence[api.Reply], *, polls: int) -> api.Status:
         body = answers.status_body(replies[0], self.refused(replies[0]))
         answers.check_about(body.get("id"), run.id)
-        state, final = body.get("state").text(), body.get("state_details").get("is_final_state").value
+        state, final = body.get("state").text().lower(), body.get("state_details").get("is_final_state").value
         (entry,) = call.entries
         if (state not in _ENDS and final is not True) or final is False:
             return _running(entry, state, body.get("current_progress"))
@@ -175,7 +175,7 @@ def _cases(entry: api.Entry, run: api.RemoteRun, pages: Sequence[api.Reply]) -> 
 
 def _case(test: api.JsonReader) -> Case:
     word = test.get("result").text_or()
-    verdict = _RESULTS.get(word or "", Verdict.UNKNOWN)
+    verdict = _RESULTS.get((word or "").lower(), Verdict.UNKNOWN)
     if verdict is Verdict.PASSED and (answers.count(test.get("total_retries")) or 0):
         verdict = Verdict.FLAKY  # client: a retry in the same run is made after a failure
     name, url = test.get("title").text_or(), _page(test)
@@ -188,7 +188,7 @@ def _verdict(state: str, body: api.JsonReader, cases: Sequence[Case], total: int
         return Verdict.FAILED, None
     if (end := _ENDS.get(state, Verdict.UNKNOWN)) is not None:
         return end, body.get("error_reason").text_or()
-    told, progress = body.get("result").text(), body.get("current_progress")
+    told, progress = body.get("result").text().lower(), body.get("current_progress")
     expected = {Verdict.PASSED: total, Verdict.FAILED: 0, Verdict.UNKNOWN: 0}
     agreed = progress.value is None or (_counts(progress), answers.count(progress.get("total"))) == (expected, total)
     if told != "passed" or set(verdicts) != {Verdict.PASSED} or len(verdicts) != total or not agreed:

@@ -47,7 +47,7 @@ class Acme(api.Vendor):
         body = answers.status_body(replies[0], self.refused(replies[0]))
         answers.check_about(body.get("id"), run.id)
         state = body.get("state").text()
-        if state != "done":
+        if state.lower() != "done":
             return api.Running(note=state)
         (entry,) = call.entries
         cases = tuple(_cases(entry, body))
@@ -64,7 +64,7 @@ def _cases(entry: api.Entry, body: api.JsonReader) -> Iterator[api.Case]:
     asked = entry.selection.ids if entry.selection else ()
     missing = [(test, None) for test in asked if test not in dict(told)]
     for test, word in [*told, *missing]:
-        yield api.Case(id=test, verdict=_VERDICTS.get(word or "", Verdict.UNKNOWN), raw_status=word)
+        yield api.Case(id=test, verdict=_VERDICTS.get((word or "").lower(), Verdict.UNKNOWN), raw_status=word)
 
 
 def _worst(cases: Sequence[api.Case]) -> Verdict:

@@ -38,6 +38,13 @@ def path_id(cursor: JsonReader) -> str:
     return identifier
 
 
+def id_or_none(cursor: JsonReader) -> str | None:
+    try:
+        return path_id(cursor)
+    except UnexpectedData:
+        return None
+
+
 def body_id(cursor: JsonReader) -> str:
     """An id that can be sent back; broken text is none."""
     identifier = cursor.identifier()
@@ -96,6 +103,14 @@ def count(cursor: JsonReader) -> int | None:
     if (number := JsonReader(value, cursor.name).integer()) < 0:
         raise cursor.fail("a number of tests")
     return number
+
+
+def word(cursor: JsonReader) -> str:
+    """A word of the vendor's to compare with others, in lower case: a failure must not be lost over a capital.
+
+    Empty where there is no text.
+    """
+    return (cursor.text_or() or "").strip().lower()
 
 
 def short_commit(metadata: Metadata) -> str | None:

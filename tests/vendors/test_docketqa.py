@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.plan.capabilities import complaints
 from qarunner.vendors.api import (
@@ -217,6 +218,7 @@ def test_one_content_under_two_paths_is_one_build() -> None:
     assert not races(*pinned)
 
 
+CURRENT = Reply(status=200, text='{"app": {"id": 7, "current_build": {"id": 5}}}')
 LOST = Reply(status=0, text="the connection to 127.0.0.1 was lost")
 
 
@@ -240,7 +242,7 @@ def test_a_build_is_not_made_twice() -> None:
     shown = Reply(status=200, text=json.dumps({"app": {"builds": [{"id": 5, "name": "app.apk abababab t"}]}}))
     pin = making(LOST, shown)
     assert pin == More(request=Request(method="PUT", path="/apps/7/builds/5/set-current"), best_effort=True)
-    assert isinstance(making(LOST, shown, Reply(status=204, text="")), Prepared)
+    assert isinstance(making(LOST, shown, CURRENT), Prepared)
 
 
 @pytest.mark.parametrize(
@@ -293,9 +295,8 @@ def test_a_build_is_uploaded_without_the_key_and_named_anew_each_time() -> None:
     creates = [made.request.body for made in bodies if isinstance(made, More)]
     names = [body["name"] for body in creates if isinstance(body, dict)]
     assert names == ["app.apk abababab t1", "app.apk abababab t2"]
-    assert VENDOR.prepare(resource, "t1", [*replies, Reply(status=204, text="")]) == Prepared(
-        values={"build": "app.apk abababab t1"}
-    )
+    created = Reply(status=200, text='{"build": {"id": 5}, "app": {"current_build": {"id": 5}}}')
+    assert VENDOR.prepare(resource, "t1", [*replies, created]) == Prepared(values={"build": "app.apk abababab t1"})
     assert VENDOR.release(resource, Prepared(values={})) is None
 
 
@@ -343,6 +344,49 @@ def test_another_build_that_is_current_is_not_tested(app: dict[str, Json]) -> No
     for step in (making(created), VENDOR.prepare(pinned, "t", [created])):
         assert isinstance(step, Refusal)
         assert "make build 77 of app 7 current" in step.message
+
+
+SILENT = Reply(status=200, text='{"message": "ok"}')
+SHOWN = Reply(
+    status=200, text='{"id": 7, "current_build": {"id": 5}, "builds": [{"id": 5, "name": "app.apk abababab t"}]}'
+)
+SET = Request(method="PUT", path="/apps/7/builds/5/set-current")
+
+
+def test_no_test_runs_before_an_answer_says_that_its_build_is_current() -> None:
+    look = More(request=Request(method="GET", path="/apps/7"), best_effort=True)
+    pin = More(request=SET, best_effort=True)
+    named = Reply(status=201, text='{"build": {"id": 5}}')
+    assert making(SILENT) == look, "the build is looked for by its name"
+    assert making(SILENT, SHOWN) == pin
+    assert making(named) == pin, "a build that is named needs no search"
+    for answers in ([SILENT, SHOWN], [named]):
+        assert making(*answers, SILENT) == look
+        assert isinstance(making(*answers, SILENT, SHOWN), Prepared)
+        assert isinstance(making(*answers, CURRENT), Prepared)
+        for odd in (SILENT, LOST, Reply(status=500, text="")):
+            refusal = making(*answers, SILENT, odd)
+            assert isinstance(refusal, Refusal)
+            assert refusal.cause is Cause.UNCERTAIN
+    named_by_hand = making(SILENT, name="nightly")
+    assert isinstance(named_by_hand, Refusal)
+    assert "without saying that it is current" in named_by_hand.message
+
+
+def test_a_pin_is_asked_again_until_the_app_says_so() -> None:
+    pinned = Resource(id="r", vendor="docketqa", kind=ResourceKind.BUILD, data={"app_id": 7, "build_id": "5"})
+    assert VENDOR.prepare(pinned, "t", [SILENT]) == Request(method="GET", path="/apps/7")
+    assert VENDOR.prepare(pinned, "t", [SILENT, SHOWN]) == Prepared(values={"build": "5"})
+    with pytest.raises(UnexpectedData, match="does not say that build 5 is the current one"):
+        VENDOR.prepare(pinned, "t", [SILENT, SILENT])
+    other = VENDOR.prepare(pinned, "t", [SILENT, Reply(status=200, text='{"id": 7, "current_build": {"id": 4}}')])
+    assert isinstance(other, Refusal)
+
+
+def test_an_answer_that_was_there_is_not_called_missing() -> None:
+    refusal = making(Reply(status=409, text='{"message": "the name is taken"}'), LOST)
+    assert isinstance(refusal, Refusal)
+    assert "failed (HTTP 409: the name is taken)" in refusal.message
 
 
 def test_a_refused_build_is_told_with_its_status() -> None:

@@ -233,7 +233,7 @@ def test_any_answer_to_an_upload_is_read_or_refused(bodies: list[Any]) -> None:
         assert step.path.startswith(("https://", "http://"))
 
 
-@pytest.mark.parametrize("word", ["queued", "pending", "PASSED", "success", "completed", ""])
+@pytest.mark.parametrize("word", ["queued", "pending", "PASS", "success", "completed", ""])
 def test_an_unknown_word_is_never_an_end(word: str) -> None:
     body = {"test_run": {"id": 9001, "status": word}}
     asked = Call(entries=(ENTRIES[0],)), RemoteRun(id="9001"), [reply(body)]

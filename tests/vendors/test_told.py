@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,31 @@ def test_a_number_of_tests_is_read_as_a_text_and_with_a_fraction_of_zero(number:
     doksi = {"run_id": "r", "status": "failed", "tests_total": number, "tests_failed": failed, "results": [result]}
     asked = call("doksi", SelectionKind.TEST_IDS, UUID)
     assert finished("doksi", asked, RemoteRun(id="r"), doksi).outcomes["e"].verdict is Verdict.FAILED
+
+
+FAILURES = [
+    ("doksi", {"run_id": "1", "status": "Failed", "results": [{"result_id": "a", "test_id": "7", "status": "FAILED"}]}),
+    ("docketqa", {"test_run": {"id": 1, "status": "Failed", "results": []}}),
+    ("testerarmy", {"id": "1", "status": "Completed", "output": {"result": "Failed"}}),
+    ("certyn", {"runId": "1", "state": "Completed", "total": 1, "failed": 1, "blocked": 0}),
+]
+
+
+@pytest.mark.parametrize(("vendor", "body"), FAILURES)
+def test_a_failure_in_capitals_is_one(vendor: str, body: dict[str, Any]) -> None:
+    asked, run = call(vendor, SelectionKind.TEST_IDS, "7"), RemoteRun(id="1")
+    assert finished(vendor, asked, run, body, {}).outcomes["e"].verdict is Verdict.FAILED
+    passed = json.loads(json.dumps(body).replace("FAILED", "PASSED").replace("Failed", "Passed"))
+    if vendor in {"doksi", "docketqa"}:
+        assert finished(vendor, asked, run, passed).outcomes["e"].verdict is Verdict.PASSED
+
+
+def test_one_result_in_two_spellings_is_one_and_a_failed_run_is_not_believed_to_have_passed() -> None:
+    told = [{"result_id": "a", "test_id": "7", "status": word} for word in ("Passed", "passed")]
+    asked, run = call("doksi", SelectionKind.TEST_IDS, "7"), RemoteRun(id="1")
+    body = {"run_id": "1", "status": "PASSED", "results": told}
+    assert finished("doksi", asked, run, body).outcomes["e"].verdict is Verdict.PASSED
+    assert finished("doksi", asked, run, {**body, "status": "Failed"}).outcomes["e"].verdict is Verdict.FAILED
 
 
 def test_docketqas_answer_about_another_group_run_is_not_this_ones() -> None:

@@ -128,7 +128,7 @@ class Certyn(Vendor):
             return Running(note="not visible yet")
         body = answers.status_body(reply, self.refused(reply))
         answers.check_about(body.get("runId"), run.id)
-        state = body.get("state").text().lower()  # client: the vendor's action compares in lower case
+        state = body.get("state").text().strip().lower()  # client: the vendor's action compares in lower case
         (entry,) = call.entries
         promised = answers.count(JsonReader(run.memo.get("tests"), "memo.tests"))
         if state not in {"completed", "cancelled"}:  # documented: anything else is in progress

@@ -145,7 +145,7 @@ def _is_certain(run: RemoteRun, item: JsonReader) -> bool:
 
     The list has no counter of aborted and skipped tests: it leaves no doubt where nothing is left for them.
     """
-    state = (item.get("state").text_or() or "").lower()
+    state = answers.word(item.get("state"))
     if state != "completed":
         return state in _GOING_ON
     counts = [answers.count(item.get(name)) for name in ("passed", "failed", "blocked")]

@@ -230,11 +230,11 @@ def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
     """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
     items = _once(body.get("items").items_or_none())
     items_told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
-    others = sum(word not in _VERDICTS for _, word in items_told)
+    others = sum(word.strip().lower() not in _VERDICTS for _, word in items_told)
     # assumed: tests with another word are those that the counters call skipped, if they call so many so
     other = Verdict.SKIPPED if others <= skipped else Verdict.UNKNOWN
     for item, word in items_told:
-        verdict = _VERDICTS.get(word, other)
+        verdict = _VERDICTS.get(word.strip().lower(), other)
         unknown = f"Certyn's outcome of this test is {word!r}" if verdict is Verdict.UNKNOWN else None
         yield Case(
             id=_id(item),
@@ -258,9 +258,9 @@ _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
 def _once(items: Iterable[JsonReader]) -> Iterator[JsonReader]:
     """Each item once, by its id. One that is repeated with another outcome stays: two words are no pass."""
-    seen: set[tuple[str | None, str | None]] = set()
+    seen: set[tuple[str | None, str]] = set()
     for item in items:
-        key = (item.get("id").text_or(), item.get("testOutcome").text_or())
+        key = (item.get("id").text_or(), answers.word(item.get("testOutcome")))
         if key[0] is None or key not in seen:
             yield item
         seen.add(key)

@@ -144,34 +144,55 @@ def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Prepare
     if len(replies) < MADE:
         create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
         return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
-    if replies[MADE - 1].ok:
-        created = _body(replies[MADE - 1])
-        return _other_current(app, created.get("build").get("id").value, created) or Prepared(values={_KEY: name})
-    return _found_out(app, name, replies[MADE - 1 :], ours=not build_name)
+    return _made(app, name, replies[MADE - 1], replies[MADE:], ours=not build_name)
 
 
-def _found_out(app: str, name: str, replies: Sequence[Reply], *, ours: bool) -> PrepareStep:
-    """After a create without an answer. A name of the manifest's own may be an older build's, ours is nobody else's.
+def _made(app: str, name: str, created: Reply, after: Sequence[Reply], *, ours: bool) -> PrepareStep:
+    """After the create, which is not sent twice: tests run once an answer says that its build is the current one.
 
-    Documented: the app is shown with all its builds. assumed: each has `id` and `name`, as the current one has; it is
-    looked for wherever it stands, since no other object has this name.
+    Without a good answer the build is looked for by its name, unless that is the manifest's own: an older one may have
+    it. Documented: the app is shown with all its builds. assumed: each has `id` and `name`, as the current one has; it
+    is looked for wherever it stands, since no other object has this name.
     """
-    lost, *after = replies
-    if ours and not after:
-        return More(request=Request(method="GET", path=f"/apps/{app}"), best_effort=True)
-    build = _named(after[0], name) if after and after[0].ok else None
-    if build is not None:
-        if len(after) == 1:
-            pin = Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
-            return More(request=pin, best_effort=True)
-        if after[1].ok:
-            return _other_current(app, build, _body(after[1])) or Prepared(values={_KEY: name})
-    return Refusal(
-        message=f"the create of build {name!r} of DocketQA's app {app} had no answer "
-        f"({with_status(lost, answers.error_text(lost, *ERROR_KEYS))}): the build may exist, and may be the app's "
-        "current one for everybody; look at the app before you apply again",
-        cause=Cause.UNCERTAIN,
+    build: str | None = None
+    if created.ok:
+        if settled := _settled(app, _body(created).get("build").get("id").value, created, name):
+            return settled
+        build = answers.id_or_none(_body(created).get("build").get("id"))
+    if build is None and ours:
+        if not after:
+            return More(request=_look(app), best_effort=True)
+        build, after = _named(after[0], name) if after[0].ok else None, after[1:]
+    step = None if build is None else _pinned(app, build, after, name)
+    if step is not None:
+        return More(request=step, best_effort=True) if isinstance(step, Request) else step
+    return Refusal(message=_uncertain(app, name, created), cause=Cause.UNCERTAIN)
+
+
+def _uncertain(app: str, name: str, created: Reply) -> str:
+    words = with_status(created, answers.error_text(created, *ERROR_KEYS))
+    if created.ok:
+        what = f"was answered without saying that it is current ({words})"
+    else:
+        what = f"failed ({words})" if created.status else f"had no answer ({words})"
+    return (
+        f"the create of build {name!r} of DocketQA's app {app} {what}: the build may exist, and may be the app's "
+        "current one for everybody; look at the app before you apply again"
     )
+
+
+def _look(app: str) -> Request:
+    return Request(method="GET", path=f"/apps/{app}")
+
+
+def _pinned(app: str, build: str, replies: Sequence[Reply], value: str) -> Request | Prepared | Refusal | None:
+    """Makes a build current, and looks at the app where the answer does not say so. None: it cannot be told."""
+    if not replies:
+        return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
+    if not replies[0].ok:
+        return None
+    settled = _settled(app, build, replies[-1], value) if replies[-1].ok else None
+    return _look(app) if settled is None and len(replies) == 1 else settled
 
 
 ERROR_KEYS = ("message", "error", "detail")
@@ -191,14 +212,20 @@ def _body(reply: Reply) -> JsonReader:
         return JsonReader(None)
 
 
-def _other_current(app: str, build: object, body: JsonReader) -> Refusal | None:
-    """Documented: both calls answer with the app. Tests run its current build, so another one is no test of ours."""
-    about, current = (body.get("app").get(key) for key in ("id", "current_build"))
-    for answer, expected, what in ((about, app, "app"), (current.get("id"), build, "current build")):
-        if None not in (answer.value, expected) and same_number(str(answer.value)) != same_number(str(expected)):
-            message = f"DocketQA was to make build {build} of app {app} current, and answers with {what} {answer.value}"
+def _settled(app: str, build: object, reply: Reply, value: str) -> Prepared | Refusal | None:
+    """What an answer says of the current build. Tests run it, so another one is no test of ours; None: it says nothing.
+
+    Documented: the calls answer with the app; `GET /apps/{id}` is the app itself.
+    """
+    body = _body(reply)
+    shown = body.get("app") if body.has("app") else body
+    current = shown.get("current_build").get("id").value
+    about = shown.get("id").value if shown is not body or current is not None else None
+    for answer, expected, what in ((about, app, "app"), (current, build, "current build")):
+        if None not in (answer, expected) and same_number(str(answer)) != same_number(str(expected)):
+            message = f"DocketQA was to make build {build} of app {app} current, and answers with {what} {answer}"
             return Refusal(message=f"{message}: another pipeline may have moved it")
-    return None
+    return None if None in (current, build) else Prepared(values={_KEY: value})
 
 
 def _named(reply: Reply, name: str) -> str | None:
@@ -221,9 +248,11 @@ def _id(resource: Resource, name: str) -> str:
 
 
 def _pin(app: str, build: str, replies: Sequence[Reply]) -> PrepareStep:
-    if replies:
-        return _other_current(app, build, _body(replies[0])) or Prepared(values={_KEY: build})
-    return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
+    """A build that is there already: whatever cannot be told is asked again, since it changes nothing more."""
+    step = _pinned(app, build, replies, build)
+    if step is None:
+        raise UnexpectedData(f"DocketQA does not say that build {build} is the current one of app {app}")
+    return step
 
 
 def _name(build: Build, token: str) -> str:

@@ -44,7 +44,7 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
 def _test(test: JsonReader) -> Item:
     item = _named(test, "title")
     # What a trigger does with a paused test is not said.
-    is_paused = str(test.get("status").value).lower() == "paused"
+    is_paused = answers.word(test.get("status")) == "paused"
     return Item(id=item.id, name=item.name, unusable="it is paused at DocketQA" if is_paused else None)
 
 

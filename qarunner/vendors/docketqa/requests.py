@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qarunner.decode import JsonReader, UnexpectedData
+from qarunner.decode import JsonReader
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Finished, Outcome, RemoteRun, Request, Verdict
@@ -126,7 +126,7 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     """A run for each test run. What was asked for and is not among them is written down with the first one."""
     (entry,) = call.entries
     group = body.get("test_group_run")
-    number = _id_or_none(group.get("id"))
+    number = answers.id_or_none(group.get("id"))
     elements = list(group.get("test_runs").items_or_none())
     runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
     shared: dict[str, Json] = {} if number is None else {"group": number}
@@ -141,19 +141,12 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
     return (first, *others)
 
 
-def _id_or_none(cursor: JsonReader) -> str | None:
-    try:
-        return answers.path_id(cursor)
-    except UnexpectedData:
-        return None
-
-
 def _listed_run(element: JsonReader) -> _ListedRun | None:
     """One without an id cannot be followed."""
-    identifier = _id_or_none(element.get("id"))
+    identifier = answers.id_or_none(element.get("id"))
     if identifier is None:
         return None
-    test = _id_or_none(element.get("test_blueprint_id"))
+    test = answers.id_or_none(element.get("test_blueprint_id"))
     return _ListedRun(
         id=identifier,
         test=None if test is None else same_number(test),

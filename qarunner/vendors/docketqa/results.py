@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader
 from qarunner.text import plural
+from qarunner.vendors import replies as answers
 from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
 from qarunner.vendors.docketqa.options import same_number
 from qarunner.vendors.docketqa.requests import LOGIN, group_page
@@ -33,7 +34,7 @@ _VERDICTS = {
 _WORDS = {"stopped": "stopped at DocketQA", "error": "an error at DocketQA, and no verdict"}
 
 
-_NEVER_REACHED = "Step not completed"
+_NEVER_REACHED = "step not completed"
 
 
 def status(entry: Entry, run: RemoteRun, body: JsonReader) -> Running | Finished:
@@ -48,7 +49,7 @@ def status(entry: Entry, run: RemoteRun, body: JsonReader) -> Running | Finished
         _same(body.get("test_blueprint_id"), test)
     if (group := JsonReader(run.memo).get("group").text_or()) is not None:
         _same(body.get("test_group_run_id"), group)
-    if word.text() not in _VERDICTS:
+    if word.text() and answers.word(word) not in _VERDICTS:
         waiting = Case(
             id=_test(run, body),
             verdict=Verdict.UNKNOWN,
@@ -127,7 +128,7 @@ def _lost(messages: JsonReader) -> Iterator[Case]:
 def _case(run: RemoteRun, body: JsonReader) -> Case:
     results = list(body.get("results").items_or_none())
     steps = tuple(map(_step, results))
-    word = body.get("status").text()
+    word = answers.word(body.get("status"))
     attempts = [_attempt(element) for element in body.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
     if verdict in GOOD and (error := body.get("error_message").text_or(body.get("error").text_or())):
@@ -136,7 +137,7 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
         id=_test(run, body),
         verdict=verdict,
         name=body.get("blueprint_metadata").get("title").text_or(),
-        raw_status=word,
+        raw_status=body.get("status").text(),
         duration_s=_duration(results),
         url=run.url,
         message=message,
@@ -239,4 +240,4 @@ def _of_step(successful: object, message: str | None, *, performed: bool) -> Ver
     if successful is not False:
         return Verdict.UNKNOWN
     # Documented: such a step was never reached.
-    return Verdict.SKIPPED if message == _NEVER_REACHED and not performed else Verdict.FAILED
+    return Verdict.SKIPPED if (message or "").strip().lower() == _NEVER_REACHED and not performed else Verdict.FAILED

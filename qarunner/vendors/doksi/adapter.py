@@ -153,7 +153,7 @@ class Doksi(Vendor):
         body = answers.status_body(replies[0], self.refused(replies[0]))
         status = body.get("status").text()
         answers.check_about(body.get("run_id"), run.id)
-        if status not in ENDED:
+        if answers.word(body.get("status")) not in ENDED:
             return progress(status, call.entries, run, body)
         return Finished(outcomes=outcomes(call.entries, run, body))
 

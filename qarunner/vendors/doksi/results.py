@@ -41,7 +41,7 @@ _MOST_STRAYS = 20
 def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> Running:
     """A run that goes on: what is certain of each entry. An entry whose results are all final is over."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
-    promised = JsonReader(run.memo).get("results")
+    promised, goes_on = JsonReader(run.memo).get("results"), answers.word(body.get("status")) in _GOES_ON
     try:
         results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
     except UnexpectedData:  # the final results are read strictly
@@ -66,7 +66,7 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
                 for case in entry_cases
             )
             so_far[entry.id] = Outcome(verdict=Verdict.UNKNOWN, cases=tuple(open_ones))
-        elif (outcome := _outcome(entry, entry_cases, _Ending())).verdict is Verdict.FAILED or status in _GOES_ON:
+        elif (outcome := _outcome(entry, entry_cases, _Ending())).verdict is Verdict.FAILED or goes_on:
             over[entry.id] = outcome
         else:
             so_far[entry.id] = replace(outcome, verdict=Verdict.UNKNOWN)
@@ -108,12 +108,16 @@ class _Result:
     place: Destination
 
     @property
-    def said(self) -> tuple[str | None, str | None, Destination]:
-        return self.status, self.test, self.place
+    def said(self) -> tuple[str, str | None, Destination]:
+        return self.word, self.test, self.place
+
+    @property
+    def word(self) -> str:
+        return (self.status or "").strip().lower()
 
     @property
     def verdict(self) -> Verdict:
-        return _VERDICTS.get(self.status or "", Verdict.UNKNOWN)
+        return _VERDICTS.get(self.word, Verdict.UNKNOWN)
 
     def __str__(self) -> str:
         where = " ".join(filter(None, self.place)) or "an unnamed destination"
@@ -150,7 +154,7 @@ def _once(results: Iterable[_Result]) -> Iterator[_Result]:
 
 def _place(element: JsonReader) -> Destination:
     """A result's destination. assumed: only the platform of an Android result can be relied on."""
-    platform = (element.get("platform").text_or() or "").lower()
+    platform = answers.word(element.get("platform"))
     url = element.get("web_url").text_or()
     if url is None or platform not in {"", "web"}:
         return Destination(platform, None)
@@ -287,7 +291,7 @@ def _worst(cases: Sequence[Case]) -> Verdict:
 def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -> tuple[Verdict, str] | None:
     """Why entries whose results all passed do not pass: the run says something else than its results."""
     verdicts = Counter(result.verdict for result in results)
-    if body.get("status").value == "failed" and set(verdicts) == {Verdict.PASSED}:
+    if answers.word(body.get("status")) == "failed" and set(verdicts) == {Verdict.PASSED}:
         return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
     doubt = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
     if doubt is None and body.get("has_more").value not in (None, False):

@@ -329,7 +329,7 @@ def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
         return Finished(outcomes={entry.id: _nothing(body, unreadable=unreadable)})
     doubt = "; ".join(_doubts(entry, body, len(ids), unreadable))
     test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
-    every = body.get("status").value == "cancelled"
+    every = answers.word(body.get("status")) == "cancelled"
     shared: dict[str, Json] = {**test, **_batch(body)}
     if comment := _no_comment(call, body):
         shared["comment"] = comment
@@ -393,7 +393,7 @@ def _nothing(body: JsonReader, *, unreadable: int) -> Outcome:
 
     assumed: only an answer that says so (cancelled, or an empty list of runs) means it; any other is not understood.
     """
-    says_so = body.get("status").value == "cancelled" or isinstance(body.get("runIds").value, list)
+    says_so = answers.word(body.get("status")) == "cancelled" or isinstance(body.get("runIds").value, list)
     if unreadable or not says_so or (answers.count(body.get("count")) or 0) > 0:
         raise body.get("runIds").fail("ids of runs")
     status = body.get("status").text_or("without a status")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.decode import JsonReader
+from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
-from qarunner.vendors.replies import same_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def never_seen(run: RemoteRun) -> Outcome:
 
 def status_word(body: JsonReader) -> str:
     """The status; client (mobile-github-action): the vendor's tools take it in any case."""
-    return body.get("status").text().lower()
+    return body.get("status").text().strip().lower()
 
 
 def waiting(run: RemoteRun, body: JsonReader) -> Outcome:
@@ -154,8 +154,7 @@ def _cancelled(body: JsonReader) -> str:
 
 def _result(output: JsonReader) -> str | None:
     """The result in capitals; client (mobile-github-action): the vendor's tools take it in any case."""
-    word = output.get("result").text_or()
-    return None if word is None else word.upper()
+    return answers.word(output.get("result")).upper() or None
 
 
 def _error(body: JsonReader) -> str | None:
@@ -174,7 +173,7 @@ def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
         return _Judged(Verdict.FAILED, _reasons(body))
     if doubt := next(_contradictions(run, body), None):
         return _Judged(Verdict.UNKNOWN, doubt)
-    if output.get("kind").value == "planner_skipped":
+    if answers.word(output.get("kind")) == "planner_skipped":
         why = _text(output.get("reason")) or "no reason given"
         return _Judged(Verdict.SKIPPED, f"TesterArmy's planner skipped the run: {why}")
     if result == "PASS":
@@ -189,13 +188,13 @@ def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
     if memo.get("cancelled").value is True:
         yield "the create's answer names this run as cancelled, its status as completed"
     asked, reported = _test(run), _text(body.get("testId"))
-    if asked is not None and reported is not None and not same_id(asked, reported):
+    if asked is not None and reported is not None and not answers.same_id(asked, reported):
         yield f"TesterArmy tells of test {reported} instead"
     if error := _error(body):
         yield f"the run is completed, but with an error: {error}"
     if _result(output) == "PASS":
         yield from _against_pass(body)
-    if output.get("kind").value == "planner_skipped" and output.get("result").value is not None:
+    if answers.word(output.get("kind")) == "planner_skipped" and output.get("result").value is not None:
         yield "the run is completed and skipped at once"
 
 
@@ -217,11 +216,11 @@ def _against_pass(body: JsonReader) -> Iterator[str]:
 
 
 def _is_warning(issue: JsonReader) -> bool:
-    return (issue.get("type").text_or() or "").lower() == "warning"
+    return answers.word(issue.get("type")) == "warning"
 
 
 def _step_verdict(step: JsonReader) -> Verdict:
-    return _STEPS.get((step.get("status").text_or() or "").lower(), Verdict.UNKNOWN)
+    return _STEPS.get(answers.word(step.get("status")), Verdict.UNKNOWN)
 
 
 def _reasons(body: JsonReader) -> str | None:
