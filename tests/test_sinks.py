@@ -336,7 +336,7 @@ def test_nothing_hostile_works_in_what_is_said_of_the_command_line(
 
 WRITERS = {
     "__main__.py": {"write"},  # an early signal's one word, before a Console can be there
-    "signals.py": {"write", "os.write"},
+    "signals.py": {"write", "os.write", "os.open", "fdopen"},  # a pipe that a report goes to, so that a signal ends it
     "cli/console.py": {"write", "os.open"},  # the sink itself, and the null device for a stream that is lost
     "cli/screen.py": {"write"},  # moves of the cursor around lines that `Console.drawn` made
     "cli/main.py": {"echo", "write", "NamedTemporaryFile"},  # the version; a crash, which has no console any more

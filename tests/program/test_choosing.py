@@ -57,9 +57,13 @@ def test_bad_needs_are_told_before_anything_else_happens(stage: Stage) -> None:
 
 
 def test_a_broken_entry_is_not_called_unknown(stage: Stage) -> None:
-    stage.commit(stage.doksi("a", needs=["b", "b/web"]), stage.doksi("b", platfrom="web"))
+    stage.commit(stage.doksi("a", needs=["b", "b/web"]), stage.doksi("b", varaints={"web": {}}))
     ended = stage.run("validate")
-    assert "platfrom" in ended.err
+    assert "varaints" in ended.err
+    assert "E420" not in ended.err
+    stage.commit(stage.doksi("a", needs=["b", "b[locale=en]"]), stage.doksi("b", axes="en"))
+    ended = stage.run("validate")
+    assert "axes" in ended.err
     assert "E420" not in ended.err
 
 

@@ -82,8 +82,8 @@ def test_what_is_documented_is_taken(data: dict[str, object]) -> None:
     [
         ({}, "", "a group in category_ids, a test in test_ids, or options.pull_request"),
         ({"options": {"pull_request": False}}, "", "a group in category_ids, a test in test_ids, or options.pull_req"),
-        (row(ONE_TEST, test_ids=[TEST, APP]), "test_ids.1", "name a group in category_ids, or write a variant"),
-        (row(ONE_GROUP, category_ids=[GROUP, APP]), "category_ids.1", "runs one category in an entry"),
+        (row(ONE_TEST, test_ids=[TEST, APP]), "test_ids.1", "a variant for each, or name a group"),
+        (row(ONE_GROUP, category_ids=[GROUP, APP]), "category_ids.1", "runs one group at a time"),
         (row(ONE_TEST, test_ids=["abc123"]), "test_ids.0", "'abc123' is no id of TesterArmy: its ids are UUIDs"),
         (row(ONE_TEST, test_ids=[7]), "test_ids.0", "ids are text here"),
         (row(ONE_TEST, test_ids=[TEST + "\n"]), "test_ids.0", "is no id of TesterArmy"),
