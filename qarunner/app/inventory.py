@@ -34,7 +34,7 @@ from qarunner.engine.schedule.timing import RetryState
 from qarunner.entry import BY_NAME, NameKind
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.known import holds_template, is_open
-from qarunner.manifest.codes import Code
+from qarunner.manifest.codes import CAPABILITY, Code
 from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.load import profile_names
 from qarunner.manifest.lock import Lock, Scope, quoted, same, to_text
@@ -43,7 +43,7 @@ from qarunner.manifest.select import wildcard
 from qarunner.manifest.templates.env import key_names
 from qarunner.manifest.templates.evaluate import evaluate
 from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_whole
-from qarunner.plan.capabilities import own_settings
+from qarunner.plan.capabilities import complaints, own_settings
 from qarunner.plan.compile import vendor_plan
 from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, InventoryKind, Item, Reply, Request
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic, Locator
     from qarunner.engine.decide.interpret import Answer
     from qarunner.manifest.lock import Items
+    from qarunner.manifest.model import Row
     from qarunner.manifest.names import Wanted
     from qarunner.manifest.templates.evaluate import Evaluated
     from qarunner.plan.model import VendorPlan
@@ -399,6 +400,7 @@ class _Wish(NamedTuple):
     """A name of a manifest, where it stands, and the settings with which its vendor is asked."""
 
     wanted: Wanted
+    row: Row
     locator: Locator
     settings: Mapping[str, Json]
 
@@ -484,7 +486,7 @@ class _Locking:
                     self._plans.setdefault(vendor, vendor_plan(registry.get(vendor).info, vendor_settings))
                     self._wishes.setdefault(
                         (wanted_name.scope, same(wanted_name.name)),
-                        _Wish(wanted_name, locator, own_settings(vendor_settings)),
+                        _Wish(wanted_name, row, locator, own_settings(vendor_settings)),
                     )
                 elif is_set:
                     undecided = _undecided(locator, wanted_name)
@@ -516,6 +518,7 @@ class _Locking:
             self.problems.append(_not_found(wish, matching, items, before))
             return
         self._resolved[key] = {item.id: item.name for item in matching}
+        self.problems += _refused(wish, list(self._resolved[key]))
         title = registry.get(wish.wanted.scope.vendor).info.title
         self._warnings += [
             f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
@@ -620,6 +623,18 @@ def moves(scope: Scope, name: str, before: Items, items: Sequence[Item]) -> Iter
             yield Moved(move=Move.UNMATCHED, scope=scope, name=name, id=identifier, before=was, after=item.name)
     for identifier in matched - before.keys():
         yield Moved(move=Move.MATCHED, scope=scope, name=name, id=identifier, after=known[identifier].name)
+
+
+def _refused(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
+    """What the vendor's adapter would refuse of these ids: a lock that has them would be of no use."""
+    key = str(wish.wanted.path[0])
+    if key not in BY_NAME:
+        return
+    row = {name: value for name, value in wish.row.data.items() if name != key} | {BY_NAME[key]: ids}
+    for complaint in complaints(registry.get(wish.wanted.scope.vendor), row, wish.settings):
+        if complaint.path[:1] == (BY_NAME[key],):
+            message = f"{wish.wanted.name!r} is {', '.join(ids[:_SHOWN])}: {complaint.message}"
+            yield problem(wish.locator, wish.wanted.path, message, code=CAPABILITY, hint=complaint.hint)
 
 
 def _undecided(locator: Locator, wanted_name: Wanted) -> Diagnostic:

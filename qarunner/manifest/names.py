@@ -122,7 +122,7 @@ def with_ids(
             by_path[wanted_name.path] = items
             continue
         open_.add(wanted_name.path[0])
-        if wanted_name.known or final:
+        if wanted_name.known or (final and wanted_name.path not in unknown):  # what is not set is its own problem
             problems.append(not_locked(RowLocator(manifest, row), names.file, names.lock, wanted_name))
     return WithIds(
         row=_replaced(row, {path: items for path, items in by_path.items() if path[0] not in open_}),

@@ -589,3 +589,29 @@ def test_a_first_manifest_from_what_a_vendor_lists(begin: Begin) -> None:
         assert refused.code == code, refused
         assert message in refused.err
     assert not (stage.folder / "qa-matrix.yml").exists()
+
+
+def test_a_lock_has_no_ids_that_the_vendor_would_refuse(begin: Begin) -> None:
+    stage = begin(
+        testerarmy={
+            "projects": {PROJECT: {"tests": [uuid(1), uuid(2)]}},
+            "tests": {uuid(1): {"name": "Search"}, uuid(2): {"name": "Search again"}},
+        }
+    )
+    vendors = {"testerarmy": {"project": PROJECT}}
+    stage.commit({"id": "find", "vendor": "testerarmy", "tests": ["Search*"]}, vendors=vendors)
+    ended = stage.run("lock")
+    assert ended.code == 2, ended
+    assert f"'Search*' is {uuid(1)}, {uuid(2)}: testerarmy runs one test at a time" in ended.err
+    assert not (stage.folder / "qa-matrix.lock").exists()
+    stage.commit({"id": "find", "vendor": "testerarmy", "tests": ["Search"]}, vendors=vendors)
+    assert stage.run("lock").code == 0
+
+
+def test_a_name_with_a_variable_that_is_not_set_is_one_problem(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "{{ env.WHICH }}"), env={"WHICH": {}})
+    ended = stage.run("plan")
+    assert ended.code == 2, ended
+    assert "WHICH is not set [E325]" in ended.err
+    assert "E460" not in ended.err
