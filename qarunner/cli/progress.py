@@ -109,6 +109,8 @@ class Lines:
         """What a vendor answers instead of what it was asked, and which jobs and runs have met it."""
         self._said: dict[str, str] = {}
         """The last reason that the log gave for a create that failed or is in doubt, by job."""
+        self._of_resources: set[str] = set()
+        """The lines about what is made for creates: each try of it says the same."""
         self._uploads: dict[str, tuple[float, int]] = {}
         console.fold(f"{run.plan.name}: {plural(len(run.plan.entries), 'entry', 'entries')}", now())
 
@@ -136,6 +138,11 @@ class Lines:
                 known = self._troubles.setdefault((run.jobs[event.job].job.vendor, event.message), set())
                 is_news = not known
                 known.add((event.job, event.run if isinstance(event, ev.Retrying) else None))
+                return is_news
+            case ev.Preparing() | ev.ResourceNotMade():
+                line = _resource(event, run)
+                is_news = line not in self._of_resources
+                self._of_resources.add(line)
                 return is_news
             case _:
                 return True
@@ -285,7 +292,7 @@ def _resource(
         case ev.ResourceNotMade():
             text = f"{event.message}; {_maybe_left(state, event)}"
         case ev.ResourceReady():
-            text = f"ready: {' '.join(map(str, event.values.values()))}"
+            text = f"ready: {' '.join(dict.fromkeys(map(str, event.values.values())))}"
         case ev.ResourceReleased(message=None):
             text = "removed"
         case _:

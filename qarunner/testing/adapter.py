@@ -468,6 +468,11 @@ class Adapter:
         self._expect("kept", leftover, Leftover, type(None))
         return leftover
 
+    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
+        leftover: Leftover | None = self._ask("may_stay", resource, request)
+        self._expect("may_stay", leftover, Leftover, type(None))
+        return leftover
+
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         request: Request | None = self._ask("release", resource, prepared)
         self._expect("release", request, Request, type(None))

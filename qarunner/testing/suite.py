@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.testing.adapter import Adapter, Answers
-    from qarunner.vendors.api import Capabilities, Pacing, Resource
+    from qarunner.vendors.api import Capabilities, Leftover, Pacing, Resource
     from qarunner.vendors.types import AnyRequest
 
 
@@ -433,12 +433,7 @@ def check_resources(scene: Scene) -> None:
     for key, resource in resources(scene):
         prepared, _ = made(scene, resource)
         values[key] = prepared.values
-        kept = adapter.kept(resource, prepared)
-        build = resource.kind is ResourceKind.BUILD
-        assert build or kept is None, f"{adapter.name}: kept: {resource.kind}s are removed: name them in `leftover`"
-        if kept is not None:
-            assert kept.what, f"{adapter.name}: kept: without a name"
-            assert kept.todo, f"{adapter.name}: kept: without a word on what to do"
+        _check_left(scene, resource, "kept", adapter.kept(resource, prepared))
         release = adapter.release(resource, prepared)
         if release is not None:
             check_request(scene, release)
@@ -446,6 +441,16 @@ def check_resources(scene: Scene) -> None:
         resolve_refs(adapter.submit(scene.call).body, values)
     except KeyError as error:
         raise AssertionError(f"{adapter.name}: submit uses {error}, but prepare gives {values}") from error
+
+
+def _check_left(scene: Scene, resource: Resource, method: str, left: Leftover | None) -> None:
+    """An upload that stays, or may stay, has a name and a word on what to do."""
+    if left is None:
+        return
+    where = f"{scene.adapter.name}: {method}"
+    assert resource.kind is ResourceKind.BUILD, f"{where}: {resource.kind}s are removed: name them in `leftover`"
+    assert left.what, f"{where}: without a name"
+    assert left.todo, f"{where}: without a word on what to do"
 
 
 def resources(scene: Scene) -> list[tuple[str, Resource]]:
@@ -459,6 +464,8 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
     while isinstance(step := _step(scene, resource, replies), (Request, Upload)):
         check_request(scene, step)
         _check_upload(scene, step, resource)
+        if isinstance(step, Request):
+            _check_left(scene, resource, "may_stay", scene.adapter.may_stay(resource, step))
         assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: prepare asks for more and more"
         replies.append(reply_of(scene.example.made, step, len(replies)))
     _check_values(scene, step)

@@ -203,6 +203,14 @@ class Vendor(Protocol):
         del resource, prepared
         return None
 
+    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
+        """How a person finds what a request of `prepare` may make, and what then stays for good, if its answer is lost.
+
+        None: it makes nothing that stays. Environments have `leftover` instead.
+        """
+        del resource, request
+        return None
+
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         """The request that removes a resource when its last job has ended; None: it stays."""
         del resource, prepared

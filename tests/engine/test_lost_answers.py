@@ -24,7 +24,7 @@ from qarunner.engine.decide.interpret import (
     Retry,
     after_create,
     after_prepare,
-    makes,
+    may_make,
     remains_after,
 )
 from qarunner.engine.io.transport import Timeouts
@@ -275,7 +275,7 @@ def prepare(name: str, way: Way, folder: Path) -> tuple[object, Remains | None]:
     assert isinstance(found, (Request, Upload, More))
     request = found.request if isinstance(found, More) else found
     best_effort = isinstance(found, More) and found.best_effort
-    creates = makes(made, request)
+    creates = may_make(vendor, made, token, request) is not None
     fresh = creates or (best_effort and request.method != "GET")
     answer = send(way, request, folder, key=None, fresh=fresh)
     presigned = isinstance(request, Upload)

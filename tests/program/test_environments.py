@@ -52,6 +52,15 @@ def test_nothing_is_left_where_nothing_goes_wrong(begin: Begin) -> None:
     assert len(stage.told("environments")) == 1
 
 
+def test_a_log_says_once_what_each_try_of_an_environment_says(begin: Begin) -> None:
+    stage = set_up(begin, {"on": POST, "call": 1, "without": ["id"]}, {"on": POST, "call": 2, "without": ["id"]})
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    assert len(stage.sent("certyn", "POST", "/environments")) == 3
+    assert ended.err.count("it may be left at the vendor") == 1, ended
+    assert ended.err.count("making the environment") <= 2, ended
+
+
 def test_an_environment_whose_answer_is_lost_is_named(begin: Begin, at_once: AtOnce) -> None:
     faults: list[dict[str, object]] = [
         {"drop": "after"},

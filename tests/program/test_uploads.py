@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.program.conftest import Begin, Stage
 
+UUID = "22222222-2222-4222-8222-222222222222"
 BUILDS = "POST /apps/{id}/builds"
 SHOP = {"apps": {5: {"name": "Shop", "platform": "android", "builds": [31]}}}
 
@@ -98,6 +101,58 @@ def test_an_older_build_is_not_taken_for_the_one_that_had_no_answer(begin: Begin
     assert "HTTP 503" in stage.reason("shop")
     assert len(stage.sent("docketqa", "GET", "/apps/5")) == 1, "what is at the vendor was looked at"
     assert stage.told("moves") == [], "an older build is not taken for it"
+
+
+@pytest.mark.parametrize("fault", [{"drop": "after"}, {"without": ["target_id"]}, {"status": 503, "effect": True}])
+def test_a_target_that_may_be_there_is_named_and_the_build_uploaded_again(
+    begin: Begin, fault: dict[str, object]
+) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /targets", "call": 1, **fault}]})
+    stage.hasty()
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "doksi"))
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    uploads = [request["body"]["upload_id"] for request in stage.sent("doksi", "POST", "/targets")]
+    assert len(uploads) == 2, "the second try is taken"
+    left = {each["what"]: each["certain"] for each in stage.report()["left"]}
+    assert left.pop(f"a target of app.apk (upload {uploads[0]})") is False
+    assert list(left.values()) == [True]
+    assert f"may be left at doksi: a target of app.apk (upload {uploads[0]})" in ended.out + ended.err
+
+
+def test_targets_that_may_be_there_are_named_where_no_answer_comes_at_all(begin: Begin) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /targets", "without": ["target_id"]}]})
+    stage.hasty()
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "doksi"))
+    ended = stage.apply()
+    assert ended.code == 75, ended
+    asked = {request["body"]["upload_id"] for request in stage.sent("doksi", "POST", "/targets")}
+    assert {each["details"]["upload_id"] for each in stage.report()["left"]} == asked
+    assert stage.paid() == []
+
+
+def test_an_app_that_stays_is_named_once_in_a_line(begin: Begin) -> None:
+    stays = {"app": {"expiresAt": None, "removeAfter": None}}
+    fault = {"on": "POST /projects/{projectId}/mobile/upload/confirm", "merge": stays}
+    stage = begin(testerarmy={"faults": [fault]})
+    apk(stage.folder / "app.apk")
+    stage.commit({**app("shop", "testerarmy"), "test_ids": [UUID]}, vendors={"testerarmy": {"project": UUID}})
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    (left,) = stage.report()["left"]
+    (ready,) = [line for line in ended.err.splitlines() if "ready: " in line]
+    assert ready.count(left["details"]["app_id"]) == 1
+
+
+def test_a_docketqa_build_that_may_be_there_is_named(begin: Begin) -> None:
+    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa", build_name="nightly"))
+    assert stage.apply().code == 8
+    (left,) = stage.report()["left"]
+    assert (left["what"], left["certain"]) == ("build 'nightly' of app 5", False)
 
 
 def test_builds_that_exclude_each_other_are_an_error_at_their_lines(begin: Begin) -> None:

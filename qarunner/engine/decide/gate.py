@@ -9,7 +9,7 @@ from qarunner.engine.decide.attempts import merge_attempts, previous_outcomes
 from qarunner.engine.decide.outcomes import tally
 from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.errors import ExitCode, code_of_signal, decisive_code
-from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, Verdict
+from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,10 +116,12 @@ def _worst(codes: set[ExitCode], run: Run) -> ExitCode:
 
 
 def started_anywhere(run: Run) -> bool:
-    """True if a vendor has, or may have, a run of this apply, or something that was made for one."""
+    """True if a vendor has, or may have, a run of this apply, or an environment that was made for one."""
     jobs = (state for states in run.attempts.values() for state in states)
+    environments = (state for state in run.resources.values() if state.resource.kind is ResourceKind.ENVIRONMENT)
     return any(state.runs or state.phase in _MAY_HAVE_RUN for state in jobs) or any(
-        resource.left() for resource in run.resources.values()
+        environment.left()
+        for environment in environments  # a build that stays costs nothing
     )
 
 

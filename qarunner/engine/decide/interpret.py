@@ -500,9 +500,16 @@ def with_resource_values(state: JobState, values: Mapping[str, Mapping[str, str 
     return replace(request, body=resolve_refs(request.body, values)) if state.job.uses else request
 
 
-def makes(resource: Resource, request: AnyRequest) -> bool:
-    """Whether a request can make an environment. Builds may be uploaded twice: they need no removal."""
-    return resource.kind is ResourceKind.ENVIRONMENT and request.method not in _READS
+def may_make(vendor: Vendor, resource: Resource, token: str, request: AnyRequest) -> Leftover | None:
+    """How people find what a request may make, if it has no answer: an environment, or a build that stays."""
+    if not isinstance(request, Request) or request.method in _READS:
+        return None
+    if resource.kind is ResourceKind.ENVIRONMENT:
+        return leftover_of(vendor, resource, token, None)
+    try:
+        return check_return_type(vendor.may_stay(resource, request), Leftover, type(None))
+    except ADAPTER_EXCEPTIONS:  # as in `kept_build`
+        return None
 
 
 def token_of(run: str, state: ResourceState) -> str:
@@ -512,12 +519,13 @@ def token_of(run: str, state: ResourceState) -> str:
 
 
 def remains_after(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
-    """What the request that makes an environment has left, where its answer was no good one. In doubt, something."""
+    """What the request that makes a resource has left, where its answer was no good one. In doubt, something."""
     if isinstance(answer, Fault):
         return Remains.MAYBE if answer.sent else Remains.NOTHING
     if answer.ok:
         return Remains.MAYBE
-    if state.may_exist and _taken(vendor, state.resource, token, answer):
+    is_environment = state.resource.kind is ResourceKind.ENVIRONMENT  # each upload has a name of its own
+    if is_environment and state.may_exist and _taken(vendor, state.resource, token, answer):
         return Remains.TAKEN
     # A plain refusal has made nothing. A name that was never asked for before, and is taken, is somebody else's.
     return Remains.MAYBE if answer.is_unclear and answer.status != CONFLICT else Remains.NOTHING

@@ -216,7 +216,7 @@ class Engine:
 
     def _send(self, task: Task) -> None:
         key = self._creates.submitting(task) if task.kind is RequestKind.CREATE else None
-        makes_environment = self._resources.submitting(task)
+        makes_something = self._resources.submitting(task)
         if self._context.lost is not None and task.kind in BEGINNINGS:  # it is written down nowhere
             self._context.queue(task.job).give_back()
             if task.may_have_created:
@@ -227,7 +227,7 @@ class Engine:
         task.sends += 1
         self._context.flying[self._tokens] = task
         # A kept connection that the vendor closes just now would lose an answer for nothing.
-        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_environment or task.is_sent_once
+        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_something or task.is_sent_once
         vendor, limit_s = task.job.job.vendor, task.limit_s
         self._pool.start(self._tokens, vendor, task.request, key=key, fresh=fresh, limit_s=limit_s)
 

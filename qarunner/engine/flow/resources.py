@@ -10,7 +10,7 @@ from qarunner.engine.decide.interpret import (
     after_prepare,
     kept_build,
     leftover_of,
-    makes,
+    may_make,
     not_removed,
     release_request,
     remains_after,
@@ -54,7 +54,7 @@ class ResourceHandler:
         self._waiting_jobs: dict[str, dict[str, JobState]] = {}
         """The jobs that wait for each resource and for nothing else that has to come before."""
         self._requests: dict[str, AnyRequest] = {}
-        """The request that makes each environment, while it has no reply."""
+        """The request that makes each resource, while it has no reply."""
         self._kept: dict[str, bool] = {}
         """Environments that were not removed; true if they are certainly there."""
 
@@ -145,13 +145,15 @@ class ResourceHandler:
         return token_of(self._run.identity, resource)
 
     def submitting(self, task: Task) -> bool:
-        """Writes down that the request that makes an environment leaves; true if this is one."""
+        """Writes down that a request leaves that makes an environment, or a build that stays; true if this is one."""
         resource = task.resource
-        if task.kind is not RequestKind.SETUP or resource is None or not makes(resource.resource, task.request):
+        if task.kind is not RequestKind.SETUP or resource is None:
+            return False
+        vendor, name = self._queue(resource).vendor, resource.resource.id
+        leftover = may_make(vendor, resource.resource, self._token(resource), task.request)
+        if leftover is None:
             return False
         if resource.requested is None:
-            vendor, name = self._queue(resource).vendor, resource.resource.id
-            leftover = leftover_of(vendor, resource.resource, self._token(resource), None)
             self._context.record(ev.ResourceAsked(at=self._context.clock.wall(), resource=name, leftover=leftover))
             self._requests[name] = task.request
         return True

@@ -88,14 +88,14 @@ class Preparing(_Event, frozen=True, kw_only=True):
 
 
 class ResourceAsked(_Event, frozen=True, kw_only=True):
-    """The request that makes an environment is about to leave: from here on, it may be at the vendor."""
+    """A request that makes an environment, or a build that stays, leaves: from here on, it may be at the vendor."""
 
     resource: str
     leftover: Leftover
 
 
 class Remains(StrEnum):
-    """What a request for an environment that failed has left at the vendor."""
+    """What a request for a resource that failed has left at the vendor."""
 
     NOTHING = "nothing"
     MAYBE = "maybe"
@@ -104,7 +104,7 @@ class Remains(StrEnum):
 
 
 class ResourceNotMade(_Event, frozen=True, kw_only=True):
-    """The request that makes an environment had no good answer. Without this event, it had none at all."""
+    """The request that makes a resource had no good answer. Without this event, it had none at all."""
 
     resource: str
     message: str

@@ -76,6 +76,9 @@ class DocketQA(Vendor):
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
         return docketqa_builds.kept(resource, prepared)
 
+    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
+        return docketqa_builds.may_stay(resource, request)
+
     def notices(self, call: Call) -> Iterator[str]:
         yield from docketqa_builds.notices(call)
         yield from docketqa_creates.notices(call)

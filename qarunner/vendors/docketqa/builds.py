@@ -108,9 +108,18 @@ def notices(call: Call) -> Iterable[str]:
 
 def kept(resource: Resource, prepared: Prepared) -> Leftover | None:
     """No page shows how a build is deleted. One that was there before stays as it was."""
-    if resource.build is None:
+    return None if resource.build is None else _left(resource, str(prepared.values[_KEY]))
+
+
+def may_stay(resource: Resource, request: Request) -> Leftover | None:
+    """The create alone makes a build."""
+    if request.method != "POST" or not request.path.endswith("/builds"):
         return None
-    app, name = _id(resource, "app_id"), str(prepared.values[_KEY])
+    return _left(resource, JsonReader(request.body).get("name").text())
+
+
+def _left(resource: Resource, name: str) -> Leftover:
+    app = _id(resource, "app_id")
     todo = "no page of DocketQA says how a build is removed"
     return Leftover(what=f"build {name!r} of app {app}", todo=todo, details={"app_id": app, "name": name})
 

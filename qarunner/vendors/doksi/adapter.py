@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 # Source: docs.doksi.ai/api-reference/upload-android-binary.
 
 
+_TARGETS = "/targets"
+
+
+_NO_REMOVAL = "Doksi documents no way to remove it"
+
+
 TARGET_ID = "target_id"
 """The name of what a prepared build is called in a create."""
 
@@ -76,7 +82,7 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | 
         body: dict[str, Json] = {"upload_id": upload_id, "name": build.filename}
         if version := resource.data.get("version"):
             body["version"] = version
-        return Request(method="POST", path="/targets", body=body)
+        return Request(method="POST", path=_TARGETS, body=body)
     return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
 
 
@@ -125,11 +131,17 @@ class Doksi(Vendor):
         for need in needs(call):
             yield f"doksi: the upload of {need.path} stays there: Doksi documents no way to remove it"
 
+    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
+        if request.path != _TARGETS or resource.build is None:
+            return None
+        upload = JsonReader(request.body).get("upload_id").identifier()
+        what = f"a target of {resource.build.filename} (upload {upload})"
+        return Leftover(what=what, todo=_NO_REMOVAL, details={"upload_id": upload})
+
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover:
         name = resource.build.filename if resource.build else "a build"
         target = str(prepared.values[TARGET_ID])
-        todo = "Doksi documents no way to remove it"
-        return Leftover(what=f"target {target} of {name}", todo=todo, details={TARGET_ID: target})
+        return Leftover(what=f"target {target} of {name}", todo=_NO_REMOVAL, details={TARGET_ID: target})
 
     def submit(self, call: Call) -> Request:
         matrix = [_row(entry) for entry in call.entries]
