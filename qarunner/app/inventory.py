@@ -633,16 +633,16 @@ def _refused(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
     row = {name: value for name, value in wish.row.data.items() if name != key} | {BY_NAME[key]: ids}
     for complaint in complaints(registry.get(wish.wanted.scope.vendor), row, wish.settings):
         if complaint.path[:1] == (BY_NAME[key],):
-            message = f"{wish.wanted.name!r} is {', '.join(ids[:_SHOWN])}: {complaint.message}"
+            message = f"{wish.wanted.shown} is {', '.join(ids[:_SHOWN])}: {complaint.message}"
             yield problem(wish.locator, wish.wanted.path, message, code=CAPABILITY, hint=complaint.hint)
 
 
 def _undecided(locator: Locator, wanted_name: Wanted) -> Diagnostic:
     if wanted_name.known:
         setting = f"vendors.{wanted_name.scope.vendor}.{PROJECT}"
-        message = f"{wanted_name.name!r}: a variable that is not set decides whose name it is, in {setting}"
+        message = f"{wanted_name.shown}: a variable that is not set decides whose name it is, in {setting}"
     else:
-        message = f"{wanted_name.name!r}: a variable that is not set decides the name"
+        message = f"{wanted_name.shown}: a variable that is not set decides the name"
     hint = "give the variable a value for the lock, such as --var NAME=VALUE"
     return problem(locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)
 
@@ -658,14 +658,14 @@ def _not_found(wish: _Wish, missing: NoMatch, items: Sequence[Item], before: Ite
     if missing.candidates:
         ids = ", ".join(item.id for item in missing.candidates[:_SHOWN])
         more = ", …" if len(missing.candidates) > _SHOWN else ""
-        message = f"{title}{where} has {len(missing.candidates)} of the name {wanted_name.name!r}: {ids}{more}"
+        message = f"{title}{where} has {len(missing.candidates)} of the name {wanted_name.shown}: {ids}{more}"
         hint = "give them different names there, or name the one that is meant by its id, in an entry of its own"
     elif missing.paused:
-        message = f"no {what}{where} at {title} that can run matches {wanted_name.name!r}"
+        message = f"no {what}{where} at {title} that can run matches {wanted_name.shown}"
         hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in missing.paused[:_SHOWN])
     else:
         means = "matches" if is_glob(wanted_name.name) else "has the name"
-        message, hint = f"no {what}{where} at {title} {means} {wanted_name.name!r}", _near(wanted_name, items)
+        message, hint = f"no {what}{where} at {title} {means} {wanted_name.shown}", _near(wanted_name, items)
         if renamed and not is_glob(wanted_name.name):
             hint = f"it was renamed: {renamed[0].id} is {renamed[0].name!r} now"
     return problem(wish.locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)

@@ -130,7 +130,8 @@ def parse(name: str, data: bytes) -> Lock:
 
 def unreadable(name: str, why: str) -> Diagnostic:
     """What to say of a file that is no lock at all; `why` goes on after its name."""
-    return Diagnostic(code=Code.BAD_LOCK, message=f"the lock {why}", place=Place(name, 1, 1), hint=_AGAIN)
+    hint = f"remove it, and {_AGAIN}"
+    return Diagnostic(code=Code.BAD_LOCK, message=f"the lock {why}", place=Place(name, 1, 1), hint=hint)
 
 
 def _lock_of(document: Document) -> Lock:

@@ -15,6 +15,7 @@ from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.lock import Scope
 from qarunner.manifest.model import Row
 from qarunner.secret import OPEN, mask
+from qarunner.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 PROJECT = "project"
 """The setting that says whose names are meant, where a vendor has projects."""
+
+
+_LONGEST = 100
+"""Characters of a name in a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,11 @@ class Wanted:
     scope: Scope
     known: bool = True
     project_known: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The name in a message: quoted, without secrets, and not longer than a line."""
+        return repr(cut(mask(self.name), _LONGEST))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +177,7 @@ def _replaced(row: Row, by_path: Mapping[Path, Items]) -> Row:
 
 def not_locked(locator: Locator, file: str, lock: Lock | None, wanted_name: Wanted) -> Diagnostic:
     """What to say of a name whose id is not known offline. `file` is the lock's name."""
-    what = f"{WORDS[wanted_name.scope.kind]} {mask(wanted_name.name)!r}"
+    what = f"{WORDS[wanted_name.scope.kind]} {wanted_name.shown}"
     if lock is None:
         message = f"{what} is a name, and there is no {file} that has its id"
     else:

@@ -615,3 +615,13 @@ def test_a_name_with_a_variable_that_is_not_set_is_one_problem(begin: Begin) -> 
     assert ended.code == 2, ended
     assert "WHICH is not set [E325]" in ended.err
     assert "E460" not in ended.err
+
+
+def test_a_long_name_does_not_fill_a_screen(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "x" * 900))
+    for command in ("validate", "lock"):
+        ended = stage.run(command)
+        assert ended.code == 2, ended
+        assert "(800 more characters)" in ended.err
+        assert len(ended.err.splitlines()[0]) < 250
