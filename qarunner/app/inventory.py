@@ -119,7 +119,7 @@ class Inventories:
             vendor = registry.get(name)
             if kind not in vendor.info.inventories:
                 raise not_listed(vendor.info, kind)
-            self._known[key] = _each_once(self._read(vendor, kind, settings))
+            self._known[key] = _each_once(vendor.info.title, self._read(vendor, kind, settings))
         return self._known[key]
 
     def _read(self, vendor: Vendor, kind: InventoryKind, settings: Mapping[str, Json]) -> tuple[Item, ...]:
@@ -131,7 +131,7 @@ class Inventories:
             match meaning:
                 case Retry():
                     answers.pop()
-                    self._wait_to_retry(vendor, meaning, retries, established=bool(answers))
+                    self._wait_to_retry(vendor, meaning, retries)
                 case Request():
                     if meaning in asked or len(asked) >= MOST_PAGES:
                         raise InventoryError(f"{vendor.info.title}: its list of {plural_of(kind)} does not end")
@@ -156,10 +156,10 @@ class Inventories:
             self._replies[key] = answer
         return answer
 
-    def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState, *, established: bool) -> None:
+    def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState) -> None:
         now, name = self._world.clock.now(), vendor.info.name
         retries.add(again, now)
-        if (cause := retries.exhausted(again, now, established=established)) is not None:
+        if (cause := retries.exhausted(again, now, established=False)) is not None:  # a list costs nothing
             raise InventoryError(f"{vendor.info.title}: {again.message}", code=_CODES.get(cause, ExitCode.USAGE))
         wait = retries.backoff(again, self._world.jitter())
         if again.held:
@@ -223,9 +223,19 @@ def plural_of(kind: InventoryKind) -> str:
     return "categories" if kind is InventoryKind.CATEGORY else f"{kind}s"
 
 
-def _each_once(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Pages that shift while they are read repeat an item. What came last is the newest."""
-    return tuple({item.id: item for item in items}.values())
+def _each_once(title: str, items: Sequence[Item]) -> tuple[Item, ...]:
+    """Pages that shift while they are read repeat an item. What came last is the newest.
+
+    InventoryError if one id has two names: nobody knows which one it is called by.
+    """
+    by_id: dict[str, Item] = {}
+    for item in items:
+        before = by_id.setdefault(item.id, item)
+        if before.name != item.name:
+            message = f"{title} lists {item.id} by two names: {before.name!r} and {item.name!r}"
+            raise InventoryError(message, hint="ask for the list again: it may have changed meanwhile")
+        by_id[item.id] = item
+    return tuple(by_id.values())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

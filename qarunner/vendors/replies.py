@@ -178,15 +178,23 @@ def page(reply: Reply) -> JsonReader:
     return _page(reply.text)
 
 
-def elements(pages: Sequence[Reply], key: str) -> list[JsonReader]:
-    """What a list's pages hold under `key`, each id once. UnexpectedData for a page with known elements alone."""
+def elements(pages: Sequence[Reply], key: str, name: str = "name") -> list[JsonReader]:
+    """What a list's pages hold under `key`, each id once.
+
+    UnexpectedData for a page with known elements alone, and for an id that has two texts under `name`.
+    """
     by_id: dict[str, JsonReader] = {}
     for reply in pages:
         before, items = len(by_id), list(page(reply).get(key).items())
-        by_id |= {str(item.get("id").value or item.value): item for item in items}
+        for item in items:
+            number = str(item.get("id").value or item.value)
+            names = {text for one in (by_id.get(number, item), item) if (text := one.get(name).text_or())}
+            if len(names) > 1:
+                raise item.get(name).fail(f"one name of {number}, which has {' and '.join(sorted(names))}")
+            by_id[number] = item
         if items and len(by_id) == before:
-            name = page(reply).get(key).name
-            raise UnexpectedData(f"{name}: a page shows only what earlier pages have: the list does not end")
+            where = page(reply).get(key).name
+            raise UnexpectedData(f"{where}: a page shows only what earlier pages have: the list does not end")
     return list(by_id.values())
 
 

@@ -152,6 +152,27 @@ def test_a_vendor_that_asks_to_wait_is_asked_again_and_one_that_is_gone_is_not_f
     assert gone.code == 75, gone
 
 
+def test_a_second_page_that_never_comes_is_an_end(begin: Begin) -> None:
+    """It is waited for as long as for a first contact: a list costs nothing, and can be read once more."""
+    tests = {uuid(number): "passed" for number in range(101)}
+    fault = {"on": "GET /tests", "from": 2, "status": 500}
+    stage = begin(testerarmy={"projects": {PROJECT: {}}, "tests": tests, "faults": [fault]})
+    stage.leaping()
+    ended = stage.run("vendors", "testerarmy", "--list", "tests", "--project", PROJECT)
+    assert (ended.code, ended.out) == (75, ""), ended
+    assert 2 < len(stage.sent("testerarmy", path="/tests")) < 30
+
+
+def test_an_id_with_two_names_is_an_error(begin: Begin) -> None:
+    again = {"items": [{"key": "staging", "label": label, "id": label} for label in ("One", "Two")], "totalCount": 2}
+    fault = {"on": "GET /api/projects/{projectId}/environments", "merge": again}
+    ended = begin(certyn={"projects": ["shop"], "faults": [fault]}).run(
+        "vendors", "certyn", "--list", "environments", "--project", "shop"
+    )
+    assert (ended.code, ended.out) == (2, ""), ended
+    assert "Certyn lists staging by two names: 'One' and 'Two'" in ended.err
+
+
 def test_a_vendors_words_are_harmless(begin: Begin) -> None:
     stage = begin(docketqa={"tests": {1: {"name": "Pay\x1b[31m\nnow"}}})
     ended = stage.run("vendors", "docketqa", "--list", "tests")

@@ -236,3 +236,25 @@ def test_a_cursor_that_is_a_number_leads_on_and_an_odd_sign_of_more_pages_is_no_
     body = {"projects": [{"id": "p", "slug": PROJECT}], "items": [TEST], "hasNextPage": "true"}
     with pytest.raises(UnexpectedData, match="hasNextPage"):
         listed("certyn", InventoryKind.ENVIRONMENT, lambda _: body)
+
+
+NAMES = {"tests": "title", "test_blueprints": "title", "items": "label"}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind"),
+    [("testerarmy", InventoryKind.TEST), ("docketqa", InventoryKind.TEST), ("certyn", InventoryKind.ENVIRONMENT)],
+)
+def test_an_id_with_two_names_is_no_item(vendor: str, kind: InventoryKind) -> None:
+    body = {key: [{**TEST, name: text} for text in ("Pay", "Pay later")] for key, name in NAMES.items()}
+    paging = {"page": 1, "total_pages": 1, "total": 1}
+    more = {"projects": [{"id": "p", "slug": PROJECT}], "pagination": paging, "page": 1, "nextCursor": None}
+    with pytest.raises(UnexpectedData, match="Pay and Pay later"):
+        listed(vendor, kind, lambda _: {**body, **more})
+
+
+def test_a_suite_with_two_names_is_no_item() -> None:
+    suites = ({"test_blueprint_category_id": 7, "test_blueprint_category_name": name} for name in ("Smoke", "Pay"))
+    tests = [{"id": number, "title": f"T{number}", **suite} for number, suite in enumerate(suites, 1)]
+    with pytest.raises(UnexpectedData, match="Smoke"):
+        listed("docketqa", InventoryKind.CATEGORY, lambda _: {"test_blueprints": tests, "pagination": {"page": 1}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from qarunner.vendors.api import (
     Finished,
     Metadata,
     Prepared,
+    Refusal,
     RemoteRun,
     Reply,
     Resource,
@@ -26,6 +27,9 @@ from qarunner.vendors.api import (
     Verdict,
 )
 from qarunner.vendors.certyn.info import INFO as CERTYN
+
+if TYPE_CHECKING:
+    from qarunner.decode import Json
 
 UUID = "22222222-2222-4222-8222-222222222222"
 
@@ -272,3 +276,36 @@ def test_an_app_that_testerarmy_will_not_remove_is_named(times: dict[str, object
     prepared = registry.get("testerarmy").prepare(resource, "t", replies)
     assert isinstance(prepared, Prepared)
     assert (registry.get("testerarmy").kept(resource, prepared) is not None) == stays
+
+
+@pytest.mark.parametrize(
+    ("file", "asked", "confirmed", "taken"),
+    [
+        ("a.apk", None, "android", True),
+        ("a.apk", None, "Android", True),
+        ("a.apk", None, None, True),
+        ("a.apk", None, "ios", False),
+        ("a.app.zip", None, "android", True),
+        ("a.zip", None, "ios", True),
+        ("a.zip", "android", "ios", False),
+        ("a.zip", "ios", "ios", True),
+    ],
+)
+def test_an_app_that_testerarmy_takes_for_another_platform_is_not_tested(
+    file: str, asked: str | None, confirmed: str | None, *, taken: bool
+) -> None:
+    build = Build(path=file, filename=file, size=3, sha256="ab" * 32)
+    data: dict[str, Json] = {"project": UUID, **({"platform": asked} if asked else {})}
+    resource = Resource(id="r", vendor="testerarmy", kind=ResourceKind.BUILD, build=build, data=data)
+    app = {"app": {"id": UUID, **({"platform": confirmed} if confirmed else {})}}
+    replies = [Reply(status=200, text=json.dumps(body)) for body in ({}, {}, app)]
+    step = registry.get("testerarmy").prepare(resource, "t", replies)
+    assert isinstance(step, Prepared if taken else Refusal)
+    assert not isinstance(step, Refusal) or f"TesterArmy takes {file} for {confirmed}, not for" in step.message
+
+
+@pytest.mark.parametrize(("file", "data"), [("a.zip", {"platform": "android"}), ("a.apk", {})])
+def test_the_platform_of_an_archive_is_that_of_its_entry(file: str, data: dict[str, str]) -> None:
+    asked = call("testerarmy", SelectionKind.TEST_IDS, UUID, binary=file)
+    (need,) = registry.get("testerarmy").resources(asked)
+    assert need.data == {"project": UUID, "remove_after": 86400, **data}

@@ -57,7 +57,7 @@ def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Req
         if not pages:
             return Request(method="GET", path=f"{folder}/processes")
         return tuple(map(_process, pages[0].json().items()))
-    elements = answers.elements(pages, "items")
+    elements = answers.elements(pages, "items", "label" if kind is InventoryKind.ENVIRONMENT else "name")
     if pages:
         answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
     if not pages or _has_more(answers.page(pages[-1]).get("hasNextPage")):

@@ -25,7 +25,7 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
         if not replies:
             return Request(method="GET", path="/apps/list")
         return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
-    tests = answers.elements(replies, "test_blueprints")
+    tests = answers.elements(replies, "test_blueprints", "title")
     paging = answers.page(replies[-1]).get("pagination") if replies else None
     if paging is not None:
         answers.check_about(paging.get("page"), str(len(replies)), "page")
@@ -54,7 +54,9 @@ def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
     for test in tests:
         if test.has("test_blueprint_category_id"):
             suite = answers.body_id(test.get("test_blueprint_category_id"))
-            suites.setdefault(suite, test.get("test_blueprint_category_name").text_or() or suite)
+            title = test.get("test_blueprint_category_name")
+            if suites.setdefault(suite, title.text_or() or suite) != (title.text_or() or suite):
+                raise title.fail(f"{suites[suite]!r}, as another test of suite {suite} has it")
     for suite, name in suites.items():
         yield Item(id=suite, name=name)
 

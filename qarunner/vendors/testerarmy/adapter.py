@@ -52,11 +52,11 @@ if TYPE_CHECKING:
         Item,
         Leftover,
         Prepared,
+        PrepareStep,
         RemoteRun,
         Reply,
         Resource,
         Status,
-        Upload,
     )
 
 
@@ -275,7 +275,7 @@ class TesterArmy(Vendor):
             return ()
         return (testerarmy_builds.need(call, entry.target.value, entry.options.get("remove_after")),)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         del token
         return testerarmy_builds.prepare(resource, replies)
 

@@ -46,11 +46,12 @@ def inventory(
     project = settings.get("project")
     if kind is not InventoryKind.PROJECT and not isinstance(project, str):
         return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
-    cursor, elements = None, answers.elements(replies, _FIELDS[kind])
+    name = _NAMES.get(kind, "name")
+    cursor, elements = None, answers.elements(replies, _FIELDS[kind], name)
     if replies:
         cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
         if cursor is None:
-            return tuple(_item(element, _NAMES.get(kind, "name")) for element in elements)
+            return tuple(_item(element, name) for element in elements)
     return _request(kind, str(project), cursor)
 
 

@@ -19,6 +19,7 @@ from qarunner.vendors.api import (
     Leftover,
     Outcome,
     Prepared,
+    Refusal,
     RemoteRun,
     Request,
     ResourceKind,
@@ -77,6 +78,11 @@ def has_known_ending(filename: str) -> bool:
     return filename.lower().endswith(tuple(ending for endings in ENDINGS.values() for ending in endings))
 
 
+def _platforms(filename: str) -> list[str]:
+    """What a file can be for, by its ending."""
+    return [str(platform) for platform, endings in ENDINGS.items() if filename.lower().endswith(endings)]
+
+
 def filename_of(url: str) -> str:
     """The last segment of a URL's path; empty where it has none."""
     try:
@@ -89,6 +95,9 @@ def filename_of(url: str) -> str:
 def need(call: Call, path: str, remove_after: Json) -> Dependency:
     """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
     data = {"project": call.settings["project"], "remove_after": _seconds(remove_after)}
+    (entry,) = call.entries
+    if entry.platform and len(_platforms(path)) > 1:  # an archive does not say what it holds
+        data["platform"] = entry.platform.value
     return Dependency(key=NEED, kind=ResourceKind.BUILD, path=path, data=data)
 
 
@@ -106,7 +115,7 @@ def notices(call: Call) -> Iterator[str]:
             yield f"testerarmy: the upload of {path} stays there, and TesterArmy removes it {after} after the upload"
 
 
-def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
+def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared | Refusal:
     """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
     if resource.build is None:
         raise ValueError(f"{resource.id}: a build without a file")
@@ -119,14 +128,21 @@ def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | 
             key = _sendable(granted.json().get("storageKey"))
             return _post_build(resource, "upload/confirm", {"storageKey": key, **_described(resource, resource.build)})
         case [_, _, confirmed, *_]:
-            return _confirmed(confirmed.json().get("app"))
+            return _confirmed(resource, resource.build, confirmed.json().get("app"))
         case _:
             raise ValueError(f"{resource.id}: replies are no sequence")
 
 
-def _confirmed(app: JsonReader) -> Prepared:
-    """Documented: an app that has no time of removal stays, whatever was asked for."""
-    number = answers.path_id(app.get("id"))
+def _confirmed(resource: Resource, build: Build, app: JsonReader) -> Prepared | Refusal:
+    """Documented: an app that has no time of removal stays, whatever was asked for.
+
+    An app of a platform that its file cannot be for is not the one that was sent.
+    """
+    number, platform = answers.path_id(app.get("id")), answers.word(app.get("platform"))
+    asked = resource.data.get("platform")
+    known = _platforms(build.filename) if asked is None else [str(asked)]
+    if platform and known and platform not in known:
+        return Refusal(message=f"TesterArmy takes {build.filename} for {platform}, not for {' or '.join(known)}")
     stays = {"expiresAt", "removeAfter"} <= app.object().keys() and not (app.has("expiresAt") or app.has("removeAfter"))
     return Prepared(values={APP_ID: number, **({_STAYS: number} if stays else {})})
 
