@@ -295,7 +295,15 @@ def test_what_the_vendors_cli_asks_for_a_run_is_there(stand: Stand) -> None:
     assert stand.json("certyn", f"GET /api/ci/runs/{made['runId']}")["state"] == "completed"
     (run,) = stand.json("certyn", f"GET {top}/ci-runs?take=50&skip=0")["items"]
     assert (run["runId"], run["passed"], "aborted" in run) == (made["runId"], 3, False)
-    item = stand.json("certyn", f"GET {top}/process-runs/{made['runId']}")["items"][0]
+    shown = stand.json("certyn", f"GET {top}/process-runs/{made['runId']}")
+    assert (shown["id"], shown["processSlug"], shown["status"]) == (made["runId"], "smoke-suite", "completed")
+    assert {"number", "processId", "processName", "triggerType", "startedAt", "completedAt", "summaryMarkdown"} < set(
+        shown
+    )
+    item = shown["items"][0]
+    listed = stand.json("certyn", f"GET {top}/executions?status=completed,failed&environmentKey=staging&pageSize=2")
+    assert (listed["totalCount"], listed["items"][0]["id"]) == (3, item["executionId"])
+    assert stand.json("certyn", f"GET {top}/executions?environmentKey=production")["items"] == []
     assert stand.json("certyn", f"GET {top}/executions/{item['executionId']}")["status"] == "completed"
     told = stand.json("certyn", f"GET /api/assistant/conversations/{made['conversationId']}")
     assert told["messages"][0]["role"] == "assistant"
@@ -312,9 +320,11 @@ def test_tests_are_listed_page_by_page(start: Start) -> None:
     assert (len(second["items"]), second["hasNextPage"], second["hasPreviousPage"]) == (3, False, True)
     assert stand.json("certyn", f"{path}?tag=cart&pageSize=1")["totalPages"] == 2
     assert stand.json("certyn", f"{path}?isQuarantined=true")["items"] == []
-    assert {"id", "number", "name", "description", "instructions", "tags", "isQuarantined", "needsReview"} == set(
-        first["items"][0]
-    )
+    test = first["items"][0]
+    assert {"id", "number", "name", "description", "instructions", "tags", "isQuarantined", "needsReview"} == set(test)
+    (record, *_) = stand.json("certyn", path.replace("testcases", "testcases/overview"))["items"]
+    assert test.items() <= record.items()
+    assert {"totalRuns", "passRate", "flakinessRate", "lastRunStatus", "lastRunStartedAt"} == set(record) - set(test)
 
 
 def test_projects_and_environments_are_read_one_by_one(start: Start) -> None:

@@ -296,3 +296,8 @@ def test_what_a_scenario_lacks_is_said(start: Start) -> None:
     reply = start({}).json("docketqa", "POST /test_group_run/trigger_ci_run", {"test_blueprint_category_id": "7"})
     assert "test_runs" not in reply["test_group_run"]
     assert "ci_run_lists_tests in the scenario" in reply["message"]
+
+
+def test_reusable_steps_are_none(stand: Stand) -> None:
+    listed = stand.json("docketqa", "GET /modules/list?page=1&per_page=10&with_steps=true&include_all_folders=true")
+    assert listed == {"modules": [], "pagination": {"page": 1, "per_page": 10, "total": 0, "total_pages": 0}}

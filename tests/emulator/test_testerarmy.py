@@ -339,6 +339,13 @@ def test_every_route_answers_as_the_vendors_own_file_says(start: Start) -> None:
         f"GET /projects/{PROJECT}/environments": ("GET /projects/{projectId}/environments", None),
         f"GET /projects/{PROJECT}/mobile": ("GET /projects/{projectId}/mobile", None),
         f"DELETE /projects/{PROJECT}/mobile/{app['id']}": ("DELETE /projects/{projectId}/mobile/{appId}", None),
+        f"POST /projects/{PROJECT}/environments": (
+            "POST /projects/{projectId}/environments",
+            {"name": "PR 7", "url": "https://pr-7.example"},
+        ),
+        f"GET /projects/{PROJECT}/credentials": ("GET /projects/{projectId}/credentials", None),
+        f"GET /projects/{PROJECT}/files": ("GET /projects/{projectId}/files", None),
+        f"GET /projects/{PROJECT}/memories": ("GET /projects/{projectId}/memories", None),
         f"GET /tests/{TESTS[0]}": ("GET /tests/{testId}", None),
         f"GET /groups/{GROUP}": ("GET /groups/{groupId}", None),
         f"GET /runs/{other}": ("GET /runs/{id}", None),
@@ -362,12 +369,31 @@ def test_every_route_answers_as_the_vendors_own_file_says(start: Start) -> None:
     called = {name for name, _ in calls.values()} | {"POST /groups/{groupId}/runs", "POST /runs/{id}/cancel"}
     vendor = api.Testerarmy(new_world("", stand.clock, 1), sections.TesterarmySection())
     served = {endpoint.name for endpoint in vendor.endpoints()}
-    assert served == called | {upload, f"{upload}/confirm"}
+    deleted = "DELETE /projects/{projectId}/environments/{environmentId}"
+    assert served == called | {upload, f"{upload}/confirm", deleted}
     described = {f"{method} {path}" for method, path in operations("testerarmy")}
     assert served <= described
-    # What changes an account is not served: no run needs it, and no client of the vendor's calls it in a pipeline.
-    left = {name for name in described - served if name.startswith("GET ")}
-    assert left == {f"GET /projects/{{projectId}}/{what}" for what in ("credentials", "files", "memories")}
+    # What changes an account is not served, but for environments: no run needs it, and no pipeline calls it.
+    assert not {name for name in described - served if name.startswith("GET ")}
+
+
+def test_an_environment_is_made_and_deleted(start: Start) -> None:
+    stand = start({"testerarmy": {"projects": {PROJECT: {"short": "shop", "environments": {TESTS[3]: "My staging"}}}}})
+    folder = f"/projects/{PROJECT}/environments"
+    body = {"name": "PR 7", "url": "https://pr-7.example"}
+    made = stand.json("testerarmy", f"POST {folder}", body)["environment"]
+    assert (made["slug"], made["kind"], made["url"]) == ("pr-7", "static", body["url"])
+    assert stand.json("testerarmy", "GET /projects/shop/environments")["environments"][-1] == made
+    codes = [
+        stand.call("testerarmy", f"POST {folder}", {**body, **change}).status_code
+        for change in ({}, {"name": "my staging"}, {"name": "b", "url": "http://b.example"}, {"name": "x" * 101})
+    ]
+    assert codes == [409, 409, 400, 400]
+    gone = f"DELETE /projects/shop/environments/{made['id']}"
+    assert stand.json("testerarmy", gone) == {"deleted": True, "id": made["id"]}
+    assert stand.call("testerarmy", gone).status_code == 404
+    (production, *_) = stand.json("testerarmy", f"GET {folder}")["environments"]
+    assert stand.call("testerarmy", f"DELETE {folder}/{production['id']}").status_code == 404
 
 
 def test_a_batch_runs_again_without_its_disabled_tests(start: Start) -> None:

@@ -13,7 +13,7 @@ from qarunner.emulator.sections import Courses, Known
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.emulator.messages import Call
     from qarunner.emulator.sections import CertynSection, Process
@@ -171,6 +171,7 @@ def paged(items: Sequence[object], call: Call) -> dict[str, object]:
 
 
 PAGES = {"page": digits(least=1), "pageSize": digits(least=1, most=100)}
+EXECUTION_QUERY = {**PAGES, "status": text, "agentId": text, "environmentKey": text}
 TEST_QUERY = {**PAGES, "tag": text, "isQuarantined": one_of("true", "false")}
 
 
@@ -186,6 +187,12 @@ SCOPES = {
 }
 ANY_SCOPE = ("execution:read", "platform:manage")
 """certyn.md names no scope for the other reads of a project, which its own CLI alone is known to call."""
+
+
+def _executed(item: Mapping[str, object]) -> dict[str, object]:
+    """What an execution's own reply and the list of them have in common."""
+    names = ("status", "startedAt", "completedAt", "summaryMarkdown", "agentSessionId")
+    return {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,10 +232,12 @@ class Certyn:
             Endpoint(f"GET {project}", self._projects.show),
             Endpoint(f"GET {project}/process-runs/{{runId}}", self._details),
             Endpoint(f"GET {project}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
+            Endpoint(f"GET {project}/executions", self._list_executions, query=EXECUTION_QUERY),
             Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
             Endpoint("GET /api/assistant/conversations/{conversationId}", self._conversation),
             Endpoint(f"GET {project}/processes", self._list_processes),
             Endpoint(f"GET {project}/testcases", self._list_tests, query=TEST_QUERY),
+            Endpoint(f"GET {project}/testcases/overview", self._list_records, query=TEST_QUERY),
             Endpoint(f"GET {project}/environments", self._projects.list_environments, query=PAGES),
             Endpoint(f"GET {project}/environments/{{id}}", self._projects.show_environment),
             Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
@@ -370,7 +379,13 @@ class Certyn:
         run = self._find(call)
         if self._projects.slug(call.params["projectId"]) != run.asked["projectSlug"]:
             raise Refused(404, "process run not found")
-        return Answer(body=run.details(self._world.timeline))
+        slug = run.asked.get("processSlug")
+        process = {
+            "processId": None if slug is None else uuid_of("certyn", call.params["projectId"], slug),
+            "processName": run.process.name or readable(str(slug or "instruction")),
+            "processSlug": slug,
+        }
+        return Answer(body=run.details(self._world.timeline) | process)
 
     def _of(self, project: str) -> list[Run]:
         slug = self._projects.slug(project)
@@ -391,15 +406,31 @@ class Certyn:
 
     def _execution(self, call: Call) -> Answer:
         """One test's execution, found among the items of the project's runs."""
-        for run in self._of(call.params["projectId"]):
-            for item in run.details(self._world.timeline)["items"]:  # type: ignore[attr-defined]
-                if item["executionId"] == call.params["executionId"]:
-                    names = ("status", "startedAt", "completedAt", "summaryMarkdown")
-                    empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
-                    body = {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
-                    nothing = dict.fromkeys(("ticketId", "originalExecutionId", "agentSessionId"))
-                    return Answer(body=body | empty | nothing)
+        for _, item in self._items(call.params["projectId"]):
+            if item["executionId"] == call.params["executionId"]:
+                empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
+                nothing = dict.fromkeys(("ticketId", "originalExecutionId"))
+                return Answer(body=_executed(item) | empty | nothing)
         raise Refused(404, "execution not found")
+
+    def _items(self, project: str) -> Iterator[tuple[Run, Mapping[str, object]]]:
+        for run in self._of(project):
+            for item in run.item_bodies(self._world.timeline):
+                yield run, item
+
+    def _list_executions(self, call: Call) -> Answer:
+        """Single tests, page by page (certyn.md: Lists of runs). No agent has any: `agentId` finds nothing."""
+        states = str(call.query["status"]).split(",") if "status" in call.query else None
+        executions = [
+            _executed(item)
+            | {"effectiveTestOutcome": item["testOutcome"], "createdAt": item["startedAt"], "duration": None}
+            | {"environmentKey": run.asked["environmentKey"], "displayName": item["testCaseName"]}
+            for run, item in self._items(call.params["projectId"])
+            if call.query.get("environmentKey", run.asked["environmentKey"]) == run.asked["environmentKey"]
+            and (states is None or item["status"] in states)
+            and "agentId" not in call.query
+        ]
+        return Answer(body=paged(executions, call))
 
     def _conversation(self, call: Call) -> Answer:
         """What the agent answers to a run's instruction (certyn.md: Per-test details)."""
@@ -408,12 +439,20 @@ class Certyn:
         return Answer(body={"status": "idle", "messages": [{"role": "assistant", "content": "Done as instructed."}]})
 
     def _list_tests(self, call: Call) -> Answer:
-        """Test cases page by page, one for each that a tag of the scenario holds (certyn.md: Inventories)."""
+        return Answer(body=paged(self._tests(call), call))
+
+    def _list_records(self, call: Call) -> Answer:
+        """The same with a record, which is empty: runs here have tests of their own (certyn.md: Inventories)."""
+        record = {"totalRuns": 0, **dict.fromkeys(("passRate", "flakinessRate", "lastRunStatus", "lastRunStartedAt"))}
+        return Answer(body=paged([test | record for test in self._tests(call)], call))
+
+    def _tests(self, call: Call) -> list[dict[str, object]]:
+        """Test cases, one for each that a tag of the scenario holds (certyn.md: Inventories)."""
         project = call.params["projectId"]
         self._projects.slug(project)
         tests = [(tag, number) for tag, courses in self._section.tags.items() for number in range(courses[0].total)]
         wanted = call.query.get("tag")
-        items: list[tuple[str, object]] = [
+        items: list[tuple[str, dict[str, object]]] = [
             (
                 tag,
                 {
@@ -431,7 +470,7 @@ class Certyn:
         ]
         if call.query.get("isQuarantined") == "true":
             items = []
-        return Answer(body=paged([test for tag, test in items if wanted in {None, tag}], call))
+        return [test for tag, test in items if wanted in {None, tag}]
 
     def _list_processes(self, call: Call) -> Answer:
         """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""

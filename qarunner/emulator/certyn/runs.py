@@ -108,15 +108,28 @@ class Run:
         outcomes = [outcome for outcome, _ in items]
         waiting = outcomes.count(None)
         running = 1 if waiting and self.state(now) == "in_progress" else 0
+        status = self.status(timeline)
         return {
+            "id": self.id,
+            "number": self.number,
+            "status": "running" if status["state"] == "in_progress" else status["state"],
+            "triggerType": "ci",
+            "startedAt": status["startedAt"],
+            "completedAt": status["completedAt"],
+            "summaryMarkdown": None,
             "totalItems": len(items),
             "passedItems": outcomes.count("passed"),
             "failedItems": outcomes.count("failed"),
             "blockedItems": outcomes.count("blocked"),
             "runningItems": running,
             "pendingItems": waiting - running,
-            "items": [self._item(number, *item, timeline) for number, item in enumerate(items, 1)],
+            "items": self.item_bodies(timeline),
         }
+
+    def item_bodies(self, timeline: Timeline) -> list[dict[str, object]]:
+        """The items of a process-run reply."""
+        items = enumerate(self.items(timeline.now()), 1)
+        return [self._item(number, *item, timeline) for number, item in items]
 
     def _item(self, number: int, outcome: str | None, end: float, timeline: Timeline) -> dict[str, object]:
         subject = self.process.name or readable(self.selection[0] if self.selection else "instruction")
@@ -127,6 +140,7 @@ class Run:
             "testCaseName": f"{subject} {number}",
             "testCaseNumber": number,
             "executionId": uuid_of("certyn", self.id, number, "execution"),
+            "agentSessionId": uuid_of("certyn", self.id, number, "session"),
             # No page lists the words of `status`; a client reads testOutcome (certyn.md: Per-test details).
             "status": "pending" if outcome is None else "skipped" if outcome == "skipped" else "completed",
             "testOutcome": judged,

@@ -38,6 +38,9 @@ LIST_QUERY = {
 }
 
 
+MODULE_QUERY = {**LIST_QUERY, "ids": text, "with_steps": one_of("true", "false")}
+
+
 PER_PAGE = 50  # our choice: the page names no default
 
 
@@ -73,6 +76,7 @@ class Docketqa:
             Endpoint(f"{ci_run}/", self._create_ci, body=Body.JSON),  # the vendor's action v1 calls it so
             Endpoint("GET /test_run/{id}", self._status),
             Endpoint("GET /test_blueprint/list", self._list, query=LIST_QUERY),
+            Endpoint("GET /modules/list", self._list_modules, query=MODULE_QUERY),
             *self._apps.endpoints(),
         )
 
@@ -169,12 +173,20 @@ class Docketqa:
         return Answer(body={"test_run": run_body(run, self._world, detailed=True)})
 
     def _list(self, call: Call) -> Answer:
-        query = call.query
+        tests, body = self._page(call, [test for test in sorted(self._suite_of) if self._listed(test, call.query)])
+        return Answer(body={"test_blueprints": [self._blueprint(test) for test in tests], **body})
+
+    def _list_modules(self, call: Call) -> Answer:
+        """No scenario names reusable steps: there are none. The name of the list is our choice (docketqa.md)."""
+        _, body = self._page(call, [])
+        return Answer(body={"modules": [], **body})
+
+    def _page(self, call: Call, tests: list[int]) -> tuple[list[int], dict[str, object]]:
+        """The page that a query asks for, and what stands beside its elements."""
+        query, body = call.query, dict[str, object]()
         numbered, counted = {"page", "per_page"} & set(query), {"offset", "limit"} & set(query)
         if numbered and counted:
             raise Wrong("page", "goes with per_page, not with offset and limit")
-        tests = [test for test in sorted(self._suite_of) if self._listed(test, query)]
-        body: dict[str, object] = {}
         if numbered or counted:
             size = _number(call, "per_page" if numbered else "limit", PER_PAGE)
             start = (_number(call, "page", 1) - 1) * size if numbered else _number(call, "offset", 0)
@@ -183,7 +195,7 @@ class Docketqa:
             tests = tests[start : start + size]
         if "search" not in query and query.get("include_all_folders") != "true":
             body["subfolders"] = sorted(self._section.folders)
-        return Answer(body={"test_blueprints": [self._blueprint(test) for test in tests], **body})
+        return tests, body
 
     def _folder(self, test: int) -> str:
         return next((path for path, tests in self._section.folders.items() if test in tests), "/")

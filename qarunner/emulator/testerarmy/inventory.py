@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.ledger import readable, uuid_of
-from qarunner.emulator.messages import Answer, Endpoint, Refused
+from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.sections import Group, Project
-from qarunner.emulator.strict import Wrong, digits, text, uuid_text
+from qarunner.emulator.strict import Fields, Wrong, digits, text, text_up_to, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAGE = digits(least=1, most=100)
 CURSOR = digits()
+MOST_MEMORIES = 100  # our choice: no page states the number
 ONLY_PROJECT = uuid_of("testerarmy", "project")
 """The project where the scenario names none."""
 
@@ -34,6 +35,7 @@ class Inventory:
         self._projects = dict(section.projects) or {ONLY_PROJECT: Project(name="Shop", short="shop")}
         self._first = next(iter(self._projects))
         known = [*section.tests.named, *(test for group in section.groups.values() for test in group.tests)]
+        self._made: dict[str, dict[str, dict[str, object]]] = {}
         self._tests: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         for identifier, project in self._projects.items():
@@ -51,6 +53,11 @@ class Inventory:
             Endpoint("GET /projects", self._list_projects),
             Endpoint("GET /projects/{projectId}", self._show_project),
             Endpoint("GET /projects/{projectId}/environments", self._list_environments),
+            Endpoint("POST /projects/{projectId}/environments", self._create_environment, body=Body.JSON),
+            Endpoint("DELETE /projects/{projectId}/environments/{environmentId}", self._delete_environment),
+            Endpoint("GET /projects/{projectId}/credentials", self._list_credentials),
+            Endpoint("GET /projects/{projectId}/files", self._list_files),
+            Endpoint("GET /projects/{projectId}/memories", self._list_memories),
             Endpoint("GET /groups", self._list_groups, query={"projectId": text}),
             Endpoint("GET /groups/{groupId}", self._show_group),
             Endpoint("GET /tests", self._list_tests, query=tests),
@@ -136,11 +143,54 @@ class Inventory:
             {"id": uuid_of("testerarmy", project, kind), "name": name, "slug": kind, "kind": kind, "url": url}
             for name, kind, url in builtin
         ]
-        for identifier, name in listed.environments.items():
-            slug = name.lower().replace(" ", "-")
-            url = f"https://{slug}.example.com"
-            shown.append({"id": identifier, "name": name, "slug": slug, "kind": "static", "url": url})
-        return shown
+        return [*shown, *self._static(project).values()]
+
+    def _static(self, project: str) -> dict[str, dict[str, object]]:
+        """Those of the scenario and those that were made since, by their ids."""
+        listed = self._known(project).environments
+        if project not in self._made:
+            self._made[project] = {identifier: _static(identifier, name) for identifier, name in listed.items()}
+        return self._made[project]
+
+    def _create_environment(self, call: Call) -> Answer:
+        project = self.project_id(call.params["projectId"])
+        with Fields(call.body) as fields:
+            name, url = fields.need("name", text_up_to(100)), fields.need("url", text_up_to(500))
+        if not url.startswith("https://"):
+            raise Wrong("url", "expected an HTTPS address")  # testerarmy.md, Inventories: "a stable HTTPS address"
+        made = _static(self._world.ids.uuid(), name, url)
+        if any(each["slug"] == made["slug"] for each in self._environments(project)):
+            raise Refused(409, "an environment of this name exists")
+        self._static(project)[str(made["id"])] = made
+        return Answer(status=201, body={"environment": made})
+
+    def _delete_environment(self, call: Call) -> Answer:
+        """Static ones alone: the built-in ones are not found here (testerarmy.md: Inventories)."""
+        identifier = uuid_text(call.params["environmentId"], "environmentId")
+        if self._static(self.project_id(call.params["projectId"])).pop(identifier, None) is None:
+            raise Refused(404, "environment not found")
+        return Answer(body={"deleted": True, "id": identifier})
+
+    def _list_credentials(self, call: Call) -> Answer:
+        """One, as there is one file and one memory: no scenario names any (testerarmy.md: Inventories)."""
+        login = {"kind": "login", "authMethod": "password", "label": "Customer", "username": "customer@example.com"}
+        return Answer(
+            body={"credentials": [self._of_project(call, "credential", login | {"hasAuthInstructions": False})]}
+        )
+
+    def _list_files(self, call: Call) -> Answer:
+        file = {"filename": "order.pdf", "mediaType": "application/pdf", "fileSize": 1024}
+        more = {"projectId": self.project_id(call.params["projectId"]), "description": None, "summary": None}
+        return Answer(body={"files": [self._of_project(call, "file", file | more)]})
+
+    def _list_memories(self, call: Call) -> Answer:
+        memory = {"category": "site_structure", "title": "Cart", "content": "At the top right", "importance": "low"}
+        memories = [self._of_project(call, "memory", memory | {"updatedAt": self._world.timeline.stamp(0)})]
+        return Answer(body={"memories": memories, "count": len(memories), "maxMemories": MOST_MEMORIES})
+
+    def _of_project(self, call: Call, what: str, fields: Mapping[str, object]) -> dict[str, object]:
+        project = self.project_id(call.params["projectId"])
+        return {"id": uuid_of("testerarmy", project, what), **fields, "createdAt": self._world.timeline.stamp(0)}
 
     def _list_groups(self, call: Call) -> Answer:
         project = self._asked_project(call)
@@ -209,6 +259,12 @@ class Inventory:
 
     def _times(self) -> dict[str, object]:
         return dict.fromkeys(("createdAt", "updatedAt"), self._world.timeline.stamp(0))
+
+
+def _static(identifier: str, name: str, url: str | None = None) -> dict[str, object]:
+    slug = name.lower().replace(" ", "-")
+    url = url or f"https://{slug}.example.com"
+    return {"id": identifier, "name": name, "slug": slug, "kind": "static", "url": url}
 
 
 def _default_group(project: str) -> str:
