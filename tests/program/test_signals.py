@@ -28,6 +28,13 @@ def under_way(stage: Stage, runs: int = 2, *arguments: str) -> Started:
     return process
 
 
+def accepted_alone(stage: Stage, runs: int, *arguments: str) -> Started:
+    """An apply that does not learn of its runs' ends, however slow this machine is: it asks once in hours."""
+    process = stage.start_apply("--poll-interval", FOR_EVER, *arguments)
+    stage.until(lambda: len(stage.events("Accepted")) >= runs)
+    return process
+
+
 def what_can_be_cancelled_is_and_what_runs_on_is_named(begin: Begin) -> None:
     for number, code in CODES.items():
         stage = begin(doksi={"default": "hang"}, certyn={"default": "hang"})
@@ -57,7 +64,7 @@ def detached_runs_are_left_alone_and_finished_by_a_resume(begin: Begin) -> None:
     slow = {"duration": "30s"}
     stage = begin(certyn={"default": slow}, doksi={"default": slow})
     stage.commit(stage.doksi("login"), stage.certyn("smoke"))
-    ended = under_way(stage, 2, "--on-interrupt", "detach").signal(signal.SIGTERM)
+    ended = accepted_alone(stage, 2, "--on-interrupt", "detach").signal(signal.SIGTERM)
     assert ended.code == 143, ended
     assert "still running at doksi" in ended.out
     assert "still running at certyn" in ended.out
@@ -73,9 +80,9 @@ def what_was_not_started_yet_is_started_by_a_resume(begin: Begin) -> None:
         *(stage.doksi(f"as-{number}", "t1", account=f"a{number}") for number in range(3)),
         vendors={"doksi": {"max_in_flight": 1}},
     )
-    ended = under_way(stage, 1).signal(signal.SIGINT)
+    ended = accepted_alone(stage, 1).signal(signal.SIGINT)
     assert ended.code == 130, ended
-    assert len(stage.paid()) < 3
+    assert len(stage.paid()) == 1
     resumed = stage.resume()
     assert resumed.code == 0, resumed
     assert len(stage.paid()) == 3
