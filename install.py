@@ -3,8 +3,9 @@
 Every package comes with its hash, and as a wheel: nothing is compiled. Without --from they are those of
 requirements.txt, and the hatchling among them builds qarunner from this folder. `--from dist` installs what `make dist`
 made, without an index and without a build. pip and the build see only what they need of the environment, and so no
-vendor's key. `-I` at every start: nothing of the working directory is imported. The last line of the output is the new
-environment's Python; `--key` prints what names the packages in a cache instead.
+vendor's key. `-I` at every start: nothing of the working directory is imported. FOLDER is new, empty or an environment:
+that one is replaced, and comes back if the install fails. The last line of the output is the new environment's Python;
+`--key` prints what names the packages in a cache instead.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import argparse
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator  # noqa: UP035  this line is also read by a Python that is too old
 
 SOURCE = Path(__file__).resolve().parent
 KEPT = {
@@ -25,6 +29,9 @@ KEPT = {
     *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "XDG_CACHE_HOME"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
 }
+OLDEST = (3, 11)
+MARK = "pyvenv.cfg"
+LAST = re.compile(r"^qarunner==\S+[ \\\r\n]+--hash=sha256:[0-9a-f]{64}\s*\Z", re.MULTILINE)
 HASHED = ("--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement")
 
 
@@ -41,28 +48,95 @@ def main(words: list[str]) -> int:
     if options.dist is not None:
         lock = options.dist / "requirements.lock"
         steps = [["--no-index", "--find-links", str(options.dist / "wheelhouse"), *HASHED, str(lock)]]
-    if not lock.is_file():
-        sys.stderr.write(f"install.py: {lock} is not there: --from names a folder that `make dist` made\n")
-        return 2
+    wrong = unfit(lock, options.dist)
+    if wrong is not None:
+        return failed(wrong)
     if options.key:
         digest = hashlib.sha256(lock.read_bytes()).hexdigest()
         sys.stdout.write(f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}-{digest}\n")
         return 0
-    folder = options.folder.absolute()
-    venv.create(folder, with_pip=True, clear=True)
+    try:
+        with replaced(options.folder.absolute()) as folder:
+            python = installed(folder, steps, options.dist)
+    except InstallError as error:
+        sys.stderr.write(str(error))
+        return error.code
+    except subprocess.CalledProcessError:
+        return failed("this Python has no ensurepip: on Debian, apt install python3-venv")
+    except OSError as error:
+        return failed(f"{options.folder}: {error.strerror or error}")
+    sys.stdout.write(f"{python}\n")
+    return 0
+
+
+class InstallError(Exception):
+    """What is to be printed."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def failed(text: str) -> int:
+    sys.stderr.write(f"install.py: {text}\n")
+    return 2
+
+
+def unfit(lock: Path, dist: Path | None) -> str | None:
+    """What can be said before anything is made."""
+    if sys.version_info[:2] < OLDEST:
+        return f"qarunner needs Python {OLDEST[0]}.{OLDEST[1]} or later, and this is {sys.version.split()[0]}"
+    if not lock.is_file():
+        return f"{lock} is not there: --from names a folder that `make dist` made"
+    if dist is None:
+        return None
+    # `make dist` writes qarunner last: what is cut anywhere does not end with it.
+    if not LAST.search(lock.read_text(encoding="utf-8", errors="replace")):
+        return f"{lock} does not end with qarunner and its hash: copy the folder again, and compare it with SHA256SUMS"
+    if not (dist / "wheelhouse").is_dir():
+        return f"{dist / 'wheelhouse'} is no folder: copy all that `make dist` made"
+    return None
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Where a new environment goes. The one that was there comes back if it fails; no other folder is ever removed."""
+    folder = folder.resolve() if folder.is_symlink() else folder
+    earlier = folder.with_name(f"{folder.name}.before")
+    if (earlier / MARK).is_file():  # an install was killed
+        if (folder / MARK).is_file():
+            shutil.rmtree(folder)
+        if not folder.exists():
+            earlier.rename(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InstallError(f"install.py: {folder} is a file: name a new folder\n", 2)
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MARK).is_file():
+            raise InstallError(f"install.py: {folder} has files, and is no environment: name a new folder\n", 2)
+        folder.rename(earlier)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if earlier.exists():
+            earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def installed(folder: Path, steps: list[list[str]], dist: Path | None) -> Path:
+    """The Python of the new environment. InstallError, with pip's exit code, if a package does not fit."""
+    venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     for arguments in steps:
         pip = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
         done = subprocess.run(  # noqa: S603  fixed words
             pip, env=environment(), stdout=sys.stderr, stderr=subprocess.PIPE, encoding="utf-8", check=False
         )
-        sys.stderr.write(
-            done.stderr if options.dist is None or not done.returncode else reason(done.stderr, options.dist)
-        )
         if done.returncode:
-            return done.returncode
-    sys.stdout.write(f"{python}\n")
-    return 0
+            raise InstallError(done.stderr if dist is None else reason(done.stderr, dist), done.returncode)
+        sys.stderr.write(done.stderr)
+    return python
 
 
 def reason(said: str, dist: Path) -> str:
@@ -70,6 +144,9 @@ def reason(said: str, dist: Path) -> str:
     if "DO NOT MATCH THE HASHES" in said:
         files = sorted(set(re.findall(r"from file:\S*/([^/\s]+\.whl)", said)))
         what = f"{', '.join(files) or 'a file'} has other content than requirements.lock says"
+        return f"install.py: {dist}: {what}: copy the folder again, and compare it with SHA256SUMS\n"
+    if "Hashes are required" in said or "Double requirement" in said:
+        what = "requirements.lock does not give one hash to each package"
         return f"install.py: {dist}: {what}: copy the folder again, and compare it with SHA256SUMS\n"
     missing = re.search(r"No matching distribution found for ([\w.-]+)==([\w.+!-]+)", said)
     if missing is None:

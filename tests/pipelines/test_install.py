@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -39,8 +40,9 @@ def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> P
 
 
 def locked(dist: Path, *wheels: Path) -> None:
+    """A lock as `make dist` writes it: qarunner last."""
     lines = []
-    for path in wheels:
+    for path in (*wheels, wheel(dist / "wheelhouse", "qarunner", "0.1.0")):
         name, version = path.name.split("-")[:2]
         lines.append(f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n")
     (dist / "requirements.lock").write_text("".join(lines), encoding="utf-8")
@@ -76,16 +78,71 @@ def no_lock(dist: Path) -> str:
     return "requirements.lock is not there: --from names a folder that `make dist` made"
 
 
-# Each but the last makes an environment with pip, which takes seconds.
-@pytest.mark.parametrize("spoil", [*([other_platform, other_lock] if FULL else []), wrong_hash, no_lock])
-def test_what_does_not_fit_is_one_error(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
+def cut_lock(dist: Path) -> str:
+    locked(dist, wheel(dist / "wheelhouse", "small_b", "2.0"))
+    text = (dist / "requirements.lock").read_text(encoding="utf-8")
+    (dist / "requirements.lock").write_text(text[: text.index("qarunner==")], encoding="utf-8")
+    return "requirements.lock does not end with qarunner and its hash: "
+
+
+def lock_of_noise(dist: Path) -> str:
+    dist.mkdir()
+    (dist / "requirements.lock").write_bytes(bytes(range(256)))
+    return "requirements.lock does not end with qarunner and its hash: "
+
+
+def no_hash(dist: Path) -> str:
+    locked(dist, wheel(dist / "wheelhouse", "small_b", "2.0"))
+    lock = dist / "requirements.lock"
+    lock.write_text(f"small_b==2.0\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
+    return "requirements.lock does not give one hash to each package: "
+
+
+def no_wheelhouse(dist: Path) -> str:
+    dist.mkdir()
+    locked(dist)
+    shutil.rmtree(dist / "wheelhouse")
+    (dist / "wheelhouse").write_text("a file", encoding="utf-8")
+    return "wheelhouse is no folder: "
+
+
+# The first ones make an environment with pip, which takes seconds.
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *([other_platform, other_lock, no_hash] if FULL else []),
+        *(wrong_hash, no_lock, cut_lock, lock_of_noise, no_wheelhouse),
+    ],
+)
+def test_what_does_not_fit_is_one_error_and_leaves_the_earlier_environment(
+    tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    (tmp_path / "home").mkdir()
+    for name in ("pyvenv.cfg", "works"):
+        (tmp_path / "home" / name).touch()
     expected = spoil(tmp_path / "dist")
     done = install(tmp_path / "dist")
+    assert sorted(path.name for path in tmp_path.glob("home*/*")) == ["pyvenv.cfg", "works"]
     assert done.returncode != 0
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("install.py: ")
     assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("existing", "expected"),
+    [("home", "is a file"), ("home/notes.txt", "has files, and is no environment")],
+)
+def test_only_an_environment_is_ever_replaced(tmp_path: Path, existing: str, expected: str) -> None:
+    locked(tmp_path / "dist", wheel(tmp_path / "dist" / "wheelhouse", "small_b", "2.0"))
+    (tmp_path / existing).parent.mkdir(exist_ok=True)
+    (tmp_path / existing).write_text("precious", encoding="utf-8")
+    done = install(tmp_path / "dist")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert expected in line
+    assert (tmp_path / existing).read_text(encoding="utf-8") == "precious"
 
 
 @pytest.mark.skipif(not FULL, reason="makes environments with pip: make test-full")
