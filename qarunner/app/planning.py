@@ -187,7 +187,7 @@ def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide, base: BaseT
     hide(credentials_in(environ or {}, keys.values()))
     name, text = read_manifest(path, environ)
     base = base_of(environ) if environ is not None else base
-    read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base)
+    read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base, of_the_past=environ is None)
     hide(secret_values(read.manifest, environ or {}))
     names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path))
     return replace(read, manifest=replace(read.manifest, names=names))

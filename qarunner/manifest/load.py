@@ -420,7 +420,6 @@ def cross_references(manifest: Manifest, vendor_keys: Mapping[str, str]) -> tupl
         *check_declarations(document, manifest.env, vendor_keys),
         *duplicates(document),
         *check_profiles(document),
-        *check_required(document),
         *check_money(document),
         *check_nothings(document),
         *check_key_names(manifest, vendor_keys),
@@ -456,6 +455,7 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
 
 
 _COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)")
+_RANGE = re.compile(rf"\s*{_COMPARISON.pattern}(?:\s*,\s*{_COMPARISON.pattern})*\s*")
 
 
 _COMPARES: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
@@ -471,7 +471,7 @@ _COMPARES: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
 def check_required(document: Document) -> Iterator[Diagnostic]:
     """A manifest that is not written for this version of the tool."""
     required = document.data.get("requires")
-    if isinstance(required, str) and not version_fits(__version__, required):
+    if isinstance(required, str) and _RANGE.fullmatch(required) and not version_fits(__version__, required):
         message = f"this manifest requires qarunner {required}, and this is {__version__}"
         hint = "install another version, or change requires"
         yield problem(document, ("requires",), message, code=Code.REQUIRES, hint=hint)
@@ -608,12 +608,17 @@ def examine(
     *,
     vendor_keys: Mapping[str, str] = _NO_KEYS,
     base: BaseText | None = None,
+    of_the_past: bool = False,
 ) -> LoadedManifest:
     """The same without stopping at problems of single entries. ManifestError where nothing can be read at all.
 
-    Under a base that has problems no row is looked at: its values are not known.
+    Under a base that has problems no row is looked at: its values are not known. Nor is anything where the manifest
+    requires another version, which has other rules; one `of_the_past` is read if it is whole by the rules of today.
     """
     main = document.read(name, text)
+    required = tuple(check_required(main))
+    if required and not of_the_past:
+        raise ManifestError(required)
     read, more, problems = join(main, find)
     wrong: tuple[Diagnostic, ...] = ()
     if base is not None:
@@ -642,6 +647,8 @@ def examine(
     )
     if not diagnostic:
         return LoadedManifest(manifest=manifest, problems=(), sound=None)
+    if required:
+        raise ManifestError(required)
     stuck = {fault.entry for fault in axis_problems}
     sound = frozenset() if None in stuck else sound - stuck
     mended = frozenset(place for fault in faults for place in _mended(read, fault))

@@ -6,7 +6,7 @@ import pytest
 
 from qarunner.diagnostics import Place
 from qarunner.errors import ManifestError
-from qarunner.manifest.codes import Code
+from qarunner.manifest.codes import WRONG_FORM, Code
 from qarunner.manifest.expand import check_rows, expand, layer_of, place_of
 from qarunner.manifest.load import check_changes, examine, with_profile
 from qarunner.manifest.select import select
@@ -156,3 +156,12 @@ def test_a_manifest_says_which_versions_can_read_it(required: str, monkeypatch: 
     problem = only(caught.value.diagnostics)
     assert (problem.code, problem.place.line) == (Code.REQUIRES, 3)
     assert problem.message == f"this manifest requires qarunner {required}, and this is 0.1.0"
+    with pytest.raises(ManifestError) as caught:
+        manifest(f"novel: 1\n{text}")
+    assert only(caught.value.diagnostics).code == Code.REQUIRES, "this version cannot judge what another one knows"
+
+
+def test_a_range_of_versions_that_nobody_can_read_is_no_range() -> None:
+    with pytest.raises(ManifestError) as caught:
+        manifest("requires: '=>99'\nmatrix: [{ id: a, vendor: acme, tags: [t] }]\n")
+    assert only(caught.value.diagnostics).code == WRONG_FORM

@@ -198,6 +198,20 @@ def test_a_base_that_was_broken_is_said_and_a_broken_manifest_is_an_error(repo: 
     assert "qa-matrix.yml:3:" in broken.err
 
 
+def test_a_base_that_required_an_earlier_version_is_compared_by_the_rules_of_today(repo: Repo) -> None:
+    """An upgrade changes `requires`, and its review shows what else would be sent."""
+    repo.stage.commit(repo.stage.doksi("a"), requires="<0.1")
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "before")
+    repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("b"), requires=">=0.1")
+    review = repo.document("HEAD")
+    assert (ids(review["added"]), review["warnings"]) == (["b"], [])
+    repo.stage.commit({**repo.stage.doksi("a"), "novel": 1}, requires=">=99")
+    repo.git("commit", "-qam", "a later version's")
+    repo.stage.commit(repo.stage.doksi("a"))
+    assert "requires qarunner >=99" in repo.document("HEAD")["warnings"][0]
+
+
 def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None:
     repo.stage.commit(repo.stage.doksi("a"), name="old.yml")
     repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("b"))
