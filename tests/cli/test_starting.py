@@ -54,6 +54,8 @@ def test_a_published_schema_is_named_by_the_version_in_its_address(
         "https://qa.example/schema.json",
         "https://qa.example/99.0.0/a.json",
         "http://qa.example/{version}/a",
+        "https://qa.example/{version}/{name}.json",
+        "https://user:word@qa.example/{version}/a",
     ):
         assert run(["init", "--vendor", "doksi", "--schema", wrong]) == 2
         assert f"an https address with the version {__version__} in it" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,21 @@ def test_a_folder_without_a_manifest_or_with_a_broken_one(stage: Stage) -> None:
     assert any("doski" in row["text"] for row in rows)
 
 
+def test_nothing_waits_for_a_schema_that_is_a_pipe_or_has_no_end(ready: Stage) -> None:
+    manifest, schema = ready.folder / "qa-matrix.yml", ready.folder / "qa-matrix.schema.json"
+    line = "# yaml-language-server: $schema=./qa-matrix.schema.json\n"
+    manifest.write_text(line + manifest.read_text(encoding="utf-8"), encoding="utf-8")
+    schema.write_text(f"{' ' * (1 << 24)}{{}}", encoding="utf-8")
+    for _ in range(2):
+        assert ready.run("validate").code == 0
+        (row,) = checks(ready, "--offline", code=0)["schema"]
+        assert row["text"] == "qa-matrix.schema.json cannot be read"
+        schema.unlink()
+        if not hasattr(os, "mkfifo"):
+            return
+        os.mkfifo(schema)
+
+
 def test_a_schema_of_another_version_and_runs_that_go_on(ready: Stage) -> None:
     manifest = ready.folder / "qa-matrix.yml"
     line = "# yaml-language-server: $schema=./qa-matrix.schema.json\n"
@@ -153,6 +169,11 @@ def test_a_schema_of_another_version_and_runs_that_go_on(ready: Stage) -> None:
     assert (row["state"], row["text"].partition(":")[0]) == ("warning", f"{schema.name} is that of qarunner 0.0.9")
     said = ready.run("validate")
     assert (said.code, said.err.count("[W427]")) == (0, 1)
+    schema.write_text(ready.run("schema").out.replace("$id", "$comment-id"), encoding="utf-8")
+    assert "with the schema of an unknown version" in ready.run("validate").err
+    schema.write_text(ready.run("schema").out.replace("What is tested", "What was tested"), encoding="utf-8")
+    (row,) = checks(ready, "--offline", code=0)["schema"]
+    assert row["text"].startswith(f"{schema.name} is not that of this version, as it was written")
     assert ready.apply("--detach", "--select", "a").code == 0
     (row,) = checks(ready, "--offline", code=0)["runs"]
     assert row["text"] == "r1 is detached, with 1 run at the vendors"

@@ -183,16 +183,16 @@ def schema(path: Path) -> Finding:
     fits, of_lock = named.version == __version__, ""
     if named.file is not None:
         try:
-            content = json.loads(named.file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = json.loads(named.text or "")
+        except (ValueError, RecursionError):
             return Finding(check=check, state=State.WARNING, text=f"{name} cannot be read", remedy=write)
         # Each lock makes another one: with --with-lock, the version alone is compared.
         of_lock = ", with the names of a lock" if '"Locked name"' in json.dumps(content) else ""
         fits = fits and (bool(of_lock) or content in [json.loads(form()) for form in _FORMS])
     if fits:
         return Finding(check=check, text=f"{name} is that of this version{of_lock}")
-    whose = f"qarunner {named.version}" if named.version not in {None, __version__} else "another version"
-    text = f"{name} is that of {whose}: editors check by other rules"
+    how = f"is that of {named.whose}" if named.whose else "is not that of this version, as it was written"
+    text = f"{name} {how}: editors check by other rules"
     return Finding(check=check, state=State.WARNING, text=text, remedy=named.remedy)
 
 
