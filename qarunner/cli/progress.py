@@ -139,7 +139,7 @@ class Lines:
                 is_news = not known
                 known.add((event.job, event.run if isinstance(event, ev.Retrying) else None))
                 return is_news
-            case ev.Preparing() | ev.ResourceNotMade():
+            case ev.Preparing() | ev.ResourceNotMade() | ev.ResourceFailed():
                 line = _resource(event, run)
                 is_news = line not in self._of_resources
                 self._of_resources.add(line)

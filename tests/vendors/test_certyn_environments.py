@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, resolve_refs
+from qarunner.vendors.certyn import environments
 from qarunner.vendors.certyn.adapter import VENDOR
 from qarunner.vendors.certyn.info import CAPABILITIES
 
@@ -109,3 +110,15 @@ def test_a_project_that_the_key_does_not_show_is_refused_in_words(body: object) 
 def test_no_other_project_is_taken_for_the_named_one(body: object) -> None:
     with pytest.raises(UnexpectedData):
         VENDOR.prepare(resource(), "0a1b", [ok(body)])
+
+
+def test_a_slug_stands_for_one_project() -> None:
+    def shown(*projects: tuple[str, str]) -> Reply:
+        named = [{"id": number, "slug": slug} for number, slug in projects]
+        return Reply(status=200, text=json.dumps({"projects": named}))
+
+    assert environments.project_id(shown(("p1", "shop"), ("p2", "blog")), "shop") == "p1"
+    assert environments.project_id(shown(("p1", "shop"), ("p1", "shop")), "shop") == "p1"
+    refusal = environments.project_id(shown(("p1", "shop"), ("p2", "shop")), "shop")
+    assert isinstance(refusal, Refusal)
+    assert "2 projects 'shop': p1, p2" in refusal.message

@@ -309,3 +309,39 @@ def test_the_platform_of_an_archive_is_that_of_its_entry(file: str, data: dict[s
     asked = call("testerarmy", SelectionKind.TEST_IDS, UUID, binary=file)
     (need,) = registry.get("testerarmy").resources(asked)
     assert need.data == {"project": UUID, "remove_after": 86400, **data}
+
+
+DOKSI_FAILED = {"result_id": "a", "test_id": "7", "status": "failed"}
+HIDDEN = [
+    ("doksi", {"run_id": "1", "status": "failed", "tests_total": "one", "results": [DOKSI_FAILED]}),
+    ("doksi", {"run_id": "1", "status": "failed", "results": [DOKSI_FAILED, {"result_id": {}, "test_id": []}, 7]}),
+    ("certyn", {"runId": "1", "state": "completed", "total": 2, "passed": 1, "failed": 1, "blocked": "x"}),
+    ("certyn", {"runId": "1", "state": "completed", "total": "many", "passed": 1, "failed": 1}),
+    ("certyn", {"runId": "1", "state": "completed", "total": 2, "passed": -1, "failed": "1", "skipped": [1]}),
+]
+
+
+@pytest.mark.parametrize(("vendor", "body"), HIDDEN)
+def test_a_failure_is_not_lost_over_something_else_that_is_odd(vendor: str, body: dict[str, Any]) -> None:
+    asked, run = call(vendor, SelectionKind.TEST_IDS, "7"), RemoteRun(id="1")
+    assert finished(vendor, asked, run, body, {}).outcomes["e"].verdict is Verdict.FAILED
+    going_on = {**body, "status": "running", "state": "in_progress"}
+    status = registry.get(vendor).read(asked, run, [Reply(status=200, text=json.dumps(going_on))], polls=1)
+    assert isinstance(status, Running)
+    known = {**status.so_far, **status.outcomes}["e"]
+    assert Verdict.FAILED in {*known.counts, *(case.verdict for case in known.cases)}
+    results = [{**DOKSI_FAILED, "status": "passed"}, *body.get("results", ())[1:]]
+    passing = {**body, "status": "passed", "failed": 0, "results": results}
+    with pytest.raises(UnexpectedData):  # without a failure, it is read again
+        registry.get(vendor).read(asked, run, [Reply(status=200, text=json.dumps(passing))], polls=1)
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict"), [("1", Verdict.FAILED), (1.0, Verdict.FAILED), ("some", Verdict.PASSED)]
+)
+def test_certyns_details_count_failures_as_texts(number: object, verdict: Verdict) -> None:
+    counted = {"runId": "1", "state": "completed", "total": 2, "passed": 2, "failed": 0, "blocked": 0, "pending": 0}
+    overview = {"projects": [{"id": "p", "slug": UUID}]}
+    asked = call("certyn", SelectionKind.TAGS, "smoke")
+    details = {"id": "1", "failedItems": number, "items": []}
+    assert finished("certyn", asked, RemoteRun(id="1"), counted, overview, details).outcomes["e"].verdict is verdict

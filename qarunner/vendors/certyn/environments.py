@@ -46,9 +46,15 @@ def overview() -> Request:
 def project_id(reply: Reply, slug: str) -> str | Refusal:
     """The id of the project with a slug. Refusal if there is none: the default project is another one."""
     projects = list(reply.json().get("projects").items())
-    for project in projects:
-        if without_encoding(project.get("slug").text_or("") or "") == without_encoding(slug):
-            return answers.path_id(project.get("id"))
+    ids = {
+        answers.path_id(project.get("id"))
+        for project in projects
+        if without_encoding(project.get("slug").text_or("") or "") == without_encoding(slug)
+    }
+    if len(ids) > 1:
+        return Refusal(message=f"Certyn shows this key {len(ids)} projects {slug!r}: {', '.join(sorted(ids))}")
+    if ids:
+        return ids.pop()
     names = [name for project in projects if (name := project.get("slug").text_or())]
     seen = ", ".join(names[:_MOST_NAMED]) or "none"
     return Refusal(

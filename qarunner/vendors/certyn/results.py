@@ -15,7 +15,7 @@ from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
 from qarunner.vendors.certyn import environments as certyn_projects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json, JsonReader
     from qarunner.vendors.api import RemoteRun, Reply
@@ -30,11 +30,8 @@ def progress(state: str, entry: str, body: JsonReader, promised: int | None) -> 
     """A run that goes on. What its counters say of failures is certain, and what is pending is not."""
     total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
     so_far = {}
-    try:
-        counters = _counters(body, promised, derive=False)
-    except UnexpectedData:  # the final counters are read strictly
-        counters = None
-    if counters is not None and (counts := counters.by_verdict(open_ones=Verdict.UNKNOWN)):
+    counters = _counters(body, promised, _legible, derive=False)  # the final ones are read strictly
+    if counts := counters.by_verdict(open_ones=Verdict.UNKNOWN):
         _, why = next(_failures(counters), (None, None))
         url = body.get("appUrl").text_or()
         so_far[entry] = Outcome(verdict=Verdict.UNKNOWN, counts=counts, message=why, url=url)
@@ -52,7 +49,12 @@ def outcome(state: str, body: JsonReader, promised: int | None, url: str | None)
 
     `conclusion` uses several vocabularies (client): it is shown, and a failing word takes a pass away, no more.
     """
-    counters = _counters(body, promised)
+    try:
+        counters = _counters(body, promised, answers.count)
+    except UnexpectedData:  # it is read again, unless a failure would be lost over it
+        counters = _counters(body, promised, _legible)
+        if not any(_failures(counters)):
+            raise
     conclusion = body.get("conclusion").text_or()
     verdict, message = next(_findings(state, counters, promised, conclusion), (Verdict.PASSED, None))
     return Outcome(
@@ -96,11 +98,21 @@ class _Counters:
         return {verdict: number for verdict, number in counts.items() if number}
 
 
-def _counters(body: JsonReader, promised: int | None, *, derive: bool = True) -> _Counters:
-    """`derive`: the run is over, so that what no counter tells has passed."""
-    read = {name: answers.count(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
-    others = {name: number or 0 for name, number in read.items()}
-    total, passed = (answers.count(body.get(name)) for name in ("total", "passed"))
+def _legible(cursor: JsonReader) -> int | None:
+    """None for what is no number of tests."""
+    try:
+        return answers.count(cursor)
+    except UnexpectedData:
+        return None
+
+
+def _counters(
+    body: JsonReader, promised: int | None, number: Callable[[JsonReader], int | None], *, derive: bool = True
+) -> _Counters:
+    """`number` reads each of them. `derive`: the run is over, so that what no counter tells has passed."""
+    read = {name: number(body.get(name)) for name in ("failed", "blocked", "aborted", "skipped", "pending")}
+    others = {name: count or 0 for name, count in read.items()}
+    total, passed = (number(body.get(name)) for name in ("total", "passed"))
     total = promised if total is None else total
     gated = read["failed"] is not None and read["blocked"] is not None
     if derive and passed is None and total is not None and gated:
@@ -299,7 +311,7 @@ def _judged(outcome: Outcome, body: JsonReader) -> Outcome:
     """The counters' verdict, or the details' if that is worse: two readings that differ are no pass."""
     counts = Counter(case.verdict for case in outcome.cases)
     for name, verdict in (("failedItems", Verdict.FAILED), ("blockedItems", Verdict.BLOCKED)):
-        counts[verdict] = max(counts[verdict], int(body.get(name).number_or_none() or 0))
+        counts[verdict] = max(counts[verdict], _legible(body.get(name)) or 0)
     worse = _BAD[: _BAD.index(outcome.verdict)] if outcome.verdict in _BAD else _BAD
     for verdict in worse:
         if counts[verdict]:

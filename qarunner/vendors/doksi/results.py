@@ -42,10 +42,7 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
     """A run that goes on: what is certain of each entry. An entry whose results are all final is over."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
     promised, goes_on = JsonReader(run.memo).get("results"), answers.word(body.get("status")) in _GOES_ON
-    try:
-        results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
-    except UnexpectedData:  # the final results are read strictly
-        results = []
+    results = list(_once(_legible(element, promised) for element in body.get("results").items_or_none()))
     cases, strays = _attribute(entries, results)
     # assumed: a result's own `passed` or `failed` is final, as the run's is
     lost = [promised.get(key).get("test_id").text_or() for key in _lost(promised, results)]
@@ -83,13 +80,21 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
 def outcomes(entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> dict[str, Outcome]:
     """What became of each entry of a run that ended."""
     promised = JsonReader(run.memo).get("results")
-    results = list(_once(_result(element, promised) for element in body.get("results").items_or_none()))
+    elements = list(body.get("results").items_or_none())
+    try:
+        results = list(_once(_result(element, promised) for element in elements))
+        doubt = _doubt(body, results, promised)
+    except UnexpectedData as error:  # it is read again, unless a failure would be lost over it
+        results = list(_once(_legible(element, promised) for element in elements))
+        if all(result.verdict is not Verdict.FAILED for result in results):
+            raise
+        doubt = Verdict.UNKNOWN, str(error)
     cases, strays = _attribute(entries, results)
     alone = len(entries) == 1
     ending = _Ending(
         status=body.get("status").text() if alone else None,
         duration_s=body.get("duration_seconds").number_or_none() if alone else None,
-        doubt=_doubt(body, results, promised),
+        doubt=doubt,
     )
     return {entry.id: _outcome(entry, [*cases[entry.id], *strays], ending) for entry in entries}
 
@@ -139,6 +144,14 @@ def _result(element: JsonReader, promised: JsonReader) -> _Result:
         url=element.get("url").text_or(destination.get("url").text_or()),
         place=_place(element.get("destination")),
     )
+
+
+def _legible(element: JsonReader, promised: JsonReader) -> _Result:
+    """A result whose ids are none may be anybody's, and has no verdict."""
+    try:
+        return _result(element, promised)
+    except UnexpectedData:
+        return _Result(id=None, test=None, name=None, status=None, duration_s=None, url=None, place=_place(element))
 
 
 def _once(results: Iterable[_Result]) -> Iterator[_Result]:
