@@ -1,4 +1,7 @@
-"""Starts the program without importing it each time: a process that has imported it all, and forks for each start.
+"""Starts the program without importing it each time: a process that has imported it all, and forks for a start.
+
+A process whose program ended, and left nothing behind, takes the next start: half of what a short command costs are the
+pages that a new process copies. One that got a signal, or code of its own (PYTHONPATH), takes no other.
 
 `Forked` has of Popen's interface what tests use; `StandIn` is for what starts `python -I -m MODULE` itself.
 """
@@ -207,10 +210,13 @@ def _start(order: object, streams: tuple[int, ...]) -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         _LEAD.send(theirs)
-    data = json.dumps(order).encode()
-    socket.send_fds(ours, [len(data).to_bytes(_LENGTH, "big")], streams)
-    ours.sendall(data)
+    _send(ours, json.dumps(order).encode(), streams)
     return ours
+
+
+def _send(to: socket.socket, order: bytes, streams: Sequence[int]) -> None:
+    socket.send_fds(to, [len(order).to_bytes(_LENGTH, "big")], streams)
+    to.sendall(order)
 
 
 # --- in the server's process ------------------------------------------------------------------------------------------
@@ -226,13 +232,31 @@ class _Start:
     environ: dict[str, str]
     streams: list[int]
 
+    @property
+    def plain(self) -> bool:
+        """Whether it runs the program as it is: no code of a test's own is in its process."""
+        return self.module == _PROGRAM and "PYTHONPATH" not in self.environ
+
+    def order(self) -> bytes:
+        return json.dumps({name: value for name, value in vars(self).items() if name != "streams"}).encode()
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A process that was forked: where its end is told, and where the process takes starts and gives exit codes."""
+
+    control: socket.socket
+    line: socket.socket
+
 
 class _Server:
-    """Forks for each start, passes signals on, and tells exit codes."""
+    """Finds or forks a process for each start, passes signals on, and tells exit codes."""
 
     def __init__(self, starts: socket.socket) -> None:
         self._starts = starts
-        self._running: dict[int, socket.socket] = {}
+        self._running: dict[int, _Child] = {}
+        self._signalled: set[int] = set()
+        self._idle: list[tuple[int, socket.socket]] = []
         self._selector = selectors.DefaultSelector()
         self._woken, self._waking = socket.socketpair()
         self._waking.setblocking(False)  # noqa: FBT003  its only form
@@ -242,70 +266,111 @@ class _Server:
         self._selector.register(starts, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
 
-    def serve(self) -> _Start:
+    def serve(self) -> tuple[_Start, socket.socket]:
         """Returns in each process that was forked; never in the server."""
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._starts:
-                    start = self._forked()
-                    if start is not None:
-                        return start
+                    forked = self._started()
+                    if forked is not None:
+                        return forked
                 elif key.fileobj is self._woken:
                     self._woken.recv(4096)
                     self._bury()
                 elif key.data in self._running:
-                    self._pass_on(key.data)
+                    child = self._running[key.data]
+                    if key.fileobj is child.line:
+                        self._finish(key.data, child)
+                    else:
+                        self._pass_on(key.data, child)
 
-    def _forked(self) -> _Start | None:
+    def _started(self) -> tuple[_Start, socket.socket] | None:
         message, sockets, *_ = socket.recv_fds(self._starts, 1, 1)
         if not message:
             self._end()
         control = socket.socket(fileno=sockets[0])
         start = _read(control)
-        pid = os.fork()
-        if pid:
-            for stream in start.streams:
-                os.close(stream)
-            self._running[pid] = control
-            self._selector.register(control, selectors.EVENT_READ, pid)
-            return None
+        if start.plain and self._idle:
+            pid, line = self._idle.pop()
+            _send(line, start.order(), start.streams)
+        else:
+            line, theirs = socket.socketpair()
+            pid = os.fork()
+            if not pid:
+                self._leave(control, line)
+                return start, theirs
+            theirs.close()
+        for stream in start.streams:
+            os.close(stream)
+        self._running[pid] = _Child(control, line)
+        for end in (control, line):
+            self._selector.register(end, selectors.EVENT_READ, pid)
+        return None
+
+    def _leave(self, *ends: socket.socket) -> None:
+        """Takes apart, in a process that was forked, what is the server's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in ("SIGQUIT", "SIGHUP"):  # a shell ignores them for what runs in the background
             signal.signal(getattr(signal, name), signal.SIG_DFL)
-        for each in (self._starts, self._woken, self._waking, control, *self._running.values()):
+        others = (end for child in self._running.values() for end in (child.control, child.line))
+        idle = (line for _, line in self._idle)
+        for each in (self._starts, self._woken, self._waking, *ends, *others, *idle):
             each.close()
         self._selector.close()
-        return start
 
-    def _pass_on(self, pid: int) -> None:
-        numbers = self._running[pid].recv(_LENGTH)
+    def _pass_on(self, pid: int, child: _Child) -> None:
+        numbers = child.control.recv(_LENGTH)
+        self._signalled.add(pid)
         for number in numbers or [signal.SIGKILL]:  # whoever started it has gone
             os.kill(pid, number)
         if not numbers:
-            self._selector.unregister(self._running[pid])
+            self._selector.unregister(child.control)
+
+    def _finish(self, pid: int, child: _Child) -> None:
+        """Takes the exit code of a process that could go on; nothing where it could not, and dies."""
+        code = child.line.recv(_LENGTH)
+        if not code:
+            self._selector.unregister(child.line)
+            return
+        del self._running[pid]
+        self._tell(child, code)
+        if pid in self._signalled:
+            child.line.close()  # at which it ends
+        else:
+            self._idle.append((pid, child.line))
+
+    def _tell(self, child: _Child, code: bytes) -> None:
+        for end in (child.control, child.line):
+            if end in self._selector.get_map():
+                self._selector.unregister(end)
+        with contextlib.suppress(OSError):  # nobody asks any more
+            child.control.sendall(code)
+        child.control.close()
 
     def _bury(self) -> None:
-        while self._running:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            control = self._running.pop(pid)
-            if control in self._selector.get_map():
-                self._selector.unregister(control)
-            with contextlib.suppress(OSError):  # nobody asks any more
-                control.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-            control.close()
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                self._signalled.discard(pid)
+                child = self._running.pop(pid, None)
+                if child is not None:  # else its code was told
+                    self._tell(child, str(os.waitstatus_to_exitcode(status)).encode())
+                    child.line.close()
 
     def _end(self) -> NoReturn:
-        for pid in self._running:
+        for pid in (*self._running, *(pid for pid, _ in self._idle)):
             os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
         os._exit(0)
 
 
 def _read(control: socket.socket) -> _Start:
     length, streams, *_ = socket.recv_fds(control, _LENGTH, _STREAMS)
+    if not length:
+        os._exit(0)  # an idle process that is no longer needed
     size, data = int.from_bytes(length, "big"), b""
     while len(data) < size:
         data += control.recv(size - len(data))
@@ -368,7 +433,7 @@ def _become(start: _Start) -> None:
             importlib.import_module("sitecustomize")
 
 
-def _run(module: str) -> NoReturn:
+def _run(module: str) -> int:
     """Runs the program and ends as the interpreter does, but without taking every module apart."""
     code: object = 0
     try:
@@ -385,13 +450,35 @@ def _run(module: str) -> NoReturn:
             stream.flush()
         except OSError:
             code = _NOT_FLUSHED
-    os._exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
+
+
+def _state() -> object:
+    """What a program may leave behind in its process: files that are open (and locked), threads, handlers."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)]
+    return sorted(os.listdir("/dev/fd")), threading.active_count(), handlers  # noqa: PTH208  names alone
+
+
+def _live(start: _Start, line: socket.socket) -> NoReturn:
+    """Is one process of the program after another, as long as each leaves nothing behind."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    before: object = None
+    while True:
+        _become(start)
+        if before is None:
+            before = _state()
+        code = _run(start.module)
+        if not start.plain or _state() != before:
+            os._exit(code)
+        os.chdir("/")
+        for stream in range(_STREAMS):
+            os.dup2(nothing, stream)  # whoever reads what it wrote sees the end
+        line.sendall(str(code).encode())
+        start = _read(line)
 
 
 if __name__ == "__main__":
     _import_all()
     gc.collect()
     gc.freeze()  # what is there now is in every process, and is not looked at again
-    start = _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
-    _become(start)
-    _run(start.module)
+    _live(*_Server(socket.socket(fileno=int(sys.argv[1]))).serve())
