@@ -198,6 +198,14 @@ def test_a_journal_of_another_version_names_the_tool_that_can_read_it(tmp_path: 
     error = refusal(folder)
     assert error.message == f"{folder / JOURNAL}: a journal of version 3; this qarunner reads version 2"
     assert "9.9.9" in (error.hint or "")
+    line = (folder / JOURNAL).read_bytes()
+    other_checksum = re.sub(b'"check":".', b'"check":"x', line)
+    for other in (other_checksum, b'{"event":"Began","version":3,"tool":"9.9.9","at":[]}\n'):
+        (folder / JOURNAL).write_bytes(other)
+        with pytest.raises(RunFolderError) as caught:
+            journals.Tail(folder).more()
+        for refused in (caught.value, refusal(folder)):
+            assert (refused.message, refused.hint) == (error.message, error.hint)
 
 
 def test_a_journal_begins_with_its_start(tmp_path: Path) -> None:
