@@ -279,7 +279,7 @@ FAULT_MEANINGS: Mapping[str, str] = {
     EXCLUSIVE: "Keys that exclude each other, or a missing key where exactly one is needed.",
     BAD_NAME: "A name chosen in the manifest is not written as names have to be.",
     CAPABILITY: "Something that the entry's vendor does not offer.",
-    OTHER: "The manifest breaks the schema in a way that has no message.",
+    OTHER: "The manifest breaks the schema in more ways than are listed, or in one that has no message.",
 }
 
 

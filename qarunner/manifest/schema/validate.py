@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -133,10 +133,20 @@ def _explained(data: object, part: Part, *, templates: bool) -> tuple[SchemaErro
     indexes = _faulty_entries(data, part, templates=templates)
     reduced = _with_entries(data, indexes) if indexes is not None else data
     errors = _explaining(part, templates=templates).iter_errors(cast("dict[str, object]", reduced))
-    messages = once(message for error in errors for message in messages_of(error))
+    looked_at = list(islice((message for error in errors for message in messages_of(error)), MOST_PROBLEMS + 1))
+    messages = once(looked_at[:MOST_PROBLEMS])
     if not messages:
         return (SchemaError((), "the manifest breaks its schema in a way that has no message", None, codes.OTHER),)
+    if len(looked_at) > MOST_PROBLEMS:
+        messages = (*messages, SchemaError((), f"more than {MOST_PROBLEMS:,} problems", _FIRST_ONES, codes.OTHER))
     return messages if indexes is None else tuple(_moved(fault, indexes) for fault in messages)
+
+
+MOST_PROBLEMS = 1_000
+"""Of one file: to explain one takes a millisecond."""
+
+
+_FIRST_ONES = "mend those that are listed: they are the first that were found"
 
 
 def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] | None:
@@ -166,7 +176,8 @@ def _moved(fault: SchemaError, indexes: Sequence[int]) -> SchemaError:
 def _explaining(part: Part, *, templates: bool) -> Draft202012Validator:
     from jsonschema import Draft202012Validator, validators  # noqa: PLC0415  140 ms
 
-    strict = validators.extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    keywords = {"pattern": _pattern, "additionalProperties": _additional}
+    strict = validators.extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
     return cast("Draft202012Validator", strict(_definition(part, templates=templates)))
 
 
@@ -176,6 +187,22 @@ def _pattern(_validator: object, pattern: str, instance: object, _schema: object
 
     if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
         yield ValidationError("does not match")
+
+
+def _additional(
+    validator: Draft202012Validator, allowed: object, instance: object, schema: Mapping[str, object]
+) -> Iterator[ValidationError]:
+    """As in the library, in the order of the document: of many problems, the first are listed."""
+    from jsonschema import Draft202012Validator as Usual  # noqa: PLC0415
+
+    if not (isinstance(instance, dict) and isinstance(allowed, dict)):
+        yield from Usual.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
+        return
+    known = cast("dict[str, object]", schema.get("properties", {}))
+    patterns = cast("dict[str, object]", schema.get("patternProperties", {}))
+    for key, value in instance.items():
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+            yield from validator.descend(value, allowed, path=key)
 
 
 if TYPE_CHECKING:
