@@ -596,9 +596,9 @@ class NoMatch:
 def matches(name: str, items: Sequence[Item]) -> tuple[Item, ...] | NoMatch:
     """The items that a name or a glob stands for. A name that is written just so wins over its reading as a glob.
 
-    A glob leaves out what cannot run now.
+    A slug is a name as well, but no glob is read against it. A glob leaves out what cannot run now.
     """
-    exact = tuple(item for item in items if same(item.name) == same(name))
+    exact = tuple(item for item in items if same(name) in {same(text) for text in (item.name, item.slug) if text})
     if exact:
         return exact if len(exact) == 1 else NoMatch(candidates=exact)
     if not is_glob(name):
@@ -714,6 +714,9 @@ def first_manifest(
         usable = [item for item in listing.items[INVENTORIES[kind]] if item.unusable is None]
         items = [item for item in usable if not item.holds_all] or usable
         if items:
+            if kind is NameKind.CATEGORIES and InventoryKind.TEST in info.inventories:
+                alone = f"tests that are in no {info.collection} have no entry"
+                note(f"{alone}; `qarunner vendors {vendor} --list tests` shows all tests")
             is_together = kind is NameKind.TESTS and info.capabilities.several_tests
             groups = [("tests", items)] if is_together else [(item.name, [item]) for item in items]
             return _manifest_of(name, info, kind, groups, project_of(info, options, environ))

@@ -174,12 +174,35 @@ def _page(text: str) -> JsonReader:
 
 
 def page(reply: Reply) -> JsonReader:
-    """A page of a list. Each is read again with every page that follows, so that it is parsed once."""
+    """A page of a list. The first and the newest ones are read more than once, and parsed once."""
     return _page(reply.text)
 
 
+def check_goes_on(pages: Sequence[Reply], key: str) -> None:
+    """UnexpectedData if the newest page shows only what the first one has, or the one before it.
+
+    It costs the same for each page, however many there are. `elements` compares all pages at the end.
+    """
+    newest = _ids(pages[-1], key) if len(pages) > 1 else set()
+    if newest and any(newest <= _ids(earlier, key) for earlier in (pages[0], pages[-2])):
+        raise _endless(pages[-1], key)
+
+
+def _ids(reply: Reply, key: str) -> set[str]:
+    return {_id(item) for item in page(reply).get(key).items()}
+
+
+def _id(item: JsonReader) -> str:
+    return str(item.get("id").value or item.value)
+
+
+def _endless(reply: Reply, key: str) -> UnexpectedData:
+    where = page(reply).get(key).name
+    return UnexpectedData(f"{where}: a page shows only what earlier pages have: the list does not end")
+
+
 def elements(pages: Sequence[Reply], key: str, name: str = "name") -> list[JsonReader]:
-    """What a list's pages hold under `key`, each id once.
+    """What all pages of a list hold under `key`, each id once. It is asked for at a list's end, not for each page.
 
     UnexpectedData for a page with known elements alone, and for an id that has two texts under `name`.
     """
@@ -187,14 +210,13 @@ def elements(pages: Sequence[Reply], key: str, name: str = "name") -> list[JsonR
     for reply in pages:
         before, items = len(by_id), list(page(reply).get(key).items())
         for item in items:
-            number = str(item.get("id").value or item.value)
+            number = _id(item)
             names = {text for one in (by_id.get(number, item), item) if (text := one.get(name).text_or())}
             if len(names) > 1:
                 raise item.get(name).fail(f"one name of {number}, which has {' and '.join(sorted(names))}")
             by_id[number] = item
         if items and len(by_id) == before:
-            where = page(reply).get(key).name
-            raise UnexpectedData(f"{where}: a page shows only what earlier pages have: the list does not end")
+            raise _endless(reply, key)
     return list(by_id.values())
 
 

@@ -475,13 +475,15 @@ class Item:
     """Something that a manifest can name: `id` is what stands there, `name` what people call it at the vendor.
 
     `unusable` says why a run cannot name it now: it is paused, or of another kind. `holds_all` is True of a category
-    of all tests: beside other categories it would run each of their tests once more.
+    of all tests: beside other categories it would run each of their tests once more. `slug` is a second name, where
+    the vendor has such.
     """
 
     id: str
     name: str
     unusable: str | None = None
     holds_all: bool = False
+    slug: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ def test_each_kind_of_each_vendor(begin: Begin) -> None:
     assert len(tests) == 250
     assert len(stage.sent("testerarmy", path="/tests")) == 3
     assert all(request["method"] == "GET" for request in stage.sent())
-    assert tests[0] == {"kind": "test", "id": uuid(0), "name": "Test 0", "unusable": None}
+    assert tests[0] == {"kind": "test", "id": uuid(0), "name": "Test 0", "slug": None, "unusable": None}
 
     whole = items(stage.run("vendors", "docketqa", "--list", "--output", "json"))
     assert [(each["kind"], each["id"], each["name"]) for each in whole] == [

@@ -560,6 +560,7 @@ def test_a_first_manifest_from_what_a_vendor_lists(begin: Begin) -> None:
     ended = stage.run("init", "--from-vendor", "docketqa")
     assert ended.code == 0, ended
     assert "qa-matrix.lock: written, 4 names" in ended.out
+    assert "tests that are in no suite have no entry; `qarunner vendors docketqa --list tests` shows" in ended.err
     assert stage.run("validate").code == 0
     assert sorted(map(tuple, ids(stage).values())) == [(str(number),) for number in names]
     assert {"smoke", "smoke-2", "twice", "twice-2", "x", "entry", "a-b"} == set(ids(stage))
@@ -625,3 +626,36 @@ def test_a_long_name_does_not_fill_a_screen(begin: Begin) -> None:
         assert ended.code == 2, ended
         assert "(800 more characters)" in ended.err
         assert len(ended.err.splitlines()[0]) < 250
+
+
+def test_an_environment_is_named_by_its_slug_as_well(begin: Begin) -> None:
+    """The vendor's own CLI takes either. A slug that is another one's name says nothing."""
+    environments = {uuid(8): "Big Shop", uuid(9): "Other Shop"}
+    stage = begin(
+        testerarmy={
+            "projects": {PROJECT: {"environments": environments, "tests": [uuid(1)]}},
+            "tests": {uuid(1): {"name": "Search"}},
+        }
+    )
+    vendors = {"testerarmy": {"project": PROJECT}}
+    for name, code in (("big-shop", 0), ("Big Shop", 0), ("big-*", 2)):
+        target = {"environment": name}
+        stage.commit({"id": "find", "vendor": "testerarmy", "tests": ["Search"], "target": target}, vendors=vendors)
+        ended = stage.run("lock")
+        assert ended.code == code, ended
+        assert f'"{uuid(8)}": "Big Shop"' in lock_of(stage)
+        assert code or stage.run("lock", "--check").code == 0
+    listed = stage.run("vendors", "testerarmy", "--list", "environments", "--project", PROJECT)
+    assert "Big Shop    slug: big-shop" in listed.out, listed
+
+
+def test_a_rehearsal_without_a_lock_says_how_to_lock_without_an_account(begin: Begin) -> None:
+    stage = begin(docketqa={"tests": TESTS})
+    stage.commit(docketqa("pay", "Login *"))
+    ended = stage.run("apply", "--rehearse")
+    assert ended.code == 2, ended
+    assert "without an account, run it where the variables are set that `qarunner emulator` prints" in ended.err
+    assert "emulator" not in stage.run("plan").err
+    assert stage.run("lock").code == 0  # the stage's variables are those that `qarunner emulator` prints
+    rehearsed = stage.run("apply", "--rehearse")
+    assert rehearsed.code == 0, rehearsed

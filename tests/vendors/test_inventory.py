@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.vendors import registry
 from qarunner.vendors.api import InventoryKind, Refusal, RemoteRun, Reply, Request
 
@@ -45,6 +45,42 @@ def test_each_kind_that_a_vendor_declares_has_a_first_request(vendor: str) -> No
         assert isinstance(step, Request)
         assert step.method == "GET"
     assert bool(adapter.info.inventories) == (vendor != "doksi")
+
+
+@pytest.mark.parametrize("vendor", ["testerarmy", "docketqa", "certyn"])
+def test_the_work_for_a_list_grows_as_its_pages(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read of replies is counted: no page is gone over again for each later one."""
+    count = 0
+    get = JsonReader.get
+
+    def counted(reader: JsonReader, key: str) -> JsonReader:
+        nonlocal count
+        count += 1
+        return get(reader, key)
+
+    monkeypatch.setattr(JsonReader, "get", counted)
+    read: list[int] = []
+    for pages in (30, 120):
+        adapter, count = registry.get(vendor), 0
+        replies: list[Reply] = []
+        kind = InventoryKind.TAG if vendor == "certyn" else InventoryKind.TEST
+        while isinstance(step := adapter.inventory(kind, {"project": PROJECT}, replies), Request):
+            number = int(dict(step.query).get("page", len(replies) + 1))
+            test = {"id": number, "title": f"Test {number}", "name": f"Test {number}", "tags": [f"t{number}"]}
+            body = {
+                **{key: [test] for key in ("tests", "test_blueprints", "items")},
+                "projects": [{"id": PROJECT, "slug": PROJECT}],
+                "pagination": {"page": number, "total_pages": pages, "total": pages},
+                "page": number,
+                "hasNextPage": number < pages,
+                "totalCount": pages,
+                "nextCursor": str(number) if number < pages else None,
+            }
+            replies.append(Reply(status=200, text=json.dumps(body)))
+        assert isinstance(step, tuple)
+        assert len(step) == pages
+        read.append(count)
+    assert read[1] < 4.2 * read[0], read
 
 
 def test_testerarmy_lists_tests_by_cursor() -> None:

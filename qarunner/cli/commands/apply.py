@@ -23,7 +23,8 @@ from qarunner.cli.commands.plan import tell
 from qarunner.cli.result import RunObserver
 from qarunner.diagnostics import choose
 from qarunner.engine.flow.driver import Options
-from qarunner.errors import ExitCode, UserError, code_of_signal, decisive_code
+from qarunner.errors import ExitCode, ManifestError, UserError, code_of_signal, decisive_code
+from qarunner.manifest.codes import Code
 from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.report.plan import left_out, overview
@@ -85,8 +86,10 @@ def apply(console: Console, environ: Mapping[str, str], words: ApplyOptions) -> 
     try:
         earlier = _run_to_continue(words, run_id) if words.continues else None
         result = saved.plan_of(words, environ, hide=console.hide, like=earlier.plan if earlier else None)
-    except UserError:
+    except UserError as error:
         _claim_for_nothing(words, environ)
+        if words.rehearse and isinstance(error, ManifestError):
+            raise _for_a_rehearsal(error) from error
         raise
     tell(console, result)
     plan, environ = result.plan, result.environ
@@ -170,6 +173,17 @@ def _claim(
 ) -> None:
     for warning in reporting.claim(reports, words.runs_dir, environ):
         console.warn(f"qarunner: warning: {warning}")
+
+
+def _for_a_rehearsal(error: ManifestError) -> ManifestError:
+    """The same problems. A lock can be had without an account as well, from the vendors of a scenario."""
+    more = "; without an account, run it where the variables are set that `qarunner emulator` prints"
+    return ManifestError(
+        [
+            replace(problem, hint=f"{problem.hint}{more}") if problem.code == Code.NOT_LOCKED else problem
+            for problem in error.diagnostics
+        ]
+    )
 
 
 def _claim_for_nothing(words: ApplyOptions, environ: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ def show_inventory(console: Console, environ: Mapping[str, str], options: Vendor
 
 def _lines(console: Console, listing: Listing) -> Iterator[str]:
     rows = [
-        (str(kind), item.id, item.name, item.unusable or "")
+        (str(kind), item.id, item.name, item.unusable or (f"slug: {item.slug}" if item.slug else ""))
         for kind, items in listing.items.items()
         for item in sorted(items, key=lambda item: (item.name, item.id))
     ]
@@ -49,7 +49,7 @@ def _lines(console: Console, listing: Listing) -> Iterator[str]:
 def _as_data(listing: Listing) -> dict[str, object]:
     return {
         "items": [
-            {"kind": str(kind), "id": item.id, "name": item.name, "unusable": item.unusable}
+            {"kind": str(kind), "id": item.id, "name": item.name, "slug": item.slug, "unusable": item.unusable}
             for kind, items in listing.items.items()
             for item in sorted(items, key=lambda item: (item.name, item.id))
         ],

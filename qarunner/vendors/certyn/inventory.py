@@ -57,12 +57,13 @@ def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Req
         if not pages:
             return Request(method="GET", path=f"{folder}/processes")
         return tuple(map(_process, pages[0].json().items()))
-    elements = answers.elements(pages, "items", "label" if kind is InventoryKind.ENVIRONMENT else "name")
+    answers.check_goes_on(pages, "items")
     if pages:
         answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
     if not pages or _has_more(answers.page(pages[-1]).get("hasNextPage")):
         query = (("page", str(len(pages) + 1)), ("pageSize", _PAGE_SIZE))
         return Request(method="GET", path=f"{folder}/{_FOLDERS[kind]}", query=query)
+    elements = answers.elements(pages, "items", "label" if kind is InventoryKind.ENVIRONMENT else "name")
     answers.check_whole(pages, len(elements), "totalCount")
     if kind is InventoryKind.ENVIRONMENT:
         return tuple(_item(element, "key", "label") for element in elements)

@@ -25,7 +25,7 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
         if not replies:
             return Request(method="GET", path="/apps/list")
         return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
-    tests = answers.elements(replies, "test_blueprints", "title")
+    answers.check_goes_on(replies, "test_blueprints")
     paging = answers.page(replies[-1]).get("pagination") if replies else None
     if paging is not None:
         answers.check_about(paging.get("page"), str(len(replies)), "page")
@@ -37,6 +37,7 @@ def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[
             ("per_page", str(_PER_PAGE)),
         )
         return Request(method="GET", path="/test_blueprint/list", query=query)
+    tests = answers.elements(replies, "test_blueprints", "title")
     answers.check_whole(replies, len(tests), "pagination", "total")
     return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))
 

@@ -47,11 +47,12 @@ def inventory(
     if kind is not InventoryKind.PROJECT and not isinstance(project, str):
         return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
     name = _NAMES.get(kind, "name")
-    cursor, elements = None, answers.elements(replies, _FIELDS[kind], name)
+    cursor = None
     if replies:
+        answers.check_goes_on(replies, _FIELDS[kind])
         cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
         if cursor is None:
-            return tuple(_item(element, name) for element in elements)
+            return tuple(_item(element, name) for element in answers.elements(replies, _FIELDS[kind], name))
     return _request(kind, str(project), cursor)
 
 
@@ -85,6 +86,7 @@ def _item(element: JsonReader, name: str) -> Item:
         name=element.get(name).text_or() or identifier,
         unusable="it is disabled: groups leave it out" if is_paused else None,
         holds_all=element.get("isDefault").value is True,
+        slug=element.get("slug").text_or() or None,
     )
 
 
