@@ -304,6 +304,10 @@ def test_what_the_vendors_cli_asks_for_a_run_is_there(stand: Stand) -> None:
     listed = stand.json("certyn", f"GET {top}/executions?status=completed,failed&environmentKey=staging&pageSize=2")
     assert (listed["totalCount"], listed["items"][0]["id"]) == (3, item["executionId"])
     assert stand.json("certyn", f"GET {top}/executions?environmentKey=production")["items"] == []
+    execution = f"GET {top}/executions/{item['executionId']}"
+    (test,) = stand.json("certyn", f"{execution}/testcases")["items"]
+    assert test["testCaseId"] == item["testCaseId"]
+    assert [stand.json("certyn", f"{execution}/{what}")["totalCount"] for what in ("artifacts", "notes")] == [0, 0]
     assert stand.json("certyn", f"GET {top}/executions/{item['executionId']}")["status"] == "completed"
     told = stand.json("certyn", f"GET /api/assistant/conversations/{made['conversationId']}")
     assert told["messages"][0]["role"] == "assistant"

@@ -146,6 +146,22 @@ def test_an_app_that_stays_is_named_once_in_a_line(begin: Begin) -> None:
     assert ready.count(left["details"]["app_id"]) == 1
 
 
+@pytest.mark.parametrize("on", ["GET /apps/{id}", "PUT /apps/{id}/builds/{build_id}/set-current", BUILDS])
+def test_a_vendor_that_is_busy_after_the_upload_gets_no_second_build(begin: Begin, on: str) -> None:
+    lost = [] if on == BUILDS else [{"on": BUILDS, "drop": "after"}]
+    busy = {"on": on, "call": 1, "status": 429, "retry_after": 1}
+    stage = begin(docketqa={**SHOP, "faults": [*lost, busy]})
+    stage.leaping()
+    apk(stage.folder / "app.apk")
+    stage.commit(app("shop", "docketqa"))
+    ended = stage.apply()
+    assert ended.code == 0, ended
+    assert len(stage.told("uploads")) == 1
+    names = {request["body"]["name"] for request in stage.sent("docketqa", "POST", "/builds")}
+    assert len(names) == 1
+    assert [left["certain"] for left in stage.report()["left"]] == [True]
+
+
 def test_a_docketqa_build_that_may_be_there_is_named(begin: Begin) -> None:
     stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "drop": "after"}]})
     apk(stage.folder / "app.apk")

@@ -383,6 +383,12 @@ def test_a_pin_is_asked_again_until_the_app_says_so() -> None:
     assert isinstance(other, Refusal)
 
 
+def test_ids_that_are_none_are_no_proof() -> None:
+    odd = {"id": {"x": 1}}
+    created = Reply(status=201, text=json.dumps({"build": odd, "app": {"id": 7, "current_build": odd}}))
+    assert making(created) == More(request=Request(method="GET", path="/apps/7"), best_effort=True)
+
+
 def test_an_answer_that_was_there_is_not_called_missing() -> None:
     refusal = making(Reply(status=409, text='{"message": "the name is taken"}'), LOST)
     assert isinstance(refusal, Refusal)

@@ -234,6 +234,11 @@ class Certyn:
             Endpoint(f"GET {project}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
             Endpoint(f"GET {project}/executions", self._list_executions, query=EXECUTION_QUERY),
             Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
+            Endpoint(f"GET {project}/executions/{{executionId}}/testcases", self._executed_tests, query=PAGES),
+            *(
+                Endpoint(f"GET {project}/executions/{{executionId}}/{what}", self._nothing, query=PAGES)
+                for what in ("artifacts", "notes")
+            ),
             Endpoint("GET /api/assistant/conversations/{conversationId}", self._conversation),
             Endpoint(f"GET {project}/processes", self._list_processes),
             Endpoint(f"GET {project}/testcases", self._list_tests, query=TEST_QUERY),
@@ -405,12 +410,27 @@ class Certyn:
         return {name: status[name] for name in names} | {name: run.asked.get(name) for name in asked} | more
 
     def _execution(self, call: Call) -> Answer:
+        empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
+        nothing = dict.fromkeys(("ticketId", "originalExecutionId"))
+        return Answer(body=_executed(self._item(call)) | empty | nothing)
+
+    def _nothing(self, call: Call) -> Answer:
+        """The artifacts or the notes of an execution: there are none."""
+        self._item(call)
+        return Answer(body=paged([], call))
+
+    def _executed_tests(self, call: Call) -> Answer:
+        """The one test of an execution (certyn.md: Per-test details)."""
+        item = self._item(call)
+        shown = {name: item[name] for name in ("testCaseId", "status", "startedAt", "completedAt")}
+        more = {"severity": None, "resultMarkdown": item["summaryMarkdown"], "environmentVersion": "1"}
+        return Answer(body=paged([{"id": item["id"], **shown, **more}], call))
+
+    def _item(self, call: Call) -> Mapping[str, object]:
         """One test's execution, found among the items of the project's runs."""
         for _, item in self._items(call.params["projectId"]):
             if item["executionId"] == call.params["executionId"]:
-                empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
-                nothing = dict.fromkeys(("ticketId", "originalExecutionId"))
-                return Answer(body=_executed(item) | empty | nothing)
+                return item
         raise Refused(404, "execution not found")
 
     def _items(self, project: str) -> Iterator[tuple[Run, Mapping[str, object]]]:

@@ -133,6 +133,8 @@ class ResourceHandler:
                 queue.put(task, due)
             case Prepared():
                 self._made(resource, meaning)
+            case Retry() if meaning.held and task.best_effort:
+                self._ask_again(task, meaning)
             case Retry():
                 self._unmade(task, meaning.message)
                 self._again(task, meaning, is_written=is_written)
@@ -233,6 +235,23 @@ class ResourceHandler:
             self._next(task, self._context.clock.now())
         else:  # only what may be at the vendor is of interest any more
             self._tasks.pop(_of(task).resource.id, None)
+
+    def _ask_again(self, task: Task, again: Retry) -> None:
+        """Sends a request again that must not be sent twice, and that the vendor put off: what came before stays done.
+
+        To begin with the first one again would make a second build.
+        """
+        resource, now = _of(task), self._context.clock.now()
+        queue = self._queue(resource)
+        task.retries.add(again, now)
+        cause = task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
+        if cause is not None or not self._context.mode.may_retry:
+            self._unmade(task, again.message)
+            self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
+            return
+        wait = queue.limiter.hold(task.retries.backoff(again, self._jitter()), now, named=again.wait_s is not None)
+        task.answers = task.answers[:-1]
+        queue.put(task, now + wait)
 
     def _again(self, task: Task, again: Retry, *, is_written: bool) -> None:
         resource, now = _of(task), self._context.clock.now()

@@ -163,11 +163,9 @@ def _made(app: str, name: str, created: Reply, after: Sequence[Reply], *, ours: 
     it. Documented: the app is shown with all its builds. assumed: each has `id` and `name`, as the current one has; it
     is looked for wherever it stands, since no other object has this name.
     """
-    build: str | None = None
-    if created.ok:
-        if settled := _settled(app, _body(created).get("build").get("id").value, created, name):
-            return settled
-        build = answers.id_or_none(_body(created).get("build").get("id"))
+    build = answers.id_or_none(_body(created).get("build").get("id")) if created.ok else None
+    if created.ok and (settled := _settled(app, build, created, name)):
+        return settled
     if build is None and ours:
         if not after:
             return More(request=_look(app), best_effort=True)
@@ -221,14 +219,14 @@ def _body(reply: Reply) -> JsonReader:
         return JsonReader(None)
 
 
-def _settled(app: str, build: object, reply: Reply, value: str) -> Prepared | Refusal | None:
+def _settled(app: str, build: str | None, reply: Reply, value: str) -> Prepared | Refusal | None:
     """What an answer says of the current build. Tests run it, so another one is no test of ours; None: it says nothing.
 
     Documented: the calls answer with the app; `GET /apps/{id}` is the app itself.
     """
     body = _body(reply)
     shown = body.get("app") if body.has("app") else body
-    current = shown.get("current_build").get("id").value
+    current = answers.id_or_none(shown.get("current_build").get("id"))
     about = shown.get("id").value if shown is not body or current is not None else None
     for answer, expected, what in ((about, app, "app"), (current, build, "current build")):
         if None not in (answer, expected) and same_number(str(answer)) != same_number(str(expected)):
