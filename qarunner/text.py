@@ -217,14 +217,15 @@ def _cells(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
-def fitted(text: str, most: int, *, middle: bool = False) -> str:
-    """A text in at most so many columns; what is too long loses its end or its middle."""
+def fitted(text: str, most: int, *, middle: bool = False, mark: str = "…") -> str:
+    """A text in at most so many columns; what is too long loses its end or its middle, where `mark` stands."""
     if cells(text) <= most:
         return text
-    if most <= 1:
-        return "…"[:most]
-    tail = (most - 1) // 2 if middle else 0
-    return _head(text, most - 1 - tail) + "…" + _head(text[::-1], tail)[::-1]
+    room = most - cells(mark)
+    if room <= 0:
+        return mark[:most]
+    tail = room // 2 if middle else 0
+    return _head(text, room - tail) + mark + _head(text[::-1], tail)[::-1]
 
 
 def _head(text: str, most: int) -> str:
@@ -252,18 +253,21 @@ def table(
     *,
     shorten: int | None = None,
     columns: int | None = None,
+    mark: str = "…",
 ) -> list[str]:
     """A line for each row, whose cells stand below one another; those of the columns `right` end together.
 
     The cells of `shorten` lose their middle where a line would be wider than `columns`, down to _SHORTEST columns.
+    A line that is still too wide loses its end. `mark` stands for what is lost.
     """
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     if shorten is not None and columns is not None:
         beyond = sum(widths) + 2 * (len(widths) - 1) - columns
         widths[shorten] = max(min(widths[shorten], _SHORTEST), widths[shorten] - max(0, beyond))
         rows = [
-            [fitted(cell, widths[at], middle=True) if at == shorten else cell for at, cell in enumerate(row)]
+            [fitted(cell, widths[at], middle=True, mark=mark) if at == shorten else cell for at, cell in enumerate(row)]
             for row in rows
         ]
     lines = ([padded(cell, widths[at], right=at in right) for at, cell in enumerate(row)] for row in rows)
-    return ["  ".join(line).rstrip() for line in lines]
+    whole = ("  ".join(line).rstrip() for line in lines)
+    return list(whole) if columns is None else [fitted(line, columns, mark=mark) for line in whole]

@@ -36,18 +36,22 @@ class History:
     runs_dir: Path
     environ: Mapping[str, str]
     trouble: str | None = None
+    usable: bool = True
+    """False after it was waited for in vain: one command does not wait twice."""
 
     def _asked(self, use: Callable[[Index], T], otherwise: T, *, copied: bool = False) -> T:
         """What the index says; something else where it cannot be had. `copied`: nothing is written to disk."""
         from qarunner.history.index import HistoryDamaged, HistoryUnavailable, Index
 
+        if not self.usable:
+            return otherwise
         try:
             with Index(history_file(self.runs_dir), copied=copied) as index:
                 if index.rebuilt:
                     self.trouble = f"was damaged ({index.rebuilt}), and was made again from the stored runs"
                 return use(index)
         except (HistoryUnavailable, OSError) as error:
-            self.trouble = f"cannot be used: {error}"
+            self.trouble, self.usable = f"cannot be used: {error}", False
         except HistoryDamaged as error:
             self.trouble = f"is damaged ({error}), and is made again from the stored runs"
             with contextlib.suppress(OSError):

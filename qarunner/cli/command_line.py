@@ -232,15 +232,19 @@ def after_its_name(words: list[str]) -> list[str]:
 
     `help`, `help COMMAND` and `version` are words for the options of these names.
     """
-    if words in (["help"], ["version"]):
-        return [f"--{words[0]}"]
-    if words[:1] == ["help"] and len(words) == 2:  # noqa: PLR2004  the word, and a command
-        return [words[1], "--help"]
     general = {name: field for field in opt.options_of(opt.Shown) for name in (field.option.name, field.option.short)}
     end = 0
     while end < len(words) and (option := general.get(words[end].partition("=")[0])) is not None:
         end += 1 if option.kind is bool or "=" in words[end] else 2
-    return [words[end], *words[:end], *words[end + 1 :]] if end < len(words) else []
+    if end == len(words):
+        return []
+    name, more = words[end], words[end + 1 :]
+    if name not in {"help", "version"}:
+        return [name, *words[:end], *more]
+    if name == "version":
+        return ["--version"] if {"-h", "--help"}.isdisjoint(more) else ["--help"]
+    about = after_its_name(more)[:1]
+    return [*about, "--help"] if about and not about[0].startswith("-") else ["--help"]
 
 
 def program(wanted: str, run: Run) -> Any:  # noqa: ANN401  typer's own class, which is not always click's

@@ -111,8 +111,13 @@ class Console:
         return mask(self._scrubber(text) if self._scrubber is not None else text)
 
     def safe(self, text: str) -> str:
-        """A text for one line of whatever draws by itself."""
-        return self.clean(inert(self.clean(text)))
+        """A text for one line of whatever draws by itself on stderr, with the marks that this has."""
+        return _encodable(self.clean(inert(self.clean(text))), self.err)
+
+    @property
+    def ellipsis(self) -> str:
+        """What stands for text that was cut: the streams' other mark for it is wider."""
+        return max((_encodable("…", stream) for stream in (self.out, self.err)), key=len)
 
     # --- lines and documents ------------------------------------------------------------------------------------------
 
@@ -441,6 +446,13 @@ def _other_marks(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_OTHER_MARKS, _other_marks)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """A text as a stream is to write it."""
+    if text.isascii() or (encoding := getattr(stream, "encoding", None)) is None:
+        return text
+    return text.encode(encoding, errors=_OTHER_MARKS).decode(encoding)
 
 
 def _workspace(environ: Mapping[str, str]) -> Path | None:

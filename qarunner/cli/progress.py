@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from qarunner.cli.screen import Screen
 from qarunner.engine.flow.creates import open_needs
@@ -325,7 +326,7 @@ def _entries(state: JobState) -> str:
 def _started(event: ev.Accepted | ev.CreateMadeNothing, run: Run) -> str:
     if isinstance(event, ev.CreateMadeNothing):
         return f"{run.jobs[event.job].job.vendor} has no run of it to wait for"
-    return f"started {' '.join(_named(event, run))}"
+    return f"started {' and '.join(_named(event, run))}"
 
 
 def _named(event: ev.Accepted, run: Run) -> list[str]:
@@ -369,6 +370,7 @@ class Table:
         """When a request of a job, or of one of its runs, is repeated."""
         self._uploads: dict[str, tuple[int, int]] = {}
         self._stopped_at = 0.0
+        self._fitted: Fit = partial(fitted, mark=console.ellipsis)
         self._screen = screen or Screen(console.err)
         console.screen = self._screen
         self.tick(run)
@@ -415,7 +417,7 @@ class Table:
         text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
         # Two rows: the second one holds what a reason has to say.
         self._console.warn(
-            (styled(sign, colour), " ", fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
+            (styled(sign, colour), " ", self._fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
         )
         url = live_url(run, link_of(state, outcome))
         if url is not None and outcome.verdict not in GOOD:
@@ -430,14 +432,14 @@ class Table:
         rows = [*going, *waiting]
         if len(rows) > room:
             rows = rows[: max(0, room - 1)]
-        lines = [self._header(run, now, columns), *_table(rows, columns)]
+        lines = [self._header(run, now, columns), *_table(rows, columns, self._fitted)]
         hidden_going, hidden_waiting = max(0, len(going) - len(rows)), len(waiting) - max(0, len(rows) - len(going))
         if hidden_going or hidden_waiting:
             parts = [plural(hidden_going, "more runs", "more run")] if hidden_going else []
             parts += [plural(hidden_waiting, "waits", "wait")] if hidden_waiting else []
-            lines.append(styled(fitted(f"   … {', '.join(parts)}", columns), "dim"))
+            lines.append(styled(self._fitted(self._console.safe(f"   … {', '.join(parts)}"), columns), "dim"))
         if run.signal is not None:
-            lines.append(styled(fitted(f"   {self._stopping(run, now)}", columns), "yellow"))
+            lines.append(styled(self._fitted(f"   {self._stopping(run, now)}", columns), "yellow"))
         return lines
 
     def _stopping(self, run: Run, now: float) -> str:
@@ -458,7 +460,7 @@ class Table:
         if taken + cells(done + time) > columns - _SHORTEST_NAME:
             time = f"   {clock(elapsed)}"
         room = columns - taken - cells(done + time)
-        name = fitted(self._console.safe(run.plan.name), max(1, room), middle=True)
+        name = self._fitted(self._console.safe(run.plan.name), max(1, room), middle=True)
         return (styled(name, "bold"), done, *pieces, time)
 
     def _rows(self, run: Run, now: float) -> tuple[list[_Row], list[_Row]]:
@@ -520,7 +522,7 @@ class Table:
         return None
 
 
-def _table(rows: Sequence[_Row], columns: int) -> Iterator[Line]:
+def _table(rows: Sequence[_Row], columns: int, fitted: Fit) -> Iterator[Line]:
     """Vendors, states and times are whole; ids lose their middle, and notes their end."""
     if not rows:
         return
@@ -544,6 +546,8 @@ def _table(rows: Sequence[_Row], columns: int) -> Iterator[Line]:
         yield (styled("·", row.colour), " ", line if row.late_s is not None else styled(line, "dim"), *end)
 
 
+Fit: TypeAlias = "Callable[..., str]"
+"""`fitted`, with the mark that the terminal has for what is cut."""
 _MARK, _GAP = 2, 2
 _SHORTEST_ID, _SHORTEST_NOTE, _SHORTEST_NAME = 12, 8, 8
 """Columns."""

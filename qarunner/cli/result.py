@@ -112,7 +112,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         return
     annotate(console, summary)
     follow = follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)
-    whole = _text(summary, follow, quiet=console.quiet, columns=console.columns)
+    whole = _text(summary, follow, quiet=console.quiet, columns=console.columns, mark=console.ellipsis)
     for line in whole:
         console.result(line)
 
@@ -123,7 +123,7 @@ def show_report(console: Console, summary: Summary, form: str) -> None:
     console.json(text) if form in {"json", "ctrf", "slack"} else console.report(text)
 
 
-def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | None) -> Iterator[Line]:
+def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | None, mark: str) -> Iterator[Line]:
     """`columns`: the width of a terminal, None elsewhere."""
     width = min(_WIDTH, (columns or _WIDTH + _INDENT) - _INDENT)
     together = _alike(summary.entries)
@@ -131,7 +131,8 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | 
     apart = [row for row in summary.entries if row.entry.id not in grouped]
     if not quiet:
         is_large = len(summary.entries) > _ALL_SHOWN
-        yield from _table([row for row in apart if row.verdict not in GOOD] if is_large else summary.entries, columns)
+        rows = [row for row in apart if row.verdict not in GOOD] if is_large else summary.entries
+        yield from _table(rows, columns, mark)
         yield from _passed(summary) if is_large else ()
     yield from _failures(apart)
     yield from _blocks(together, width)
@@ -163,12 +164,13 @@ def _amount(summary: Summary) -> str:
     return f"{plural(tests, 'test')} of {plural(entries, 'entry', 'entries')}"
 
 
-def _table(rows: Sequence[EntrySummary], columns: int | None) -> Iterator[Line]:
-    """In a terminal, ids lose their middle where a line would not fit."""
+def _table(rows: Sequence[EntrySummary], columns: int | None, mark: str) -> Iterator[Line]:
+    """In a terminal, ids lose their middle where a line would not fit, and then results their remark."""
     if not rows:
         return
     heading = ("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT")
-    first, *lines = table([heading, *(_cells(row) for row in rows)], right={3, 4}, shorten=1, columns=columns)
+    cells = [heading, *(_cells(row) for row in rows)]
+    first, *lines = table(cells, right={3, 4}, shorten=1, columns=columns, mark=mark)
     yield styled(first, "dim")
     for row, line in zip(rows, lines, strict=True):
         yield styled(line, SIGNS.get(row.verdict, OTHER_SIGN)[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -283,3 +284,19 @@ def test_rows_of_the_table_fit_a_terminal(columns: int, monkeypatch: pytest.Monk
     assert ("…" in failed) == (columns < 100)
     assert failed.endswith("failed (does not gate)")
     assert heading.index("VENDOR") == failed.index("plain") == passed.index("plain")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_remark_that_does_not_fit_loses_its_end(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    console = open_console({"NO_COLOR": "1"}, out=out, err=out)
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    plan = plan_of(entry("billing-and-invoicing-with-vat", "plain", allow_failure=True), entry("cart", "plain"))
+    closed = [ev.EntryClosed(at=EPOCH, entry=row.id, outcome=Outcome(verdict=Verdict.FAILED)) for row in plan.entries]
+    show(console, summarise(fold(plan, [started(EPOCH, plan), *closed])), Path(".qarunner/runs/r1"))
+    buffer = out.buffer
+    assert isinstance(buffer, io.BytesIO)
+    _, row, *_ = buffer.getvalue().decode(encoding).splitlines()
+    assert len(row) == 50
+    assert re.search(r"(…|\.\.\.).*failed \(.*(…|\.\.\.)$", row)

@@ -64,11 +64,26 @@ class Window(io.StringIO):
         return [line.rstrip() for line in above] + self.shown
 
 
+class AsciiWindow(Window):
+    """The same of a terminal whose encoding is ASCII."""
+
+    encoding = "ascii"
+
+    def write(self, text: str) -> int:
+        return super().write(text.encode("ascii", "qarunner-marks").decode("ascii"))
+
+
 class Show:
     """A live table over a plan, driven by events."""
 
-    def __init__(self, plan: Plan, size: tuple[int, int] = (80, 24), outlook: Outlook | None = None) -> None:
-        self.window = Window(*size)
+    def __init__(
+        self,
+        plan: Plan,
+        size: tuple[int, int] = (80, 24),
+        outlook: Outlook | None = None,
+        window: type[Window] = Window,
+    ) -> None:
+        self.window = window(*size)
         self.run = Run.of(plan)
         self.now = EPOCH
         advance(self.run, started(EPOCH, plan))
@@ -107,6 +122,20 @@ def closed(entry_id: str, at: float = 30.0, outcome: Outcome = PASSED) -> Event:
 
 def ids(plan: Plan) -> list[str]:
     return [each.id for each in plan.entries]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_terminal_with_wider_marks_breaks_no_line(size: tuple[int, int]) -> None:
+    plan = plan_of(*(entry(f"{LONG}-{n:03}", "plain") for n in range(40)))
+    show = Show(plan, size, window=AsciiWindow)
+    show.saw(*(accepted(show.run, name) for name in ids(plan)), *(polled(show.run, name) for name in ids(plan)))
+    for second in range(45, 59):
+        show.at(second)
+    shown, (columns, _) = show.at(59), size
+    assert all(re.search(r"^\. \S+ +plain  in_progress 1/3  +58s$", line) for line in shown[1:-1]), shown
+    assert ("..." in shown[1]) == (columns < 100)
+    assert re.fullmatch(r" +\.\.\. \d+ more run", shown[-1])
+    assert not show.window.screen.history.top, "nothing was pushed out of the window"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.app.history import History, rows_of
+from qarunner.app.options import HistoryOptions
+from qarunner.cli.commands.history import history as show_history
+from qarunner.cli.console import open_console
 from qarunner.engine.decide.trend import News, Past, trend
 from qarunner.history import index as index_module
 from qarunner.history.index import Index
@@ -132,8 +135,31 @@ def test_a_locked_file_costs_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
         locked = History(runs, {})
         summary = at(ONE, 2, "r2")
         assert locked.about(summary) is summary
+        monkeypatch.setattr(index_module, "Index", None)  # it is waited for once
         locked.keep(summary)
+        assert locked.results(rehearsal=False) == []
         assert locked.trouble == "cannot be used: database is locked"
+        other.execute("ROLLBACK")
+    other.close()
+
+
+def test_an_empty_answer_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(index_module, "_PATIENCE_S", 0.05)
+    runs = runs_in(tmp_path)
+
+    def said(*, rehearsals: bool) -> str:
+        show_history(open_console({}), {}, HistoryOptions(runs_dir=runs, rehearsals=rehearsals))
+        return capsys.readouterr().err
+
+    assert "there is no such run in" in said(rehearsals=False)
+    History(runs, {}).keep(replace(at(ONE, 1, "r1"), rehearsal=True))
+    assert said(rehearsals=False) == "no result: only rehearsals have ended; of these: qarunner history --rehearsals\n"
+    assert said(rehearsals=True) == ""
+    with sqlite3.connect(history_file(runs), isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert said(rehearsals=True).splitlines()[-1] == "no result: the history could not be read"
         other.execute("ROLLBACK")
     other.close()
 

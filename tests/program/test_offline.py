@@ -140,9 +140,20 @@ def test_a_base_has_a_schema_of_its_own(stage: Stage) -> None:
 
 def test_help_and_version_are_words(stage: Stage) -> None:
     offline(stage)
-    for words, option in ((["version"], ["--version"]), (["help"], ["--help"]), (["help", "plan"], ["plan", "--help"])):
-        said, meant = stage.run(*words), stage.run(*option)
-        assert (said.code, said.out) == (0, meant.out)
+    meant = {" ".join(option): stage.run(*option).out for option in (["--version"], ["--help"], ["plan", "--help"])}
+    for words, option in (
+        ("version", "--version"),
+        ("-v version -q", "--version"),
+        ("--color never version", "--version"),
+        ("version --help", "--help"),
+        ("help", "--help"),
+        ("help help", "--help"),
+        ("help version", "--help"),
+        ("help plan", "plan --help"),
+        ("-q help --color never plan extra", "plan --help"),
+    ):
+        said = stage.run(*words.split())
+        assert (said.code, said.out) == (0, meant[option]), words
 
 
 def test_the_schema_is_valid_json_and_a_valid_schema(stage: Stage) -> None:

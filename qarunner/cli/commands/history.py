@@ -39,7 +39,7 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
         console.warn(f"qarunner: warning: the history {past.trouble}")
     if options.entry is not None:
         if options.entry not in entries:
-            hint = choose(options.entry, tuple(entries)) if entries else "a run joins the history when it has ended"
+            hint = choose(options.entry, tuple(entries)) if entries else _why_empty(past, options)
             raise UserError(f"no result of an entry {options.entry!r}", hint=hint)
         entries = {options.entry: entries[options.entry]}
     if options.form == "json" or console.output == "json":
@@ -48,8 +48,19 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
     for line in _one(entries[options.entry]) if options.entry is not None else _all(entries):
         console.result(line)
     if not entries:
-        console.warn(f"no finished run in {options.runs_dir}")
+        console.warn(f"no result: {_why_empty(past, options)}")
     return ExitCode.OK
+
+
+def _why_empty(past: History, options: HistoryOptions) -> str:
+    """Rehearsals and other runs do not mix: a folder may have the other kind alone."""
+    if not past.usable:
+        return "the history could not be read"
+    if past.results(rehearsal=not options.rehearsals):
+        if options.rehearsals:
+            return "no rehearsal has ended; of the other runs: qarunner history"
+        return "only rehearsals have ended; of these: qarunner history --rehearsals"
+    return f"a run joins the history when it has ended, and there is no such run in {options.runs_dir}"
 
 
 def _trend(rows: Sequence[Past]) -> Trend | None:

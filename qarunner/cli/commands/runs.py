@@ -107,7 +107,7 @@ def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
         rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in broken]
         console.data({"version": VERSION, "runs": rows, "older": older})
         return ExitCode.OK
-    for line in _table(standings, time.time(), console.columns):
+    for line in _table(standings, time.time(), console.columns, console.ellipsis):
         console.result(line)
     for _, message in broken:
         console.warn(f"qarunner: warning: {message}")
@@ -200,11 +200,11 @@ _SPARED = tuple(map(_COLUMNS.index, ("BY", "COMMIT", "TOOK", "BRANCH", "NAME", "
 _LONGEST_NAME, _SHORTEST_RESULT, _GAP = 24, 28, 2
 
 
-def _table(standings: Sequence[Standing], now: float, columns: int | None) -> Iterator[Line]:
+def _table(standings: Sequence[Standing], now: float, columns: int | None, mark: str = "…") -> Iterator[Line]:
     """A line for each run, which fits into a terminal of so many columns."""
     if not standings:
         return
-    rows = [_COLUMNS, *(_cells(standing, now, short=columns is not None) for standing in standings)]
+    rows = [_COLUMNS, *(_cells(standing, now, mark if columns is not None else None) for standing in standings)]
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     shown = [at for at, column in enumerate(zip(*rows, strict=True)) if set(column[1:]) != {""}]
     if len({row[1] for row in rows[1:]}) == 1:
@@ -215,13 +215,13 @@ def _table(standings: Sequence[Standing], now: float, columns: int | None) -> It
     right = {shown.index(_TOOK)} if _TOOK in shown else set()
     heading, *lines = table([[row[at] for at in shown] for row in rows], right)
     yield styled(heading, "dim")
-    yield from lines if columns is None else (fitted(line, columns) for line in lines)
+    yield from lines if columns is None else (fitted(line, columns, mark=mark) for line in lines)
 
 
-def _cells(standing: Standing, now: float, *, short: bool) -> tuple[str, ...]:
+def _cells(standing: Standing, now: float, mark: str | None) -> tuple[str, ...]:
     run, git = standing.run, standing.summary.git
     names = [standing.summary.name, _ref(git), run.who.actor or "" if run.who is not None else ""]
-    name, ref, actor = (fitted(cell, _LONGEST_NAME, middle=True) if short else cell for cell in names)
+    name, ref, actor = (fitted(cell, _LONGEST_NAME, middle=True, mark=mark) if mark else cell for cell in names)
     commit = (git.get("sha") or "")[:7]
     began = ago(now - run.started_at)
     return standing.folder.name, name, began, _took(standing, now), ref, commit, actor, _result(standing)
@@ -257,7 +257,7 @@ def status(console: Console, environ: Mapping[str, str], options: StatusOptions)
     if console.output == "json":
         console.data(_document(standing))
         return ExitCode.OK
-    for line in _text(standing, time.time(), console.columns):
+    for line in _text(standing, time.time(), console.columns, console.ellipsis):
         console.result(line)
     return ExitCode.OK
 
@@ -315,7 +315,7 @@ def _phase(run: Run, entry: str) -> str:
     return waits_for(run, state) or ": ".join(filter(None, (entry_words(entry, state), trouble_of(state))))
 
 
-def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]:
+def _text(standing: Standing, now: float, columns: int | None, mark: str = "…") -> Iterator[Line]:
     run, summary = standing.run, standing.summary
     yield from _heading(standing, now)
     rows = [("", row.entry.id, row.entry.vendor, _time(standing, row, now)) for row in summary.entries]
@@ -327,10 +327,10 @@ def _text(standing: Standing, now: float, columns: int | None) -> Iterator[Line]
         sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
         state = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
-        name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True), ids)
+        name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True, mark=mark), ids)
         time = f"{padded(took, times, right=True)}  " if times else ""
         line = f"{sign} {name}  {padded(row.entry.vendor, vendors)}  {time}{state}{reason}"
-        yield styled(line if columns is None else fitted(line, _MOST_ROWS * columns), colour)
+        yield styled(line if columns is None else fitted(line, _MOST_ROWS * columns, mark=mark), colour)
         yield from _remotes(run, row.entry.id)
     if standing.doubt is not None:
         yield f"seal: {standing.doubt}"
