@@ -16,13 +16,14 @@ from qarunner.app.choosing import Inputs, RowFilter
 from qarunner.app.explain.rows import Explaining
 from qarunner.app.options import PlanOptions
 from qarunner.app.planning import check_manifest, make_plan
-from qarunner.errors import ManifestError, UserError
+from qarunner.errors import ManifestError, OverBudget, UserError
+from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
 from tests.manifest.schema.test_schema import TOKENS, assert_both_validators_agree, mangle
-from tests.manifest.strategies import DAY, LOCK, texts
+from tests.manifest.strategies import BASES, DAY, LOCK, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,26 @@ def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: 
         if url is not None:
             assert told.sent is not None, told.unsent
             assert told.missing == ()
+
+
+@given(text=texts(), base=BASES)
+def test_a_base_refuses_nothing_but_what_its_limits_say(path: Path, text: str, base: dict[str, object]) -> None:
+    path.write_text(text, encoding="utf-8")
+    environ = {**ENVIRON, "QARUNNER_BASE": "base.yml"}
+    options = PlanOptions(today=date.fromisoformat(DAY))
+    Path("base.yml").write_text("{}", encoding="utf-8")
+    assert make_plan(path, options, environ, Inputs()).plan.jobs == plan_of(path).plan.jobs
+    Path("base.yml").write_text(json.dumps(base, ensure_ascii=False), encoding="utf-8")
+    problems = check_manifest(path, environ).problems
+    try:
+        first = make_plan(path, options, environ, Inputs()).plan
+        assert to_json(make_plan(path, options, environ, Inputs()).plan) == to_json(first)
+        assert problems == ()
+    except ManifestError as error:
+        problems = (*problems, *error.diagnostics)
+    except OverBudget:
+        assert "limits" in base
+    assert {problem.code for problem in problems} <= ({Code.LIMIT} if "limits" in base else set()), told(problems)
 
 
 def refused_or_planned(path: Path, raw: bytes) -> None:

@@ -269,6 +269,30 @@ def manifests(draw: DrawFn) -> Data:
     return found
 
 
+BASES: SearchStrategy[Data] = some(
+    {
+        "defaults": some({"timeout": DURATIONS, "labels": lists(WORDS), "retries": st.just({"failed": 1})}),
+        "vendors": some({"doksi": SETTINGS, "docketqa": SETTINGS}),
+        "gate": some({"min_tests": st.integers(1, 5), "on_skipped": st.sampled_from(["pass", "fail"])}),
+        "entries": st.dictionaries(
+            st.sampled_from(["vendor:doksi", "label:smoke", "e0", "!e1"]),
+            some({"timeout": DURATIONS, "allow_failure": st.booleans(), "owner": NAMES}),
+            min_size=1,
+            max_size=2,
+        ),
+        "limits": some(
+            {
+                "max_tests": st.sampled_from([1, 10**6]),
+                "vendors": st.sampled_from([["doksi", "docketqa", "testerarmy", "certyn"], ["doksi"]]),
+                "hosts": st.sampled_from([["*.example.com", "*.example", "example.com"], ["other.test"]]),
+                "quarantine_days": st.sampled_from([1, 3650]),
+            }
+        ),
+    }
+)
+"""What lies below all manifests: without `limits`, no valid manifest becomes wrong over it."""
+
+
 class Dumper(yaml.SafeDumper):
     """Writes YAML 1.1, in which fewer texts look like numbers than in 1.2: all but plain words are quoted."""
 
