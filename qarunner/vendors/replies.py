@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode
 from qarunner.secret import placeholder, secret_names, without_encoding
-from qarunner.vendors.api import Cause, Refusal, Reply, UploadAddress
+from qarunner.vendors.api import GOOD, Cause, Refusal, Reply, UploadAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.vendors.api import Metadata
+    from qarunner.vendors.api import Metadata, Verdict
 
 
 _SHOWN = 200
@@ -111,6 +111,12 @@ def word(cursor: JsonReader) -> str:
     Empty where there is no text.
     """
     return (cursor.text_or() or "").strip().lower()
+
+
+def verdict_of(text: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """The verdict of a vendor's word, None without one: a bad verdict in any case, a good one only as documented."""
+    verdict = verdicts.get(text.strip().lower())
+    return None if verdict in GOOD and text not in verdicts else verdict
 
 
 def short_commit(metadata: Metadata) -> str | None:

@@ -231,7 +231,7 @@ DOCKETQA = [
                 "content_type": "application/zip",
             },
             Reply(status=200, text=""),
-            {"message": "Build created"},
+            {"message": "Build created", "build": {"id": 32}, "app": {"id": 7, "current_build": {"id": 32}}},
         ),
         passed=docketqa("passed"),
         failed=docketqa("failed"),

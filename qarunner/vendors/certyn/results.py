@@ -242,11 +242,11 @@ def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
     """Each test with an outcome. One without says nothing, since details may lag behind: the counters stand for it."""
     items = _once(body.get("items").items_or_none())
     items_told = [(item, word) for item in items if (word := item.get("testOutcome").text_or())]
-    others = sum(word.strip().lower() not in _VERDICTS for _, word in items_told)
+    others = sum(answers.verdict_of(word, _VERDICTS) is None for _, word in items_told)
     # assumed: tests with another word are those that the counters call skipped, if they call so many so
     other = Verdict.SKIPPED if others <= skipped else Verdict.UNKNOWN
     for item, word in items_told:
-        verdict = _VERDICTS.get(word.strip().lower(), other)
+        verdict = answers.verdict_of(word, _VERDICTS) or other
         unknown = f"Certyn's outcome of this test is {word!r}" if verdict is Verdict.UNKNOWN else None
         yield Case(
             id=_id(item),

@@ -128,7 +128,7 @@ def _lost(messages: JsonReader) -> Iterator[Case]:
 def _case(run: RemoteRun, body: JsonReader) -> Case:
     results = list(body.get("results").items_or_none())
     steps = tuple(map(_step, results))
-    word = answers.word(body.get("status"))
+    word = body.get("status").text()
     attempts = [_attempt(element) for element in body.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
     if verdict in GOOD and (error := body.get("error_message").text_or(body.get("error").text_or())):
@@ -137,7 +137,7 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
         id=_test(run, body),
         verdict=verdict,
         name=body.get("blueprint_metadata").get("title").text_or(),
-        raw_status=body.get("status").text(),
+        raw_status=word,
         duration_s=_duration(results),
         url=run.url,
         message=message,
@@ -182,7 +182,9 @@ def _test(run: RemoteRun, body: JsonReader) -> str:
 
 
 def _verdict(word: str, steps: Sequence[Step], attempts: Sequence[_Attempt]) -> tuple[Verdict, str | None]:
-    verdict = _VERDICTS[word]
+    verdict = answers.verdict_of(word, _VERDICTS)
+    if verdict is None:
+        return Verdict.UNKNOWN, f"DocketQA's word for the run is {word!r}"
     if verdict is Verdict.PASSED:
         return _passed(steps, attempts)
     again = f" (with {_worded_attempts(attempts)})" if attempts else ""
@@ -215,7 +217,7 @@ def _reason(word: str, steps: Sequence[Step]) -> str:
     """The step that did not succeed, in the vendor's words, after what the run's own word says beyond a failure."""
     failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
     details = (failed.title, failed.message) if failed is not None else ()
-    return ": ".join(filter(None, (_WORDS.get(word), *details))) or "failed, but no step says why"
+    return ": ".join(filter(None, (_WORDS.get(word.strip().lower()), *details))) or "failed, but no step says why"
 
 
 def _step(result: JsonReader) -> Step:

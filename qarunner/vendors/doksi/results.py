@@ -122,7 +122,7 @@ class _Result:
 
     @property
     def verdict(self) -> Verdict:
-        return _VERDICTS.get(self.word, Verdict.UNKNOWN)
+        return answers.verdict_of(self.status or "", _VERDICTS) or Verdict.UNKNOWN
 
     def __str__(self) -> str:
         where = " ".join(filter(None, self.place)) or "an unnamed destination"
