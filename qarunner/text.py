@@ -145,6 +145,10 @@ def _cleaned_key(key: object, clean: Clean) -> object:
     return clean(key) if isinstance(key, str) and not _WORD.fullmatch(key) else key
 
 
+LONGEST_NAME = 100
+"""Characters of a vendor's or a manifest's name in a message or a table."""
+
+
 def cut(text: str, most: int) -> str:
     """The beginning of a text, with how much is missing; a whole one if it is no longer than that."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"

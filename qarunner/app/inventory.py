@@ -38,7 +38,7 @@ from qarunner.manifest.codes import CAPABILITY, Code
 from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.load import profile_names
 from qarunner.manifest.lock import Lock, Scope, quoted, same, to_text
-from qarunner.manifest.names import PROJECT, WORDS, not_locked, wanted
+from qarunner.manifest.names import PROJECT, WORDS, not_locked, shown, wanted
 from qarunner.manifest.select import wildcard
 from qarunner.manifest.templates.env import key_names
 from qarunner.manifest.templates.evaluate import evaluate
@@ -232,7 +232,7 @@ def _each_once(title: str, items: Sequence[Item]) -> tuple[Item, ...]:
     for item in items:
         before = by_id.setdefault(item.id, item)
         if before.name != item.name:
-            message = f"{title} lists {item.id} by two names: {before.name!r} and {item.name!r}"
+            message = f"{title} lists {item.id} by two names: {shown(before.name)} and {shown(item.name)}"
             raise InventoryError(message, hint="ask for the list again: it may have changed meanwhile")
         by_id[item.id] = item
     return tuple(by_id.values())
@@ -355,16 +355,16 @@ class Moved:
     why: str | None = None
 
     def __str__(self) -> str:
-        item = f"{WORDS[self.scope.kind]} {self.name!r} of {self.scope.vendor}"
+        item = f"{WORDS[self.scope.kind]} {shown(self.name)} of {self.scope.vendor}"
         match self.move:
             case Move.RENAMED:
-                return f"{item}: {self.id} is renamed from {self.before!r} to {self.after!r}"
+                return f"{item}: {self.id} is renamed from {shown(self.before)} to {shown(self.after)}"
             case Move.GONE:
-                return f"{item}: {self.before!r} ({self.id}) is gone"
+                return f"{item}: {shown(self.before)} ({self.id}) is gone"
             case Move.MATCHED:
-                return f"{item}: {self.after!r} ({self.id}) is newly matched"
+                return f"{item}: {shown(self.after)} ({self.id}) is newly matched"
             case _:
-                return f"{item}: {self.before!r} ({self.id}) is {self.move}{f': {self.why}' if self.why else ''}"
+                return f"{item}: {shown(self.before)} ({self.id}) is {self.move}{f': {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -531,7 +531,7 @@ class _Locking:
         self.problems += _refused(wish, list(self._resolved[key]))
         title = registry.get(wish.wanted.scope.vendor).info.title
         self._warnings += [
-            f"{item.name!r} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
+            f"{shown(item.name)} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
         ]
         if before is not None:
             self._moved += moves(key[0], wish.wanted.name, before, items)
@@ -639,12 +639,20 @@ def _refused(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
     """What the vendor's adapter would refuse of these ids: a lock that has them would be of no use."""
     key = str(wish.wanted.path[0])
     if key not in BY_NAME:
+        vendor, facts = wish.wanted.scope.vendor, vendor_names(wish.wanted.scope.vendor)
+        for identifier in ids:
+            if facts is not None and facts.is_environment_name(identifier):
+                message = f"{wish.wanted.shown} is {identifier}, which is no id of an environment at {vendor}"
+                yield problem(wish.locator, wish.wanted.path, message, code=CAPABILITY, hint=_ASK_VENDOR)
         return
     row = {name: value for name, value in wish.row.data.items() if name != key} | {BY_NAME[key]: ids}
     for complaint in complaints(registry.get(wish.wanted.scope.vendor), row, wish.settings):
         if complaint.path[:1] == (BY_NAME[key],):
             message = f"{wish.wanted.shown} is {', '.join(ids[:_SHOWN])}: {complaint.message}"
             yield problem(wish.locator, wish.wanted.path, message, code=CAPABILITY, hint=complaint.hint)
+
+
+_ASK_VENDOR = "the vendor lists what its own pages do not allow: ask it about this environment"
 
 
 def _undecided(locator: Locator, wanted_name: Wanted) -> Diagnostic:
@@ -672,12 +680,12 @@ def _not_found(wish: _Wish, missing: NoMatch, items: Sequence[Item], before: Ite
         hint = "give them different names there, or name the one that is meant by its id, in an entry of its own"
     elif missing.paused:
         message = f"no {what}{where} at {title} that can run matches {wanted_name.shown}"
-        hint = "; ".join(f"{item.name!r}: {item.unusable}" for item in missing.paused[:_SHOWN])
+        hint = "; ".join(f"{shown(item.name)}: {item.unusable}" for item in missing.paused[:_SHOWN])
     else:
         means = "matches" if is_glob(wanted_name.name) else "has the name"
         message, hint = f"no {what}{where} at {title} {means} {wanted_name.shown}", _near(wanted_name, items)
         if renamed and not is_glob(wanted_name.name):
-            hint = f"it was renamed: {renamed[0].id} is {renamed[0].name!r} now"
+            hint = f"it was renamed: {renamed[0].id} is {shown(renamed[0].name)} now"
     return problem(wish.locator, wanted_name.path, message, code=Code.NOT_FOUND, hint=hint)
 
 
@@ -687,7 +695,7 @@ def _near(wanted_name: Wanted, items: Sequence[Item]) -> str:
     near = closest(wanted_name.name.casefold(), names)
     kind = plural_of(INVENTORIES[wanted_name.scope.kind])
     listed = f"`qarunner vendors {wanted_name.scope.vendor} --list {kind}` shows what there is"
-    return f"did you mean {names[near]!r}? {listed}" if near else listed
+    return f"did you mean {shown(names[near])}? {listed}" if near else listed
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.lock import Scope
 from qarunner.manifest.model import Row
 from qarunner.secret import OPEN, mask
-from qarunner.text import cut
+from qarunner.text import LONGEST_NAME, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -28,8 +28,9 @@ PROJECT = "project"
 """The setting that says whose names are meant, where a vendor has projects."""
 
 
-_LONGEST = 100
-"""Characters of a name in a message."""
+def shown(name: str | None) -> str:
+    """A name in a message: quoted, without secrets, and not longer than a line."""
+    return repr(cut(mask(name or ""), LONGEST_NAME))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,7 @@ class Wanted:
 
     @property
     def shown(self) -> str:
-        """The name in a message: quoted, without secrets, and not longer than a line."""
-        return repr(cut(mask(self.name), _LONGEST))
+        return shown(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

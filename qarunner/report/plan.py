@@ -17,7 +17,7 @@ from qarunner.plan.model import Cost, Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
-from qarunner.text import duration, money, plural
+from qarunner.text import LONGEST_NAME, cut, duration, money, plural
 from qarunner.vendors.api import ResourceKind
 from qarunner.vendors.types import refs_as_text
 
@@ -153,7 +153,9 @@ _NAMED = 10
 def _names(plan: Plan, entry: Entry) -> str:
     known = plan.names.get(entry.vendor, {})
     ids = entry.selection.ids if entry.selection is not None else ()
-    named = [f"{visible(known[identifier])} ({identifier})" for identifier in ids if identifier in known]
+    named = [
+        f"{visible(cut(known[identifier], LONGEST_NAME))} ({identifier})" for identifier in ids if identifier in known
+    ]
     more = f", … {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return f"  {', '.join(named[:_NAMED])}{more}" if named else ""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PROJECT = "33333333-3333-4333-8333-333333333333"
 OTHER = "44444444-4444-4444-8444-444444444444"
+ODD_ENVIRONMENT = {"id": "nope", "name": "Staging", "slug": "staging", "kind": "static", "url": None}
 TESTS: dict[int, object] = {12: {"name": "Checkout flow"}, 13: {"name": "Login admin"}, 14: {"name": "Login user"}}
 
 
@@ -659,3 +660,37 @@ def test_a_rehearsal_without_a_lock_says_how_to_lock_without_an_account(begin: B
     assert stage.run("lock").code == 0  # the stage's variables are those that `qarunner emulator` prints
     rehearsed = stage.run("apply", "--rehearse")
     assert rehearsed.code == 0, rehearsed
+
+
+def test_a_vendors_long_name_is_cut_where_it_is_shown_and_whole_in_the_lock(begin: Begin) -> None:
+    name = "L" * 3000
+    stage = begin(docketqa={"tests": {12: {"name": name}}})
+    stage.commit(docketqa("pay", "L*"))
+    assert stage.run("lock").code == 0
+    assert name in lock_of(stage)
+    later = begin(docketqa={"tests": {12: {"name": f"{name}!"}, 13: {"name": f"{name}?"}}})
+    for command, code in (("plan", 0), ("vendors docketqa --list", 0), ("lock --check", 10), ("lock", 0)):
+        ended = stage.run(*command.split(), **at(later))
+        assert ended.code == code, ended
+        assert "more characters)" in ended.out
+        assert max(map(len, ended.out.splitlines())) < 400, command
+
+
+def test_an_environment_whose_id_has_another_form_is_not_locked(begin: Begin) -> None:
+    environment = {"on": "GET /projects/{projectId}/environments", "merge": {"environments": [ODD_ENVIRONMENT]}}
+    stage = begin(
+        testerarmy={
+            "projects": {PROJECT: {"tests": [uuid(1)]}},
+            "tests": {uuid(1): {"name": "Search"}},
+            "faults": [environment],
+        }
+    )
+    target = {"environment": "Staging"}
+    stage.commit(
+        {"id": "find", "vendor": "testerarmy", "tests": ["Search"], "target": target},
+        vendors={"testerarmy": {"project": PROJECT}},
+    )
+    ended = stage.run("lock")
+    assert ended.code == 2, ended
+    assert "'Staging' is nope, which is no id of an environment at testerarmy" in ended.err
+    assert not (stage.folder / "qa-matrix.lock").exists()

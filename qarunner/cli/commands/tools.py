@@ -8,8 +8,8 @@ from qarunner.app.inventory import list_vendor, lock_manifests
 from qarunner.cli.completion import SCRIPTS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError, decisive_code
-from qarunner.manifest.names import WORDS
-from qarunner.text import plural, table
+from qarunner.manifest.names import WORDS, shown
+from qarunner.text import LONGEST_NAME, cut, plural, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ def show_inventory(console: Console, environ: Mapping[str, str], options: Vendor
 
 def _lines(console: Console, listing: Listing) -> Iterator[str]:
     rows = [
-        (str(kind), item.id, item.name, item.unusable or (f"slug: {item.slug}" if item.slug else ""))
+        (str(kind), item.id, cut(item.name, LONGEST_NAME), item.unusable or (f"slug: {item.slug}" if item.slug else ""))
         for kind, items in listing.items.items()
         for item in sorted(items, key=lambda item: (item.name, item.id))
     ]
@@ -76,7 +76,7 @@ def _lock_lines(locked: Locked, *, check: bool) -> Iterator[str]:
         yield f"{path}: {moved}"
     for scope, name in locked.unused:
         left_out = "`qarunner lock` leaves it out" if check else "left out"
-        yield f"{path}: {WORDS[scope.kind]} {name!r} of {scope.vendor}: no entry has this name: {left_out}"
+        yield f"{path}: {WORDS[scope.kind]} {shown(name)} of {scope.vendor}: no entry has this name: {left_out}"
     if not (locked.names or locked.is_written or locked.path.exists()):
         yield f"{path}: not needed, {locked.manifest.as_posix()} has ids alone"
         return
