@@ -215,6 +215,20 @@ def test_the_component_is_a_pipeline(tmp_path: Path, inputs: dict[str, str]) -> 
     assert "$[[" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the component runs in images of Linux")
+@pytest.mark.parametrize("ref", ["", "main", "0123abc", "0123456789abcdef0123456789abcdef0123456 "])
+def test_the_component_installs_no_moving_commit(ref: str) -> None:
+    jobs = yaml.safe_load(component({"source": "https://git.example.invalid/q.git", "ref": ref}))
+    (child,) = (text for text in jobs["qarunner-plan"]["script"] if "<<'END'" in text)
+    defaults = yaml.safe_load(child.partition("<<'END'\n")[2].rpartition("END")[0])["default"]
+    for script in (jobs[".qarunner"]["before_script"][1], defaults["before_script"][0]):
+        done = subprocess.run(["bash", "-c", script], capture_output=True, encoding="utf-8", check=False)
+        assert (done.returncode, done.stderr.partition(",")[0]) == (
+            2,
+            "qarunner: the input ref is the whole commit of your copy to install",
+        )
+
+
 def test_the_components_inputs_reach_every_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     inputs = {
