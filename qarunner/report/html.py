@@ -287,6 +287,7 @@ def _body(row: EntrySummary) -> Iterator[str]:
     if reason := unsaid(row.reason, *(case.message for _, case in row.tried)):
         yield f'<p class="text">{escape(reason)}</p>'
     tests = [(attempt, case) for attempt, case in row.tried if case.id != entry.id or case.steps or case.message]
+    tests.sort(key=lambda tried: not is_bad(tried[1].verdict))
     if tests:
         yield '\n<ul class="tests">'
         for attempt, case in tests:

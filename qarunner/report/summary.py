@@ -389,7 +389,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
         url=live_url(run, outcome.url) or next((link.url for link in reversed(links) if link.url), None),
         runs=links,
         duration_s=_duration(run, entry, outcome),
-        counts=tally(outcome, expected_tests(entry)),
+        counts=dict(verdict_counts(tally(outcome, expected_tests(entry)))),
         cases=cases,
         attempt=state.attempt,
         began_s=_began(run, entry),
@@ -513,9 +513,9 @@ WORST_FIRST = (
 """The one order of verdicts for people."""
 
 
-def verdict_counts(verdicts: Iterable[Verdict]) -> list[tuple[Verdict, int]]:
-    """How often each verdict is there, the worst first."""
-    counts = Counter(verdicts)
+def verdict_counts(verdicts: Iterable[Verdict] | Mapping[Verdict, int]) -> list[tuple[Verdict, int]]:
+    """How often each verdict is there, the worst first; of numbers of verdicts, the same in this order."""
+    counts: Counter[Verdict] = Counter(verdicts)
     return [(verdict, counts[verdict]) for verdict in WORST_FIRST if counts[verdict]]
 
 

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from qarunner.engine.state import events as ev
+from qarunner.engine.state.run import fold
 from qarunner.report import html
 from qarunner.report import json as jsondoc
-from qarunner.report.summary import is_web, unsaid
+from qarunner.report.summary import is_web, summarise, unsaid
 from qarunner.text import inert_lines
+from qarunner.vendors.api import Case, Outcome, Verdict
+from tests.fictional import entry, plan_of
 from tests.report.test_markdown import ROOT, summary_of
+from tests.worlds import EPOCH, started
 
 CASES = sorted(path.parent.name for path in ROOT.glob("*/journal.jsonl"))
 ASKING = {"img", "iframe", "object", "embed", "video", "audio", "source", "form", "base"}
@@ -46,6 +51,17 @@ def tags(text: str) -> list[tuple[str, dict[str, str | None]]]:
     parser.feed(text)
     assert parser.open == []
     return parser.found
+
+
+def test_the_tests_that_failed_lead_in_their_entry_and_in_its_counts() -> None:
+    plan = plan_of(entry("a", "plain"))
+    verdicts = (Verdict.PASSED, Verdict.FAILED, Verdict.PASSED)
+    cases = tuple(Case(id=f"t{number}", verdict=verdict) for number, verdict in enumerate(verdicts))
+    outcome = Outcome(verdict=Verdict.FAILED, cases=cases)
+    events: list[ev.Event] = [started(EPOCH, plan), ev.EntryClosed(at=EPOCH, entry="a", outcome=outcome)]
+    text = html.render(summarise(fold(plan, events)))
+    assert "counts 1 failed, 2 passed" in text
+    assert text.index("</span> t1") < text.index(" t0<") < text.index(" t2<")
 
 
 @pytest.mark.parametrize("case", CASES)
