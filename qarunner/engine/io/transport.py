@@ -75,7 +75,12 @@ _STRONG = 8
 """Shorter secrets are not looked for in the names of an answer's fields: `test` must not eat `testId`."""
 
 
-_HEADERS = {"Accept": "application/json", "User-Agent": "qarunner"}
+_HEADERS = {
+    "User-Agent": "qarunner",
+    "Accept-Encoding": "gzip, deflate",
+    "Accept": "application/json",
+    "Connection": "keep-alive",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +194,7 @@ class Transport:
         )
         patience_s = timeouts.create_s if fresh or key is not None else timeouts.read_s
         exchange = self._exchange(patience_s, min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s))
-        if not fresh:
-            return self._answer(self._session(), parcel, exchange)
-        with self._new_session() as session:
-            return self._answer(session, parcel, exchange)
+        return self._answer(parcel, exchange, fresh=fresh)
 
     def forbidden(self, vendor: str, request: Request) -> str | None:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
@@ -223,7 +225,7 @@ class Transport:
         except OSError as error:
             message = str(error) if isinstance(error, BuildChanged) else f"{path}: {error.strerror or error}"
             return Fault(sent=False, final=Cause.REFUSED, message=message)
-        with opened as file, self._new_session() as session:
+        with opened as file:
             name = f"{path} to {vendor}"
             headers, around, method = {**_HEADERS, **dict(upload.headers)}, EMPTY, upload.method
             if upload.form is not None:
@@ -232,21 +234,16 @@ class Transport:
                 around, method = form_around(upload.form, boundary), "POST"
             body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size), around)
             parcel = _Parcel(method=method, url=url, headers=headers, file=body)
-            return self._answer(session, parcel, self._exchange(self._timeouts.upload_s, limit_s))
+            return self._answer(parcel, self._exchange(self._timeouts.upload_s, limit_s), fresh=True)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self._new_session()
-        return session
-
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        # Resolved once in Network; left on, every request would read the environment and .netrc again.
-        session.trust_env = False
-        session.mount("https://", WatchedAdapter(self._tls_context))
-        session.mount("http://", WatchedAdapter(self._tls_context))
-        return session
+    def _connections(self, *, fresh: bool) -> WatchedAdapter:
+        """This thread's. `fresh`: those that were kept are closed, and the next request opens one."""
+        adapter: WatchedAdapter | None = getattr(self._local, "adapter", None)
+        if adapter is None:
+            adapter = self._local.adapter = WatchedAdapter(self._tls_context)
+        elif fresh:
+            adapter.close()
+        return adapter
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._asking:
@@ -254,22 +251,20 @@ class Transport:
                 self._context = self._network.tls_context()
             return self._context
 
-    def _answer(self, session: requests.Session, parcel: _Parcel, exchange: Exchange) -> Answer:
+    def _answer(self, parcel: _Parcel, exchange: Exchange, *, fresh: bool) -> Answer:
+        """No session of requests: for each request it would merge headers, cookies, proxies and redirects anew."""
         parts = urlsplit(parcel.url)
         proxy = None
         try:
             proxy = self._proxy_for(f"{parts.scheme}://{parts.netloc}")
+            prepared = requests.PreparedRequest()
+            prepared.prepare(parcel.method, parcel.url, parcel.headers, data=parcel.file, json=parcel.body)
             with (
                 watched(exchange),
-                session.request(
-                    parcel.method,
-                    parcel.url,
-                    json=parcel.body,
-                    data=parcel.file,
-                    headers=parcel.headers,
-                    timeout=(exchange.connect_s, exchange.idle_s),
-                    allow_redirects=False,
+                self._connections(fresh=fresh).send(
+                    prepared,
                     stream=True,
+                    timeout=(exchange.connect_s, exchange.idle_s),
                     proxies={} if proxy is None else {"https": proxy},
                 ) as response,
             ):
