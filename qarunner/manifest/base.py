@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from qarunner.decode import amount, as_mapping
 from qarunner.diagnostics import in_order, problem
 from qarunner.entry import EXPANDING_KEYS
-from qarunner.errors import UserError
+from qarunner.errors import ManifestError, UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, layer_of, overlay_row
 from qarunner.manifest.model import BASE
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.select import parse, select
+from qarunner.manifest.select import Vocabulary, parse
 from qarunner.manifest.templates.parse import parse as template
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 from qarunner.secret import OPEN
@@ -87,11 +87,22 @@ def over_base(manifest: Manifest, rows: tuple[Row, ...]) -> tuple[Row, ...]:
     path = (BASE, "entries")
     if not manifest.section(path):
         return rows
+    expressions = manifest.section(path)
+    pairs = len(expressions) * len(rows)
+    if pairs > MOST_PAIRS:
+        message = f"entries: {plural(len(expressions), 'expression')} would be looked up for {plural(len(rows), 'row')}"
+        hint = f"at most {MOST_PAIRS:,} pairs are taken: choose more rows with one expression, such as label:smoke"
+        raise ManifestError([problem(manifest.document, path, message, code=Code.TOO_MUCH_WORK, hint=hint)])
     below: dict[str, list[Path]] = {}
-    for expression in manifest.section(path):
-        for row in select(rows, [expression]):
+    vocabulary = Vocabulary(rows)
+    for expression in expressions:
+        for row in vocabulary.select([expression]):
             below.setdefault(row.id, []).append((*path, expression))
     return tuple(_lying_over(manifest, row, below[row.id]) if row.id in below else row for row in rows)
+
+
+MOST_PAIRS = 2_000_000
+"""Expressions of the base times rows: a microsecond or two each."""
 
 
 def _lying_over(manifest: Manifest, row: Row, more: Sequence[Path]) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -63,6 +64,7 @@ class Vocabulary:
         self._rows = rows
         self._known: dict[str, dict[str, None]] = {}
         self._matches: dict[tuple[str, str], frozenset[str]] = {}
+        self._having: dict[str, defaultdict[str, list[int]]] = {}
         self._sorted: dict[str, Sequence[str]] = {}
 
     def words(self, kind: str) -> Mapping[str, None]:
@@ -105,7 +107,23 @@ class Vocabulary:
         ]
         if not alternatives:
             return tuple(self._rows)
-        return tuple(row for row in self._rows if any(_holds(row, terms) for terms in alternatives))
+        chosen = {
+            number for terms in alternatives for number in self._candidates(terms) if _holds(self._rows[number], terms)
+        }
+        return tuple(self._rows[number] for number in sorted(chosen))
+
+    def _candidates(self, terms: Iterable[tuple[str, frozenset[str], bool]]) -> Iterable[int]:
+        """The rows that the first term which is not negated matches, by their numbers; without one, all rows."""
+        for kind, matches, negated in terms:
+            if not negated:
+                if kind not in self._having:
+                    having: defaultdict[str, list[int]] = defaultdict(list)
+                    self._having[kind] = having
+                    for number, row in enumerate(self._rows):
+                        for word in _words(kind, row):
+                            having[word].append(number)
+                return {number for word in matches for number in self._having[kind][word]}
+        return range(len(self._rows))
 
     def unmatched(self, expressions: Iterable[str]) -> tuple[str, ...]:
         """The terms that name something no row has, as they were written: most likely spelling mistakes."""

@@ -182,6 +182,19 @@ def test_what_a_base_says_is_held_to_the_rules_of_a_manifest(stage: Stage) -> No
     assert "[E331]" in ended.err
 
 
+def test_thousands_of_expressions_over_thousands_of_rows_are_too_much(stage: Stage) -> None:
+    """4,000 over 4,000 had no end after 100 s."""
+    stage.commit(*(stage.doksi(f"e{number}") for number in range(1_001)))
+    words = ("validate", "--base")
+    path = base(stage, entries={f"e{index}": {"timeout": "7m"} for index in range(1_998)})
+    assert stage.run(*words, str(path)).code == 0
+    path = base(stage, entries={f"e{index}": {"timeout": "7m"} for index in range(1_999)})
+    refused = stage.run(*words, str(path))
+    assert refused.code == 2, refused
+    assert "entries: 1999 expressions would be looked up for 1001 rows [E434]" in refused.err
+    assert "at most 2,000,000 pairs are taken" in refused.err
+
+
 def test_a_saved_plan_keeps_to_its_base(stage: Stage) -> None:
     path = base(stage, defaults={"timeout": "7m"})
     stage.commit(stage.doksi("login"))
