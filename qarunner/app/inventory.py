@@ -564,7 +564,8 @@ class _Locking:
         try:
             write_whole(path, text)
         except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+            hint = f"a lock is a file: remove or rename what stands at {path}" if path.is_dir() else None
+            raise UserError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
         return self._result(is_written=True)
 
     def _unused(self) -> Iterator[tuple[Scope, str]]:
@@ -639,6 +640,9 @@ def _refused(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
     """What the vendor's adapter would refuse of these ids: a lock that has them would be of no use."""
     key = str(wish.wanted.path[0])
     if key not in BY_NAME:
+        if len(ids) > 1:
+            message = f"{wish.wanted.shown} is {', '.join(ids[:_SHOWN])}: an entry runs in one environment"
+            yield problem(wish.locator, wish.wanted.path, message, code=CAPABILITY, hint="write its whole name")
         vendor, facts = wish.wanted.scope.vendor, vendor_names(wish.wanted.scope.vendor)
         for identifier in ids:
             if facts is not None and facts.is_environment_name(identifier):
@@ -722,7 +726,8 @@ def first_manifest(
         usable = [item for item in listing.items[INVENTORIES[kind]] if item.unusable is None]
         items = [item for item in usable if not item.holds_all] or usable
         if items:
-            if kind is NameKind.CATEGORIES and InventoryKind.TEST in info.inventories:
+            has_all = any(item.holds_all for item in items)
+            if kind is NameKind.CATEGORIES and InventoryKind.TEST in info.inventories and not has_all:
                 alone = f"tests that are in no {info.collection} have no entry"
                 note(f"{alone}; `qarunner vendors {vendor} --list tests` shows all tests")
             is_together = kind is NameKind.TESTS and info.capabilities.several_tests

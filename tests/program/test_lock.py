@@ -577,7 +577,9 @@ def test_a_first_manifest_from_what_a_vendor_lists(begin: Begin) -> None:
     for groups, entry in ((smoke, "smoke"), ({}, "all-tests")):
         project = {"groups": list(groups), "tests": [uuid(1), uuid(2)]}
         there = begin(testerarmy={"groups": groups, "projects": {PROJECT: project}})
-        assert stage.run("init", "--from-vendor", "testerarmy", "--project", PROJECT, **at(there)).code == 0
+        first = stage.run("init", "--from-vendor", "testerarmy", "--project", PROJECT, **at(there))
+        assert first.code == 0
+        assert ("have no entry" in first.err) is (entry == "smoke")
         assert stage.run("validate").code == 0
         assert ids(stage).keys() == {entry}
         (stage.folder / "qa-matrix.yml").unlink()
@@ -639,13 +641,14 @@ def test_an_environment_is_named_by_its_slug_as_well(begin: Begin) -> None:
         }
     )
     vendors = {"testerarmy": {"project": PROJECT}}
-    for name, code in (("big-shop", 0), ("Big Shop", 0), ("big-*", 2)):
+    for name, code in (("big-shop", 0), ("Big Shop", 0), ("big-*", 2), ("* Shop", 2)):
         target = {"environment": name}
         stage.commit({"id": "find", "vendor": "testerarmy", "tests": ["Search"], "target": target}, vendors=vendors)
         ended = stage.run("lock")
         assert ended.code == code, ended
         assert f'"{uuid(8)}": "Big Shop"' in lock_of(stage)
         assert code or stage.run("lock", "--check").code == 0
+    assert f"'* Shop' is {uuid(8)}, {uuid(9)}: an entry runs in one environment" in stage.run("lock").err
     listed = stage.run("vendors", "testerarmy", "--list", "environments", "--project", PROJECT)
     assert "Big Shop    slug: big-shop" in listed.out, listed
 
