@@ -113,6 +113,10 @@ class RunFolderError(UserError):
     """A run's folder is missing, locked, unreadable or cannot be written."""
 
 
+class RunInUse(RunFolderError):  # noqa: N818  a state, not a fault
+    """Another process is at work on the run."""
+
+
 class JournalLost(RunFolderError):  # noqa: N818  what has happened, as the other reasons to stop are named
     """The journal of a run under way cannot be written, or the file under its name is another one: exit 8.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from qarunner.diagnostics import choose
-from qarunner.errors import UserError
+from qarunner.errors import RunInUse, UserError
 from qarunner.known import Known
 from qarunner.paths import (
     GIT,
@@ -123,6 +123,19 @@ def _writable(word: str, path: Path) -> Path:
 
 
 _ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
+
+
+@contextlib.contextmanager
+def refused_leaves_none(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """Where a run is refused, no report of an earlier one stays here. A process that drives the run keeps its own."""
+    try:
+        yield
+    except RunInUse:
+        raise
+    except UserError:
+        with contextlib.suppress(UserError, OSError):
+            claim(reports, runs_dir, environ)
+        raise
 
 
 def claim(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:

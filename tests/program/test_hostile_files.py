@@ -412,6 +412,27 @@ def test_a_resume_leaves_no_earlier_report_either(stage: Stage) -> None:
     assert not (stage.folder / "of-the-manifest.xml").exists()
 
 
+def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives_the_run(stage: Stage) -> None:
+    stage.commit(stage.doksi("a"))
+    assert stage.apply("--detach").code == 0
+    shutil.copytree(stage.run_folder(), stage.run_folder("copied"))
+    shutil.copytree(stage.run_folder(), stage.run_folder("damaged"))
+    (stage.run_folder("damaged") / "plan.json").write_text("{")
+    named = stage.folder / "named.xml"
+    for run in ("missing", "copied", "damaged"):
+        named.write_text("<testsuites name='yesterday'/>")
+        ended = stage.run("resume", run, "--report", "junit=named.xml")
+        assert ended.code == 2, ended
+        assert not named.exists(), ended
+    process = stage.start("resume", "r1", "--poll-interval", "600s", "--report", "json=theirs.json")
+    named.write_text("<testsuites name='its own'/>")
+    stage.until(lambda: "another qarunner" in stage.run("resume", "r1", "--report", "junit=named.xml").err)
+    named.write_text("<testsuites name='its own'/>")
+    assert stage.run("resume", "r1", "--report", "junit=named.xml").code == 2
+    assert named.exists()
+    process.kill()
+
+
 def test_no_command_waits_for_a_pipe_or_reads_a_device_in_a_run_s_folder(begin: Begin, at_once: AtOnce) -> None:
     """`runs` waited for a writer of the pipe; a link to a device was read without end."""
 

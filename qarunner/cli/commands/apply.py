@@ -235,7 +235,8 @@ def resume(
         unsealed=words.unsealed,
         surroundings=surroundings or Surroundings(),
     )
-    folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
+    with reporting.refused_leaves_none(settings.reports, words.runs_dir, environ):
+        folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
     return go_on(folder, settings, RunObserver(console), Decisions(resubmit=words.resubmit, drop=words.drop))
 
 

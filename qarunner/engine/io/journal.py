@@ -15,7 +15,7 @@ import msgspec
 
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
-from qarunner.errors import JournalLost, RunFolderError
+from qarunner.errors import JournalLost, RunFolderError, RunInUse
 from qarunner.paths import create, make_folder, open_own, open_regular, read_regular
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Journal:
             journal.look_for_it()  # between its name and its lock, somebody may have gone on with it
         except OSError as error:
             journal.close()
-            raise RunFolderError(f"{folder}: another qarunner is at work on this run") from error
+            raise RunInUse(f"{folder}: another qarunner is at work on this run") from error
         return journal
 
     @classmethod
@@ -288,9 +288,8 @@ def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[
     except OSError as error:
         os.close(fd)
         if error.errno in _TAKEN:
-            raise RunFolderError(
-                f"{folder}: another qarunner is at work on this run", hint="wait until it ends, or stop it first"
-            ) from None
+            message = f"{folder}: another qarunner is at work on this run"
+            raise RunInUse(message, hint="wait until it ends, or stop it first") from None
         raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
     return fd, writable
 
