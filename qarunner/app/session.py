@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import random
 import secrets
@@ -721,12 +722,21 @@ class _Session:
         self._observer = observer
         self._transport = transport
         self._follow = settings.follow(journal.folder.name)
-        self.after_loss = f"make room, then go on: {self._follow.resume()}"
-        """The way out where the journal cannot be written."""
+        self._next = f"go on: {self._follow.resume()}"
         self._progress: Progress | None = None
         self._engine: Engine | None = None
         self._signal: int | None = None
         self._history = History(settings.runs_dir, settings.environ)
+
+    @property
+    def after_loss(self) -> str:
+        """The way out where the journal cannot be written, or is not in its place any more."""
+        try:
+            self._journal.look_for_it()
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return f"put the run's folder back as it was, then {self._next}"
+        return f"make room, then {self._next}"
 
     def record(self, event: ev.Event) -> None:
         """Disk first, then memory, then the screen."""
@@ -792,7 +802,7 @@ class _Session:
 
     def cancel(self) -> Cancelled:
         """Ends the run for good, as far as the vendors let it be ended."""
-        self.after_loss = f"make room, then do it again: {self._follow.cancel()}"
+        self._next = f"do it again: {self._follow.cancel()}"
         with self._signals_heeded():
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:

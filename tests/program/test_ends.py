@@ -176,3 +176,15 @@ def test_what_goes_on_is_told_before_reports_are_made(begin: Begin) -> None:
     assert ended.code == 130, ended
     assert ended.out.index("to go on: qarunner resume r1") < ended.out.index("a report is made")
     assert "still running at doksi" in ended.out
+
+
+def test_a_run_whose_folder_is_taken_away_asks_for_it_back(begin: Begin) -> None:
+    stage = begin(doksi={"default": {"duration": "3m"}})
+    stage.commit(stage.doksi("login"))
+    process = stage.start_apply()
+    stage.until(lambda: any(b"Accepted" in line for line in stage.lines()))
+    stage.run_folder().rename(stage.folder / "elsewhere")
+    ended = process.end()
+    assert ended.code == 8, ended
+    assert "hint: put the run's folder back as it was, then go on: qarunner resume r1" in ended.err
+    assert "make room" not in ended.text
