@@ -94,7 +94,8 @@ class Shown:
         bool, Option("--verbose", "", "Every step.", short="-v", apart=("--quiet", "one says less, the other more"))
     ] = False
     color: Annotated[
-        str | None, Option("--color", "auto|always|never", "Colours. Default: auto, in a terminal alone.")
+        str | None,
+        Option("--color", "auto|always|never", "Colours. Default: auto, in a terminal and in CI logs that show them."),
     ] = None
     no_color: Annotated[
         bool, Option("--no-color", "", "No colours.", apart=("--color", "it is --color never in one word"))

@@ -91,16 +91,17 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candida
     """What the last word can become; None for the name of a file."""
     *before, begun = words
     command = _command_in(before)
-    if command == "help" or (command is None and not begun.startswith("-")):
-        return _beginning(begun, _commands())
     options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
     named = {name: item for item in options for name in (item.option.name, item.option.short) if name}
+    takes_value = bool(before) and before[-1] in named and named[before[-1]].kind is not bool
+    if command == "help" or (command is None and not begun.startswith("-") and not takes_value):
+        return _beginning(begun, _commands())
     option, equals, value = begun.partition("=")
     if equals and option in named:
         completions = _values(named[option], words, value, environ)
         return None if completions is None else [Candidate(f"{option}={item.word}", item.help) for item in completions]
-    if before and (field := named.get(before[-1])) is not None and field.kind is not bool:
-        return _values(field, words, begun, environ)
+    if takes_value:
+        return _values(named[before[-1]], words, begun, environ)
     if begun.startswith("-"):
         rows = [Candidate(item.option.name, item.option.help) for item in options if item.option.name]
         return _beginning(begun, [*rows, Candidate("--help", "Show the options.")])
@@ -172,6 +173,10 @@ def _manifest(words: Sequence[str], environ: Mapping[str, str]) -> LoadedManifes
 
 
 def _entries(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    if words[-1][:1].isupper() and _command_in(words[:-1]) == "explain":  # no id has upper-case letters
+        from qarunner.app.explain.codes import pages
+
+        yield from (Candidate(page.code, page.title) for page in pages().values())
     if (read := _manifest(words, environ)) is None:
         return
     from qarunner.manifest.expand import expand, expand_sound

@@ -64,6 +64,8 @@ def words(*line: str) -> list[str] | None:
         (["plan", "--env", ""], ["STAGING_URL"]),
         (["plan", "--var=STA"], ["--var=STAGING_URL="]),
         (["explain", "se"], ["search[locale=en]", "search[locale=de]"]),
+        (["explain", "E44"], [f"E44{number}" for number in range(6)]),
+        (["--color", ""], ["auto", "always", "never"]),
         (["history", "--format", "json", "checkout/w"], ["checkout/web"]),
         (["plan", "--select", "vendor:do"], ["vendor:docketqa", "vendor:doksi"]),
         (["plan", "--select", "platform:"], ["platform:web", "platform:android", "platform:ios"]),

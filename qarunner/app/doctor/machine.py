@@ -185,7 +185,8 @@ def schema(path: Path) -> Finding:
         try:
             content = json.loads(named.text or "")
         except (ValueError, RecursionError):
-            return Finding(check=check, state=State.WARNING, text=f"{name} cannot be read", remedy=write)
+            fault = "cannot be read" if named.file.is_symlink() or named.file.exists() else "is not there"
+            return Finding(check=check, state=State.WARNING, text=f"{name} {fault}", remedy=write)
         # Each lock makes another one: with --with-lock, the version alone is compared.
         of_lock = ", with the names of a lock" if '"Locked name"' in json.dumps(content) else ""
         fits = fits and (bool(of_lock) or content in [json.loads(form()) for form in _FORMS])
