@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from qarunner import __version__
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
-from qarunner.app.ci import read_build, who
+from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
@@ -557,7 +557,7 @@ def resume(
         plan = stored.plan
         with reporting.refused_leaves_none(settings.reports, settings.runs_dir, settings.environ):
             _refuse_copy(stored)
-            believed = stored.rehearsal or verified(stored, unsealed=settings.unsealed)
+            believed = _is_own_rehearsal(stored, settings) or verified(stored, unsealed=settings.unsealed)
             inputs.check_paths(plan, reporting.base_folder())
         reports = reporting.apart((*reporting.planned(plan), *settings.reports))
         settings = replace(its_settings, reports=reports)
@@ -593,7 +593,7 @@ def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.
             at=at,
             who=me,
             allowed=tuple(sorted(settings.allowed)),
-            unsealed=stored.recorded.trust is not Trust.HOLDS and not stored.rehearsal,
+            unsealed=stored.recorded.trust is not Trust.HOLDS and not _is_own_rehearsal(stored, settings),
             repeated=_is_repeated(stored, me),
             again=again,
         )
@@ -607,6 +607,15 @@ def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.
         return (resumed(()),)
     waiting, attempts = entries_to_retry(ahead, adapters(stored.plan), at)
     return (resumed(waiting), *attempts)
+
+
+def _is_own_rehearsal(stored: StoredRun, settings: RunSettings) -> bool:
+    """True if a rehearsal needs no seal: the emulated vendors' keys are known to all, so no seal of theirs says more.
+
+    In a pipeline somebody else's rehearsal would pass for a run, so there it is verified like one.
+    """
+    is_sealed_here = bool(settings.environ.get(SEAL_KEY, "").strip(" ,"))
+    return stored.rehearsal and not is_sealed_here and not in_ci(settings.environ)
 
 
 def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:

@@ -181,6 +181,25 @@ def test_the_vendors_of_a_rehearsal_go_on_while_nobody_looks(stage: Stage) -> No
     assert stage.sent() == []
 
 
+def test_in_a_pipeline_a_rehearsal_of_somebody_else_is_no_run(stage: Stage) -> None:
+    """Else who can write into a cache would put one there, and the gate would be green."""
+    stage.commit(stage.doksi("login"))
+    (stage.folder / "quick.yml").write_text("speed: 100")
+    words = ("apply", "--rehearse", "--scenario", "quick.yml", "--detach", "--run-id")
+    pipeline = {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "7", "GITHUB_REPOSITORY": "example/shop"}
+    real = {"DOKSI_API_KEY": "no-key-of-an-emulated-vendor"}
+    pipeline |= real
+    key = {"QARUNNER_SEAL_KEY": "a-key-of-the-pipeline-0123456789", **real}
+    assert stage.run(*words, "theirs").code == 0
+    for variables in (pipeline, key, {**pipeline, **key}):
+        ended = stage.resume("theirs", **variables)
+        assert ended.code == 2, ended
+        assert "add --unsealed" in ended.err
+    assert stage.run(*words, "ours", **pipeline, **key).code == 0
+    assert stage.resume("ours", **pipeline, **key).code == 0
+    assert stage.resume("theirs", "--unsealed", **pipeline, **key).code == 0
+
+
 def test_a_resume_needs_the_credentials_and_nothing_is_sent_without_them(begin: Begin) -> None:
     stage = in_doubt(begin, UNHEARD)
     sent = stage.sent()
