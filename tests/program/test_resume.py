@@ -191,13 +191,14 @@ def test_in_a_pipeline_a_rehearsal_of_somebody_else_is_no_run(stage: Stage) -> N
     pipeline |= real
     key = {"QARUNNER_SEAL_KEY": "a-key-of-the-pipeline-0123456789", **real}
     assert stage.run(*words, "theirs").code == 0
-    for variables in (pipeline, key, {**pipeline, **key}):
+    both = pipeline | key
+    for variables in (pipeline, key, both):
         ended = stage.resume("theirs", **variables)
         assert ended.code == 2, ended
         assert "add --unsealed" in ended.err
-    assert stage.run(*words, "ours", **pipeline, **key).code == 0
-    assert stage.resume("ours", **pipeline, **key).code == 0
-    assert stage.resume("theirs", "--unsealed", **pipeline, **key).code == 0
+    assert stage.run(*words, "ours", **both).code == 0
+    assert stage.resume("ours", **both).code == 0
+    assert stage.resume("theirs", "--unsealed", **both).code == 0
 
 
 def test_a_resume_needs_the_credentials_and_nothing_is_sent_without_them(begin: Begin) -> None:
