@@ -528,7 +528,7 @@ class _Locking:
             self.problems.append(_not_found(wish, matching, items, before))
             return
         self._resolved[key] = {item.id: item.name for item in matching}
-        self.problems += _refused(wish, list(self._resolved[key]))
+        self.problems += _unfit(wish, list(self._resolved[key]))
         title = registry.get(wish.wanted.scope.vendor).info.title
         self._warnings += [
             f"{shown(item.name)} ({item.id}) at {title}: {item.unusable}" for item in matching if item.unusable
@@ -636,7 +636,7 @@ def moves(scope: Scope, name: str, before: Items, items: Sequence[Item]) -> Iter
         yield Moved(move=Move.MATCHED, scope=scope, name=name, id=identifier, after=known[identifier].name)
 
 
-def _refused(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
+def _unfit(wish: _Wish, ids: list[str]) -> Iterator[Diagnostic]:
     """What the vendor's adapter would refuse of these ids: a lock that has them would be of no use."""
     key = str(wish.wanted.path[0])
     if key not in BY_NAME:

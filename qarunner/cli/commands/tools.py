@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.app.inventory import list_vendor, lock_manifests
 from qarunner.cli.completion import SCRIPTS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError, decisive_code
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 def show_inventory(console: Console, environ: Mapping[str, str], options: VendorsOptions) -> ExitCode:
     """What can be named at a vendor. A kind that cannot be read hides no other one, but the exit code tells."""
+    from qarunner.app.inventory import list_vendor
+
     listing = list_vendor(options, environ, hide=console.hide, note=console.note)
     if console.output == "json":
         console.data({"version": 1, "vendor": options.name, **_as_data(listing)})
@@ -59,6 +60,8 @@ def _as_data(listing: Listing) -> dict[str, object]:
 
 def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> ExitCode:
     """Writes the ids behind names; with `check`, 10 where an inventory has moved since."""
+    from qarunner.app.inventory import lock_manifests
+
     locks = lock_manifests(options, environ, hide=console.hide, note=console.note)
     if console.output == "json":
         console.data({"version": 1, "locks": [_lock_data(locked) for locked in locks]})
