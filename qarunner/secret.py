@@ -36,6 +36,14 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+SEAL_KEY = "QARUNNER_SEAL_KEY"
+
+
+def seal_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of their own with which run folders are sealed here; without any, the vendors' credentials seal them."""
+    return tuple(dict.fromkeys(filter(None, (key.strip() for key in environ.get(SEAL_KEY, "").split(",")))))
+
+
 def placeholder(name: str, form: str | None = None) -> str:
     """The text that stands for a secret in a plan."""
     return f"{OPEN}{name}:{form}{CLOSE}" if form else f"{OPEN}{name}{CLOSE}"

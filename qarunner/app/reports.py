@@ -27,7 +27,7 @@ from qarunner.paths import (
     write_whole,
 )
 from qarunner.report import FORMATS
-from qarunner.secret import VALUE_OF, mask
+from qarunner.secret import VALUE_OF, mask, seal_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -248,16 +248,13 @@ def write(summary: Summary, reports: Iterable[ReportTarget], clean: Clean = mask
 # What no output may show: values that are known here, whether they may be sent or not.
 
 
-_SEAL_KEYS = "QARUNNER_SEAL_KEY"
-
-
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
 
 
 def credentials_in(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
     """The values of these variables, and of what else in an environment is a secret whatever the manifest says."""
     yield from (value for name in names if (value := environ.get(name)))
-    yield from filter(None, (key.strip() for key in environ.get(_SEAL_KEYS, "").split(",")))
+    yield from seal_keys(environ)
     for name in _PROXIES:
         with contextlib.suppress(ValueError):
             password = urlsplit(environ.get(name, "")).password

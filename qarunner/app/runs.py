@@ -34,7 +34,7 @@ from qarunner.known import Known
 from qarunner.paths import read_regular
 from qarunner.plan.model import Plan, from_json
 from qarunner.report.summary import UNVERIFIED
-from qarunner.secret import key_may_go_to
+from qarunner.secret import SEAL_KEY, key_may_go_to, seal_keys
 from qarunner.vendors import registry
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
@@ -235,9 +235,6 @@ class Followed:
 # --- whether it can be believed ---------------------------------------------------------------------------------------
 
 
-SEAL_KEY = "QARUNNER_SEAL_KEY"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
     """What an environment holds to seal runs with. `allowed` are the words of --allow-secret."""
@@ -259,8 +256,7 @@ class Secrets:
         return (*self._general_keys(), *self._of_vendors(plan))
 
     def _general_keys(self) -> tuple[Key, ...]:
-        words = self.environ.get(SEAL_KEY, "").split(",")
-        return tuple(dict.fromkeys(Key.of(word.strip()) for word in words if word.strip()))
+        return tuple(map(Key.of, seal_keys(self.environ)))
 
     def _of_vendors(self, plan: Plan) -> tuple[Key, ...]:
         values = [self.environ.get(name, "").strip() for name in self._credentials(plan)]

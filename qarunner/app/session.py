@@ -23,7 +23,7 @@ from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
-from qarunner.app.runs import SEAL_KEY, Secrets, doubt, refuse_tracked, reopen, verified
+from qarunner.app.runs import Secrets, doubt, refuse_tracked, reopen, verified
 from qarunner.engine.decide.attempts import entries_to_retry
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
@@ -44,7 +44,7 @@ from qarunner.paths import PathRefused, read_regular, remove_file, working_folde
 from qarunner.plan.model import to_json
 from qarunner.report.plan import overview
 from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
-from qarunner.secret import Scrubber, placeholder, reveal, secret_names
+from qarunner.secret import SEAL_KEY, Scrubber, placeholder, reveal, seal_keys, secret_names
 from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
@@ -614,8 +614,7 @@ def _is_own_rehearsal(stored: StoredRun, settings: RunSettings) -> bool:
 
     In a pipeline somebody else's rehearsal would pass for a run, so there it is verified like one.
     """
-    is_sealed_here = bool(settings.environ.get(SEAL_KEY, "").strip(" ,"))
-    return stored.rehearsal and not is_sealed_here and not in_ci(settings.environ)
+    return stored.rehearsal and not seal_keys(settings.environ) and not in_ci(settings.environ)
 
 
 def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:

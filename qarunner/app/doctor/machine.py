@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from qarunner import __version__
 from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.git import Git
-from qarunner.app.runs import SEAL_KEY
 from qarunner.diagnostics import Severity
 from qarunner.engine.io.connection import Network
 from qarunner.errors import ManifestError, UserError
@@ -24,6 +23,7 @@ from qarunner.manifest.load import version_fits
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.schema.named import FILE, LINE, named_schema
 from qarunner.paths import working_folder
+from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def ci(environ: Mapping[str, str]) -> Finding:
         return Finding(check="ci", text="not in a job of a CI system")
     identity = who(environ)
     name = identity.pipeline if identity is not None and identity.pipeline else "a CI system that is not known"
-    if environ.get(SEAL_KEY, "").strip():
+    if seal_keys(environ):
         return Finding(check="ci", text=f"{name}; runs are sealed with {SEAL_KEY}")
     text = f"{name}; without {SEAL_KEY}, only jobs with the vendors' keys can join, resume or verify a run"
     remedy = f"store a long random text as the secret {SEAL_KEY} of this pipeline"

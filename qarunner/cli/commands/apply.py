@@ -12,7 +12,6 @@ from qarunner.app import reports as reporting
 from qarunner.app import saved_plan as saved
 from qarunner.app.ci import in_ci, who
 from qarunner.app.runs import (
-    SEAL_KEY,
     checked_id,
     find_open_run,
     is_run,
@@ -28,6 +27,7 @@ from qarunner.manifest.codes import Code
 from qarunner.paths import read_regular
 from qarunner.plan.model import as_rehearsal, from_json
 from qarunner.report.plan import left_out, overview
+from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
 from qarunner.vendors import registry
 from qarunner.vendors.api import Reply
@@ -201,7 +201,7 @@ def _claim_for_nothing(words: ApplyOptions, environ: Mapping[str, str]) -> None:
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
     """Another job joins the shards. It has no vendor's key, so without a seal key it could not verify them."""
-    if plan.shard is None or not in_ci(environ) or environ.get(SEAL_KEY, "").strip(" ,"):
+    if plan.shard is None or not in_ci(environ) or seal_keys(environ):
         return
     line = {
         "GITHUB_ACTIONS": f"{SEAL_KEY}: ${{{{ secrets.{SEAL_KEY} }}}}",
