@@ -297,6 +297,14 @@ def refuse_tracked(folder: Path, environ: Mapping[str, str]) -> None:
         raise UserError(f"run {folder.name} in {folder.parent}: git tracks its folder", hint=hint)
 
 
+def is_own_rehearsal(run: Run, environ: Mapping[str, str]) -> bool:
+    """True if a rehearsal needs no seal: the emulated vendors' keys are known to all, so no seal of theirs says more.
+
+    In a pipeline somebody else's rehearsal would pass for a run, so there it is verified like one.
+    """
+    return run.rehearsal and not seal_keys(environ) and not in_ci(environ)
+
+
 def verified(stored: StoredRun, *, unsealed: bool) -> bool:
     """True if a run is what a holder of a key wrote, or a person says so; False where no key is here to tell.
 

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 from qarunner import __version__
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
-from qarunner.app.ci import in_ci, read_build, who
+from qarunner.app.ci import read_build, who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
-from qarunner.app.runs import Secrets, doubt, refuse_tracked, reopen, verified
+from qarunner.app.runs import Secrets, doubt, is_own_rehearsal, refuse_tracked, reopen, verified
 from qarunner.engine.decide.attempts import entries_to_retry
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
@@ -44,7 +44,7 @@ from qarunner.paths import PathRefused, read_regular, remove_file, working_folde
 from qarunner.plan.model import to_json
 from qarunner.report.plan import overview
 from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
-from qarunner.secret import SEAL_KEY, Scrubber, placeholder, reveal, seal_keys, secret_names
+from qarunner.secret import SEAL_KEY, Scrubber, placeholder, reveal, secret_names
 from qarunner.signals import PROCESS, Signals
 from qarunner.text import plural
 from qarunner.vendors import registry
@@ -557,7 +557,7 @@ def resume(
         plan = stored.plan
         with reporting.refused_leaves_none(settings.reports, settings.runs_dir, settings.environ):
             _refuse_copy(stored)
-            believed = _is_own_rehearsal(stored, settings) or verified(stored, unsealed=settings.unsealed)
+            believed = is_own_rehearsal(stored.run, settings.environ) or verified(stored, unsealed=settings.unsealed)
             inputs.check_paths(plan, reporting.base_folder())
         reports = reporting.apart((*reporting.planned(plan), *settings.reports))
         settings = replace(its_settings, reports=reports)
@@ -593,7 +593,7 @@ def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.
             at=at,
             who=me,
             allowed=tuple(sorted(settings.allowed)),
-            unsealed=stored.recorded.trust is not Trust.HOLDS and not _is_own_rehearsal(stored, settings),
+            unsealed=stored.recorded.trust is not Trust.HOLDS and not is_own_rehearsal(stored.run, settings.environ),
             repeated=_is_repeated(stored, me),
             again=again,
         )
@@ -607,14 +607,6 @@ def _steps(stored: StoredRun, settings: RunSettings, *, anew: bool) -> tuple[ev.
         return (resumed(()),)
     waiting, attempts = entries_to_retry(ahead, adapters(stored.plan), at)
     return (resumed(waiting), *attempts)
-
-
-def _is_own_rehearsal(stored: StoredRun, settings: RunSettings) -> bool:
-    """True if a rehearsal needs no seal: the emulated vendors' keys are known to all, so no seal of theirs says more.
-
-    In a pipeline somebody else's rehearsal would pass for a run, so there it is verified like one.
-    """
-    return stored.rehearsal and not seal_keys(settings.environ) and not in_ci(settings.environ)
 
 
 def _is_repeated(stored: StoredRun, me: ev.Who | None) -> bool:

@@ -196,6 +196,8 @@ def test_in_a_pipeline_a_rehearsal_of_somebody_else_is_no_run(stage: Stage) -> N
         ended = stage.resume("theirs", **variables)
         assert ended.code == 2, ended
         assert "add --unsealed" in ended.err
+    assert stage.run("apply", "--rehearse", "--scenario", "quick.yml", "--run-id", "over").code == 0
+    assert [stage.run("watch", "over", **variables).code for variables in ({}, pipeline, both)] == [0, 8, 8]
     assert stage.run(*words, "ours", **both).code == 0
     assert stage.resume("ours", **both).code == 0
     assert stage.resume("theirs", "--unsealed", **both).code == 0

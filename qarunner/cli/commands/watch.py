@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.options import NextCommand
-from qarunner.app.runs import Followed, Secrets, find_run, refuse_tracked, state_of
+from qarunner.app.runs import Followed, Secrets, find_run, is_own_rehearsal, refuse_tracked, state_of
 from qarunner.cli.progress import Outlook, open_progress
 from qarunner.cli.result import show
 from qarunner.engine.io.journal import is_driven
@@ -46,7 +46,7 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
         )
         return ExitCode.NO_VERDICT
     # As with a report: who has no key cannot tell whether a folder that says passed was made by an apply.
-    run.unverified = run.unverified or not (followed.holds or run.rehearsal)
+    run.unverified = run.unverified or not (followed.holds or is_own_rehearsal(run, environ))
     summary = History(options.runs_dir, environ).about(summarise(run))
     show(console, summary, folder, follow)
     code = ExitCode(run.exit_code)
