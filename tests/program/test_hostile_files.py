@@ -412,7 +412,8 @@ def test_a_resume_leaves_no_earlier_report_either(stage: Stage) -> None:
     assert not (stage.folder / "of-the-manifest.xml").exists()
 
 
-def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives_the_run(stage: Stage) -> None:
+def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives_the_run(begin: Begin) -> None:
+    stage = begin(doksi={"default": {"duration": "10h"}})
     stage.commit(stage.doksi("a"))
     assert stage.apply("--detach").code == 0
     shutil.copytree(stage.run_folder(), stage.run_folder("copied"))
@@ -425,10 +426,11 @@ def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives
         assert ended.code == 2, ended
         assert not named.exists(), ended
     process = stage.start("resume", "r1", "--poll-interval", "600s", "--report", "json=theirs.json")
+    stage.until(lambda: stage.events("Resumed"))
     named.write_text("<testsuites name='its own'/>")
-    stage.until(lambda: "another qarunner" in stage.run("resume", "r1", "--report", "junit=named.xml").err)
-    named.write_text("<testsuites name='its own'/>")
-    assert stage.run("resume", "r1", "--report", "junit=named.xml").code == 2
+    ended = stage.run("resume", "r1", "--report", "junit=named.xml")
+    assert ended.code == 2, ended
+    assert "another qarunner is at work" in ended.err
     assert named.exists()
     process.kill()
 
