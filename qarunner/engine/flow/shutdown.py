@@ -191,7 +191,7 @@ class Shutdown:
                 if task.details_end_at is not None:
                     continue
                 queue.remove(task)
-                task.urgency, task.waits_for_its_time = FIRST, False
+                task.urgency = FIRST
                 if not (held_up and self._cancels.stop_if_late(task, now)):
                     queue.put(task, now)
         for entry in entries:
