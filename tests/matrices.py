@@ -53,7 +53,7 @@ def values(env: Mapping[str, str], *allow: str, **more: Mapping[str, str]) -> Va
 def name_of(template: str, top: str = "", **env: str) -> object:
     """The rendered name; all secrets may go to the entry's vendor."""
     subject = named(template, top)
-    given = values(env, *(f"{name}@doksi" for name in subject.env))
+    given = values(env, *(f"{name}@doksi" for name, declared in subject.env.items() if declared.secret))
     build = replace(given, git=GIT, ci={"name": "local", "pr_number": 7})
     return rendered(subject, build).rows[0].data["name"]
 

@@ -469,7 +469,7 @@ class _Locking:
             self.problems += checked.problems
             values, with_keys, wrong = values_of(checked, inputs, environ, facts)
             self.problems += wrong
-            hide(secret_values(checked.manifest, with_keys, values.overrides, values.files, keys=values.credentials))
+            hide(secret_values(checked.manifest, with_keys, values))
             # What `validate` knows is locked as well: names with the defaults of variables, whatever is set.
             self._read_rows(checked, checked.evaluated, with_keys, is_set=False)
             self._read_rows(checked, evaluate(checked.manifest, checked.rows, values), with_keys, is_set=True)

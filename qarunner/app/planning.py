@@ -107,12 +107,17 @@ class CheckedManifest:
     """Places of faulty values, which are unknown in the rows."""
 
 
-def secret_values(manifest: Manifest, *sources: Mapping[str, str], keys: Iterable[str] = ()) -> Iterator[str]:
-    """The values of the manifest's secrets and of all credentials, wherever they are set: permitted or not."""
-    secrets = sorted(_secrets_of(manifest))
-    names = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets), *key_names(manifest.document), *keys)
-    for source in sources:
-        yield from credentials_in(source, (*registry.keys_builtin().values(), *names))
+def secret_values(manifest: Manifest, environ: Mapping[str, str], values: Values | None = None) -> Iterator[str]:
+    """The values of secrets and of all credentials, wherever they are set: permitted or not.
+
+    Secrets are what the manifest or a permission calls so.
+    """
+    values = values or Values()
+    secrets = sorted(_secrets_of(manifest) | values.secrets)
+    of_secrets = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets))
+    keys = (*registry.keys_builtin().values(), *key_names(manifest.document), *values.credentials)
+    for source in (environ, values.overrides, values.files):
+        yield from credentials_in(source, (*keys, *of_secrets))
 
 
 @few_suggestions()
@@ -539,7 +544,7 @@ def make_plan(
     checked = check_manifest(path, environ, options.profile, hide=hide)
     manifest, rows, vendors = _in_build(checked, path, facts, environ), checked.rows, checked.vendors
     values, of_files, wrong = values_of(checked, inputs, environ, facts)
-    hide(secret_values(manifest, of_files, values.overrides, values.files, keys=values.credentials))
+    hide(secret_values(manifest, of_files, values))
     quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
     if early := [*checked.problems, *quarantines.errors, *wrong]:
         others = evaluate(manifest, rows, values, later=False).problems

@@ -427,7 +427,7 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
     build = read_build(environ, working_folder(), branch=branch, tag=tag)
     facts = build.facts
     values, environ, problems = values_of(checked, inputs, environ, facts)
-    hide(secret_values(checked.manifest, environ, values.overrides, values.files, keys=values.credentials))
+    hide(secret_values(checked.manifest, environ, values))
     quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, options.today)
     if wrong := in_order([*checked.problems, *quarantines.errors, *problems]):
         raise ManifestError(wrong)

@@ -267,6 +267,31 @@ def _undeclared_secret(document: Document, declaration: EnvDeclaration) -> Diagn
     )
 
 
+def _denied_secret(manifest: Manifest, declaration: EnvDeclaration) -> Diagnostic:
+    """Who takes `secret: true` out of a manifest takes no secret out of its binding."""
+    name = declaration.name
+    message = f"{name} is a secret, as --allow-secret or QARUNNER_ALLOW_SECRETS says, and is not declared as one"
+    return _at(manifest, declaration, Code.SECRET_NAME, message, f"write {name}: {{ secret: true }}")
+
+
+def replacement(manifest: Manifest, values: Values, name: str) -> str | None:
+    """The value that the pipeline gives in the place of an entry of `vars`, which cannot hold a secret: then None."""
+    return None if _is_secret(manifest, values, name) else values.override(name)
+
+
+def _is_secret(manifest: Manifest, values: Values, name: str) -> bool:
+    declaration = manifest.env.get(name)
+    return name in values.secrets or named_like_secret(name) or (declaration is not None and declaration.secret)
+
+
+def _secret_in_vars(manifest: Manifest, values: Values, name: str) -> Diagnostic:
+    message = f"{values.source(name)} gives {name} a value, which has the name of a secret: an entry of vars is none"
+    hint = (
+        f"write env: {{ {name}: {{ secret: true }} }} and read {{{{ env.{name} }}}}, or rename the entry if it is none"
+    )
+    return problem(manifest.document, ("vars", name), message, code=Code.SECRET_NAME, hint=hint, key=True)
+
+
 def _check_pattern(document: Document, declaration: EnvDeclaration) -> Iterator[Diagnostic]:
     if declaration.pattern is None:
         return
@@ -393,6 +418,11 @@ class Values:
     steps: Steps = field(default_factory=Steps)
     """What all templates that are computed with these values may cost together."""
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What the pipeline calls secrets by allowing them, whatever a manifest says of these names."""
+        return frozenset(word.partition("@")[0] for word in self.allow_secrets)
+
     def override(self, name: str) -> str | None:
         """The value that the pipeline itself gives, for a variable of `env` or an entry of `vars`.
 
@@ -469,7 +499,9 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
         permitted = not declaration.secret or values.permits(name)
         if not permitted:
             not_permitted[name] = _not_permitted(manifest, declaration)
-        if looked_up.unnamed:
+        if name in values.secrets and not declaration.secret:
+            wrong = [_denied_secret(manifest, declaration)]
+        elif looked_up.unnamed:
             wrong = [_unnamed(manifest, declaration, use)]
         elif looked_up.text is None:
             wrong = [_missing(manifest, declaration, use, values)]
@@ -564,7 +596,7 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
     name = declaration.name
     emptied = name in values.env or VALUE_OF + name in values.env
     how = f"set {VALUE_OF}{name}=…, or give --var {name}=…; a default in the declaration makes it optional"
-    kept = f"set {VALUE_OF}{name} or {name} from where the pipeline keeps its secrets"
+    kept = f"set {name}, or {VALUE_OF}{name}, from where the pipeline keeps its secrets"
     what = f" ({declaration.description})" if declaration.description else ""
     message = f"{name} {'is set but empty' if emptied else 'is not set'}{what}"
     diagnostic = _at(manifest, declaration, Code.MISSING, message, kept if declaration.secret else how)
@@ -586,6 +618,9 @@ def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]
     of_vars = {name: text for name in manifest.vars if (text := values.override(name)) is not None}
     for name, text in {**of_vars, **values.overrides}.items():
         place = values.places.get(name)
+        if name in manifest.vars and _is_secret(manifest, values, name):
+            yield _secret_in_vars(manifest, values, name)
+            continue
         is_list = isinstance(manifest.vars.get(name), list)
         texts = (text, *_items(text)) if is_list else (text,)
         is_key = any(_is_credential(part, keys) for part in texts)

@@ -17,7 +17,15 @@ from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_eac
 from qarunner.manifest.model import Row
 from qarunner.manifest.names import WithIds, may_have_names, with_ids
 from qarunner.manifest.schema import validate as schema
-from qarunner.manifest.templates.env import NoList, Use, check_key_names, listed, resolve, shaped_like_secret
+from qarunner.manifest.templates.env import (
+    NoList,
+    Use,
+    check_key_names,
+    listed,
+    replacement,
+    resolve,
+    shaped_like_secret,
+)
 from qarunner.manifest.templates.expression import (
     LONGEST_TEXT,
     Expression,
@@ -424,7 +432,7 @@ class _Evaluation:
         self._rows = [(row, templates_of(row) if manifest.templated else []) for row in rows]
         self._vendors = {name: look(manifest.vendors[name]) for name in _vendors_of(manifest, rows)}
         # What --var gives is a value, and never a template.
-        overrides = {name: text for name in manifest.vars if (text := values.override(name)) is not None}
+        overrides = {name: text for name in manifest.vars if (text := replacement(manifest, values, name)) is not None}
         self._overrides = {name: _override_value(text, manifest.vars[name]) for name, text in overrides.items()}
         self._vars = {name: [] if name in self._overrides else look(value) for name, value in manifest.vars.items()}
         self._problems: list[Diagnostic] = []

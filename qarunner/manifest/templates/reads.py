@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import Place
 from qarunner.known import Refused, Unknown
 from qarunner.manifest.expand import SectionLocator
+from qarunner.manifest.templates.env import replacement
 from qarunner.manifest.templates.expression import Later
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
@@ -40,7 +41,7 @@ def reads_of(manifest: Manifest, row: Row, evaluated: Evaluated, values: Values)
     """Everything that a row's values depend on, near or far: `vars` can read variables and facts."""
     settings = manifest.vendors.get(str(row.data.get("vendor")), {})
     first = _names(row.data, settings)
-    through = [name for root, name in first if root == "vars" and not _is_set(values, name)]
+    through = [name for root, name in first if root == "vars" and replacement(manifest, values, name) is None]
     names = dict.fromkeys([*first, *_names([manifest.vars.get(name) for name in through])])
     for root, name in names:
         match root:
@@ -67,17 +68,13 @@ def _names(*parts: object) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def _is_set(values: Values, name: str) -> bool:
-    return values.override(name) is not None
-
-
 def _of_vars(manifest: Manifest, values: Values, name: str) -> Read:
     layers = manifest.layers("vars")
     layer = next((path for path in layers if manifest.document.at((*path, name)) is not ABSENT), ("vars",))
     place = SectionLocator(manifest, "vars").locate((name,))
     path, written = f"vars.{name}", manifest.vars.get(name)
-    if _is_set(values, name):
-        return Read(path=path, value=values.override(name), source=values.source(name), place=values.places.get(name))
+    if (given := replacement(manifest, values, name)) is not None:
+        return Read(path=path, value=given, source=values.source(name), place=values.places.get(name))
     return Read(path=path, value=written, source=f"profile {layer[1]}" if len(layer) > 1 else "vars", place=place)
 
 

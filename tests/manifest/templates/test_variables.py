@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -299,6 +300,41 @@ def test_a_secret_has_to_be_allowed_with_its_destination(allow: str) -> None:
     assert "--allow-secret PREVIEW@doksi" in str(problem.hint)
     assert "QARUNNER_ALLOW_SECRETS=PREVIEW@doksi" in str(problem.hint)
     assert ("permits an api_key_env alone" in str(problem.hint)) is (allow == "PREVIEW")
+
+
+@pytest.mark.parametrize("allow", ["LOGIN@shop.example", "LOGIN@doksi", "LOGIN"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"env": {"LOGIN": "s3cr3t"}, "names": Names(("LOGIN",))},
+        {"env": {"QARUNNER_VAR_LOGIN": "s3cr3t"}},
+        {"overrides": {"LOGIN": "s3cr3t"}},
+        {"files": {"LOGIN": "s3cr3t"}},
+    ],
+)
+def test_what_the_pipeline_allows_as_a_secret_is_one_whatever_the_manifest_says(
+    allow: str, given: dict[str, Any]
+) -> None:
+    """Else the change of one line takes a secret out of its binding."""
+    plain = Values(**given, allow_secrets=frozenset({allow}))
+    problem = only(refusal(lambda: rendered(named("{{ env.LOGIN }}", "env: { LOGIN: {} }"), plain)))
+    assert (problem.code, "write LOGIN: { secret: true }" in str(problem.hint)) == (Code.SECRET_NAME, True)
+    if "files" not in given and "names" not in given:
+        problem = only(refusal(lambda: rendered(named("{{ vars.LOGIN }}", "vars: { LOGIN: x }"), plain)))
+        assert (problem.code, problem.place.line) == (Code.SECRET_NAME, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "env"),
+    [("PREVIEW_TOKEN", ""), ("apiKey", ""), ("PREVIEW", "env: { PREVIEW: { secret: true } }\n")],
+)
+def test_an_entry_of_vars_takes_no_secret_from_the_pipeline(name: str, env: str) -> None:
+    subject = named(f"{{{{ vars.{name} }}}}", f"{env}vars: {{ {name}: x }}")
+    assert rendered(subject, Values()).rows[0].data["name"] == "x"
+    for given in (Values(env={f"QARUNNER_VAR_{name}": "s3cr3t"}), Values(overrides={name: "s3cr3t"})):
+        problems = refusal(lambda given=given: rendered(subject, given))  # type: ignore[misc]
+        assert [problem.code for problem in problems] == [Code.SECRET_NAME]
+        assert "s3cr3t" not in str(problems[0])
 
 
 def test_a_secret_that_is_not_allowed_is_told_beside_other_problems() -> None:
