@@ -6,7 +6,6 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.engine.state.run import advance
 from qarunner.entry import Selection, SelectionKind
 from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import Call, Case, Cause, Finished, Metadata, Outcome, Request, Running, Verdict
@@ -152,16 +151,16 @@ def telling_plan(*entries: Entry, max_in_flight: int = 100) -> Plan:
 class Watched(Story):
     """A story that remembers how the world stood just before each event was on disk, and just after."""
 
-    def record(self, event: ev.Event) -> None:
+    def record(self, *events: ev.Event, wait: bool = True) -> None:
         if not hasattr(self, "before"):
             self.before: list[World] = []
             self.after: list[World] = []
         world = self.pool._world
         assert isinstance(world, World)
-        self.before.append(copy.deepcopy(world))
-        self.events.append(event)
-        advance(self.run, event)
-        self.after.append(copy.deepcopy(world))
+        for event in events:
+            self.before.append(copy.deepcopy(world))
+            super().record(event, wait=wait)
+            self.after.append(copy.deepcopy(world))
 
 
 __all__ = ["TELLING", "Telling", "Watched", "World", "asks", "entry", "telling_plan"]

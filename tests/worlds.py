@@ -132,6 +132,7 @@ class Story:
             run=self.run,
             vendors=vendors,
             record=self.record,
+            sync=self.sync,
             pool=self.pool,
             clock=self.clock,
             options=options or Options(),
@@ -140,9 +141,14 @@ class Story:
             observe=observe,
         )
 
-    def record(self, event: ev.Event) -> None:
-        self.events.append(event)
-        advance(self.run, event)
+    def record(self, *events: ev.Event, wait: bool = True) -> None:
+        del wait
+        for event in events:
+            self.events.append(event)
+            advance(self.run, event)
+
+    def sync(self) -> None:
+        """Nothing can be lost here."""
 
     def drive(self) -> Story:
         self.engine.drive()

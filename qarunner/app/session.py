@@ -738,12 +738,13 @@ class _Session:
                 return f"put the run's folder back as it was, then {self._next}"
         return f"make room, then {self._next}"
 
-    def record(self, event: ev.Event) -> None:
-        """Disk first, then memory, then the screen."""
-        self._journal.append(event)
-        advance(self._run, event)
-        if self._progress is not None:
-            self._progress.saw(event, self._run)
+    def record(self, *events: ev.Event, wait: bool = True) -> None:
+        """Disk first, then memory, then the screen. Without `wait`, the journal's `sync` is called before any step."""
+        self._journal.append(*events, wait=wait)
+        for event in events:
+            advance(self._run, event)
+            if self._progress is not None:
+                self._progress.saw(event, self._run)
 
     def go_on(self, steps: tuple[ev.Resumed, *tuple[ev.Reattempted, ...]]) -> None:
         """The first lines of a resume. If a person vouches for all that stands before, the first one seals that."""
@@ -867,6 +868,7 @@ class _Session:
             run=self._run,
             vendors=adapters(self._run.plan),
             record=self.record,
+            sync=self._journal.sync,
             pool=pool,
             clock=self.clock,
             options=self._settings.options,

@@ -6,7 +6,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qarunner.engine.io.workers import Clock
 from qarunner.engine.schedule.queue import Task, VendorQueue
@@ -62,16 +62,26 @@ class Deadlines:
         return due
 
 
+class Write(Protocol):
+    def __call__(self, *events: ev.Event, wait: bool) -> None:
+        """Writes events down and applies them to the run; JournalLost, and nothing applied, if it cannot.
+
+        `wait`: returns when they are on disk, and all that was written before.
+        """
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class RunContext:
-    """`write` writes an event down and applies it to the run; JournalLost, and nothing applied, if it cannot.
+    """`sync` waits until what was written down is on disk; JournalLost if that cannot be.
 
     `ends_at` is the monotonic time at which the engine stops, whatever comes.
     """
 
     run: Run
     queues: Mapping[str, VendorQueue]
-    write: Callable[[ev.Event], None]
+    write: Write
+    sync: Callable[[], None]
     clock: Clock
     mode: Mode = RUNNING
     ends_at: float | None = None
@@ -95,22 +105,32 @@ class RunContext:
     done: deque[JobState] = field(default_factory=deque)
     """Jobs that nothing waits for any more; what was made for them may go."""
 
-    def record(self, event: ev.Event) -> bool:
-        """Writes an event down before anybody acts on it.
+    def record(self, *events: ev.Event) -> bool:
+        """Writes events down before anybody acts on them: all, or not one.
 
+        They are on disk before anything leaves, and before the next wait; those before a request at once.
         Once the journal is lost, the run still notes what happens, so that the screen shows it; but what is about to
         leave must not: false then.
         """
+        is_beginning = isinstance(events[0], ev.BEFORE_A_REQUEST)
+        if self._succeeds(lambda: self.write(*events, wait=is_beginning)):
+            return True
+        if not is_beginning:
+            for event in events:
+                advance(self.run, event)
+        return False
+
+    def settle(self) -> None:
+        """Waits until all that was recorded is on disk: one wait stands for a whole pass of the loop."""
+        self._succeeds(self.sync)
+
+    def _succeeds(self, write: Callable[[], None]) -> bool:
         if self.lost is None:
             try:
-                self.write(event)
+                write()
             except JournalLost as error:
                 self.lost = error
-            else:
-                return True
-        if not isinstance(event, ev.BEFORE_A_REQUEST):
-            advance(self.run, event)
-        return False
+        return self.lost is None
 
     def queue(self, state: JobState) -> VendorQueue:
         return self.queues[state.job.vendor]

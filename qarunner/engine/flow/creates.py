@@ -179,17 +179,13 @@ class CreateHandler:
         if state.phase is Phase.SUBMITTING:
             self._closer.uncertain(state, ev.ANSWER_LOST)
 
-    def submitting(self, task: Task) -> str | None:
-        """Writes down that a create leaves; returns its key, which depends on nothing that a resume does not know."""
-        state, queue = task.job, self._context.queue(task.job)
+    def submitting(self, state: JobState) -> ev.Submitting:
+        """What is written down before a create leaves. Its key depends on nothing that a resume does not know."""
         key = None
-        if queue.vendor.info.idempotency_header:
+        if self._context.queue(state).vendor.info.idempotency_header:
             key = idempotency_key(self._context.run.identity, state.job.id, state.attempt)
-        queue.busy_jobs.add(state.job.id)
         # A repetition is written down as well: the journal may have gone since, and what it makes would be in none.
-        at = self._context.clock.wall()
-        self._context.record(ev.Submitting(at=at, job=state.job.id, attempt=state.attempt, key=key))
-        return key
+        return ev.Submitting(at=self._context.clock.wall(), job=state.job.id, attempt=state.attempt, key=key)
 
 
 def _refusal(state: JobState) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qarunner.engine.decide.interpret import Answer
+    from qarunner.engine.flow.context import Write
     from qarunner.engine.io.workers import Clock, Pool
     from qarunner.engine.schedule.queue import Task
     from qarunner.engine.schedule.rate_limits import Shared
@@ -50,8 +51,9 @@ class Options:
 
 
 class Engine:
-    """Carries a run to its end, or to an interruption. `record` stores an event before it is acted upon.
+    """Carries a run to its end, or to an interruption. `record` stores events before they are acted upon.
 
+    `sync` puts on disk what `record` has left to it.
     `observe` is called every `observe_every_s` while the run goes on, by the clock and not by events.
     `key_names`: what messages call the keys of vendors, besides the names of their variables.
     """
@@ -61,7 +63,8 @@ class Engine:
         *,
         run: Run,
         vendors: Mapping[str, Vendor],
-        record: Callable[[ev.Event], None],
+        record: Write,
+        sync: Callable[[], None],
         pool: Pool,
         clock: Clock,
         options: Options,
@@ -94,6 +97,7 @@ class Engine:
             run=run,
             queues=queues,
             write=record,
+            sync=sync,
             clock=clock,
             mode=DETACHING if options.detach else RUNNING,
             detach_on_interrupt=options.detach_on_interrupt,
@@ -131,10 +135,12 @@ class Engine:
                 self._dispatch(now)
             if self._is_over():
                 break
+            self._context.settle()
             for token, answer in self._pool.wait(self._pause(self._clock.now())):
                 self._settle(token, answer)
                 self._proceed()
         self._shutdown.sweep()
+        self._context.settle()
         if self._context.lost is not None:
             raise self._context.lost
 
@@ -208,15 +214,28 @@ class Engine:
         return (task.kind is RequestKind.UPLOAD and not self._awaits(task)) or task.kind is RequestKind.LIST
 
     def _dispatch(self, now: float) -> None:
+        """Sends all that may leave now, once it is on disk that it does, and why."""
         self._abandon()
+        tasks = []
         for queue in self._context.queues.values():
             self._polls.gather(queue, now)
             while (task := queue.take(now)) is not None:
-                self._send(task)
+                tasks.append(task)
+        if not tasks:
+            return
+        if events := [event for task in tasks if (event := self._submitting(task)) is not None]:
+            self._context.record(*events)
+        self._context.settle()
+        for task in tasks:
+            self._send(task)
+
+    def _submitting(self, task: Task) -> ev.Submitting | ev.ResourceAsked | None:
+        """What has to be written down before a request leaves."""
+        if task.kind is RequestKind.CREATE:
+            return self._creates.submitting(task.job)
+        return self._resources.submitting(task)
 
     def _send(self, task: Task) -> None:
-        key = self._creates.submitting(task) if task.kind is RequestKind.CREATE else None
-        makes_something = self._resources.submitting(task)
         if self._context.lost is not None and task.kind in BEGINNINGS:  # it is written down nowhere
             self._context.queue(task.job).give_back()
             if task.may_have_created:
@@ -226,8 +245,10 @@ class Engine:
         self._tokens += 1
         task.sends += 1
         self._context.flying[self._tokens] = task
+        key = task.job.key if task.kind is RequestKind.CREATE else None
         # A kept connection that the vendor closes just now would lose an answer for nothing.
-        fresh = (task.kind is RequestKind.CREATE and key is None) or makes_something or task.is_sent_once
+        is_create_without_key = task.kind is RequestKind.CREATE and key is None
+        fresh = is_create_without_key or task.is_sent_once or self._resources.leftover(task) is not None
         vendor, limit_s = task.job.job.vendor, task.limit_s
         self._pool.start(self._tokens, vendor, task.request, key=key, fresh=fresh, limit_s=limit_s)
 

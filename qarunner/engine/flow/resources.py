@@ -146,19 +146,21 @@ class ResourceHandler:
     def _token(self, resource: ResourceState) -> str:
         return token_of(self._run.identity, resource)
 
-    def submitting(self, task: Task) -> bool:
-        """Writes down that a request leaves that makes an environment, or a build that stays; true if this is one."""
+    def leftover(self, task: Task) -> Leftover | None:
+        """What a request may leave at the vendor: an environment, or a build that stays."""
         resource = task.resource
         if task.kind is not RequestKind.SETUP or resource is None:
-            return False
-        vendor, name = self._queue(resource).vendor, resource.resource.id
-        leftover = may_make(vendor, resource.resource, self._token(resource), task.request)
-        if leftover is None:
-            return False
-        if resource.requested is None:
-            self._context.record(ev.ResourceAsked(at=self._context.clock.wall(), resource=name, leftover=leftover))
-            self._requests[name] = task.request
-        return True
+            return None
+        return may_make(self._queue(resource).vendor, resource.resource, self._token(resource), task.request)
+
+    def submitting(self, task: Task) -> ev.ResourceAsked | None:
+        """What is written down before a request leaves that makes such a thing; None if it is there already."""
+        leftover = self.leftover(task)
+        if leftover is None or _of(task).requested is not None:
+            return None
+        name = _of(task).resource.id
+        self._requests[name] = task.request
+        return ev.ResourceAsked(at=self._context.clock.wall(), resource=name, leftover=leftover)
 
     def _unmade(self, task: Task, message: str) -> ev.Remains:
         """Writes down what requests that came to nothing may have left behind."""

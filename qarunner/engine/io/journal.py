@@ -122,6 +122,8 @@ class Journal:
         self._fd = fd
         self._size = size
         self._chain = chain
+        self._unsynced: list[bytes] = []
+        """Events that are written, and have to be on disk before the next step."""
         self._lost: JournalLost | None = None
 
     @classmethod
@@ -177,35 +179,57 @@ class Journal:
             raise
         return cls(folder, fd, recorded.size, recorded.chain), recorded
 
-    def append(self, event: ev.Event) -> None:
-        """Writes one event, and waits for the disk where losing it could cost a run. JournalLost if it cannot."""
-        body = ev.to_line(event)[:-1]
-        self._append(event, body, *self._chain.line(body))
+    def append(self, *events: ev.Event, wait: bool = True) -> None:
+        """Writes events, all of them or not one, and waits for the disk where losing them could cost a run.
+
+        JournalLost if it cannot. Without `wait`, that is left to `sync`.
+        """
+        bodies, lines, chain = [ev.to_line(event)[:-1] for event in events], b"", self._chain
+        for body in bodies:
+            line, chain = chain.line(body)
+            lines += line
+        self._append(events, bodies, lines, chain, wait=wait)
 
     def append_sealed(self, event: ev.Event, keys: Sequence[Key], run_key: bytes) -> None:
         """The same, and seals all that was written so far anew: a person says that it is true."""
         body = ev.to_line(event)[:-1]
-        self._append(event, body, *self._chain.sealed_line(body, keys, run_key))
+        self._append((event,), [body], *self._chain.sealed_line(body, keys, run_key), wait=True)
 
-    def _append(self, event: ev.Event, body: bytes, line: bytes, chain: Chain) -> None:
+    def _append(
+        self, events: Sequence[ev.Event], bodies: Sequence[bytes], lines: bytes, chain: Chain, *, wait: bool
+    ) -> None:
         if self._lost is not None:
             raise self._lost
+        waiting = [body for event, body in zip(events, bodies, strict=True) if isinstance(event, ev.DURABLE)]
         try:
-            if isinstance(event, ev.TO_BE_FOUND):
+            if any(isinstance(event, ev.TO_BE_FOUND) for event in events):
                 self.look_for_it()
-            written = os.write(self._fd, line)
-            if written != len(line):
+            if os.write(self._fd, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301  handled as what it is
-            if isinstance(event, ev.DURABLE):
+            if wait and (waiting or self._unsynced):
                 os.fsync(self._fd)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
-            why = f"{self.folder / JOURNAL}: cannot be written: {error.strerror}"
-            self._lost = JournalLost(why, details=[f"it could not record: {body.decode()}"])
-            raise self._lost from error
-        self._size += len(line)
+            raise self._lose(error, [*self._unsynced, *bodies]) from error
+        self._unsynced = [] if wait else [*self._unsynced, *waiting]
+        self._size += len(lines)
         self._chain = chain
+
+    def sync(self) -> None:
+        """Waits until what was appended is on disk. JournalLost if that cannot be; what was written is left there."""
+        if self._lost is not None or not self._unsynced:
+            return
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._lose(error, self._unsynced) from error
+        self._unsynced = []
+
+    def _lose(self, error: OSError, bodies: Sequence[bytes]) -> JournalLost:
+        why = f"{self.folder / JOURNAL}: cannot be written: {error.strerror}"
+        self._lost = JournalLost(why, details=[f"it could not record: {body.decode()}" for body in bodies])
+        return self._lost
 
     def look_for_it(self) -> None:
         """OSError if a resume would find no journal under its name, or another one than is written here."""

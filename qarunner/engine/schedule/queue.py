@@ -328,6 +328,8 @@ class VendorQueue:
 
     def _account(self, kind: RequestKind, task: Task, now: float) -> None:
         self._shares.take(self.vendor.info.name)
+        if kind is RequestKind.CREATE:
+            self.busy_jobs.add(task.job.job.id)
         if kind in {RequestKind.READ, RequestKind.LIST} and not task.answers:
             task.polled_at = now
             task.read_alone_at = now

@@ -279,14 +279,15 @@ class Mortal(Story):
 
     process = Process()
 
-    def record(self, event: ev.Event) -> None:
-        kind = type(event).__struct_config__.tag
-        number = 1 + sum(type(each).__struct_config__.tag == kind for each in self.events)
-        if self.process.lost_before == (kind, number):
-            raise LostProcessError
-        super().record(event)
-        if self.process.lost_after == (kind, number):
-            raise LostProcessError
+    def record(self, *events: ev.Event, wait: bool = True) -> None:
+        for event in events:
+            kind = type(event).__struct_config__.tag
+            number = 1 + sum(type(earlier).__struct_config__.tag == kind for earlier in self.events)
+            if self.process.lost_before == (kind, number):
+                raise LostProcessError
+            super().record(event, wait=wait)
+            if self.process.lost_after == (kind, number):
+                raise LostProcessError
 
 
 def plan_of(case: Case) -> Plan:

@@ -551,6 +551,66 @@ def test_events_that_may_not_be_lost_are_on_disk_before_anything_else(
     assert {"Submitting", "Accepted", "RunFinishedRemotely", "EntryClosed"} <= set(synced)
 
 
+def test_events_of_one_step_are_written_as_one_and_synced_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    with Journal.reopen(folder)[0] as journal:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        journal.append(*STORY.events[1:4], wait=False)
+        assert read(folder).events == [*STORY.events, *STORY.events[1:4]]
+        journal.sync()
+        journal.sync()
+        assert len(synced) == 1
+        journal.append(STORY.events[1], wait=False)
+        journal.append(*STORY.events[2:4])
+        journal.sync()
+        assert len(synced) == 2
+        journal.append(ev.Polled(at=1.0, job="plain-1", run="r", note="n"), wait=False)
+        journal.sync()
+        assert len(synced) == 2
+
+
+@pytest.mark.parametrize("broken", ["write", "fsync"])
+def test_of_events_that_cannot_be_written_as_one_not_one_is_there(
+    folder: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitting = [ev.Submitting(at=1.0, job=f"plain-{number}", attempt=2) for number in range(3)]
+    earlier = ev.Accepted(at=1.0, job="plain-1", runs=())
+    real = os.write
+
+    def fails(_fd: int, data: bytes = b"") -> int:
+        if broken == "write":
+            return real(_fd, data[:-20])
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Journal.reopen(folder)[0] as journal:
+        journal.append(earlier, wait=False)
+        monkeypatch.setattr(os, broken, fails)
+        with pytest.raises(JournalLost) as caught:
+            journal.append(*submitting)
+        monkeypatch.undo()
+    assert [detail.count('"Submitting"') for detail in caught.value.details] == [0, 1, 1, 1]
+    assert read(folder).events == [*STORY.events, earlier]
+
+
+def test_what_was_written_stays_where_the_disk_does_not_confirm_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    accepted = ev.Accepted(at=1.0, job="plain-1", runs=())
+    with Journal.reopen(folder)[0] as journal:
+        journal.append(accepted, wait=False)
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(JournalLost, match="Input/output error") as caught:
+            journal.sync()
+        monkeypatch.undo()
+        with pytest.raises(JournalLost):
+            journal.append(accepted)
+    assert [detail.partition(":")[0] for detail in caught.value.details] == ["it could not record"]
+    assert read(folder).events == [*STORY.events, accepted]
+
+
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for runs in (tmp_path / "file", tmp_path / "file" / "deeper"):
