@@ -67,6 +67,10 @@ def pieces_of(line: Line) -> tuple[Piece, ...]:
 
 def plain(line: Line) -> str:
     """A line without its styles."""
+    if isinstance(line, str):
+        return line
+    if isinstance(line, Styled):
+        return line.text
     return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces_of(line))
 
 

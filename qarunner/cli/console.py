@@ -35,6 +35,7 @@ from qarunner.text import (
     inert_source,
     is_plain,
     pieces_of,
+    plain,
     plural,
     styled,
     to_json,
@@ -130,9 +131,9 @@ class Console:
 
     def results(self, lines: Iterable[Line]) -> None:
         """Lines of the result, many of them written at a time."""
-        shown = (self._shown(line, colour=self.colour_out) for line in lines)
-        while block := list(islice(shown, _BLOCK)):
-            self._write("\n".join(block))
+        remaining = iter(lines)
+        while block := list(islice(remaining, _BLOCK)):
+            self._write("\n".join(self._shown_together(block)))
 
     def document(self, text: str) -> None:
         """A result of many lines."""
@@ -235,6 +236,16 @@ class Console:
             self._log(f"\x1b[0Ksection_end:{int(at)}:{_SECTION}\r\x1b[0K")
         elif self.environ.get("TF_BUILD"):
             self._log("##[endgroup]")
+
+    def _shown_together(self, lines: Sequence[Line]) -> Iterable[str]:
+        """Many lines of the result. Almost always nothing in any of them has to be changed: that is asked of all."""
+        if not any(isinstance(line, tuple) for line in lines):
+            texts = [plain(line) for line in lines]
+            # A hidden value that stands in one line stands in the lines together, too.
+            whole = "\n".join(texts)
+            if max(map(len, texts)) <= MOST and is_plain("".join(texts)) and self.clean(whole) == whole:
+                return map(_coloured, texts, lines) if self.colour_out else texts
+        return [self._shown(line, colour=self.colour_out) for line in lines]
 
     def _shown(self, line: Line, *, colour: bool) -> str:
         """Every piece by itself, and then the line that they make together."""
@@ -353,7 +364,7 @@ class Console:
         return file
 
 
-def _coloured(text: str, piece: Piece) -> str:
+def _coloured(text: str, piece: Line | Piece) -> str:
     codes = ";".join(_STYLES[style] for style in piece.styles if style) if isinstance(piece, Styled) else ""
     return f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text
 

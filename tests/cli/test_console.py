@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.cli.console import Console
+    from qarunner.text import Line
 
 FIRST = Diagnostic(
     code="unknown-vendor",
@@ -179,6 +180,32 @@ def test_colours_are_for_terminals_alone() -> None:
     asked_for = open_console({"NO_COLOR": "1"}, color="always", out=io.StringIO(), err=io.StringIO())
     assert coloured(asked_for) == ("a \x1b[31mx\x1b[0m\n", "\x1b[1mx\x1b[0m\n")
     assert not asked_for.live
+
+
+@pytest.mark.parametrize("color", ["always", "never"])
+@pytest.mark.parametrize(
+    "unsafe",
+    ["token s3cr3t-value-1234", "s3cr3t%2Dvalue-1234", "::error::x", "a\tb", "a\nb", "⟦secret:X⟧", "x" * 20_000],
+)
+def test_lines_that_are_written_together_are_those_that_are_written_alone(unsafe: str, color: str) -> None:
+    consoles = [open_console({}, color=color, out=io.StringIO(), err=io.StringIO()) for _ in range(2)]
+    lines: list[Line] = [
+        styled("first", "bold"),
+        "a:",
+        ":b",
+        unsafe,
+        styled(unsafe, "red"),
+        "s3cr3t-va",
+        "lue-1234",
+        "last",
+    ]
+    for console in consoles:
+        console.hide(["s3cr3t-value-1234"])
+    consoles[0].results(lines)
+    for line in lines:
+        consoles[1].result(line)
+    assert written(consoles[0]) == written(consoles[1])
+    assert "s3cr3t-value-1234" not in written(consoles[0])[0]
 
 
 def test_a_form_that_was_asked_for_wins_over_one_that_is_detected() -> None:
