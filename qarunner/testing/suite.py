@@ -337,8 +337,8 @@ def check_request(scene: Scene, request: AnyRequest) -> None:
 
 
 def _check_header(info: VendorInfo, name: str, value: str, where: str) -> None:
-    ours = info.auth.header_names | {header.lower() for header in (info.idempotency_header, "cookie") if header}
-    assert name.lower() not in ours, f"{where}: the header {name} is not the adapter's to send"
+    ours = info.auth.reserves(name) or name.lower() == (info.idempotency_header or "").lower()
+    assert not ours, f"{where}: the header {name} is not the adapter's to send"
     assert _HEADER.fullmatch(name), f"{where}: {name!r} is no name of a header"
     assert value.isascii(), f"{where}: {name}: expected ASCII"
     assert value.isprintable(), f"{where}: {name}: has a character that no header can have"

@@ -238,6 +238,19 @@ class Auth:
         """The headers that it fills, in lower case."""
         return frozenset({name.lower() for name in self.headers} | ({"authorization"} if self.basic else set()))
 
+    def reserves(self, header: str) -> bool:
+        """True for a header that no request sets by itself: it says who asks, or which server answers."""
+        name = header.lower()
+        return name in self.header_names | _OF_THE_WAY or name.startswith(("proxy-", "x-forwarded-"))
+
+
+_OF_THE_WAY = frozenset(
+    {
+        *("host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect"),
+        *("cookie", "forwarded", "authorization"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorInfo:

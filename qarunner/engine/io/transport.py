@@ -200,6 +200,10 @@ class Transport:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
         if not _is_relative(request.path):
             return f"the path {request.path!r} of a request has to begin with exactly one /, and to stay below it"
+        endpoint = self._endpoints[vendor]
+        for header, _ in request.headers:
+            if endpoint.auth.reserves(header) or header.lower() == (endpoint.idempotency_header or "").lower():
+                return f"the header {header!r} of a request is not the plan's to set"
         texts = [request.path, *(value for _, value in request.query), *_texts(request.body)]
         for text in texts:
             for name in sorted(secret_names(text)):

@@ -483,6 +483,22 @@ def test_a_path_that_leads_elsewhere_is_not_sent_whatever_plan_asks_for_it(path:
     assert (found.sent, found.final) == (False, Cause.REFUSED)
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Host", "host", "authorization", "X-KEY", "idempotency-Key", "Transfer-Encoding", "X-Forwarded-Host", "Cookie"],
+)
+def test_a_header_that_leads_elsewhere_or_shows_somebody_else_is_not_sent_whatever_plan_asks_for_it(
+    header: str,
+) -> None:
+    """A front of many servers goes by the host; another key makes the run at another account, green or not."""
+    request = Request(method="POST", path="/runs", headers=((header, "evil.test"),))
+    with serving(says(http("{}"))) as server:
+        found = fault(send(server.url, request, auth=Auth(headers={"X-Key": "{key}"})))
+        assert server.connections == 0
+        reply(send(server.url, Request(method="POST", path="/runs", headers=(("Content-Type", "text/x"),))))
+    assert (found.sent, found.final) == (False, Cause.REFUSED)
+
+
 def test_a_secret_does_not_lead_elsewhere_either() -> None:
     request = Request(method="GET", path="/runs/⟦secret:TOKEN⟧")
     with serving(says(http("{}"))) as server:
