@@ -266,4 +266,16 @@ def from_json(data: bytes, *, path: Path) -> Plan:
         raise UserError(f"{path}: not a plan of qarunner: {error}") from error
     if _digest(read) != plan.digest:
         raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
+    if missing := _missing(plan):
+        raise UserError(f"{path}: not a plan of qarunner: it names {missing}, which it does not have")
     return plan
+
+
+def _missing(plan: Plan) -> str | None:
+    """A vendor, entry or resource that a plan of other hands names and lacks."""
+    entries, resources = {entry.id for entry in plan.entries}, {resource.id for resource in plan.resources}
+    for job in plan.jobs:
+        if lost := {*job.entries} - entries or {*job.uses.values()} - resources:
+            return min(lost)
+    named = {part.vendor for part in (*plan.jobs, *plan.entries, *plan.resources)}
+    return min(named - {*plan.vendors}, default=None)

@@ -12,6 +12,7 @@ import pytest
 
 from qarunner.errors import UserError
 from qarunner.plan.model import (
+    Plan,
     Sources,
     as_rehearsal,
     checked_json,
@@ -24,8 +25,6 @@ from tests.plan.acme import METADATA, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from qarunner.plan.model import Plan
 
 TEXT = """
 defaults: { vendor: acme, test_ids: [t] }
@@ -101,6 +100,22 @@ def test_what_is_no_plan_is_refused(read: Callable[..., object], data: bytes) ->
 def test_a_plan_without_one_of_its_parts_is_refused() -> None:
     with pytest.raises(UserError, match=r"^plan\.json: not a plan of qarunner: .*vendors"):
         from_json(altered(lambda data: data.pop("vendors")), path=PATH)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("jobs", "vendor", "certyn"),
+        ("jobs", "entries", ["z"]),
+        ("jobs", "uses", {"app": "z"}),
+        ("entries", "vendor", "z"),
+    ],
+)
+def test_a_plan_of_other_hands_that_names_what_it_lacks_is_refused(part: str, key: str, value: object) -> None:
+    data = json.loads(altered(lambda data: data[part][0].update({key: value})))
+    whole = to_json(seal(msgspec.convert(data, type=Plan)))
+    with pytest.raises(UserError, match=r"not a plan of qarunner: it names \w+, which it does not have$"):
+        from_json(whole, path=PATH)
 
 
 def test_equal_plans_are_equal_bytes_whatever_came_first() -> None:
