@@ -31,6 +31,8 @@ KEPT = {
 }
 OLDEST = (3, 11)
 MARK = "pyvenv.cfg"
+SHEBANG = re.compile(rb"\A(#!\S+/python[\w.]*|#!/bin/sh\n'''exec' (?:\"[^\"\n]+\"|\S+))(\n| \"\$0\")")
+"""As pip writes it: Python itself, or a shell where its path is long or has a space."""
 LAST = re.compile(r"^qarunner==\S+[ \\\r\n]+--hash=sha256:[0-9a-f]{64}\s*\Z", re.MULTILINE)
 HASHED = ("--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement")
 
@@ -136,7 +138,15 @@ def installed(folder: Path, steps: list[list[str]], dist: Path | None) -> Path:
         if done.returncode:
             raise InstallError(done.stderr if dist is None else reason(done.stderr, dist), done.returncode)
         sys.stderr.write(done.stderr)
+    isolate(python.parent)
     return python
+
+
+def isolate(scripts: Path) -> None:
+    """Our programs ignore PYTHONPATH, which a pipeline may set to its checkout. On Windows they are no scripts."""
+    for script in scripts.glob("qarunner*"):
+        if script.suffix != ".exe":
+            script.write_bytes(SHEBANG.sub(rb"\1 -I\2", script.read_bytes(), count=1))
 
 
 def reason(said: str, dist: Path) -> str:

@@ -277,5 +277,6 @@ def _missing(plan: Plan) -> str | None:
     for job in plan.jobs:
         if lost := {*job.entries} - entries or {*job.uses.values()} - resources:
             return min(lost)
-    named = {part.vendor for part in (*plan.jobs, *plan.entries, *plan.resources)}
+    owners = (plan.jobs, plan.entries, plan.resources)
+    named = {part.vendor for parts in owners for part in parts}
     return min(named - {*plan.vendors}, default=None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -143,6 +145,28 @@ def test_only_an_environment_is_ever_replaced(tmp_path: Path, existing: str, exp
     (line,) = done.stderr.splitlines()
     assert expected in line
     assert (tmp_path / existing).read_text(encoding="utf-8") == "precious"
+
+
+SHELL = "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pip makes programs there, no scripts")
+@pytest.mark.parametrize("first", ["#!{}", SHELL, SHELL.replace("{}", '"{}"')], ids=["plain", "long", "with a space"])
+def test_the_programs_import_nothing_of_a_checkout_that_pythonpath_names(tmp_path: Path, first: str) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('trapped')", encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    names = ("qarunner", "qarunner-gitlab-note", "pip")
+    for name in names:
+        script = tmp_path / "bin" / name
+        script.write_text(f"{first.format(sys.executable)}\nimport json, sys\nprint(*sys.argv[1:])\n", encoding="utf-8")
+        script.chmod(0o755)
+    runpy.run_path(str(ROOT / "install.py"))["isolate"](tmp_path / "bin")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for name in names:
+        done = subprocess.run(
+            [tmp_path / "bin" / name, "a b"], env=environ, capture_output=True, text=True, check=False
+        )
+        assert (done.stdout, done.stderr) == (("", "trapped\n") if name == "pip" else ("a b\n", ""))
 
 
 @pytest.mark.skipif(not FULL, reason="makes environments with pip: make test-full")
