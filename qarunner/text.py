@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Container, Sequence  # noqa: TC003  an alias is made of one when the module is read
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -47,13 +47,14 @@ class Styled:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A line of a file, or what stands below it: every character stays in its column."""
+    """A line of a file, or what stands below it: every character stays in its column, and no line is broken."""
 
     text: str
+    styles: tuple[str, ...] = ()
 
 
 Piece: TypeAlias = "str | Styled | Quoted"
-Line: TypeAlias = "str | Styled | tuple[Piece, ...]"
+Line: TypeAlias = "Piece | tuple[Piece, ...]"
 """What is printed in one line: pieces beside each other."""
 
 
@@ -251,8 +252,54 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-_SHORTEST = 12
-"""A cell that is made shorter keeps so many columns."""
+_COMMAND_LINE = r"(?:(?<![\s\S])|(?<=: )|(?<=  ))qarunner [a-z](?:(?!   |;).)*"
+_UNBROKEN = re.compile(rf"(?:{_COMMAND_LINE}|`[^`]+`| +(?=::)|[^ ])+")
+"""A word, or a command line: that is copied as a whole. No row begins with what would be a command of GitHub."""
+_INDENT = 2
+"""Columns by which what was broken off stands further right than its beginning."""
+
+
+def broken(pieces: tuple[Piece, ...], columns: int) -> tuple[Piece, ...]:
+    """A line with line ends at spaces, where a terminal would break a word in two. A quoted one stays whole."""
+    whole = plain(pieces)
+    if cells(whole) <= columns or any(isinstance(piece, Quoted) for piece in pieces):
+        return pieces
+    indent = len(whole) - len(whole.lstrip(" ")) + _INDENT
+    gaps = breaks(whole, columns, indent)
+    lines, at = [], 0
+    for piece in pieces:
+        text = plain(piece)
+        parts, kept = [], 0
+        for start, end in gaps:
+            if at <= start < at + len(text):
+                parts.append(text[kept : start - at])
+                kept = end - at
+        parts.append(text[kept:])
+        shown = f"\n{' ' * indent}".join(parts)
+        lines.append(shown if isinstance(piece, str) else replace(piece, text=shown))
+        at += len(text)
+    return tuple(lines)
+
+
+def breaks(text: str, columns: int, indent: int = _INDENT) -> list[tuple[int, int]]:
+    """The spaces at which a line is broken, each with its end. `indent`: columns before what is broken off."""
+    gaps: list[tuple[int, int]] = []
+    column = end = 0
+    for word in _UNBROKEN.finditer(text):
+        column += word.start() - end
+        width = cells(word[0])
+        if end and column + width > columns >= indent + width:
+            gaps.append((end, word.start()))
+            column = indent
+        column += width
+        if column > columns:  # only the terminal can break what is longer than a row
+            column %= columns
+        end = word.end()
+    return gaps
+
+
+_SHORT, _SHORTEST = 24, 12
+"""Columns that a cell keeps: where remarks can go instead, and at least."""
 
 
 def table(
@@ -262,20 +309,27 @@ def table(
     shorten: int | None = None,
     columns: int | None = None,
     mark: str = "…",
+    remarks: Sequence[str] = (),
 ) -> list[str]:
     """A line for each row, whose cells stand below one another; those of the columns `right` end together.
 
-    The cells of `shorten` lose their middle where a line would be wider than `columns`, down to _SHORTEST columns.
-    A line that is still too wide loses its end. `mark` stands for what is lost.
+    The cells of `shorten` lose their middle where a line would be wider than `columns`; a line that is still too wide
+    loses its end. `mark` stands for what is lost. Each row's remark stands behind it, where there is room.
     """
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     if shorten is not None and columns is not None:
-        beyond = sum(widths) + 2 * (len(widths) - 1) - columns
-        widths[shorten] = max(min(widths[shorten], _SHORTEST), widths[shorten] - max(0, beyond))
+        for least, more in ((_SHORT, max(map(cells, remarks), default=0)), (_SHORTEST, 0)):
+            beyond = max(0, sum(widths) + 2 * (len(widths) - 1) + more - columns)
+            widths[shorten] = max(min(widths[shorten], least), widths[shorten] - beyond)
         rows = [
             [fitted(cell, widths[at], middle=True, mark=mark) if at == shorten else cell for at, cell in enumerate(row)]
             for row in rows
         ]
     lines = ([padded(cell, widths[at], right=at in right) for at, cell in enumerate(row)] for row in rows)
-    whole = ("  ".join(line).rstrip() for line in lines)
-    return list(whole) if columns is None else [fitted(line, columns, mark=mark) for line in whole]
+    whole = ["  ".join(line).rstrip() for line in lines]
+    if columns is not None:
+        whole = [fitted(line, columns, mark=mark) for line in whole]
+    remarked = [f"{line}{remark}" for line, remark in zip(whole, remarks or [""] * len(whole), strict=True)]
+    return [
+        one if columns is None or cells(one) <= columns else line for one, line in zip(remarked, whole, strict=True)
+    ]

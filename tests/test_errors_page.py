@@ -17,6 +17,7 @@ from qarunner.emulator import serve
 from qarunner.manifest import codes
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as schema
+from qarunner.text import plain as text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ def test_a_terminal_gets_the_page_without_markdown(capsys: pytest.CaptureFixture
     assert "    $ qarunner validate\n    qa-matrix.yml:4:5: error: missing key 'vendor' [E204]\n" in text
     assert "\nPut right:\n\n    -" in text
     for page in PAGES.values():
-        lines = list(plain(page))
+        lines = list(map(text_of, plain(page)))
         assert not any("```" in line or "](" in line for line in lines), page.code
 
 

@@ -184,8 +184,7 @@ def log(console: Console) -> None:
 
 
 def render_plan(console: Console) -> None:
-    for text, style in planned.text(PLAN, {}, every_body=True):
-        console.result(styled(text, style))
+    console.results(planned.text(PLAN, {}, every_body=True))
 
 
 def render_review(console: Console) -> None:

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.text import cut, duration, inert, inert_json, inert_lines, inert_source, plural, to_json
+from qarunner.text import (
+    Styled,
+    broken,
+    cut,
+    duration,
+    inert,
+    inert_json,
+    inert_lines,
+    inert_source,
+    plain,
+    plural,
+    to_json,
+)
 
 COMMANDS = ("::error::", "::stop-commands::x", "##[error]", "##vso[task.complete]", "##VSO[a]b", "##teamcity[x]")
 CONTROLS = ("\x1b[2J", "\x1b]0;T\x07", "\x9b1m", "\x00", "\x7f", "\r", "\n", "\r\n", "\x85", "\u2028", "\u2029", "\t")
@@ -37,6 +49,30 @@ def test_a_line_commands_nothing(text: str) -> None:
     assert not commands_in(line)
     assert not unsafe_in(line)
     assert inert(line) == line
+
+
+@given(hostile_texts, st.integers(min_value=8, max_value=40))
+def test_a_line_that_is_broken_commands_nothing_and_loses_nothing(text: str, columns: int) -> None:
+    line = f"  {inert(text)} {inert(text)}"
+    whole = plain(broken((line[:5], Styled(line[5:], ("red",))), columns))
+    assert not commands_in(whole)
+    assert re.sub(" *\n *", " ", whole).split() == line.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("  failed: a test: the page shows more", ["  failed: a test:", "    the page shows", "    more"]),
+        ("to go on: qarunner resume", ["to go on:", "  qarunner resume"]),
+        ("to go on: qarunner resume run1 --drop x", ["to go on: qarunner resume run1 --drop x"]),
+        ("  qarunner resume   (why)", ["  qarunner resume", "    (why)"]),
+        ("  https://app.test/a/long/path and so on", ["  https://app.test/a/long/path and so", "    on"]),
+        ("漢字漢字漢字 漢字漢字", ["漢字漢字漢字", "  漢字漢字"]),
+        ("it fits", ["it fits"]),
+    ],
+)
+def test_words_links_and_commands_are_not_broken(line: str, rows: list[str]) -> None:
+    assert plain(broken((line,), 19)).split("\n") == rows
 
 
 @given(hostile_texts)

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -25,7 +25,7 @@ from qarunner.secret import Scrubber, mask
 from qarunner.text import (
     MOST,
     Quoted,
-    Styled,
+    broken,
     cleaned,
     cut,
     fitted,
@@ -95,7 +95,7 @@ class Console:
     @property
     def columns(self) -> int | None:
         """How wide a line of the result may be; None where it goes to no terminal."""
-        return size_of(self.out)[0] if self.out.isatty() else None
+        return _columns(self.out)
 
     # --- hidden values ------------------------------------------------------------------------------------------------
 
@@ -131,9 +131,9 @@ class Console:
 
     def results(self, lines: Iterable[Line]) -> None:
         """Lines of the result, many of them written at a time."""
-        remaining = iter(lines)
+        remaining, columns = iter(lines), self.columns
         while block := list(islice(remaining, _BLOCK)):
-            self._write("\n".join(self._shown_together(block)))
+            self._write("\n".join(self._shown_together(block, columns)))
 
     def document(self, text: str) -> None:
         """A result of many lines."""
@@ -199,7 +199,8 @@ class Console:
 
     def warn(self, line: Line) -> None:
         """On stderr, however quiet it is to be. A log that cannot be written must not end an apply."""
-        self._log(self._shown(line, colour=self.colour_err))
+        columns = self.screen.size()[0] if self.screen is not None else _columns(self.err)
+        self._log(self._shown(line, colour=self.colour_err, columns=columns))
 
     def _log(self, text: str) -> None:
         try:
@@ -237,34 +238,38 @@ class Console:
         elif self.environ.get("TF_BUILD"):
             self._log("##[endgroup]")
 
-    def _shown_together(self, lines: Sequence[Line]) -> Iterable[str]:
+    def _shown_together(self, lines: Sequence[Line], columns: int | None) -> Iterable[str]:
         """Many lines of the result. Almost always nothing in any of them has to be changed: that is asked of all."""
-        if not any(isinstance(line, tuple) for line in lines):
+        if columns is None and not any(isinstance(line, tuple) for line in lines):
             texts = [plain(line) for line in lines]
             # A hidden value that stands in one line stands in the lines together, too.
             whole = "\n".join(texts)
             if max(map(len, texts)) <= MOST and is_plain("".join(texts)) and self.clean(whole) == whole:
-                return map(_coloured, texts, lines) if self.colour_out else texts
-        return [self._shown(line, colour=self.colour_out) for line in lines]
+                return (_coloured(piece) for (piece,) in map(pieces_of, lines)) if self.colour_out else texts
+        return [self._shown(line, colour=self.colour_out, columns=columns) for line in lines]
 
-    def _shown(self, line: Line, *, colour: bool) -> str:
+    def _shown(self, line: Line, *, colour: bool, columns: int | None = None) -> str:
+        """`columns`: the width of a terminal, where words are not to be broken in two."""
+        pieces = self._safe_pieces(line)
+        if columns is not None:
+            pieces = broken(pieces, columns)
+        return "".join(map(_coloured, pieces)) if colour else plain(pieces)
+
+    def _safe_pieces(self, line: Line) -> tuple[Piece, ...]:
         """Every piece by itself, and then the line that they make together."""
-        if isinstance(line, (str, Styled)):
-            text = line if isinstance(line, str) else line.text
-            if len(text) <= MOST and is_plain(text) and self.clean(text) == text:
-                return _coloured(text, line) if colour else text
         pieces = pieces_of(line)
-        texts = [self._safe(piece) for piece in pieces]
-        whole = "".join(texts)
+        if len(pieces) == 1 and len(text := plain(line)) <= MOST and is_plain(text) and self.clean(text) == text:
+            return pieces
+        pieces = tuple(map(self._safe_piece, pieces))
+        whole = plain(pieces)
         safe = self.clean(without_command(cut(whole, MOST)))
-        if safe != whole or not colour:
-            return safe
-        return "".join(_coloured(text, piece) for text, piece in zip(texts, pieces, strict=True))
+        return pieces if safe == whole else (safe,)
 
-    def _safe(self, piece: Piece) -> str:
-        if isinstance(piece, Quoted):
-            return inert_source(self.clean(piece.text))
-        return inert(self.clean(piece if isinstance(piece, str) else piece.text))
+    def _safe_piece(self, piece: Piece) -> Piece:
+        if isinstance(piece, str):
+            return inert(self.clean(piece))
+        text = self.clean(piece.text)
+        return replace(piece, text=inert_source(text) if isinstance(piece, Quoted) else inert(text))
 
     # --- errors -------------------------------------------------------------------------------------------------------
 
@@ -364,9 +369,16 @@ class Console:
         return file
 
 
-def _coloured(text: str, piece: Line | Piece) -> str:
-    codes = ";".join(_STYLES[style] for style in piece.styles if style) if isinstance(piece, Styled) else ""
-    return f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text
+def _columns(stream: TextIO) -> int | None:
+    """How wide a terminal is; None for what is none."""
+    return size_of(stream)[0] if stream.isatty() else None
+
+
+def _coloured(piece: Piece) -> str:
+    if isinstance(piece, str) or not piece.text:
+        return plain(piece)
+    codes = ";".join(_STYLES[style] for style in piece.styles if style)
+    return f"\x1b[{codes}m{piece.text}\x1b[0m" if codes else piece.text
 
 
 def open_console(

@@ -16,7 +16,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.report.summary import WORST_FIRST, live_url, words
-from qarunner.text import cells, cut, duration, fitted, padded, plain, plural, styled
+from qarunner.text import breaks, cells, cut, duration, fitted, padded, plain, plural, styled
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -415,10 +415,12 @@ class Table:
         took = f"  {clock(event.at - began)}" if (began := began_at(state)) is not None else ""
         reason = reason_of_outcome(outcome)
         text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
+        mark, columns = self._console.ellipsis, self._screen.size()[0]
         # Two rows: the second one holds what a reason has to say.
-        self._console.warn(
-            (styled(sign, colour), " ", self._fitted(self._console.safe(text), 2 * self._screen.size()[0] - 3))
-        )
+        text = f" {self._fitted(self._console.safe(text), 2 * columns - 5)}"
+        gaps = breaks(f"{sign}{text}", columns - cells(mark))
+        text = text if len(gaps) <= 1 else text[: gaps[1][0] - len(sign)] + mark
+        self._console.warn((styled(sign, colour), text))
         url = live_url(run, link_of(state, outcome))
         if url is not None and outcome.verdict not in GOOD:
             self._console.warn(styled(f"  {url}", "dim"))
@@ -435,8 +437,8 @@ class Table:
         lines = [self._header(run, now, columns), *_table(rows, columns, self._fitted)]
         hidden_going, hidden_waiting = max(0, len(going) - len(rows)), len(waiting) - max(0, len(rows) - len(going))
         if hidden_going or hidden_waiting:
-            parts = [plural(hidden_going, "more runs", "more run")] if hidden_going else []
-            parts += [plural(hidden_waiting, "waits", "wait")] if hidden_waiting else []
+            parts = [f"{hidden_going} more running"] if hidden_going else []
+            parts += [f"{hidden_waiting} waiting"] if hidden_waiting else []
             lines.append(styled(self._fitted(self._console.safe(f"   … {', '.join(parts)}"), columns), "dim"))
         if run.signal is not None:
             lines.append(styled(self._fitted(f"   {self._stopping(run, now)}", columns), "yellow"))
@@ -460,8 +462,8 @@ class Table:
         if taken + cells(done + time) > columns - _SHORTEST_NAME:
             time = f"   {clock(elapsed)}"
         room = columns - taken - cells(done + time)
-        name = self._fitted(self._console.safe(run.plan.name), max(1, room), middle=True)
-        return (styled(name, "bold"), done, *pieces, time)
+        name = self._fitted(self._console.safe(run.plan.name), room, middle=True) if room >= _LEAST_NAME else ""
+        return (styled(name, "bold"), done if name else done.strip(), *pieces, time)
 
     def _rows(self, run: Run, now: float) -> tuple[list[_Row], list[_Row]]:
         """Entries that are at work, the overdue first, and those that wait, in their order."""
@@ -527,9 +529,10 @@ def _table(rows: Sequence[_Row], columns: int, fitted: Fit) -> Iterator[Line]:
     if not rows:
         return
     vendor, state, time = (max(cells(getattr(row, name)) for row in rows) for name in ("vendor", "state", "time"))
-    if time and columns - (_MARK + vendor + state + time + 3 * _GAP) < _SHORTEST_ID:  # the usual time is a nicety
-        rows = [replace(row, time=row.time.partition(" ")[0]) for row in rows]
-        time = max(cells(row.time) for row in rows)
+    for shorter in (lambda text: text.partition(" ")[0], lambda _: ""):  # the usual time is a nicety, and then any time
+        if time and columns - (_MARK + vendor + state + time + 3 * _GAP) < _SHORTEST_ID:
+            rows = [replace(row, time=shorter(row.time)) for row in rows]
+            time = max(cells(row.time) for row in rows)
     room = columns - (_MARK + vendor + state + time + (3 if time else 2) * _GAP)
     note = min(max(cells(row.note) for row in rows), max(0, room - _SHORTEST_ID - _GAP))
     entry = max(1, min(max(cells(row.entry) for row in rows), room - (note + _GAP if note else 0)))
@@ -549,7 +552,7 @@ def _table(rows: Sequence[_Row], columns: int, fitted: Fit) -> Iterator[Line]:
 Fit: TypeAlias = "Callable[..., str]"
 """`fitted`, with the mark that the terminal has for what is cut."""
 _MARK, _GAP = 2, 2
-_SHORTEST_ID, _SHORTEST_NOTE, _SHORTEST_NAME = 12, 8, 8
+_SHORTEST_ID, _SHORTEST_NOTE, _SHORTEST_NAME, _LEAST_NAME = 12, 8, 8, 5
 """Columns."""
 
 

@@ -155,7 +155,7 @@ def _news(summary: Summary) -> Iterator[Line]:
     parts = [f"{len(rows)} {kind}" for kind, rows in by_kind.items() if rows]
     fixed = [row.entry.id for row in by_kind[News.FIXED]]
     names = f" ({_listed(fixed)})" if fixed else ""
-    yield f"failures since {summary.compared}: {', '.join(parts)}{names}"
+    yield f"failures, compared with {summary.compared}: {', '.join(parts)}{names}"
 
 
 def _amount(summary: Summary) -> str:
@@ -165,12 +165,13 @@ def _amount(summary: Summary) -> str:
 
 
 def _table(rows: Sequence[EntrySummary], columns: int | None, mark: str) -> Iterator[Line]:
-    """In a terminal, ids lose their middle where a line would not fit, and then results their remark."""
+    """In a terminal, ids lose their middle where a line would not fit, and results their remark."""
     if not rows:
         return
     heading = ("", "ENTRY", "VENDOR", "TESTS", "TIME", "RESULT")
     cells = [heading, *(_cells(row) for row in rows)]
-    first, *lines = table(cells, right={3, 4}, shorten=1, columns=columns, mark=mark)
+    remarks = ["", *map(_free, rows)]
+    first, *lines = table(cells, right={3, 4}, shorten=1, columns=columns, mark=mark, remarks=remarks)
     yield styled(first, "dim")
     for row, line in zip(rows, lines, strict=True):
         yield styled(line, SIGNS.get(row.verdict, OTHER_SIGN)[1])
@@ -181,8 +182,7 @@ def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
     tests = sum(row.counts.values())
     good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
     took = duration(row.duration_s) if row.duration_s is not None else "-"
-    result = words(row.verdict) + _free(row)
-    return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, result
+    return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, words(row.verdict)
 
 
 def _free(row: EntrySummary) -> str:

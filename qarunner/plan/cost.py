@@ -45,6 +45,12 @@ def is_guess(entry: Entry) -> bool:
     return entry.estimate is None and not named
 
 
+def count_tests(entries: Sequence[Entry]) -> str:
+    """`7 tests`, or `at least 7 tests` where a category counts as one of them."""
+    tests = plural(sum(map(tests_of, entries)), "test")
+    return f"at least {tests}" if any(map(is_guess, entries)) else tests
+
+
 # --- money ------------------------------------------------------------------------------------------------------------
 
 
@@ -200,8 +206,7 @@ def _exceeded(asked: Iterable[tuple[str, Limits, Extent]]) -> Iterator[tuple[str
     for name, limits, extent in asked:
         cost = extent.cost
         if limits.max_tests is not None and extent.tests > limits.max_tests:
-            tests = plural(extent.tests, "test")
-            yield f"the plan runs {tests}, {name}tests allows {limits.max_tests}", extent.entries
+            yield f"the plan runs {count_tests(extent.entries)}, {name}tests allows {limits.max_tests}", extent.entries
         if limits.max_cost is not None and cost is not None and cost.planned > limits.max_cost:
             allowed = money(limits.max_cost, cost.currency)
             yield f"the plan costs {amount_of(cost, cost.planned)}, {name}cost allows {allowed}", extent.entries
@@ -212,7 +217,7 @@ def _exceeded_by_vendor(whole: Extent, budget: Budget) -> Iterator[tuple[str, Se
     for vendor, limit in budget.per_vendor.items():
         if tests[vendor] > limit:
             entries = [entry for entry in whole.entries if entry.vendor == vendor]
-            yield f"{vendor} runs {plural(tests[vendor], 'test')}, budget.per_vendor allows {limit}", entries
+            yield f"{vendor} runs {count_tests(entries)}, budget.per_vendor allows {limit}", entries
 
 
 def _line(entry: Entry) -> str:

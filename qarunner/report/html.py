@@ -150,7 +150,7 @@ def _header(summary: Summary) -> Iterator[str]:
         yield f"<p>Cost: {escape(told_cost)}</p>\n"
     if summary.compared is not None:
         counts = [f"{len(rows)} {kind}" for kind, rows in news(summary).items()]
-        yield f"<p>failures since {escape(summary.compared)}: {', '.join(counts)}</p>\n"
+        yield f"<p>failures, compared with {escape(summary.compared)}: {', '.join(counts)}</p>\n"
     yield "</header>\n"
 
 

@@ -12,12 +12,12 @@ import msgspec
 
 from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
-from qarunner.plan.cost import cost_of, counted, tests_of, with_retries
+from qarunner.plan.cost import cost_of, count_tests, counted, with_retries
 from qarunner.plan.model import Cost, Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
-from qarunner.text import LONGEST_NAME, cut, duration, money, plural
+from qarunner.text import LONGEST_NAME, Quoted, cut, duration, money, plural, styled
 from qarunner.vendors.api import ResourceKind
 from qarunner.vendors.types import refs_as_text
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qarunner.engine.schedule.timing import DurationModel, Durations
     from qarunner.entry import Entry, Policy
     from qarunner.plan.model import Plan
+    from qarunner.text import Line
 
 
 BODIES = 20
@@ -40,7 +41,7 @@ class Share:
     vendor: str
     jobs: tuple[Job, ...]
     entries: int
-    tests: int
+    tests: str
     uploads: int
     environments: int
     expected_s: float | None
@@ -64,7 +65,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
                 vendor=vendor,
                 jobs=jobs_of_vendor,
                 entries=len(rows),
-                tests=sum(tests_of(entry) for entry in rows),
+                tests=count_tests(rows),
                 uploads=uploads,
                 environments=len(resources) - uploads,
                 expected_s=_slowest(expected),
@@ -97,14 +98,10 @@ def heading(share: Share) -> str:
         *([plural(share.uploads, "upload")] if share.uploads else []),
         *([plural(share.environments, "environment")] if share.environments else []),
     ]
-    rows, tests, runs = (
-        plural(share.entries, "entry", "entries"),
-        plural(share.tests, "test"),
-        plural(len(share.jobs), "run"),
-    )
-    return f"{share.vendor}: {rows}, {tests} in {runs}; {', '.join(requests)}; expected duration {_time(share)}" + (
-        f"; {with_retries(share.cost)}" if share.cost is not None else ""
-    )
+    rows, runs = plural(share.entries, "entry", "entries"), plural(len(share.jobs), "run")
+    cost = f"; {with_retries(share.cost)}" if share.cost is not None else ""
+    what = f"{rows}, {share.tests} in {runs}; {', '.join(requests)}"
+    return f"{share.vendor}: {what}; expected duration {_time(share)}{cost}"
 
 
 def cost(plan: Plan) -> str | None:
@@ -122,23 +119,23 @@ def _time(share: Share) -> str:
     return f"about {duration(round(share.expected_s))}"
 
 
-def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[tuple[str, str]]:
-    """Lines, and the style that each may be shown in."""
+def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[Line]:
+    """Lines, whose bodies can be copied."""
     entries = plan.entry_map()
     bodies = every_body or len(plan.jobs) <= BODIES
     for share in shares(plan, earlier):
-        yield heading(share), "bold"
+        yield styled(heading(share), "bold")
         for job in share.jobs:
-            yield f"  {job.id}  {job.request.method} {mask(job.request.path)}", "bold"
+            yield styled(f"  {job.id}  {job.request.method} {mask(job.request.path)}", "bold")
             for entry in job.entries:
-                yield f"    {row(plan, entries[entry])}", ""
+                yield f"    {row(plan, entries[entry])}"
             if bodies:
-                yield from ((f"      {line}", "dim") for line in body(plan, job).splitlines())
-        yield "", ""
+                yield from (Quoted(f"      {line}", ("dim",)) for line in body(plan, job).splitlines())
+        yield ""
     if not bodies:
-        yield f"the bodies of {len(plan.jobs)} requests are shown with -v", "dim"
-    yield from ((line, "") for line in _resources(plan))
-    yield from ((f"note: {notice}", "yellow") for notice in plan.notices)
+        yield styled(f"the bodies of {len(plan.jobs)} requests are shown with -v", "dim")
+    yield from _resources(plan)
+    yield from (styled(f"note: {notice}", "yellow") for notice in plan.notices)
 
 
 def row(plan: Plan, entry: Entry) -> str:
@@ -323,7 +320,7 @@ def left_out(plan: Plan) -> Iterator[str]:
 
 
 def overview(plan: Plan) -> str:
-    """`7 entries, 9 tests in 3 vendor runs: doksi 2, certyn 1`."""
+    """`7 entries, at least 9 tests in 3 vendor runs: doksi 2, certyn 1`."""
     runs: dict[str, int] = {}
     for job in plan.jobs:
         runs[job.vendor] = runs.get(job.vendor, 0) + 1
@@ -333,5 +330,4 @@ def overview(plan: Plan) -> str:
         return f"no entries: shard {plan.shard} is empty"
     if plan.shard:
         entries = f"shard {plan.shard}: {entries}"
-    tests = plural(sum(map(tests_of, plan.entries)), "test")
-    return f"{entries}, {tests} in {plural(len(plan.jobs), 'vendor run')}: {by_vendor}"
+    return f"{entries}, {count_tests(plan.entries)} in {plural(len(plan.jobs), 'vendor run')}: {by_vendor}"

@@ -134,7 +134,7 @@ def test_a_terminal_with_wider_marks_breaks_no_line(size: tuple[int, int]) -> No
     shown, (columns, _) = show.at(59), size
     assert all(re.search(r"^\. \S+ +plain  in_progress 1/3  +58s$", line) for line in shown[1:-1]), shown
     assert ("..." in shown[1]) == (columns < 100)
-    assert re.fullmatch(r" +\.\.\. \d+ more run", shown[-1])
+    assert re.fullmatch(r" +\.\.\. \d+ more running", shown[-1])
     assert not show.window.screen.history.top, "nothing was pushed out of the window"
 
 
@@ -153,7 +153,7 @@ def test_the_table_fits_the_window_in_both_directions(size: tuple[int, int], num
         assert re.search(r"^· \S+ +(plain|keyed)  in_progress 1/3  +44s$", line), line
         assert len(line) < columns
     hidden = number - len(table)
-    assert shown[-1].strip() == f"… {hidden} more run" if hidden else len(table) == number
+    assert shown[-1].strip() == f"… {hidden} more running" if hidden else len(table) == number
     assert not show.window.screen.history.top, "nothing was pushed out of the window"
     if number > 6 and columns >= 120:
         assert any(f"{LONG}-006" in line for line in shown)
@@ -190,6 +190,19 @@ def test_of_many_entries_only_those_that_did_not_pass_scroll_by() -> None:
     assert show.at(31)[:2] == ["! cart-002  plain  error: HTTP 500", "story  3/36  ✓ 1  ! 1  ↻ 1   31s"]
 
 
+@pytest.mark.parametrize("size", [(40, 20), *SIZES])
+@pytest.mark.parametrize("window", [Window, AsciiWindow])
+def test_a_reason_has_two_rows_and_no_word_is_broken_in_two(size: tuple[int, int], window: type[Window]) -> None:
+    plan, reason = many(36), " ".join(f"word{n:03}" for n in range(50))
+    show = Show(plan, size, window=window)
+    show.saw(closed("cart-000", outcome=Outcome(verdict=Verdict.FAILED, message=reason)))
+    first, second = show.at(31)[:2]
+    assert second.startswith("  word")
+    assert max(len(first), len(second)) <= size[0]
+    shown = f"{first} {second.strip()}".partition(": ")[2].removesuffix("…").removesuffix("...").strip()
+    assert f"{reason} ".startswith(f"{shown} ")
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_no_failure_is_pushed_out_of_the_window_by_the_table(size: tuple[int, int]) -> None:
     plan = many(60)
@@ -200,7 +213,7 @@ def test_no_failure_is_pushed_out_of_the_window_by_the_table(size: tuple[int, in
         show.saw(closed(name, outcome=failed))
         assert f"✗ {name}"[:30] in "\n".join(show.window.shown)
     told = "\n".join(show.window.scrolled)
-    assert all(f"✗ {name} " in told for name in ids(plan)[:20])
+    assert all(re.search(rf"✗ {name}\s", told) for name in ids(plan)[:20])
     assert told.count("story  ") == 1, "no frame was left behind"
 
 
@@ -240,6 +253,14 @@ def test_the_overdue_come_first_and_the_header_says_how_long_it_usually_takes() 
     assert [line.split()[1] for line in shown[1:]] == ["cart-002", "cart-001", "cart-003", "cart-000"]
     assert shown[1].endswith("47s of 20s")
     assert show.saw(closed("cart-000")).at(70)[1].split() == ["story", "1/4", "✓", "1", "1m10s", "of", "about", "1m40s"]
+
+
+def test_the_first_of_a_jobs_runs_to_end_says_nothing_of_what_is_usual() -> None:
+    plan = many(1)
+    durations = DurationHistory(plan, {})
+    show = Show(plan, outlook=Outlook(durations=durations)).saw(accepted(Run.of(plan), "cart-000", 0))
+    durations.ended(show.run.job_of["cart-000"], known_s=6.0, found_s=7.0)
+    assert show.at(30) == ["story  0/1   30s", "· cart-000  plain  accepted  30s"]
 
 
 def test_nothing_is_promised_where_one_duration_is_unknown() -> None:

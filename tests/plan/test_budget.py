@@ -68,8 +68,9 @@ def test_every_limit_that_is_exceeded_is_told_with_the_entries_that_cost_most() 
     entries = [of(TESTS, name="a"), of(TESTS, estimate=9, name="bb"), of(CATEGORIES, name="ccc", vendor="keyed")]
     error = over(entries, Budget(max_tests=12, per_vendor={"keyed": 1, "plain": 11}), 13)
     assert error.message == (
-        "the plan runs 14 tests, --max-tests allows 13; the plan runs 14 tests, budget.max_tests allows 12; "
-        "keyed runs 2 tests, budget.per_vendor allows 1; plain runs 12 tests, budget.per_vendor allows 11; "
+        "the plan runs at least 14 tests, --max-tests allows 13; "
+        "the plan runs at least 14 tests, budget.max_tests allows 12; "
+        "keyed runs at least 2 tests, budget.per_vendor allows 1; plain runs 12 tests, budget.per_vendor allows 11; "
         "nothing was sent"
     )
     assert error.hint == ("choose fewer entries, or raise the limit; estimate: N says how many tests a category has")

@@ -76,7 +76,7 @@ def test_over_budget_nothing_is_sent_and_the_costly_rows_are_named(stage: Stage)
     for command in (["plan", "--out", "plan.json"], ["apply"]):
         ended = stage.run(*command)
         assert ended.code == 6, ended
-        assert "the plan runs 45 tests, budget.max_tests allows 44; doksi runs 44 tests, budget.per_vendor" in ended.err
+        assert "the plan runs at least 45 tests, budget.max_tests allows 44; doksi runs at least 44 tests," in ended.err
         rows = [line.split("  ")[2:4] for line in ended.err.splitlines() if line.startswith("    ")]
         assert rows == [["search", "doksi"], ["cart", "doksi"], ["other", "doksi"], ["smoke", "certyn"]]
         assert "search  doksi  40 tests  qa-matrix.yml:" in ended.err

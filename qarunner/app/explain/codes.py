@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.text import Quoted, styled
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from qarunner.text import Line
 
 
 _NAME = "errors.md"
@@ -57,17 +61,26 @@ def pages() -> dict[str, Page]:
     }
 
 
-def plain(page: Page) -> Iterator[str]:
+def plain(page: Page) -> Iterator[Line]:
     """A page's lines for a terminal: blocks are indented, and nothing of Markdown is left but back quotes."""
     body = _LINK.sub(r"\1", page.text.partition("\n")[2].lstrip("\n"))
-    yield f"{page.code}: {page.title}"
+    yield styled(f"{page.code}: {page.title}", "bold")
     yield ""
-    indent = ""
+    in_block, paragraph = False, list[str]()
     for line in body.splitlines():
-        if line.startswith("```"):
-            introduction = "" if indent else _INTRODUCED.get(line[3:].partition(" ")[0], "")
-            indent = "" if indent else "    "
+        is_fence = line.startswith("```")
+        if line and not in_block and not is_fence:
+            paragraph.append(line)  # one line: the terminal's width decides where it is broken
+            continue
+        if paragraph:
+            yield " ".join(paragraph)
+            paragraph.clear()
+        if is_fence:
+            introduction = "" if in_block else _INTRODUCED.get(line[3:].partition(" ")[0], "")
+            in_block = not in_block
             if introduction:
                 yield from (introduction, "")
         else:
-            yield f"{indent}{line}".rstrip()
+            yield Quoted(f"    {line}".rstrip()) if in_block else line
+    if paragraph:
+        yield " ".join(paragraph)

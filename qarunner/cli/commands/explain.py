@@ -9,8 +9,8 @@ from qarunner.app.explain.codes import CODE, pages, plain
 from qarunner.app.explain.rows import explain_rows
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError
-from qarunner.plan.cost import is_guess, money_data, tests_of, with_retries
-from qarunner.text import duration, styled
+from qarunner.plan.cost import count_tests, money_data, tests_of, with_retries
+from qarunner.text import Quoted, duration, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,10 +48,7 @@ def explain_code(console: Console, word: str) -> ExitCode:
         data = {"version": 1, "code": page.code, "title": page.title, "text": page.text}
         console.data(data)
         return ExitCode.OK
-    first, *rest = plain(page)
-    console.result(styled(first, "bold"))
-    for line in rest:
-        console.result(line)
+    console.results(plain(page))
     return ExitCode.OK
 
 
@@ -116,12 +113,12 @@ def needs(explained: Explained) -> Iterator[str]:
 def cost(explained: Explained) -> str:
     """How many tests, how often at most, and for how long."""
     entry, policy = explained.entry, explained.policy
-    tests = "unknown" if entry is None else f"{tests_of(entry)}{' or more' if is_guess(entry) else ''}"
+    tests = "unknown tests" if entry is None else count_tests([entry])
     more = [f"{policy.retries.failed} after failed tests"] if policy.retries.failed else []
     more += [f"{policy.retries.infra} after a failure of the vendor"] if policy.retries.infra else []
     again = f"1 run, and at most {' and '.join(more)}" if more else "1 run"
     worth = f"; {with_retries(explained.cost)}" if explained.cost is not None else ""
-    return f"{tests} {'test' if tests == '1' else 'tests'}; {again}; at most {duration(policy.timeout_s)} each{worth}"
+    return f"{tests}; {again}; at most {duration(policy.timeout_s)} each{worth}"
 
 
 def _table(values: tuple[Value, ...]) -> Iterator[Line]:
@@ -166,7 +163,7 @@ def _request(explained: Explained, shown: dict[str, str]) -> Iterator[Line]:
     together = f"  together with {', '.join(explained.sent.together)}" if explained.sent.together else ""
     yield f"  {explained.sent.request.method} {explained.sent.request.path}{together}"
     for line in json.dumps(explained.sent.request.body, indent=2, ensure_ascii=False, default=str).splitlines():
-        yield styled(f"    {line}", "dim")
+        yield Quoted(f"    {line}", ("dim",))
 
 
 def _data(explained: Explained) -> dict[str, object]:

@@ -111,9 +111,7 @@ def _show(console: Console, result: PlanResult, options: ShowOptions) -> None:
         case "github-matrix" | "gitlab-ci":
             _print_pipeline(console, [_part(options, result)], options.form)
         case _:
-            console.results(
-                styled(text, style) for text, style in planned.text(plan, earlier, every_body=console.verbose)
-            )
+            console.results(planned.text(plan, earlier, every_body=console.verbose))
             console.results(styled(line, "dim") for line in planned.left_out(plan))
             if expected := planned.expected(plan, earlier):
                 console.result(expected)

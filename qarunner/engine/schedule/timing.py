@@ -422,6 +422,7 @@ class DurationHistory:
         self.took: dict[str, list[float]] = {}
         for name, durations in earlier.items():
             self._learn(name, durations)
+        self._earlier = frozenset(self._tallies)
 
     def _learn(self, name: str, durations: Iterable[float]) -> None:
         tally = self._tallies.setdefault(name, Tally())
@@ -437,8 +438,12 @@ class DurationHistory:
         return vendor.expected(MIXED_SPREAD) if vendor.count >= ENOUGH else UNKNOWN
 
     def known_s(self, state: JobState) -> float | None:
-        """Seconds that a run of a job usually takes; None if none of its entries has ever been run."""
-        known = [model.median_s for names in self._of(state) if (model := self._known(names)) is not None]
+        """Seconds that a run of a job usually takes; None if no earlier apply has run any of its entries.
+
+        The first of its runs that ends in this one says nothing of what is usual.
+        """
+        rows = (names for names in self._of(state) if not self._earlier.isdisjoint(names))
+        known = [model.median_s for names in rows if (model := self._known(names)) is not None]
         return max(known, default=None)
 
     def _of(self, state: JobState) -> list[tuple[str, str]]:
