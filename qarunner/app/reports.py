@@ -51,18 +51,36 @@ class ReportTarget:
     format: str
     path: Path
     named: bool = False
+    option: str = ""
+
+    @property
+    def word(self) -> str:
+        """What messages call it."""
+        return self.option or f"--report {self.format}={self.path}"
 
 
-def targets_of(words: Iterable[str]) -> tuple[ReportTarget, ...]:
-    """`FORMAT=PATH` words. UserError for another form or an unknown format, before anything is sent."""
-    targets = []
+def targets_of(words: Iterable[str], runs_dir: Path, environ: Mapping[str, str]) -> tuple[ReportTarget, ...]:
+    """`FORMAT=PATH` words. UserError for other forms and unknown formats; the other words leave no earlier report."""
+    targets: list[ReportTarget] = []
+    problems: list[UserError] = []
     for word in words:
-        name, equals, path = word.partition("=")
-        if not equals or path in {"", "-"}:
-            raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
-        form = checked_format(name, "--report")
-        targets.append(ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True))
-    return apart(targets)
+        try:
+            targets.append(_target_of(word))
+        except UserError as error:
+            problems.append(error)
+    with refused_leaves_none(targets, runs_dir, environ):
+        if problems:
+            first, *others = problems
+            raise UserError(first.message, hint=first.hint, details=[error.message for error in others])
+        return apart(targets)
+
+
+def _target_of(word: str) -> ReportTarget:
+    name, equals, path = word.partition("=")
+    if not equals or path in {"", "-"}:
+        raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
+    form = checked_format(name, "--report")
+    return ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True)
 
 
 def planned(plan: Plan) -> tuple[ReportTarget, ...]:
@@ -138,43 +156,46 @@ def refused_leaves_none(reports: Sequence[ReportTarget], runs_dir: Path, environ
         raise
 
 
-def claim(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def claim(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     """Removes the reports of an earlier run at these places: they would be taken for reports of this run.
 
-    UserError for a report over a file of a run, or over one that git tracks. Warnings where git cannot tell.
+    UserError for a report over a file of a run, or over one that git tracks: the others are removed all the same.
+    Warnings where git cannot tell.
     """
-    warnings = _check_reports(reports, runs_dir, environ)
+    warnings, problems = [], []
     for report in reports:
         try:
+            warnings += _check_place(report, runs_dir, environ)
             remove_file(report.path)
+        except UserError as error:
+            problems.append(error)
         except OSError as error:
-            word = f"--report {report.format}={report.path}"
-            raise UserError(f"{word}: the earlier one cannot be removed: {error.strerror}") from error
+            problems.append(UserError(f"{report.word}: the earlier one cannot be removed: {error.strerror}"))
+    if problems:
+        raise problems[0]
     return warnings
 
 
-def check_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
-    """The same rules for a report that `--out` names. UserError, or warnings."""
-    target = ReportTarget(format=form, path=_writable(f"--out {path}", path), named=True)
-    return _check_reports((target,), runs_dir, environ)
+def claim_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+    """The same for the one report that `--out` names."""
+    word = f"--out {path}"
+    return claim([ReportTarget(format=form, path=_writable(word, path), named=True, option=word)], runs_dir, environ)
 
 
-def _check_reports(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     from qarunner.app.git import tracked
 
-    warnings = []
-    for report in reports:
-        word = f"--report {report.format}={report.path}"
-        place = report.path.parent.resolve() / report.path.name
-        if place.is_relative_to(runs_dir.resolve()):
-            raise UserError(f"{word}: cannot be written: lies in {runs_dir}, which holds the runs", hint=_ELSEWHERE)
-        answer = tracked(report.path, environ)
-        if answer == Known(value=True):
-            hint = "name a file that git does not track; the history of the repository is no place for results"
-            raise UserError(f"{word}: git tracks this file, and it would be replaced", hint=hint)
-        if not isinstance(answer, Known):
-            warnings.append(f"{word}: git cannot tell whether it tracks this file: {answer.why}")
-    return warnings
+    place = report.path.parent.resolve() / report.path.name
+    if place.is_relative_to(runs_dir.resolve()):
+        message = f"{report.word}: cannot be written: lies in {runs_dir}, which holds the runs"
+        raise UserError(message, hint=_ELSEWHERE)
+    answer = tracked(report.path, environ)
+    if answer == Known(value=True):
+        hint = "name a file that git does not track; the history of the repository is no place for results"
+        raise UserError(f"{report.word}: git tracks this file, and it would be replaced", hint=hint)
+    if isinstance(answer, Known):
+        return []
+    return [f"{report.word}: git cannot tell whether it tracks this file: {answer.why}"]
 
 
 def checked_format(name: str, option: str) -> str:
@@ -237,9 +258,9 @@ def write(summary: Summary, reports: Iterable[ReportTarget], clean: Clean = mask
                 ready[is_whole] = for_report(summary, report.format, clean)
             write_whole(report.path, _rendered(ready[is_whole], report.format).encode(), device=report.named)
         except OSError as error:
-            problems.append(f"--report {report.format}={report.path}: cannot be written: {error.strerror}")
+            problems.append(f"{report.word}: cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001  a renderer's bug costs its own report, not the others nor the result
-            problems.append(f"--report {report.format}={report.path}: a bug in qarunner: {type(error).__name__}")
+            problems.append(f"{report.word}: a bug in qarunner: {type(error).__name__}")
     return problems
 
 

@@ -549,16 +549,14 @@ def resume(
 
     `anew`: `apply --continue` tries what did not pass once more, with these texts of the plan's secrets.
     """
-    with reporting.refused_leaves_none(settings.reports, settings.runs_dir, settings.environ):
-        refuse_tracked(folder, settings.environ)
-        journal, stored = reopen(folder, settings.secrets)
+    refuse_tracked(folder, settings.environ)
+    journal, stored = reopen(folder, settings.secrets)
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal, _as_it_was(stored, settings) as its_settings:
         plan = stored.plan
-        with reporting.refused_leaves_none(settings.reports, settings.runs_dir, settings.environ):
-            _refuse_copy(stored)
-            believed = is_own_rehearsal(stored.run, settings.environ) or verified(stored, unsealed=settings.unsealed)
-            inputs.check_paths(plan, reporting.base_folder())
+        _refuse_copy(stored)
+        believed = is_own_rehearsal(stored.run, settings.environ) or verified(stored, unsealed=settings.unsealed)
+        inputs.check_paths(plan, reporting.base_folder())
         reports = reporting.apart((*reporting.planned(plan), *settings.reports))
         settings = replace(its_settings, reports=reports)
         for warning in reporting.claim(settings.reports, settings.runs_dir, settings.environ):

@@ -19,27 +19,34 @@ from tests.worlds import Story
 if TYPE_CHECKING:
     from qarunner.report.summary import Summary
 
+RUNS = Path("runs")
 SUMMARY = summarise(Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive().run)
 
 
 def test_reports_are_asked_for_by_format_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert targets_of(["json=a=b.json", "junit=out/qa.xml"]) == (
+    assert targets_of(["json=a=b.json", "junit=out/qa.xml"], RUNS, {}) == (
         ReportTarget(format="json", path=Path("a=b.json"), named=True),
         ReportTarget(format="junit", path=Path("out/qa.xml"), named=True),
     )
 
 
 @pytest.mark.parametrize("word", ["json", "json=", "=x", "xml=x", "JSON=x", "jnuit=x"])
-def test_what_is_no_report_is_said_before_anything_is_sent(word: str) -> None:
+def test_what_is_no_report_is_said_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fine.json").touch()
     with pytest.raises(UserError, match="--report") as caught:
-        targets_of(["json=fine.json", word])
+        targets_of([word, "zzz", "json=fine.json"], RUNS, {})
     assert caught.value.hint
+    assert "--report zzz" in caught.value.details[0], "all problems at once"
+    assert not (tmp_path / "fine.json").exists()
 
 
 def test_a_misspelt_format_is_recognised() -> None:
     with pytest.raises(UserError) as caught:
-        targets_of(["jnuit=x"])
+        targets_of(["jnuit=x"], RUNS, {})
     assert "did you mean 'junit'?" in (caught.value.hint or "")
 
 
@@ -53,7 +60,7 @@ def test_a_report_that_cannot_be_written_is_found_out_before_anything_is_paid(tm
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="--report json="):
-        targets_of([f"json={tmp_path / path}"])
+        targets_of([f"json={tmp_path / path}"], RUNS, {})
 
 
 def test_a_report_that_cannot_be_written_does_not_hinder_the_others(tmp_path: Path) -> None:

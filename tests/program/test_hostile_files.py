@@ -369,6 +369,20 @@ def test_a_working_directory_that_is_gone_is_a_users_matter(stage: Stage) -> Non
 # --- an earlier run's reports -----------------------------------------------------------------------------------------
 
 
+UNREADABLE = (
+    ("--timeout", "soon"),
+    ("--poll-interval", "0"),
+    ("--on-interrupt", "stop"),
+    ("--run-id", "../x"),
+    ("--scenario", "s.yml"),
+    ("--report", "jnuit=other.xml"),
+    ("--report", "junit=qa-matrix.yml/x"),
+    ("--report", "ctrf=named.xml"),
+    ("--report", "junit=.git/config"),
+)
+"""Words of an apply or a resume that are refused for themselves."""
+
+
 def test_no_apply_leaves_an_earlier_runs_report(begin: Begin, at_once: AtOnce) -> None:
     """Whatever ends it before anything is sent: the CI system would publish yesterday's green file."""
     cases: list[tuple[int, tuple[str, ...], dict[str, Any]]] = [
@@ -379,6 +393,7 @@ def test_no_apply_leaves_an_earlier_runs_report(begin: Begin, at_once: AtOnce) -
         (6, ("--max-tests", "0"), {}),
         (5, ("plan.json",), {}),
         (2, (), {"vendors": {"doksi": {"api_key_env": "NOT_SET_DOKSI_KEY"}}}),
+        *((2, words, {}) for words in UNREADABLE),
     ]
 
     def check(case: tuple[int, tuple[str, ...], dict[str, Any]]) -> None:
@@ -391,9 +406,10 @@ def test_no_apply_leaves_an_earlier_runs_report(begin: Begin, at_once: AtOnce) -
         stage.commit(stage.doksi("a"), stage.doksi("b"), reports=reports, **top)
         for name in ("named.xml", "of-the-manifest.xml"):
             (stage.folder / name).write_text("<testsuites name='yesterday'/>")
-        ended = stage.apply(*words, "--report", "junit=named.xml")
+        ended = stage.run("apply", *words, "--report", "junit=named.xml")
         assert ended.code == code, ended
-        for name in ("named.xml", "of-the-manifest.xml"):
+        # Words that are refused for themselves are refused before there is a manifest.
+        for name in ("named.xml", *(["of-the-manifest.xml"] if words[:1] != ("--report",) else [])):
             assert not (stage.folder / name).exists(), (name, ended)
         assert stage.sent() == []
 
@@ -425,6 +441,11 @@ def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives
         ended = stage.run("resume", run, "--report", "junit=named.xml")
         assert ended.code == 2, ended
         assert not named.exists(), ended
+    for words in UNREADABLE:
+        if words[0] not in {"--run-id", "--scenario"}:
+            named.write_text("<testsuites name='yesterday'/>")
+            ended = stage.run("resume", "r1", *words, "--report", "junit=named.xml")
+            assert (ended.code, named.exists()) == (2, False), ended
     process = stage.start("resume", "r1", "--poll-interval", "600s", "--report", "json=theirs.json")
     stage.until(lambda: stage.events("Resumed"))
     named.write_text("<testsuites name='its own'/>")
@@ -433,6 +454,37 @@ def test_a_refused_resume_leaves_no_earlier_report_unless_another_process_drives
     assert "another qarunner is at work" in ended.err
     assert named.exists()
     process.kill()
+
+
+def test_a_resume_of_a_rehearsal_that_is_gone_leaves_no_earlier_report(stage: Stage) -> None:
+    stage.commit(stage.doksi("a"))
+    assert stage.run("apply", "--rehearse", "--detach", "--run-id", "r1").code == 0
+    (stage.run_folder() / "emulator.jsonl").unlink()
+    named = stage.folder / "named.xml"
+    named.write_text("<testsuites name='yesterday'/>")
+    ended = stage.run("resume", "r1", "--report", "junit=named.xml")
+    assert (ended.code, named.exists()) == (2, False), ended
+
+
+def test_a_refused_report_leaves_no_earlier_one(begin: Begin, at_once: AtOnce) -> None:
+    """The job that joins shards publishes what stands under the name that it gave."""
+
+    def check(words: tuple[str, ...]) -> None:
+        stage = begin()
+        in_a_repository(stage)
+        stage.commit(stage.doksi("a"))
+        assert stage.apply().code == 0
+        shutil.copytree(stage.run_folder(), stage.run_folder("damaged"))
+        (stage.run_folder("damaged") / "plan.json").write_text("{")
+        out = stage.folder / "whole.xml"
+        out.write_text("<testsuites name='yesterday'/>")
+        ended = stage.run("report", *words, "--format", "junit", "--out", out.name)
+        assert (ended.code, out.exists()) == (2, False), ended
+
+    merged = ("--merge", "r1", "damaged")
+    unions = (("--union",), ("--merge", "--union", "r1"), ("--merge", "--union", "--manifest", "b.yml", "r1"))
+    plain = (("missing",), ("damaged",), ("r1", "r2"), ("--merge",), ("--merge", "missing"), ("--open", "r1"))
+    at_once((merged, *unions, *plain), check)
 
 
 def test_no_command_waits_for_a_pipe_or_reads_a_device_in_a_run_s_folder(begin: Begin, at_once: AtOnce) -> None:

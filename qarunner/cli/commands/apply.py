@@ -79,11 +79,12 @@ def apply(console: Console, environ: Mapping[str, str], words: ApplyOptions) -> 
     from qarunner.app.session import Decisions, RunSettings, connect, new_run_id, start
     from qarunner.app.session import resume as go_on
 
-    options, named = engine_options(words, detach=words.detach), reporting.targets_of(words.report)
-    _check(words)
-    run_id = checked_id(words.run_id) if words.run_id else new_run_id(time.time())
+    named = reporting.targets_of(words.report, words.runs_dir, environ)
     _claim(console, named, words, environ)
     try:
+        options = engine_options(words, detach=words.detach)
+        _check(words)
+        run_id = checked_id(words.run_id) if words.run_id else new_run_id(time.time())
         earlier = _run_to_continue(words, run_id) if words.continues else None
         result = saved.plan_of(words, environ, hide=console.hide, like=earlier.plan if earlier else None)
     except UserError as error:
@@ -225,19 +226,20 @@ def resume(
     from qarunner.app.session import Decisions, RunSettings, Surroundings
     from qarunner.app.session import resume as go_on
 
-    settings = RunSettings(
-        environ=environ,
-        runs_dir=words.runs_dir,
-        options=options or engine_options(words),
-        reports=reporting.targets_of(words.report),
-        env_files=words.env_file,
-        allow=words.allow_secret,
-        unsealed=words.unsealed,
-        surroundings=surroundings or Surroundings(),
-    )
-    with reporting.refused_leaves_none(settings.reports, words.runs_dir, environ):
-        folder = find_open_run(words.runs_dir, settings.environ, words.run_id)
-    return go_on(folder, settings, RunObserver(console), Decisions(resubmit=words.resubmit, drop=words.drop))
+    named = reporting.targets_of(words.report, words.runs_dir, environ)
+    with reporting.refused_leaves_none(named, words.runs_dir, environ):
+        settings = RunSettings(
+            environ=environ,
+            runs_dir=words.runs_dir,
+            options=options or engine_options(words),
+            reports=named,
+            env_files=words.env_file,
+            allow=words.allow_secret,
+            unsealed=words.unsealed,
+            surroundings=surroundings or Surroundings(),
+        )
+        folder = find_open_run(words.runs_dir, environ, words.run_id)
+        return go_on(folder, settings, RunObserver(console), Decisions(resubmit=words.resubmit, drop=words.drop))
 
 
 _UNAUTHORISED = frozenset({401, 403})

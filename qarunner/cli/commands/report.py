@@ -60,6 +60,9 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     """A report of one run, which is the newest where none is named, or one of all."""
     if order.verify or order.commit or order.profile or order.max_age:
         return promotion(console, environ, order, time.time())
+    if order.out is not None:  # whatever ends this command, no earlier report stays there
+        for warning in reporting.claim_out(order.out, order.form, order.runs_dir, environ):
+            console.warn(f"qarunner: warning: {warning}")
     if (order.union or order.manifest) and not (order.merge and order.union):
         raise UserError("--union goes with --merge, and --manifest with --union", hint=UNION)
     order = _checked(console, order)
@@ -99,7 +102,7 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     summary = _remembered(console, environ, order, summarise(stored.run))
     page = folder / _PAGE if order.open and order.out is None else None
-    if problems := _write(console, environ, summary, order, page):
+    if problems := _write(console, summary, order, page):
         raise UserError(problems[0])
     return ExitCode.OK
 
@@ -116,18 +119,14 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
     return compared
 
 
-def _write(
-    console: Console, environ: Mapping[str, str], summary: Summary, order: ReportOptions, page: Path | None = None
-) -> list[str]:
+def _write(console: Console, summary: Summary, order: ReportOptions, page: Path | None = None) -> list[str]:
     """Returns what could not be written. `page` is a file of the run folder, to which no named report goes."""
     path = page or order.out
     if path is None:
         show_report(console, summary, order.form)
         return []
-    if page is None:
-        for warning in reporting.check_out(path, order.form, order.runs_dir, environ):
-            console.warn(f"qarunner: warning: {warning}")
-    target = reporting.ReportTarget(format=order.form, path=path, named=page is None)
+    option = "" if page else f"--out {path}"
+    target = reporting.ReportTarget(format=order.form, path=path, named=page is None, option=option)
     problems = reporting.write(summary, (target,), console.clean)
     if order.open and not problems:
         _show(console, path)
@@ -156,7 +155,7 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
         summary = _united(console, environ, order, parts)
     else:
         summary = _remembered(console, environ, order, summarise(_whole(console, parts, unsealed=order.unsealed)))
-    if problems := _write(console, environ, summary, order):
+    if problems := _write(console, summary, order):
         from qarunner.app.session import unwritten
 
         console.warn(f"qarunner: error: {problems[0]}")
