@@ -97,9 +97,14 @@ def runs_folder(named: Path | None, manifest: Path | None, environ: Mapping[str,
     return (beside.parent if beside is not None else Path()) / OWN / "runs"
 
 
+def own_folder(runs_dir: Path) -> Path:
+    """The topmost folder that is the program's alone: `.qarunner`, or a folder of runs that was named."""
+    return runs_dir.parent if runs_dir.absolute().parent.name == OWN else runs_dir
+
+
 def history_file(runs_dir: Path) -> Path:
     """`.qarunner/history.db`; in a folder of runs that was named, in that folder."""
-    return (runs_dir.parent if runs_dir.absolute().parent.name == OWN else runs_dir) / "history.db"
+    return own_folder(runs_dir) / "history.db"
 
 
 def _named_root(folder: Path) -> Path | None:
@@ -256,6 +261,16 @@ def make_folder(path: Path) -> None:
     target = _absolute(path)
     _check_way(target)
     target.mkdir(parents=True, exist_ok=True)
+
+
+def make_own_folder(path: Path) -> None:
+    """Makes a folder of the program, and keeps runs and history out of commits; what the user made is left as it is."""
+    top = own_folder(path)
+    before = top.is_dir()
+    make_folder(path)
+    if not before:
+        with contextlib.suppress(OSError):
+            create(top / ".gitignore", b"*\n")
 
 
 def remove_file(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from qarunner.engine.decide.trend import Past
-from qarunner.paths import remove_file
+from qarunner.paths import make_own_folder, remove_file
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Index:
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         _check(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_own_folder(path.parent)
         return self._connected(path)
 
     def _copied(self, path: Path) -> sqlite3.Connection:

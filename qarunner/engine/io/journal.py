@@ -16,7 +16,7 @@ import msgspec
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError, RunInUse
-from qarunner.paths import create, make_folder, open_own, open_regular, read_regular
+from qarunner.paths import make_folder, make_own_folder, open_own, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +136,7 @@ class Journal:
         """
         line, chain = _first(started, keys, run_key)
         try:
-            _make_runs(folder.parent)
+            make_own_folder(folder.parent)
             if folder.is_symlink() or folder.exists():
                 raise _taken(folder)
             made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -457,15 +457,6 @@ def started_in(folder: Path) -> ev.RunStarted | None:
     except (OSError, DamagedLineError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return first if isinstance(first, ev.RunStarted) else None
-
-
-def _make_runs(runs: Path) -> None:
-    """Makes the folder of all runs, and keeps it out of commits; one that the user made is left as it is."""
-    before = runs.is_dir()
-    make_folder(runs)
-    if not before:
-        with contextlib.suppress(OSError):
-            create(runs / ".gitignore", b"*\n")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -33,6 +33,7 @@ from qarunner.engine.io.journal import (
 from qarunner.engine.io.seal import Chain, Key, Trust
 from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode, JournalLost, RunFolderError
+from qarunner.paths import history_file
 from qarunner.plan.model import to_json
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
@@ -629,8 +630,11 @@ def test_a_read_only_folder_is_read_and_refused(full_disk: Path) -> None:
         Journal.create(folder.parent / "r2", PLAN_JSON, STARTED)
 
 
-def test_run_folders_stay_out_of_commits(folder: Path) -> None:
-    assert (folder.parent / ".gitignore").read_text() == "*\n"
+def test_run_folders_and_the_history_beside_them_stay_out_of_commits(tmp_path: Path) -> None:
+    for runs, top in ((tmp_path / ".qarunner" / "runs", ".qarunner"), (tmp_path / "named", "named")):
+        with Journal.create(runs / "r1", PLAN_JSON, STARTED):
+            assert (tmp_path / top / ".gitignore").read_text() == "*\n"
+            assert history_file(runs).is_relative_to(tmp_path / top)
 
 
 def test_a_folder_that_the_user_made_is_not_ignored(tmp_path: Path) -> None:
