@@ -155,7 +155,7 @@ def test_an_empty_answer_says_why(
 
     assert "there is no such run in" in said(rehearsals=False)
     History(runs, {}).keep(replace(at(ONE, 1, "r1"), rehearsal=True))
-    assert said(rehearsals=False) == "no result: only rehearsals have ended; of these: qarunner history --rehearsals\n"
+    assert said(rehearsals=False) == "no result: only rehearsals have ended: qarunner history --rehearsals\n"
     assert said(rehearsals=True) == ""
     with sqlite3.connect(history_file(runs), isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -287,7 +287,7 @@ BASES: SearchStrategy[Data] = some(
                 "hosts": st.sampled_from([["*.example.com", "*.example", "example.com"], ["other.test"]]),
                 "quarantine_days": st.sampled_from([1, 3650]),
             }
-        ),
+        ).filter(bool),
     }
 )
 """What lies below all manifests: without `limits`, no valid manifest becomes wrong over it."""

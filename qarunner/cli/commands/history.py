@@ -58,8 +58,8 @@ def _why_empty(past: History, options: HistoryOptions) -> str:
         return "the history could not be read"
     if past.results(rehearsal=not options.rehearsals):
         if options.rehearsals:
-            return "no rehearsal has ended; of the other runs: qarunner history"
-        return "only rehearsals have ended; of these: qarunner history --rehearsals"
+            return "no rehearsal has ended; other runs: qarunner history"
+        return "only rehearsals have ended: qarunner history --rehearsals"
     return f"a run joins the history when it has ended, and there is no such run in {options.runs_dir}"
 
 
