@@ -104,9 +104,8 @@ class Engine:
         )
         self._closer = EntryCloser(context)
         self._cancels = CancelHandler(context, self._closer)
-        self._polls = PollHandler(
-            context, self._closer, self._cancels, history or DurationHistory(run.plan, {}), jitter
-        )
+        history = history or DurationHistory(run.plan, {})
+        self._polls = PollHandler(context, self._closer, self._cancels, history, jitter)
         self._resources = ResourceHandler(context, self._closer, jitter)
         self._creates = CreateHandler(context, self._closer, self._resources, jitter)
         self._dependencies = Dependencies(context, self._closer, self._creates)
