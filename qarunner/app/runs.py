@@ -28,7 +28,7 @@ from qarunner.engine.io.journal import (
     started_in,
 )
 from qarunner.engine.io.seal import Key, Trust
-from qarunner.engine.state.run import Run, advance
+from qarunner.engine.state.run import Phase, Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
 from qarunner.paths import read_regular
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions
     from qarunner.engine.state.events import Event
+    from qarunner.engine.state.run import JobState
     from qarunner.entry import Entry
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -130,6 +131,13 @@ def state_of(run: Run, *, driven: bool) -> str:
     if run.detached:
         return "detached"
     return "finished" if run.over else "interrupted"
+
+
+def uncertain_in(run: Run) -> Iterator[JobState]:
+    """Jobs that a person has to decide: a create without its answer at a vendor that has no key, written so or not."""
+    for state in run.jobs.values():
+        if state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None):
+            yield state
 
 
 def is_run(folder: Path) -> bool:

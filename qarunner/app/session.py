@@ -23,7 +23,7 @@ from qarunner.app.ci import read_build, who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand
 from qarunner.app.planning import credential_names, known_secrets, permitted_secrets, values_of_run
-from qarunner.app.runs import Secrets, doubt, is_own_rehearsal, refuse_tracked, reopen, verified
+from qarunner.app.runs import Secrets, doubt, is_own_rehearsal, refuse_tracked, reopen, uncertain_in, verified
 from qarunner.engine.decide.attempts import entries_to_retry
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import EmulatorOptions
     from qarunner.app.runs import StoredRun
-    from qarunner.engine.state.run import JobState
     from qarunner.plan.model import Plan, VendorPlan
     from qarunner.text import Line
     from qarunner.vendors.api import Build, Vendor
@@ -521,7 +520,7 @@ class Decisions:
 
 
 def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
-    uncertain = [state.job.id for state in run.jobs.values() if _is_uncertain(state)]
+    uncertain = [state.job.id for state in uncertain_in(run)]
     jobs = []
     for word in words:
         state = run.jobs.get(word) or run.job_of.get(word)
@@ -530,11 +529,6 @@ def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
             raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
         jobs.append(state.job.id)
     return list(dict.fromkeys(jobs))
-
-
-def _is_uncertain(state: JobState) -> bool:
-    """Uncertain as written, or about to be found so: a create without its answer at a vendor that has no key."""
-    return state.phase is Phase.UNCERTAIN or (state.phase is Phase.SUBMITTING and state.key is None)
 
 
 def resume(

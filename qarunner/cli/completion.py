@@ -41,12 +41,16 @@ class Candidate:
 
 
 def answer(shell: str, arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """The lines for a shell. bash and PowerShell give the line and the cursor; zsh and fish give words."""
+    """The lines for a shell. bash and PowerShell give the line and the cursor; zsh and fish give words.
+
+    Of these, the last one is as it was typed, with its quotes.
+    """
     if shell in {"bash", "powershell"}:
         line, position, *breaks = arguments
         words = _words(line[: int(position)].ljust(int(position)))[1:] or [""]
     else:
-        words, breaks = [word for word in arguments if word != "--"] or [""], []
+        *before, begun = [word for word in arguments if word != "--"] or [""]
+        words, breaks = [*before, _words(begun)[-1]], []
     completions = candidates(words, environ)
     if completions is None:
         return FILES
@@ -91,8 +95,7 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candida
     """What the last word can become; None for the name of a file."""
     *before, begun = words
     command = _command_in(before)
-    options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
-    named = {name: item for item in options for name in (item.option.name, item.option.short) if name}
+    options, named = _options(command)
     takes_value = bool(before) and before[-1] in named and named[before[-1]].kind is not bool
     if command == "help" or (command is None and not begun.startswith("-") and not takes_value):
         return _beginning(begun, _commands())
@@ -106,6 +109,12 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candida
         rows = [Candidate(item.option.name, item.option.help) for item in options if item.option.name]
         return _beginning(begun, [*rows, Candidate("--help", "Show the options.")])
     return _argument(options, named, words, environ)
+
+
+def _options(command: str | None) -> tuple[Sequence[Field], Mapping[str, Field]]:
+    """Those of a command, or of all, and the same by their names."""
+    options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
+    return options, {name: item for item in options for name in (item.option.name, item.option.short) if name}
 
 
 def _command_in(words: Sequence[str]) -> str | None:
@@ -126,12 +135,16 @@ def _argument(
 ) -> list[Candidate] | None:
     """A word that belongs to no option: arguments have their order, and the last one may repeat."""
     arguments = [field for field in options if not field.option.name]
-    values = {at + 1 for at, word in enumerate(words) if word in named and named[word].kind is not bool}
-    plain = [word for at, word in enumerate(words[:-1]) if not word.startswith("-") and at not in values]
-    at = len(plain) - 1  # without the command's name
+    at = len(_typed(named, words))
     if at < len(arguments):
         return _values(arguments[at], words, words[-1], environ)
     return _values(arguments[-1], words, words[-1], environ) if arguments and arguments[-1].many else []
+
+
+def _typed(named: Mapping[str, Field], words: Sequence[str]) -> list[str]:
+    """The arguments before the last word, without the command's name, options and their values."""
+    values = {at + 1 for at, word in enumerate(words) if word in named and named[word].kind is not bool}
+    return [word for at, word in enumerate(words[:-1]) if not word.startswith("-") and at not in values][1:]
 
 
 def _values(field: Field, words: Sequence[str], begun: str, environ: Mapping[str, str]) -> list[Candidate] | None:
@@ -186,8 +199,12 @@ def _entries(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candi
 
 
 def _expressions(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
-    yield from _entries(words, environ)
     begun = words[-1].partition("=")[2] if words[-1].startswith("--") else words[-1]
+    if begun.startswith("!"):
+        rest = _expressions([*words[:-1], begun[1:]], environ)
+        yield from (Candidate(f"!{candidate.word}", candidate.help) for candidate in rest)
+        return
+    yield from _entries(words, environ)
     if begun.startswith("vendor:"):
         yield from (Candidate(f"vendor:{candidate.word}", candidate.help) for candidate in _vendors(words, environ))
     elif begun.startswith("platform:"):
@@ -209,13 +226,26 @@ def _vendors(_: Sequence[str], __: Mapping[str, str]) -> Iterator[Candidate]:
     yield from (Candidate(name, registry.get(name).info.title) for name in registry.names_builtin())
 
 
+def _runs_dir(words: Sequence[str], environ: Mapping[str, str]) -> Path:
+    named = next((Path(value) for name, value in pairwise(words) if name == "--runs-dir"), None)
+    joined = next((Path(word.partition("=")[2]) for word in words if word.startswith("--runs-dir=")), None)
+    return runs_folder(named or joined, None, environ)
+
+
 def _runs(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
     from qarunner.engine.io.journal import by_age
 
-    named = next((Path(value) for name, value in pairwise(words) if name == "--runs-dir"), None)
-    joined = next((Path(word.partition("=")[2]) for word in words if word.startswith("--runs-dir=")), None)
-    for folder in by_age(runs_folder(named or joined, None, environ)):
-        yield Candidate(folder.name)
+    yield from (Candidate(folder.name) for folder in by_age(_runs_dir(words, environ)))
+
+
+def _uncertain(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
+    """Of the run that the line names, else of the one that a resume takes."""
+    from qarunner.app.runs import find_open_run, load, uncertain_in
+
+    named = _typed(_options("resume")[1], words)
+    folder = find_open_run(_runs_dir(words, environ), environ, named[0] if named else None)
+    for state in uncertain_in(load(folder).run):
+        yield Candidate(state.job.id, ", ".join(state.job.entries))
 
 
 def _variables(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:
@@ -233,8 +263,8 @@ _SOURCES: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], Iterable[Can
     "EXPR": _expressions,
     "NAME": _vendors,
     "--run-id": _runs,
-    "--resubmit": _entries,
-    "--drop": _entries,
+    "--resubmit": _uncertain,
+    "--drop": _uncertain,
     "--profile": _profiles,
     "--vendor": _vendors,
     "--env": _variables,
@@ -276,7 +306,7 @@ _qarunner() {
     [[ -n $value ]] || continue
     values+=("$value")
     texts+=("$value${text:+  -- $text}")
-  done < <(qarunner __complete zsh "${(Q@)words[2,CURRENT]}" 2>/dev/null)
+  done < <(qarunner __complete zsh "${(Q@)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)
   (( $#values )) || return 1
   [[ $values[1] == *[=:] ]] && space=(-S '')
   compadd -l "$space[@]" -d texts -a values
@@ -290,7 +320,10 @@ function __qarunner_complete
     set -l begun (commandline -ct)
     set -l found (qarunner __complete fish $before[2..-1] -- "$begun" 2>/dev/null)
     if test "$found[1]" = ":files"
-        __fish_complete_path "$begun"
+        set -l option (string match -r '^.*=' -- "$begun")
+        for path in (__fish_complete_path (string replace -r '^.*=' '' -- "$begun"))
+            echo "$option$path"
+        end
     else if set -q found[1]
         printf '%s\n' $found
     end

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from qarunner.cli.command_line import COMMANDS
-from qarunner.cli.completion import FILES, SCRIPTS, answer, candidates
+from qarunner.cli.completion import FILES, SCRIPTS, Candidate, answer, candidates
 from qarunner.cli.main import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+STORED = Path(__file__).parent.parent / "golden" / "report" / "uncertain"
 MANIFEST = """
 version: 1
 name: shop
@@ -69,6 +71,8 @@ def words(*line: str) -> list[str] | None:
         (["history", "--format", "json", "checkout/w"], ["checkout/web"]),
         (["plan", "--select", "vendor:do"], ["vendor:docketqa", "vendor:doksi"]),
         (["plan", "--select", "platform:"], ["platform:web", "platform:android", "platform:ios"]),
+        (["plan", "--select=!plat"], ["--select=!platform:"]),
+        (["plan", "--select", "!checkout/w"], ["!checkout/web"]),
         (["apply", "--report", "j"], ["json=", "junit="]),
         (["status", "--runs-dir", "kept", ""], ["r1"]),
         (["report", "--runs-dir=kept", "r1", "r"], ["r1"]),
@@ -85,6 +89,13 @@ def words(*line: str) -> list[str] | None:
 )
 def test_what_can_stand_there(line: Sequence[str], expected: list[str] | None) -> None:
     assert words(*line) == expected
+
+
+def test_a_decision_is_offered_the_jobs_that_are_uncertain(folder: Path) -> None:
+    shutil.copytree(STORED, folder / ".qarunner" / "runs" / "r1")
+    assert candidates(["resume", "--drop", ""], {}) == [Candidate("doksi-1", "paid")]
+    assert words("resume", "--runs-dir", ".qarunner/runs", "r1", "--resubmit=") == ["--resubmit=doksi-1"]
+    assert words("resume", "nosuch", "--drop", "") == []
 
 
 def test_every_command_and_option_is_offered() -> None:
@@ -106,6 +117,9 @@ def test_a_cursor_within_a_line_quotes_and_breaks_of_words() -> None:
     assert answer("bash", [r"qarunner explain search\[locale=d", "33", "=:"], {}) == r"de\]"
     assert answer("powershell", ["qarunner apply", "15"], {}) == FILES
     assert answer("fish", ["completion", "--", "z"], {}) == "zsh\t"
+    for begun in ("'search[locale=d", '"search[locale=d', r"search\[locale=d"):
+        for shell in ("zsh", "fish"):
+            assert answer(shell, ["explain", begun], {}) == "search[locale=de]\tdoksi"
 
 
 def test_the_scripts_ask_this_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,3 +155,27 @@ def test_bash_gets_words_that_it_can_put_in(folder: Path) -> None:
     )
     assert done.stdout.splitlines() == [r"search\[locale=en\]", "a"]
     assert re.search("^complete ", SCRIPTS["bash"], re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_fish_gets_what_begins_like_the_word_in_its_quotes(folder: Path) -> None:
+    (folder / "qarunner").write_text(
+        '#!/bin/sh\ncase "$*" in *junit=*) echo :files;; *) printf "%s\\tabout it\\n" "search[locale=de]";; esac\n',
+        encoding="utf-8",
+    )
+    (folder / "qarunner").chmod(0o755)
+    (folder / "script.fish").write_text(SCRIPTS["fish"], encoding="utf-8")
+    for line, expected in {
+        "qarunner explain 'search[loc": ["search[locale=de]\tabout it"],
+        "qarunner apply --report junit=qa-m": ["junit=qa-matrix.yml"],
+    }.items():
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", 'set -p PATH .; source script.fish; complete -C "$argv[1]"', line],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            cwd=folder,
+            env={**os.environ, "HOME": str(folder)},
+        )
+        assert done.stdout.splitlines() == expected
