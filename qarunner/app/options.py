@@ -487,7 +487,9 @@ class ReportOptions(InRuns):
     max_age: Annotated[
         str | None, Option("--max-age", "DURATION", "With --verify: how long ago the run may have ended, such as 24h.")
     ] = None
-    form: Annotated[str, Option("--format", "|".join(FORMATS), "The report's format.")] = "json"
+    form: Annotated[
+        str | None, Option("--format", "|".join(FORMATS), "The report's format. Default: json; with --open, html.")
+    ] = None
     open: Annotated[bool, Option("--open", "", "Shows the HTML report in the browser.")] = False
     out: Annotated[Path | None, _OUT] = None
     unsealed: Annotated[bool, _UNSEALED] = False

@@ -15,7 +15,7 @@ from qarunner.errors import UserError
 from qarunner.paths import runs_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.cli.console import Console
 
@@ -190,24 +190,27 @@ COMMANDS: Mapping[str, Command] = {
 
 _ABOUT = "One committed test matrix for every QA vendor: validate, plan, apply, gate."
 
-_WIDTH = 100
+_WIDTH, _NARROW = 100, 20
 
 
-def overview() -> Iterator[str]:
-    """What `qarunner --help` shows: the commands in groups, each with its whole sentence."""
+def overview(columns: int | None) -> Iterator[str]:
+    """What `qarunner --help` shows: the commands in groups, each with its whole sentence, in a terminal's columns."""
+    width = min(_WIDTH, columns or _WIDTH)
     yield from ("Usage: qarunner COMMAND [OPTIONS]", "", f"  {_ABOUT}")
     for group in dict.fromkeys(command.group for command in COMMANDS.values()):
         yield from ("", f"{group}:")
-        yield from _aligned((name, entry.help) for name, entry in COMMANDS.items() if entry.group == group)
+        yield from _aligned([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == group], width)
     yield from ("", "Options, before a command or behind it:")
     general = [(_words(entry.option), entry.option.help) for entry in opt.options_of(opt.Shown)]
     yield from _aligned(
-        [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")]
+        [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")], width
     )
     yield from ("", "Example:", "  qarunner validate && qarunner plan && qarunner apply --report junit=qa.xml")
     yield from (
         "",
-        "More: qarunner explain E204 explains an error's code; docs/ of the repository has a page for each topic.",
+        "More:",
+        "  qarunner explain E204 explains an error's code.",
+        f"  {_pages()} has a page for each topic.",
     )
 
 
@@ -215,11 +218,16 @@ def _words(option: opt.Option) -> str:
     return ", ".join(filter(None, (option.short, f"{option.name} {option.metavar}".strip())))
 
 
-def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    pairs = list(rows)
+def _pages() -> str:
+    """Where the documents lie: in a checkout, or in the repository that this was installed from."""
+    folder = Path(__file__).parents[2] / "docs"
+    return str(folder) if (folder / "running.md").is_file() else "docs/ of the repository"
+
+
+def _aligned(pairs: Sequence[tuple[str, str]], columns: int) -> Iterator[str]:
     width = max(len(name) for name, _ in pairs)
     for name, text in pairs:
-        first, *more = wrap(text, _WIDTH - width - 4)
+        first, *more = wrap(text, max(_NARROW, columns - width - 4))
         yield f"  {name:{width}}  {first}"
         yield from (f"{'':{width + 4}}{line}" for line in more)
 

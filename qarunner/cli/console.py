@@ -97,6 +97,11 @@ class Console:
         """How wide a line of the result may be; None where it goes to no terminal."""
         return _columns(self.out)
 
+    @property
+    def columns_of_log(self) -> int | None:
+        """The same of stderr."""
+        return self.screen.size()[0] if self.screen is not None else _columns(self.err)
+
     # --- hidden values ------------------------------------------------------------------------------------------------
 
     def hide(self, values: Iterable[str]) -> None:
@@ -199,8 +204,7 @@ class Console:
 
     def warn(self, line: Line) -> None:
         """On stderr, however quiet it is to be. A log that cannot be written must not end an apply."""
-        columns = self.screen.size()[0] if self.screen is not None else _columns(self.err)
-        self._log(self._shown(line, colour=self.colour_err, columns=columns))
+        self._log(self._shown(line, colour=self.colour_err, columns=self.columns_of_log))
 
     def _log(self, text: str) -> None:
         try:

@@ -228,7 +228,8 @@ def _called(arguments: list[str]) -> int:
 def _answered(word: str) -> int:
     """Help and version, without any command. A line of no words is a mistake, and gets the help on stderr."""
     console = open_console(os.environ)
-    for line in [f"qarunner {__version__}"] if word == "--version" else overview():
+    columns = console.columns if word else console.columns_of_log
+    for line in [f"qarunner {__version__}"] if word == "--version" else overview(columns):
         console.result(line) if word else console.warn(line)
     return int(ExitCode.OK if word else ExitCode.USAGE)
 

@@ -8,18 +8,18 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from qarunner.cli.command_line import overview
 from qarunner.cli.console import escaped, open_console
 from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.errors import ManifestError, RunFolderError, UserError
 from qarunner.text import inert, styled
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qarunner.cli.console import Console
     from qarunner.text import Line
 
@@ -353,3 +353,10 @@ def test_reports_in_another_encoding_tell_passed_from_failed(encoding: str) -> N
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     open_console({}, out=stream, err=io.StringIO()).document("✅ ❌ \u26a0\ufe0f 🔁 ⏭ ▁▄█")
     assert stream.buffer.getvalue().decode(encoding).split() == ["+", "x", "!", "~", "-", "_-#"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, None])
+def test_the_help_fits_a_terminal_and_names_the_documents_that_are_there(columns: int | None) -> None:
+    *lines, documents = overview(columns)
+    assert max(map(len, lines)) <= max(80, columns or 100), "an example is not broken"
+    assert (Path(documents.split()[0]) / "running.md").is_file()

@@ -66,6 +66,7 @@ def test_without_a_browser_its_path_is_said(runs: Path, monkeypatch: pytest.Monk
     [
         ({"form": "html"}, "--open"),
         ({"form": "junit", "open": True}, "HTML"),
+        ({"form": "json", "open": True}, "HTML"),
         ({"merge": True, "open": True, "runs": ("r1",)}, "--out FILE"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,11 +61,11 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     if order.verify or order.commit or order.profile or order.max_age:
         return promotion(console, environ, order, time.time())
     if order.out is not None:  # whatever ends this command, no earlier report stays there
-        for warning in reporting.claim_out(order.out, order.form, order.runs_dir, environ):
+        for warning in reporting.claim_out(order.out, _form(order), order.runs_dir, environ):
             console.warn(f"qarunner: warning: {warning}")
     if (order.union or order.manifest) and not (order.merge and order.union):
         raise UserError("--union goes with --merge, and --manifest with --union", hint=UNION)
-    order = _checked(console, order)
+    _check_form(console, order)
     if order.merge:
         return joined(console, environ, order)
     if len(order.runs) > 1:
@@ -74,22 +74,21 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     return _rendered(console, environ, order, run_id)
 
 
-def _checked(console: Console, order: ReportOptions) -> ReportOptions:
-    """The options; --open means HTML. UserError for a format that its reader cannot use."""
-    reporting.checked_format(order.form, "--format")
-    if not order.open:
-        if order.form == "html" and order.out is None and console.columns is not None:
-            hint = "--open shows it in the browser; --out FILE writes it to a file"
-            raise UserError("--format html: a terminal would show its source", hint=hint)
-        return order
-    if order.form not in {_DEFAULT, "html"}:
-        raise UserError(f"--open does not go with --format {order.form}", hint="it shows the HTML report")
-    if order.merge and order.out is None:
+def _form(order: ReportOptions) -> str:
+    return order.form or ("html" if order.open else "json")
+
+
+def _check_form(console: Console, order: ReportOptions) -> None:
+    """UserError for a format that its reader cannot use."""
+    form = _form(order)
+    reporting.checked_format(form, "--format")
+    if order.open and form != "html":
+        raise UserError(f"--open does not go with --format {form}", hint="it shows the HTML report")
+    if order.open and order.merge and order.out is None:
         raise UserError("--open: a report of several runs needs a file", hint="add --out FILE")
-    return replace(order, form="html")
-
-
-_DEFAULT = "json"
+    if not order.open and form == "html" and order.out is None and console.columns is not None:
+        hint = "--open shows it in the browser; --out FILE writes it to a file"
+        raise UserError("--format html: a terminal would show its source", hint=hint)
 
 
 def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions, run_id: str | None) -> ExitCode:
@@ -121,12 +120,12 @@ def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptio
 
 def _write(console: Console, summary: Summary, order: ReportOptions, page: Path | None = None) -> list[str]:
     """Returns what could not be written. `page` is a file of the run folder, to which no named report goes."""
-    path = page or order.out
+    path, form = page or order.out, _form(order)
     if path is None:
-        show_report(console, summary, order.form)
+        show_report(console, summary, form)
         return []
     option = "" if page else f"--out {path}"
-    target = reporting.ReportTarget(format=order.form, path=path, named=page is None, option=option)
+    target = reporting.ReportTarget(format=form, path=path, named=page is None, option=option)
     problems = reporting.write(summary, (target,), console.clean)
     if order.open and not problems:
         _show(console, path)
