@@ -153,7 +153,7 @@ def sender(  # noqa: PLR0913  all that a transport can be given, by name
     try:
         yield made
     finally:
-        made._connections(fresh=False).close()
+        made._connections().close()
 
 
 def send(

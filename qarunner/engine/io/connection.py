@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from requests import exceptions as why
+from requests import RequestException
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
+from urllib3 import exceptions as why
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Timeout
 from urllib3.util.ssl_ import create_urllib3_context
 
 from qarunner.errors import UserError
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from requests import PreparedRequest
-    from urllib3 import PoolManager
+    from urllib3 import HTTPResponse, PoolManager
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -61,12 +63,14 @@ class Exchange:
     """One request and its answer. `idle_s` is the longest silence of the other side, once a byte was sent.
 
     `ends_at` is when all of it has to be over, by `clock`. `tunnel_status` is the proxy's answer to CONNECT.
+    `fresh`: over a new connection, since a kept one may break just when it is used again.
     """
 
     clock: Clock
     connect_s: float
     idle_s: float
     ends_at: float
+    fresh: bool = False
     stage: Stage = Stage.CONNECTING
     tunnel_status: int | None = None
 
@@ -98,7 +102,7 @@ _CURRENT: ContextVar[Exchange] = ContextVar("exchange")
 
 @contextlib.contextmanager
 def watched(exchange: Exchange) -> Iterator[Exchange]:
-    """While it lasts, connections of a `WatchedAdapter` note in `exchange` how far the request has come."""
+    """While it lasts, connections of `Pools` note in `exchange` how far the request has come."""
     token = _CURRENT.set(exchange)
     try:
         yield exchange
@@ -197,17 +201,53 @@ class _TLSConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401  urllib3's own signature
+        connection = super()._get_conn(timeout)
+        if _CURRENT.get().fresh:
+            connection.close()  # it opens again by itself
+        return connection
 
-class _TLSPool(HTTPSConnectionPool):
+
+class _TLSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class WatchedAdapter(HTTPAdapter):
-    """Sends over connections that note how far a request has come. Certificates are those of `context`, always."""
+class Pools(HTTPAdapter):
+    """The connections of one thread, which note how far a request has come.
+
+    Only their pools are those of requests: its adapter and its sessions would find out anew for each request what is
+    the same for all to one host. Certificates are those of `context`, always.
+    """
 
     def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
         self._context = context
-        super().__init__(max_retries=0)
+        self._pools: dict[str, Any] = {}
+        super().__init__(pool_maxsize=1)
+
+    def send_over(self, request: PreparedRequest, origin: str, proxy: str | None, exchange: Exchange) -> HTTPResponse:
+        """Sends a request, and returns when the head of its answer is there. Redirects are not followed."""
+        if origin not in self._pools:
+            proxies = {} if proxy is None else {"https": proxy}
+            self._pools[origin] = self.get_connection_with_tls_context(request, verify=True, proxies=proxies)
+        path = request.path_url
+        response: HTTPResponse = self._pools[origin].urlopen(
+            request.method,
+            f"/{path.lstrip('/')}" if path.startswith("//") else path,
+            body=request.body,
+            headers=dict(request.headers),
+            chunked=request.body is not None and "Content-Length" not in request.headers,
+            timeout=Timeout(connect=exchange.connect_s, read=exchange.idle_s),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return response
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  requests' own signature
         super().init_poolmanager(*args, **options)
@@ -227,9 +267,6 @@ class WatchedAdapter(HTTPAdapter):
             options["ssl_context"] = self._context()
         return host, options
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ANN401  requests' own signature
-        """The context knows all certificates; requests would add its own."""
-
 
 def _watch(manager: PoolManager) -> PoolManager:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
@@ -239,7 +276,7 @@ def _watch(manager: PoolManager) -> PoolManager:
 # --- why there is no answer -------------------------------------------------------------------------------------------
 
 CERTIFICATE_HINT = "a private CA's certificate is named by REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
-_NO_REQUEST = (why.InvalidURL, why.InvalidHeader, why.InvalidSchema, why.InvalidJSONError)
+_NO_REQUEST = (RequestException, why.LocationValueError, why.InvalidHeader)
 """Nothing can be sent at all, however often it is tried."""
 
 _NO_TLS = frozenset(
@@ -321,7 +358,7 @@ def _timeout_words(exchange: Exchange, route: Route) -> str:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(cause, (TimeoutError, why.Timeout)) for cause in _within(error))
+    return any(isinstance(cause, (TimeoutError, why.ReadTimeoutError)) for cause in _within(error))
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -335,7 +372,7 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it comes from: requests and urllib3 hide causes in arguments and in `reason`, too."""
+    """An error and all that it comes from: urllib3 hides causes in arguments and in `reason`, too."""
     waiting, seen = [error], {id(error)}
     while waiting:
         current = waiting.pop()

@@ -18,8 +18,8 @@ import urllib3
 from qarunner.decode import Json
 from qarunner.engine.io.connection import (
     Exchange,
+    Pools,
     Route,
-    WatchedAdapter,
     fault_of,
     is_loopback,
     watched,
@@ -193,8 +193,8 @@ class Transport:
             body=None if request.body is None else self._revealed(request.body),
         )
         patience_s = timeouts.create_s if fresh or key is not None else timeouts.read_s
-        exchange = self._exchange(patience_s, min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s))
-        return self._answer(parcel, exchange, fresh=fresh)
+        limit_s = min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s)
+        return self._answer(parcel, self._exchange(patience_s, limit_s, fresh=fresh))
 
     def forbidden(self, vendor: str, request: Request) -> str | None:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
@@ -238,16 +238,14 @@ class Transport:
                 around, method = form_around(upload.form, boundary), "POST"
             body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size), around)
             parcel = _Parcel(method=method, url=url, headers=headers, file=body)
-            return self._answer(parcel, self._exchange(self._timeouts.upload_s, limit_s), fresh=True)
+            return self._answer(parcel, self._exchange(self._timeouts.upload_s, limit_s, fresh=True))
 
-    def _connections(self, *, fresh: bool) -> WatchedAdapter:
-        """This thread's. `fresh`: those that were kept are closed, and the next request opens one."""
-        adapter: WatchedAdapter | None = getattr(self._local, "adapter", None)
-        if adapter is None:
-            adapter = self._local.adapter = WatchedAdapter(self._tls_context)
-        elif fresh:
-            adapter.close()
-        return adapter
+    def _connections(self) -> Pools:
+        """This thread's."""
+        pools: Pools | None = getattr(self._local, "pools", None)
+        if pools is None:
+            pools = self._local.pools = Pools(self._tls_context)
+        return pools
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._asking:
@@ -255,23 +253,13 @@ class Transport:
                 self._context = self._network.tls_context()
             return self._context
 
-    def _answer(self, parcel: _Parcel, exchange: Exchange, *, fresh: bool) -> Answer:
-        """No session of requests: for each request it would merge headers, cookies, proxies and redirects anew."""
+    def _answer(self, parcel: _Parcel, exchange: Exchange) -> Answer:
         parts = urlsplit(parcel.url)
-        proxy = None
+        origin, proxy = f"{parts.scheme}://{parts.netloc}", None
         try:
-            proxy = self._proxy_for(f"{parts.scheme}://{parts.netloc}")
-            prepared = requests.PreparedRequest()
-            prepared.prepare(parcel.method, parcel.url, parcel.headers, data=parcel.file, json=parcel.body)
-            with (
-                watched(exchange),
-                self._connections(fresh=fresh).send(
-                    prepared,
-                    stream=True,
-                    timeout=(exchange.connect_s, exchange.idle_s),
-                    proxies={} if proxy is None else {"https": proxy},
-                ) as response,
-            ):
+            proxy = self._proxy_for(origin)
+            request = _prepared(parcel)
+            with watched(exchange), self._connections().send_over(request, origin, proxy, exchange) as response:
                 text = self._text(response)
         except UserError as error:
             return Fault(sent=False, final=Cause.CONNECTION, message=error.message)
@@ -280,11 +268,11 @@ class Transport:
             fault = fault_of(error, exchange, route)
             return replace(fault, message=self.scrub(fault.message))
         headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
-        return Reply(status=response.status_code, text=text, headers=headers)
+        return Reply(status=response.status, text=text, headers=headers)
 
-    def _exchange(self, patience_s: float, total_s: float) -> Exchange:
-        connect_s = self._timeouts.connect_s
-        return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=self._clock() + total_s)
+    def _exchange(self, patience_s: float, total_s: float, *, fresh: bool) -> Exchange:
+        connect_s, ends_at = self._timeouts.connect_s, self._clock() + total_s
+        return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=ends_at, fresh=fresh)
 
     def _proxy_for(self, base_url: str) -> str | None:
         """The proxy to a vendor's host, or to the store that it sends an upload to."""
@@ -321,16 +309,16 @@ class Transport:
             case _:
                 return body
 
-    def _text(self, response: requests.Response) -> str:
+    def _text(self, response: urllib3.HTTPResponse) -> str:
         """The body, if it is not too long."""
         chunks: list[bytes] = []
         size = 0
         # What has come, and no more: a plain read waits for a whole piece, however slowly a server drips it.
-        while chunk := response.raw.read1(64 * 1024, decode_content=True):
+        while chunk := response.read1(64 * 1024, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > LARGEST_REPLY:
-                raise requests.ConnectionError(f"the answer is longer than {LARGEST_REPLY} bytes")
+                raise urllib3.exceptions.HTTPError(f"the answer is longer than {LARGEST_REPLY} bytes")
         return self._scrubbed(b"".join(chunks).decode("utf-8-sig", "replace"))
 
     def _scrubbed(self, text: str) -> str:
@@ -357,6 +345,18 @@ class Transport:
                 return [self._without_secrets(inner) for inner in value]
             case _:
                 return value
+
+
+def _prepared(parcel: _Parcel) -> requests.PreparedRequest:
+    """As requests sends it; no cookies are kept, and the credential stands in the headers."""
+    request = requests.PreparedRequest()
+    request.prepare_method(parcel.method)
+    request.prepare_url(parcel.url, None)
+    request.prepare_headers(parcel.headers)
+    request.prepare_body(parcel.file, None, parcel.body)
+    if parcel.file is not None:  # a store's address may hold a user and a password of its own
+        request.prepare_auth(None)
+    return request
 
 
 def _key_name(endpoint: Endpoint) -> str:
