@@ -17,7 +17,7 @@ SUITE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 test: check
 	$(SUITE)
 
-# Every kill, four times the simulated worlds and eight times the examples; much longer than `make test`.
+# Every kill, ten times the simulated worlds and twenty times the examples; much longer than `make test`.
 test-full: check .venv/ready-dist
 	QARUNNER_TESTS=full $(SUITE)
 
@@ -69,7 +69,7 @@ golden: .venv/ready-dev
 # make mutants ONLY='qarunner.plan.*'
 mutants: .venv/ready-mutants
 	$(if $(ONLY),,rm -rf mutants)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run --max-children 1 $(foreach name,$(ONLY),'$(name)')
+	PATH="$(CURDIR)/$(BIN):$$PATH" HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run --max-children 1 $(foreach name,$(ONLY),'$(name)')
 	$(if $(ONLY),,$(BIN)/python tests/mutation/constants.py)
 	$(BIN)/python tests/mutation/report.py
 

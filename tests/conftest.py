@@ -24,7 +24,9 @@ settings.register_profile(
     "any", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 # The same examples every time: a red build is a change's fault. `explore` looks for new ones.
-settings.register_profile("same", settings.get_profile("any"), derandomize=True, max_examples=25)
+settings.register_profile("same", settings.get_profile("any"), derandomize=True, max_examples=10)
+# What changes of the code are tried with: `make mutants`.
+settings.register_profile("mutants", settings.get_profile("any"), derandomize=True, max_examples=25)
 settings.register_profile("full", settings.get_profile("any"), derandomize=True, max_examples=200)
 settings.register_profile("explore", settings.get_profile("any"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if FULL else "same"))

@@ -380,7 +380,7 @@ def _read(control: socket.socket) -> _Start:
 def _import_all() -> None:
     """Everything that the program may import, so that no start does. Once is planned and applied, too.
 
-    What is kept of that, such as compiled patterns and the schema, is the same for each start.
+    What is kept of that, such as compiled patterns, the schema and each command's options, is the same for each start.
     """
     import qarunner  # noqa: PLC0415  no test's process needs it
 
@@ -397,6 +397,7 @@ def _import_all() -> None:
             "plan",
             f"apply --rehearse --scenario scenario.yml --select {_QUICK} --poll-interval 1ms",
             "status",
+            *(f"{name} --help" for name in importlib.import_module("qarunner.cli.command_line").COMMANDS),
         ):
             sys.argv[1:] = words.split()
             with contextlib.suppress(SystemExit):

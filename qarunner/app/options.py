@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
@@ -58,6 +59,11 @@ class Field(NamedTuple):
 
 def options_of(cls: type) -> tuple[Field, ...]:
     """The options of a command in the order of its help: what is required first, what many commands know last."""
+    return _in_order(cls)
+
+
+@cache
+def _in_order(cls: type) -> tuple[Field, ...]:
     general = {declared.name for declared in (*fields(Printed), *fields(InRuns))}
     return tuple(sorted(_options_of(cls), key=lambda each: (not each.required, each.key in general)))
 

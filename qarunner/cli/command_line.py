@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -255,6 +256,7 @@ def after_its_name(words: list[str]) -> list[str]:
     return [*about, "--help"] if about and not about[0].startswith("-") else ["--help"]
 
 
+@cache
 def program(wanted: str, run: Run) -> Any:  # noqa: ANN401  typer's own class, which is not always click's
     """The program with the one command that is wanted; for an unknown word, with the names of all."""
     import typer.main

@@ -30,6 +30,7 @@ from qarunner.plan.guard import AdapterBug
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import (
     Build,
+    Call,
     Cause,
     Complaint,
     Conflict,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import (
         Accepted,
         BuildRules,
-        Call,
         Outcome,
         PrepareStep,
         Resource,
@@ -370,13 +370,23 @@ class Adapter:
         self.vendor = vendor
         self.info = vendor.info
         self.name = vendor.info.name
+        self._calls: dict[int, tuple[Call, Call]] = {}
+
+    def _copy(self, argument: object) -> object:
+        """A copy; of a call one for all questions: it is large, and each question makes sure that it is equal still."""
+        if not isinstance(argument, Call):
+            return deepcopy(argument)
+        if id(argument) not in self._calls:
+            self._calls[id(argument)] = argument, deepcopy(argument)
+        return self._calls[id(argument)][1]
 
     def _ask(self, method: str, *arguments: object, lists: bool = False, **named: object) -> Any:  # noqa: ANN401
-        copies = other, other_named, _ = deepcopy((arguments, named, getattr(self.vendor, "__dict__", None)))
+        others = tuple(map(self._copy, arguments))
+        other_named, itself = deepcopy((named, getattr(self.vendor, "__dict__", None)))
         first = self._once(method, arguments, named, lists=lists)
-        after = (arguments, named, getattr(self.vendor, "__dict__", None))
-        assert after == copies, self._said(method, arguments, "changed what it was given, or itself")
-        second = self._once(method, other, other_named, lists=lists)
+        same = (arguments, named, getattr(self.vendor, "__dict__", None)) == (others, other_named, itself)
+        assert same, self._said(method, arguments, "changed what it was given, or itself")
+        second = self._once(method, others, other_named, lists=lists)
         same = repr(first) == repr(second) if isinstance(first, Exception) else first == second
         assert same, self._said(method, arguments, f"answered {first!r}, then {second!r}")
         if isinstance(first, Exception):

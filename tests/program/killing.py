@@ -21,7 +21,6 @@ _TRAP = """
 import itertools, os, signal
 from qarunner.engine.io import journal, transport
 from qarunner.engine.schedule import timing as patience
-from qarunner.engine.state import events
 patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
 point, _, number = os.environ.get("KILL_AT", ":0").partition(":")
 seen = itertools.count(1)
@@ -29,17 +28,17 @@ def reached(name):
     return name == point and next(seen) == int(number)
 def end():
     os.kill(os.getpid(), signal.SIGKILL)
-append, send = journal.Journal.append, transport.Transport.send
-def appended(self, event):
-    if reached("before"):
-        end()
-    if reached("torn"):
-        line = events.to_line(event)
-        os.write(self._fd, line[: len(line) // 2])
-        end()
-    append(self, event)
-    if reached("after"):
-        end()
+append, send = journal.Journal._append, transport.Transport.send
+def appended(self, events, bodies, lines, chain, *, wait):
+    whole = b""
+    for line in lines.splitlines(keepends=True):
+        before, torn = whole, whole + line[: len(line) // 2]
+        whole += line
+        for place, written in (("before", before), ("torn", torn), ("after", whole)):
+            if reached(place):
+                os.write(self._fd, written)
+                end()
+    append(self, events, bodies, lines, chain, wait=wait)
 def sent(self, *words, **more):
     if reached("request"):
         end()
@@ -47,7 +46,7 @@ def sent(self, *words, **more):
     if reached("answer"):
         end()
     return answer
-journal.Journal.append, transport.Transport.send = appended, sent
+journal.Journal._append, transport.Transport.send = appended, sent
 """
 GROUP = "11111111-1111-4111-8111-111111111101"
 

@@ -19,11 +19,10 @@ EACH = 3
 """How many kills of each kind, where not all of them are wanted."""
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_nothing_is_paid_twice_and_nothing_is_lost(begin: Begin, at_once: AtOnce, point: str) -> None:
+def test_nothing_is_paid_twice_and_nothing_is_lost(begin: Begin, at_once: AtOnce) -> None:
     whole = undisturbed(begin)
+    kills = [(point, number) for point in POINTS for number in some(range(1, whole.points[point] + 1), EACH)]
     outcomes: list[str] = []
-    numbers = some(range(1, whole.points[point] + 1), EACH)
-    at_once(numbers, lambda number: outcomes.append(killed_at(begin, whole, point, number)))
-    assert len(outcomes) == len(numbers)
-    assert outcomes.count("not reached") <= 2 + len(numbers) // 10
+    at_once(kills, lambda kill: outcomes.append(killed_at(begin, whole, *kill)))
+    assert len(outcomes) == len(kills)
+    assert outcomes.count("not reached") <= 2 * len(POINTS) + len(kills) // 10

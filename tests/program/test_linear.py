@@ -17,7 +17,7 @@ from tests.amount import FULL
 from tests.report.large import events_of, large_plan
 from tests.worlds import EPOCH, started
 
-SMALL, TIMES = 100 if FULL else 50, 4
+SMALL, TIMES = 100 if FULL else 32, 4
 SLACK = 1.15
 ROOT = str(Path(qarunner.__file__).parent)
 

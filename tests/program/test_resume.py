@@ -138,7 +138,7 @@ def test_a_rehearsal_is_resumed_with_its_own_vendors_and_never_with_the_real_one
     assert "very" not in kept
     assert "QARUNNER" not in kept
     stage.leaping()
-    ended = stage.resume("--timeout", "1h", **secret)
+    ended = stage.resume("--timeout", "1h", "--poll-interval", "5m", **secret)
     assert ended.code == 7, ended
     assert stage.verdicts() == {"login": "passed", "smoke": "timed_out"}
     assert "https://" not in (stage.run_folder() / "report.json").read_text(encoding="utf-8")
