@@ -203,7 +203,7 @@ def test_what_is_known_of_a_vendor_is_data() -> None:
 
 def test_only_the_rehearsal_knows_the_emulator() -> None:
     for module, path in modules().items():
-        if room(module) != "emulator" and name(path) != "app/session.py":
+        if room(module) != "emulator" and name(path) != "app/apply/rehearsal.py":
             assert not any(room(each) == "emulator" for each in needed(module)), name(path)
 
 

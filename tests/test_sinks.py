@@ -339,7 +339,6 @@ WRITERS = {
     "cli/console.py": {"write", "os.open"},  # the sink itself, and the null device for a stream that is lost
     "cli/screen.py": {"write"},  # moves of the cursor around lines that `Console.drawn` made
     "cli/main.py": {"echo", "write", "NamedTemporaryFile"},  # the version; a crash, which has no console any more
-    "app/session.py": {"os.write"},  # a handler of signals, which may have interrupted the console
     "app/git.py": {"write_bytes"},  # files of a commit, into a temporary folder of its own
     "cli/commands/review.py": {"write_bytes"},  # likewise
     "paths.py": {"write", "os.open", "fdopen"},  # the one way to write a file

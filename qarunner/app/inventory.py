@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
+from qarunner.app.apply.connect import Surroundings, reach, shared_budgets
 from qarunner.app.ci import read_build
 from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_env_files, read_lock, sorted_out
 from qarunner.app.options import VendorsOptions
@@ -26,7 +27,6 @@ from qarunner.app.planning import (
     vendor_names,
 )
 from qarunner.app.reports import credentials_in
-from qarunner.app.session import Surroundings, reach, shared_budgets
 from qarunner.diagnostics import choose, closest, in_order, problem
 from qarunner.engine.decide.interpret import Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind

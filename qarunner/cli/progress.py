@@ -22,7 +22,7 @@ from qarunner.vendors.api import GOOD, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from qarunner.app.session import Progress
+    from qarunner.app.apply.session import Progress
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, Remainder, ResourceState, Run, RunState
     from qarunner.text import Line

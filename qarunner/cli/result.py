@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.session import Progress
+    from qarunner.app.apply.session import Progress
+    from qarunner.app.planning import PlanResult
     from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
@@ -64,6 +65,11 @@ class RunObserver:
 
     def clean(self, text: str) -> str:
         return self.console.clean(text)
+
+    def planned(self, result: PlanResult) -> None:
+        from qarunner.cli.commands.plan import tell
+
+        tell(self.console, result)
 
     def note(self, line: Line) -> None:
         self.console.note(line)

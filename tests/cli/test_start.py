@@ -37,14 +37,17 @@ def loaded(folder: Path, *words: str) -> set[str]:
     ("words", "left_out"),
     [
         (("--version",), {"typer", "qarunner.cli.main", "qarunner.signals", "msgspec", "inspect", *PLANNER, *HEAVY}),
-        (("--help",), {"typer", "msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
-        (("apply", "--help"), {"msgspec", "qarunner.app.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
-        (("status",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
-        (("runs",), {"qarunner.app.session", "qarunner.emulator", *PLANNER, *HEAVY}),
+        (
+            ("--help",),
+            {"typer", "msgspec", "qarunner.app.apply.session", "qarunner.vendors.registry", *PLANNER, *HEAVY},
+        ),
+        (("apply", "--help"), {"msgspec", "qarunner.app.apply.session", "qarunner.vendors.registry", *PLANNER, *HEAVY}),
+        (("status",), {"qarunner.app.apply.session", "qarunner.emulator", *PLANNER, *HEAVY}),
+        (("runs",), {"qarunner.app.apply.session", "qarunner.emulator", *PLANNER, *HEAVY}),
         (("__complete", "zsh", "ap"), {"typer", "msgspec", *PLANNER, *HEAVY}),
         (("__complete", "zsh", "explain", ""), {"typer", "jinja2", "jsonschema", "requests", "qarunner.app.planning"}),
         (("validate",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.engine", "qarunner.emulator"}),
-        (("plan",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.app.session", "qarunner.emulator"}),
+        (("plan",), {"jinja2", "jsonschema", "requests", "rich", "qarunner.app.apply.session", "qarunner.emulator"}),
     ],
     ids=lambda each: " ".join(sorted(each)),  # the order of a set is another in each process
 )

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from msgspec import structs
 
-from qarunner.app import session
+from qarunner.app.apply.connect import connect
 from qarunner.errors import UserError
 from qarunner.plan.model import from_json
 
@@ -174,7 +174,7 @@ def test_whatever_plan_asks_for_more_than_the_pipeline_allows_sends_nothing(stag
     path = stage.folder / "plan.json"
     plan = from_json(path.read_bytes(), path=path)
     allowed, secrets = frozenset({ALLOWED[1]}), {"PREVIEW_TOKEN": TOKEN}
-    session.connect(plan, stage.environ, secrets, allowed=allowed)
+    connect(plan, stage.environ, secrets, allowed=allowed)
     (job,), vendor = plan.jobs, plan.vendors["doksi"]
     assert isinstance(job.request.body, dict)
     elsewhere = {**job.request.body, "matrix": [{"web_url": "https://collect.example/?t=⟦secret:PREVIEW_TOKEN⟧"}]}
@@ -187,14 +187,14 @@ def test_whatever_plan_asks_for_more_than_the_pipeline_allows_sends_nothing(stag
     for words, request in forged.items():
         other = structs.replace(plan, jobs=(structs.replace(job, request=request),))
         with pytest.raises(UserError, match=re.escape(words)) as caught:
-            session.connect(other, stage.environ, secrets, allowed=allowed)
+            connect(other, stage.environ, secrets, allowed=allowed)
         assert traces(f"{caught.value.message} {caught.value.hint}", TOKEN) == []
-        session.connect(other, stage.environ, secrets, allowed=allowed, cancels=True)
+        connect(other, stage.environ, secrets, allowed=allowed, cancels=True)
     stolen = structs.replace(plan, vendors={"doksi": structs.replace(vendor, key_env="AWS_SECRET_ACCESS_KEY")})
     environ = {**stage.environ, "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"}
     for cancels in (False, True):
         with pytest.raises(UserError, match="AWS_SECRET_ACCESS_KEY must not be sent to doksi as its key"):
-            session.connect(stolen, environ, secrets, allowed=allowed, cancels=cancels)
+            connect(stolen, environ, secrets, allowed=allowed, cancels=cancels)
 
 
 def test_a_cancel_masks_what_it_may_not_send(begin: Begin) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner import paths, signals
-from qarunner.app import session
+from qarunner.app.apply.commands import resume, start
+from qarunner.app.apply.connect import Surroundings, connect
+from qarunner.app.apply.session import RunSettings
 from qarunner.app.options import CancelOptions, ResumeOptions
-from qarunner.app.session import RunSettings, Surroundings
-from qarunner.cli.commands.apply import cancel, resume
+from qarunner.cli.commands.apply import cancel
 from qarunner.cli.console import Console
 from qarunner.cli.main import error_boundary
 from qarunner.cli.result import RunObserver
@@ -256,12 +257,12 @@ class Machine:
             surroundings=surroundings,
         )
         if orders.command is Command.APPLY:
-            transport = session.connect(self.plan, environ, {})
-            return session.start(self.plan, transport, settings, RunObserver(console), RUN_ID)
+            transport = connect(self.plan, environ, {})
+            return start(self.plan, transport, settings, RunObserver(console), RUN_ID)
         if orders.command is Command.CANCEL:
             return cancel(console, environ, CancelOptions(run_id=RUN_ID, runs_dir=self.runs), surroundings)
         words = ResumeOptions(run_id=RUN_ID, runs_dir=self.runs, resubmit=orders.resubmit, drop=orders.drop)
-        return resume(console, environ, words, surroundings, orders.options)
+        return resume(words, environ, RunObserver(console), surroundings, orders.options)
 
     def _pool(self, orders: Orders, disk: Disk, met: _Met, sender: Sender) -> Pool:
         def world(vendor: str, request: AnyRequest, key: str | None, now: float) -> Answer:

@@ -9,6 +9,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qarunner.app.apply.connect import LIMITS_VARIABLE as LIMITS
+from qarunner.app.apply.connect import base_url_of
 from qarunner.app.doctor.machine import (
     Finding,
     State,
@@ -27,8 +29,6 @@ from qarunner.app.inventory import Inventories, InventoryError, plural_of
 from qarunner.app.options import NextCommand
 from qarunner.app.planning import check_manifest, credential_names, make_plan, read_inputs, settings_of
 from qarunner.app.runs import load, state_of
-from qarunner.app.session import VARIABLE as LIMITS
-from qarunner.app.session import base_url_of
 from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
 from qarunner.engine.io.connection import Network, checked_url, shown_proxy
 from qarunner.engine.io.journal import by_age, is_driven

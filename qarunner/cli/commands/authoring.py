@@ -113,7 +113,7 @@ def _locked_names(file: Path | None) -> dict[NameKind, dict[str, str]]:
 
 
 def emulator(_: Console, __: Mapping[str, str], options: EmulatorOptions) -> int:
-    from qarunner.app.session import run_emulator
+    from qarunner.app.apply.rehearsal import run_emulator
 
     return run_emulator(options)
 

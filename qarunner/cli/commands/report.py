@@ -155,7 +155,7 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     else:
         summary = _remembered(console, environ, order, summarise(_whole(console, parts, unsealed=order.unsealed)))
     if problems := _write(console, summary, order):
-        from qarunner.app.session import unwritten
+        from qarunner.app.apply.session import unwritten
 
         console.warn(f"qarunner: error: {problems[0]}")
         summary = unwritten(summary, problems)
