@@ -11,8 +11,8 @@ import pytest
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
-from qarunner.manifest.templates.env import Names, Values
-from qarunner.manifest.templates.evaluate import check_templates, render
+from qarunner.manifest.templates.env import Names, Values, nothing_set
+from qarunner.manifest.templates.evaluate import check_templates, evaluate, render
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ def checked(template: str, top: str = "") -> tuple[Diagnostic, ...]:
 
 
 def rendered(subject: Manifest, values: Values | None = None) -> Evaluated:
-    return render(subject, expand(subject), values or Values())
+    """What is to be sent: the same whether a part of it was known before or not."""
+    rows = expand(subject)
+    before = evaluate(subject, rows, nothing_set(len(rows)))
+    whole = render(subject, rows, values or Values())
+    assert before.problems or repr(render(subject, rows, values or Values(), before)) == repr(whole)
+    return whole
 
 
 def values(env: Mapping[str, str], *allow: str, **more: Mapping[str, str]) -> Values:

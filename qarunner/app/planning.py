@@ -26,7 +26,7 @@ from qarunner.app.files import (
     sorted_out,
 )
 from qarunner.app.reports import credentials_in
-from qarunner.decode import is_unicode
+from qarunner.decode import Json, is_unicode
 from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
 from qarunner.entry import NameKind, Origin
 from qarunner.errors import ManifestError, UserError
@@ -77,7 +77,6 @@ if TYPE_CHECKING:
     from qarunner.app.ci import Build, BuildFacts
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
-    from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.manifest.base import BaseText
     from qarunner.manifest.load import LoadedManifest
@@ -100,6 +99,8 @@ class CheckedManifest:
     manifest: Manifest
     rows: tuple[Row, ...]
     evaluated: Evaluated
+    settings: Mapping[str, Mapping[str, Json]]
+    """What the adapters were asked with about the evaluated rows."""
     vendors: Mapping[str, Vendor]
     problems: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
@@ -258,6 +259,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
         manifest=manifest,
         rows=rows,
         evaluated=evaluated,
+        settings=settings,
         vendors=vendors,
         problems=in_order(problems),
         warnings=() if read.problems or problems else check_spending(manifest, rows, evaluated),
@@ -552,7 +554,7 @@ def make_plan(
     asked_for = row_filter(path, options, environ, inputs, build.sha)
     chosen = choose_rows(manifest, rows, asked_for, values)
     used = {str(row.data["vendor"]): vendors[str(row.data["vendor"])] for row in chosen.rows}
-    rendered = _rendered(manifest, chosen.rows, values)
+    rendered = _rendered(manifest, chosen.rows, values, checked.evaluated)
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
     part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
@@ -561,6 +563,7 @@ def make_plan(
         rows=[row for row in rendered.rows if part is None or row.id in part.rows],
         entries=[entry for entry in entries if part is None or entry.id in part.rows],
         settings=settings_of(rendered.vendors, used, of_files),
+        before=check.Checked(checked.evaluated.rows, checked.settings),
         vendors=used,
         secrets=rendered.secrets,
         metadata=facts.metadata,
@@ -593,9 +596,9 @@ def _files_of(manifest: Manifest, rows: Iterable[Row], entries: Iterable[Entry])
     return dict.fromkeys(files.get(row.id) or place_of(manifest, row, ()).file for row in rows)
 
 
-def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values) -> Evaluated:
+def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values, before: Evaluated) -> Evaluated:
     """What of checked rows is to be sent. ManifestError if it cannot be computed, or goes beyond the base's limits."""
-    evaluated = render(manifest, rows, values, checked=True)
+    evaluated = render(manifest, rows, values, before)
     if beyond := check_limits(manifest, evaluated.rows, later=False):
         raise ManifestError(beyond)
     return evaluated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.entry import BY_NAME, Platform, SelectionKind
@@ -18,7 +18,7 @@ from qarunner.vendors.api import Complaint
 from qarunner.vendors.types import INVENTORIES, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import ValidationError
 
@@ -259,6 +259,18 @@ _WHAT = {
 # --- a whole manifest -------------------------------------------------------------------------------------------------
 
 
+class Checked(NamedTuple):
+    """Rows that an earlier check found nothing wrong with, and the settings of the vendors in that check."""
+
+    rows: Sequence[Row]
+    settings: Mapping[str, Mapping[str, Json]]
+
+    def same_rows(self, settings: Mapping[str, Mapping[str, Json]], vendors: Collection[str]) -> set[int]:
+        """The identities of the rows that these vendors would be asked the same question about."""
+        alike = {name for name in vendors if own_settings(self.settings.get(name, {})) == settings[name]}
+        return {id(row) for row in self.rows if row.data.get("vendor") in alike}
+
+
 def check_rows(
     manifest: Manifest,
     rows: Iterable[Row],
@@ -266,10 +278,12 @@ def check_rows(
     settings: Mapping[str, Mapping[str, Json]],
     *,
     templates: bool = True,
+    before: Checked | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Every row against its vendor's own words and capabilities, one problem a place.
 
-    Without `templates`, braces in a text are text like any other: so are rendered rows to be checked.
+    Without `templates`, braces in a text are text like any other: so are rendered rows to be checked. Rows that were
+    checked `before` are not looked at; a plugin's are, as its schema reads texts with braces in another way then.
     """
     problems: dict[Place, Diagnostic] = {}
     plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
@@ -277,7 +291,10 @@ def check_rows(
         problems.setdefault(problem.place, problem)
     unsettled = set(plugins) if problems else set()
     settings_of_vendor = {name: own_settings(settings.get(name, {})) for name in vendors}
+    checked = before.same_rows(settings_of_vendor, vendors.keys() - plugins) if before is not None else set()
     for row in rows:
+        if id(row) in checked:
+            continue
         name = str(row.data["vendor"])
         of_options = list(_of_options(manifest, row, plugins[name], templates=templates)) if name in plugins else []
         if of_options or name in unsettled:  # the adapter's own check may rely on its schema

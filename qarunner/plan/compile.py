@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
+    from qarunner.plan.capabilities import Checked
     from qarunner.plan.model import NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
 
@@ -58,13 +59,14 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
     not_planned: Sequence[NotPlanned] = (),
     sharding: Sharding | None = None,
     names: Mapping[str, Mapping[str, str]] | None = None,
+    before: Checked | None = None,
 ) -> Plan:
     """The plan for rendered rows and what `entry_of` makes of each. ManifestError with all that the vendors object to.
 
     `measure` reads a local build, or says why the vendor does not take it. `names` has the names of ids that came from
-    the lock, by vendor.
+    the lock, by vendor. Rows that were checked `before` are not checked again.
     """
-    problems = check_rows(manifest, rows, vendors, settings, templates=False)
+    problems = check_rows(manifest, rows, vendors, settings, templates=False, before=before)
     if problems:
         raise ManifestError(problems)
     builds = _builds(manifest, rows, entries, vendors, measure)

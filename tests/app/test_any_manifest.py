@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from qarunner.app.choosing import Inputs, RowFilter
 from qarunner.app.explain.rows import Explaining
 from qarunner.app.options import PlanOptions
-from qarunner.app.planning import check_manifest, make_plan
+from qarunner.app.planning import check_manifest, in_environment, make_plan
 from qarunner.errors import ManifestError, OverBudget, UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.env import Values
+from qarunner.manifest.templates.evaluate import render
 from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
@@ -71,6 +72,29 @@ def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str
         assert from_json(written, path=path) == first
         assert to_json(from_json(written, path=path)) == written
         assert to_json(plan_of(path, profile).plan) == written
+
+
+VALUES = st.fixed_dictionaries(
+    {"STAGING_URL": st.just("https://staging.example.com")},
+    optional={
+        "LOCALE": st.sampled_from(["en", "de"]),
+        "WORDS": st.sampled_from(["smoke,login", "a}}b,c", "a"]),
+        "host": st.sampled_from(["example.com", "other.example"]),
+    },
+)
+
+
+@given(text=texts(), given_values=VALUES)
+def test_what_was_known_before_is_what_would_be_computed_again(
+    path: Path, text: str, given_values: dict[str, str]
+) -> None:
+    path.write_text(text, encoding="utf-8")
+    checked = check_manifest(path, {})
+    manifest = in_environment(checked.manifest, checked.vendors, {})
+    values = Values(overrides=given_values, git={"branch": "main"})
+    first, second = (render(manifest, checked.rows, values, before) for before in (None, checked.evaluated))
+    assert second == first
+    assert repr(second) == repr(first)  # 1 and true are equal
 
 
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))

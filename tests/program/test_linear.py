@@ -114,3 +114,21 @@ def test_work_grows_no_faster_than_the_entries(
     many = calls(words)
     assert few > 100, capsys.readouterr().err
     assert many <= few * TIMES * SLACK, f"{few} calls became {many}"
+
+
+def test_a_plan_asks_once_about_what_the_manifest_itself_says(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default of a variable is known before the build is, and so is what the vendor says of it."""
+    monkeypatch.chdir(folders[0])
+    profile = cProfile.Profile()
+    profile.runcall(run, ["plan"])
+    entries: list[Any] = profile.getstats()
+    counts = {
+        (Path(each.code.co_filename).parent.name, each.code.co_name): each.callcount
+        for each in entries
+        if getattr(each.code, "co_filename", "").startswith(ROOT)
+    }
+    rows = SMALL // 4 * 2  # those of doksi: an entry in four, in two languages
+    assert counts["doksi", "check"] == rows
+    assert counts["templates", "_row"] == rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
@@ -56,7 +56,7 @@ from qarunner.manifest.templates.scope import (
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from qarunner.diagnostics import Locator, Path, Place
     from qarunner.manifest.lock import KnownNames
@@ -351,8 +351,10 @@ class Evaluated:
     `unknown` has the texts of rows, by id, that are still templates, `problems` what speaks against values.
     `secrets` has the text of those that are used, `env` the values of all used variables, with placeholders for
     secrets. Settings of vendors that no row uses are left out. `names` are those behind ids of the lock, by vendor.
+    `written` are the rows as they were given, in the same order.
     """
 
+    written: Sequence[Row]
     rows: tuple[Row, ...]
     vendors: Mapping[str, Mapping[str, object]]
     secrets: Mapping[str, str]
@@ -362,24 +364,28 @@ class Evaluated:
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def evaluate(
-    manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True, checked: bool = False
-) -> Evaluated:
+def evaluate(manifest: Manifest, rows: Sequence[Row], values: Values, *, later: bool = True) -> Evaluated:
     """What would be sent, as far as these values tell.
 
     `later`: what is not set may be set when it is sent, so it is no problem. Otherwise everything that the rows use
-    has to be there and allowed; a variable that no row reads is not looked at. `checked`: `check_templates` has found
-    nothing wrong with these rows.
+    has to be there and allowed; a variable that no row reads is not looked at.
     """
-    early = [] if checked else list(check_templates(manifest, rows))
+    early = list(check_templates(manifest, rows))
     if not later:
         early += check_key_names(manifest, values.vendor_keys, values.allow_secrets)
     return _Evaluation(manifest, rows, values, later=later).run(early)
 
 
-def render(manifest: Manifest, rows: Sequence[Row], values: Values, *, checked: bool = False) -> Evaluated:
-    """The same for what is to be sent: ManifestError has every problem."""
-    evaluated = evaluate(manifest, rows, values, later=False, checked=checked)
+def render(manifest: Manifest, rows: Sequence[Row], values: Values, before: Evaluated | None = None) -> Evaluated:
+    """The same for what is to be sent: ManifestError has every problem.
+
+    `before` is an evaluation that knew less, and in which nothing was wrong. What it knew is not computed again.
+    """
+    if before is None:
+        evaluated = evaluate(manifest, rows, values, later=False)
+    else:
+        early = list(check_key_names(manifest, values.vendor_keys, values.allow_secrets))
+        evaluated = _Evaluation(manifest, rows, values, later=False).run(early, before)
     _stop_at(evaluated.problems)
     return evaluated
 
@@ -470,11 +476,12 @@ class _Evaluation:
                         # A part of `vars` that is chosen by a computed name can be any.
                         names |= dict.fromkeys(reference.path[:1] or self._manifest.vars)
 
-    def run(self, early: list[Diagnostic]) -> Evaluated:
+    def run(self, early: list[Diagnostic], before: Evaluated | None = None) -> Evaluated:
         """`early` is what is wrong with templates whatever the values are: at its places nothing else is reported."""
         resolved = resolve(self._manifest, self._used_variables(), self._values)
         computing = Computing(resolved, self._values, later=self._later)
-        rows, vendors = self._computed(computing, resolved)
+        known = dict(self._known(before, resolved)) if before is not None else {}
+        rows, vendors = self._computed(computing, resolved, known)
         reported = {problem.place for problem in early}
         problems = [*early, *(problem for problem in self._problems if problem.place not in reported)]
         if not self._later:
@@ -483,6 +490,7 @@ class _Evaluation:
             if self._whole:
                 problems += [missing for name, missing in resolved.not_permitted.items() if name not in sent]
         return Evaluated(
+            written=[row for row, _ in self._rows],
             rows=rows,
             vendors=vendors,
             secrets=resolved.secrets,
@@ -492,8 +500,36 @@ class _Evaluation:
             names=self._names,
         )
 
+    def _known(self, before: Evaluated, resolved: Resolved) -> Iterator[tuple[int, Row]]:
+        """The rows of an earlier evaluation that these values do not change, by the identity of what was written."""
+        env = {
+            name
+            for name, value in resolved.env.items()
+            if name not in resolved.placeholders and _is_same(before.env.get(name), value)
+        }
+        same = {"env": env, "vars": {name for name in self._manifest.vars if name not in self._overrides}}
+
+        def stays(expression: Expression) -> bool:
+            return all(
+                read.root == "matrix" or (read.root in same and same[read.root].issuperset(read.path[:1] or _ANY))
+                for read in expression.references
+            )
+
+        def stay(templates: _Templates) -> bool:
+            return all(expression in staying for _, text in templates for expression in parse(text).expressions)
+
+        staying = {expression for expression in self._noted if stays(expression)}
+        same["vars"] -= {name for name, templates in self._vars.items() if not stay(templates)}
+        staying = {expression for expression in staying if stays(expression)}
+        evaluated = {id(row): known for row, known in zip(before.written, before.rows, strict=True)}
+        for row, templates in self._rows if staying else ():
+            known = evaluated.get(id(row)) if templates else None
+            # Names have their ids from the lock, for which the environment names the project.
+            if known is not None and row.id not in before.unknown and not may_have_names(row) and stay(templates):
+                yield id(row), known
+
     def _computed(
-        self, computing: Computing, resolved: Resolved
+        self, computing: Computing, resolved: Resolved, known: Mapping[int, Row]
     ) -> tuple[tuple[Row, ...], Mapping[str, Mapping[str, object]]]:
         """The rows and the settings; as they were written, where the templates take too long."""
         document = self._manifest.document
@@ -515,7 +551,7 @@ class _Evaluation:
             if invalid:
                 self._problems += _settings_faults(document, invalid, templates=self._later)
             rows = [
-                self._row(row, templates, computing, masked=masked) if templates else row
+                known.get(id(row)) or self._row(row, templates, computing, masked=masked) if templates else row
                 for row, templates in self._rows
             ]
             if self._whole and self._manifest.names is not None:
@@ -639,6 +675,18 @@ class _Exhausted(Exception):  # noqa: N818  no fault by itself: the problem that
 
 _TEXTS = frozenset(name for name, key in ENTRY_KEYS.items() if key.text)
 """Keys of rows under which only text can stand: there the number 3 of an axis is the text 3."""
+
+
+_ANY = ("*",)
+"""Stands for the name of a value of `vars` that is computed: it can be any, so its value is never known before."""
+
+
+def _is_same(before: object, now: object) -> bool:
+    """True if a variable has the same value, of the same type. The values are texts, numbers, flags, or lists of them.
+
+    What is not known is never the same.
+    """
+    return not isinstance(now, Later) and repr(before) == repr(now)
 
 
 def _override_value(text: str, instead_of: object) -> object:

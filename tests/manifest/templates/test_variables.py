@@ -50,6 +50,35 @@ def test_the_first_source_that_has_a_value_wins(first: int) -> None:
     assert rendered(subject, given).rows[0].data["name"] == there[0]
 
 
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{{ env.A }}", "new"),
+        ("{{ env.B }}", "b"),
+        ("{{ env.A }} {{ env.B }}", "new b"),
+        ("{{ vars.a }}", "<new>"),
+        ("{{ vars.b }}", "<b>"),
+        ("{{ vars.c }}", "other"),
+        ("{{ vars[env.B] }}", "<b>"),
+        ("{{ vars[env.B ~ env.B] }}", "other"),
+        ("{{ env.FLAG }}", "true"),
+        ("{{ env.SECRET }}", "⟦secret:SECRET⟧"),
+        ("{{ git.branch | default('none') }}", "none"),
+    ],
+)
+def test_a_value_takes_the_place_of_one_that_the_file_alone_gives(template: str, name: str) -> None:
+    subject = named(
+        template,
+        """
+env: { A: { default: old }, B: { default: b }, FLAG: { format: boolean, default: "false" }, SECRET: { secret: true } }
+vars: { a: "<{{ env.A }}>", b: "<{{ env.B }}>", c: here, bb: same }
+""",
+    )
+    given = values({"SECRET": "s3cr3t-value"}, "SECRET@doksi")
+    overrides = {"A": "new", "c": "other", "bb": "other", "FLAG": "true"}
+    assert rendered(subject, replace(given, overrides=overrides)).rows[0].data["name"] == name
+
+
 @pytest.mark.parametrize("empty", [{"A": ""}, {"QARUNNER_VAR_A": ""}])
 def test_an_empty_variable_of_the_environment_is_not_set(empty: dict[str, str]) -> None:
     subject = named("<{{ env.A }}>", "env: { A: { default: d } }")
