@@ -14,7 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qarunner.secret import Scrubber, mask, placeholder, placeholders_whole, reveal, secret_names, without_encoding
+from qarunner.secret import (
+    SEAL_KEY,
+    Scrubber,
+    as_template,
+    mask,
+    placeholder,
+    placeholders_whole,
+    reveal,
+    seal_keys,
+    secret_names,
+    without_encoding,
+)
 from tests.amount import no_long_time
 
 if TYPE_CHECKING:
@@ -345,3 +356,14 @@ def test_text_without_placeholders_stays_as_it_is() -> None:
     for text in ("", "plain", "***", "secret:A"):
         assert reveal(text, {}) == mask(text) == without_encoding(text) == text
         assert secret_names(text) == frozenset()
+
+
+def test_a_reviewer_reads_the_template_that_a_placeholder_came_from() -> None:
+    text = f"https://a.example/{placeholder('TOKEN', 'urlencode')}?u={placeholder('USER')}"
+    assert as_template(text) == "https://a.example/{{ env.TOKEN | urlencode }}?u={{ env.USER }}"
+    assert as_template("{{ env.X }}") == "{{ env.X }}"
+
+
+def test_seal_keys_are_separated_by_commas_each_once_and_never_empty() -> None:
+    assert seal_keys({SEAL_KEY: " new one , ,old,new one,"}) == ("new one", "old")
+    assert seal_keys({SEAL_KEY: ","}) == seal_keys({}) == ()

@@ -204,7 +204,7 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
         if key in row and kind not in info.capabilities.selections:
             yield Complaint(
                 path=(key,),
-                message=f"{info.name} cannot {_WHAT[kind]}: {key!r} is not offered",
+                message=f"{info.name} cannot {_WHAT[kind]}: {str(key)!r} is not offered",
                 hint=info.capabilities.instead.get(kind),
             )
         elif key in row and INVENTORIES[key] not in info.inventories:

@@ -15,6 +15,7 @@ from qarunner.plan.capabilities import check_rows, complaints, faults_of_options
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.secret import placeholder
 from qarunner.vendors.api import Build, BuildRules, Complaint
+from qarunner.vendors.types import INVENTORIES
 from tests.matrices import manifest, only
 from tests.plan.acme import ACME, Acme
 
@@ -123,11 +124,29 @@ def test_an_entry_has_one_test_where_a_vendor_runs_one_at_a_time() -> None:
 def test_an_adapter_says_whether_ids_may_be_integers(kind: SelectionKind) -> None:
     numbers = acme(integer_ids=True, several_ids=True)
     assert told({"test_ids": ["7"], kind: [1, "{{ vars.id }}"]}, numbers) == []
-    assert [path for path, _, _ in told({"test_ids": ["7"], kind: ["x", -1, "1.5", "⟦secret⟧"]}, numbers)] == [
-        (kind, index) for index in range(4)
+    wrong = told({"test_ids": ["7"], kind: ["x", -1, "1.5", "⟦secret⟧"]}, numbers)
+    assert [path for path, _, _ in wrong] == [(kind, index) for index in range(4)]
+    assert wrong[0][1:] == ("'x' is no id of acme: its ids are integers", "write the number that it has there")
+    assert told({kind: [1]}) == [
+        (
+            (kind, 0),
+            "ids are text here, but YAML reads this as a number",
+            "put it in quotes, exactly as it is written",
+        )
     ]
-    ((path, message, _),) = told({kind: [1]})
-    assert (path, message) == ((kind, 0), "ids are text here, but YAML reads this as a number")
+
+
+def test_names_need_a_selection_that_is_offered_and_an_inventory() -> None:
+    asked = acme(instead={SelectionKind.TEST_IDS: "name a category"})
+    asked.info = replace(asked.info, inventories=frozenset({INVENTORIES["tests"]}))
+    named: Mapping[str, object] = {"id": "a", "vendor": "acme", "tests": ["Checkout *"]}
+    assert in_table(asked.info, named) == []
+    message = "acme has no inventory that could be asked for names"
+    assert in_table(ACME.info, named) == [Complaint(path=("tests",), message=message, hint="write the ids in test_ids")]
+    offered = ACME.info.capabilities.selections - {SelectionKind.TEST_IDS}
+    asked.info = replace(asked.info, capabilities=replace(asked.info.capabilities, selections=offered))
+    message = "acme cannot run single tests: 'tests' is not offered"
+    assert in_table(asked.info, named) == [Complaint(path=("tests",), message=message, hint="name a category")]
 
 
 def test_a_hint_of_the_vendor_comes_before_the_table() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from qarunner.entry import Origin, Platform
-from qarunner.plan.compile import vendor_plan
+from qarunner.manifest.expand import expand
+from qarunner.manifest.load import entry_of
+from qarunner.plan.compile import runs_of, vendor_plan
 from qarunner.plan.guard import AdapterBug
-from qarunner.plan.model import Gate, NotPlanned, Rate, Report, Sharding, from_json, to_json
+from qarunner.plan.model import Cost, Gate, NotPlanned, Rate, Report, Sharding, from_json, seal, to_json
 from qarunner.vendors.api import Complaint, Pacing, ResourceKind
-from tests.matrices import only, refusal
-from tests.plan.acme import ACME, METADATA, Acme, build, compiled
+from tests.matrices import manifest, only, refusal
+from tests.plan.acme import ACME, METADATA, TODAY, Acme, build, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,6 +179,23 @@ def test_a_plan_holds_all_that_an_apply_has_to_know(tmp_path: Path) -> None:
     assert plan.vendors["acme"].reads == Rate(count=15)
     assert next((entry.id, str(entry.origin)) for entry in plan.entries) == ("a", "qa-matrix.yml:7:5")
     assert from_json(to_json(plan), path=tmp_path) == plan
+
+
+def test_a_plan_with_a_price_says_what_it_costs_and_what_is_not_in_that() -> None:
+    vendors, text = (ACME, Acme("other")), THREE + "  - { id: d, vendor: other }\n"
+    settings: dict[str, dict[str, Json]] = {"acme": {"price": {"per_test": "0.10", "per_run": "1", "currency": "EUR"}}}
+    plan = compiled(text, vendors=vendors, settings=settings)
+    # Three tests of one create; an infrastructure's failure may repeat each, in a run of its own.
+    assert plan.cost == Cost(planned=Decimal("1.3"), up_to=Decimal("4.6"), currency="EUR")
+    assert plan.notices == ("other has no price: its runs are not in the cost",)
+    assert plan == seal(plan)
+    assert not compiled(text, vendors=vendors).cost
+
+
+def test_how_many_runs_entries_take_is_known_before_there_is_a_plan() -> None:
+    rows = expand(subject := manifest(THREE + "  - { id: d, vendor: other }\n"))
+    entries = [entry_of(subject, row, today=TODAY, needs=("a",) if row.id == "b" else ()) for row in rows]
+    assert runs_of(entries, {"acme": ACME, "other": Acme("other")}) == {"acme": 2, "other": 1}
 
 
 def test_a_plan_of_the_whole_matrix_is_no_shard() -> None:

@@ -123,7 +123,10 @@ def test_a_row_costs_its_tests_at_its_vendor_and_as_many_attempts_more_as_it_may
 
 
 def test_the_price_of_a_run_and_of_a_test_are_read_where_there_is_one() -> None:
-    settings = {"plain": {"price": {"per_run": "1.5", "currency": "EUR"}}, "keyed": {"project": "p"}}
+    settings: dict[str, dict[str, object]] = {
+        "plain": {"price": {"per_run": "1.5", "currency": "EUR"}},
+        "keyed": {"project": "p"},
+    }
     assert prices_of(settings) == {"plain": RUN}
 
 

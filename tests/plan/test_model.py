@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,12 @@ import pytest
 
 from qarunner.errors import UserError
 from qarunner.plan.model import (
+    Allowance,
+    Cost,
     Plan,
+    Price,
     Sources,
+    allowing,
     as_rehearsal,
     checked_json,
     from_json,
@@ -166,3 +171,18 @@ def test_the_material_has_each_target_under_its_kind_and_goes_to_its_vendor() ->
     ]
     assert material[0][1]["options"] == {"size": 1}
     assert material[3][1]["settings"] == {"team": "shop"}
+
+
+PRICE = Price(currency="EUR", per_test=Decimal("0.250"))
+
+
+def test_a_plan_with_amounts_reads_back_whatever_zeros_they_end_with() -> None:
+    priced = msgspec.structs.replace(plan(), cost=Cost(planned=Decimal("0.250"), up_to=Decimal("1.50"), currency="EUR"))
+    allowed = allowing(plan(), Allowance(max_cost=Decimal("4.20"), per_vendor={"acme": 3}))
+    vendors = {name: msgspec.structs.replace(vendor, price=PRICE) for name, vendor in plan().vendors.items()}
+    for written in (seal(priced), allowed, seal(msgspec.structs.replace(plan(), vendors=vendors))):
+        again = from_json(to_json(written), path=PATH)
+        assert again == written
+        assert to_json(again) == to_json(written)
+    assert allowed.allowance == Allowance(max_cost=Decimal("4.2"), per_vendor={"acme": 3})
+    assert allowed.digest != plan().digest

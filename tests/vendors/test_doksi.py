@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import jsonschema
 import pytest
@@ -191,6 +191,80 @@ def test_a_run_that_goes_on_tells_how_many_tests_are_over(
     status = VENDOR.read(Call(entries=(web("a", "t"),)), RemoteRun(id="r"), [reply], polls=0)
     assert isinstance(status, Running)
     assert replace(status, so_far={}) == Running(note="running", done=done, total=total)
+
+
+def going_on(*results: Mapping[str, Json], entries: tuple[Entry, ...], **said: Json) -> Running:
+    """What is known of entries while their run goes on."""
+    run = RemoteRun(id="r", memo=cast("Mapping[str, Json]", said.pop("memo", {})))
+    body = {"run_id": "r", "status": "running", "tests_total": len(results), "results": list(results), **said}
+    status = VENDOR.read(Call(entries=entries), run, [Reply(status=200, text=json.dumps(body))], polls=0)
+    assert isinstance(status, Running)
+    return status
+
+
+def result(test: str, status: str | None, number: int = 0, url: str = URL) -> dict[str, Json]:
+    place: dict[str, Json] = {"platform": "web", "web_url": url}
+    return {"result_id": f"{test}-{number}", "test_id": test, "status": status, "destination": place}
+
+
+def smoke(name: str) -> Entry:
+    return replace(web(name), selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=("smoke",)))
+
+
+SOON = {"results": {"t-0": {"test_id": "t"}, "u-0": {"test_id": "u"}}}
+"""The results that the create named."""
+
+
+@pytest.mark.parametrize(
+    ("results", "said", "over"),
+    [
+        ([result("t", "passed"), result("u", None)], {}, {"a": Verdict.PASSED}),
+        ([result("t", "passed"), result("u", "failed")], {}, {"a": Verdict.PASSED, "b": Verdict.FAILED}),
+        ([result("t", "queued"), result("u", None)], {}, {}),
+        # Under a word that nobody has seen nothing passes before the end; a failure stays one.
+        ([result("t", "passed"), result("u", "failed")], {"status": "settling"}, {"b": Verdict.FAILED}),
+        # A result that the create named and that is missing may be the entry's own; another's changes nothing.
+        ([result("t", "passed")], {"memo": SOON}, {"a": Verdict.PASSED}),
+        ([result("t", "passed", 1)], {"memo": SOON}, {}),
+        ([result("t", "passed")], {"memo": {"results": {"t-0": {"test_id": "t"}, "x": {}}}}, {}),
+        # What belongs to nobody may be anybody's.
+        ([result("t", "passed"), result("other", "passed")], {}, {}),
+        ([result("t", "passed"), result("u", "passed", url=f"{URL}/de")], {}, {}),
+    ],
+)
+def test_an_entry_is_over_before_its_run_once_all_of_its_results_are_final(
+    results: list[dict[str, Json]], said: Mapping[str, Json], over: Mapping[str, Verdict]
+) -> None:
+    status = going_on(*results, entries=(web("a", "t"), web("b", "u")), **said)
+    assert {name: outcome.verdict for name, outcome in status.outcomes.items()} == over
+    assert all(outcome.verdict is Verdict.UNKNOWN for outcome in status.so_far.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "over"),
+    [
+        ({}, True),
+        ({"tests_total": 1}, True),
+        ({"tests_total": 3}, False),
+        ({"tests_total": None}, False),
+        ({"memo": {"results": {"x": {"test_id": "x"}}}}, False),
+        ({"memo": {"results": {"t-0": {"test_id": "t"}, "u-0": {"test_id": "u"}}}}, True),
+    ],
+)
+def test_a_category_is_over_only_if_all_results_of_its_run_are_there(
+    said: Mapping[str, Json],
+    over: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    status = going_on(result("t", "passed"), result("u", "passed"), entries=(smoke("a"),), **said)
+    assert ("a" in status.outcomes) is over
+    assert not going_on(entries=(smoke("a"),)).outcomes
+
+
+def test_how_many_tests_of_each_entry_are_over_is_said_where_there_are_several() -> None:
+    results = [result("t", "passed"), result("u", "failed"), result("v", "queued")]
+    entries = (web("a", "t", "v"), web("b", "u"))
+    assert going_on(*results, entries=entries).entries == {"a": (1, 2), "b": (1, 1)}
+    assert going_on(result("t", "passed"), entries=(web("a", "t"),)).entries == {}
 
 
 def of_one(*results: object) -> list[tuple[str, Verdict, str | None]]:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, tally, without_run, worst_verdict
+from qarunner.engine.decide.outcomes import (
+    downgrade_unsupported_pass,
+    merge,
+    takes_details,
+    tally,
+    without_run,
+    worst_verdict,
+)
 from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Verdict
 
 VERDICTS = st.sampled_from(Verdict)
@@ -210,3 +217,37 @@ def test_merging_loses_no_test(outcomes: list[Outcome]) -> None:
             for outcome in outcomes
         )
         assert tally(merge(outcomes), 0).get(verdict, 0) >= number
+
+
+def failing(*verdicts: Verdict, cause: Cause | None = None) -> Outcome:
+    return replace(passing(*verdicts), verdict=Verdict.FAILED, cause=cause)
+
+
+@pytest.mark.parametrize(
+    ("counted", "detailed", "taken"),
+    [
+        (passing(Verdict.PASSED, Verdict.PASSED), passing(Verdict.PASSED, Verdict.PASSED), True),
+        (passing(Verdict.PASSED, Verdict.PASSED), passing(Verdict.PASSED), True),
+        (passing(Verdict.PASSED), passing(Verdict.PASSED, Verdict.PASSED), False),
+        (passing(Verdict.PASSED), failing(Verdict.PASSED, Verdict.FAILED), True),
+        (failing(Verdict.FAILED), passing(Verdict.PASSED), False),
+        # A pass of which no test finished is none, on either side.
+        (passing(), passing(Verdict.PASSED), False),
+        (passing(Verdict.PASSED), passing(), True),
+        (Outcome(verdict=Verdict.UNKNOWN), passing(), True),
+        (failing(Verdict.FAILED), failing(Verdict.FAILED, cause=Cause.UNAVAILABLE), False),
+        (failing(Verdict.FAILED, cause=Cause.UNAVAILABLE), failing(Verdict.FAILED, cause=Cause.UNAVAILABLE), True),
+        # Where an outcome names no test, it is one.
+        (Outcome(verdict=Verdict.FAILED), failing(Verdict.FAILED), True),
+        (Outcome(verdict=Verdict.FAILED), failing(Verdict.FAILED, Verdict.FAILED), False),
+        # A test that did not finish is none of those that count.
+        (failing(Verdict.FAILED), failing(Verdict.FAILED, Verdict.SKIPPED, Verdict.UNKNOWN), True),
+        (failing(Verdict.FAILED, Verdict.SKIPPED), failing(Verdict.FAILED, Verdict.FAILED), False),
+    ],
+)
+def test_details_make_no_verdict_better_and_add_no_test_that_finished(
+    counted: Outcome,
+    detailed: Outcome,
+    taken: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    assert takes_details(counted, detailed) is taken
