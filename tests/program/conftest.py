@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from qarunner.emulator import Running
 
 T = TypeVar("T")
 
@@ -155,10 +154,11 @@ def with_defaults(defaults: Mapping[str, str], words: tuple[str, ...]) -> tuple[
 class Stage:
     """A user's folder, with vendors that answer. Its environment holds what leads to them, and nothing else."""
 
-    def __init__(self, folder: Path, vendors: Running) -> None:
+    def __init__(self, folder: Path, scenario: Mapping[str, object]) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
-        self.vendors = vendors
+        self._skipped_s = 0.0
+        self.vendors = vendors = serve(scenario, clock=lambda: time.monotonic() + self._skipped_s)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **vendors.environ}
         self._http = requests.Session()
         self._http.trust_env = False
@@ -169,6 +169,10 @@ class Stage:
             process.discard()
         self._http.close()
         self.vendors.close()
+
+    def let_pass(self, seconds: float) -> None:
+        """Such a time passes at the vendors at once: no test has to be quicker than a run."""
+        self._skipped_s += seconds
 
     # --- the manifest -------------------------------------------------------------------------------------------------
 
@@ -350,7 +354,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         certyn = scenario.pop("certyn", {})
         assert isinstance(certyn, dict)
         whole = {"speed": SPEED, "certyn": {"rates": FAST, **certyn}, **scenario}
-        stages.append(Stage(tmp_path / f"stage-{next(numbers)}", serve(whole)))
+        stages.append(Stage(tmp_path / f"stage-{next(numbers)}", whole))
         return stages[-1]
 
     yield set_up

@@ -98,7 +98,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begin, disk: Path) -> None:
-    stage = begin(doksi={"default": {"duration": "60s"}})
+    stage = begin(doksi={"default": {"duration": "10h"}})
     tests = [f"test-{number}" for number in range(60)]  # more of them than fit into what is left of a page
     stage.commit(stage.doksi("login", *tests))
     process = stage.start_apply("--runs-dir", str(disk), "--report", "json=qa.json", "--report", "junit=qa.xml")
@@ -106,6 +106,7 @@ def test_a_full_disk_costs_no_report_on_another_one_and_is_said_once(begin: Begi
     stage.until(lambda: journal.exists() and b"Polled" in journal.read_bytes())
     with (disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         file.writelines(itertools.repeat(b"x" * 512))
+    stage.let_pass(36_000)
     ended = process.end()
     assert ended.code == 8, ended
     assert ended.text.count("journal.jsonl: cannot be written: No space left on device") == 1
@@ -179,11 +180,12 @@ def test_what_goes_on_is_told_before_reports_are_made(begin: Begin) -> None:
 
 
 def test_a_run_whose_folder_is_taken_away_asks_for_it_back(begin: Begin) -> None:
-    stage = begin(doksi={"default": {"duration": "3m"}})
+    stage = begin(doksi={"default": {"duration": "10h"}})
     stage.commit(stage.doksi("login"))
     process = stage.start_apply()
     stage.until(lambda: any(b"Accepted" in line for line in stage.lines()))
     stage.run_folder().rename(stage.folder / "elsewhere")
+    stage.let_pass(36_000)
     ended = process.end()
     assert ended.code == 8, ended
     assert "hint: put the run's folder back as it was, then go on: qarunner resume r1" in ended.err
