@@ -182,6 +182,9 @@ def going_on(run: Run, now: float) -> str | None:
         parts.append(f"slowest: {_entries(state)} {run_words(remote)}, {clock(now - remote.accepted_at)}")
     making = [state for state in run.resources.values() if state.phase is ResourceStatus.PREPARING]
     parts += [f"{'uploading' if state.resource.build else 'making'} {_what(state)}" for state in making[:_MOST_NAMED]]
+    if run.complete:
+        ready = [state for state in run.resources.values() if state.phase is ResourceStatus.READY]
+        parts += [f"removing {_what(state)}" for state in ready if not state.resource.build][:_MOST_NAMED]
     waiting = [state for state in run.jobs.values() if state.phase in _NOT_STARTED and run.open_entries(state)]
     if waiting:
         number = sum(len(run.open_entries(state)) for state in waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING
@@ -232,3 +233,22 @@ def test_the_time_of_the_whole_apply_is_up(begin: Begin) -> None:
     assert stage.verdicts() == {"first": "timed_out", "second": "timed_out"}
     assert len(stage.paid()) == 1
     assert "could begin" in stage.reason("second")
+
+
+def test_a_log_speaks_every_half_minute_whatever_is_waited_for(begin: Begin, at_once: AtOnce) -> None:
+    """A CI system ends a job that is silent for ten."""
+    hang = {"default": "hang"}
+
+    def check(command: str) -> None:
+        stage = begin(doksi=hang)
+        stage.commit(stage.doksi("login"))
+        if command == "resume":
+            assert stage.apply("--detach").code == 0
+        stage.leaping()
+        ended = stage.run(command, *(["--run-id", "r1"] if command == "apply" else ["r1"]), "--timeout", "10m")
+        assert ended.code == 7, ended
+        spoken = [float(at) for at in re.findall(r"^\[ *([0-9.]+)s\]", ended.err, re.MULTILINE)]
+        assert max(after - before for before, after in itertools.pairwise(spoken)) < 31, ended
+        assert "s] 0/1 entry; 1 run at doksi; slowest: login running 0/1, " in ended.err
+
+    at_once(("apply", "resume"), check)
