@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,20 @@ def test_reads_that_hang_take_no_worker_from_the_cancels_of_their_own_vendor() -
     backend = story.pool._world
     assert isinstance(backend, Backend)
     assert len(backend.cancelled) == 40
+
+
+def test_creates_that_hang_leave_a_worker_to_the_cancels_of_their_own_vendor() -> None:
+    """Their answers are awaited, since each may tell of a run that was paid for."""
+    story = hanging("keyed", number=30)
+    creates = itertools.count()
+    story.pool._latency = lambda vendor, request: (
+        HANGS_S if (vendor, request.path) == ("keyed", "/runs") and next(creates) >= 8 else 0.05
+    )
+    story.pool.at.append((5.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    backend = story.pool._world
+    assert isinstance(backend, Backend)
+    assert len(backend.cancelled) == 8
 
 
 def test_cancels_that_hang_leave_the_others_theirs() -> None:
