@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from itertools import combinations
 from typing import TYPE_CHECKING
-
-from hypothesis import given
-from hypothesis import strategies as st
 
 from qarunner.app.planning import check_with_profiles
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterable
+    from pathlib import Path
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "vendor": ({"vendor": "doski"}, "unknown vendor 'doski'"),
@@ -51,32 +51,43 @@ WRONG_TOP: dict[str, tuple[object, tuple[str, ...]]] = {
 """The same for the sections at the top."""
 
 
-@given(
-    wrong=st.lists(st.sets(st.sampled_from(sorted(WRONG)), min_size=0, max_size=5), min_size=1, max_size=4),
-    top=st.sets(st.sampled_from(sorted(WRONG_TOP)), max_size=3),
-)
-def test_all_problems_are_said_in_one_round(
-    tmp_path_factory: pytest.TempPathFactory, wrong: list[set[str]], top: set[str]
-) -> None:
-    entries: list[dict[str, object]] = []
-    for number, kinds in enumerate(wrong):
-        entry: dict[str, object] = {"id": f"e{number}", "vendor": "docketqa", "test_ids": [1]}
-        for kind in sorted(kinds):
-            entry |= WRONG[kind][0]
-        entry = {key: value for key, value in entry.items() if value is not None}
-        entries.append(entry)
-    file = tmp_path_factory.mktemp("manifest") / "qa-matrix.yml"
-    # A line for each entry: what is said of one entry stands at its line.
+OF_A_VENDOR = {"option", "capability"}
+"""What can be said of an entry only if its vendor is known."""
+
+
+def problems_of(folder: Path, entries: Iterable[object], top: Iterable[str] = ()) -> dict[int, list[str]]:
+    """The problems by their lines: each entry has one from the fourth on, and then each section at the top."""
+    file = folder / "qa-matrix.yml"
     text = "version: 1\nname: t\nmatrix:\n" + "".join(f"  - {json.dumps(each)}\n" for each in entries)
-    file.write_text(text + "".join(f"{key}: {json.dumps(WRONG_TOP[key][0])}\n" for key in sorted(top)))
-    checked = check_with_profiles(file, {})
-    problems = [problem for part in checked for problem in part.problems]
-    for number, key in enumerate(sorted(top), 4 + len(entries)):
-        said = [problem.message for problem in problems if problem.place.line == number]
-        assert all(any(part in message for message in said) for part in WRONG_TOP[key][1]), (key, said)
-        assert len(said) == len(WRONG_TOP[key][1])
-    for number, kinds in enumerate(wrong):
-        said = [problem.message for problem in problems if problem.place.line == 4 + number]
-        for kind in kinds:
-            assert any(WRONG[kind][1] in message for message in said), (kind, said)
-        assert bool(said) is bool(kinds)
+    file.write_text(text + "".join(f"{key}: {json.dumps(WRONG_TOP[key][0])}\n" for key in top), encoding="utf-8")
+    said = defaultdict(list)
+    for part in check_with_profiles(file, {}):
+        for problem in part.problems:
+            said[problem.place.line].append(problem.message)
+    return said
+
+
+def entry_of(number: int, kinds: Iterable[str]) -> dict[str, object]:
+    entry: dict[str, object] = {"id": f"e{number}", "vendor": "docketqa", "test_ids": [1]}
+    for kind in kinds:
+        entry |= WRONG[kind][0]
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def test_no_problem_of_an_entry_hides_another_one(tmp_path: Path) -> None:
+    wrong = [kinds for size in (0, 1, 2) for kinds in combinations(sorted(WRONG), size)]
+    said = problems_of(tmp_path, [entry_of(number, kinds) for number, kinds in enumerate(wrong)])
+    for line, kinds in enumerate(wrong, 4):
+        for kind in set(kinds) - (OF_A_VENDOR if "vendor" in kinds else set()):
+            assert any(WRONG[kind][1] in message for message in said[line]), (kinds, said[line])
+        assert bool(said[line]) is bool(kinds), (kinds, said[line])
+
+
+def test_no_problem_of_a_section_hides_another_one(tmp_path: Path) -> None:
+    kinds = sorted(WRONG_TOP)
+    for top in (*combinations(kinds, 1), *combinations(kinds, 2), kinds):
+        said = problems_of(tmp_path, [entry_of(1, ()), entry_of(2, ["template"])], top)
+        for line, key in enumerate(top, 6):
+            assert all(any(part in message for message in said[line]) for part in WRONG_TOP[key][1]), (top, said[line])
+            assert len(said[line]) == len(WRONG_TOP[key][1]), (top, said[line])
+        assert (said[4], len(said[5])) == ([], 1), (top, said)

@@ -84,6 +84,7 @@ class Certificate:
 
     @property
     def trusted(self) -> dict[str, str]:
+        """Trusts this one alone: to read the machine's many takes longer than all that a test does with them."""
         return {"SSL_CERT_FILE": str(self.path)}
 
 
@@ -175,11 +176,12 @@ def unsent(name: str, certificate: Certificate) -> Iterator[Way]:
     if name in proxies:
         with serving(proxies[name]) as proxy:
             timeouts = HASTY if name.endswith("hangs") else PATIENT
-            yield Way("https://vendor.test", {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}, timeouts)
+            environ = {**certificate.trusted, "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}
+            yield Way("https://vendor.test", environ, timeouts)
     elif name == "port refused":
         yield Way(f"http://127.0.0.1:{port}", {})
     elif name == "proxy refused":
-        yield Way("https://vendor.test", {"HTTPS_PROXY": f"http://127.0.0.1:{port}"})
+        yield Way("https://vendor.test", {**certificate.trusted, "HTTPS_PROXY": f"http://127.0.0.1:{port}"})
     elif name == "certificate of nobody":
         with serving(says(http("{}")), certificate.context) as vendor:
             yield Way(f"https://127.0.0.1:{vendor.port}", {})

@@ -155,8 +155,8 @@ def test_one_problem_among_many_entries_costs_little() -> None:
 
 @pytest.mark.parametrize("many", ["entries of a base", "variants"])
 def test_of_thousands_of_problems_the_first_are_explained(many: str) -> None:
-    """A base of 8,000 wrong entries took 12 s: a millisecond or more each."""
-    wrong: dict[str, object] = {f"e{index}": {"timeout": "soon"} for index in range(8_000)}
+    """A base of 8,000 wrong entries took 12 s when all of them were: a millisecond or more each."""
+    wrong: dict[str, object] = {f"e{index}": {"timeout": "soon"} for index in range(2_000)}
     entry = {"id": "a", "vendor": "doksi", "test_ids": ["t"], "variants": wrong}
     *faults, last = (
         schema.faults({"version": 1, "name": "many", "matrix": [entry]})

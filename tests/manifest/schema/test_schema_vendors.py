@@ -181,7 +181,7 @@ def complaints(vendor: str, data: Mapping[str, object]) -> tuple[list[Complaint]
     return in_table(adapter.info, data), list(adapter.check(data, {"project": UUID}))
 
 
-MOST_ROWS = 800
+MOST_ROWS = 300
 """Of each vendor, where not all of them are wanted."""
 
 
