@@ -119,6 +119,7 @@ class Journal:
 
     def __init__(self, folder: Path, fd: int, size: int, chain: Chain) -> None:
         self.folder = folder
+        self._path = os.fspath(folder / JOURNAL)
         self._fd = fd
         self._size = size
         self._chain = chain
@@ -227,7 +228,7 @@ class Journal:
         self._unsynced = []
 
     def _lose(self, error: OSError, bodies: Sequence[bytes]) -> JournalLost:
-        why = f"{self.folder / JOURNAL}: cannot be written: {error.strerror}"
+        why = f"{self._path}: cannot be written: {error.strerror}"
         self._lost = JournalLost(why, details=[f"it could not record: {body.decode()}" for body in bodies])
         return self._lost
 
@@ -235,7 +236,7 @@ class Journal:
         """OSError if a resume would find no journal under its name, or another one than is written here."""
         opened = os.fstat(self._fd)
         try:
-            named = (self.folder / JOURNAL).lstat()
+            named = os.lstat(self._path)
         except FileNotFoundError:
             raise OSError(errno.ENOENT, "it was removed") from None
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -93,20 +94,29 @@ class LatenessEstimate:
 
     def late_by(self, price_s: float) -> float:
         """When so many seconds will have been lost."""
-        low = self._born + self._age
-        high = low + max(1.0, price_s)
-        while self.late_s(high) < price_s and high < low + LATEST_S:
-            high += high - low
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            if self.late_s(middle) < price_s:
-                low = middle
-            else:
-                high = middle
-        return high
+        return self._born + _late_at_age(self._expected, self._age, price_s)
 
     def price_s(self) -> float:
         return max(PRICE_S, self._age * PRICE_PER_AGE)
+
+
+@functools.lru_cache(maxsize=256)
+def _late_at_age(expected: DurationModel, known_s: float, price_s: float) -> float:
+    """How old a run is when so many seconds will have been lost since it was last known to go on.
+
+    Runs that have just been made are all of one age, and most of them are expected to take equally long.
+    """
+    estimate = LatenessEstimate(expected, born=0.0, known=known_s)
+    low, high = known_s, known_s + max(1.0, price_s)
+    while estimate.late_s(high) < price_s and high < low + LATEST_S:
+        high += high - low
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if estimate.late_s(middle) < price_s:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,29 +339,23 @@ class DurationModel:
         log = (weight * math.log(age_s * total / passed) + prior * math.log(self.median_s)) / (weight + prior)
         return DurationModel(median_s=math.exp(log), spread=1 / math.sqrt(weight + prior))
 
-    def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        return (1.0 - ODD_SHARE, self.spread), (ODD_SHARE, max(ODD_SPREAD, self.spread))
-
     def alive(self, age_s: float) -> float:
         """The probability that a run lives to this age."""
         if age_s <= _NOTHING_S:
             return 1.0
-        log = math.log(age_s / self.median_s)
-        return sum(share * _above(log / spread) for share, spread in self._parts())
+        log, odd = math.log(age_s / self.median_s), max(ODD_SPREAD, self.spread)
+        return (1.0 - ODD_SHARE) * _above(log / self.spread) + ODD_SHARE * _above(log / odd)
 
     def lived(self, age_s: float) -> float:
         """The expected lifetime up to this age: the integral of `alive`."""
         if age_s <= _NOTHING_S:
             return age_s
-        log = math.log(age_s / self.median_s)
-        return sum(
-            share
-            * (
-                age_s * _above(log / spread)
-                + self.median_s * math.exp(spread * spread / 2) * _above(spread - log / spread)
-            )
-            for share, spread in self._parts()
-        )
+        odd = max(ODD_SPREAD, self.spread)
+        return (1.0 - ODD_SHARE) * self._lived(age_s, self.spread) + ODD_SHARE * self._lived(age_s, odd)
+
+    def _lived(self, age_s: float, spread: float) -> float:
+        score = math.log(age_s / self.median_s) / spread
+        return age_s * _above(score) + self.median_s * math.exp(spread * spread / 2) * _above(spread - score)
 
 
 UNKNOWN = DurationModel(median_s=120.0, spread=1.0)
