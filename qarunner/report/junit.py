@@ -12,6 +12,8 @@ from qarunner.text import inert_lines
 from qarunner.vendors.api import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from qarunner.report.summary import EntrySummary, Summary
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -28,16 +30,36 @@ class Node(NamedTuple):
 
 def render(summary: Summary) -> str:
     """The report as XML text. Verdicts that do not gate are marked as skipped, so that no CI fails for them."""
-    suites = [_suite(row, summary) for row in summary.entries]
-    suites += [_gate_suite(summary)] if summary.gate else []
-    parts = ['<?xml version="1.0" encoding="UTF-8"?>']
-    _write(Node("testsuites", _attributes(summary), suites), "\n", parts)
-    return inert_lines(clean("".join(parts))) + "\n"
+    body: list[str] = []
+    totals = dict.fromkeys(_TOTALS, 0)
+    # One suite after the other: a report of many thousand tests is never in memory as nodes.
+    for suite in _suites(summary):
+        for name in totals:
+            totals[name] += int(suite.attributes[name])
+        _write(suite, "\n  ", body)
+    counts = {name: str(number) for name, number in totals.items()}
+    head = _head("\n", "testsuites", {"name": summary.name, **counts, "time": f"{summary.wall_s:.3f}"})
+    whole = [f"{head}>", *body, "\n</testsuites>"] if body else [f"{head} />"]
+    return inert_lines(clean("".join(['<?xml version="1.0" encoding="UTF-8"?>', *whole]))) + "\n"
+
+
+_TOTALS = ("tests", "failures", "errors")
+"""The xUnit plugin of Jenkins has no `skipped` at the top, and refuses the whole file."""
+
+
+def _suites(summary: Summary) -> Iterator[Node]:
+    yield from (_suite(row, summary) for row in summary.entries)
+    if summary.gate:
+        yield _gate_suite(summary)
+
+
+def _head(margin: str, tag: str, attributes: Mapping[str, str]) -> str:
+    return f"{margin}<{tag}" + "".join([f' {name}="{_quoted(value)}"' for name, value in attributes.items()])
 
 
 def _write(node: Node, margin: str, parts: list[str]) -> None:
     tag, attributes, inner = node
-    head = f"{margin}<{tag}" + "".join([f' {name}="{_quoted(value)}"' for name, value in attributes.items()])
+    head = _head(margin, tag, attributes)
     if not inner:
         parts.append(f"{head} />")
     elif isinstance(inner, str):
@@ -56,14 +78,6 @@ def _quoted(value: str) -> str:
 _SPECIAL = re.compile('[&<>"\\r\\n\\t]')
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ATTRIBUTE = _TEXT | str.maketrans({'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"})
-
-
-def _attributes(summary: Summary) -> dict[str, str]:
-    kinds = [row.kind(case.verdict) for row in summary.entries for case in _cases(row)]
-    kinds += [CaseKind.FAILURE for _ in summary.gate]
-    counts = _counts(kinds)
-    del counts["skipped"]  # the xUnit plugin of Jenkins has no such attribute at the top, and refuses the whole file
-    return {"name": summary.name, **counts, "time": f"{summary.wall_s:.3f}"}
 
 
 def _counts(kinds: list[CaseKind]) -> dict[str, str]:
@@ -111,16 +125,16 @@ def _cases(row: EntrySummary) -> tuple[Case, ...]:
 
 def _suite(row: EntrySummary, summary: Summary) -> Node:
     cases = _cases(row)
+    kinds = [row.kind(case.verdict) for case in cases]
     attributes = {
         "name": row.entry.id,
-        **_counts([row.kind(case.verdict) for case in cases]),
+        **_counts(kinds),
         "time": f"{row.duration_s or 0.0:.3f}",
         "timestamp": summary.started_at.removesuffix("Z"),
         "file": row.entry.origin.file,
     }
     properties = [Node("property", {"name": name, "value": value}) for name, value in _properties(row)]
-    named = zip(cases, _unique_names(cases), strict=True)
-    tests = [_testcase(case, name, row) for case, name in named]
+    tests = [_testcase(*named, row) for named in zip(cases, _unique_names(cases), kinds, strict=True)]
     return Node("testsuite", attributes, [Node("properties", {}, properties), *tests])
 
 
@@ -143,7 +157,7 @@ def _unique_names(cases: tuple[Case, ...]) -> list[str]:
     return list(names)
 
 
-def _testcase(case: Case, name: str, row: EntrySummary) -> Node:
+def _testcase(case: Case, name: str, kind: CaseKind, row: EntrySummary) -> Node:
     attributes = {
         "classname": row.entry.id,
         "name": name,
@@ -152,7 +166,6 @@ def _testcase(case: Case, name: str, row: EntrySummary) -> Node:
         "line": str(row.entry.origin.line),
     }
     inner = []
-    kind = row.kind(case.verdict)
     if kind is CaseKind.SKIPPED:
         inner.append(Node(str(kind), {"message": row.message(case)}))
     elif kind is not CaseKind.PASSED:
