@@ -15,7 +15,7 @@ from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
 from qarunner.errors import Unwritten
-from qarunner.report.summary import cost_words, decisions, news, running_of, unsaid, words
+from qarunner.report.summary import amount, cost_words, decisions, news, running_of, unsaid, words
 from qarunner.text import cut, duration, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -145,7 +145,7 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | 
     yield from left(summary, follow, width)
     if not quiet:
         yield ""
-        yield f"in all: {_amount(summary)}, {duration(summary.wall_s)}"
+        yield f"in all: {amount(summary)}, {duration(summary.wall_s)}"
         if cost := cost_words(summary):
             yield f"cost: {cost}"
         yield from _news(summary)
@@ -162,12 +162,6 @@ def _news(summary: Summary) -> Iterator[Line]:
     fixed = [row.entry.id for row in by_kind[News.FIXED]]
     names = f" ({_listed(fixed)})" if fixed else ""
     yield f"failures, compared with {summary.compared}: {', '.join(parts)}{names}"
-
-
-def _amount(summary: Summary) -> str:
-    """Of both units at once, so that the counts of the last line can be read."""
-    tests, entries = sum(summary.totals.values()), len(summary.entries)
-    return f"{plural(tests, 'test')} of {plural(entries, 'entry', 'entries')}"
 
 
 def _table(rows: Sequence[EntrySummary], columns: int | None, mark: str) -> Iterator[Line]:

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from qarunner.engine.decide.trend import is_bad
 from qarunner.report.summary import (
+    amount,
     cost_words,
     decisions,
     facts,
@@ -141,7 +142,12 @@ def _header(summary: Summary) -> Iterator[str]:
     tone = _tone(summary.verdict, gating=True)
     yield f'<header>\n<h1><span class="{tone}">{_signed(summary.verdict)}</span> {escape(summary.name)}</h1>\n'
     yield f"<p>{escape(headline(summary).removeprefix('qarunner: '))}</p>\n"
-    parts = [escape(duration(summary.wall_s)), f"run {escape(summary.run_id)}", escape(summary.started_at)]
+    parts = [
+        escape(duration(summary.wall_s)),
+        amount(summary),
+        f"run {escape(summary.run_id)}",
+        escape(summary.started_at),
+    ]
     parts += [f"{name} {escape(value)}" for name, value in facts(summary)]
     if is_web(summary.ci.get("url")):
         parts.append(_link("build", summary.ci.get("url")))

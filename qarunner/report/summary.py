@@ -558,6 +558,12 @@ def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     ]
 
 
+def amount(summary: Summary) -> str:
+    """Of both units at once, so that the counts of the last line can be read."""
+    tests, entries = sum(summary.totals.values()), len(summary.entries)
+    return f"{plural(tests, 'test')} of {plural(entries, 'entry', 'entries')}"
+
+
 def headline(summary: Summary) -> str:
     """The last line of an apply: which code, and why, counting every class."""
     classes = [_counted(summary, verdict) for verdict in WORST_FIRST if summary.totals[verdict]]
