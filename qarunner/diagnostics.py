@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +17,7 @@ Path: TypeAlias = "tuple[str | int, ...]"
 """The route into a document: keys of mappings and indexes of lists, from the root."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     """A position in a file; line and column count from 1, as editors do."""
 
     file: str
@@ -45,8 +45,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One problem. `related` are other places that belong to it, such as the first of two equal keys."""
 
     code: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from qarunner.decode import Json
 
@@ -68,36 +69,31 @@ class Strategy(StrEnum):
     SPECIFIC = "specific"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     kind: TargetKind
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     kind: SelectionKind
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authentication:
+class Authentication(Struct, frozen=True, kw_only=True):
     """An artifact of type `authentication`, the only type so far."""
 
     strategy: Strategy
     account_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
+class Retries(Struct, frozen=True, kw_only=True):
     """How many runs more an entry may get: after failed tests, and after a failure of the vendor's infrastructure."""
 
     failed: int = 0
     infra: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantine:
+class Quarantine(Struct, frozen=True, kw_only=True):
     """An entry that does not gate before the day `until` (ISO 8601); from that day on (UTC) it does."""
 
     reason: str
@@ -108,8 +104,7 @@ class Quarantine:
         return f"in quarantine until {self.until} ({self.owner}: {self.reason})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """What holds for an entry's run and verdict. `timeout_s` counts seconds from the create."""
 
     timeout_s: float
@@ -124,8 +119,7 @@ class Policy:
         return not self.allow_failure and self.quarantine is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where an entry was written; line and column count from 1."""
 
     file: str
@@ -185,8 +179,7 @@ EXPANDING_KEYS: Mapping[str, str] = {
 """Keys that make rows and do not stand in rows, with the definitions of their values; a variant has no variants."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """An expanded, rendered row. Strings may hold secret placeholders."""
 
     id: str

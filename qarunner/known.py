@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeGuard, TypeVar
+
+from msgspec import Struct
 
 from qarunner.secret import OPEN
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Known(Generic[T]):
+class Known(Struct, Generic[T], frozen=True):
     """The answer. `Known(None)`: certainly there is no such thing."""
 
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """There is no telling, for the reason that `why` gives; `hint` says what helps."""
 
     why: str
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Whoever knows does not tell: `why` and `hint` are in its own words."""
 
     why: str

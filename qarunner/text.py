@@ -6,9 +6,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Container, Sequence  # noqa: TC003  an alias is made of one when the module is read
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -37,16 +39,14 @@ MOST = 10_000
 """Characters of a line: longer ones are somebody else's, and no log shows them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Styled:
+class Styled(Struct, frozen=True):
     """A piece of a line that may be shown in these styles."""
 
     text: str
     styles: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Quoted:
+class Quoted(Struct, frozen=True):
     """A line of a file, or what stands below it: every character stays in its column, and no line is broken."""
 
     text: str

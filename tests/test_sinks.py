@@ -6,7 +6,6 @@ The table below has a line for each sink; the last tests look into the code, so 
 from __future__ import annotations
 
 import ast
-import dataclasses
 import io
 import json
 import re
@@ -69,7 +68,7 @@ def safe(text: str) -> None:
 
 
 def hostile_plan() -> Plan:
-    row = dataclasses.replace(
+    row = msgspec.structs.replace(
         entry("a", "plain"), origin=Origin(file=f"qa{EVIL}.yml", line=3, column=1), name=EVIL, labels=(EVIL,)
     )
     plan = plan_of(row)
@@ -117,7 +116,7 @@ PROBLEM = Diagnostic(
     source=EVIL.replace("\n", " ").replace("\r", " ").replace(SECRET, "x"),
     related=((Place(EVIL, 3, 1), EVIL),),
 )
-WARNING = dataclasses.replace(PROBLEM, severity=Severity.WARNING)
+WARNING = msgspec.structs.replace(PROBLEM, severity=Severity.WARNING)
 ERROR = UserError(EVIL, hint=EVIL, details=[EVIL, EVIL])
 
 
@@ -170,7 +169,7 @@ def annotate(console: Console) -> None:
 def group(console: Console) -> None:
     """A group of a log, without the command that begins it."""
     err = io.StringIO()
-    dataclasses.replace(console, err=err, environ={"TF_BUILD": "1"}).fold(EVIL, 0)
+    msgspec.structs.replace(console, err=err, environ={"TF_BUILD": "1"}).fold(EVIL, 0)
     console.out.write(err.getvalue().removeprefix("##[group]"))
 
 
@@ -378,5 +377,5 @@ def test_nobody_writes_past_the_sinks() -> None:
 def test_every_method_of_the_console_that_writes_is_in_the_table() -> None:
     silent = {"live", "hide", "clean", "unfold"}
     public = {name for name in vars(Console) if not name.startswith("_") and callable(getattr(Console, name, None))}
-    public -= {field.name for field in dataclasses.fields(Console)}
+    public -= set(Console.__struct_fields__)
     assert public - silent <= {sink.partition(",")[0] for sink in SINKS}

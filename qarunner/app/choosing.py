@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from qarunner.app.files import FileVariable
 from qarunner.app.git import Git, changed_since, files_of
@@ -37,8 +38,7 @@ def hide_nothing(_: Iterable[str]) -> None:
     """For callers that print nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True):
     """What the command line says about values: which may be read, and which it gives itself."""
 
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -55,8 +55,7 @@ class Inputs:
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowLeftOut:
+class RowLeftOut(Struct, frozen=True, kw_only=True):
     """A row that was chosen and is not planned: why, and where it was written."""
 
     row: str
@@ -64,8 +63,7 @@ class RowLeftOut:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
+class Earlier(Struct, frozen=True, kw_only=True):
     """A run that is over, or was given up: which of its rows passed, and which have to run again."""
 
     run_id: str
@@ -76,8 +74,7 @@ class Earlier:
     """True if no key was there to verify it with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFilter:
+class RowFilter(Struct, frozen=True, kw_only=True):
     """What the command line asks for. `untouched` tells of a row why no change concerns it, or None."""
 
     select: Sequence[str] = ()
@@ -85,8 +82,7 @@ class RowFilter:
     earlier: Earlier | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True):
     """The rows to be planned, in the manifest's order, and what each needs of them."""
 
     rows: tuple[Row, ...]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.app.git import Git
 from qarunner.errors import UserError
@@ -33,8 +35,7 @@ Doubts: TypeAlias = "Mapping[str, Unknown | Refused]"
 """Why a fact could not be found out, by its name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildFacts:
+class BuildFacts(Struct, frozen=True, kw_only=True):
     """The build that a plan is for: as templates and vendors see it. What git does not know is None."""
 
     git: Mapping[str, str | None]
@@ -49,8 +50,7 @@ class BuildFacts:
         return {**self.git, **self.doubts}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """What templates call `git` and `ci`; a field that is not known is None."""
 
     name: str | None = None
@@ -70,7 +70,7 @@ class Build:
     pr_description: str | None = None
     remark: str | None = None
     """What is not certain, for the user."""
-    doubts: Doubts = field(default_factory=dict, compare=False)
+    doubts: Doubts = field(default_factory=dict)
     """Why `sha`, `branch`, `tag` or `repository` could not be found out."""
 
     @property
@@ -161,8 +161,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _System:
+class _System(Struct, frozen=True, kw_only=True):
     """A CI system by its variables. `facts`: fields of a build with their variables; the first one that is set counts.
 
     `actor` and `job` say who started what by the first variable that is set, `pipeline` by all of them. `attempt`

@@ -7,10 +7,12 @@ import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.app.options import BASE_VARIABLE
 from qarunner.diagnostics import Diagnostic, Place, closest, in_order
@@ -134,8 +136,7 @@ def read_lock(manifest: Path) -> Lock | None:
     return parse_lock(path.as_posix(), data)
 
 
-@dataclass(frozen=True, slots=True)
-class FileVariable:
+class FileVariable(Struct, frozen=True):
     """A variable that a file gives, and its line. `listed`: it stands there as a list; its text is then JSON."""
 
     name: str
@@ -144,8 +145,7 @@ class FileVariable:
     listed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvFiles:
+class EnvFiles(Struct, frozen=True, kw_only=True):
     """What env files give: `values` of declared variables, and `keys` of vendors. `problems` are of other lines."""
 
     values: Mapping[str, str] = field(default_factory=dict)

@@ -9,10 +9,11 @@ import contextlib
 import os
 import re
 import subprocess
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
@@ -334,8 +335,7 @@ _DEFAULT = ("origin/main", "origin/master", "main", "master")
 _OTHER_FILE = "name a file to compare with: qarunner diff OTHER.yml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(Struct, frozen=True, kw_only=True):
     """A revision to compare with. `wording` says for people how it was found."""
 
     commit: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.app.ci import base_branch
 from qarunner.app.runs import load
@@ -29,8 +31,7 @@ _MOST_NEW = 100
 """So many runs are read at once that the history does not know."""
 
 
-@dataclass(slots=True)
-class History:
+class History(Struct):
     """The history beside a folder of runs. `trouble` is what was wrong with it, once."""
 
     runs_dir: Path

@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from msgspec import Struct, field
 
 from qarunner.app.apply.connect import Surroundings, reach, shared_budgets
 from qarunner.app.ci import read_build
@@ -243,8 +244,7 @@ def _each_once(title: str, items: Sequence[Item]) -> tuple[Item, ...]:
 # `qarunner vendors NAME --list [KIND]`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """What a vendor lists, and why some of it could not be read."""
 
     items: Mapping[InventoryKind, tuple[Item, ...]]
@@ -342,8 +342,7 @@ class Move(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(Struct, frozen=True, kw_only=True):
     """One difference. `name` is what the manifest has, `before` and `after` are the item's names at the vendor."""
 
     move: Move
@@ -367,8 +366,7 @@ class Moved:
                 return f"{item}: {shown(self.before)} ({self.id}) is {self.move}{f': {self.why}' if self.why else ''}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locked:
+class Locked(Struct, frozen=True, kw_only=True):
     """What became of one manifest's lock. `is_written`: its content is another one now.
 
     `unused` are names of the lock that no entry has now: a written lock is without them.
@@ -586,8 +584,7 @@ class _Locking:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NoMatch:
+class NoMatch(Struct, frozen=True):
     """A name that is no single item, and no glob that matches one. `candidates` have the same name."""
 
     candidates: tuple[Item, ...] = ()

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
+from msgspec import Struct
+
 from qarunner.decode import amount
 from qarunner.errors import UserError
 from qarunner.paths import runs_folder
@@ -27,8 +29,7 @@ T = TypeVar("T")
 DEFAULT_RUNS = Path(".qarunner/runs")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option, or an argument where `name` is empty.
 
     `recorded`: it chooses what is planned; a saved plan keeps it, and a child pipeline repeats it. `permits`: it says
@@ -561,8 +562,7 @@ class CompletionOptions(Shown):
 # --- commands that are typed next -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextCommand:
+class NextCommand(Struct, frozen=True, kw_only=True):
     """A run, with the options that lead to it and to what it needs."""
 
     run_id: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
@@ -89,8 +91,7 @@ if TYPE_CHECKING:
 # From a manifest's text to its problems: everything that can be said without a variable.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedManifest:
+class CheckedManifest(Struct, frozen=True, kw_only=True):
     """A manifest, the rows that could be looked at, their adapters, and every problem that needs no variable.
 
     `rows` are as they were written, `evaluated` has them with what the file itself says of their values.
@@ -488,8 +489,7 @@ def remarks_of(manifest: Manifest, values: Values) -> Iterator[str]:
             yield f"{name} is set in the environment, too; the env file's value is used, as nothing names the variable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanResult:
+class PlanResult(Struct, frozen=True, kw_only=True):
     """A plan, the text of the secrets in it, and remarks for the user."""
 
     plan: Plan
@@ -684,8 +684,7 @@ def credential_names(vendor: Vendor) -> tuple[str, ...]:
     return (vendor.info.key_env, *vendor.info.credential_environ)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """The ids of a shard's rows, how it is written down, and what people should know of it."""
 
     rows: frozenset[str]

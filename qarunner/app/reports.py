@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from qarunner.diagnostics import choose
 from qarunner.errors import RunInUse, UserError
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
 # Reports: where they may be written is found out before anything is paid.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportTarget:
+class ReportTarget(Struct, frozen=True, kw_only=True):
     """A report that is to be written. `named`: by the command line, so that it may be a device or a pipe."""
 
     format: str

@@ -9,9 +9,10 @@ import contextlib
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 from qarunner.app.ci import in_ci, who
 from qarunner.engine.decide.gate import outcome_of
@@ -52,8 +53,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
+class StoredRun(Struct, frozen=True, kw_only=True):
     """A run as its folder tells of it: the plan, the journal, and what follows from both."""
 
     folder: Path
@@ -243,8 +243,7 @@ class Followed:
 # --- whether it can be believed ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secrets:
+class Secrets(Struct, frozen=True, kw_only=True):
     """What an environment holds to seal runs with. `allowed` are the words of --allow-secret."""
 
     environ: Mapping[str, str]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.app.choosing import hide_nothing
@@ -366,7 +367,7 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
     try:
         made = _made(manifest, again, environ, facts, hide)
     except (ManifestError, NothingSelected) as error:
-        now = msgspec.structs.replace(saved, git=facts.git, metadata=facts.metadata)
+        now = replace(saved, git=facts.git, metadata=facts.metadata)
         raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error
     changes = differences(saved, made.plan)
     if changes:
@@ -405,7 +406,7 @@ def _again(path: Path, saved: Plan, words: PlanOptions) -> PlanOptions:
             hint="give it to: qarunner plan --out FILE",
         )
     again = {name: tuple(value) if isinstance(value, list) else value for name, value in choices.items()}
-    return replace(words, **{**again, "var": (*cast("Iterable[str]", again.get("var", ())), *words.var)})  # type: ignore[arg-type]
+    return dataclasses.replace(words, **{**again, "var": (*cast("Iterable[str]", again.get("var", ())), *words.var)})  # type: ignore[arg-type]
 
 
 _PERMISSIONS = frozenset({Code.NOT_ALLOWED, Code.ELSEWHERE, Code.NOT_NAMED})

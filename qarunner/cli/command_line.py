@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+from msgspec import Struct
 
 from qarunner.app import options as opt
 from qarunner.errors import UserError
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     """Carries a command out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why."""
 
     group: str

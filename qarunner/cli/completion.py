@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.app.options import Shown, options_of
 from qarunner.cli.command_line import COMMANDS
@@ -29,8 +30,7 @@ FILES = ":files"
 """Instead of candidates: the shell is to complete the name of a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A whole word that can stand there, and what it is."""
 
     word: str

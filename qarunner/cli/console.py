@@ -12,10 +12,12 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.cli.screen import Screen, size_of
 from qarunner.diagnostics import Severity
@@ -64,13 +66,12 @@ _CI_WITH_COLOURS = ("GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "TF_BUILD")
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
 
-@dataclass(slots=True, kw_only=True)
-class Console:
+class Console(Struct, kw_only=True):
     """Two streams and how to write to them."""
 
     out: TextIO
     err: TextIO
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict)
     output: str = "text"
     colour_out: bool = False
     colour_err: bool = False
@@ -82,9 +83,12 @@ class Console:
     """What is drawn in place just now: everything else is written above it."""
     lost: bool = False
     """Whether stdout has failed, so that what must be read goes to stderr."""
-    _hidden: dict[str, str] = field(default_factory=dict, repr=False)
+    _hidden: dict[str, str] = field(default_factory=dict)
     _scrubber: Scrubber | None = None
     _annotated: dict[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Console({self.output})"  # without what it hides
 
     @property
     def live(self) -> bool:

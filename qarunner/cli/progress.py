@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.cli.screen import Screen
 from qarunner.engine.flow.creates import open_needs
@@ -46,8 +48,7 @@ _LONGEST_MESSAGE = 500
 _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Outlook(Struct, frozen=True, kw_only=True):
     """What can be said of what comes. `cancellable` are the vendors whose runs can be cancelled.
 
     `detaches`: a signal leaves the runs to a resume.
@@ -340,8 +341,7 @@ def _named(event: ev.Accepted, run: Run) -> list[str]:
 # --- a terminal -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Row(Struct, frozen=True, kw_only=True):
     """An entry that is not closed. `late_s`: seconds beyond its usual end; None while it waits."""
 
     entry: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
@@ -46,8 +48,7 @@ _WIDTH, _INDENT = 98, 2
 """Columns of a list of ids at most, and those before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunObserver:
+class RunObserver(Struct, frozen=True):
     """Tells a console of a run: what the use cases of `app/` say."""
 
     console: Console

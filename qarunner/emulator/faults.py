@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from itertools import product
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.emulator.messages import Answer
 from qarunner.emulator.strict import (
@@ -49,8 +51,7 @@ EXCLUSIVE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """One line of a scenario's `faults`."""
 
     on: str

@@ -6,13 +6,15 @@ import re
 import secrets
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,8 +100,7 @@ class Phase(StrEnum):
     OVER = "over"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(Struct, frozen=True, kw_only=True):
     """How one run of one test goes; times are seconds of the emulation, from its creation."""
 
     outcome: str = "passed"
@@ -147,8 +148,7 @@ class Timeline:
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(slots=True, kw_only=True)
-class Received:
+class Received(Struct, kw_only=True):
     """One request; `status` is None while it is under way and where the connection was dropped."""
 
     time: float
@@ -165,8 +165,7 @@ class Received:
     faulty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Struct, frozen=True, kw_only=True):
     """One vendor run; `create` is shared by the runs that one create call made."""
 
     time: float
@@ -176,8 +175,7 @@ class Made:
     tests: tuple[str | int, ...]
 
 
-@dataclass(slots=True, kw_only=True)
-class Upload:
+class Upload(Struct, kw_only=True):
     """One presigned upload; `sha256` and `size` come with the bytes, `became` is the build made from it."""
 
     time: float
@@ -189,8 +187,7 @@ class Upload:
     became: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(Struct, frozen=True, kw_only=True):
     """An app's pointer to its current build, which moved for everybody."""
 
     time: float
@@ -199,8 +196,7 @@ class Moved:
     build: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Environment:
+class Environment(Struct, kw_only=True):
     """An environment that was made in a project, and may be deleted again."""
 
     time: float
@@ -233,4 +229,4 @@ class Ledger:
     def records(self, what: str) -> list[dict[str, object]]:
         """One of the five lists as plain data."""
         entries: list[Received] | list[Made] | list[Upload] | list[Moved] | list[Environment] = getattr(self, what)
-        return [asdict(entry) for entry in entries]
+        return [to_builtins(entry) for entry in entries]

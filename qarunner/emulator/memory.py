@@ -11,9 +11,10 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, to_builtins
 
 from qarunner.emulator.ledger import Ids
 from qarunner.emulator.scenario import parse_scenario
@@ -40,8 +41,7 @@ class Forgotten(ValueError):  # noqa: N818 (a message about a file, not a failur
     """The file does not say how an emulator stood; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """One request; `at` is in seconds since the start. `stored` is what arrived at a presigned URL."""
 
     at: float
@@ -132,7 +132,7 @@ class Memory:
             stored=stored,
         )
         try:
-            os.write(self._file, _line(asdict(asked)))
+            os.write(self._file, _line(to_builtins(asked)))
         except OSError:  # a rehearsal goes on without it; what has a gap would tell another story
             os.ftruncate(self._file, 0)
             self.close()

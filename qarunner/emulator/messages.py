@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.emulator.strict import Reader
 
@@ -18,8 +20,7 @@ class Body(StrEnum):
     OPTIONAL = "optional"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One request to a vendor's API: header names in any case, the JSON body parsed (None: no body)."""
 
     path: str
@@ -33,8 +34,7 @@ class Call:
         return replace(self, query=query, body=body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A reply: a JSON value, or a raw text, or no body at all when both are None."""
 
     status: int = 200
@@ -69,8 +69,7 @@ class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of th
         self.answer = answer
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One route of a vendor: `name` is such as `GET /runs/{id}`, the query names each parameter that it takes."""
 
     name: str

@@ -71,10 +71,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import yaml
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.emulator.sections import (
     CertynSection,
@@ -101,8 +102,7 @@ class ScenarioError(ValueError):
     """A scenario that cannot be used; the text says what is wrong, and where."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(Struct, frozen=True, kw_only=True):
     """What the emulated vendors do; without any field, everything passes."""
 
     speed: float = 1.0

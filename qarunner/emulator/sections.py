@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from qarunner.emulator.faults import Fault, read_fault
 from qarunner.emulator.ledger import HANG, Course
@@ -31,8 +32,7 @@ C = TypeVar("C")
 SCOPES = ("ci:trigger", "ci:status", "ci:cancel", "execution:read", "platform:manage")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known(Generic[C]):
+class Known(Struct, Generic[C], frozen=True, kw_only=True):
     """The ids that a section names, each with its courses in the order of its runs."""
 
     default: C
@@ -63,8 +63,7 @@ class Courses(Generic[C]):
         return courses[min(turn, len(courses) - 1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(Struct, frozen=True, kw_only=True):
     """How one Certyn run goes: a course with counters."""
 
     total: int = 3
@@ -79,8 +78,7 @@ class Process:
     conclusion: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """A named collection of tests, by their ids."""
 
     name: str | None = None
@@ -88,8 +86,7 @@ class Group:
     sequential: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoksiSection:
+class DoksiSection(Struct, frozen=True, kw_only=True):
     """The section `doksi`."""
 
     tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
@@ -101,8 +98,7 @@ class DoksiSection:
     extra_fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertynSection:
+class CertynSection(Struct, frozen=True, kw_only=True):
     """The section `certyn`."""
 
     processes: Known[Process] = field(default_factory=lambda: Known(default=Process()))
@@ -117,8 +113,7 @@ class CertynSection:
     rates: Mapping[str, int] = field(default_factory=lambda: {"all": 100, "reads": 60, "creates": 20})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class App(Struct, frozen=True, kw_only=True):
     """An app that DocketQA has at the start."""
 
     name: str
@@ -126,8 +121,7 @@ class App:
     builds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocketqaSection:
+class DocketqaSection(Struct, frozen=True, kw_only=True):
     """The section `docketqa`."""
 
     tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
@@ -140,8 +134,7 @@ class DocketqaSection:
     apps: Mapping[int, App] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """A project of TesterArmy: its environments by their ids, and the ids of its tests and groups."""
 
     name: str | None = None
@@ -153,8 +146,7 @@ class Project:
     groups: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TesterarmySection:
+class TesterarmySection(Struct, frozen=True, kw_only=True):
     """The section `testerarmy`."""
 
     tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.ledger import Upload
 from qarunner.emulator.messages import Refused
@@ -20,8 +21,7 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 IN_MEMORY = 8 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """The bytes that arrived; `members` are the names inside a zip, None for anything else."""
 
     size: int
@@ -29,8 +29,7 @@ class Stored:
     members: tuple[str, ...] | None
 
 
-@dataclass(slots=True, kw_only=True)
-class Slot:
+class Slot(Struct, kw_only=True):
     """One presigned URL."""
 
     url: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.ledger import Ids, Ledger, Timeline
 from qarunner.emulator.memory import Memory
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from qarunner.emulator.ledger import Clock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """The surroundings of a vendor; `root` is the emulator's URL without a slash at its end."""
 
     root: str

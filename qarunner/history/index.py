@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import msgspec
+from msgspec import Struct
 
 from qarunner.engine.decide.trend import Past
 from qarunner.paths import make_own_folder, remove_file
@@ -51,8 +51,7 @@ class HistoryDamaged(Exception):  # noqa: N818  likewise
     """What is in the place of the file is none of ours, or broken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class RunRow(Struct, frozen=True, kw_only=True):
     """A finished run. `matrix` names its manifest, `size` is that of its journal in bytes."""
 
     id: str
@@ -75,8 +74,7 @@ class TestRow(msgspec.Struct, frozen=True, array_like=True):
     duration_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
+class ResultRow(Struct, frozen=True, kw_only=True):
     """An entry's result in a run."""
 
     entry: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
+
+from msgspec import Struct
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import choose, problem
@@ -108,8 +109,7 @@ def _values(data: object) -> int:
     return 1 + sum(map(_values, children))
 
 
-@dataclass(frozen=True)
-class _Variant:
+class _Variant(Struct, frozen=True, dict=True):
     """An entry's axes and exclusions, with those of one variant over them. `name` is None without variants."""
 
     name: str | None
@@ -364,8 +364,7 @@ def _unequal(values: Sequence[Value]) -> tuple[int, str] | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Variants:
+class _Variants(Struct, frozen=True, dict=True):
     """Variants that have the same `exclude`, and what can be named in it."""
 
     members: Sequence[_Variant]

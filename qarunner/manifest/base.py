@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from qarunner.decode import amount, as_mapping
 from qarunner.diagnostics import in_order, problem

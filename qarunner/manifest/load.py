@@ -6,10 +6,12 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.decode import amount, as_mapping
@@ -134,8 +136,7 @@ def _flaws(expression: str, vocabulary: Vocabulary | None) -> Iterator[tuple[str
 # Fragments: files that `include` names, whose entries stand behind those of the manifest.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedFile:
+class NamedFile(Struct, frozen=True, kw_only=True):
     """A file that a glob names: its text, or why it cannot be taken. `key` is one for all names of the same file."""
 
     name: str
@@ -552,8 +553,7 @@ def _artifact(data: Mapping[str, object]) -> Authentication:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedManifest:
+class LoadedManifest(Struct, frozen=True, kw_only=True):
     """A manifest as far as it can be read, and what is wrong with it.
 
     A faulty value is unknown in it, so that what else is wrong can be said at the same time. `mended` are the places of

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.diagnostics import Diagnostic, Place, problem
 from qarunner.entry import NameKind
@@ -38,8 +40,7 @@ class Scope(NamedTuple):
     kind: NameKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """Names and globs as the manifest has them, each with what it stood for on the day when that last changed."""
 
     day: str
@@ -60,8 +61,7 @@ def same(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorNames:
+class VendorNames(Struct, frozen=True, kw_only=True):
     """What of a vendor has names, and the form of an environment's id where environments have names besides."""
 
     kinds: frozenset[NameKind]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias, cast
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from qarunner.decode import amount
 from qarunner.diagnostics import Path
@@ -35,8 +37,7 @@ def seconds(text: str) -> float:
 OnSkipped: TypeAlias = Literal["pass", "fail"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvDeclaration:
+class EnvDeclaration(Struct, frozen=True, kw_only=True):
     """An environment variable that templates can read. Without a default it is required wherever it is used."""
 
     name: str
@@ -53,8 +54,7 @@ class EnvDeclaration:
         return ("env", self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """What has to hold besides that no test failed. A limit that is None is not set."""
 
     min_tests: int = 1
@@ -62,16 +62,14 @@ class Gate:
     max_quarantined: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
 
     format: str
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Struct, frozen=True, kw_only=True):
     """How many tests a plan may run, in all and at a vendor, and what it may cost. A limit that is None is not set.
 
     `count_retries`: the limits hold for retries, too, which begin later.
@@ -87,8 +85,7 @@ BASE = "base"
 """Begins the paths of what the base says: the file that the pipeline names with --base."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A manifest that passed the schema. `vars`, `vendors` and `defaults` are plain data and may hold templates."""
 
     document: Document
@@ -141,8 +138,7 @@ class Manifest:
         return value if isinstance(value, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row of the expanded matrix, as plain data under the manifest's own keys.
 
     `data` may share parts with other rows and with the document: never change it in place.
@@ -159,8 +155,11 @@ class Row:
     variant: str | None = None
     axes: tuple[tuple[str, str | int | float | bool | Mapping[str, object]], ...] = ()
     named: Mapping[str, list[str]] | None = None
-    templates: list[tuple[Path, str]] | None = field(default=None, init=False, repr=False, compare=False)
+    templates: list[tuple[Path, str]] | None = None
     """Its strings with templates, with their paths, once `templates_of` has looked for them."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "templates", None)  # what was made of another row by `replace` has other data
 
     @property
     def entry_id(self) -> str:

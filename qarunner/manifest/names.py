@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Diagnostic, Path, problem
@@ -33,8 +35,7 @@ def shown(name: str | None) -> str:
     return repr(cut(mask(name or ""), LONGEST_NAME))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A name in a row: where it stands, and where it holds. `known` is False while a template decides the name.
 
     `project_known` is False where only a build says which project it is.
@@ -51,8 +52,7 @@ class Wanted:
         return shown(self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithIds:
+class WithIds(Struct, frozen=True, kw_only=True):
     """A row with ids where all names are known, the names behind these ids, and what is wrong."""
 
     row: Row

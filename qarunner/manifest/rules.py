@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import Severity, in_order, problem
@@ -52,8 +54,7 @@ _SHOWN = 10
 _WORDS = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """What a row's `if` says of it, and how it was written."""
 
     holds: bool

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from qarunner.diagnostics import Severity, choose, in_order, problem
 from qarunner.errors import UserError
@@ -42,8 +43,7 @@ _HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One condition. `word` matches one of the row's ids, labels …, or no one of them where `negated`."""
 
     text: str
@@ -255,8 +255,7 @@ _STARS = re.compile(r"\*+")
 _FORM = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """The `index`th of `count` parts, counted from 1."""
 
     index: int

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from msgspec.structs import replace as replaced
 
 from qarunner.decode import as_mapping

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import amount, as_mapping
 from qarunner.entry import Entry, SelectionKind
@@ -146,8 +148,7 @@ def money_data(cost: Cost) -> dict[str, object]:
 # --- the budget -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What the command line allows to be started."""
 
     max_tests: int | None = None
@@ -164,8 +165,7 @@ def within(budget: Budget, limits: Limits) -> Budget:
     return replace(budget, max_tests=min(tests, default=None), max_cost=min(worth, default=None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
+class Extent(Struct, frozen=True, kw_only=True):
     """Entries with what they cost together."""
 
     entries: Sequence[Entry]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from qarunner.engine.schedule.timing import DurationHistory, time_left
 from qarunner.engine.state.run import Run
@@ -34,8 +34,7 @@ BODIES = 20
 """Requests whose bodies are shown without being asked for; of a longer plan, only with -v."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Struct, frozen=True, kw_only=True):
     """What one vendor gets. `expected_s` is of its slowest run, as they go on side by side; None is not known."""
 
     vendor: str
@@ -221,8 +220,7 @@ def _fenced(plan: Plan, job: Job) -> str:
 # --- shards -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelinePart:
+class PipelinePart(Struct, frozen=True, kw_only=True):
     """The jobs of one manifest. `words` go to each apply; `shards` is None where one job applies all of it."""
 
     file: str

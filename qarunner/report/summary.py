@@ -8,11 +8,13 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
     from qarunner.text import Clean
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLink:
+class RunLink(Struct, frozen=True, kw_only=True):
     """A run at a vendor, for people."""
 
     id: str
@@ -61,16 +62,14 @@ class CaseKind(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateFailure:
+class GateFailure(Struct, frozen=True, kw_only=True):
     """Why the build fails although no test says so: `name` is the gate's key, such as `min_tests`."""
 
     name: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntrySummary:
+class EntrySummary(Struct, frozen=True, kw_only=True):
     """One entry. `counts` are all its tests by verdict; `cases` those that are known one by one.
 
     `runs` are those of all attempts, `attempt` is the number of the last one. `began_s` and `ended_s` are seconds since
@@ -111,8 +110,7 @@ class EntrySummary:
         return text if self.gating or case.verdict in GOOD else f"{words(case.verdict)}, does not gate: {text}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftAtVendor:
+class LeftAtVendor(Struct, frozen=True, kw_only=True):
     """Something that qarunner made at a vendor, and that is there still; not `certain`: that may be there.
 
     `removable`: a resume tries again to remove it. `details` are its names at the vendor.
@@ -128,8 +126,7 @@ class LeftAtVendor:
     details: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestResult:
+class ManifestResult(Struct, frozen=True, kw_only=True):
     """What one of several joined matrices came to. `label` begins the ids of its entries."""
 
     label: str
@@ -138,8 +135,7 @@ class ManifestResult:
     exit_code: ExitCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class Money(Struct, frozen=True, kw_only=True):
     """What a run costs. `at_least` is of what was planned, `spent_at_least` of what is known to be spent."""
 
     planned: Decimal
@@ -150,8 +146,7 @@ class Money:
     spent_at_least: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """Times are ISO 8601 in UTC. `running` may still run at the vendor, `left` has to be removed there.
 
     `uncertain` are jobs that a person has to decide, but for the `repeatable` ones, which a resume finds out about.
@@ -684,9 +679,7 @@ class _Cleaner:
         kind = type(value)
         if kind is str:
             return self._text(cast("str", value))
-        names = _FIELDS.get(kind)
-        if names is None:
-            names = _FIELDS[kind] = _fields_of(kind)
+        names: tuple[str, ...] = getattr(kind, "__struct_fields__", ())
         if names:
             return self._object(value, kind, names)
         if isinstance(value, tuple):
@@ -716,11 +709,4 @@ class _Cleaner:
         return copy
 
 
-def _fields_of(kind: type) -> tuple[str, ...]:
-    """The fields of the classes that a summary is made of."""
-    structure = getattr(kind, "__struct_fields__", ())
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else structure
-
-
 _PLAIN: frozenset[type] = frozenset({int, float, bool, type(None), Verdict, CaseKind, ExitCode})
-_FIELDS: dict[type, tuple[str, ...]] = {}

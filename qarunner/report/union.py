@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.errors import ExitCode, decisive_code
 from qarunner.plan.model import NotPlanned
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, RunLink, Summary
 
 
-@dataclass(frozen=True, slots=True)
-class _Prefix:
+class _Prefix(Struct, frozen=True):
     """Ids of entries are unique in one matrix alone: among several, each begins with its manifest."""
 
     label: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import asdict, replace
 
 from qarunner.decode import as_mapping
 from qarunner.entry import BY_NAME, Origin, Retries, SelectionKind

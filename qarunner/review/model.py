@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from qarunner.decode import Json
 from qarunner.entry import Origin
@@ -17,8 +18,7 @@ from qarunner.review.fields import Fields
 from qarunner.vendors.api import Vendor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Side:
+class Side(Struct, frozen=True, kw_only=True, dict=True):
     """One of the two matrices. `vendors` are the adapters that its rows name, `evaluated` has the values of the rows.
 
     `copied_to` begins the names of its files where they are a copy in another folder; it is cut from what is shown.
@@ -57,8 +57,7 @@ class Side:
         return str(named) if named else self.vendors[vendor].info.key_env
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A row for reviewers, as it was written and with its values.
 
     `listed`: its tests are named one by one; a category counts as its estimate, or as one.
@@ -79,8 +78,7 @@ class Line:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A value that differs; None is one that is not there. `where` is the entry or variant that was edited.
 
     Two equal values are a template that reads something else now.
@@ -93,8 +91,7 @@ class Field:
     where: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A row that both matrices have. `was` is its earlier id, where that differs."""
 
     before: Line
@@ -106,8 +103,7 @@ class Change:
         return None if self.before.id == self.after.id else self.before.id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """A value at the manifest's top that differs."""
 
     path: str
@@ -115,8 +111,7 @@ class Setting:
     after: Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class Size(Struct, frozen=True, kw_only=True):
     """What a matrix costs: tests, and create calls by vendor."""
 
     rows: int = 0
@@ -130,8 +125,7 @@ class Size:
         return sum(self.runs.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Month:
+class Month(Struct, frozen=True, kw_only=True):
     """What a change costs a month, if the matrix runs as often as in the last 30 days: `runs` times."""
 
     runs: int
@@ -141,8 +135,7 @@ class Month:
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """Rows in the order of their files. `before` of a matrix that did not exist is of size 0."""
 
     added: tuple[Line, ...]

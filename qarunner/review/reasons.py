@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.entry import BY_NAME, TargetKind
 from qarunner.known import holds_template
@@ -281,8 +282,7 @@ class Kind(StrEnum):
     COST = "cost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """A sentence, and the rows that it is true of; none where it is about the whole manifest."""
 
     kind: Kind

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.plan.cost import amount_of, with_retries
 from qarunner.review.model import Difference, Field, Line, Month
@@ -26,8 +27,7 @@ _UNSEEN = re.compile(
 _LONGEST = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True):
     """A difference and what it is against. `base` is a commit or a file, `wording` the same for people."""
 
     file: str
@@ -46,8 +46,7 @@ class Review:
         return bool(self.difference or self.profiles)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """Rows with one cause. `fields` are of the first row, where the cause does not say all."""
 
     sign: str

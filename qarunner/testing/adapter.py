@@ -13,12 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
-from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from unittest.mock import patch
+
+from msgspec import Struct, field
 
 from qarunner.decode import Json, UnexpectedData
 from qarunner.engine.decide.outcomes import merge, without_run
@@ -161,8 +162,7 @@ METADATA = Metadata(
 """As the program has it of a push to a branch at GitHub."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Example:
+class Example(Struct, frozen=True, kw_only=True, dict=True):
     """Entries that share one create call, and what the vendor answers.
 
     `rows` are entries as a manifest has them, without `vendor`. `created` answers the create; `passed`, `failed` and

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.entry import SelectionKind
 from qarunner.testing.adapter import MOST_REPLIES
@@ -160,8 +162,7 @@ _NO_ANSWERS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Story:
+class Story(Struct, frozen=True, kw_only=True, dict=True):
     """All replies of an example."""
 
     created: Reply

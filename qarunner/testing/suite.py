@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+
+from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
 from qarunner.engine.decide.outcomes import merge, worst_verdict

@@ -7,8 +7,9 @@ that, once, for all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from qarunner.decode import Json, JsonReader, UnexpectedData
 from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
@@ -110,8 +111,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class Metadata(Struct, frozen=True, kw_only=True):
     """Where a build comes from; everything is optional."""
 
     repository: str | None = None
@@ -137,8 +137,7 @@ class Metadata:
     """Who started the build, as the CI calls them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One create call: its entries, the vendor's settings from the manifest, and the build's metadata."""
 
     entries: tuple[Entry, ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from qarunner.decode import Json, JsonReader
 from qarunner.entry import NameKind, Platform, SelectionKind, TargetKind
@@ -16,16 +17,14 @@ from qarunner.entry import NameKind, Platform, SelectionKind, TargetKind
 # Requests and replies as adapters see them: before credentials are added, after secrets are taken out.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRef:
+class FileRef(Struct, frozen=True, kw_only=True):
     """The bytes of a build as a request's body; `zipped`: inside a zip that is the same for the same content."""
 
     path: str
     zipped: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One call. The credential and the idempotency key are added when it is sent.
 
     `path` is relative to the vendor's base URL, and begins with one `/`.
@@ -38,8 +37,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadAddress:
+class UploadAddress(Struct, frozen=True, kw_only=True):
     """Where a vendor's reply says that a build goes: an absolute URL, sent as it stands.
 
     Only what is read from a reply is one: a plan has no place for it.
@@ -48,8 +46,7 @@ class UploadAddress:
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Form(Struct, frozen=True, kw_only=True):
     """A multipart form around the bytes: text `fields` first, as stores want them, then the file under `name`."""
 
     filename: str
@@ -57,8 +54,7 @@ class Form:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class Upload(Struct, frozen=True, kw_only=True):
     """A build's bytes to an address that a reply gave. It gets no credential and no secret.
 
     With a `form`, they are a part of it, and the method is POST.
@@ -88,8 +84,7 @@ _NEVER_DONE = frozenset({501, 505, 506, 510, 511})
 """The server says of these that it does not do such a thing at all (RFC 9110, 15.6; RFC 6585)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An answer over HTTP, whatever its status. Header names are in lower case; secrets are already placeholders."""
 
     status: int
@@ -121,8 +116,7 @@ class Reply:
         return JsonReader.parse(self.text, "reply $")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """A request without a reply. `sent`: a byte of it was handed to the connection, so that it may have arrived.
 
     `final`: sending it again cannot help, and this is the cause. Only a request that was not sent has one.
@@ -138,8 +132,7 @@ class Fault:
 # Everything about a vendor that is data: what it can do, how fast it may be asked, how it is reached.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True, kw_only=True):
     """The table that the check, `qarunner vendors` and the docs share.
 
     `targets` maps a platform to the targets that it takes there (None: entries without a platform).
@@ -170,8 +163,7 @@ class Capabilities:
         return selection in self.selections and is_single.get(selection, False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pacing:
+class Pacing(Struct, frozen=True, kw_only=True):
     """How often a vendor may be asked. Rates are requests a minute (None: not documented), intervals are seconds."""
 
     every_s: float
@@ -184,8 +176,7 @@ class Pacing:
     """The bounds within which the vendor's own hint is followed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Starter:
+class Starter(Struct, frozen=True, kw_only=True):
     """Lines of YAML for a first manifest: an entry under `matrix`, indented by two, and settings under `vendors`.
 
     `snippet` is the entry that editors offer, without `vendor`; `${1:…}` marks what is filled in. `tests` says in words
@@ -217,8 +208,7 @@ INVENTORIES: Mapping[str, InventoryKind] = {
 """The inventory that knows each kind of name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class Auth(Struct, frozen=True, kw_only=True):
     """Where a request carries the credential: in headers, in the query, or as Basic (user, password).
 
     In the texts, `{key}` stands for the credential, and `{NAME}` for the variable NAME of `credential_environ`.
@@ -252,8 +242,7 @@ _OF_THE_WAY = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorInfo:
+class VendorInfo(Struct, frozen=True, kw_only=True):
     """Everything about a vendor that is data."""
 
     name: str
@@ -322,8 +311,7 @@ def options_go_with(where: str, *names: str, hint: str | None = None) -> dict[st
     return {name: refuse(f"options.{name} goes with {where} alone", hint) for name in names}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
+class Conflict(Struct, frozen=True, kw_only=True):
     """Entries that cannot stand in one plan: `path` leads to the place in the first, where the problem is shown."""
 
     entries: tuple[str, ...]
@@ -332,8 +320,7 @@ class Conflict:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complaint:
+class Complaint(Struct, frozen=True, kw_only=True):
     """Something in an entry that this vendor cannot do. `path` leads from the entry to the place."""
 
     path: tuple[str | int, ...]
@@ -384,8 +371,7 @@ class Cause(StrEnum):
     """qarunner skipped the entry: one that it needs did not pass."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteRun:
+class RemoteRun(Struct, frozen=True, kw_only=True):
     """A run at a vendor. `memo` is given back to the adapter when it reads the run's status.
 
     `test` is the id of the one test that it runs, where the create's reply says so: reports name it without a result.
@@ -397,8 +383,7 @@ class RemoteRun:
     memo: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """A step of a test. `kind` is the vendor's own word for what it is: `act`, `assert`. Durations are seconds."""
 
     title: str
@@ -409,8 +394,7 @@ class Step:
     duration_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """One test's result. `raw_status` is the vendor's own word; durations are seconds.
 
     `video_url` is a recording, `ids` are other ids of this result at the vendor by their names: `execution`.
@@ -428,8 +412,7 @@ class Case:
     ids: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one entry. `counts` stands in for cases where the vendor tells numbers alone."""
 
     verdict: Verdict
@@ -442,8 +425,7 @@ class Outcome:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(Struct, frozen=True, kw_only=True):
     """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over.
 
     `entries`: the same of single entries that share the run, as far as its results tell whose they are.
@@ -461,8 +443,7 @@ class Running:
     so_far: Mapping[str, Outcome] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class More:
+class More(Struct, frozen=True, kw_only=True):
     """Send this as well, and ask again with one reply more.
 
     `best_effort`: the verdict does not depend on it. Whatever goes wrong with it is handed over as a reply (without
@@ -473,8 +454,7 @@ class More:
     best_effort: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """The run is over. An entry of the call that has no outcome here becomes `unknown`."""
 
     outcomes: Mapping[str, Outcome]
@@ -483,8 +463,7 @@ class Finished:
 Status: TypeAlias = "Running | More | Finished"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """Something that a manifest can name: `id` is what stands there, `name` what people call it at the vendor.
 
     `unusable` says why a run cannot name it now: it is paused, or of another kind. `holds_all` is True of a category
@@ -499,8 +478,7 @@ class Item:
     slug: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """A vendor's error answer in words. `cause` says what it means for the exit code."""
 
     message: str
@@ -518,8 +496,7 @@ class ResourceKind(StrEnum):
     ENVIRONMENT = "environment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """A local build: its path in the repository (with `/`), its size in bytes, the SHA-256 of its content in hex.
 
     A folder of split APKs is one build; its size and hash are those of the files in it, in order of their names.
@@ -532,8 +509,7 @@ class Build:
     folder: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
+class Dependency(Struct, frozen=True, kw_only=True):
     """Something that a call's create refers to. `key` is the adapter's name for it within the call.
 
     `path` is the build's as the manifest has it; `data` is what the adapter wants to be told again in `prepare`.
@@ -545,8 +521,7 @@ class Dependency:
     data: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(Struct, frozen=True, kw_only=True):
     """A need of the plan. Equal needs of several jobs are one resource; `id` is unique in the plan."""
 
     id: str
@@ -556,8 +531,7 @@ class Resource:
     data: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """A resource that exists at the vendor; `values` are what creates refer to, such as `target_id`."""
 
     values: Mapping[str, str | int]
@@ -567,8 +541,7 @@ PrepareStep: TypeAlias = "Request | Upload | More | Prepared | Refusal"
 """What comes next on the way to a resource."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
+class Leftover(Struct, frozen=True, kw_only=True):
     """How a person finds a resource at the vendor, and what to do there. `details` are its names: a key, an id."""
 
     what: str
@@ -615,8 +588,7 @@ def refs_as_text(body: Json, names: Mapping[str, str]) -> Json:
             return body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRules:
+class BuildRules(Struct, frozen=True, kw_only=True):
     """What a vendor takes as `target.binary`: endings of file names, and how many bytes at most (None: not known)."""
 
     endings: tuple[str, ...]

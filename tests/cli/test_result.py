@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -88,9 +88,9 @@ def test_many_runs_that_go_on_are_a_block_for_each_vendor() -> None:
     summary = summary_of("interrupted")
     link = RunLink(id="r", url="https://app.test/r", vendor="doksi", attempt=1, entries=("a", "b"))
     runs = [
-        dataclasses.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
+        msgspec.structs.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
     ]
-    text = shown(dataclasses.replace(summary, running=tuple(runs)))
+    text = shown(msgspec.structs.replace(summary, running=tuple(runs)))
     assert "still running at doksi: 3 runs; each with its link: qarunner status r1\n" in text
     assert "\n  r0 of a (+1), r1 of a (+1), r2 of a (+1)\n" in text
     assert "still running at docketqa: 57 runs" in text
@@ -113,7 +113,7 @@ def test_what_does_not_gate_says_so() -> None:
 
 
 def test_a_build_that_fails_for_what_was_skipped_says_so() -> None:
-    summary = dataclasses.replace(
+    summary = msgspec.structs.replace(
         ended(Outcome(verdict=Verdict.SKIPPED)), failed_by_skips_only=True, exit_code=ExitCode.FAILED
     )
     assert headline(summary) == "qarunner: exit 1: 1 skipped; a skipped test fails the build"
@@ -215,7 +215,7 @@ def test_one_failure_is_told_once() -> None:
     out = shown(ended(Outcome(verdict=Verdict.FAILED, cases=(case,), message=text)))
     assert out.count(text) == 1
     assert f"  failed: Pay (t1): {text}\n    https://app.test/t1\n" in out
-    both = (case, dataclasses.replace(case, id="t2", name="Buy"))
+    both = (case, msgspec.structs.replace(case, id="t2", name="Buy"))
     out = shown(ended(Outcome(verdict=Verdict.FAILED, cases=both)))
     assert out.count(text) == 1
     assert "  failed: Pay (t1)\n    https://app.test/t1\n  failed: Buy (t2)\n" in out

@@ -11,11 +11,13 @@ import json
 import socket
 import ssl
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from qarunner.engine.decide.interpret import (
     Ambiguous,
@@ -67,8 +69,7 @@ Answering: TypeAlias = "Callable[[socket.socket], None]"
 # --- the ways ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """Where a request goes, with the variables that lead it there. `is_used`: over a connection that served before."""
 
     url: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from qarunner.app.history import History, rows_of
 from qarunner.app.options import HistoryOptions

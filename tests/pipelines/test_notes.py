@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import force_setattr
 
 from qarunner.cli.pipelines import gitlab as gitlab_step
 from qarunner.cli.pipelines.notes import MARKER, GitHubNotes, GitLabNotes, NoteError, put
@@ -70,7 +71,7 @@ def test_a_stranger_who_wrote_the_marker_gets_no_note_of_ours(host: Host, notes:
 def test_two_jobs_that_begin_the_note_at_once_leave_one_with_both_parts(host: Host) -> None:
     notes = github(host)
 
-    class Late(GitHubNotes):
+    class Late(GitHubNotes, frozen=True):
         def create(self, body: str) -> None:
             put(notes, "other.yml", "diff", "of the other job")
             super().create(body)
@@ -85,11 +86,11 @@ def test_a_part_that_another_job_has_overwritten_is_written_again(host: Host) ->
     notes = github(host)
     put(notes, FILE, "diff", "first")
 
-    class Overwritten(GitHubNotes):
+    class Overwritten(GitHubNotes, frozen=True):
         def update(self, note: str, body: str) -> None:
             super().update(note, body)
             if not any("/user" in path for _, path in host.requests[-1:]) and self.number == 8:
-                object.__setattr__(self, "number", 7)
+                force_setattr(self, "number", 7)
                 host.comments[0]["body"] = f"{MARKER}\n\n<!-- qarunner:section b.yml:diff -->\nof b"
 
     hurried = Overwritten(api=notes.api, repository=notes.repository, number=8)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.errors import UserError
@@ -37,7 +37,7 @@ def told(row: Mapping[str, object], vendor: Acme = ACME) -> list[tuple[tuple[str
 def acme(**changes: object) -> Acme:
     """The vendor with other capabilities."""
     vendor = Acme()
-    capabilities: Capabilities = replace(vendor.info.capabilities, **changes)  # type: ignore[arg-type]
+    capabilities: Capabilities = replace(vendor.info.capabilities, **changes)
     vendor.info = replace(vendor.info, capabilities=capabilities)
     return vendor
 

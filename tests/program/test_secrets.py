@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from qarunner.app.apply.connect import connect
 from qarunner.errors import UserError

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from qarunner.app.reports import add_step_summary
@@ -92,9 +92,9 @@ def test_as_much_of_a_large_matrix_as_fits() -> None:
 def test_many_runs_that_go_on_are_one_note_for_each_vendor() -> None:
     link = RunLink(id="r", url="https://app.test/r", vendor="doksi", attempt=1, entries=("a",))
     runs = [
-        dataclasses.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
+        msgspec.structs.replace(link, id=f"r{number}", vendor=("doksi", "docketqa")[number > 2]) for number in range(60)
     ]
-    page = markdown.render(dataclasses.replace(large_summary(1), running=tuple(runs)))
+    page = markdown.render(msgspec.structs.replace(large_summary(1), running=tuple(runs)))
     assert page.count("**still running**") == 2
     assert "> ⚠️ **still running** at `doksi`: 3 runs: [`r0`](https://app.test/r) of `a`, [`r1`]" in page
     assert "57 runs" in page

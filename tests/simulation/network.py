@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
 
 from qarunner.engine.decide.interpret import Answer
 from qarunner.vendors.api import Reply, Upload

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from qarunner import paths, signals
 from qarunner.app.apply.commands import resume, start
 from qarunner.app.apply.connect import Surroundings, connect
@@ -62,15 +64,14 @@ class Command(StrEnum):
     CANCEL = "cancel"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What one process is told, and what happens to it. Times are seconds from its start.
 
     `loss`, `lost_at`: the process is lost at a line of its journal, or at a time; `power`: with what was not synced.
     """
 
     command: Command
-    options: Options = field(default_factory=Options)
+    options: Options = msgspec.field(default_factory=Options)
     fail_fast: bool = False
     workers: int = 12
     resubmit: tuple[str, ...] = ()
@@ -83,11 +84,11 @@ class Orders:
     gone_at: float | None = None
     meanwhile: tuple[float, Callable[[], None]] | None = None
     """What another process does at a time while this one is at work."""
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def __str__(self) -> str:
         words = [str(self.command)]
-        for name in self.__slots__:
+        for name in self.__struct_fields__:
             value = getattr(self, name)
             if name not in {"command", "workers", "meanwhile"} and value not in (None, (), False, {}, Options()):
                 words.append(f"{name}={value}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from qarunner.emulator.ledger import uuid_of
 from qarunner.engine.flow.driver import Options

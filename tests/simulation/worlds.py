@@ -7,9 +7,11 @@ import random
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
 
 from qarunner.emulator.scenario import Scenario
 from qarunner.engine.io.journal import JOURNAL, PLAN, read

@@ -176,7 +176,7 @@ def test_without_an_emulation_there_is_no_rehearsal(user: User) -> None:
 # --- plugins that are broken ------------------------------------------------------------------------------------------
 
 BROKEN = """
-    from dataclasses import replace
+    from msgspec.structs import replace
     from acme_qa import Acme
 
     class Broken(Acme):
@@ -204,7 +204,10 @@ BOTH = """
         ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("from acme_qa import Acme\nclass VENDOR(Acme):\n    info = None", "has info.name None"),
         (
-            "import acme_qa as a, dataclasses as d\nclass VENDOR(a.Acme): info = d.replace(a.Acme.info, name='broken')",
+            (
+                "from acme_qa import Acme\nfrom msgspec.structs import replace\n"
+                "class VENDOR(Acme): info = replace(Acme.info, name='broken')"
+            ),
             "is a class and not an adapter",
         ),
     ],

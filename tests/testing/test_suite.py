@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from qarunner.plan.guard import AdapterBug
 from qarunner.testing import Conformance

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict

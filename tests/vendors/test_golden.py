@@ -9,11 +9,12 @@ the body as it is). The answer is `request.json` or `result.json`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import (
@@ -72,9 +73,9 @@ def replies(folder: Path) -> list[Reply]:
 
 def plain(value: object) -> Any:  # noqa: ANN401
     """A result as JSON, without what is empty; objects named by their type."""
-    if not hasattr(value, "__dataclass_fields__"):
+    if not isinstance(value, Struct):
         return value
-    return {"is": type(value).__name__, **_short(asdict(value))}  # type: ignore[call-overload]
+    return {"is": type(value).__name__, **_short(to_builtins(value))}
 
 
 def _short(value: object) -> Any:  # noqa: ANN401
@@ -113,7 +114,8 @@ def _of_call(vendor: Vendor, call: Call, ask: str) -> Any:  # noqa: ANN401
         case "submit":
             calls = [replace(call, entries=tuple(group)) for group in vendor.group(call.entries)]
             return [
-                {"entries": [row.id for row in made.entries], **_short(asdict(vendor.submit(made)))} for made in calls
+                {"entries": [row.id for row in made.entries], **_short(to_builtins(vendor.submit(made)))}
+                for made in calls
             ]
         case "resources":
             return [plain(need) for need in vendor.resources(call)]

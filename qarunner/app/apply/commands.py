@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.app import files as inputs
@@ -351,8 +353,7 @@ def _claim(
 # --- how an earlier run goes on ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decisions:
+class Decisions(Struct, frozen=True, kw_only=True):
     """What a person says of uncertain creates: jobs by their own id, or by an entry's."""
 
     resubmit: tuple[str, ...] = ()

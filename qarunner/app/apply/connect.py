@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from qarunner.app.planning import credential_names
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 WORKERS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """The world of a session besides disk and network. A simulation has another one.
 
     `jitter` is uniform in 0…1, `token` makes a text of so many random bytes.

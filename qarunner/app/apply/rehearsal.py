@@ -7,10 +7,11 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from qarunner import __version__
 from qarunner.errors import UserError
@@ -29,8 +30,7 @@ EMULATOR = "emulator.jsonl"
 """What the vendors of a rehearsal were asked, in the run's folder: with it a rehearsal can be resumed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True, kw_only=True):
     """Emulated vendors at work. `environ` leads every vendor of a plan to them, with keys of their own."""
 
     environ: Mapping[str, str]

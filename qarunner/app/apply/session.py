@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
@@ -124,8 +126,7 @@ class Observer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
+class RunSettings(Struct, frozen=True, kw_only=True):
     """What apply and resume share. `reports` are written besides the run's own."""
 
     environ: Mapping[str, str]
@@ -163,8 +164,7 @@ class RunSettings:
         return NextCommand(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True, kw_only=True):
     """What became of a cancel: how many runs it stopped, and the vendors' answers where they refused.
 
     `summary` is None where nothing was to be cancelled.

@@ -7,10 +7,11 @@ import platform
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner import __version__
 from qarunner.app.ci import in_ci, read_build, who
@@ -40,8 +41,7 @@ class State(StrEnum):
     NOT_CHECKED = "not_checked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """What was looked at, what was seen, and how to put it right."""
 
     check: str

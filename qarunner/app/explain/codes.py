@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.text import Quoted, styled
 
@@ -33,8 +34,7 @@ _INTRODUCED = {"yaml": "Such as:", "console": "", "diff": "Put right:"}
 CODE = re.compile(r"[EWew][0-9]{3}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """What a code means, an example that has it, and how the example is put right. `text` is Markdown."""
 
     code: str

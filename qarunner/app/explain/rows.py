@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.app.choosing import Chosen, choose_rows
 from qarunner.app.ci import checked_name, read_build
@@ -56,8 +58,7 @@ _NOT_SHOWN = frozenset({"id", "if", "needs"})
 """Keys that have a line of their own in `explain`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class Value(Struct, frozen=True, kw_only=True):
     """A value as it was written, and as it is with what is set; `source` names the layer that it comes from.
 
     `unknown` has the reasons why it is still a template.
@@ -71,8 +72,7 @@ class Value:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True):
     """The create call that a row is a part of. `together` are the other rows of it, `uses` what is made before."""
 
     request: Request
@@ -86,8 +86,7 @@ class Sent:
         return tuple(entry for entry in self.group if entry != self.entry)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+class Explained(Struct, frozen=True, kw_only=True):
     """All there is to say of a row. `runs` is None where a variable that is not set decides; `reason` says why."""
 
     row: Row

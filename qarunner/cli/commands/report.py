@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import shlex
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 UNION = "qarunner report --merge --union --manifest apps/shop/qa-matrix.yml --manifest apps/api/qa-matrix.yml RUNS"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """A run to be joined. `shard` is (1, 4) for the first of four; None if it was started without."""
 
     stored: StoredRun

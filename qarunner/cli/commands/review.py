@@ -6,10 +6,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.app import files as inputs
 from qarunner.app.choosing import Hide
@@ -38,16 +40,14 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "markdown")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _Seen(Struct, frozen=True, kw_only=True):
     """The surroundings of a diff. `hide` is called with values that no output may show."""
 
     environ: Mapping[str, str]
     hide: Hide
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Earlier:
+class _Earlier(Struct, frozen=True, kw_only=True):
     """What is compared with; no side where there was no manifest, or none that can be read."""
 
     base: str

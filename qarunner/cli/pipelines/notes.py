@@ -7,9 +7,10 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from qarunner.errors import UserError
 
@@ -31,8 +32,7 @@ class NoteError(UserError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """A note of ours."""
 
     id: str
@@ -139,12 +139,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Api:
+class Api(Struct, frozen=True, kw_only=True):
     """A host's API: https, or http on loopback."""
 
     base: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Api({self.base})"
 
     def get(self, path: str) -> object:
         for left in reversed(range(READ_TRIES)):
@@ -199,8 +201,7 @@ def _error_text(error: urllib.error.HTTPError) -> str:
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitHubNotes:
+class GitHubNotes(Struct, frozen=True, kw_only=True):
     """Comments of a pull request (docs.github.com: REST API, issue comments)."""
 
     api: Api
@@ -264,8 +265,7 @@ def _is_bot(comment: Mapping[str, object]) -> bool:
     return _author(comment).get("type") == "Bot"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitLabNotes:
+class GitLabNotes(Struct, frozen=True, kw_only=True):
     """Notes of a merge request (docs.gitlab.com: Notes API). A project's own token has a user of its own."""
 
     api: Api

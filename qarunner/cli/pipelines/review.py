@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.errors import ExitCode, UserError
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True):
     """`text` is Markdown; `problem` says why there is none, and `log` all of it. `any`: whether anything changes."""
 
     text: str = ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 # Certyn's projects and their environments (certyn.md: Per-test details, A preview environment).
 
 
-@dataclass(slots=True, kw_only=True)
-class Project:
+class Project(Struct, kw_only=True):
     """One project; `environments` are those made through the API, by id."""
 
     id: str
@@ -195,8 +196,7 @@ def _executed(item: Mapping[str, object]) -> dict[str, object]:
     return {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class Remembered(Struct, frozen=True, kw_only=True):
     """What an idempotency key stands for."""
 
     body: object

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.ledger import HANG, readable, uuid_of
 from qarunner.emulator.sections import Process
@@ -20,8 +21,7 @@ CONCLUSIONS = (("success", "failure", "cancelled"), ("passed", "failed", "cancel
 ECHOED = ("environmentKey", "processSlug", "tags", "commitSha", "externalUrl")
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
+class Run(Struct, kw_only=True):
     """One run; times are seconds of the emulation, `invisible` the polls that still answer 404."""
 
     id: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from qarunner.emulator.docketqa.apps import Apps
 from qarunner.emulator.docketqa.runs import TestRun, blueprint, run_body, stamp, steps
@@ -44,8 +45,7 @@ MODULE_QUERY = {**LIST_QUERY, "ids": text, "with_steps": one_of("true", "false")
 PER_PAGE = 50  # our choice: the page names no default
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True):
     """What a create runs: tests with the suite that named them, and the URLs that it overrides."""
 
     tests: tuple[tuple[int, str | None], ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.docketqa.runs import stamp
 from qarunner.emulator.ledger import Moved
@@ -24,8 +25,7 @@ SIZE = whole(least=1, most=LARGEST)
 NAME = text_up_to(255)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """One build of an app."""
 
     id: int
@@ -34,8 +34,7 @@ class Build:
     ending: str
 
 
-@dataclass(slots=True, kw_only=True)
-class App:
+class App(Struct, kw_only=True):
     """One app, its builds by their ids; times are seconds of the emulation."""
 
     id: int
@@ -47,8 +46,7 @@ class App:
     updated: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """An upload as it was announced."""
 
     platform: str

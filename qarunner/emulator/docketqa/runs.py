@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.ledger import Course, Phase
 
@@ -17,8 +18,7 @@ STEPS = ("Open the start page", "Follow the described path", "Check the result")
 START = "https://example.com/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRun:
+class TestRun(Struct, frozen=True, kw_only=True):
     """One test in a remote session of its own; `created` is in seconds of the emulation."""
 
     id: int

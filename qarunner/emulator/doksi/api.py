@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.http import require_bearer
 from qarunner.emulator.ledger import Course, Phase, readable, shuffled
@@ -26,8 +27,7 @@ UPLOAD_VALID = 3600.0  # doksi.md, A build: "presigned, valid one hour"
 APK_FAMILY = re.compile(r"split_config\..+\.apk")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """One entry of a create's matrix, checked."""
 
     destination: Mapping[str, str]
@@ -35,8 +35,7 @@ class Line:
     download_fails: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """One test on one destination."""
 
     id: str
@@ -46,8 +45,7 @@ class Result:
     course: Course
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """One run; `created` is in seconds of the emulation."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
 from qarunner.emulator.storage import Slot
@@ -25,8 +26,7 @@ QUOTA = 20 * 1024**3  # "20 GB of temporary uploads a project"
 REMOVE_AFTER = whole(least=60, most=604_800)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announced:
+class Announced(Struct, frozen=True, kw_only=True):
     """An upload as it was announced."""
 
     project: str
@@ -35,8 +35,7 @@ class Announced:
     slot: Slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class App(Struct, frozen=True, kw_only=True):
     """A confirmed build; times are seconds of the emulation."""
 
     id: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from qarunner.emulator.ledger import HANG, Course, Phase, readable
 from qarunner.emulator.strict import Fields, Wrong, one_of, text, text_up_to, uuid_text, web_address, whole
@@ -145,8 +146,7 @@ KINDS = ("act", "act", "assert")
 NEVER_ENDS = float("inf")
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
+class Run(Struct, kw_only=True):
     """One run; times are seconds of the emulation."""
 
     id: str
@@ -185,8 +185,7 @@ class Run:
         return self.course.word or STATUS.get(self.course.outcome, "completed")
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, kw_only=True):
     """The runs of one create; "waiting runs stay queued" where they run one after another."""
 
     id: str

@@ -7,8 +7,9 @@ or what the vendor itself calls its infrastructure, is worth one.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from qarunner.engine.decide.interpret import ADAPTER_EXCEPTIONS, check_return_type, describe_adapter_error
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, worst_verdict

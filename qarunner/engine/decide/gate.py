@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.engine.decide.attempts import merge_attempts, previous_outcomes
 from qarunner.engine.decide.outcomes import tally
@@ -41,8 +42,7 @@ _OF_VERDICT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """The gate's word. `finished` counts the gating tests that ran to an end.
 
     `skipped` are the entries that fail the build because they were skipped.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
 from qarunner.engine.decide.outcomes import without_run
@@ -59,22 +60,19 @@ T = TypeVar("T")
 Answer: TypeAlias = Reply | Fault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
+class Created(Struct, frozen=True, kw_only=True):
     """The create made these runs."""
 
     runs: tuple[RemoteRun, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedNothing:
+class CreatedNothing(Struct, frozen=True, kw_only=True):
     """The create was taken and made no run that could be asked for; `outcomes` are never a pass."""
 
     outcomes: Mapping[str, Outcome]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(Struct, frozen=True, kw_only=True):
     """Sending it again is safe. `wait_s` is the vendor's own word, `held` that it holds for all its requests.
 
     `maybe`: of a create, that it may have made a run. `unreadable`: the vendor answers, but the answer has no meaning;
@@ -89,15 +87,13 @@ class Retry:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(Struct, frozen=True, kw_only=True):
     """Refused for good."""
 
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ambiguous:
+class Ambiguous(Struct, frozen=True, kw_only=True):
     """It may or may not have made a run; only a person may send it again."""
 
     message: str

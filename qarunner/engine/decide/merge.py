@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,9 @@ def merged(parts: Sequence[Run], missing: Sequence[tuple[int, int]]) -> Run:
         part.closed |= {entry.id: outcome_of(part, entry) for entry in part.plan.entries}
     plan = _plan([part.plan for part in whole])
     run = Run.of(plan)
-    for field in fields(Run):
-        if isinstance(getattr(run, field.name), dict):
-            setattr(run, field.name, _union(whole, field.name))
+    for field in Run.__struct_fields__:
+        if isinstance(getattr(run, field), dict):
+            setattr(run, field, _union(whole, field))
     run.run_id = "+".join(part.run_id for part in parts)
     run.tool, run.rehearsal = parts[0].tool, any(part.rehearsal for part in parts)
     run.started_at = min(part.started_at for part in parts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -36,8 +37,7 @@ class News(StrEnum):
     FIXED = "fixed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """An earlier result of an entry or a test. `commit` is the one that was tested."""
 
     run: str
@@ -47,8 +47,7 @@ class Past:
     commit: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trend:
+class Trend(Struct, frozen=True, kw_only=True):
     """An entry's results, this one included. `failing` counts the failures in a row, `since` is the first one's run.
 
     `flaky` of the latest `runs` were flaky. `marks` are the latest results, the oldest first, a sign for each.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from qarunner.engine.io.workers import Clock
 from qarunner.engine.schedule.queue import Task, VendorQueue
@@ -71,8 +72,7 @@ class Write(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class RunContext:
+class RunContext(Struct, kw_only=True):
     """`sync` waits until what was written down is on disk; JournalLost if that cannot be.
 
     `ends_at` is the monotonic time at which the engine stops, whatever comes.

@@ -5,8 +5,9 @@ Everything that touches the world is a parameter, so that a simulation runs this
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 from qarunner.engine.decide.interpret import TOO_MANY
 from qarunner.engine.flow.closing import CancelHandler, EntryCloser
@@ -39,8 +40,7 @@ OBSERVE_S = 30.0
 """An observer is woken this often, whatever happens: CI systems end a job that is silent for long."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """What the command line says of an apply; durations are seconds."""
 
     poll_interval_s: float | None = None

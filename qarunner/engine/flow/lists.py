@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from qarunner.engine.decide.interpret import after_refused_list, listed_runs
 from qarunner.engine.schedule.queue import FIRST, Task
@@ -51,8 +52,7 @@ MOST_STALE = 3
 """A list that shows so many runs going on which their own reads find over is behind, and not worth reading."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """What a list said, as of the time at which it was asked for.
 
     `unlisted` are reads that waited for it in vain; `probe` is sent all the same, to see whether the list is behind.
@@ -64,8 +64,7 @@ class Listing:
     probe: Task | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class VendorList:
+class VendorList(Struct, kw_only=True):
     """What is known of one vendor's list. `confirmed` are the verdicts of ends that runs' own reads have confirmed."""
 
     asked: Task | None = None

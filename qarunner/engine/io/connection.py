@@ -14,12 +14,12 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct, field
 from requests import RequestException
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
@@ -58,8 +58,7 @@ class Stage(StrEnum):
     """The request is out, and an answer is waited for."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, kw_only=True):
     """One request and its answer. `idle_s` is the longest silence of the other side, once a byte was sent.
 
     `ends_at` is when all of it has to be over, by `clock`. `tunnel_status` is the proxy's answer to CONNECT.
@@ -294,8 +293,7 @@ _PASSING_REFUSALS = frozenset({408, 425, 429})
 """Answers to CONNECT below 500 that may be another one soon."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """Which way a request was to go. `variable` is the one that names the proxy."""
 
     host: str
@@ -393,8 +391,7 @@ def _innermost(error: BaseException) -> str:
 # --- where it goes ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """Where a vendor lives and how a request shows who sends it. `key` is text: this never leaves the process.
 
     `key_variable` is the variable that the key stood in; `more_keys` are those of other variables that `auth` names.
@@ -432,8 +429,7 @@ class Endpoint:
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """Proxy and certificates, resolved once. `bundle` is a file or a folder, `folders` are searched besides."""
 
     proxy: str | None = None

@@ -8,10 +8,10 @@ import os
 import secrets
 import shutil
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import msgspec
+from msgspec import Struct, field
 
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
@@ -96,8 +96,7 @@ JOURNAL = "journal.jsonl"
 REPORT = "report.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """What a journal says. `size` counts the bytes of its whole lines; what stands behind them was torn."""
 
     events: list[ev.Event]

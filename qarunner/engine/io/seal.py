@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,14 @@ _TAG = 16
 _SUM = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """What a secret seals with. `id` tells holders which seal is theirs, and nothing about the secret."""
 
     id: str
-    secret: bytes = field(repr=False)
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
 
     @classmethod
     def of(cls, secret: str) -> Key:
@@ -56,12 +58,14 @@ class DamagedLineError(Exception):
     """A line is not what was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Where a journal stands: a digest of all lines so far, and the run's own key if it is known."""
 
     digest: bytes = b""
-    run_key: bytes | None = field(default=None, repr=False)
+    run_key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Chain({self.digest.hex()})"
 
     def line(self, body: bytes) -> tuple[bytes, Chain]:
         """An event's JSON as the next line, and the chain behind it."""

@@ -8,12 +8,13 @@ import json
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import requests
 import urllib3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.decode import Json
 from qarunner.engine.io.connection import (
@@ -52,8 +53,7 @@ if TYPE_CHECKING:
     from qarunner.vendors.types import AnyRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True, kw_only=True):
     """How long the other side may keep silent, in seconds.
 
     A read is soon asked again. A create is not: one that took 70 s to answer has begun a run all the same. A store may
@@ -83,19 +83,20 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parcel:
+class _Parcel(Struct, frozen=True, kw_only=True):
     """What goes over the network, with everything in it that is secret. It has no representation, and is not kept."""
 
     method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: Json = field(default=None, repr=False)
+    url: str
+    headers: Mapping[str, str]
+    body: Json = None
     file: ProgressReader | None = None
 
+    def __repr__(self) -> str:
+        return f"_Parcel({self.method})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permissions:
+
+class Permissions(Struct, frozen=True, kw_only=True):
     """What the pipeline lets out, whatever plan asks for more.
 
     `allowed` are the words of --allow-secret. `keys` gives the default key variable of each vendor.

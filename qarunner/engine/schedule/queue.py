@@ -8,8 +8,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind
@@ -131,8 +132,7 @@ class Queue:
 _READS = frozenset({"GET", "HEAD"})
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Task:
+class Task(Struct, kw_only=True, eq=False):
     """A request that is due or under way. A task for a resource stands under the first job that uses it.
 
     `poll` is the first request of a poll; `answers` are those to it and to what followed it.

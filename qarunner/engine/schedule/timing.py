@@ -6,9 +6,10 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from qarunner.entry import Entry
 from qarunner.vendors.api import Cause
@@ -119,8 +120,7 @@ def _late_at_age(expected: DurationModel, known_s: float, price_s: float) -> flo
     return high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextPoll:
+class NextPoll(Struct, frozen=True, kw_only=True):
     """When a run is asked again, and what puts it before others that are due by then: the earlier, the more urgent."""
 
     due: float
@@ -128,8 +128,7 @@ class NextPoll:
     lateness: LatenessEstimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollSchedule:
+class PollSchedule(Struct, frozen=True, kw_only=True):
     """How often one vendor's runs are asked. `override_s` is the user's word on the command line: it beats hints.
 
     `first_s` is the age at the first look; `strict_max` holds `max_s`, however improbable an end is.
@@ -228,8 +227,7 @@ FIRST_BACKOFF_S = 5.0
 """The longest wait at a first contact, where little patience is to be spent on waiting."""
 
 
-@dataclass(slots=True, kw_only=True)
-class RetryState:
+class RetryState(Struct, kw_only=True):
     """Failures in a row of one request; a good reply starts a new one."""
 
     since: float | None = None
@@ -311,8 +309,7 @@ _NOTHING_S = 1e-9
 _ROOT = math.sqrt(2.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DurationModel:
+class DurationModel(Struct, frozen=True, kw_only=True):
     """How long a run takes: half of its like take longer than `median_s`; `spread` is that of the logarithm."""
 
     median_s: float
@@ -362,8 +359,7 @@ UNKNOWN = DurationModel(median_s=120.0, spread=1.0)
 """An unknown run: minutes, perhaps."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
+class Tally(Struct, kw_only=True):
     """How long some runs took, as the sums that an expectation needs."""
 
     count: int = 0
@@ -490,8 +486,7 @@ def _is_power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeLeft:
+class TimeLeft(Struct, frozen=True, kw_only=True):
     """Seconds until a run's last entry ends. `slowest` is the entry that takes longest by itself.
 
     `unknown` entries have never run: they are not in it.

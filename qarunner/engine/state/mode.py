@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 END_S = 6.0
 """Seconds for cancels and last looks. GitHub sends SIGTERM 7.5 s after SIGINT, and reports come afterwards."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mode:
+class Mode(Struct, frozen=True, kw_only=True):
     """What an apply may still do. A stronger mode is never left for a weaker one.
 
     `bound` is the seconds until the end, whatever vendors do; with None, `--timeout` alone ends it.

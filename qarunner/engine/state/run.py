@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Retries
@@ -41,8 +43,7 @@ class ResourceStatus(StrEnum):
     RELEASED = "released"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remainder:
+class Remainder(Struct, frozen=True, kw_only=True):
     """What is, or (not `certain`) may be, at the vendor still. `known`: a resume can remove it."""
 
     leftover: Leftover
@@ -51,8 +52,7 @@ class Remainder:
     known: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class ResourceState:
+class ResourceState(Struct, kw_only=True):
     """Something that creates refer to. `attempt` counts how often it was begun.
 
     `requested`: sent, no reply yet. `confirmed`: the vendor said that it exists. `trouble`: why it was not removed.
@@ -154,8 +154,7 @@ class Phase(StrEnum):
     DONE = "done"
 
 
-@dataclass(slots=True, kw_only=True)
-class RunState:
+class RunState(Struct, kw_only=True):
     """One run at a vendor. `raw_status` is the vendor's own word, `trouble` why the last poll failed."""
 
     remote: RemoteRun
@@ -171,7 +170,7 @@ class RunState:
     """Final outcomes of entries that were over before the run."""
     so_far: dict[str, Outcome] = field(default_factory=dict)
     """What was certain of entries when the run was cut short; tests without a result are `unknown`."""
-    latest: dict[str, Outcome] = field(default_factory=dict, compare=False)
+    latest: dict[str, Outcome] = field(default_factory=dict)
     """The same as of the newest poll of this process. It is written down when the run is cut short, and not before."""
     outcomes: Mapping[str, Outcome] | None = None
     finished_at: float | None = None
@@ -239,8 +238,7 @@ class RunState:
         return Case(id=test, verdict=Verdict.UNKNOWN, url=self.remote.url, raw_status=self.raw_status)
 
 
-@dataclass(slots=True, kw_only=True)
-class JobState:
+class JobState(Struct, kw_only=True):
     """One create call. `entries` are as this attempt asks for them: a later one may ask for the failed tests alone."""
 
     job: Job
@@ -260,8 +258,7 @@ class JobState:
     """The values of resources with which its create left, by the resource."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
+class Run(Struct, kw_only=True):
     """An apply: what is known of each job and of each entry. `closed` holds final outcomes and when they came.
 
     `attempts` are the jobs that an entry was, or is, in; `job_of` is the last of them.

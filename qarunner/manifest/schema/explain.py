@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.diagnostics import Path, choose, closest, with_valid
 from qarunner.manifest import codes
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 # Problems of plain data, before anybody knows in which line they stand.
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaError:
+class SchemaError(Struct, frozen=True):
     """One problem: at the value under `path`, or with `key` at the key of that value."""
 
     path: Path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from qarunner import __version__
 from qarunner.diagnostics import Diagnostic, Place, Severity
@@ -22,8 +23,7 @@ _MOST_BYTES = 16 << 20
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedSchema:
+class NamedSchema(Struct, frozen=True, kw_only=True):
     """`version` is None where neither the address nor the file tells it; `file` is None for an address.
 
     `text` is None for an address, and for a file that cannot be read.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from qarunner.diagnostics import in_order, problem
 from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind

@@ -6,10 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner import known, secret
 from qarunner.decode import as_mapping, is_unicode
@@ -349,8 +351,7 @@ OWN = "QARUNNER_"
 _NAMING = re.compile(r"!?[A-Za-z_*?][A-Za-z0-9_*?]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """The variables that the pipeline names with --env and QARUNNER_ENV: names and globs, where `!` excludes."""
 
     words: tuple[str, ...] = ()
@@ -380,8 +381,7 @@ def checked_naming(word: str, option: str) -> str:
 _NAMING_HINT = "name the variables one by one, or by how they begin: STAGING_URL, SHOP_*; !NAME is not meant"
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """The value of a variable, if it has one, and what gives it.
 
     `unnamed`: the environment has another value, which no option names.
@@ -392,8 +392,7 @@ class Lookup:
     source: str = "default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Values:
+class Values(Struct, frozen=True, kw_only=True):
     """Everything from outside that templates can depend on.
 
     `env` is the environment of the process, of which `names` says what may be read. `overrides` are what --var and
@@ -463,16 +462,14 @@ def nothing_set(rows: int) -> Values:
     return Values(git=git, ci=ci, steps=Steps(rows))
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """Where a template reads something."""
 
     locator: Locator
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The values of the variables that are used. `env` holds placeholders for secrets, `secrets` their text.
 
     What has no value that could be used is Later. `placeholders` are the names of all secrets that are read, and

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner import secret
 from qarunner.diagnostics import Diagnostic, in_order, problem
@@ -344,8 +346,7 @@ Why: TypeAlias = "Mapping[Path, tuple[str, ...]]"
 """Paths of texts that are still templates, and what is missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True, kw_only=True):
     """Rows and vendor settings with every value that is known; secrets stand in them as placeholders.
 
     `unknown` has the texts of rows, by id, that are still templates, `problems` what speaks against values.

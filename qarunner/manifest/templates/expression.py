@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from qarunner.manifest.codes import Code
 
@@ -35,8 +37,7 @@ LONGEST_TEXT = 64 * 1024
 """Characters of a template and of any text that it makes on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A name that an expression reads. `whole`: in a place where a secret may stand, unchanged."""
 
     root: str
@@ -44,8 +45,7 @@ class Reference:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateProblem:
+class TemplateProblem(Struct, frozen=True):
     """Something wrong with an expression whatever the values are."""
 
     code: Code
@@ -61,8 +61,7 @@ class TemplateError(Exception):
         self.flaw = TemplateProblem(code, message, hint)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Later:
+class Later(Struct, frozen=True, eq=False):
     """A value that is not known yet, and why. Whatever looks at it is not known either: UnknownValueError.
 
     `text` is what is known of a text: some of its expressions stand in it as they were written.
@@ -129,8 +128,7 @@ class Steps:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Expression:
+class Expression(Struct, frozen=True, eq=False):
     """One `{{ … }}`, or a whole text with `{% … %}`. `compute` raises TemplateError.
 
     The same text gives the same object (see `parse`), so that identity is enough to compare, and fast.
@@ -157,16 +155,15 @@ class Expression:
         return any(reference.root == "matrix" for reference in self.references)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A string of the manifest as literal pieces and expressions, in order."""
 
     pieces: tuple[str | Expression, ...]
-    expressions: tuple[Expression, ...] = field(init=False)
+    expressions: tuple[Expression, ...] = ()
 
     def __post_init__(self) -> None:
         expressions = tuple(piece for piece in self.pieces if isinstance(piece, Expression))
-        object.__setattr__(self, "expressions", expressions)
+        force_setattr(self, "expressions", expressions)
 
 
 def no_value(name: str) -> TemplateError:

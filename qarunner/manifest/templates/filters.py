@@ -8,10 +8,11 @@ import math
 import re
 import unicodedata
 import warnings
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from qarunner import secret
 from qarunner.manifest.codes import Code
@@ -58,8 +59,7 @@ class Refused(ValueError):  # noqa: N818  it says what became of the pattern
     """A pattern that is not taken, or that may take too long on a text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A regular expression that is safe on texts up to some length, which depends on it."""
 
     compiled: re.Pattern[str]

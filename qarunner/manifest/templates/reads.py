@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from qarunner.diagnostics import Place
 from qarunner.known import Refused, Unknown
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.templates.evaluate import Evaluated
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Read(Struct, frozen=True, kw_only=True):
     """A name that a template reads. `unknown` says why it has no value; the place is that of its declaration.
 
     Facts of the build stand in no file. `source` is what gives the value: a layer, an option or a variable.

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from msgspec.structs import force_setattr
+
 from qarunner.diagnostics import choose, closest
 from qarunner.entry import ENTRY_KEYS
 from qarunner.known import holds_template
@@ -343,7 +345,7 @@ def templates_in(data: object) -> list[tuple[Path, str]]:
 def templates_of(row: Row) -> list[tuple[Path, str]]:
     """Those of a row, looked for once."""
     if row.templates is None:
-        object.__setattr__(row, "templates", templates_in(row.data))
+        force_setattr(row, "templates", templates_in(row.data))
     return row.templates or []
 
 

@@ -11,12 +11,12 @@ import re
 import sys
 from array import array
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
+from msgspec.structs import replace
 
 from qarunner.diagnostics import Diagnostic, Place, choose, in_order
 from qarunner.errors import ManifestError

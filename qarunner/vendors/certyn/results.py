@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
 from qarunner.text import plural
@@ -67,8 +69,7 @@ def outcome(state: str, body: JsonReader, promised: int | None, url: str | None)
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counters:
+class _Counters(Struct, frozen=True, kw_only=True):
     """`total` and `passed` are None where no reply has them and they cannot be derived."""
 
     total: int | None

@@ -6,8 +6,9 @@ published GitHub action is called "client".
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Refusal, Request, Vendor

@@ -5,8 +5,10 @@ Sources: docs.docketqa.com/api-reference/run-test, /essentials/triggering-tests,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import JsonReader
 from qarunner.entry import SelectionKind, TargetKind
@@ -113,8 +115,7 @@ def _github_context(metadata: Metadata) -> dict[str, Json]:
 # --- its answer -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ListedRun:
+class _ListedRun(Struct, frozen=True, kw_only=True):
     """A test run as the create's answer tells of it."""
 
     id: str

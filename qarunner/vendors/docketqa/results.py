@@ -5,8 +5,10 @@ Source: docs.docketqa.com/api-reference/get-test-run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import JsonReader
 from qarunner.text import plural
@@ -149,8 +151,7 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True, kw_only=True):
     """One of the vendor's own retries. assumed: it has the fields of a test run; what it does not have is left out."""
 
     word: str | None

@@ -7,10 +7,11 @@ account nor, assumed, the Android build comes back.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct, field
 
 from qarunner.entry import Entry, Platform, SelectionKind
 from qarunner.secret import CLOSE, OPEN, without_encoding
@@ -102,8 +103,7 @@ _MOST_SECRETS = 32
 """Addresses with secrets are compared one by one: more of them in a run would cost a large matrix quadratic time."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """The entries of a run, and what is taken at each destination: some tests, or all (None)."""
 
     entries: list[Entry] = field(default_factory=list)

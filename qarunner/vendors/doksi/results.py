@@ -6,8 +6,10 @@ Source: docs.doksi.ai/api-reference/getRun.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.secret import without_encoding
@@ -102,8 +104,7 @@ def outcomes(entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> dict
 # --- one result -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
+class _Result(Struct, frozen=True, kw_only=True):
     id: str | None
     test: str | None
     name: str | None
@@ -254,8 +255,7 @@ def _may_be(place: Destination, reported: Destination) -> bool:
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending:
+class _Ending(Struct, frozen=True, kw_only=True):
     """What the run as a whole says; its word and duration are an entry's own only where it is alone.
 
     `doubt` is the verdict, and why, where an entry would pass otherwise.

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import threading
 import time
-from dataclasses import replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from qarunner.engine.io import connection as network

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qarunner.diagnostics import Severity
 from qarunner.manifest.codes import MEANINGS, Code
