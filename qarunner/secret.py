@@ -9,6 +9,7 @@ import base64
 import bisect
 import re
 import sys
+import unicodedata
 from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -489,14 +490,23 @@ def certain_host(url: str) -> str | None:
 
 def _looks_like_address(text: str) -> bool:
     """True if some program could read an address in a text, or take the whole text for one that lacks its scheme."""
-    return _ADDRESS.search(text) is not None or _NO_SCHEME.match(_PLACEHOLDER.sub("x", text)) is not None
+    text = _as_in_names(_PLACEHOLDER.sub("x", text))
+    return _ADDRESS.search(text) is not None or _NO_SCHEME.match(text) is not None
+
+
+def _as_in_names(text: str) -> str:
+    """A text as browsers read names of hosts (UTS 46): wide characters are plain ones, invisible ones are not there."""
+    if text.isascii():
+        return text
+    composed = unicodedata.normalize("NFKC", text)
+    return "".join(char for char in composed if unicodedata.category(char) not in {"Cf", "Mn"})
 
 
 _ADDRESS = re.compile(r"https?:|(?<![a-z0-9+.-])(?:ftp|wss?):|[/\\]{2}", re.IGNORECASE)
 _NO_SCHEME = re.compile(
     r"""\s*(?:[^\s/@]*@)?
-    (?:(?:(?:[\w-]+[.\u3002\uff0e\uff61])+(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)\.?  # a name, in any script
-      |\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]                            # an IP address
+    (?:(?:(?:[\w-]+[.\u3002])+(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)\.?  # a name, in any script
+      |\d{1,3}(?:\.\d{1,8}){1,3}|\d{8,10}|\[[0-9a-f:.]+\]                # an IP address
       )(?::[0-9]*)?(?:[/?#\\]|\Z)
     |(?:(?=[^:]*[^\W\d])[\w-]+:[0-9]{1,5}|0x[0-9a-f]+)[/?#\\])            # a name with its port; a number
     """,

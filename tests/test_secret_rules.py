@@ -114,6 +114,15 @@ def test_a_permission_is_that_of_one_secret() -> None:
         "evil.xn--p1ai/⟦secret:TOKEN⟧",
         "пример.рф/⟦secret:TOKEN⟧",
         "evil。example/⟦secret:TOKEN⟧",
+        "evil\N{ONE DOT LEADER}example/⟦secret:TOKEN⟧",
+        "evil\N{DIGIT ONE FULL STOP}example/⟦secret:TOKEN⟧",
+        "ｅｖｉｌ．ｅｘａｍｐｌｅ／⟦secret:TOKEN⟧",  # noqa: RUF001  wide characters
+        "evil.example：8443/⟦secret:TOKEN⟧",  # noqa: RUF001  a wide colon
+        "／／evil.example/⟦secret:TOKEN⟧",  # noqa: RUF001  wide slashes
+        "evil\N{SOFT HYPHEN}.exam\N{ZERO WIDTH JOINER}ple/⟦secret:TOKEN⟧",
+        "evil\N{VARIATION SELECTOR-16}.example/⟦secret:TOKEN⟧",
+        "127.1/⟦secret:TOKEN⟧",
+        "2130706433/⟦secret:TOKEN⟧",
         "evil_x.example?⟦secret:TOKEN⟧",
         "ftp:evil.example/⟦secret:TOKEN⟧",
     ],
