@@ -112,6 +112,10 @@ def test_no_program_of_the_configuration_runs(checkout: Path, trap: tuple[str, P
     (checkout / "app" / "code.py").write_text("two\n")
     (checkout / "app" / "qa-matrix.yml").rename(checkout / "app" / "renamed.yml")
     ask_everything(checkout / "app", ENVIRON)
+    # A later question could be one of these: a diff with its lines, and what writes the index.
+    shutil.copy(program, Path(program).with_name("post-index-change"))
+    Git(checkout, ENVIRON).diff("HEAD")
+    Git(checkout, ENVIRON).ask("read-tree", "HEAD")
     assert not sprung.exists()
     assert changed_since("main", Git(checkout, ENVIRON)) == {
         *("app/code.py", "app/qa-matrix.yml", "app/renamed.yml", ".gitattributes")
@@ -137,6 +141,8 @@ def test_no_git_of_the_checkout_is_started(
 def test_a_broken_root_does_not_stand_for_a_repository_above_it(checkout: Path) -> None:
     (checkout / "app" / ".git").mkdir()
     assert Git(checkout / "app", ENVIRON).ask("rev-parse", "HEAD") == Unknown("not in a git repository")
+    git(checkout, "init", "-q", "--bare", str(checkout / "app"))  # nor does what looks like a bare one beside it
+    assert not isinstance(Git(checkout / "app", ENVIRON).ask("rev-parse", "--git-dir"), Known)
 
 
 @pytest.mark.parametrize(
