@@ -464,6 +464,12 @@ def known_secrets(plan: Plan, values: Values) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text}
 
 
+def set_secrets(plan: Plan, values: Values) -> dict[str, str]:
+    """The same, and what the environment has besides, meant or not."""
+    names = (variable for name in plan.secrets for variable in (name, f"{VALUE_OF}{name}"))
+    return {name: text for name in names if (text := values.env.get(name))} | known_secrets(plan, values)
+
+
 def permitted_secrets(plan: Plan, values: Values) -> dict[str, str]:
     """The text of a plan's secrets. UserError if one is not set, or may not go where the plan sends it."""
     known = known_secrets(plan, values)

@@ -334,18 +334,22 @@ def test_the_runners_signal_arrives_at_the_program(
 @pytest.mark.skipif(os.name != "posix", reason="kills a process as the runner does")
 def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, checkout: Checkout, host: Host) -> None:
     test = "22222222-2222-4222-8222-222222222201"
-    manifest = f"version: 1\nname: shop\nmatrix: [{{ id: a, vendor: testerarmy, test_ids: ['{test}'] }}]\n"
+    key = "vendors: { testerarmy: { api_key_env: QA_ACCOUNT } }"
+    manifest = f"version: 1\nname: shop\n{key}\nmatrix: [{{ id: a, vendor: testerarmy, test_ids: ['{test}'] }}]\n"
     (checkout.folder / "qa-matrix.yml").write_text(manifest, encoding="utf-8")
     with serve({"testerarmy": {"tests": {test: {"duration": "10m"}}}}) as vendors:
-        started = job(tmp_path, checkout, host, "push", {}, vendors.environ)
-        process, _ = begun(started, {"poll-interval": "200ms"})
+        environ = dict(vendors.environ)
+        (tmp_path / "keys.env").write_text(f"QA_ACCOUNT={environ.pop('TESTERARMY_API_KEY')}\n", encoding="utf-8")
+        inputs = {"env-file": str(tmp_path / "keys.env"), "allow-secret": "QA_ACCOUNT\nOTHER@shop.example"}
+        started = job(tmp_path, checkout, host, "push", {}, environ)
+        process, _ = begun(started, {"poll-interval": "200ms", **inputs})
         os.killpg(process.pid, signal.SIGKILL)
         out, _ = process.communicate(timeout=PATIENCE_S)
         started.finish("run", process.returncode, out)
         run_id = started.outputs["run"]["run-id"]
         started.cancelled = True
         left = {**installed(started), "run": {"run-id": run_id}, "name": started.outputs["name"]}
-        assert started.run(ROOT, {}, instead=left) == 0, started.said()
+        assert started.run(ROOT, inputs, instead=left) == 0, started.said()
         assert "cancelled" in started.said()
         requests = urllib.request.urlopen(f"{vendors.url}/_emulator/requests").read().decode()  # noqa: S310  loopback
     assert "/cancel" in requests

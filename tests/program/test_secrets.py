@@ -211,3 +211,19 @@ def test_a_cancel_masks_what_it_may_not_send(begin: Begin) -> None:
     cancelled = stage.run("cancel", "r1")
     assert "is over" in cancelled.text
     kept(stage, applied, cancelled, stage.run("status", "r1"))
+
+
+def test_a_cancel_masks_what_is_set_and_not_meant(begin: Begin) -> None:
+    error = {"error": f"?token={TOKEN} is over"}
+    faults = [{"on": "POST /api/ci/runs/{runId}/cancel", "status": 422, "body": error}]
+    stage = begin(certyn={"default": "hang", "faults": faults})
+    entry = stage.certyn("smoke", options={"instruction": "{{ env.PREVIEW_TOKEN }}"})
+    stage.commit(entry, env={"PREVIEW_TOKEN": {"secret": True}})
+    applied = stage.apply("--detach", "--allow-secret", "PREVIEW_TOKEN@certyn", PREVIEW_TOKEN=TOKEN)
+    for variables in (
+        {"PREVIEW_TOKEN": TOKEN, "QARUNNER_ENV": "!PREVIEW_TOKEN"},
+        {"QARUNNER_VAR_PREVIEW_TOKEN": TOKEN},
+    ):
+        cancelled = stage.run("cancel", "r1", **variables)
+        assert "is over" in cancelled.text
+        kept(stage, applied, cancelled)

@@ -18,7 +18,7 @@ from qarunner.app.apply.connect import Surroundings, adapters, base_url_of, conn
 from qarunner.app.apply.rehearsal import rehearse
 from qarunner.app.apply.session import Cancelled, RunSettings, Session
 from qarunner.app.ci import in_ci, read_build, who
-from qarunner.app.planning import check_manifest, known_secrets, permitted_secrets, values_of_run
+from qarunner.app.planning import check_manifest, known_secrets, permitted_secrets, set_secrets, values_of_run
 from qarunner.app.runs import (
     checked_id,
     doubt,
@@ -466,8 +466,8 @@ def _transport_to(
     for name, url in stored.run.endpoints.items():
         if name in vendors and not stored.rehearsal:
             _note_moved(observer, name, url, environ)
-    # A cancel repeats nothing: it needs no secret, and hides all that it may know.
-    known = known_secrets(plan, values) if cancels else permitted_secrets(plan, values)
+    # A cancel repeats nothing: it needs no secret, and hides all that is set, meant or not.
+    known = set_secrets(plan, values) if cancels else permitted_secrets(plan, values)
     return connect(plan, environ, known, allowed=values.allow_secrets, only=vendors, cancels=cancels)
 
 

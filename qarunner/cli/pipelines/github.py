@@ -243,7 +243,9 @@ def reap(environ: MutableMapping[str, str]) -> int:
     runs_dir, run_id = inputs.get("runs-dir", RUNS), inputs.get("run-id", "")
     if not run_id or not (Path(runs_dir) / run_id).is_dir():
         return 0
-    return app.run(["cancel", f"--runs-dir={runs_dir}", "--", run_id])
+    # The keys may stand in the apply's env files, and one of another name needs its permission here, too.
+    options = {name: inputs.get(name, "") for name in ("env-file", "allow-secret")}
+    return app.run(arguments("cancel", {**options, "runs-dir": runs_dir, "run-id": run_id}))
 
 
 # --- the runner's files -----------------------------------------------------------------------------------------------
