@@ -21,7 +21,7 @@ from qarunner.paths import runs_folder
 from qarunner.report import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Sequence
     from decimal import Decimal
 
 T = TypeVar("T")
@@ -559,6 +559,21 @@ class CompletionOptions(Shown):
     shell: Annotated[str, Option("", "bash|zsh|fish|powershell", "Whose script.")]
 
 
+def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Container[str] = ()) -> list[str]:
+    """The words that chose a plan, for another command. The values of secrets are the pipeline's matter."""
+    words = [options.file.as_posix()] if options.file is not None else []
+    for known in options_of(PlanOptions):
+        if known.key in but or not (known.option.recorded or known.option.permits):
+            continue
+        value = getattr(options, known.key)
+        values: Sequence[object] = value if isinstance(value, tuple) else () if value is None else (value,)
+        for item in values:
+            word = item.as_posix() if isinstance(item, Path) else str(item)
+            if known.key != "var" or word.partition("=")[0] not in secrets:
+                words += [known.option.name, word]
+    return words
+
+
 # --- commands that are typed next -------------------------------------------------------------------------------------
 
 
@@ -569,6 +584,15 @@ class NextCommand(Struct, frozen=True, kw_only=True):
     runs_dir: Path = DEFAULT_RUNS
     env_files: tuple[Path, ...] = ()
     allow: tuple[str, ...] = ()
+    chosen: tuple[str, ...] | None = None
+    """The words that chose the plan of an apply; None where they are not known."""
+
+    def rerun(self) -> str:
+        """The apply of what did not pass. Empty where it is not known what chose the plan."""
+        if self.chosen is None:
+            return ""
+        words = [*self.chosen, "--rerun-failed", self.run_id, *self._place(), *self._env_files()]
+        return shlex.join(["qarunner", "apply", *words])
 
     def resume(self, *words: str) -> str:
         return self._typed("resume", *words, *self._env_files(), *(f"--allow-secret={name}" for name in self.allow))
@@ -586,5 +610,7 @@ class NextCommand(Struct, frozen=True, kw_only=True):
         return [f"--env-file={file}" for file in self.env_files]
 
     def _typed(self, command: str, *words: str) -> str:
-        place = [] if self.runs_dir == runs_folder(None, None, {}) else [f"--runs-dir={self.runs_dir}"]
-        return shlex.join(["qarunner", command, self.run_id, *place, *words])
+        return shlex.join(["qarunner", command, self.run_id, *self._place(), *words])
+
+    def _place(self) -> list[str]:
+        return [] if self.runs_dir == runs_folder(None, None, {}) else [f"--runs-dir={self.runs_dir}"]

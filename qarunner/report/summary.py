@@ -184,6 +184,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """The manifest's path from where the apply was started, and from the repository's root."""
     resume: str = ""
     """The command that goes on with the run, as it has to be typed where the apply was started."""
+    rerun: str = ""
+    """The command that runs again what did not pass, likewise."""
     who: Mapping[str, str | int | None] = field(default_factory=dict)
     """`actor` and `attempt` of the CI job that began the run."""
     cost: Money | None = None
@@ -298,7 +300,7 @@ def next_step(summary: Summary) -> tuple[str, str] | None:
     if code in {ExitCode.OK, ExitCode.UNWRITTEN, ExitCode.NOTHING}:
         return None
     again = ["--rehearse"] if summary.rehearsal else []
-    return "rerun", shlex.join(["qarunner", "apply", *again, "--rerun-failed", summary.run_id, *place])
+    return "rerun", summary.rerun or shlex.join(["qarunner", "apply", *again, "--rerun-failed", summary.run_id, *place])
 
 
 def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iterator[GateFailure]:

@@ -12,11 +12,13 @@ import pytest
 from msgspec import structs
 
 from qarunner.app.options import RunsOptions, StatusOptions
+from qarunner.app.runs import find_run
 from qarunner.cli.commands import runs as commands
 from qarunner.cli.console import open_console
 from qarunner.engine.io.journal import Journal, by_age
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.events import Who
+from qarunner.errors import UserError
 from qarunner.plan.model import to_json
 from qarunner.text import ago, cells, pieces_of
 from qarunner.vendors.api import Outcome, RemoteRun, Verdict
@@ -79,6 +81,17 @@ def test_the_heads_of_entries_fit_a_terminal(kept: Path, columns: int) -> None:
     (first,) = [line for line in text(list(commands._text(standing, EPOCH, columns))) if line.startswith("· check")]
     assert cells(first) <= columns
     assert first.endswith("waiting")
+
+
+def test_the_newest_run_is_first_whatever_runs_are_called(tmp_path: Path) -> None:
+    plan = plan_of(entry("a", "plain"))
+    for name, at in {"b": EPOCH + 20, "a": EPOCH + 10, "c": EPOCH + 30, "z": EPOCH}.items():
+        Journal.create(tmp_path / name, to_json(plan), structs.replace(started(at, plan), run_id=name)).close()
+    (tmp_path / ".limits").mkdir()
+    assert [folder.name for folder in by_age(tmp_path)] == ["c", "b", "a", "z"]
+    with pytest.raises(UserError) as caught:
+        find_run(tmp_path, "nosuch")
+    assert str(caught.value.hint) == "there are: c, b, a, z"
 
 
 def test_counts_of_tests_are_called_so_and_the_worst_is_first(kept: Path) -> None:

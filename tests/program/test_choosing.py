@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from tests.program.conftest import git
@@ -343,6 +344,24 @@ def test_only_what_did_not_pass_runs_again(begin: Begin) -> None:
     assert again.code == 3, again
     assert "every entry of run r2 passed: there is nothing to run again" in again.err
     assert stage.run("plan", "--rerun-failed", "r1", "--select", "login").code == 3
+
+
+def test_the_command_that_comes_next_is_typed_as_it_is(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"cart": ["failed", "passed"]}})
+    (stage.folder / "shop").mkdir()
+    rows = stage.doksi("login"), stage.doksi("cart", url="https://{{ env.PLACE }}/{{ env.TOKEN }}")
+    declared = {"PLACE": {}, "TOKEN": {"secret": True}}
+    stage.commit(*rows, name="shop/qa-matrix.yml", env=declared, profiles={"p": {"select": ["login", "cart"]}})
+    words = ("--profile", "p", "--var", "PLACE=shop.example", "--var", "TOKEN=hunter2-hunter2")
+    secret = {"QARUNNER_VAR_TOKEN": "hunter2-hunter2"}
+    assert stage.apply("shop/qa-matrix.yml", *words, "--allow-secret", "TOKEN@shop.example", **secret).code == 1
+    report = json.loads((stage.folder / "shop/.qarunner/runs/r1/report.json").read_text(encoding="utf-8"))
+    assert report["next"]["do"] == "rerun"
+    assert "hunter2" not in report["next"]["command"]
+    program, *typed = shlex.split(report["next"]["command"])
+    ended = stage.run(*typed, "--run-id", "r2", "--poll-interval", "20ms", **secret)
+    assert (program, ended.code) == ("qarunner", 0), ended
+    assert [test for run in stage.paid("doksi") for test in run] == ["login", "cart", "cart"]
 
 
 def test_a_run_that_nobody_wrote_down_cannot_be_run_again(stage: Stage) -> None:

@@ -137,6 +137,8 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     fail_fast: bool = False
     env_files: tuple[Path, ...] = ()
     allow: tuple[str, ...] = ()
+    chosen: tuple[str, ...] | None = None
+    """The words that chose the plan of an apply."""
     unsealed: bool = False
     """A person said that the folder is theirs, whatever its seal says."""
     unverified: bool = False
@@ -161,7 +163,9 @@ class RunSettings(Struct, frozen=True, kw_only=True):
 
     def follow(self, run_id: str) -> NextCommand:
         """The commands that go on with a run."""
-        return NextCommand(run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow)
+        return NextCommand(
+            run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow, chosen=self.chosen
+        )
 
 
 class Cancelled(Struct, frozen=True, kw_only=True):
@@ -412,7 +416,7 @@ class Session:
         return summary, problems
 
     def _remembered(self, summary: Summary) -> Summary:
-        return self._history.about(replace(summary, resume=self._follow.resume()))
+        return self._history.about(replace(summary, resume=self._follow.resume(), rerun=self._follow.rerun()))
 
     def _tell(self, summary: Summary) -> None:
         """What people have to know first: a CI system may end this process while it writes reports."""

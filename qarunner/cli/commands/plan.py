@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import saved_plan as saved
-from qarunner.app.options import DEFAULT_RUNS, PlanOptions, options_of
+from qarunner.app.options import DEFAULT_RUNS, chosen_words
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, NothingSelected, UserError
 from qarunner.history.durations import recall
@@ -18,9 +18,9 @@ from qarunner.report.plan import PipelinePart, github_matrix, gitlab_pipeline
 from qarunner.text import styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from qarunner.app.options import Field, ShowOptions
+    from qarunner.app.options import ShowOptions
     from qarunner.app.planning import PlanResult
     from qarunner.cli.console import Console
 
@@ -121,20 +121,9 @@ def _show(console: Console, result: PlanResult, options: ShowOptions) -> None:
 
 
 def _words(options: ShowOptions, secrets: frozenset[str]) -> str:
-    """The words that chose this plan, for the apply of a shard. The values of secrets are the pipeline's matter."""
-    words = [options.file.as_posix()] if options.file is not None else []
-    for field in options_of(PlanOptions):
-        if field.key != "shard" and (field.option.recorded or field.option.permits):
-            words += _typed(field, getattr(options, field.key), secrets)
+    """The words that chose this plan, for the apply of a shard."""
+    words = chosen_words(options, secrets, but=("shard",))
     return "".join(f" {shlex.quote(word)}" for word in words)
-
-
-def _typed(field: Field, value: object, secrets: frozenset[str]) -> Iterator[str]:
-    values: Sequence[object] = value if isinstance(value, tuple) else () if value is None else (value,)
-    for item in values:
-        word = item.as_posix() if isinstance(item, Path) else str(item)
-        if field.key != "var" or word.partition("=")[0] not in secrets:
-            yield from (field.option.name, word)
 
 
 def tell(console: Console, result: PlanResult) -> None:
