@@ -251,7 +251,7 @@ def test_a_rehearsal_names_the_same_commands_and_no_link_that_is_dead() -> None:
     text = shown(summary) + headline(summary) + "".join(reports.render(summary, form, str) for form in FORMATS)
     assert "qarunner resume r1 --resubmit plain-2" in text
     assert "to go on: qarunner resume r1" in text
-    over = dataclasses.replace(summary, uncertain={}, running=(), unfinished=False, exit_code=ExitCode.FAILED)
+    over = msgspec.structs.replace(summary, uncertain={}, running=(), unfinished=False, exit_code=ExitCode.FAILED)
     assert next_step(over) == ("rerun", "qarunner apply --rehearse --rerun-failed r1"), "a real one would be paid"
     last = list(parting_words(run, NextCommand(run_id="r1")))
     assert last[0] == "still running at plain: run r9 of a"
