@@ -18,7 +18,7 @@ from qarunner.manifest.rules import truth
 from qarunner.plan.cost import Counted, cost_of, prices_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
-from qarunner.review.fields import fields_of, flat, meaning, meant, written_fields
+from qarunner.review.fields import fields_of, fields_of_settings, flat, meaning, meant, written_fields
 from qarunner.review.model import Change, Difference, Field, Line, Setting, Size
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _line(side: Side, row: Row) -> Line:
     value = side.values.get(row.id, row)
     vendor = str(value.data.get("vendor"))
     fields = fields_of(value) | _named(value, side.evaluated.names.get(vendor, {}))
-    fields |= flat(dict(side.settings(vendor)), f"vendors.{vendor}") if side.settings(vendor) else {}
+    fields |= fields_of_settings(vendor, side.settings(vendor))
     tests, listed = tests_of(value)
     return Line(
         id=row.id,

