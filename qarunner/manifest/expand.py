@@ -54,7 +54,9 @@ def appended(value: object) -> list[object] | None:
 
 
 def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    """One mapping laid over another."""
+    """One mapping laid over another. Where nothing lies below and nothing is taken away, it is that mapping itself."""
+    if not under and not _takes_away(over):
+        return cast("dict[str, object]", over)
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
@@ -65,15 +67,14 @@ def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str
         elif isinstance(below, list) and (more := appended(value)) is not None:
             merged[key] = [*below, *more]
         else:
-            merged[key] = _alone(value)
+            # There is nothing below that a `null` in it could take away.
+            merged[key] = overlay({}, value) if isinstance(value, dict) else value
     return merged
 
 
-def _alone(value: object) -> object:
-    """A value with nothing below it: there is nothing that a `null` in it could take away."""
-    if isinstance(value, dict) and any(child is None or isinstance(child, dict) for child in value.values()):
-        return overlay({}, value)
-    return value
+def _takes_away(over: Mapping[str, object]) -> bool:
+    """True if a `null` stands in a mapping, or in one inside of it."""
+    return any(value is None or (type(value) is dict and _takes_away(value)) for value in over.values())
 
 
 def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
@@ -82,12 +83,12 @@ def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict
     if chosen and not SELECTIONS.isdisjoint(under):
         under = {key: value for key, value in under.items() if key not in SELECTIONS or key in chosen}
     merged = overlay(under, over)
-    if over.get(WHOLE) is not None:
+    if over.get(WHOLE) is not None and merged[WHOLE] is not over[WHOLE]:
         merged[WHOLE] = over[WHOLE]
     for key in LISTS & over.keys():
         more = appended(over[key])
         if more is not None and key not in under:
-            merged[key] = more
+            merged = {**merged, key: more}
     return merged
 
 

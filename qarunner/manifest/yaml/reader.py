@@ -448,6 +448,12 @@ _STR = "tag:yaml.org,2002:str"
 _ODD_KEYS = frozenset({"<<", "", "~", "null", "Null", "NULL"})
 
 
+_MOST_WORDS = 4096
+"""Equal texts are one object as long as there are few of them: most that repeat in a file stand in its first entries,
+and ids and URLs do not repeat.
+"""
+
+
 _Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers none is missing
 
 
@@ -536,6 +542,8 @@ class _Reader:
         self._nodes = positions.nodes
         self._findings = findings
         self._anchors = Anchors(findings)
+        self._words: dict[str, str] = {}
+        self._shared: Callable[[str, str], str] = self._words.setdefault
 
     def read(self) -> dict[str, object] | None:
         """The document's data; None if nothing was left to be read."""
@@ -604,7 +612,7 @@ class _Reader:
         if not event.implicit[0]:
             return text
         if text and text[0] not in FIRST:
-            return intern(text)
+            return self._shared(text, text)
         try:
             return resolve(text)
         except BadNumber as bad:
@@ -627,11 +635,14 @@ class _Reader:
             else:
                 items.append(self._node(event, depth))
         self._positions.close(node)
+        if len(self._words) > _MOST_WORDS:
+            self._shared = self._words.get
         return items
 
     def _mapping(self, start: _Event, depth: int) -> dict[str, object]:
         # Most of a manifest is read by this loop: it does the ordinary case itself and leaves the rest to _odd_pair.
         nodes, following, scalar, end = self._nodes, self._next, yaml.ScalarEvent, yaml.MappingEndEvent
+        shared = self._shared
         node = len(nodes)
         nodes.append(_at(start))
         data: dict[str, object] = {}
@@ -648,9 +659,15 @@ class _Reader:
             key, key_node = event.value, len(nodes)
             nodes.append(event.start_mark.index)
             event = following()
-            if type(event) is scalar and event.anchor is None and event.tag is None:
-                nodes.append(_at(event))
-                value: object = self._scalar(event)
+            kind = type(event)
+            if kind is scalar and event.anchor is None and event.tag is None:
+                nodes.append(event.start_mark.index)
+                text: str = event.value
+                value: object = text
+                if not text or text[0] in FIRST:
+                    value = self._scalar(event)
+                elif event.implicit[0]:
+                    value = shared(text, text)
             else:
                 value = self._node(event, depth)
             if key in data:
