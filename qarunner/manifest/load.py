@@ -6,9 +6,9 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -491,6 +491,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+_Item = TypeVar("_Item")
+
+
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
@@ -508,16 +511,22 @@ def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...
         policy=policy_of(data, today),
         origin=Origin(file=place.file, line=place.line, column=place.column),
         name=cast("str | None", data.get("name")),
-        labels=tuple(map(str, _list(data.get("labels")))),
+        labels=_shared(*map(str, _list(data.get("labels")))),
         platform=None if platform is None else Platform(str(platform)),
         target=_target(as_mapping(data.get("target"))),
         selection=_selection(data),
-        artifacts=tuple(_artifact(as_mapping(artifact)) for artifact in _list(data.get("artifacts"))),
+        artifacts=_shared(*(_artifact(as_mapping(artifact)) for artifact in _list(data.get("artifacts")))),
         options=cast("Mapping[str, Json]", as_mapping(data.get("options"))),
         needs=needs,
         estimate=cast("int | None", data.get("estimate")),
         owner=cast("str | None", data.get("owner")),
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(*items: _Item) -> tuple[_Item, ...]:
+    """One tuple for equal items: most rows of a matrix have the same labels and accounts."""
+    return items
 
 
 def _list(value: object) -> list[object]:
@@ -531,19 +540,19 @@ _SELECTIONS = tuple(SelectionKind)
 
 
 def _target(data: Mapping[str, object]) -> Target | None:
-    targets = (Target(kind=kind, value=str(data[kind])) for kind in _TARGETS if data.get(kind) is not None)
-    return next(targets, None)
+    for kind in _TARGETS:
+        if data.get(kind) is not None:
+            return Target(kind=kind, value=str(data[kind]))
+    return None
 
 
 def _selection(data: Mapping[str, object]) -> Selection | None:
     if not BY_NAME.keys().isdisjoint(data):
         raise ValueError("names without their ids: an entry of no tests would be sent")
-    selections = (
-        Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
-        for kind in _SELECTIONS
-        if data.get(kind) is not None
-    )
-    return next(selections, None)
+    for kind in _SELECTIONS:
+        if data.get(kind) is not None:
+            return Selection(kind=kind, ids=tuple(map(str, _list(data[kind]))))
+    return None
 
 
 def _artifact(data: Mapping[str, object]) -> Authentication:

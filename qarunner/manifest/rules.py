@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
@@ -147,20 +148,35 @@ SOON = timedelta(days=7)
 
 def policy_of(data: Mapping[str, object], today: date) -> Policy:
     """The policy of a rendered row. A quarantine whose day has come is none."""
-    timeout = data.get("timeout")
-    return Policy(
-        timeout_s=TIMEOUT_S if timeout is None else seconds(str(timeout)),
-        allow_failure=data.get("allow_failure") is True,
-        retries=_retries(as_mapping(data.get("retries"))),
-        quarantine=quarantine_of(data, today),
+    if _OF_POLICY.isdisjoint(data):
+        return _USUAL
+    timeout, retries = data.get("timeout"), as_mapping(data.get("retries"))
+    return _policy(
+        TIMEOUT_S if timeout is None else seconds(str(timeout)),
+        data.get("allow_failure") is True,
+        cast("int", retries.get("failed", _USUAL.retries.failed)),
+        cast("int", retries.get("infra", _USUAL.retries.infra)),
+        quarantine_of(data, today),
     )
 
 
-def _retries(written: Mapping[str, object]) -> Retries:
-    usual = Retries()
-    return Retries(
-        failed=cast("int", written.get("failed", usual.failed)), infra=cast("int", written.get("infra", usual.infra))
-    )
+_OF_POLICY = frozenset({"timeout", "allow_failure", "retries", "quarantine"})
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _policy(
+    timeout_s: float,
+    allow_failure: bool,  # noqa: FBT001  passed on by a cache, which takes positions
+    failed: int,
+    infra: int,
+    quarantine: Quarantine | None,
+) -> Policy:
+    """One object for equal policies: most rows of a matrix have the same."""
+    retries = Retries(failed=failed, infra=infra)
+    return Policy(timeout_s=timeout_s, allow_failure=allow_failure, retries=retries, quarantine=quarantine)
+
+
+_USUAL = Policy(timeout_s=TIMEOUT_S)
 
 
 def quarantine_of(data: Mapping[str, object], today: date) -> Quarantine | None:

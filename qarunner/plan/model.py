@@ -197,10 +197,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(plan: Plan) -> Plan:
     """The plan with its digest, which covers everything else in it."""
-    text = _sorted.encode(msgspec.structs.replace(plan, digest=""))
-    if plan.cost or plan.allowance or any(vendor.price for vendor in plan.vendors.values()):
-        text = _sorted.encode(msgspec.json.decode(text))  # an amount of 0.250 is 0.25 for whoever reads the file
-    return msgspec.structs.replace(plan, digest=_sum(text))
+    plan = msgspec.structs.replace(plan, digest="")
+    digest = hashlib.sha256()
+    for part in _in_parts(plan):
+        digest.update(part)
+    return msgspec.structs.replace(plan, digest=f"sha256:{digest.hexdigest()}")
+
+
+def _in_parts(plan: Plan) -> Iterator[bytes]:
+    """The plan as `_sorted` encodes it, in parts: the whole text of a large plan would be what takes most memory."""
+    before = b"{"
+    for name in sorted(plan.__struct_fields__):
+        value = getattr(plan, name)
+        if value is UNSET:
+            continue
+        yield b'%s"%s":' % (before, name.encode())
+        before = b","
+        if isinstance(value, tuple):
+            for start in range(0, len(value), _PART):
+                text = _sorted.encode(value[start : start + _PART])
+                yield (b"," if start else b"[") + text[1:-1]
+            yield b"]" if value else b"[]"
+            continue
+        text = _sorted.encode(value)
+        if name in {"cost", "allowance", "vendors"}:
+            text = _sorted.encode(msgspec.json.decode(text))  # an amount of 0.250 is 0.25 for whoever reads the file
+        yield text
+    yield b"}"
+
+
+_PART = 1000
+"""Items of a list that are written at once."""
 
 
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
