@@ -204,7 +204,7 @@ def seal(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, digest=f"sha256:{digest.hexdigest()}")
 
 
-def _in_parts(plan: Plan) -> Iterator[bytes]:
+def _in_parts(plan: Plan) -> Iterator[bytes | memoryview]:
     """The plan as `_sorted` encodes it, in parts: the whole text of a large plan would be what takes most memory."""
     before = b"{"
     for name in sorted(plan.__struct_fields__):
@@ -215,8 +215,8 @@ def _in_parts(plan: Plan) -> Iterator[bytes]:
         before = b","
         if isinstance(value, tuple):
             for start in range(0, len(value), _PART):
-                text = _sorted.encode(value[start : start + _PART])
-                yield (b"," if start else b"[") + text[1:-1]
+                yield b"," if start else b"["
+                yield memoryview(_sorted.encode(value[start : start + _PART]))[1:-1]
             yield b"]" if value else b"[]"
             continue
         text = _sorted.encode(value)
