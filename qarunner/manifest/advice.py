@@ -36,6 +36,12 @@ _APART = ("needs", "if", "paths")
 """Rows that run at another time, or in another build, may well send the same."""
 
 
+_SENT_APART = (*_SENT, *_APART)
+
+
+_as_text = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
 def check_spending(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated) -> tuple[Diagnostic, ...]:
     """Warnings: axes and values that nothing reads, rows that send the same, and a gate that cannot be passed."""
     idle = list(_unread_axes(manifest, rows))
@@ -49,20 +55,30 @@ def _unread_values(document: Document) -> Iterator[Diagnostic]:
     profiles = as_mapping(document.data.get("profiles"))
     sections: list[Path] = [("env",), ("vars",), *(("profiles", name, "vars") for name in profiles)]
     declared = {path: as_mapping(document.at(path)) for path in sections}
-    if not any(declared.values()):
-        return
-    parts = {key: value for key, value in document.data.items() if key != "env"} | {BASE: document.at((BASE,))}
-    texts = dict.fromkeys(text for _, text in templates_in(parts))
-    read = {
-        reference for text in texts for expression in parse(text).expressions for reference in expression.references
-    }
-    names = {(reference.root, reference.path[0] if reference.path else None) for reference in read}
+    unread = {(str(path[-1]), name) for path, values in declared.items() for name in values}
+    names: set[tuple[str, str | None]] = set()
+    # In a large matrix, the first entries read almost everything.
+    for part in _parts(document) if unread else ():
+        for _, text in templates_in(part):
+            for reference in (read for expression in parse(text).expressions for read in expression.references):
+                names.add((reference.root, reference.path[0] if reference.path else None))
+        # A part that a computed name chooses can be any.
+        unread = {(root, name) for root, name in unread if names.isdisjoint({(root, name), (root, None)})}
+        if not unread:
+            return
     for path, values in declared.items():
-        root = path[-1]
+        root = str(path[-1])
         for name in values:
-            # A part that a computed name chooses can be any.
-            if (root, name) not in names and (root, None) not in names:
+            if (root, name) in unread:
                 yield _unread(document, (*path, name), [known for kind, known in names if kind == root and known])
+
+
+def _parts(document: Document) -> Iterator[object]:
+    """All that can read a variable or a value, entry by entry."""
+    yield document.at((BASE,))
+    for key, value in document.data.items():
+        if key != "env":
+            yield from value if isinstance(value, list) else [value]
 
 
 def _unread(document: Document, path: Path, read: Sequence[str]) -> Diagnostic:
@@ -162,7 +178,7 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
         if row.path in reported or any(path[0] in _SENT and row.axes for path in unknown):
             continue
         apart = row.point if any(_reads_axes(row.data.get(key)) for key in _APART) else None
-        sent = json.dumps([apart, *(row.data.get(key) for key in (*_SENT, *_APART))], sort_keys=True, default=str)
+        sent = _as_text([apart, *(row.data.get(key) for key in _SENT_APART)])
         other = first.setdefault(sent, row)
         if other is not row:
             reported.add(row.path)

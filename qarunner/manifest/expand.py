@@ -522,8 +522,9 @@ def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...
 
     The same problem in several variants of an entry is reported once.
     """
-    problems = [problems for row in one_of_each(rows) for problems in row_problems(manifest, row, row.data)]
-    return in_order([*problems, *(problem for row in one_of_each(rows) for problem in _unappended(manifest, row))])
+    different = one_of_each(rows)
+    problems = [problem for row in different for problem in row_problems(manifest, row, row.data)]
+    return in_order([*problems, *(problem for row in different for problem in _unappended(manifest, row))])
 
 
 def _unappended(manifest: Manifest, row: Row) -> Iterator[Diagnostic]:

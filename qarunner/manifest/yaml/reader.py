@@ -258,8 +258,11 @@ class Positions:
                 return None
 
     def _key(self, node: int, mapping: Mapping[str, object], wanted: str | int) -> int:
-        """The node of one key. Large mappings are remembered, so that looking up each key of one takes linear time."""
-        if len(mapping) < _LARGE:
+        """The node of one key. Large mappings are remembered, so that looking up each key of one takes linear time.
+
+        So is the top one: every path leads through it.
+        """
+        if len(mapping) < _LARGE and node:
             return self.keys(node, len(mapping))[_index(mapping, wanted)]
         if node not in self._by_name:
             self._by_name[node] = dict(zip(mapping, self.keys(node, len(mapping)), strict=True))
