@@ -290,7 +290,7 @@ def _who(run: Run) -> Mapping[str, str | int | None]:
 def next_step(summary: Summary) -> tuple[str, str] | None:
     """What comes next, and the command for it: `rerun`, `resume` or `decide`. None if nothing is left to do."""
     code, lasting = summary.exit_code, {ExitCode.UNAVAILABLE, ExitCode.CREDENTIAL, ExitCode.BUDGET}
-    place = [word for word in shlex.split(summary.resume) if word.startswith("--runs-dir=")]
+    place = _place(summary)
     if summary.is_joined:
         return None
     if any(job not in summary.repeatable for job in summary.uncertain):
@@ -537,6 +537,11 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     return [(name, value) for key, name in names.items() if (value := summary.git.get(key))]
 
 
+def _place(summary: Summary) -> list[str]:
+    """The option that leads to the run's folder, as the command that goes on with it has it."""
+    return [word for word in shlex.split(summary.resume) if word.startswith("--runs-dir=")]
+
+
 def resume_of(summary: Summary) -> str:
     return summary.resume or f"qarunner resume {summary.run_id}"
 
@@ -546,7 +551,7 @@ def decisions(summary: Summary, job: str) -> list[tuple[str, str]]:
     resume = resume_of(summary)
     if summary.is_joined:
         run, _, job = job.partition(":")
-        resume = f"qarunner resume {run}"
+        resume = shlex.join(["qarunner", "resume", run, *_place(summary)])
     if job in summary.repeatable:
         return [(resume, "asks again with the same idempotency key: nothing is paid twice")]
     return [
@@ -568,7 +573,7 @@ def headline(summary: Summary) -> str:
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
     if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished and not summary.is_joined:
-        text += f"; to go on: qarunner resume {summary.run_id}"
+        text += f"; to go on: {resume_of(summary)}"
     if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"
     if summary.unrecorded:

@@ -201,3 +201,18 @@ def test_what_cannot_be_joined(stage: Stage, words: list[str], told: str) -> Non
     ended = stage.run("report", *words)
     assert ended.code == 2, ended
     assert told in ended.err
+
+
+def test_a_command_that_a_report_names_leads_to_its_run(begin: Begin) -> None:
+    """Where the runs lie elsewhere, as on a self-hosted runner, a command without the folder finds none."""
+    stage = begin(doksi={"default": "hang"})
+    stage.commit(stage.doksi("a"))
+    kept = ("--runs-dir", "kept")
+    assert stage.apply("--detach", *kept).code == 0
+    whole = "qarunner resume r1 --runs-dir=kept"
+    for words in (("r1",), ("--merge", "r1"), ("--merge", "kept/r1")):
+        ended = stage.run("report", *words, *kept)
+        assert json.loads(ended.out)["next"]["command"] == whole, ended
+        if "--merge" in words:
+            assert f"run r1 is not finished; to go on: {whole}\n" in ended.err, ended
+    assert f"exit 8: 1 unknown; to go on: {whole}\n" in stage.run("report", *kept, "--format", "markdown").out

@@ -234,7 +234,7 @@ class Session:
         if decided or self._transport is not None:
             raise UserError(f"the run cannot go on: {UNVERIFIED}", hint=f"set {SEAL_KEY} as where the run began")
         self._run.unverified = True
-        summary = summarise(self._run)
+        summary = self._remembered(summarise(self._run))
         self._tell(summary)
         problems = reporting.write(summary, self._settings.reports, self._observer.clean)
         for problem in problems:
@@ -446,7 +446,7 @@ class Session:
                 self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
         except JournalLost as error:
             self._lose(error)
-            summary = summarise(self._run)
+            summary = self._remembered(summarise(self._run))
         if summary.exit_code is not exit_code:  # a device has said what it was given
             again = [target for target in self._targets(reports) if target.path.is_file()]
             reporting.write(summary, again, self._observer.clean)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
+from qarunner.app.options import NextCommand
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
 from qarunner.cli.result import show_report
 from qarunner.engine.decide.merge import merged, missing_manifest
@@ -112,7 +114,8 @@ _PAGE = "report.html"
 
 def _remembered(console: Console, environ: Mapping[str, str], order: ReportOptions, summary: Summary) -> Summary:
     history = History(order.runs_dir, environ)
-    compared = history.about(summary)
+    follow = NextCommand(run_id=summary.run_id, runs_dir=order.runs_dir)
+    compared = history.about(replace(summary, resume=follow.resume()))
     if history.trouble:
         console.warn(f"qarunner: warning: the history {history.trouble}")
     return compared
@@ -171,8 +174,9 @@ def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
     _check(parts)
     for part in parts:
         if not part.run.complete:
-            name = part.run.run_id
-            console.warn(f"qarunner: warning: run {name} is not finished; to go on: qarunner resume {name}")
+            folder = part.stored.folder
+            follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
+            console.warn(f"qarunner: warning: run {part.run.run_id} is not finished; to go on: {follow.resume()}")
     missing = _missing(parts)
     for index, total in missing:
         console.warn(f"qarunner: warning: shard {index}/{total} is missing: no run of it was given")
