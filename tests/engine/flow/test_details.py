@@ -46,6 +46,15 @@ class Counting(Fictional):
         return Outcome(verdict=bad[0] if bad else Verdict.PASSED, cases=cases)
 
 
+class Paged(Counting):
+    """Its details have five pages."""
+
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Running | More | Finished:
+        meaning = super().read(call, run, replies, polls=polls)
+        is_whole = isinstance(meaning, Running) or len(replies) > 5
+        return meaning if is_whole else More(request=Request(method="GET", path="/details"), best_effort=True)
+
+
 VENDORS = {"keyed": Counting("keyed", keyed=True)}
 
 
@@ -118,6 +127,17 @@ def test_details_that_hang_cost_five_seconds_and_no_verdict() -> None:
     assert closed(made) == (first + 5.0, Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 2}))
     assert decide(made.run).exit_code is ExitCode.OK
     assert made.pool.limits == [3600.0, 5.0], "of the create, and of the details"
+
+
+@pytest.mark.parametrize("takes", [3.0, 4.9])
+def test_pages_of_details_that_are_slow_cost_five_seconds_in_all(takes: float) -> None:
+    made = Story(
+        plan_of(entry("a", "keyed")),
+        {"keyed": Paged("keyed", keyed=True)},
+        Tenant({"login": "passed"}),
+        latency=lambda _vendor, request: takes if request.path == "/details" else 0.05,
+    ).drive()
+    assert closed(made) == (finished(made)[0] + 5.0, Outcome(verdict=Verdict.PASSED, counts={Verdict.PASSED: 2}))
 
 
 @pytest.mark.parametrize("timeout_s", [31.0, 33.0, 35.5])
