@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from qarunner.cli.screen import Screen, size_of
 from qarunner.diagnostics import Severity
-from qarunner.errors import ManifestError, Unwritten, UserError
+from qarunner.errors import ExitCode, ManifestError, Unwritten, UserError
 from qarunner.paths import repository_root
 from qarunner.secret import Scrubber, mask
 from qarunner.text import (
@@ -194,6 +194,13 @@ class Console(Struct, kw_only=True):
                 return True
         self.warn(line if instead is None or not self.lost else instead)
         return not self.lost
+
+    def end(self, code: ExitCode, words: str) -> ExitCode:
+        """The last line of a command that has no gate. Where stdout is lost, the code of a good end is another one."""
+        without = ExitCode.UNWRITTEN if code is ExitCode.OK else code
+        line = f"qarunner: exit {int(code)}: {words}"
+        taken = self.conclude(line, f"qarunner: exit {int(without)}: {words}; stdout cannot be written")
+        return code if taken else without
 
     def stopped(self, error: UserError) -> None:
         """The last line of an apply that an error ended."""

@@ -351,10 +351,7 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: NextComm
         parts.append(f"{number} {waits}, and the resume begins {'it' if number == 1 else 'them'}")
     bad = [row for row in summary.entries if row.entry.id in run.closed and row.verdict not in GOOD]
     parts += [f"{plural(len(bad), 'entry', 'entries')} could not be started"] if bad else []
-    console.conclude(
-        f"qarunner: exit {int(code)}: detached, which is no verdict: {'; '.join(parts)}; to wait: {follow.resume()}"
-    )
-    return code
+    return console.end(code, f"detached, which is no verdict: {'; '.join(parts)}; to wait: {follow.resume()}")
 
 
 def annotate(console: Console, summary: Summary) -> None:

@@ -43,6 +43,8 @@ def test_a_green_apply_whose_report_cannot_be_written_ends_with_74(stage: Stage)
     assert "--report junit=/dev/full: cannot be written: No space left on device" in ended.err
     assert json.loads((stage.folder / "qa.json").read_text())["exit_code"] == 74
     assert "not written: --report junit=/dev/full" in (stage.folder / "qa.xml").read_text()  # it is red there, too
+    watched = stage.run("watch", "r1")
+    assert (watched.code, watched.last) == (74, "qarunner: exit 74: 1 passed"), "as it was told by those who drove it"
     again = stage.resume("r1")
     assert codes(stage, again) == {0}
 

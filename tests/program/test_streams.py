@@ -52,6 +52,7 @@ def test_what_goes_on_is_named_where_stdout_is_full(begin: Begin, full: IO[str])
         for command in ("apply --detach --run-id r1", "cancel r1"):
             ended = stage.into(full, None, *command.split(), "--output", form)
             assert ended.code == 74, ended
+            assert "qarunner: exit 74: " in ended.err.splitlines()[-1], ended
             assert f"still running at doksi: run {stage.run_of('doksi-1')} of login" in ended.err, ended
             assert "qarunner resume r1" in ended.err, ended
 

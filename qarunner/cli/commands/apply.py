@@ -54,8 +54,7 @@ def cancel(
 
 def _nothing_to_cancel(console: Console, run: Run) -> ExitCode:
     parts = ["nothing to cancel", *_running_on(run)]
-    console.conclude(f"qarunner: exit {int(ExitCode.OK)}: {'; '.join(parts)}")
-    return ExitCode.OK
+    return console.end(ExitCode.OK, "; ".join(parts))
 
 
 def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
@@ -70,14 +69,12 @@ def _cancelled(console: Console, done: Cancelled, summary: Summary) -> ExitCode:
         codes.add(ExitCode.NO_VERDICT)
     if any(_can_cancel(vendor) for vendor in _vendors_running_on(run, besides=refused)):
         codes.add(ExitCode.UNAVAILABLE)
-    code = decisive_code(codes)
     parts = [f"{plural(done.stopped, 'run')} cancelled"]
     parts += [f"{plural(len(refused), 'run')} not: the vendor would not, or did not answer"] if refused else []
     parts += [f"{plural(len(summary.uncertain), 'create')} in doubt"] if summary.uncertain else []
     parts += _running_on(run, besides=refused)
     parts += ["the journal could not be written"] if run.unrecorded else []
-    console.conclude(f"qarunner: exit {int(code)}: {'; '.join(parts)}")
-    return code
+    return console.end(decisive_code(codes), "; ".join(parts))
 
 
 def _code(answer: Answer) -> ExitCode:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.options import NextCommand
@@ -40,20 +42,18 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
     follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
     if run.exit_code is None or run.detached:
         state = state_of(run, driven=False)
-        console.conclude(
-            f"qarunner: exit {int(ExitCode.NO_VERDICT)}: {folder.name} is {state}, and no process is at work on it; "
-            f"to go on: {follow.resume()}"
-        )
-        return ExitCode.NO_VERDICT
+        words = f"{folder.name} is {state}, and no process is at work on it; to go on: {follow.resume()}"
+        return console.end(ExitCode.NO_VERDICT, words)
     # As with a report: who has no key cannot tell whether a folder that says passed was made by an apply.
     run.unverified = run.unverified or not (followed.holds or is_own_rehearsal(run, environ))
     summary = History(options.runs_dir, environ).about(summarise(run))
     show(console, summary, folder, follow)
-    code = ExitCode(run.exit_code)
-    if code is ExitCode.OK:
-        code = summary.exit_code
-    console.conclude(headline(summary))
-    return code
+    from qarunner.app.apply.session import unwritten
+
+    if run.exit_code:  # what it ended with counts more than what its results alone would say
+        summary = replace(summary, exit_code=ExitCode(run.exit_code))
+    console.conclude(headline(summary), f"{headline(unwritten(summary, ['stdout']))}; stdout cannot be written")
+    return summary.exit_code
 
 
 def _look_on(console: Console, folder: Path, followed: Followed) -> None:
