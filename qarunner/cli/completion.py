@@ -10,7 +10,7 @@ import contextlib
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -47,22 +47,35 @@ def answer(shell: str, arguments: Sequence[str], environ: Mapping[str, str]) -> 
     """
     if shell in {"bash", "powershell"}:
         line, position, *breaks = arguments
-        words = _words(line[: int(position)].ljust(int(position)))[1:] or [""]
+        parsed = _words(line[: int(position)].ljust(int(position)), "".join(breaks))
+        words = parsed.words[1:] or [""]
     else:
         *before, begun = [word for word in arguments if word != "--"] or [""]
-        words, breaks = [*before, _words(begun)[-1]], []
+        parsed = _words(begun)
+        words = [*before, parsed.words[-1]]
     completions = candidates(words, environ)
     if completions is None:
         return FILES
     if shell == "bash":
-        return "\n".join(_for_bash(candidate.word, words[-1], breaks[0] if breaks else "") for candidate in completions)
+        return "\n".join(_for_bash(candidate.word, parsed) for candidate in completions)
     return "\n".join(f"{candidate.word}\t{candidate.help}" for candidate in completions)
 
 
-def _words(line: str) -> list[str]:
-    """The words of a line up to the cursor, without their quotes; the last one may still be open, or empty."""
+class _Words(NamedTuple):
+    """The words of a line, without their quotes.
+
+    `quote`: what the last one still stands in. `kept`: how much of it bash keeps when it completes the rest.
+    """
+
+    words: list[str]
+    quote: str
+    kept: int
+
+
+def _words(line: str, breaks: str = "") -> _Words:
+    """A line up to the cursor; its last word may be empty. bash takes what stands behind `breaks` for a word."""
     words = [""]
-    quote = ""
+    quote, kept = "", 0
     escaped = False
     for char in line:
         if escaped or (quote and char not in {quote, "\\"}):
@@ -74,18 +87,23 @@ def _words(line: str) -> list[str]:
             quote = "" if quote else char
         elif char.isspace():
             words += [""] if words[-1] or len(words) == 1 else []
+            kept = 0
         else:
             words[-1] += char
-    return words
+            if char in breaks and char in "=:@":
+                kept = len(words[-1])
+    return _Words(words, quote, kept)
 
 
 _PLAIN = re.compile(r"[^\w@%+:,./=-]")
+_IN_DOUBLE_QUOTES = re.compile(r"[\"$`\\]")
 
 
-def _for_bash(word: str, begun: str, breaks: str) -> str:
-    """What bash puts in place of what stands behind the last character that it breaks words at."""
-    kept = max((begun.rfind(char) for char in breaks if char in "=:@"), default=-1) + 1
-    return _PLAIN.sub(lambda match: f"\\{match[0]}", word[kept:])
+def _for_bash(word: str, begun: _Words) -> str:
+    """What bash puts in place of the last word, in the quotes that are open."""
+    special = {"": _PLAIN, '"': _IN_DOUBLE_QUOTES}.get(begun.quote)
+    rest = word[begun.kept :]
+    return rest if special is None else special.sub(lambda match: f"\\{match[0]}", rest)
 
 
 # --- what can stand there ---------------------------------------------------------------------------------------------

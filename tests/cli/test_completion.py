@@ -113,8 +113,18 @@ def test_nothing_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_a_cursor_within_a_line_quotes_and_breaks_of_words() -> None:
     assert answer("bash", ["qarunner sta --color never", "12", ""], {}) == "status"
-    assert answer("bash", ["qarunner explain 'sea", "21", "=:"], {}).splitlines()[0] == r"search\[locale=en\]"
-    assert answer("bash", [r"qarunner explain search\[locale=d", "33", "=:"], {}) == r"de\]"
+    for begun, completed in {
+        "qarunner explain sea": r"search\[locale=en\]",
+        "qarunner explain 'sea": "search[locale=en]",
+        "qarunner explain 'search[locale=d": "search[locale=de]",
+        'qarunner explain "search[locale=d': "search[locale=de]",
+        r"qarunner explain search\[locale=d": r"de\]",
+        "qarunner plan --select=vendor:dok": "doksi",
+        "qarunner plan --select='vendor:dok": "vendor:doksi",
+        "qarunner plan --select '!label": "!label:",
+        "qarunner plan --select \\!label": r"\!label:",
+    }.items():
+        assert answer("bash", [begun, str(len(begun)), "=:"], {}).splitlines()[0] == completed, begun
     assert answer("powershell", ["qarunner apply", "15"], {}) == FILES
     assert answer("fish", ["completion", "--", "z"], {}) == "zsh\t"
     for begun in ("'search[locale=d", '"search[locale=d', r"search\[locale=d"):
