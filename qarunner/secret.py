@@ -298,7 +298,7 @@ def _meaning(match: re.Match[str]) -> str:
     text = match[0]
     if text[0] == "&":
         return _character(text[2:-1]) or text if text[1] == "#" else unescape(text)
-    if text[1] in "uU":
+    if text[1] == "u":
         units = "".join(chr(int(unit, 16)) for unit in re.split(r"[%\\]u", text)[1:])
         return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     if text[0] == "%":

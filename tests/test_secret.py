@@ -120,6 +120,18 @@ def test_a_secret_may_look_like_an_escape_itself(value: str, form: str) -> None:
     assert found == f"<{NAME}>"
 
 
+@pytest.mark.parametrize("form", ["&#X{:x};", "&#x{:04x};", "&#{:06d};"])
+def test_a_number_of_html_has_a_base_in_either_case_and_zeros(form: str) -> None:
+    assert Scrubber({"TOKEN": HARD})("".join(form.format(ord(char)) for char in HARD)) == NAME
+    highest = f"{HARD}\U0010ffff"
+    assert Scrubber({"TOKEN": highest})("".join(form.format(ord(char)) for char in highest[:-1]) + "&#x10FFFF;") == NAME
+
+
+def test_a_secret_beyond_the_basic_plane_is_found_in_json() -> None:
+    value = "päss\U0001f511wörd\U0001f511"
+    assert Scrubber({"TOKEN": value})(json.dumps(value)) == f'"{NAME}"'
+
+
 def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
     scrubber = Scrubber({"TOKEN": HARD})
     for length in range(8, len(HARD)):

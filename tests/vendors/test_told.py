@@ -157,6 +157,8 @@ STEP = {"title": "Pay", "status": "passed"}
         {"output": {"result": "PASS", "steps": [{**STEP, "errorCode": "STEP_NO_CONCLUSION"}]}},
         {"output": {"result": "PASS", "steps": [{**STEP, "status": "skipped"}]}},
         {"output": {"result": "PASS", "steps": [STEP]}, "stepResults": [{"title": "Log in", "status": "failed"}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free"}, {"title": "Log in", "status": "failed"}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "error": "exploded"}]},
     ],
 )
 def test_a_testerarmy_pass_beside_a_step_that_did_not_pass_is_none(parts: dict[str, object]) -> None:
@@ -164,6 +166,12 @@ def test_a_testerarmy_pass_beside_a_step_that_did_not_pass_is_none(parts: dict[s
     (case,) = finished("testerarmy", asked, RemoteRun(id="r"), {**TA_PASS, **parts}).outcomes["e"].cases
     assert case.verdict is Verdict.UNKNOWN
     assert "a step failed" in (case.message or "")
+
+
+def test_a_testerarmy_pass_beside_steps_without_a_word_of_theirs_is_one() -> None:
+    body = {**TA_PASS, "output": {"result": "PASS", "steps": [STEP]}, "stepResults": [{"title": "free"}]}
+    asked = call("testerarmy", SelectionKind.TEST_IDS, UUID)
+    assert finished("testerarmy", asked, RemoteRun(id="r"), body).outcomes["e"].verdict is Verdict.PASSED
 
 
 def test_testerarmys_words_of_steps_and_issues_are_read_in_any_case() -> None:
@@ -229,6 +237,15 @@ def test_certyns_failures_before_the_end_have_words() -> None:
     status = registry.get("certyn").read(asked, RemoteRun(id="r"), [Reply(status=200, text=json.dumps(body))], polls=1)
     assert isinstance(status, Running)
     assert status.so_far["e"].message == "1 test failed"
+    assert status.so_far["e"].counts == {Verdict.PASSED: 1, Verdict.FAILED: 1, Verdict.UNKNOWN: 1}
+
+
+def test_certyn_passes_nothing_before_the_end_that_no_counter_tells_of() -> None:
+    body = {"runId": "r", "state": "in_progress", "total": 3, "failed": 1, "blocked": 0}
+    asked = call("certyn", SelectionKind.TAGS, "smoke")
+    status = registry.get("certyn").read(asked, RemoteRun(id="r"), [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Running)
+    assert status.so_far["e"].counts == {Verdict.FAILED: 1, Verdict.UNKNOWN: 2}
 
 
 @pytest.mark.parametrize(
