@@ -234,22 +234,37 @@ _DEEPER = "fetch the whole history: fetch-depth: 0 for actions/checkout, GIT_DEP
 def changed_since(ref: str, git: Git) -> frozenset[str]:
     """Files that differ between the merge base of `ref` and HEAD, and the working tree; new ones are among them.
 
-    Names begin at the repository's root. A file that was moved counts with both of its names.
+    Names begin at the repository's root. A file that was moved counts with both of its names; that of a submodule ends
+    in `/`, whatever .gitmodules says of showing its changes.
     """
     base = _merge_base(ref, git)
-    differing = git.diff("--name-only", "--no-renames", base, "--")
+    differing = git.diff("--raw", "--no-renames", "--ignore-submodules=untracked", base, "--")
     new = git.names("ls-files", "--others", "--exclude-standard", "-z")
-    files: set[str] = set()
     for answer in (differing, new):
         if not isinstance(answer, Known):
             raise UserError(f"--changed-since {ref}: {answer.why}", hint=answer.hint)
-        files |= set(answer.value)
-    return frozenset(files)
+    changed = differing.value if isinstance(differing, Known) else ()
+    pairs = zip(changed[::2], changed[1::2], strict=True)  # `:MODE MODE OBJECT OBJECT LETTER` and the name
+    others = new.value if isinstance(new, Known) else ()
+    return frozenset({*(_marked(name, about) for about, name in pairs), *others})
+
+
+_SUBMODULE = "160000"
+
+
+def _marked(name: str, modes: str) -> str:
+    return f"{name}/" if _SUBMODULE in modes.lstrip(":").split(" ")[:2] else name
 
 
 def files_of(git: Git) -> Answer[tuple[str, ...]]:
-    """The files that git has or would add, their names from the repository's root."""
-    return git.names("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    """The files that git has or would add, their names from the repository's root; a submodule's ends in `/`."""
+    staged, new = git.names("ls-files", "--stage", "-z"), git.names("ls-files", "--others", "--exclude-standard", "-z")
+    if not isinstance(staged, Known):
+        return staged
+    if not isinstance(new, Known):
+        return new
+    pairs = (line.split("\t", 1) for line in staged.value)  # `MODE OBJECT STAGE`, a tab, and the name
+    return Known((*dict.fromkeys(_marked(name, about) for about, name in pairs), *new.value))
 
 
 def not_of_the_repository(files: Iterable[Path], root: Path, environ: Mapping[str, str]) -> frozenset[Path]:

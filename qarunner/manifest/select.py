@@ -349,11 +349,12 @@ def concerns(patterns: Sequence[str], files: Iterable[str]) -> str | None:
     """The first of these files that the globs mean; a `!` takes out what an earlier glob meant.
 
     `*` and `?` stay inside of a name, `**` goes through folders, and a folder's name means all that is in it. Brackets
-    are text, as in the names of routes: `app/[locale]/**`.
+    are text, as in the names of routes: `app/[locale]/**`. A name that ends in `/` is a folder of which nothing more is
+    known, such as a submodule: a glob means it that could mean a file in it, and a `!` takes out what is all its files.
     """
     globs = [(not pattern.startswith("!"), _path_glob(pattern.removeprefix("!"))) for pattern in patterns]
     for file in files:
-        if next((means for means, glob in reversed(globs) if glob.means(file)), False):
+        if next((means for means, glob in reversed(globs) if glob.means(file, any_file=means)), False):
             return file
     return None
 
@@ -377,7 +378,32 @@ class _Glob:
         if step != "**":
             self._steps.append(_step(step))
 
-    def means(self, file: str) -> bool:
+    def means(self, file: str, *, any_file: bool = False) -> bool:
+        """Of a folder whose files are not known: whether the glob means `any_file` in it, or else each."""
+        if not file.endswith("/"):
+            return self._means(file)
+        return self._reaches(file[:-1].split("/")) if any_file else self._means(f"{file}{_NO_NAME}/{_NO_NAME}")
+
+    def _reaches(self, names: list[str]) -> bool:
+        """Whether it could mean a file in the folder of these names."""
+        places = self._with_free({0})
+        for name in names:
+            steps = ((at, self._steps[at]) for at in places if at < len(self._steps))
+            places = self._with_free(
+                {at if step is None else at + 1 for at, step in steps if step is None or step.fullmatch(name)}
+            )
+        return bool(places)
+
+    def _with_free(self, places: set[int]) -> set[int]:
+        """Where any folders can stand, there can also be none."""
+        for at in sorted(places):
+            after = at
+            while after < len(self._steps) and self._steps[after] is None:
+                after += 1
+                places.add(after)
+        return places
+
+    def _means(self, file: str) -> bool:
         steps, names = self._steps, file.split("/")
         at = name = 0
         free: tuple[int, int] | None = None  # the last place where any folders can stand, and what they end before
@@ -396,6 +422,10 @@ class _Glob:
 
 
 _NOTHING = re.compile(r"(?!)")
+
+
+_NO_NAME = "\0"
+"""No file is called so: only a star means it."""
 
 
 _path_glob = lru_cache(maxsize=4096)(_Glob)

@@ -240,6 +240,26 @@ def test_a_file_of_a_submodule_is_asked_for_there(checkout: Path, tmp_path: Path
     assert tracked(checkout / "libs" / "checkout", ENVIRON) == Known(value=True)
 
 
+def test_a_changed_submodule_is_a_changed_folder_whatever_its_settings_hide(checkout: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    git(library, "init", "-q", "-b", "main")
+    git(library, "commit", "-q", "--allow-empty", "-m", "one")
+    git(checkout, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "libs/checkout")
+    git(checkout, "config", "--file", ".gitmodules", "submodule.libs/checkout.ignore", "all")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "with a submodule")
+    known = files_of(Git(checkout, ENVIRON))
+    assert known == Known((".gitmodules", "app/code.py", "app/qa-matrix.yml", "libs/checkout/"))
+    git(checkout / "libs" / "checkout", "commit", "-q", "--allow-empty", "-m", "two")
+    assert changed_since("main", Git(checkout, ENVIRON)) == {"libs/checkout/"}
+    git(checkout, "checkout", "-q", "-b", "bump")
+    git(checkout, "commit", "-q", "-m", "bump", "libs/checkout")
+    assert changed_since("main", Git(checkout, ENVIRON)) == {"libs/checkout/"}
+    git(checkout, "rm", "-q", "-f", "libs/checkout")
+    assert changed_since("main", Git(checkout, ENVIRON)) == {"libs/checkout/", ".gitmodules"}
+
+
 def test_names_may_hold_any_byte(checkout: Path) -> None:
     if os.name != "posix":
         pytest.skip("names are text there")

@@ -61,7 +61,23 @@ def test_globs(patterns: list[str], expected: list[str]) -> None:
     assert matching(*patterns) == expected
 
 
+@pytest.mark.parametrize(
+    ("patterns", "means"),
+    [
+        *((["libs/checkout/**"], True), (["libs/checkout/*"], True), (["**/checkout/**"], True), (["libs/**"], True)),
+        *((["libs/checkout"], True), (["libs/checkout/"], True), (["libs"], True), (["libs/*"], True), (["**"], True)),
+        *((["libs/checkout/src/cart.ts"], True), (["libs/*/src"], True), (["**/*.ts"], True), (["**/src/**"], True)),
+        *((["libs/checkou/**"], False), (["src/**"], False), (["*.ts"], False), (["checkout/**"], False)),
+        *((["libs/checkout/**", "!**/*.md"], True), (["libs/checkout/**", "!libs/checkout/docs/**"], True)),
+        *((["**", "!libs/checkout/**"], False), (["**", "!libs"], False), (["**", "!libs/checkout/*"], True)),
+    ],
+)
+def test_a_submodule_is_a_folder_of_which_nothing_more_is_known(patterns: list[str], means: bool) -> None:  # noqa: FBT001
+    assert (concerns(patterns, ["libs/checkout/"]) is not None) is means
+
+
 def test_a_hostile_glob_takes_no_time() -> None:
+    assert concerns(["**/" * 30 + "x", "**a" * 8 + "b/**"], ["a/" * 60]) is not None
     assert concerns(["*a" * 12 + "b", "**/" * 30 + "x", "**a" * 8 + "b"], ["a" * 60, "a/" * 60 + "y"]) is None
 
 
