@@ -117,8 +117,7 @@ class Build(Struct, frozen=True, kw_only=True):
 
 def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None = None, tag: str | None = None) -> Build:
     """The build that this process belongs to. `branch` and `tag` are what --branch and --tag say."""
-    # A variable that is set to nothing says nothing.
-    variables = {name: _as_utf8(value) for name, value in environ.items() if value}
+    variables = _variables(environ)
     system, git = _system(variables), Git(folder, environ)
     build = replace(system.build(variables), actor=_first_of(variables, system.actor)) if system else Build()
     build = _named(build, branch or variables.get(BRANCH), tag or variables.get(TAG))
@@ -127,12 +126,17 @@ def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None =
 
 def base_branch(environ: Mapping[str, str]) -> str | None:
     """The branch that a pull request of this build goes to, by the CI's own word."""
-    variables = {name: _as_utf8(value) for name, value in environ.items() if value}
+    variables = _variables(environ)
     system = _system(variables)
     return system.build(variables).base_branch if system else None
 
 
 BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is set, as text that can be written down. A variable that is set to nothing says nothing."""
+    return {name: _as_utf8(value) for name, value in environ.items() if value}
 
 
 def _as_utf8(value: str) -> str:
@@ -423,7 +427,7 @@ def who(environ: Mapping[str, str]) -> Who | None:
     """Who let this process run; None outside of a known CI system."""
     from qarunner.engine.state.events import Who
 
-    variables = {name: value for name, value in environ.items() if value}
+    variables = _variables(environ)
     identity = _system(variables)
     if identity is None:
         return None

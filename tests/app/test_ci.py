@@ -587,6 +587,14 @@ def test_who_let_it_run(variables: dict[str, str], told: tuple[str | None, str |
     assert in_ci(variables)
 
 
+def test_who_let_it_run_can_be_written_down_whatever_bytes_its_name_has() -> None:
+    names = ("GITHUB_ACTOR", "GITHUB_JOB", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    found = who({"GITHUB_ACTIONS": "true", **dict.fromkeys(names, "caf\udce9")})
+    assert found is not None
+    assert (found.actor, found.job) == ("caf\ufffd", "caf\ufffd")
+    assert found.pipeline == "github: caf\ufffd/caf\ufffd"
+
+
 def test_nobody_tells_who_let_it_run_outside_of_a_ci() -> None:
     assert who({"USER": "ann"}) is None
     assert who({"CI": "true"}) is None
