@@ -14,7 +14,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from qarunner.emulator import serve
 from tests.program.conftest import FAST, Stage
 
 TIMES = 5
@@ -37,7 +36,7 @@ def main() -> None:
 
 def interrupted(folder: Path, runs: int, word: signal.Signals) -> tuple[float, int]:
     """Seconds to the exit, and cancels that the vendor got."""
-    stage = Stage(folder, serve({"speed": 50, "certyn": {"rates": FAST, "default": "hang"}}))
+    stage = Stage(folder, {"speed": 50, "certyn": {"rates": FAST, "default": "hang"}})
     try:
         stage.commit(*(stage.certyn(f"smoke-{number}") for number in range(runs)))
         process = stage.start_apply()

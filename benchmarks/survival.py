@@ -17,7 +17,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from qarunner.emulator import serve
 from tests.program.conftest import FAST, Stage
 from tests.program.killing import POINTS, killed_at, undisturbed
 
@@ -29,7 +28,7 @@ def main() -> None:
 
         def begin(**scenario: object) -> Stage:
             whole = {"certyn": {"rates": FAST}, **scenario}
-            return Stage(Path(scratch) / f"stage-{next(numbers)}", serve(whole))
+            return Stage(Path(scratch) / f"stage-{next(numbers)}", whole)
 
         whole = undisturbed(begin)
         began = time.monotonic()

@@ -418,7 +418,9 @@ class DurationHistory:
         self._tallies: dict[str, Tally] = {}
         self._vendors: dict[str, Tally] = {name: Tally() for name in plan.vendors}
         self._jobs: dict[str, list[JobState]] = {}
-        """Jobs that were asked about, by what their durations are known under, and by their vendor."""
+        """Jobs that were asked about, by what their durations are known under."""
+        self._unknown: dict[str, dict[str, JobState]] = {name: {} for name in plan.vendors}
+        """Of them, by vendor: those of which only the vendor's other runs say anything."""
         self.took: dict[str, list[float]] = {}
         for name, durations in earlier.items():
             self._learn(name, durations)
@@ -450,8 +452,10 @@ class DurationHistory:
         names = self._names.get(state.job.id)
         if names is None:
             names = self._names[state.job.id] = [names_of(entry) for entry in state.entries.values()]
-            for key in {state.job.vendor, *(name for pair in names for name in pair)}:
-                self._jobs.setdefault(key, []).append(state)
+            for name in {name for pair in names for name in pair}:
+                self._jobs.setdefault(name, []).append(state)
+            if all(self._known(pair) is None for pair in names):
+                self._unknown[state.job.vendor][state.job.id] = state
         return names
 
     def _known(self, names: tuple[str, str]) -> DurationModel | None:
@@ -468,18 +472,17 @@ class DurationHistory:
         vendor.add(seconds)
         changed: dict[str, JobState] = {}
         if vendor.count >= ENOUGH and _is_power_of_two(vendor.count - ENOUGH + 1):
-            changed.update((job.job.id, job) for job in self._jobs.get(state.job.vendor, ()) if self._is_new(job))
+            changed.update(self._unknown[state.job.vendor])
         for name in dict.fromkeys(name for names in self._of(state) for name in names):
             self._learn(name, [seconds])
             self.took.setdefault(name, []).append(round(seconds, 1))
             if _is_power_of_two(self._tallies[name].count):
-                changed.update((job.job.id, job) for job in self._jobs.get(name, ()))
+                jobs = {job.job.id: job for job in self._jobs.get(name, ())}
+                changed.update(jobs)
+                for job in jobs:
+                    self._unknown[state.job.vendor].pop(job, None)
         changed.pop(state.job.id, None)
         return list(changed.values())
-
-    def _is_new(self, state: JobState) -> bool:
-        """True if only the vendor's other runs say anything about a job."""
-        return all(self._known(names) is None for names in self._of(state))
 
 
 def _is_power_of_two(count: int) -> bool:
