@@ -103,15 +103,18 @@ class Lists:
             return
         if not self._context.mode.waits_for_reads:
             queue.drop(RequestKind.LIST)
+            queue.note_due_reads(on=False)
             vendor.is_off = True
             return
-        if vendor.asked is None and (now < vendor.rests_until or queue.count_reads() < LEAST_DUE):
+        if vendor.asked is not None:
+            due = _holdable(queue.newly_due_reads(now))
+        elif now < vendor.rests_until or queue.count_reads() < LEAST_DUE:
             return
-        # This list can also answer for what is due before a list could be read again.
-        ahead_s = queue.schedule.shortest_s if vendor.asked is None else 0.0
-        due = [task for task in queue.due_reads(now, ahead_s=ahead_s) if _is_plain(task) and not task.is_alone]
-        if vendor.asked is None and not self._begin(queue, vendor, due, now):
-            return
+        else:
+            # This list can also answer for what is due before a list could be read again.
+            due = _holdable(queue.due_reads(now, ahead_s=queue.schedule.shortest_s))
+            if not self._begin(queue, vendor, due, now):
+                return
         for task in due:
             if _id(task) in vendor.runs:
                 task.is_held = True
@@ -126,6 +129,7 @@ class Lists:
         if not isinstance(request, Request):
             vendor.is_off = True
             return False
+        queue.note_due_reads(on=True)
         self._ask(queue, vendor, due[0].job, request)
         return True
 
@@ -178,6 +182,7 @@ class Lists:
         unlisted = tuple(task for task in waiting if task.is_held and task not in listed)
         for task in waiting:
             task.is_held = False
+        queue.note_due_reads(on=False)
         vendor.asked, vendor.runs, vendor.replies = None, {}, []
         vendor.rests_until = max(vendor.rests_until, vendor.asked_at + queue.schedule.shortest_s)
         probe = min(listed, key=lambda task: task.read_alone_at) if len(listed) > 1 else None
@@ -208,6 +213,11 @@ class Lists:
 def is_to_be_asked(task: Task, listing: Listing, now: float) -> bool:
     """True of a run that goes on by the list, and is asked all the same."""
     return task is listing.probe or now - task.read_alone_at >= LONGEST_TRUST_S
+
+
+def _holdable(tasks: list[Task]) -> list[Task]:
+    """The reads that a list can stand for."""
+    return [task for task in tasks if _is_plain(task) and not task.is_alone]
 
 
 def _id(task: Task) -> str:

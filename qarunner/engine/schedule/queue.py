@@ -55,6 +55,7 @@ class Queue:
         self._held: dict[Task, int] = {}
         self._of_job: dict[str, list[Task]] = {}
         self._order = itertools.count()
+        self._noted: list[Item] | None = None
 
     def __len__(self) -> int:
         return len(self._held)
@@ -75,8 +76,11 @@ class Queue:
     def first(self, now: float) -> Task | None:
         """The most urgent of the tasks that are due, as it was put in."""
         while (due := self.next_due_at()) is not None and due <= now:
-            _, number, task = heapq.heappop(self._later)
+            item = heapq.heappop(self._later)
+            _, number, task = item
             bisect.insort(self._due, (due if task.urgency is None else task.urgency, number, task))
+            if self._noted is not None:
+                self._noted.append(item)
         while self._due and self._gone(self._due[0]):
             del self._due[0]
         return self._due[0][2] if self._due else None
@@ -88,6 +92,16 @@ class Queue:
         self._due = [item for item in self._due if not self._gone(item)]
         soon = [item for item in self._later if item[0] <= now + ahead_s and not self._gone(item)] if ahead_s else []
         return [item[2] for item in (*self._due, *soon)]
+
+    def note_due(self, *, on: bool) -> None:
+        """From here on it is noted what becomes due, or not any more."""
+        self._noted = [] if on else None
+
+    def newly_due(self, now: float) -> list[Task]:
+        """The tasks that are due and became so since the last call: to look at all again would cost more each time."""
+        self.first(now)
+        noted, self._noted = self._noted or (), []
+        return [item[2] for item in noted if not self._gone(item)]
 
     def most_late(self, now: float) -> Task | None:
         """Of the most urgent tasks that are due, the one whose answer is probably the latest by now."""
@@ -286,6 +300,13 @@ class VendorQueue:
     def due_reads(self, now: float, *, ahead_s: float = 0.0) -> list[Task]:
         """Reads that are due, the most urgent first, and then those that will be soon; none if none is due."""
         return self._queues[RequestKind.READ].due(now, ahead_s=ahead_s)
+
+    def note_due_reads(self, *, on: bool) -> None:
+        self._queues[RequestKind.READ].note_due(on=on)
+
+    def newly_due_reads(self, now: float) -> list[Task]:
+        """Reads that became due since the last call."""
+        return self._queues[RequestKind.READ].newly_due(now)
 
     def create_of(self, job: JobState) -> Task | None:
         """The job's create, if it waits here."""

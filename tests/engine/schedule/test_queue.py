@@ -102,3 +102,23 @@ def test_a_task_that_is_put_in_again_moves() -> None:
     assert set(queue.of(job.job.id)) == {task, other}
     queue.remove(task)
     assert queue.clear() == [other]
+
+
+def test_what_becomes_due_is_named_once_and_only_while_it_is_due() -> None:
+    queue = Queue()
+    tasks = [Task(kind=RequestKind.READ, job=job, request=ASK) for job in jobs(5)]
+    for number, task in enumerate(tasks):
+        queue.put(task, float(number))
+    queue.first(0.0)
+    queue.note_due(on=True)
+    assert queue.newly_due(2.0) == tasks[1:3]
+    assert queue.newly_due(2.0) == []
+    assert queue.first(4.0) is tasks[0]
+    queue.remove(tasks[3])
+    queue.put(tasks[4], 9.0)
+    assert queue.newly_due(4.0) == []
+    assert queue.newly_due(9.0) == [tasks[4]]
+    queue.put(tasks[0], 9.0)
+    queue.note_due(on=False)
+    queue.first(9.0)
+    assert queue.newly_due(9.0) == []
