@@ -7,6 +7,7 @@ import json
 import re
 import textwrap
 from html import escape, unescape
+from itertools import product
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -90,34 +91,33 @@ CODES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("second", MEANINGS)
 @pytest.mark.parametrize("first", CASES)
-def test_a_secret_is_found_in_what_a_text_means_up_to_three_times(first: str, second: str) -> None:
+def test_a_secret_is_found_in_what_a_text_means_up_to_three_times(first: str) -> None:
     scrubber = Scrubber({"TOKEN": HARD})
-    for text in (MEANINGS[second](CASES[first](HARD)), html(MEANINGS[second](CASES[first](HARD)))):
-        assert scrubber(f"before {text} after") == f"before {NAME} after"
-        assert scrubber(f"äö%20&amp;\\n{text}&amp;%41\\u0041") == f"äö%20&amp;\\n{NAME}&amp;%41\\u0041"
+    for second, meant in MEANINGS.items():
+        for text in (meant(CASES[first](HARD)), html(meant(CASES[first](HARD)))):
+            assert scrubber(f"before {text} after") == f"before {NAME} after", second
+            assert scrubber(f"äö%20&amp;\\n{text}&amp;%41\\u0041") == f"äö%20&amp;\\n{NAME}&amp;%41\\u0041", second
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("before", ["", "u", "us", "use", "user", "user:"])
-@pytest.mark.parametrize("after", ["", "!", "!!", "!!!", "!!!!"])
-def test_a_secret_is_found_in_codes_with_anything_around_it(code: str, before: str, after: str) -> None:
-    text = CODES[code](f"{before}{HARD}{after}".encode()).decode().rstrip("=")
-    rest = Scrubber({"TOKEN": HARD})(f"is {text}.").removeprefix("is ").removesuffix(".")
-    assert NAME in rest
-    assert len(rest.replace(NAME, "")) <= len(CODES[code](f"{before}{after}".encode()).rstrip(b"=")) + 2
-    quoted = quote(f"is {text}.", safe="")
-    assert NAME in Scrubber({"TOKEN": HARD})(quoted)
+def test_a_secret_is_found_in_codes_with_anything_around_it(code: str) -> None:
+    scrubber = Scrubber({"TOKEN": HARD})
+    for before, after in product(["", "u", "us", "use", "user", "user:"], ["", "!", "!!", "!!!", "!!!!"]):
+        text = CODES[code](f"{before}{HARD}{after}".encode()).decode().rstrip("=")
+        rest = scrubber(f"is {text}.").removeprefix("is ").removesuffix(".")
+        assert NAME in rest, (before, after)
+        around = CODES[code](f"{before}{after}".encode()).rstrip(b"=")
+        assert len(rest.replace(NAME, "")) <= len(around) + 2, (before, after)
+        assert NAME in scrubber(quote(f"is {text}.", safe="")), (before, after)
 
 
 @pytest.mark.parametrize(
     "value", ["100%41percent", "a&amp;b&lt;cdefg", "back\\\\slash\\n123", "%2525252525", "%41%42%43%44%45%46%47%48"]
 )
-@pytest.mark.parametrize("form", MEANINGS)
-def test_a_secret_may_look_like_an_escape_itself(value: str, form: str) -> None:
-    assert value not in (found := Scrubber({"TOKEN": value})(f"<{MEANINGS[form](value)}>"))
-    assert found == f"<{NAME}>"
+def test_a_secret_may_look_like_an_escape_itself(value: str) -> None:
+    for form, meant in MEANINGS.items():
+        assert Scrubber({"TOKEN": value})(f"<{meant(value)}>") == f"<{NAME}>", form
 
 
 @pytest.mark.parametrize("form", ["&#X{:x};", "&#x{:04x};", "&#{:06d};"])

@@ -112,8 +112,8 @@ def no_wheelhouse(dist: Path) -> str:
 @pytest.mark.parametrize(
     "spoil",
     [
-        *([other_platform, other_lock, no_hash] if FULL else []),
-        *(wrong_hash, no_lock, cut_lock, lock_of_noise, no_wheelhouse),
+        *([other_platform, other_lock, no_hash, wrong_hash] if FULL else []),
+        *(no_lock, cut_lock, lock_of_noise, no_wheelhouse),
     ],
 )
 def test_what_does_not_fit_is_one_error_and_leaves_the_earlier_environment(

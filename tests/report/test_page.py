@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from qarunner.report import html
 from qarunner.report.summary import RunLink
-from tests.amount import PATIENCE_S
+from tests.amount import PATIENCE_S, some
 from tests.report.large import large_summary
 from tests.report.test_markdown import summary_of
 
@@ -90,7 +90,7 @@ def shown(page: Any) -> list[str]:  # noqa: ANN401
     return found
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", some([*MODES], 1))
 def test_axe_finds_nothing(opened: Callable[..., Any], mode: str) -> None:
     spec = find_spec("axe_playwright_python")
     assert spec is not None
@@ -163,7 +163,7 @@ def test_a_screenshot_is_asked_for_by_a_click_and_one_that_is_gone_says_so(opene
 
 
 @pytest.mark.parametrize(
-    ("width", "media"), [(390, {}), (1280, {"media": "print"}), (390, {"forced_colors": "active"})]
+    ("width", "media"), some([(390, {}), (1280, {"media": "print"}), (390, {"forced_colors": "active"})], 1)
 )
 def test_the_timeline_has_bars(opened: Callable[..., Any], width: int, media: dict[str, Any]) -> None:
     page = opened(summary_of("failures-and-blocked"), width=width)
