@@ -10,7 +10,6 @@ import errno
 import os
 import posixpath
 import re
-import secrets
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -320,7 +319,7 @@ def _is_link(status: os.stat_result) -> bool:
 
 def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
     """A new file under a name that another process cannot predict."""
-    path = folder / f".qarunner-{secrets.token_hex(8)}.tmp"
+    path = folder / f".qarunner-{os.urandom(8).hex()}.tmp"
     return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY, mode)
 
 

@@ -10,7 +10,6 @@ import bisect
 import re
 import sys
 import unicodedata
-from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -297,6 +296,8 @@ def _meanings(text: str) -> Iterator[str]:
 def _meaning(match: re.Match[str]) -> str:
     text = match[0]
     if text[0] == "&":
+        from html import unescape  # noqa: PLC0415  2,231 names, which hardly any text needs
+
         return _character(text[2:-1]) or text if text[1] == "#" else unescape(text)
     if text[1] == "u":
         units = "".join(chr(int(unit, 16)) for unit in re.split(r"[%\\]u", text)[1:])

@@ -8,8 +8,6 @@ import gc
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +39,8 @@ FOLDER = Path(".qarunner")
 
 def report_crash(error: BaseException, environ: Mapping[str, str], clean: Clean = mask) -> int:
     """Writes the crash file and says where it is; exit 9. `clean` takes out the secrets that were known by then."""
+    import traceback
+
     scrub = Scrubber({name: _text(value) for name, value in environ.items() if _may_be_secret(name, value)})
     trace = "".join(traceback.format_exception(error))
     whole = _text(f"qarunner {__version__}, Python {sys.version}\n{sys.platform}\n\n{trace}")
@@ -74,6 +74,8 @@ def _may_be_secret(name: str, value: str) -> bool:
 
 
 def _write(text: str) -> Path | None:
+    import tempfile
+
     data = text.encode()
     with contextlib.suppress(OSError):
         path = FOLDER / "crash.txt"

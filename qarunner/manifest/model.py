@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
 
 from qarunner.decode import amount
 from qarunner.diagnostics import Path
@@ -155,11 +154,8 @@ class Row(Struct, frozen=True):
     variant: str | None = None
     axes: tuple[tuple[str, str | int | float | bool | Mapping[str, object]], ...] = ()
     named: Mapping[str, list[str]] | None = None
-    templates: list[tuple[Path, str]] | None = None
-    """Its strings with templates, with their paths, once `templates_of` has looked for them."""
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "templates", None)  # what was made of another row by `replace` has other data
+    templates: tuple[object, list[tuple[Path, str]]] | None = None
+    """Once `templates_of` has looked for them: the data, and its strings with templates, with their paths."""
 
     @property
     def entry_id(self) -> str:

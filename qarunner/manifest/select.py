@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from functools import lru_cache
@@ -302,6 +301,8 @@ def split(weight: Mapping[str, float], needs: Mapping[str, Iterable[str]], count
 
 def fingerprint(shards: Mapping[str, int]) -> str:
     """The same in every job that splits the rows in the same way: what puts shards together again can compare it."""
+    import hashlib  # noqa: PLC0415  OpenSSL takes a while to load, and only a part of a matrix needs it
+
     text = "\n".join(f"{row} {shard}" for row, shard in sorted(shards.items()))
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 

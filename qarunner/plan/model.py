@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -197,6 +196,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(plan: Plan) -> Plan:
     """The plan with its digest, which covers everything else in it."""
+    import hashlib  # noqa: PLC0415  OpenSSL takes a while to load, and no check of a manifest needs it
+
     plan = msgspec.structs.replace(plan, digest="")
     digest = hashlib.sha256()
     for part in _in_parts(plan):
@@ -242,6 +243,8 @@ def _digest(data: dict[str, object]) -> str:
 
 
 def _sum(text: bytes) -> str:
+    import hashlib  # noqa: PLC0415  as above
+
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 

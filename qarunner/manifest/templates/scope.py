@@ -343,10 +343,10 @@ def templates_in(data: object) -> list[tuple[Path, str]]:
 
 
 def templates_of(row: Row) -> list[tuple[Path, str]]:
-    """Those of a row, looked for once."""
-    if row.templates is None:
-        force_setattr(row, "templates", templates_in(row.data))
-    return row.templates or []
+    """Those of a row, looked for once. A row that `replace` made of another has other data."""
+    if row.templates is None or row.templates[0] is not row.data:
+        force_setattr(row, "templates", (row.data, templates_in(row.data)))
+    return row.templates[1] if row.templates is not None else []
 
 
 def _collect(value: object, path: Path, templates: list[tuple[Path, str]]) -> None:

@@ -22,14 +22,10 @@ class SyntaxMessage(NamedTuple):
 
 
 class _Words(NamedTuple):
-    pattern: re.Pattern[str]
+    pattern: str
     message: str
     hint: str | None = None
     at_context: bool = False
-
-
-def _words(pattern: str, message: str, hint: str | None = None, *, at_context: bool = False) -> _Words:
-    return _Words(re.compile(pattern), message, hint, at_context)
 
 
 _CLOSE = "a list needs its ']', a mapping its '}'; text that holds one of [ ] { } , needs quotes"
@@ -37,51 +33,51 @@ _CLOSE = "a list needs its ']', a mapping its '}'; text that holds one of [ ] { 
 
 # Matched against "context: problem" of libyaml and of PyYAML's own parser, in this order.
 _TABLE = (
-    _words(r"quoted scalar: found unexpected", "this quote is never closed", at_context=True),
-    _words(
+    _Words(r"quoted scalar: found unexpected", "this quote is never closed", at_context=True),
+    _Words(
         r"mapping values are not allowed",
         "unexpected ':'",
         "text that holds ': ' needs quotes; else check the indentation",
     ),
-    _words(r"found unexpected ':'", "unexpected ':'", "put a space behind it; text that holds a ':' needs quotes"),
-    _words(r"mapping keys are not allowed", "unexpected '?'", "text that begins with '?' needs quotes"),
-    _words(
+    _Words(r"found unexpected ':'", "unexpected ':'", "put a space behind it; text that holds a ':' needs quotes"),
+    _Words(r"mapping keys are not allowed", "unexpected '?'", "text that begins with '?' needs quotes"),
+    _Words(
         r"comment or line break|chomping or indentation",
         "'|' and '>' begin a text on the lines below",
         "put the text on the next line, indented; text that begins with one of them needs quotes",
     ),
-    _words(
+    _Words(
         r"could not find expected ':'",
         "a key without ':'",
         "write `key: value`; text over several lines needs quotes or `|`",
         at_context=True,
     ),
-    _words(r"flow (sequence|mapping): ", "this bracket is not closed properly", _CLOSE, at_context=True),
-    _words(r"sequence entries are not allowed", "a list cannot begin here", "put `- ` on a line of its own"),
-    _words(
+    _Words(r"flow (sequence|mapping): ", "this bracket is not closed properly", _CLOSE, at_context=True),
+    _Words(r"sequence entries are not allowed", "a list cannot begin here", "put `- ` on a line of its own"),
+    _Words(
         r"(anchor|alias): ",
         "'&' and '*' begin an anchor and an alias",
         "text that begins with one of them needs quotes",
     ),
-    _words(r"cannot start any token", "text cannot begin with this character", "put the text in quotes"),
-    _words(
+    _Words(r"cannot start any token", "text cannot begin with this character", "put the text in quotes"),
+    _Words(
         r"found unknown escape character",
         "unknown escape in a double-quoted text",
         "write a backslash twice, or use single quotes",
     ),
-    _words(
+    _Words(
         r"hexdecimal|hexadecimal|invalid Unicode character",
         "invalid escape in a double-quoted text",
         r"\u takes 4 hexadecimal digits and \U 8; instead of a pair such as \ud83d\ude00, write the character itself",
     ),
-    _words(
+    _Words(
         r"block (mapping|collection|sequence): ",
         "this line does not fit the indentation around it",
         "align it with the lines that belong together",
     ),
-    _words(r"flow node", "a value or a closing bracket is missing here", _CLOSE),
-    _words(r"block node|node content", "a value is missing here"),
-    _words(r"tag|directive|document start", "this is not part of a manifest", "start with: version: 1"),
+    _Words(r"flow node", "a value or a closing bracket is missing here", _CLOSE),
+    _Words(r"block node|node content", "a value is missing here"),
+    _Words(r"tag|directive|document start", "this is not part of a manifest", "start with: version: 1"),
 )
 
 
@@ -160,7 +156,7 @@ def _cut_off(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
 def _named(source: Source, complaint: SyntaxMessage) -> Diagnostic:
     full = f"{complaint.context}: {complaint.problem}"
     for words in _TABLE:
-        if words.pattern.search(full):
+        if re.search(words.pattern, full):
             at_context = words.at_context and complaint.context_offset is not None
             offset = complaint.context_offset if at_context else _within(source, complaint.offset)
             return source.problem(offset or 0, words.message, code=codes.SYNTAX, hint=words.hint)
