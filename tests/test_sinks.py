@@ -26,7 +26,7 @@ from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance, fold
 from qarunner.entry import Origin
-from qarunner.errors import ManifestError, UserError
+from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.report import FORMATS
 from qarunner.report import plan as planned
 from qarunner.report.summary import summarise
@@ -198,6 +198,7 @@ SINKS: dict[str, Callable[[Console], object]] = {
     "note": lambda console: console.note(("a", EVIL)),
     "warn": lambda console: console.warn(styled(EVIL, "bold")),
     "conclude": lambda console: console.conclude(EVIL),
+    "end": lambda console: console.end(ExitCode.FAILED, EVIL),
     "stopped": lambda console: console.stopped(ERROR),
     "document": lambda console: console.document(EVIL),
     "report": lambda console: console.report(console.clean(EVIL)),
