@@ -168,6 +168,11 @@ class Inventories:
         self._note(f"{vendor.info.title}: {again.message}: asked again in {wait:.0f} s")
         self._pool.wait(wait)
 
+    @property
+    def key_names(self) -> Mapping[str, str]:
+        """What messages call the keys of the vendors."""
+        return self._transport.key_names
+
     def answer(self, name: str, request: Request) -> Answer:
         """Sends one request as soon as the rates allow it."""
         clock, limiter = self._world.clock, self._limiters[name]
@@ -183,7 +188,7 @@ class Inventories:
         return answer
 
     def _refused(self, info: VendorInfo, refusal: Refusal, hint: str | None) -> InventoryError:
-        words = with_key_name(refusal, self._transport.key_names[info.name])
+        words = with_key_name(refusal, self.key_names[info.name])
         message = words if words.startswith(info.title) else f"{info.title}: {words}"
         return InventoryError(message, hint=hint, code=_CODES.get(refusal.cause, ExitCode.USAGE))
 

@@ -90,6 +90,7 @@ def test_each_obstacle_has_a_remedy(ready: Stage, tmp_path: Path) -> None:
     cases: list[tuple[dict[str, str | None], str, str]] = [
         ({"DOKSI_API_KEY": None}, "doksi key", "DOKSI_API_KEY is not set"),
         ({"DOKSI_API_KEY": "sk_other"}, "doksi key", "does not begin with dk_live_"),
+        ({"TESTERARMY_API_KEY": '"x"'}, "testerarmy answer", "TESTERARMY_API_KEY, which was pasted with its quotes"),
         ({"TESTERARMY_API_KEY": "wrong"}, "testerarmy answer", "invalid API key"),
         ({"CERTYN_API_KEY": "wrong"}, "certyn answer", "cannot tell"),
         ({"QARUNNER_VAR_SHOP": None}, "manifest", "SHOP"),
@@ -108,6 +109,8 @@ def test_each_obstacle_has_a_remedy(ready: Stage, tmp_path: Path) -> None:
         (row,) = [row for row in found[check] if words in row["text"]]
         assert row["state"] == ("warning" if warned else "problem"), (variables, row)
         assert "secretword" not in json.dumps(found)
+    (row,) = checks(ready, "--offline", code=0, DOCKET_API_KEY="'docket'")["docketqa key"]
+    assert (row["state"], row["text"]) == ("warning", "DOCKET_API_KEY, which was pasted with its quotes")
 
 
 def test_a_key_goes_nowhere_where_an_apply_would_not_send_it(ready: Stage) -> None:

@@ -32,6 +32,7 @@ from qarunner.app.runs import load, state_of
 from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
 from qarunner.engine.io.connection import Network, checked_url, shown_proxy
 from qarunner.engine.io.journal import by_age, is_driven
+from qarunner.engine.io.transport import key_name
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.errors import UserError
 from qarunner.known import Known, is_open
@@ -198,7 +199,7 @@ class _Examination:
             return
         try:
             answer = vendors.answer(name, request)
-            yield _meaning(check, vendor, plan.key_env, answer)
+            yield _meaning(check, vendor, plan.key_env, vendors.key_names[name], answer)
             if isinstance(answer, Reply):
                 yield from _clock(answer, self._now)
                 if answer.ok and self._planned is not None:
@@ -215,6 +216,8 @@ _MOST_RUNS = 50
 
 def _key(vendor: Vendor, variable: str, key: str) -> Finding:
     check, begins = f"{vendor.info.name} key", vendor.info.key_begins
+    if (named := key_name(variable, key)) != variable:
+        return Finding(check=check, state=State.WARNING, text=named, remedy="set it without them")
     if not begins or key.startswith(begins):
         return Finding(check=check, text=f"{variable} is set")
     text = f"{variable} does not begin with {begins}, as keys of {vendor.info.title} do"
@@ -228,13 +231,14 @@ def _free_read(vendor: Vendor, settings: Mapping[str, Json], now: float) -> Requ
     return request if isinstance(request, Request) else None
 
 
-def _meaning(check: str, vendor: Vendor, variable: str, answer: Answer) -> Finding:
+def _meaning(check: str, vendor: Vendor, variable: str, named: str, answer: Answer) -> Finding:
+    """`named` is the variable with what is odd about its key."""
     if isinstance(answer, Fault):
         return Finding(check=check, state=State.PROBLEM, text=answer.message, remedy="see docs/running.md, The network")
     if answer.ok:
         return Finding(check=check, text=f"{vendor.info.title} answers, and takes the key")
     refusal = refusal_of(vendor, answer)
-    words = with_key_name(refusal, variable)
+    words = with_key_name(refusal, named)
     if refusal.cause is not Cause.CREDENTIAL:
         text = f"{vendor.info.title} answers, and does not say whether it takes the key: {words}"
         return Finding(check=check, state=State.WARNING, text=text, remedy="try again later")

@@ -144,7 +144,7 @@ class Transport:
         self.base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
         self._secrets = secrets
         permissions.refuse_keys(endpoints)
-        self.key_names = {name: _key_name(endpoint) for name, endpoint in endpoints.items()}
+        self.key_names = {name: key_name(to.key_variable, to.key) for name, to in endpoints.items()}
         """What messages call the key of each vendor."""
         self._allowed = permissions.allowed
         self._network = network
@@ -360,13 +360,12 @@ def _prepared(parcel: _Parcel) -> requests.PreparedRequest:
     return request
 
 
-def _key_name(endpoint: Endpoint) -> str:
+def key_name(variable: str, key: str) -> str:
     """The variable of a key, with what is odd about its text. Some key may really have quotes: it is tried as it is."""
-    is_quoted = endpoint.key[0] in _QUOTES or endpoint.key[-1] in _QUOTES
-    return endpoint.key_variable + (", which was pasted with its quotes" if is_quoted else "")
+    return variable + (", which was pasted with its quotes" if {key[0], key[-1]} & _QUOTES else "")
 
 
-_QUOTES = "\"'`"
+_QUOTES = frozenset("\"'`")
 
 
 def _is_relative(path: str) -> bool:
