@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 try:
     _HERE = os.getcwd()  # noqa: PTH109  before anything else is imported
 except OSError:  # a folder that is gone is said later, in words
@@ -17,19 +21,25 @@ def main() -> None:
     """Runs the command line and ends with its exit code."""
     if sys.argv[1:] == ["--version"] and _prints_version():
         return
-    from qarunner.signals import PROCESS  # noqa: PLC0415  four times as long as Python itself takes
-
     # An early signal ends what has nothing under way; a resume has runs, and cancels them.
     words = zip(sys.argv, sys.argv[1:], strict=False)
     command = next((word for before, word in words if word[:1] != "-" and before != "--color"), "")
+    try:
+        from qarunner.signals import PROCESS  # noqa: PLC0415  four times as long as Python itself takes
+    except KeyboardInterrupt as error:  # Python's own handler, which stands until ours do
+        _end(error)
     with PROCESS.standing(kept=command == "resume"):
         try:
             from qarunner.cli.main import main as program  # noqa: PLC0415  it takes a quarter of a second
 
             program()
         except KeyboardInterrupt as error:
-            sys.stderr.write("qarunner: interrupted\n")
-            sys.exit(128 + getattr(error, "number", 2))
+            _end(error)
+
+
+def _end(interruption: KeyboardInterrupt) -> NoReturn:
+    sys.stderr.write("qarunner: interrupted\n")
+    sys.exit(128 + getattr(interruption, "number", 2))
 
 
 def _prints_version() -> bool:

@@ -194,7 +194,7 @@ EARLY = """
 import os, signal, sys
 class Trap:
     def find_spec(self, name, *_):
-        if name == "qarunner.cli.main":
+        if name == os.environ.get("EARLY_AT", "qarunner.cli.main"):
             sys.meta_path.remove(self)
             os.kill(os.getpid(), getattr(signal, os.environ["EARLY"]))
 sys.meta_path.insert(0, Trap())
@@ -203,11 +203,13 @@ sys.meta_path.insert(0, Trap())
 
 
 def an_early_signal_leaves_no_traceback(begin: Begin) -> None:
-    for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)):
+    program, handlers = "qarunner.cli.main", "qarunner.signals"
+    cases = (("SIGINT", 130, program), ("SIGTERM", 143, program), ("SIGHUP", 129, program), ("SIGINT", 130, handlers))
+    for name, code, at in cases:
         stage = begin()
         stage.customise(EARLY)
         stage.commit(stage.certyn("smoke"))
-        ended = stage.fresh("apply", EARLY=name).end()
+        ended = stage.fresh("apply", EARLY=name, EARLY_AT=at).end()
         assert ended.code == code, ended
         assert "Traceback" not in ended.text
         assert ended.err == "qarunner: interrupted\n"
