@@ -241,6 +241,14 @@ def test_nothing_hostile_works_in_any_output(sink: str, output: str) -> None:
     assert "<script>alert" not in text or "html" not in sink
 
 
+def test_an_annotation_is_short_whatever_a_vendor_says() -> None:
+    """One line of 3 MB was the whole log of a step."""
+    streams = Streams("github")
+    text = "word " * 600_000
+    streams.console.annotate("error", text, file=text, title=text)
+    assert 300 < max(map(len, streams.text.splitlines())) < 1500
+
+
 @pytest.mark.parametrize("sink", SINKS)
 def test_nothing_hostile_works_in_a_terminal(sink: str) -> None:
     """There our own colours are the only commands."""
