@@ -345,7 +345,6 @@ WRITERS = {
     "__main__.py": {"write"},  # an early signal's one word, before a Console can be there
     "signals.py": {"write", "os.write", "os.open", "fdopen"},  # a pipe that a report goes to, so that a signal ends it
     "cli/console.py": {"write", "os.open"},  # the sink itself, and the null device for a stream that is lost
-    "cli/screen.py": {"write"},  # moves of the cursor around lines that `Console.drawn` made
     "cli/main.py": {"echo", "write", "NamedTemporaryFile"},  # the version; a crash, which has no console any more
     "app/git.py": {"write_bytes"},  # files of a commit, into a temporary folder of its own
     "cli/commands/review.py": {"write_bytes"},  # likewise

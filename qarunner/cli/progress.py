@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.cli.screen import Screen
+from qarunner.cli.console import Screen
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.flow.driver import OBSERVE_S
 from qarunner.engine.schedule.timing import DurationHistory, began_at, time_left

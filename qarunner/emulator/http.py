@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from qarunner.emulator.faults import amended, instead
-from qarunner.emulator.ledger import Received
 from qarunner.emulator.messages import Answer, Body, Call, Limited, Refused
 from qarunner.emulator.strict import Wrong, suggestion
+from qarunner.emulator.world import Received
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from qarunner.emulator.faults import FaultBook
+    from qarunner.emulator.memory import Memory
     from qarunner.emulator.messages import Endpoint, Vendor
-    from qarunner.emulator.storage import Stored
-    from qarunner.emulator.world import World
+    from qarunner.emulator.world import Stored, World
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -98,10 +98,11 @@ UPLOAD = "PUT /storage/{token}"
 class Desk:
     """Where one vendor's requests arrive: notes them, applies faults, and sends the reply."""
 
-    def __init__(self, vendor: Vendor, faults: FaultBook, world: World) -> None:
+    def __init__(self, vendor: Vendor, faults: FaultBook, world: World, memory: Memory | None) -> None:
         self.vendor = vendor
         self.world = world
         self._faults = faults
+        self._memory = memory
 
     def note(self, request: Request, path: str) -> Received:
         """Puts a request into the ledger: the names of its headers, never their values."""
@@ -119,8 +120,8 @@ class Desk:
 
     def remember(self, request: Request, entry: Received, stored: Stored | None = None) -> None:
         """Writes a request down, right before its effect; an upload right after."""
-        if self.world.memory is not None:
-            self.world.memory.note(request, entry.body, stored)
+        if self._memory is not None:
+            self._memory.note(request, entry.body, stored)
 
     async def serve(
         self, request: Request, entry: Received, route: str | None, act: Callable[[], Awaitable[Answer]], send: Send

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, to_builtins
 
-from qarunner.emulator.ledger import Ids
 from qarunner.emulator.scenario import parse_scenario
-from qarunner.emulator.storage import Stored
 from qarunner.emulator.strict import Fields, Wrong, anything, list_of, mapping_of, number, text, whole
+from qarunner.emulator.world import Ids, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope
 
-    from qarunner.emulator.ledger import Clock
     from qarunner.emulator.scenario import Scenario
+    from qarunner.emulator.world import Clock
 
 VERSION = 1
 _OWN_FILE: int = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -71,29 +71,372 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import yaml
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from qarunner.emulator.sections import (
-    CertynSection,
-    DocketqaSection,
-    DoksiSection,
-    TesterarmySection,
-    read_certyn,
-    read_docketqa,
-    read_doksi,
-    read_testerarmy,
+from qarunner.emulator.faults import Fault, read_fault
+from qarunner.emulator.strict import (
+    Fields,
+    Wrong,
+    flag,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    text,
+    uuid_text,
+    web_address,
+    whole,
 )
-from qarunner.emulator.strict import Fields, Wrong, number
+from qarunner.emulator.world import HANG, Course
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable
     from pathlib import Path
 
     from qarunner.emulator.strict import Reader
+
+
+C = TypeVar("C")
+
+SCOPES = ("ci:trigger", "ci:status", "ci:cancel", "execution:read", "platform:manage")
+
+
+class Known(Struct, Generic[C], frozen=True, kw_only=True):
+    """The ids that a section names, each with its courses in the order of its runs."""
+
+    default: C
+    named: Mapping[str, tuple[C, ...]] = field(default_factory=dict)
+    only: bool = False
+
+
+class Courses(Generic[C]):
+    """Deals out courses: the n-th run of an id takes its n-th, and the last one repeats."""
+
+    def __init__(self, known: Known[C]) -> None:
+        self._known = known
+        self._runs: dict[str, int] = {}
+
+    def exists(self, key: str | int) -> bool:
+        """Whether the vendor knows this id."""
+        return str(key) in self._known.named or not self._known.only
+
+    def first(self, key: str | int) -> C:
+        """The course of an id's first run, without running it."""
+        return self._known.named.get(str(key), (self._known.default,))[0]
+
+    def deal(self, key: str | int) -> C:
+        """The course of the next run of an id."""
+        turn = self._runs.get(str(key), 0)
+        self._runs[str(key)] = turn + 1
+        courses = self._known.named.get(str(key), (self._known.default,))
+        return courses[min(turn, len(courses) - 1)]
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """How one Certyn run goes: a course with counters."""
+
+    total: int = 3
+    failed: int = 0
+    blocked: int = 0
+    aborted: int = 0
+    skipped: int = 0
+    outcome: str = "completed"
+    duration: float = 3.0
+    queued: float = 0.5
+    name: str | None = None
+    conclusion: str | None = None
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A named collection of tests, by their ids."""
+
+    name: str | None = None
+    tests: tuple[str, ...] = ()
+    sequential: bool = False
+
+
+class DoksiSection(Struct, frozen=True, kw_only=True):
+    """The section `doksi`."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: tuple[Fault, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    allowance: int | None = None
+    accounts: tuple[str, ...] | None = None
+    targets: tuple[str, ...] = ()
+    extra_fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class CertynSection(Struct, frozen=True, kw_only=True):
+    """The section `certyn`."""
+
+    processes: Known[Process] = field(default_factory=lambda: Known(default=Process()))
+    tags: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    projects: tuple[str, ...] | None = None
+    environments: tuple[str, ...] | None = None
+    default_environment: str = "production"
+    scopes: tuple[str, ...] = SCOPES
+    invisible_polls: int = 0
+    retry_after: float = 10.0
+    rates: Mapping[str, int] = field(default_factory=lambda: {"all": 100, "reads": 60, "creates": 20})
+
+
+class App(Struct, frozen=True, kw_only=True):
+    """An app that DocketQA has at the start."""
+
+    name: str
+    platform: str
+    builds: tuple[int, ...] = ()
+
+
+class DocketqaSection(Struct, frozen=True, kw_only=True):
+    """The section `docketqa`."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: tuple[Fault, ...] = ()
+    suites: Mapping[str, Group] = field(default_factory=dict)
+    paused: tuple[int, ...] = ()
+    login_run: bool = False
+    ci_run_lists_tests: bool = False
+    folders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    apps: Mapping[int, App] = field(default_factory=dict)
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """A project of TesterArmy: its environments by their ids, and the ids of its tests and groups."""
+
+    name: str | None = None
+    short: str | None = None
+    url: str | None = None
+    kind: str = "web"
+    environments: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+class TesterarmySection(Struct, frozen=True, kw_only=True):
+    """The section `testerarmy`."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: tuple[Fault, ...] = ()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    webhooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pull_request: tuple[Course, ...] = (Course(),)
+    projects: Mapping[str, Project] = field(default_factory=dict)
+    sequential: bool = False
+
+
+def duration(value: object, path: str) -> float:
+    """Seconds, from `200ms`, `3s`, `10m`, `1h30m` or a number."""
+    if not isinstance(value, str):
+        seconds = number(value, path)
+    else:
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", value)
+        if not value or parts is None:
+            raise Wrong(path, f"expected a duration such as 200ms, 3s or 1h30m, got {value!r}")
+        hours, minutes, secs, millis = (float(part or 0) for part in parts.groups())
+        seconds = hours * 3600 + minutes * 60 + secs + millis / 1000
+    if seconds < 0:
+        raise Wrong(path, "must not be negative")
+    return seconds
+
+
+def whole_key(value: object, path: str) -> int:
+    """An integer id, also where YAML made it a text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return whole(least=1)(value, path)
+
+
+def whole_text(value: object, path: str) -> str:
+    """An integer id as text."""
+    return str(whole_key(value, path))
+
+
+def text_key(value: object, path: str) -> str:
+    """A textual id; one that YAML reads as a number keeps its digits only in quotes."""
+    if isinstance(value, int):
+        raise Wrong(path, "looks like a number: put it in quotes")
+    return text(value, path)
+
+
+def read_course(outcomes: tuple[str, ...], default: Course) -> Reader[Course]:
+    """Reads one course: a mapping, or its outcome alone."""
+    outcome = one_of(*outcomes, HANG)
+
+    def read(value: object, path: str) -> Course:
+        with Fields({"outcome": value} if isinstance(value, str) else value, path) as fields:
+            return Course(
+                name=fields.maybe("name", text) or default.name,
+                outcome=fields.take("outcome", outcome, default.outcome),
+                duration=fields.take("duration", duration, default.duration),
+                queued=fields.take("queued", duration, default.queued),
+                word=fields.maybe("word", text) or default.word,
+                message=fields.maybe("message", text) or default.message,
+            )
+
+    return read
+
+
+def read_process(default: Process) -> Reader[Process]:
+    """Reads one Certyn process, whose counters must fit into its total."""
+
+    def read(value: object, path: str) -> Process:
+        count = whole(least=0)
+        with Fields({"outcome": value} if isinstance(value, str) else value, path) as fields:
+            process = Process(
+                total=fields.take("total", count, default.total),
+                failed=fields.take("failed", count, default.failed),
+                blocked=fields.take("blocked", count, default.blocked),
+                aborted=fields.take("aborted", count, default.aborted),
+                skipped=fields.take("skipped", count, default.skipped),
+                outcome=fields.take("outcome", one_of("completed", "cancelled", HANG), default.outcome),
+                duration=fields.take("duration", duration, default.duration),
+                queued=fields.take("queued", duration, default.queued),
+                name=fields.maybe("name", text) or default.name,
+                conclusion=fields.maybe("conclusion", text) or default.conclusion,
+            )
+        if process.failed + process.blocked + process.aborted + process.skipped > process.total:
+            raise Wrong(path, f"failed, blocked, aborted and skipped are more than the total of {process.total}")
+        return process
+
+    return read
+
+
+def _several(read: Reader[C]) -> Reader[tuple[C, ...]]:
+    def read_several(value: object, path: str) -> tuple[C, ...]:
+        return list_of(read, least=1)(value, path) if isinstance(value, list) else (read(value, path),)
+
+    return read_several
+
+
+def _known(fields: Fields, key: Reader[str], outcomes: tuple[str, ...]) -> Known[Course]:
+    default = fields.take("default", read_course(outcomes, Course()), Course())
+    named = fields.maybe("tests", mapping_of(key, _several(read_course(outcomes, default)))) or {}
+    return Known(default=default, named=named, only=fields.take("only_known", flag, default=False))
+
+
+def _faults(fields: Fields) -> tuple[Fault, ...]:
+    return fields.take("faults", list_of(read_fault(duration)), ())
+
+
+def read_doksi(value: object, path: str) -> DoksiSection:
+    """Reads the section `doksi`."""
+    with Fields(value, path) as fields:
+        return DoksiSection(
+            tests=_known(fields, text_key, ("passed", "failed")),
+            faults=_faults(fields),
+            categories=fields.take("categories", mapping_of(text_key, list_of(text_key)), {}),
+            allowance=fields.maybe("allowance", whole(least=0)),
+            accounts=fields.maybe("accounts", list_of(text_key)),
+            targets=fields.take("targets", list_of(text_key), ()),
+            extra_fields=fields.take("extra_fields", mapping_of(text, one_of("required", "optional")), {}),
+        )
+
+
+def read_certyn(value: object, path: str) -> CertynSection:
+    """Reads the section `certyn`."""
+    plain = CertynSection()
+    with Fields(value, path) as fields:
+        default = fields.take("default", read_process(Process()), Process())
+        by_name = mapping_of(text_key, _several(read_process(default)))
+        processes = fields.maybe("processes", by_name) or {}
+        return CertynSection(
+            processes=Known(default=default, named=processes, only=fields.take("only_known", flag, default=False)),
+            tags=fields.maybe("tags", by_name) or {},
+            faults=_faults(fields),
+            projects=fields.maybe("projects", list_of(text, least=1)),
+            environments=fields.maybe("environments", list_of(text)),
+            default_environment=fields.take("default_environment", text, plain.default_environment),
+            scopes=fields.take("scopes", list_of(one_of(*SCOPES)), SCOPES),
+            invisible_polls=fields.take("invisible_polls", whole(least=0), 0),
+            retry_after=fields.take("retry_after", duration, plain.retry_after),
+            rates=fields.take("rates", _read_rates, plain.rates),
+        )
+
+
+def _read_rates(value: object, path: str) -> Mapping[str, int]:
+    plain = CertynSection().rates
+    with Fields(value, path) as fields:
+        return {name: fields.take(name, whole(least=1), plain[name]) for name in plain}
+
+
+def _read_app(value: object, path: str) -> App:
+    with Fields(value, path) as fields:
+        return App(
+            name=fields.need("name", text),
+            platform=fields.need("platform", one_of("android", "ios")),
+            builds=fields.take("builds", list_of(whole(least=1)), ()),
+        )
+
+
+def _read_group(identifier: Reader[str]) -> Reader[Group]:
+    """A group is a mapping, or the ids of its tests alone."""
+
+    def read(value: object, path: str) -> Group:
+        with Fields({"tests": value} if isinstance(value, list) else value, path) as fields:
+            return Group(
+                name=fields.maybe("name", text),
+                tests=fields.take("tests", list_of(identifier), ()),
+                sequential=fields.take("sequential", flag, default=False),
+            )
+
+    return read
+
+
+def read_docketqa(value: object, path: str) -> DocketqaSection:
+    """Reads the section `docketqa`."""
+    with Fields(value, path) as fields:
+        return DocketqaSection(
+            tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")),
+            faults=_faults(fields),
+            suites=fields.maybe("suites", mapping_of(whole_text, _read_group(whole_text))) or {},
+            paused=fields.take("paused", list_of(whole_key), ()),
+            login_run=fields.take("login_run", flag, default=False),
+            ci_run_lists_tests=fields.take("ci_run_lists_tests", flag, default=False),
+            folders=fields.take("folders", mapping_of(text, list_of(whole_key)), {}),
+            apps=fields.take("apps", mapping_of(whole_key, _read_app), {}),
+        )
+
+
+def _read_project(value: object, path: str) -> Project:
+    """A project is a mapping, or its short id alone."""
+    with Fields({"short": value} if isinstance(value, str) else value, path) as fields:
+        return Project(
+            name=fields.maybe("name", text),
+            short=fields.maybe("short", text_key),
+            url=fields.maybe("url", web_address),
+            kind=fields.take("kind", one_of("web", "mobile"), "web"),
+            environments=fields.take("environments", mapping_of(uuid_text, text), {}),
+            tests=fields.take("tests", list_of(uuid_text), ()),
+            groups=fields.take("groups", list_of(uuid_text), ()),
+        )
+
+
+def read_testerarmy(value: object, path: str) -> TesterarmySection:
+    """Reads the section `testerarmy`."""
+    outcomes = ("passed", "failed", "infra", "cancelled", "never")
+    with Fields(value, path) as fields:
+        tests = _known(fields, uuid_text, outcomes)
+        pull_request = _several(read_course((*outcomes, "skipped"), tests.default))
+        return TesterarmySection(
+            tests=tests,
+            faults=_faults(fields),
+            groups=fields.take("groups", mapping_of(uuid_text, _read_group(uuid_text)), {}),
+            disabled=fields.take("disabled", list_of(uuid_text), ()),
+            webhooks=fields.take("webhooks", mapping_of(uuid_text, list_of(uuid_text, least=1)), {}),
+            pull_request=fields.take("pull_request", pull_request, (tests.default,)),
+            projects=fields.take("projects", mapping_of(uuid_text, _read_project), {}),
+            sequential=fields.take("sequential", flag, default=False),
+        )
+
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from qarunner.emulator.http import UPLOAD, Desk, Resource, UploadResource, page,
 from qarunner.emulator.scenario import Scenario, ScenarioError, load_scenario, read_scenario
 from qarunner.emulator.strict import Wrong
 from qarunner.emulator.testerarmy.api import Testerarmy
-from qarunner.emulator.world import new_world
+from qarunner.emulator.world import Ids, Timeline, new_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from qarunner.emulator.faults import Fault
-    from qarunner.emulator.ledger import Clock
     from qarunner.emulator.memory import Memory
     from qarunner.emulator.messages import Endpoint, Vendor
-    from qarunner.emulator.world import World
+    from qarunner.emulator.world import Clock, World
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -71,9 +70,11 @@ class Emulator:
             await self._inner(scope, receive, send)
 
     def _fresh(self) -> Starlette:
-        world = new_world(self._root, self._clock, self._scenario.speed, self._memory)
+        memory, speed = self._memory, self._scenario.speed
+        timeline = Timeline(memory.now, speed, memory.began) if memory else Timeline(self._clock, speed)
+        world = new_world(self._root, timeline, memory.ids if memory else Ids())
         vendors = _vendors(world, self._scenario)
-        mounts = [mount for vendor, faults in vendors for mount in _mounts(vendor, faults, world)]
+        mounts = [mount for vendor, faults in vendors for mount in _mounts(vendor, faults, world, memory)]
         names = [vendor.name for vendor, _ in vendors]
         return Starlette(routes=[*mounts, *self._inspection(world, names)])
 
@@ -127,13 +128,13 @@ def _vendors(world: World, scenario: Scenario) -> list[tuple[Vendor, Sequence[Fa
     ]
 
 
-def _mounts(vendor: Vendor, faults: Sequence[Fault], world: World) -> list[Mount]:
+def _mounts(vendor: Vendor, faults: Sequence[Fault], world: World, memory: Memory | None) -> list[Mount]:
     endpoints = vendor.endpoints()
     _check(vendor, faults, endpoints)
     by_path: defaultdict[str, dict[str, Endpoint]] = defaultdict(dict)
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint
-    desk = Desk(vendor, FaultBook(faults), world)
+    desk = Desk(vendor, FaultBook(faults), world, memory)
     paths = [Route(path, Resource(desk, methods)) for path, methods in by_path.items()]
     unknown = Route("/{path:path}", Resource(desk, {}))
     uploads = [Route("/{token}", UploadResource(desk)), unknown]

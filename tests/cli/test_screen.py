@@ -10,9 +10,8 @@ import msgspec
 import pyte
 import pytest
 
-from qarunner.cli.console import open_console
+from qarunner.cli.console import Screen, open_console
 from qarunner.cli.progress import Outlook, Table
-from qarunner.cli.screen import Screen
 from qarunner.engine.schedule.timing import DurationHistory, names_of
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qarunner.emulator import Scenario, ScenarioError, load_scenario, read_scenario, serve
-from qarunner.emulator.sections import duration
+from qarunner.emulator.scenario import duration
 
 UUID = "22222222-2222-4222-8222-222222222222"
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from qarunner.emulator import sections
+from qarunner.emulator import scenario
 from qarunner.emulator.testerarmy import api
-from qarunner.emulator.world import new_world
+from qarunner.emulator.world import Ids, Timeline, new_world
 from tests.described import operations
 
 if TYPE_CHECKING:
@@ -367,7 +367,7 @@ def test_every_route_answers_as_the_vendors_own_file_says(start: Start) -> None:
         assert stand.json("testerarmy", route, body)
     upload = "POST /projects/{projectId}/mobile/upload"
     called = {name for name, _ in calls.values()} | {"POST /groups/{groupId}/runs", "POST /runs/{id}/cancel"}
-    vendor = api.Testerarmy(new_world("", stand.clock, 1), sections.TesterarmySection())
+    vendor = api.Testerarmy(new_world("", Timeline(stand.clock, 1), Ids()), scenario.TesterarmySection())
     served = {endpoint.name for endpoint in vendor.endpoints()}
     deleted = "DELETE /projects/{projectId}/environments/{environmentId}"
     assert served == called | {upload, f"{upload}/confirm", deleted}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qarunner import __version__
-from qarunner.app.doctor.examine import _clock
-from qarunner.app.doctor.machine import packages
+from qarunner.app.doctor import _clock, packages
 from qarunner.entry import NameKind
 from qarunner.manifest.schema.validate import for_editors
 from qarunner.vendors.api import Reply
@@ -212,7 +211,7 @@ def test_a_clock_that_is_far_off() -> None:
 
 def test_packages_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ["requests>=999", "nosuchpackage>=1; extra == 'emulator'", "jinja2>=1,<99"]
-    monkeypatch.setattr("qarunner.app.doctor.machine._requirements", lambda: wanted)
+    monkeypatch.setattr("qarunner.app.doctor._requirements", lambda: wanted)
     wrong, extra = packages()
     assert (wrong.state, extra.state) == ("problem", "warning")
     assert "requests>=999" in wrong.text

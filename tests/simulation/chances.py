@@ -6,17 +6,17 @@ import signal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import Course
-from qarunner.emulator.scenario import Scenario
-from qarunner.emulator.sections import (
+from qarunner.emulator.scenario import (
     CertynSection,
     DocketqaSection,
     DoksiSection,
     Group,
     Known,
     Process,
+    Scenario,
     TesterarmySection,
 )
+from qarunner.emulator.world import Course
 from qarunner.engine.flow.driver import Options
 from tests.simulation import plans
 from tests.simulation.disk import Loss, When

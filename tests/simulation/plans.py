@@ -8,7 +8,7 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import uuid_of
+from qarunner.emulator.world import uuid_of
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import entry_of, load
 from qarunner.manifest.templates.env import Values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from qarunner.emulator.ledger import uuid_of
+from qarunner.emulator.world import uuid_of
 from qarunner.engine.flow.driver import Options
 from qarunner.vendors.api import Reply
 from tests.fictional import LOST

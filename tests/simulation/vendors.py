@@ -14,21 +14,19 @@ from requests.structures import CaseInsensitiveDict
 from qarunner.emulator.certyn.api import Certyn
 from qarunner.emulator.docketqa.api import Docketqa
 from qarunner.emulator.doksi.api import Doksi
-from qarunner.emulator.ledger import Phase
 from qarunner.emulator.messages import Answer, Body, Call, Limited, Refused
-from qarunner.emulator.storage import Stored
 from qarunner.emulator.strict import Wrong
 from qarunner.emulator.testerarmy.api import Testerarmy
-from qarunner.emulator.world import new_world
+from qarunner.emulator.world import Ids, Phase, Stored, Timeline, new_world
 from qarunner.vendors.api import Reply
 from tests.worlds import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from qarunner.emulator.ledger import Made
     from qarunner.emulator.messages import Endpoint, Vendor
     from qarunner.emulator.scenario import Scenario
+    from qarunner.emulator.world import Made
 
 ROOT = "https://emulated.test"
 KEYS = {
@@ -80,8 +78,8 @@ class Market:
     """All four vendors. Nothing goes wrong here: what does is the network's doing, or the disk's."""
 
     def __init__(self, scenario: Scenario, clock: Callable[[], float], seed: str) -> None:
-        self._world = new_world(ROOT, clock, scenario.speed, seed=seed)
-        self._world.timeline._began = datetime.fromtimestamp(EPOCH, UTC)
+        timeline = Timeline(clock, scenario.speed, datetime.fromtimestamp(EPOCH, UTC))
+        self._world = new_world(ROOT, timeline, Ids(seed))
         self._doksi = Doksi(self._world, scenario.doksi)
         self._docketqa = Docketqa(self._world, scenario.docketqa)
         self._testerarmy = Testerarmy(self._world, scenario.testerarmy)

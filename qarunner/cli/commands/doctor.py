@@ -6,15 +6,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.app.doctor.examine import examine
-from qarunner.app.doctor.machine import State
+from qarunner.app.doctor import State, examine
 from qarunner.errors import ExitCode
 from qarunner.text import padded, plural, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.doctor.machine import Finding
+    from qarunner.app.doctor import Finding
     from qarunner.app.options import DoctorOptions
     from qarunner.cli.console import Console
     from qarunner.text import Line

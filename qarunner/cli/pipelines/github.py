@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from qarunner.app.git import Git
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
-from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, put
-from qarunner.cli.pipelines.review import changes_since, result_of
+from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, changes_since, put, result_of
 from qarunner.errors import UserError, code_of_signal
 from qarunner.paths import MANIFEST_NAMES, append, history_file
 from qarunner.signals import PROCESS

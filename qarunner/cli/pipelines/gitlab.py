@@ -19,8 +19,7 @@ from qarunner.cli.commands.plan import tell
 from qarunner.cli.console import open_console
 from qarunner.cli.main import error_boundary
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
-from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, put
-from qarunner.cli.pipelines.review import changes_since
+from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, changes_since, put
 from qarunner.errors import UserError
 from qarunner.paths import MANIFEST_NAMES
 from qarunner.report.plan import PipelinePart, gitlab_pipeline

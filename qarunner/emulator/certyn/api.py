@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
-from qarunner.emulator.ledger import Environment, readable, uuid_of
 from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
-from qarunner.emulator.sections import Courses, Known
+from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
+from qarunner.emulator.world import Environment, readable, uuid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.emulator.messages import Call
-    from qarunner.emulator.sections import CertynSection, Process
+    from qarunner.emulator.scenario import CertynSection, Process
     from qarunner.emulator.world import World
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.emulator.ledger import HANG, readable, uuid_of
-from qarunner.emulator.sections import Process
+from qarunner.emulator.scenario import Process
+from qarunner.emulator.world import HANG, readable, uuid_of
 
 if TYPE_CHECKING:
-    from qarunner.emulator.ledger import Timeline
+    from qarunner.emulator.world import Timeline
 
 
 # certyn.md, Status: "`conclusion` uses several vocabularies": runs take turns with these (good, bad, cancelled).

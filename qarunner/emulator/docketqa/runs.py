@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.emulator.ledger import Course, Phase
+from qarunner.emulator.world import Course, Phase
 
 if TYPE_CHECKING:
     from qarunner.emulator.world import World

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.ledger import Course, Phase, readable, shuffled
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
-from qarunner.emulator.sections import Courses
+from qarunner.emulator.scenario import Courses
 from qarunner.emulator.strict import Fields, Wrong, is_web_address, list_of, one_of, text, web_address
+from qarunner.emulator.world import Course, Phase, readable, shuffled
 
 if TYPE_CHECKING:
     from qarunner.emulator.messages import Call
-    from qarunner.emulator.sections import DoksiSection
-    from qarunner.emulator.storage import Slot
-    from qarunner.emulator.world import World
+    from qarunner.emulator.scenario import DoksiSection
+    from qarunner.emulator.world import Slot, World
 
 
 UPLOAD_VALID = 3600.0  # doksi.md, A build: "presigned, valid one hour"

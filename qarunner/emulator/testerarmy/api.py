@@ -6,9 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.ledger import shuffled
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
-from qarunner.emulator.sections import Courses, Known
+from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, one_of, uuid_text
 from qarunner.emulator.testerarmy.apps import Mobile
 from qarunner.emulator.testerarmy.inventory import CURSOR, PAGE, Inventory, paged
@@ -22,12 +21,13 @@ from qarunner.emulator.testerarmy.runs import (
     read_test_run,
     run_body,
 )
+from qarunner.emulator.world import shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qarunner.emulator.messages import Call
-    from qarunner.emulator.sections import TesterarmySection
+    from qarunner.emulator.scenario import TesterarmySection
     from qarunner.emulator.world import World
 
 

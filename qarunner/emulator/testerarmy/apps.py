@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
-from qarunner.emulator.storage import Slot
 from qarunner.emulator.strict import Fields, Wrong, text, uuid_text, whole
 from qarunner.emulator.testerarmy.runs import check_filename
+from qarunner.emulator.world import Slot
 
 if TYPE_CHECKING:
     from qarunner.emulator.messages import Call
-    from qarunner.emulator.sections import TesterarmySection
+    from qarunner.emulator.scenario import TesterarmySection
     from qarunner.emulator.world import World
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.ledger import readable, uuid_of
 from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
-from qarunner.emulator.sections import Group, Project
+from qarunner.emulator.scenario import Group, Project
 from qarunner.emulator.strict import Fields, Wrong, digits, text, text_up_to, uuid_text
+from qarunner.emulator.world import readable, uuid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.emulator.ledger import Course
     from qarunner.emulator.messages import Call
-    from qarunner.emulator.sections import Courses, TesterarmySection
-    from qarunner.emulator.world import World
+    from qarunner.emulator.scenario import Courses, TesterarmySection
+    from qarunner.emulator.world import Course, World
 
 PAGE = digits(least=1, most=100)
 CURSOR = digits()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
-from qarunner.emulator.ledger import HANG, Course, Phase, readable
 from qarunner.emulator.strict import Fields, Wrong, one_of, text, text_up_to, uuid_text, web_address, whole
+from qarunner.emulator.world import HANG, Course, Phase, readable
 
 if TYPE_CHECKING:
     from qarunner.emulator.strict import Reader

@@ -14,7 +14,6 @@ from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Refusal, Request, Vendor
 from qarunner.vendors.docketqa import builds as docketqa_builds
 from qarunner.vendors.docketqa import inventory
-from qarunner.vendors.docketqa import options as docketqa_checks
 from qarunner.vendors.docketqa import requests as docketqa_creates
 from qarunner.vendors.docketqa import results as docketqa_results
 from qarunner.vendors.docketqa.info import INFO
@@ -53,7 +52,7 @@ class DocketQA(Vendor):
 
     def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
         del settings
-        return docketqa_checks.complaints(row)
+        return docketqa_creates.complaints(row)
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         """A create for each entry: sharing one saves nothing, and each group run has its own page."""

@@ -24,7 +24,7 @@ from qarunner.vendors.api import (
     ResourceKind,
     Upload,
 )
-from qarunner.vendors.docketqa.options import same_number
+from qarunner.vendors.docketqa.requests import same_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

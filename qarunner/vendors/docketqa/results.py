@@ -14,8 +14,7 @@ from qarunner.decode import JsonReader
 from qarunner.text import plural
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
-from qarunner.vendors.docketqa.options import same_number
-from qarunner.vendors.docketqa.requests import LOGIN, group_page
+from qarunner.vendors.docketqa.requests import LOGIN, group_page, same_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -36,8 +36,14 @@ from qarunner.vendors.testerarmy.info import (
     Kind,
     where_fits,
 )
-from qarunner.vendors.testerarmy.options import is_uuid, kind_of, on_github
-from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, refused_ending
+from qarunner.vendors.testerarmy.requests import (
+    filename_of,
+    has_known_ending,
+    is_uuid,
+    kind_of,
+    on_github,
+    refused_ending,
+)
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome, status_word, waiting
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ Sources: docs.tester.army and the vendor's OpenAPI file.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode
-from qarunner.entry import Platform, TargetKind
+from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.text import duration
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
@@ -27,15 +28,38 @@ from qarunner.vendors.api import (
     Verdict,
     resource_ref,
 )
-from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, Kind
-from qarunner.vendors.testerarmy.options import kind_of, on_github
+from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, UUID_PATTERN, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.vendors.api import Build, Call, Metadata, Reply, Resource
+
+
+_UUID = re.compile(UUID_PATTERN)
+
+
+def kind_of(selections: Container[str], options: Mapping[str, object]) -> Kind | None:
+    """What a row or an entry asks for; None if it asks for nothing."""
+    if options.get("pull_request") is True:
+        return Kind.PULL_REQUEST
+    if SelectionKind.TEST_IDS in selections:
+        return Kind.TEST
+    return Kind.GROUP if SelectionKind.CATEGORY_IDS in selections else None
+
+
+def on_github(metadata: Metadata) -> bool:
+    """Whether the build's pull request is one of GitHub's: the only provider that is documented.
+
+    By the repository's host where that is known, else by the CI: most of them build the repositories of any host.
+    """
+    return metadata.host == "github" if metadata.host else metadata.ci in {None, "github"}
+
+
+def is_uuid(value: object) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
