@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -54,21 +54,21 @@ EXCLUSIVE = (
 class Fault(Struct, frozen=True, kw_only=True):
     """One line of a scenario's `faults`."""
 
-    on: str
+    on: Annotated[str, text]
     first: int = 1
     last: int | None = None
-    status: int | None = None
-    body: object = None
+    status: Annotated[int | None, whole(least=200, most=599)] = None
+    body: Annotated[object, anything] = None
     has_body: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    retry_after: int | None = None
-    retry_after_date: int | None = None
+    headers: Annotated[Mapping[str, str], mapping_of(text, text)] = field(default_factory=dict)
+    retry_after: Annotated[int | None, whole(least=0)] = None
+    retry_after_date: Annotated[int | None, whole(least=0)] = None
     delay: float = 0.0
-    drop: str | None = None
-    effect: bool = False
-    state: str | None = None
-    merge: Mapping[str, object] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    drop: Annotated[str | None, one_of("before", "after")] = None
+    effect: Annotated[bool, flag] = False
+    state: Annotated[str | None, text] = None
+    merge: Annotated[Mapping[str, object], mapping_of(text, anything)] = field(default_factory=dict)
+    without: Annotated[tuple[str, ...], list_of(text, least=1)] = ()
 
     def strikes(self, call: int) -> bool:
         """Whether the n-th call of the route is struck."""
@@ -88,23 +88,8 @@ def read_fault(duration: Reader[float]) -> Reader[Fault]:
             first, last = _range(fields)
             for pair in EXCLUSIVE:
                 fields.at_most_one(*pair)
-            return Fault(
-                on=fields.need("on", text),
-                first=first,
-                last=last,
-                status=fields.maybe("status", whole(least=200, most=599)),
-                has_body=fields.has("body"),
-                body=fields.maybe("body", anything),
-                headers=fields.take("headers", mapping_of(text, text), {}),
-                retry_after=fields.maybe("retry_after", whole(least=0)),
-                retry_after_date=fields.maybe("retry_after_date", whole(least=0)),
-                delay=fields.take("delay", duration, 0.0),
-                drop=fields.maybe("drop", one_of("before", "after")),
-                effect=fields.take("effect", flag, default=False),
-                state=fields.maybe("state", text),
-                merge=fields.take("merge", mapping_of(text, anything), {}),
-                without=fields.take("without", list_of(text, least=1), ()),
-            )
+            delay = fields.take("delay", duration, 0.0)
+            return fields.fill(Fault, first=first, last=last, has_body=fields.has("body"), delay=delay)
 
     return read
 

@@ -72,7 +72,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import yaml
 from msgspec import Struct, field
@@ -87,6 +87,7 @@ from qarunner.emulator.strict import (
     mapping_of,
     number,
     one_of,
+    record,
     text,
     uuid_text,
     web_address,
@@ -106,131 +107,7 @@ C = TypeVar("C")
 SCOPES = ("ci:trigger", "ci:status", "ci:cancel", "execution:read", "platform:manage")
 
 
-class Known(Struct, Generic[C], frozen=True, kw_only=True):
-    """The ids that a section names, each with its courses in the order of its runs."""
-
-    default: C
-    named: Mapping[str, tuple[C, ...]] = field(default_factory=dict)
-    only: bool = False
-
-
-class Courses(Generic[C]):
-    """Deals out courses: the n-th run of an id takes its n-th, and the last one repeats."""
-
-    def __init__(self, known: Known[C]) -> None:
-        self._known = known
-        self._runs: dict[str, int] = {}
-
-    def exists(self, key: str | int) -> bool:
-        """Whether the vendor knows this id."""
-        return str(key) in self._known.named or not self._known.only
-
-    def first(self, key: str | int) -> C:
-        """The course of an id's first run, without running it."""
-        return self._known.named.get(str(key), (self._known.default,))[0]
-
-    def deal(self, key: str | int) -> C:
-        """The course of the next run of an id."""
-        turn = self._runs.get(str(key), 0)
-        self._runs[str(key)] = turn + 1
-        courses = self._known.named.get(str(key), (self._known.default,))
-        return courses[min(turn, len(courses) - 1)]
-
-
-class Process(Struct, frozen=True, kw_only=True):
-    """How one Certyn run goes: a course with counters."""
-
-    total: int = 3
-    failed: int = 0
-    blocked: int = 0
-    aborted: int = 0
-    skipped: int = 0
-    outcome: str = "completed"
-    duration: float = 3.0
-    queued: float = 0.5
-    name: str | None = None
-    conclusion: str | None = None
-
-
-class Group(Struct, frozen=True, kw_only=True):
-    """A named collection of tests, by their ids."""
-
-    name: str | None = None
-    tests: tuple[str, ...] = ()
-    sequential: bool = False
-
-
-class DoksiSection(Struct, frozen=True, kw_only=True):
-    """The section `doksi`."""
-
-    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
-    faults: tuple[Fault, ...] = ()
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    allowance: int | None = None
-    accounts: tuple[str, ...] | None = None
-    targets: tuple[str, ...] = ()
-    extra_fields: Mapping[str, str] = field(default_factory=dict)
-
-
-class CertynSection(Struct, frozen=True, kw_only=True):
-    """The section `certyn`."""
-
-    processes: Known[Process] = field(default_factory=lambda: Known(default=Process()))
-    tags: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
-    projects: tuple[str, ...] | None = None
-    environments: tuple[str, ...] | None = None
-    default_environment: str = "production"
-    scopes: tuple[str, ...] = SCOPES
-    invisible_polls: int = 0
-    retry_after: float = 10.0
-    rates: Mapping[str, int] = field(default_factory=lambda: {"all": 100, "reads": 60, "creates": 20})
-
-
-class App(Struct, frozen=True, kw_only=True):
-    """An app that DocketQA has at the start."""
-
-    name: str
-    platform: str
-    builds: tuple[int, ...] = ()
-
-
-class DocketqaSection(Struct, frozen=True, kw_only=True):
-    """The section `docketqa`."""
-
-    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
-    faults: tuple[Fault, ...] = ()
-    suites: Mapping[str, Group] = field(default_factory=dict)
-    paused: tuple[int, ...] = ()
-    login_run: bool = False
-    ci_run_lists_tests: bool = False
-    folders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    apps: Mapping[int, App] = field(default_factory=dict)
-
-
-class Project(Struct, frozen=True, kw_only=True):
-    """A project of TesterArmy: its environments by their ids, and the ids of its tests and groups."""
-
-    name: str | None = None
-    short: str | None = None
-    url: str | None = None
-    kind: str = "web"
-    environments: Mapping[str, str] = field(default_factory=dict)
-    tests: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-
-
-class TesterarmySection(Struct, frozen=True, kw_only=True):
-    """The section `testerarmy`."""
-
-    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
-    faults: tuple[Fault, ...] = ()
-    groups: Mapping[str, Group] = field(default_factory=dict)
-    disabled: tuple[str, ...] = ()
-    webhooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    pull_request: tuple[Course, ...] = (Course(),)
-    projects: Mapping[str, Project] = field(default_factory=dict)
-    sequential: bool = False
+# --- values of fields -------------------------------------------------------------------------------------------------
 
 
 def duration(value: object, path: str) -> float:
@@ -267,6 +144,70 @@ def text_key(value: object, path: str) -> str:
     return text(value, path)
 
 
+def read_speed(value: object, path: str) -> float:
+    """A speed: a number over 0."""
+    speed = number(value, path)
+    if not 0 < speed < float("inf"):
+        raise Wrong(path, "must be more than 0")
+    return speed
+
+
+def _several(read: Reader[C]) -> Reader[tuple[C, ...]]:
+    def read_several(value: object, path: str) -> tuple[C, ...]:
+        return list_of(read, least=1)(value, path) if isinstance(value, list) else (read(value, path),)
+
+    return read_several
+
+
+# --- how runs go ------------------------------------------------------------------------------------------------------
+
+
+class Known(Struct, Generic[C], frozen=True, kw_only=True):
+    """The ids that a section names, each with its courses in the order of its runs."""
+
+    default: C
+    named: Mapping[str, tuple[C, ...]] = field(default_factory=dict)
+    only: bool = False
+
+
+class Courses(Generic[C]):
+    """Deals out courses: the n-th run of an id takes its n-th, and the last one repeats."""
+
+    def __init__(self, known: Known[C]) -> None:
+        self._known = known
+        self._runs: dict[str, int] = {}
+
+    def exists(self, key: str | int) -> bool:
+        """Whether the vendor knows this id."""
+        return str(key) in self._known.named or not self._known.only
+
+    def first(self, key: str | int) -> C:
+        """The course of an id's first run, without running it."""
+        return self._known.named.get(str(key), (self._known.default,))[0]
+
+    def deal(self, key: str | int) -> C:
+        """The course of the next run of an id."""
+        turn = self._runs.get(str(key), 0)
+        self._runs[str(key)] = turn + 1
+        courses = self._known.named.get(str(key), (self._known.default,))
+        return courses[min(turn, len(courses) - 1)]
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """How one Certyn run goes: a course with counters."""
+
+    total: Annotated[int, whole(least=0)] = 3
+    failed: Annotated[int, whole(least=0)] = 0
+    blocked: Annotated[int, whole(least=0)] = 0
+    aborted: Annotated[int, whole(least=0)] = 0
+    skipped: Annotated[int, whole(least=0)] = 0
+    outcome: Annotated[str, one_of("completed", "cancelled", HANG)] = "completed"
+    duration: Annotated[float, duration] = 3.0
+    queued: Annotated[float, duration] = 0.5
+    name: Annotated[str | None, text] = None
+    conclusion: Annotated[str | None, text] = None
+
+
 def read_course(outcomes: tuple[str, ...], default: Course) -> Reader[Course]:
     """Reads one course: a mapping, or its outcome alone."""
     outcome = one_of(*outcomes, HANG)
@@ -289,32 +230,13 @@ def read_process(default: Process) -> Reader[Process]:
     """Reads one Certyn process, whose counters must fit into its total."""
 
     def read(value: object, path: str) -> Process:
-        count = whole(least=0)
         with Fields({"outcome": value} if isinstance(value, str) else value, path) as fields:
-            process = Process(
-                total=fields.take("total", count, default.total),
-                failed=fields.take("failed", count, default.failed),
-                blocked=fields.take("blocked", count, default.blocked),
-                aborted=fields.take("aborted", count, default.aborted),
-                skipped=fields.take("skipped", count, default.skipped),
-                outcome=fields.take("outcome", one_of("completed", "cancelled", HANG), default.outcome),
-                duration=fields.take("duration", duration, default.duration),
-                queued=fields.take("queued", duration, default.queued),
-                name=fields.maybe("name", text) or default.name,
-                conclusion=fields.maybe("conclusion", text) or default.conclusion,
-            )
+            process = fields.fill(Process, default)
         if process.failed + process.blocked + process.aborted + process.skipped > process.total:
             raise Wrong(path, f"failed, blocked, aborted and skipped are more than the total of {process.total}")
         return process
 
     return read
-
-
-def _several(read: Reader[C]) -> Reader[tuple[C, ...]]:
-    def read_several(value: object, path: str) -> tuple[C, ...]:
-        return list_of(read, least=1)(value, path) if isinstance(value, list) else (read(value, path),)
-
-    return read_several
 
 
 def _known(fields: Fields, key: Reader[str], outcomes: tuple[str, ...]) -> Known[Course]:
@@ -323,58 +245,17 @@ def _known(fields: Fields, key: Reader[str], outcomes: tuple[str, ...]) -> Known
     return Known(default=default, named=named, only=fields.take("only_known", flag, default=False))
 
 
-def _faults(fields: Fields) -> tuple[Fault, ...]:
-    return fields.take("faults", list_of(read_fault(duration)), ())
+# --- the sections: each field with what reads it ----------------------------------------------------------------------
+
+_FAULTS = list_of(read_fault(duration))
 
 
-def read_doksi(value: object, path: str) -> DoksiSection:
-    """Reads the section `doksi`."""
-    with Fields(value, path) as fields:
-        return DoksiSection(
-            tests=_known(fields, text_key, ("passed", "failed")),
-            faults=_faults(fields),
-            categories=fields.take("categories", mapping_of(text_key, list_of(text_key)), {}),
-            allowance=fields.maybe("allowance", whole(least=0)),
-            accounts=fields.maybe("accounts", list_of(text_key)),
-            targets=fields.take("targets", list_of(text_key), ()),
-            extra_fields=fields.take("extra_fields", mapping_of(text, one_of("required", "optional")), {}),
-        )
+class Group(Struct, frozen=True, kw_only=True):
+    """A named collection of tests, by their ids."""
 
-
-def read_certyn(value: object, path: str) -> CertynSection:
-    """Reads the section `certyn`."""
-    plain = CertynSection()
-    with Fields(value, path) as fields:
-        default = fields.take("default", read_process(Process()), Process())
-        by_name = mapping_of(text_key, _several(read_process(default)))
-        processes = fields.maybe("processes", by_name) or {}
-        return CertynSection(
-            processes=Known(default=default, named=processes, only=fields.take("only_known", flag, default=False)),
-            tags=fields.maybe("tags", by_name) or {},
-            faults=_faults(fields),
-            projects=fields.maybe("projects", list_of(text, least=1)),
-            environments=fields.maybe("environments", list_of(text)),
-            default_environment=fields.take("default_environment", text, plain.default_environment),
-            scopes=fields.take("scopes", list_of(one_of(*SCOPES)), SCOPES),
-            invisible_polls=fields.take("invisible_polls", whole(least=0), 0),
-            retry_after=fields.take("retry_after", duration, plain.retry_after),
-            rates=fields.take("rates", _read_rates, plain.rates),
-        )
-
-
-def _read_rates(value: object, path: str) -> Mapping[str, int]:
-    plain = CertynSection().rates
-    with Fields(value, path) as fields:
-        return {name: fields.take(name, whole(least=1), plain[name]) for name in plain}
-
-
-def _read_app(value: object, path: str) -> App:
-    with Fields(value, path) as fields:
-        return App(
-            name=fields.need("name", text),
-            platform=fields.need("platform", one_of("android", "ios")),
-            builds=fields.take("builds", list_of(whole(least=1)), ()),
-        )
+    name: Annotated[str | None, text] = None
+    tests: tuple[str, ...] = ()
+    sequential: Annotated[bool, flag] = False
 
 
 def _read_group(identifier: Reader[str]) -> Reader[Group]:
@@ -382,63 +263,133 @@ def _read_group(identifier: Reader[str]) -> Reader[Group]:
 
     def read(value: object, path: str) -> Group:
         with Fields({"tests": value} if isinstance(value, list) else value, path) as fields:
-            return Group(
-                name=fields.maybe("name", text),
-                tests=fields.take("tests", list_of(identifier), ()),
-                sequential=fields.take("sequential", flag, default=False),
-            )
+            return fields.fill(Group, tests=fields.maybe("tests", list_of(identifier)) or ())
 
     return read
 
 
-def read_docketqa(value: object, path: str) -> DocketqaSection:
-    """Reads the section `docketqa`."""
+class DoksiSection(Struct, frozen=True, kw_only=True):
+    """The section `doksi`."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: Annotated[tuple[Fault, ...], _FAULTS] = ()
+    categories: Annotated[Mapping[str, tuple[str, ...]], mapping_of(text_key, list_of(text_key))] = field(
+        default_factory=dict
+    )
+    allowance: Annotated[int | None, whole(least=0)] = None
+    accounts: Annotated[tuple[str, ...] | None, list_of(text_key)] = None
+    targets: Annotated[tuple[str, ...], list_of(text_key)] = ()
+    extra_fields: Annotated[Mapping[str, str], mapping_of(text, one_of("required", "optional"))] = field(
+        default_factory=dict
+    )
+
+
+def read_doksi(value: object, path: str) -> DoksiSection:
     with Fields(value, path) as fields:
-        return DocketqaSection(
-            tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")),
-            faults=_faults(fields),
-            suites=fields.maybe("suites", mapping_of(whole_text, _read_group(whole_text))) or {},
-            paused=fields.take("paused", list_of(whole_key), ()),
-            login_run=fields.take("login_run", flag, default=False),
-            ci_run_lists_tests=fields.take("ci_run_lists_tests", flag, default=False),
-            folders=fields.take("folders", mapping_of(text, list_of(whole_key)), {}),
-            apps=fields.take("apps", mapping_of(whole_key, _read_app), {}),
-        )
+        return fields.fill(DoksiSection, tests=_known(fields, text_key, ("passed", "failed")))
 
 
-def _read_project(value: object, path: str) -> Project:
-    """A project is a mapping, or its short id alone."""
-    with Fields({"short": value} if isinstance(value, str) else value, path) as fields:
-        return Project(
-            name=fields.maybe("name", text),
-            short=fields.maybe("short", text_key),
-            url=fields.maybe("url", web_address),
-            kind=fields.take("kind", one_of("web", "mobile"), "web"),
-            environments=fields.take("environments", mapping_of(uuid_text, text), {}),
-            tests=fields.take("tests", list_of(uuid_text), ()),
-            groups=fields.take("groups", list_of(uuid_text), ()),
-        )
+_RATES = {"all": 100, "reads": 60, "creates": 20}
+
+
+def _read_rates(value: object, path: str) -> Mapping[str, int]:
+    with Fields(value, path) as fields:
+        return {name: fields.take(name, whole(least=1), rate) for name, rate in _RATES.items()}
+
+
+class CertynSection(Struct, frozen=True, kw_only=True):
+    """The section `certyn`."""
+
+    processes: Known[Process] = field(default_factory=lambda: Known(default=Process()))
+    tags: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
+    faults: Annotated[tuple[Fault, ...], _FAULTS] = ()
+    projects: Annotated[tuple[str, ...] | None, list_of(text, least=1)] = None
+    environments: Annotated[tuple[str, ...] | None, list_of(text)] = None
+    default_environment: Annotated[str, text] = "production"
+    scopes: Annotated[tuple[str, ...], list_of(one_of(*SCOPES))] = SCOPES
+    invisible_polls: Annotated[int, whole(least=0)] = 0
+    retry_after: Annotated[float, duration] = 10.0
+    rates: Annotated[Mapping[str, int], _read_rates] = field(default_factory=lambda: _RATES)
+
+
+def read_certyn(value: object, path: str) -> CertynSection:
+    with Fields(value, path) as fields:
+        default = fields.take("default", read_process(Process()), Process())
+        by_name = mapping_of(text_key, _several(read_process(default)))
+        processes, only = fields.maybe("processes", by_name) or {}, fields.take("only_known", flag, default=False)
+        known = Known(default=default, named=processes, only=only)
+        return fields.fill(CertynSection, processes=known, tags=fields.maybe("tags", by_name) or {})
+
+
+class App(Struct, frozen=True, kw_only=True):
+    """An app that DocketQA has at the start."""
+
+    name: Annotated[str, text]
+    platform: Annotated[str, one_of("android", "ios")]
+    builds: Annotated[tuple[int, ...], list_of(whole(least=1))] = ()
+
+
+class DocketqaSection(Struct, frozen=True, kw_only=True):
+    """The section `docketqa`."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: Annotated[tuple[Fault, ...], _FAULTS] = ()
+    suites: Annotated[Mapping[str, Group], mapping_of(whole_text, _read_group(whole_text))] = field(
+        default_factory=dict
+    )
+    paused: Annotated[tuple[int, ...], list_of(whole_key)] = ()
+    login_run: Annotated[bool, flag] = False
+    ci_run_lists_tests: Annotated[bool, flag] = False
+    folders: Annotated[Mapping[str, tuple[int, ...]], mapping_of(text, list_of(whole_key))] = field(
+        default_factory=dict
+    )
+    apps: Annotated[Mapping[int, App], mapping_of(whole_key, record(App))] = field(default_factory=dict)
+
+
+def read_docketqa(value: object, path: str) -> DocketqaSection:
+    with Fields(value, path) as fields:
+        return fields.fill(DocketqaSection, tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")))
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """A project of TesterArmy: its environments by their ids, and the ids of its tests and groups."""
+
+    name: Annotated[str | None, text] = None
+    short: Annotated[str | None, text_key] = None
+    url: Annotated[str | None, web_address] = None
+    kind: Annotated[str, one_of("web", "mobile")] = "web"
+    environments: Annotated[Mapping[str, str], mapping_of(uuid_text, text)] = field(default_factory=dict)
+    tests: Annotated[tuple[str, ...], list_of(uuid_text)] = ()
+    groups: Annotated[tuple[str, ...], list_of(uuid_text)] = ()
+
+
+class TesterarmySection(Struct, frozen=True, kw_only=True):
+    """The section `testerarmy`. A project is a mapping, or its short id alone."""
+
+    tests: Known[Course] = field(default_factory=lambda: Known(default=Course()))
+    faults: Annotated[tuple[Fault, ...], _FAULTS] = ()
+    groups: Annotated[Mapping[str, Group], mapping_of(uuid_text, _read_group(uuid_text))] = field(default_factory=dict)
+    disabled: Annotated[tuple[str, ...], list_of(uuid_text)] = ()
+    webhooks: Annotated[Mapping[str, tuple[str, ...]], mapping_of(uuid_text, list_of(uuid_text, least=1))] = field(
+        default_factory=dict
+    )
+    pull_request: tuple[Course, ...] = (Course(),)
+    projects: Annotated[Mapping[str, Project], mapping_of(uuid_text, record(Project, alone="short"))] = field(
+        default_factory=dict
+    )
+    sequential: Annotated[bool, flag] = False
 
 
 def read_testerarmy(value: object, path: str) -> TesterarmySection:
-    """Reads the section `testerarmy`."""
     outcomes = ("passed", "failed", "infra", "cancelled", "never")
     with Fields(value, path) as fields:
         tests = _known(fields, uuid_text, outcomes)
         pull_request = _several(read_course((*outcomes, "skipped"), tests.default))
-        return TesterarmySection(
-            tests=tests,
-            faults=_faults(fields),
-            groups=fields.take("groups", mapping_of(uuid_text, _read_group(uuid_text)), {}),
-            disabled=fields.take("disabled", list_of(uuid_text), ()),
-            webhooks=fields.take("webhooks", mapping_of(uuid_text, list_of(uuid_text, least=1)), {}),
-            pull_request=fields.take("pull_request", pull_request, (tests.default,)),
-            projects=fields.take("projects", mapping_of(uuid_text, _read_project), {}),
-            sequential=fields.take("sequential", flag, default=False),
-        )
+        courses = fields.maybe("pull_request", pull_request) or (tests.default,)
+        return fields.fill(TesterarmySection, tests=tests, pull_request=courses)
 
 
-T = TypeVar("T")
+# --- the whole --------------------------------------------------------------------------------------------------------
 
 
 class ScenarioError(ValueError):
@@ -448,11 +399,11 @@ class ScenarioError(ValueError):
 class Scenario(Struct, frozen=True, kw_only=True):
     """What the emulated vendors do; without any field, everything passes."""
 
-    speed: float = 1.0
-    doksi: DoksiSection = field(default_factory=DoksiSection)
-    docketqa: DocketqaSection = field(default_factory=DocketqaSection)
-    testerarmy: TesterarmySection = field(default_factory=TesterarmySection)
-    certyn: CertynSection = field(default_factory=CertynSection)
+    speed: Annotated[float, read_speed] = 1.0
+    doksi: Annotated[DoksiSection, read_doksi] = field(default_factory=DoksiSection)
+    docketqa: Annotated[DocketqaSection, read_docketqa] = field(default_factory=DocketqaSection)
+    testerarmy: Annotated[TesterarmySection, read_testerarmy] = field(default_factory=TesterarmySection)
+    certyn: Annotated[CertynSection, read_certyn] = field(default_factory=CertynSection)
 
     def at_speed(self, speed: float | None) -> Scenario:
         """The same scenario at another speed; None keeps its own."""
@@ -494,29 +445,11 @@ def parse_scenario(source: str, name: str) -> Scenario:
 
 def read_scenario(data: object) -> Scenario:
     """Reads a scenario from plain data."""
-    return _checked(_read, data, "")
+    scenario: Scenario = _checked(record(Scenario), data, "")
+    return scenario
 
 
-def read_speed(value: object, path: str) -> float:
-    """A speed: a number over 0."""
-    speed = number(value, path)
-    if not 0 < speed < float("inf"):
-        raise Wrong(path, "must be more than 0")
-    return speed
-
-
-def _read(value: object, path: str) -> Scenario:
-    with Fields(value, path) as fields:
-        return Scenario(
-            speed=fields.take("speed", read_speed, 1.0),
-            doksi=fields.take("doksi", read_doksi, DoksiSection()),
-            docketqa=fields.take("docketqa", read_docketqa, DocketqaSection()),
-            testerarmy=fields.take("testerarmy", read_testerarmy, TesterarmySection()),
-            certyn=fields.take("certyn", read_certyn, CertynSection()),
-        )
-
-
-def _checked(read: Reader[T], value: object, path: str) -> T:
+def _checked(read: Reader[C], value: object, path: str) -> C:
     try:
         return read(value, path)
     except Wrong as wrong:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Self, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 from uuid import UUID
+
+from msgspec import structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,6 +102,18 @@ class Fields:
         if present is None:
             raise Wrong(self._path, f"exactly one of {', '.join(keys)} is required")
         return present
+
+    def fill(self, cls: Callable[..., T], default: T | None = None, **values: object) -> T:
+        """A struct from the fields that have a reader there: `Annotated[int, whole()]`.
+
+        `values` are of the other fields; what is left out is as in `default`.
+        """
+        for name, (read, is_required) in _readers_of(cls).items():
+            if is_required or self.has(name):
+                values[name] = self.need(name, read)
+            elif default is not None:
+                values[name] = getattr(default, name)
+        return cls(**values)
 
     def done(self) -> None:
         """Refuses the fields that nobody asked for."""
@@ -236,6 +251,27 @@ def mapping_of(key: Reader[K], read: Reader[T]) -> Reader[Mapping[K, T]]:
         return {key(name, f"{path} key {name!r}"): read(item, f"{path}.{name}") for name, item in value.items()}
 
     return read_mapping
+
+
+def record(cls: Callable[..., T], *, alone: str = "") -> Reader[T]:
+    """An object as a struct; a text in its place stands for the field `alone`."""
+
+    def read(value: object, path: str) -> T:
+        with Fields({alone: value} if alone and isinstance(value, str) else value, path) as fields:
+            return fields.fill(cls)
+
+    return read
+
+
+@cache
+def _readers_of(cls: Any) -> Mapping[str, tuple[Reader[Any], bool]]:  # noqa: ANN401  any struct
+    """What reads each field of a struct, and whether the field has no default."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        field.name: (hints[field.name].__metadata__[0], field.required)
+        for field in structs.fields(cls)
+        if hasattr(hints[field.name], "__metadata__")
+    }
 
 
 def anything(value: object, path: str) -> object:  # noqa: ARG001 (a Reader has a path)
