@@ -88,9 +88,7 @@ class Git:
         done = self._run(words, stdin)
         if not isinstance(done, Known):
             return done
-        if done.value.returncode:
-            return Unknown(_said(done.value) or f"git {words[0]} ended with {done.value.returncode}")
-        return Known(done.value.stdout)
+        return _failure(done.value, words[0]) or Known(done.value.stdout)
 
     def maybe(self, *words: str) -> Answer[str | None]:
         """The line that a command prints; Known(None) if it says by its exit code that there is none."""
@@ -99,16 +97,11 @@ class Git:
             return done
         if done.value.returncode == 1 and not done.value.stderr.strip():
             return Known(None)
-        if done.value.returncode:
-            return Unknown(_said(done.value) or f"git {words[0]} ended with {done.value.returncode}")
-        return Known(done.value.stdout.decode(errors="replace").strip() or None)
+        return _failure(done.value, words[0]) or Known(done.value.stdout.decode(errors="replace").strip() or None)
 
     def names(self, *words: str) -> Answer[tuple[str, ...]]:
         """The names that a command prints with -z."""
-        answer = self.ask(*words)
-        if not isinstance(answer, Known):
-            return answer
-        return Known(tuple(name for name in decoded(answer.value).split("\0") if name))
+        return _names_of(self.ask(*words))
 
     def diff(self, *words: str) -> Answer[tuple[str, ...]]:
         """The same of a `diff`, which compares files as they are: no filter of the configuration runs over them."""
@@ -119,12 +112,10 @@ class Git:
         names = {match[1] for key in keys if (match := _FILTER.fullmatch(key))}
         off = {"clean": "", "smudge": "", "process": "", "required": "false"}
         settings = [f"filter.{name}.{key}={value}" for name in sorted(names) for key, value in off.items()]
-        answer = self._run((*_DIFF, *words), b"", settings)
-        if not isinstance(answer, Known):
-            return answer
-        if answer.value.returncode:
-            return Unknown(_said(answer.value) or f"git diff ended with {answer.value.returncode}")
-        return Known(tuple(name for name in decoded(answer.value.stdout).split("\0") if name))
+        done = self._run((*_DIFF, *words), b"", settings)
+        if not isinstance(done, Known):
+            return done
+        return _names_of(_failure(done.value, "diff") or Known(done.value.stdout))
 
     def tracks(self, path: Path) -> Answer[bool]:
         """True if git tracks a file, or anything in a folder. False without a repository."""
@@ -184,9 +175,19 @@ def _judged(done: subprocess.CompletedProcess[bytes]) -> Answer[subprocess.Compl
     return Known(done)
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str | None:
-    """The first line of git's own words."""
-    return next(iter(done.stderr.decode(errors="replace").strip().splitlines()), None)
+def _failure(done: subprocess.CompletedProcess[bytes], command: str) -> Unknown | None:
+    """The first line of git's own words, if a command failed."""
+    if not done.returncode:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return Unknown(next(iter(lines), None) or f"git {command} ended with {done.returncode}")
+
+
+def _names_of(answer: Answer[bytes]) -> Answer[tuple[str, ...]]:
+    """The names that a command printed with -z."""
+    if not isinstance(answer, Known):
+        return answer
+    return Known(tuple(name for name in decoded(answer.value).split("\0") if name))
 
 
 def decoded(output: bytes) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner.emulator.strict import Reader
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class Body(StrEnum):
@@ -59,6 +62,13 @@ class Refused(Exception):  # noqa: N818 (an expected answer, not a failure of th
         self.message = message
         self.extra = extra or {}
         self.headers = headers or {}
+
+
+def known(things: Mapping[K, T], key: K, what: str) -> T:
+    """A thing by its id; one that is not there is refused."""
+    if key not in things:
+        raise Refused(404, f"{what} not found")
+    return things[key]
 
 
 class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of the program)

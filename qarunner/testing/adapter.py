@@ -16,7 +16,7 @@ from copy import deepcopy
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from unittest.mock import patch
 
 from msgspec import Struct, field
@@ -129,6 +129,7 @@ def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:
 # What an author tells of a vendor, and the scene that is made of it: a plan, a create, and runs that are read.
 
 
+T = TypeVar("T")
 Body: TypeAlias = "Json | Reply"
 
 
@@ -413,13 +414,28 @@ class Adapter:
         wanted = " or ".join(kind.__name__ for kind in kinds)
         assert isinstance(answer, kinds), f"{self.name}: {method}: expected {wanted}, got {answer!r}"
 
+    def _get(self, method: str, kinds: tuple[type, ...], *arguments: object) -> Any:  # noqa: ANN401
+        answer = self._ask(method, *arguments)
+        self._expect(method, answer, *kinds)
+        return answer
+
+    def _maybe(self, method: str, kind: type[T], *arguments: object) -> T | None:
+        answer: T | None = self._get(method, (kind, type(None)), *arguments)
+        return answer
+
+    def _list(self, method: str, kind: type[T], *arguments: object) -> list[T]:
+        answers: list[T] = self._ask(method, *arguments, lists=True)
+        for answer in answers:
+            self._expect(method, answer, kind)
+        return answers
+
     # --- the protocol -------------------------------------------------------------------------------------------------
 
     def inventory(
         self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
     ) -> Request | Refusal | tuple[Item, ...]:
-        step: Request | Refusal | tuple[Item, ...] = self._ask("inventory", kind, dict(settings), tuple(replies))
-        self._expect("inventory", step, Request, Refusal, tuple)
+        kinds = (Request, Refusal, tuple)
+        step: Request | Refusal | tuple[Item, ...] = self._get("inventory", kinds, kind, dict(settings), tuple(replies))
         for item in step if isinstance(step, tuple) else ():
             self._expect("inventory", item, Item)
         return step
@@ -427,14 +443,14 @@ class Adapter:
     def poll_many(
         self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
     ) -> Request | Mapping[str, Reply] | None:
-        step: Request | Mapping[str, Reply] | None = self._ask("poll_many", dict(settings), tuple(runs), tuple(replies))
-        self._expect("poll_many", step, Request, Mapping, type(None))
+        kinds = (Request, Mapping, type(None))
+        step: Request | Mapping[str, Reply] | None
+        step = self._get("poll_many", kinds, dict(settings), tuple(runs), tuple(replies))
         return step
 
     def check(self, row: dict[str, object], settings: dict[str, Json]) -> list[Complaint]:
-        complaints: list[Complaint] = self._ask("check", row, settings, lists=True)
+        complaints = self._list("check", Complaint, row, settings)
         for complaint in complaints:
-            self._expect("check", complaint, Complaint)
             assert complaint.message, f"{self.name}: check: a complaint without a message"
             assert isinstance(complaint.path, tuple), f"{self.name}: check: a path is a tuple: {complaint!r}"
         return complaints
@@ -444,59 +460,43 @@ class Adapter:
         return groups
 
     def resources(self, call: Call) -> list[Dependency]:
-        dependencies: list[Dependency] = self._ask("resources", call, lists=True)
-        for dependency in dependencies:
-            self._expect("resources", dependency, Dependency)
-        return dependencies
+        return self._list("resources", Dependency, call)
 
     def notices(self, call: Call) -> list[str]:
-        remarks: list[str] = self._ask("notices", call, lists=True)
-        for notice in remarks:
-            self._expect("notices", notice, str)
-        return remarks
+        return self._list("notices", str, call)
 
     def check_call(self, call: Call) -> list[Complaint]:
-        complaints: list[Complaint] = self._ask("check_call", call, lists=True)
-        return complaints
+        return self._list("check_call", Complaint, call)
 
     def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Conflict]:
-        conflicts: list[Conflict] = self._ask("check_all", calls, builds, lists=True)
+        conflicts = self._list("check_all", Conflict, calls, builds)
         known = {entry.id for call in calls for entry in call.entries}
         for conflict in conflicts:
-            self._expect("check_all", conflict, Conflict)
             assert conflict.entries, f"{self.name}: check_all: a clash of nobody"
             assert set(conflict.entries) <= known, f"{self.name}: check_all: entries that are not there: {conflict!r}"
         return conflicts
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-        step: PrepareStep = self._ask("prepare", resource, token, list(replies))
-        self._expect("prepare", step, Request, Upload, More, Prepared, Refusal)
+        kinds = (Request, Upload, More, Prepared, Refusal)
+        step: PrepareStep = self._get("prepare", kinds, resource, token, list(replies))
         return step
 
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
-        leftover: Leftover | None = self._ask("kept", resource, prepared)
-        self._expect("kept", leftover, Leftover, type(None))
-        return leftover
+        return self._maybe("kept", Leftover, resource, prepared)
 
     def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
-        leftover: Leftover | None = self._ask("may_stay", resource, request)
-        self._expect("may_stay", leftover, Leftover, type(None))
-        return leftover
+        return self._maybe("may_stay", Leftover, resource, request)
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
-        request: Request | None = self._ask("release", resource, prepared)
-        self._expect("release", request, Request, type(None))
-        return request
+        return self._maybe("release", Request, resource, prepared)
 
     def submit(self, call: Call) -> Request:
-        request: Request = self._ask("submit", call)
-        self._expect("submit", request, Request)
+        request: Request = self._get("submit", (Request,), call)
         return request
 
     def accepted(self, call: Call, reply: Reply) -> Accepted:
         """The runs, or why there is none to ask for; an answer that says neither is UnexpectedData."""
-        runs: Accepted = self._ask("accepted", call, reply)
-        self._expect("accepted", runs, tuple, Finished, Refusal)
+        runs: Accepted = self._get("accepted", (tuple, Finished, Refusal), call, reply)
         if isinstance(runs, Refusal):
             assert runs.message.strip(), self._said("accepted", (call, reply), "a refusal without words")
             return runs
@@ -521,8 +521,7 @@ class Adapter:
         return answer if isinstance(answer, tuple) else ()
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
-        request: Request = self._ask("poll", call, run)
-        self._expect("poll", request, Request)
+        request: Request = self._get("poll", (Request,), call, run)
         return request
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int = 0) -> Status:
@@ -536,18 +535,13 @@ class Adapter:
         return status
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
-        request: Request | None = self._ask("cancel", call, run)
-        self._expect("cancel", request, Request, type(None))
-        return request
+        return self._maybe("cancel", Request, call, run)
 
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
-        request: Request | None = self._ask("cancel_all", call, list(runs))
-        self._expect("cancel_all", request, Request, type(None))
-        return request
+        return self._maybe("cancel_all", Request, call, list(runs))
 
     def refused(self, reply: Reply) -> Refusal:
-        refusal: Refusal = self._ask("refused", reply)
-        self._expect("refused", refusal, Refusal)
+        refusal: Refusal = self._get("refused", (Refusal,), reply)
         self._expect("refused", refusal.cause, Cause)
         self._expect("refused", refusal.message, str)
         assert refusal.message.strip(), self._said("refused", (reply,), "a refusal without words")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
-from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused
+from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused, known
 from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
 from qarunner.emulator.world import Environment, readable, uuid_of
@@ -62,8 +62,8 @@ class Projects:
         """Refuses an environment that was deleted, or that the scenario does not list."""
         project = self.use(slug)
         listed = self._section.environments
-        known = listed is None or key in listed or key == self._section.default_environment
-        if key in project.environments.values() or (known and key not in project.deleted):
+        is_known = listed is None or key in listed or key == self._section.default_environment
+        if key in project.environments.values() or (is_known and key not in project.deleted):
             return
         raise Refused(404, f"unknown environment {key!r}")
 
@@ -72,10 +72,7 @@ class Projects:
         return self._find(identifier).slug
 
     def _find(self, identifier: str) -> Project:
-        for project in self._by_slug.values():
-            if project.id == identifier:
-                return project
-        raise Refused(404, "project not found")
+        return known({project.id: project for project in self._by_slug.values()}, identifier, "project")
 
     def overview(self, call: Call) -> Answer:  # noqa: ARG002 (the route has no arguments)
         """`GET /api/projects/overview`."""
@@ -99,10 +96,8 @@ class Projects:
 
     def show_environment(self, call: Call) -> Answer:
         """`GET /api/projects/{projectId}/environments/{id}`."""
-        for environment in self._environments(self._find(call.params["projectId"])):
-            if environment["id"] == call.params["id"]:
-                return Answer(body=environment)
-        raise Refused(404, "environment not found")
+        listed = {item["id"]: item for item in self._environments(self._find(call.params["projectId"]))}
+        return Answer(body=known(listed, call.params["id"], "environment"))
 
     def _environments(self, project: Project) -> Sequence[Mapping[str, object]]:
         default = self._section.default_environment
@@ -144,10 +139,8 @@ class Projects:
     def delete(self, call: Call) -> Answer:
         """`DELETE /api/projects/{projectId}/environments/{id}`."""
         project = self._find(call.params["projectId"])
-        key = project.environments.pop(call.params["id"], None)
-        if key is None:
-            raise Refused(404, "environment not found")
-        project.deleted.add(key)
+        project.deleted.add(known(project.environments, call.params["id"], "environment"))
+        del project.environments[call.params["id"]]
         for made in self._world.ledger.environments:
             made.deleted = made.deleted or made.id == call.params["id"]
         return Answer(status=204)
@@ -350,10 +343,7 @@ class Certyn:
         return self._tags.deal(tag)
 
     def _find(self, call: Call) -> Run:
-        run = self._runs.get(call.params["runId"])
-        if run is None:
-            raise Refused(404, "run not found")
-        return run
+        return known(self._runs, call.params["runId"], "run")
 
     def _app_url(self, run: Run) -> str:
         return self._world.page(self.name, "runs", run.id)
@@ -428,10 +418,8 @@ class Certyn:
 
     def _item(self, call: Call) -> Mapping[str, object]:
         """One test's execution, found among the items of the project's runs."""
-        for _, item in self._items(call.params["projectId"]):
-            if item["executionId"] == call.params["executionId"]:
-                return item
-        raise Refused(404, "execution not found")
+        items = {item["executionId"]: item for _, item in self._items(call.params["projectId"])}
+        return known(items, call.params["executionId"], "execution")
 
     def _items(self, project: str) -> Iterator[tuple[Run, Mapping[str, object]]]:
         for run in self._of(project):

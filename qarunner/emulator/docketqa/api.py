@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from qarunner.emulator.docketqa.runs import TestRun, blueprint, run_body, stamp, steps
 from qarunner.emulator.http import require_header
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
+from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses
 from qarunner.emulator.strict import (
     Fields,
@@ -193,10 +193,7 @@ class Apps:
         if self._takes_any and number not in self._apps:
             platform = upload.platform if upload else "android"
             self._apps[number] = App(id=number, name=f"App {number}", platform=platform, builds={}, current=None)
-        app = self._apps.get(number)
-        if app is None:
-            raise Refused(404, "app not found")
-        return app
+        return known(self._apps, number, "app")
 
     def _app_body(self, app: App) -> dict[str, object]:
         return {
@@ -365,9 +362,7 @@ class Docketqa:
         return run
 
     def _status(self, call: Call) -> Answer:
-        run = self._runs.get(digits()(call.params["id"], "id"))
-        if run is None:
-            raise Refused(404, "test run not found")
+        run = known(self._runs, digits()(call.params["id"], "id"), "test run")
         return Answer(body={"test_run": run_body(run, self._world, detailed=True)})
 
     def _list(self, call: Call) -> Answer:

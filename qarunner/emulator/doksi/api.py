@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
+from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses
 from qarunner.emulator.strict import Fields, Wrong, is_web_address, list_of, one_of, text, web_address
 from qarunner.emulator.world import Course, Phase, readable, shuffled
@@ -186,9 +186,7 @@ class Doksi:
         return Result(id=self._world.ids.short(), test=test, name=name, destination=line.destination, course=course)
 
     def _status(self, call: Call) -> Answer:
-        run = self._runs.get(call.params["run_id"])
-        if run is None:
-            raise Refused(404, "run not found")
+        run = known(self._runs, call.params["run_id"], "run")
         elapsed = self._world.timeline.now() - run.created
         results = [(result, _word(result.course, elapsed)) for result in run.results]
         lasted = max((result.course.lasted(elapsed) for result in run.results), default=0.0)

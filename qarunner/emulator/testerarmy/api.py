@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
+from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, one_of, uuid_text
 from qarunner.emulator.testerarmy.apps import Mobile
@@ -181,10 +181,7 @@ class Testerarmy:
         return Answer(body=run_body(self._find(call), self._world))
 
     def _find(self, call: Call) -> Run:
-        run = self._runs.get(uuid_text(call.params["id"], "id"))
-        if run is None:
-            raise Refused(404, "run not found")
-        return run
+        return known(self._runs, uuid_text(call.params["id"], "id"), "run")
 
     def _list(self, call: Call) -> Answer:
         now = self._world.timeline.now()
@@ -209,10 +206,7 @@ class Testerarmy:
         return Answer(body={"id": run.id, "status": "cancelled"})
 
     def _batch(self, call: Call) -> Batch:
-        batch = self._batches.get(uuid_text(call.params["batchId"], "batchId"))
-        if batch is None:
-            raise Refused(404, "batch not found")
-        return batch
+        return known(self._batches, uuid_text(call.params["batchId"], "batchId"), "batch")
 
     def _cancel_batch(self, call: Call) -> Answer:
         Fields(_object(call)).done()
