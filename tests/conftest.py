@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import shutil
 import ssl
 import subprocess
+import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +33,29 @@ settings.register_profile("mutants", settings.get_profile("any"), derandomize=Tr
 settings.register_profile("full", settings.get_profile("any"), derandomize=True, max_examples=200)
 settings.register_profile("explore", settings.get_profile("any"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if FULL else "same"))
+
+
+HANGS_S = 1200.0
+_WATCH = pytest.StashKey[list[float]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        config.stash[_WATCH] = [os.dup(2), -HANGS_S]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that hangs says where, and ends. The watch is set anew each minute: for each test it costs a thread."""
+    stderr, since = item.config.stash[_WATCH]
+    if time.monotonic() - since > HANGS_S / 20:
+        item.config.stash[_WATCH] = [stderr, time.monotonic()]
+        faulthandler.dump_traceback_later(HANGS_S, exit=True, file=int(stderr))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    faulthandler.cancel_dump_traceback_later()
+    os.close(int(config.stash[_WATCH][0]))
 
 
 def pytest_collection_finish() -> None:

@@ -226,19 +226,19 @@ SINKS: dict[str, Callable[[Console], object]] = {
 }
 
 
-@pytest.mark.parametrize("output", ["text", "github", "json"])
 @pytest.mark.parametrize("sink", SINKS)
-def test_nothing_hostile_works_in_any_output(sink: str, output: str) -> None:
-    streams = Streams(output)
-    SINKS[sink](streams.console)
-    text = streams.text
-    if output == "github":  # our own marks are commands
-        own = [line for line in text.splitlines() if re.match(r"::(error|warning)( |::)", line)]
-        assert len(own) <= 10
-        assert all(len(line) < 1500 and not re.search("[\x00-\x1f\x7f-\x9f]", line) for line in own)
-        text = "\n".join(line for line in text.splitlines() if line not in own) or "stop-commands"
-    safe(text)
-    assert "<script>alert" not in text or "html" not in sink
+def test_nothing_hostile_works_in_any_output(sink: str) -> None:
+    for output in ("text", "github", "json"):
+        streams = Streams(output)
+        SINKS[sink](streams.console)
+        text = streams.text
+        if output == "github":  # our own marks are commands
+            own = [line for line in text.splitlines() if re.match(r"::(error|warning)( |::)", line)]
+            assert len(own) <= 10
+            assert all(len(line) < 1500 and not re.search("[\x00-\x1f\x7f-\x9f]", line) for line in own)
+            text = "\n".join(line for line in text.splitlines() if line not in own) or "stop-commands"
+        safe(text)
+        assert "<script>alert" not in text or "html" not in sink
 
 
 def test_an_annotation_is_short_whatever_a_vendor_says() -> None:

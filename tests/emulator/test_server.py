@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import qarunner.emulator
 from qarunner.emulator import ScenarioError, serve
-from tests.amount import PATIENCE_S
+from tests.amount import PATIENCE_S, some
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Stand, Start
@@ -159,7 +159,7 @@ def test_the_program_prints_its_environment_and_ends_on_a_signal(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--scenario", "missing.yml"], ["--host", "10.0.0.1"], ["--host", "example.com"]]
+    "arguments", some([["--scenario", "missing.yml"], ["--host", "10.0.0.1"], ["--host", "example.com"]], 1)
 )
 def test_the_program_says_what_is_wrong_with_its_arguments(tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "qarunner.emulator", *arguments]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.certyn import Fault
 
 DOWN = Reply(status=503, text="down for maintenance")
-RUNS = 200 if FULL else 100
+RUNS = 200 if FULL else 60
 
 
 def between(begin: float, end: float, answer: Answer) -> Fault:
