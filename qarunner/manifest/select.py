@@ -452,9 +452,29 @@ def check_paths(manifest: Manifest, rows: Sequence[Row], files: Sequence[str]) -
     return in_order(problem for row in one_of_each(rows) for problem in _unmatched(manifest, row, files, known))
 
 
+def _taker(pattern: str, later: Sequence[str]) -> str | None:
+    """The `!` that takes out all files of an earlier glob, such as `!src/**` of `src/a/**`."""
+    if pattern.startswith("!"):
+        return None
+    # A few names that only stars mean: what means them all means whatever the glob does.
+    deep = (pattern.replace("**", stars).replace("*", _NO_NAME).replace("?", _NO_NAME) for stars in _DEPTHS)
+    files = [name.strip("/") for name in deep]
+    globs = ((word, _path_glob(word[1:])) for word in later if word.startswith("!"))
+    return next((word for word, glob in globs if word[1:] == pattern or all(map(glob.means, files))), None)
+
+
+_DEPTHS = ("*", "*/*", "*/*/*")
+
+
 def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[str, bool]) -> Iterator[Diagnostic]:
-    for index, pattern in enumerate(patterns_of(row)):
+    patterns = patterns_of(row)
+    for index, pattern in enumerate(patterns):
         bare = pattern.removeprefix("!")
+        if (taken := _taker(pattern, patterns[index + 1 :])) is not None:
+            message = f"paths: {taken!r} takes out all that {pattern!r} means"
+            place = RowLocator(manifest, row)
+            yield problem(place, (KEY, index), message, code=Code.NO_FILE, severity=Severity.WARNING)
+            continue
         if bare not in known:
             known[bare] = concerns((bare,), files) is not None
         if not known[bare]:

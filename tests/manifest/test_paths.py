@@ -81,6 +81,21 @@ def test_a_hostile_glob_takes_no_time() -> None:
     assert concerns(["*a" * 12 + "b", "**/" * 30 + "x", "**a" * 8 + "b"], ["a" * 60, "a/" * 60 + "y"]) is None
 
 
+@pytest.mark.parametrize(
+    ("paths", "taken"),
+    [
+        *(("['src/**', '!src/**']", True), ("['src/shop/*.py', '!src/**']", True), ("['**/*.md', '!**/*.md']", True)),
+        *(("['src/**', '!src/*/**']", False), ("['src/**', '!**/*.md']", False), ("['!src/**', 'src/**']", False)),
+        ("['src/**', '!src/shop']", False),
+    ],
+)
+def test_a_glob_that_a_later_one_takes_out_wholly_is_a_warning(paths: str, taken: bool) -> None:  # noqa: FBT001
+    subject = manifest(rows_of(paths))
+    found = check_paths(subject, expand(subject), [*FILES, "src/a.md"])
+    assert [problem.code for problem in found] == [Code.NO_FILE] * taken
+    assert all("takes out all that" in problem.message for problem in found)
+
+
 def rows_of(paths: str) -> str:
     return f"matrix:\n  - {{ id: a, vendor: certyn, category_ids: [c], paths: {paths} }}\n"
 

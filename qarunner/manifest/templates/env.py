@@ -162,7 +162,8 @@ def misfit(declaration: EnvDeclaration, text: str, steps: Steps) -> str | None:
         return f"is none of: {', '.join(declaration.enum)}"
     checker = FORMATS.get(declaration.format or "")
     if checker and not checker(text):
-        return f"is not of the format {declaration.format}"
+        valid = ": write true or false" if declaration.format == "boolean" else ""
+        return f"is not of the format {declaration.format}{valid}"
     if declaration.pattern is None:
         return None
     try:

@@ -98,7 +98,12 @@ _INDENT = re.compile(r"[ ]*\t")
 
 def explain(source: Source, complaint: SyntaxMessage) -> Diagnostic:
     """The one problem that a parser stopped at."""
-    known = _tab(source, complaint) or _template(source, complaint) or _cut_off(source, complaint)
+    known = (
+        _tab(source, complaint)
+        or _left_over(source, complaint)
+        or _template(source, complaint)
+        or _cut_off(source, complaint)
+    )
     return known or _named(source, complaint)
 
 
@@ -124,6 +129,26 @@ def _tab(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
         return None
     offset = begin + match.end() - 1
     return source.problem(offset, "a tab is used as indentation", code=codes.TAB, hint="use spaces")
+
+
+_MARKER = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$")
+
+
+_WIDE = re.compile("[\u00a0\u2007\u202f]")
+
+
+def _left_over(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
+    """What git left of a conflict, or an editor of a text: near the place, as a parser notices it a line later."""
+    begin = source.line_begin(complaint.offset)
+    for line in (source.line_begin(max(begin - 1, 0)), begin, source.line_begin(complaint.context_offset or begin)):
+        text = source.line_from(line)
+        if _MARKER.match(text):
+            hint = "keep one of the two sides, and remove the lines with <<<<<<<, ======= and >>>>>>>"
+            return source.problem(line, "a merge conflict is left here", code=codes.SYNTAX, hint=hint)
+        if wide := _WIDE.search(text):
+            what = "a non-breaking space, which is no space in YAML"
+            return source.problem(line + wide.start(), what, code=codes.SYNTAX, hint="write an ordinary space")
+    return None
 
 
 def _template(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:

@@ -336,3 +336,16 @@ def test_the_collector_is_as_it_was() -> None:
             assert gc.isenabled() == enabled
         finally:
             gc.enable()
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("version: 1\n<<<<<<< HEAD\nname: t\n=======\nname: u\n>>>>>>> x\n", 2, "a merge conflict is left here"),
+        ("version: 1\nname: t\n=======\nname: u\n", 3, "a merge conflict is left here"),
+        ("version: 1\nname:\N{NO-BREAK SPACE}t\nmatrix: []\n", 2, "a non-breaking space, which is no space in YAML"),
+    ],
+)
+def test_what_git_or_an_editor_left_is_named_at_its_line(text: str, line: int, message: str) -> None:
+    assert [(each.place.line, each.message) for each in problems(text)] == [(line, message)]
