@@ -20,7 +20,7 @@ from qarunner.vendors.types import INVENTORIES, only_one
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from jsonschema import ValidationError
+    from jsonschema import Draft202012Validator, ValidationError
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Place
@@ -59,18 +59,29 @@ def _faults(
 ) -> tuple[SchemaError, ...]:
     if not isinstance(data, dict) or not data:
         return ()
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  140 ms, for plugins with options alone
+    from qarunner.manifest.schema.explain import messages_of  # noqa: PLC0415  like jsonschema: for plugins alone
 
-    from qarunner.manifest.schema.explain import messages_of  # noqa: PLC0415
-
-    schema = {"properties": dict(properties), "additionalProperties": False}
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise bug(vendor, f"has {what} that are no JSON Schema: {error.message}") from error
-    validator = Draft202012Validator({**schema, "x-hint": hint} if hint else schema)
+    schema: dict[str, Json] = {"properties": dict(properties), "additionalProperties": False}
+    validator = _validator(vendor, what, {**schema, "x-hint": hint} if hint else schema)
     errors = [error for error in validator.iter_errors(data) if not _undecided(error, templates=templates)]
     return once(fault for error in errors for fault in messages_of(error))
+
+
+_validators: dict[str, Draft202012Validator] = {}
+
+
+def _validator(vendor: Vendor, what: str, schema: Mapping[str, Json]) -> Draft202012Validator:
+    """Of one schema there is one: to check the schema itself takes longer than to check 100 rows."""
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415  140 ms, for plugins with options alone
+
+    key = repr(schema)
+    if key not in _validators:
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise bug(vendor, f"has {what} that are no JSON Schema: {error.message}") from error
+        _validators[key] = Draft202012Validator(schema)
+    return _validators[key]
 
 
 def _undecided(error: ValidationError, *, templates: bool) -> bool:
