@@ -627,7 +627,9 @@ class _Evaluation:
 
     def _faults(self, written: Row, row: Row, *, masked: bool) -> Iterator[Diagnostic]:
         """What the schema has against an evaluated row, where it is `written`. A condition is not sent."""
-        shown = {key: value for key, value in row.data.items() if key != _CONDITION}
+        shown = row.data
+        if _CONDITION in shown:
+            shown = {key: value for key, value in shown.items() if key != _CONDITION}
         shown = _without_secrets(shown) if masked else shown
         templates = row.id in self._unknown
         # To say what the schema has against a row takes much longer than to ask whether there is something.

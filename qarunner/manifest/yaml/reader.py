@@ -192,14 +192,6 @@ _BITS = 32
 _OFFSET = (1 << _BITS) - 1
 
 
-class _Spot(NamedTuple):
-    """A node with its data. `key` is the node of its key in a mapping, else the node itself."""
-
-    node: int
-    key: int
-    value: object
-
-
 class Positions:
     """Filled by the reader as it goes, in document order."""
 
@@ -237,25 +229,18 @@ class Positions:
 
     def find(self, data: object, path: Path, *, key: bool) -> int:
         """The offset of the value at a path of the data, or of its key; of the nearest ancestor if there is none."""
-        spot = _Spot(0, 0, data)
+        node = key_node = 0
         for step in path:
-            child = self._child(spot, step)
-            if child is None:
-                return self.offset(spot.node)
-            spot = child
-        return self.offset(spot.key if key else spot.node)
-
-    def _child(self, parent: _Spot, step: str | int) -> _Spot | None:
-        node = self.target(parent.node)
-        match parent.value:
-            case dict() as mapping if step in mapping:
-                key = self._key(node, mapping, step)
-                return _Spot(key + 1, key, mapping[step])
-            case list() as items if isinstance(step, int) and 0 <= step < len(items):
-                item = self.items(node, len(items))[step]
-                return _Spot(item, item, items[step])
-            case _:
-                return None
+            target = self.target(node)
+            if isinstance(data, dict) and step in data:
+                key_node = self._key(target, data, step)
+                node, data = key_node + 1, data[step]
+            elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
+                node = key_node = self.items(target, len(data))[step]
+                data = data[step]
+            else:
+                return self.offset(node)
+        return self.offset(key_node if key else node)
 
     def _key(self, node: int, mapping: Mapping[str, object], wanted: str | int) -> int:
         """The node of one key. Large mappings are remembered, so that looking up each key of one takes linear time.
