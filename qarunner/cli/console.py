@@ -316,8 +316,8 @@ class Console(Struct, kw_only=True):
 
     def _shown_together(self, lines: Sequence[Line], columns: int | None) -> Iterable[str]:
         """Many lines of the result. Almost always nothing in any of them has to be changed: that is asked of all."""
-        if columns is None and not any(isinstance(line, tuple) for line in lines):
-            texts = [plain(line) for line in lines]
+        if columns is None and tuple not in map(type, lines):
+            texts = [line.text if isinstance(line, Styled) else plain(line) for line in lines]
             # A hidden value that stands in one line stands in the lines together, too.
             whole = "\n".join(texts)
             if max(map(len, texts)) <= MOST and is_plain("".join(texts)) and self.clean(whole) == whole:
