@@ -27,6 +27,7 @@ from qarunner.secret import Scrubber, mask
 from qarunner.text import (
     MOST,
     Quoted,
+    Styled,
     broken,
     cleaned,
     cut,
