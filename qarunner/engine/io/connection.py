@@ -488,7 +488,7 @@ def _proxy_url(text: str, variable: str) -> str:
     parts = _split(url)
     if parts is None:
         raise UserError(f"{variable}: its port is no number from 1 to 65535", hint=_PROXY_HINT)
-    if parts.scheme not in {"http", "https"}:
+    if parts.scheme not in {"", "http", "https"}:  # empty: what stands there is no scheme
         raise UserError(f"{variable}: a proxy of the kind {parts.scheme}:// is not supported", hint=_PROXY_HINT)
     if not parts.hostname or not _is_bare(parts) or not url.isprintable() or " " in url:
         raise UserError(f"{variable}: not the URL of a proxy", hint=_PROXY_HINT)

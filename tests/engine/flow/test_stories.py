@@ -108,6 +108,23 @@ def test_a_vendor_that_never_answers_is_given_up_soon() -> None:
     assert not backend.began
 
 
+@pytest.mark.parametrize("vendor", ["plain", "keyed"])
+@pytest.mark.parametrize("answer", [Reply(status=200, text="<html>"), Reply(status=404, text="no such run")])
+def test_a_run_that_was_given_up_unread_is_read_by_a_resume(vendor: str, answer: Reply) -> None:
+    """It is paid for, and to ask for it again costs nothing."""
+    backend, is_well = Backend(), False
+
+    def world(name: str, request: Request, key: str | None, now: float) -> Answer:
+        return backend.answer(name, request, key, now) if is_well or request.method == "POST" else answer
+
+    story = Story(plan_of(entry("a", vendor)), VENDORS, world).drive()
+    assert decide(story.run).exit_code is ExitCode.NO_VERDICT
+    is_well = True
+    later = Story(story.run.plan, VENDORS, world, before=story.events, resumed=True, clock=story.clock).drive()
+    assert verdicts(later) == {"a": "passed"}
+    assert len(backend.began) == 1
+
+
 def test_ten_minutes_of_outage_cost_ten_minutes_and_nothing_else() -> None:
     def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
         if 20 < now < 620:

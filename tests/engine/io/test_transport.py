@@ -750,6 +750,7 @@ def test_proxies_that_are_taken(value: str, url: str) -> None:
         "http://user:hunt er2@proxy:1",
         "http://proxy:1/path",
         "http://[::1:3128",
+        "https_proxy://proxy:1",
     ],
 )
 def test_a_proxy_that_cannot_work_is_said_before_anything_is_sent(value: str) -> None:
@@ -758,6 +759,7 @@ def test_a_proxy_that_cannot_work_is_said_before_anything_is_sent(value: str) ->
         sender("https://v.test", environ={"HTTPS_PROXY": value}),
     ):
         pass
+    assert "kind ://" not in caught.value.message
     assert "hunt" not in f"{caught.value.message} {caught.value.hint}"
 
 
