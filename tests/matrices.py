@@ -79,5 +79,5 @@ def refusal(call: Callable[[], object]) -> tuple[Diagnostic, ...]:
 
 
 def only(diagnostics: tuple[Diagnostic, ...]) -> Diagnostic:
-    assert len(diagnostics) == 1, [str(each) for each in diagnostics]
+    assert len(diagnostics) == 1, [str(diagnostic) for diagnostic in diagnostics]
     return diagnostics[0]

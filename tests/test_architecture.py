@@ -139,7 +139,9 @@ def test_there_is_no_circle() -> None:
 
 
 def test_imports_go_downwards_and_libraries_stay_at_home() -> None:
-    wrong = [f"{name(path)} imports {each}" for module, path in modules().items() for each in strangers(module, path)]
+    wrong = [
+        f"{name(path)} imports {stranger}" for module, path in modules().items() for stranger in strangers(module, path)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -31,10 +31,10 @@ HOW = "write a section `## {}` in docs/errors.md, like those beside it, and run 
 
 
 def codes_in_the_program() -> set[str]:
-    found = set(re.findall(r'"x-code": "(\w+)"', schema.text()))
+    matches = set(re.findall(r'"x-code": "(\w+)"', schema.text()))
     for path in (ROOT / "qarunner").rglob("*.py"):
-        found |= set(re.findall(r'"([EW]\d{3})"', path.read_text(encoding="utf-8")))
-    return found
+        matches |= set(re.findall(r'"([EW]\d{3})"', path.read_text(encoding="utf-8")))
+    return matches
 
 
 def manifest_bytes(body: str, info: str) -> bytes:
@@ -121,8 +121,8 @@ def test_the_example_has_the_code_and_its_correction_has_not(
     for name, text in re.findall(r"^```text (\S+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(text, encoding="utf-8")
     shown = printed(session[1], manifest_bytes(example[2], example[1]))
-    told = set(re.findall(r'\[([EW]\d{3})\]$|"code": "([EW]\d{3})"', shown, re.MULTILINE))
-    assert {first or second for first, second in told} == {code}, shown
+    matches = set(re.findall(r'\[([EW]\d{3})\]$|"code": "([EW]\d{3})"', shown, re.MULTILINE))
+    assert {first or second for first, second in matches} == {code}, shown
     assert "\x1b" not in shown
     if request.config.getoption("--update-golden"):
         update(section, session[0], f"```console\n$ {session[1]}\n{readable(shown)}```")

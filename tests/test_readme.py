@@ -36,9 +36,9 @@ def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert manifest is not None
     path = tmp_path / "qa-matrix.yml"
     path.write_text(manifest[1], encoding="utf-8")
-    found = check_manifest(path, {})
-    assert found.problems == ()
-    assert [row.id for row in found.rows] == ["checkout/web", "checkout/android", "release-smoke"]
+    checked = check_manifest(path, {})
+    assert checked.problems == ()
+    assert [row.id for row in checked.rows] == ["checkout/web", "checkout/android", "release-smoke"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("qa-matrix.yml")), ids=lambda path: path.parent.name)

@@ -58,7 +58,7 @@ OF_A_VENDOR = {"option", "capability"}
 def problems_of(folder: Path, entries: Iterable[object], top: Iterable[str] = ()) -> dict[int, list[str]]:
     """The problems by their lines: each entry has one from the fourth on, and then each section at the top."""
     file = folder / "qa-matrix.yml"
-    text = "version: 1\nname: t\nmatrix:\n" + "".join(f"  - {json.dumps(each)}\n" for each in entries)
+    text = "version: 1\nname: t\nmatrix:\n" + "".join(f"  - {json.dumps(entry)}\n" for entry in entries)
     file.write_text(text + "".join(f"{key}: {json.dumps(WRONG_TOP[key][0])}\n" for key in top), encoding="utf-8")
     said = defaultdict(list)
     for part in check_with_profiles(file, {}):

@@ -54,19 +54,19 @@ def plan_of(path: Path, profile: str | None = None) -> PlanResult:
     return make_plan(path, PlanOptions(today=date.fromisoformat(DAY), profile=profile), ENVIRON, Inputs())
 
 
-def told(problems: tuple[Diagnostic, ...]) -> list[str]:
-    return [f"{each} [{each.code}]" for each in problems]
+def worded(problems: tuple[Diagnostic, ...]) -> list[str]:
+    return [f"{problem} [{problem.code}]" for problem in problems]
 
 
 @given(text=texts())
 def test_a_valid_manifest_becomes_the_same_plan_every_time(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    assert told(check_manifest(path, {}).problems) == []
+    assert worded(check_manifest(path, {}).problems) == []
     for profile in [None, "nightly"] if "nightly" in text else [None]:
         try:
             first = plan_of(path, profile).plan
         except ManifestError as error:
-            raise AssertionError(told(error.diagnostics)) from error
+            raise AssertionError(worded(error.diagnostics)) from error
         assert first.jobs
         written = to_json(first)
         assert from_json(written, path=path) == first
@@ -100,24 +100,24 @@ def test_what_was_known_before_is_what_would_be_computed_again(
 @given(text=texts(), url=st.sampled_from([None, "https://staging.example.com"]))
 def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: str | None) -> None:
     path.write_text(text, encoding="utf-8")
-    found = check_manifest(path, {})
+    checked = check_manifest(path, {})
     environ = {} if url is None else {"QARUNNER_VAR_STAGING_URL": url}
     explaining = Explaining(
-        found,
+        checked,
         Values(env=environ),
         wanted=RowFilter(),
         environ=environ,
         metadata=Metadata(),
         today=date.fromisoformat(DAY),
     )
-    for row in found.rows:
-        told = explaining.row(row)
-        assert told.reason
-        assert told.values
-        assert (told.sent is None) == (told.unsent is not None)
+    for row in checked.rows:
+        explained = explaining.row(row)
+        assert explained.reason
+        assert explained.values
+        assert (explained.sent is None) == (explained.unsent is not None)
         if url is not None:
-            assert told.sent is not None, told.unsent
-            assert told.missing == ()
+            assert explained.sent is not None, explained.unsent
+            assert explained.missing == ()
 
 
 @given(text=texts(), base=BASES)
@@ -137,7 +137,7 @@ def test_a_base_refuses_nothing_but_what_its_limits_say(path: Path, text: str, b
         problems = (*problems, *error.diagnostics)
     except OverBudget:
         assert "limits" in base
-    assert {problem.code for problem in problems} <= ({Code.LIMIT} if "limits" in base else set()), told(problems)
+    assert {problem.code for problem in problems} <= ({Code.LIMIT} if "limits" in base else set()), worded(problems)
 
 
 def refused_or_planned(path: Path, raw: bytes) -> None:
@@ -151,7 +151,7 @@ def refused_or_planned(path: Path, raw: bytes) -> None:
         problems = (*problems, *error.diagnostics)
     except UserError:
         pass  # such as nothing that is left to run
-    assert all(each.message and each.place.line >= 1 for each in problems)
+    assert all(problem.message and problem.place.line >= 1 for problem in problems)
 
 
 @given(text=texts(), seed=st.integers(0, 2**32))

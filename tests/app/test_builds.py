@@ -33,15 +33,15 @@ def apk(path: Path, content: str = "content") -> None:
 
 
 def refused(root: Path, name: str, rules: BuildRules | None = None) -> str:
-    found = measurer(root / "qa-matrix.yml")(name, rules)
-    assert isinstance(found, Complaint), found
-    return found.message
+    measured = measurer(root / "qa-matrix.yml")(name, rules)
+    assert isinstance(measured, Complaint), measured
+    return measured.message
 
 
 def taken(root: Path, name: str, rules: BuildRules | None = None) -> Build:
-    found = measurer(root / "qa-matrix.yml")(name, rules)
-    assert isinstance(found, Build), found
-    return found
+    measured = measurer(root / "qa-matrix.yml")(name, rules)
+    assert isinstance(measured, Build), measured
+    return measured
 
 
 def test_a_copy_under_another_name_is_the_same_build(repository: Path) -> None:

@@ -581,9 +581,9 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
     ],
 )
 def test_who_let_it_run(variables: dict[str, str], told: tuple[str | None, str | None, str | None, int | None]) -> None:
-    found = who(variables)
-    assert found is not None
-    assert (found.actor, found.pipeline, found.job, found.attempt) == told
+    identity = who(variables)
+    assert identity is not None
+    assert (identity.actor, identity.pipeline, identity.job, identity.attempt) == told
     assert in_ci(variables)
 
 

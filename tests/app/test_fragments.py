@@ -47,9 +47,9 @@ def including(root: Path, *globs: str) -> Path:
 
 
 def ids(manifest: Path) -> list[str]:
-    found = check_manifest(manifest, os.environ)
-    assert found.problems == ()
-    return [row.id for row in found.rows]
+    checked = check_manifest(manifest, os.environ)
+    assert checked.problems == ()
+    return [row.id for row in checked.rows]
 
 
 def said(manifest: Path) -> str:

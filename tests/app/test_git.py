@@ -98,9 +98,9 @@ def test_a_folder_that_looks_like_a_bare_repository_is_none(checkout: Path, trap
     ask_everything(shop, ENVIRON)
     assert not sprung.exists()
     assert Git(shop, ENVIRON).root == checkout.resolve()
-    found = files_of(Git(shop, ENVIRON))
-    assert isinstance(found, Known)
-    assert "apps/shop/qa-matrix.yml" in found.value
+    answer = files_of(Git(shop, ENVIRON))
+    assert isinstance(answer, Known)
+    assert "apps/shop/qa-matrix.yml" in answer.value
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the trap is a shell's")

@@ -100,8 +100,8 @@ def wrong_lines(*files: Path) -> list[str]:
 
 def test_env_files_are_read_as_people_know_them(tmp_path: Path) -> None:
     text = "\ufeff# comment\r\nA=1\r\nexport B='two $A words'\r\nC=\"a\\nb\"\r\nD=\r\nE=x # comment\r\nF=${A}\r\n"
-    found = from_files(env_file(tmp_path, text))
-    assert found == {"A": "1", "B": "two $A words", "C": "a\nb", "D": "", "E": "x", "F": "${A}"}
+    values = from_files(env_file(tmp_path, text))
+    assert values == {"A": "1", "B": "two $A words", "C": "a\nb", "D": "", "E": "x", "F": "${A}"}
 
 
 def test_a_later_file_wins_over_an_earlier_one(tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_a_later_file_wins_over_an_earlier_one(tmp_path: Path) -> None:
 
 def test_an_env_file_holds_declared_variables_and_keys_and_nothing_else(tmp_path: Path) -> None:
     path = env_file(tmp_path, "A=1\n\nDOKSI_API_KEY=k3y\n\nSTAGING_ULR=https://x\nLOGIN=pssst\n")
-    found = sorted_out(read_env_files([path]), DECLARED, {"DOKSI_API_KEY"})
-    assert (found.values, found.keys) == ({"A": "1"}, {"DOKSI_API_KEY": "k3y"})
-    assert [(problem.place.line, problem.hint) for problem in found.problems] == [
+    files = sorted_out(read_env_files([path]), DECLARED, {"DOKSI_API_KEY"})
+    assert (files.values, files.keys) == ({"A": "1"}, {"DOKSI_API_KEY": "k3y"})
+    assert [(problem.place.line, problem.hint) for problem in files.problems] == [
         (5, "did you mean STAGING_URL?"),
         (6, "declare it under env, or remove the line"),
     ]
-    assert "pssst" not in str(found.problems)
+    assert "pssst" not in str(files.problems)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_every_line_that_is_no_assignment_is_told_with_its_place_and_without_its
     text = "# fine\nHOST: pssst\nA=1\n\nPSSST\nB='unterminated\n=pssst\nA B=pssst\n"
     path = env_file(tmp_path, text, "ci.env")
     also = env_file(tmp_path, "-----BEGIN PSSST-----\n", "other.env")
-    found = wrong_lines(path, also)
-    assert [each.rpartition("/")[2].partition(": ")[0] for each in found] == [
+    lines = wrong_lines(path, also)
+    assert [each.rpartition("/")[2].partition(": ")[0] for each in lines] == [
         *(f"ci.env:{line}:1" for line in (2, 5, 6, 7, 8)),
         "other.env:1:1",
     ]
-    assert all(each.endswith("this line is no assignment") for each in found)
-    assert "pssst" not in str(found).lower()
+    assert all(each.endswith("this line is no assignment") for each in lines)
+    assert "pssst" not in str(lines).lower()
 
 
 def test_files_of_values_that_cannot_be_read_are_said_in_a_sentence(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_pipe_is_no_file_of_values_and_nobody_waits_for_its_other_end(tmp_path
 
 
 def var_values(folder: Path, text: str, name: str = "values.yml") -> dict[str, str]:
-    return {each.name: each.text for each in read_var_files([env_file(folder, text, name)])}
+    return {line.name: line.text for line in read_var_files([env_file(folder, text, name)])}
 
 
 def test_values_come_from_yaml_and_from_json(tmp_path: Path) -> None:

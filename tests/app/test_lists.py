@@ -55,8 +55,8 @@ def test_a_list_comes_from_a_file_an_option_or_the_environment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("v.yml").write_text("TAGS: [smoke, 'log in, log out']\nids: [three]\n", encoding="utf-8")
-    found = plan(capsys, "--var-file", "v.yml")
-    assert (ids(found["a"]), ids(found["b"])) == (["smoke", "log in, log out"], ["three"])
+    planned = plan(capsys, "--var-file", "v.yml")
+    assert (ids(planned["a"]), ids(planned["b"])) == (["smoke", "log in, log out"], ["three"])
     assert ids(plan(capsys, "--var-file", "v.yml", "--var", "TAGS=x,y")["a"]) == ["x", "y"]
     monkeypatch.setenv("QARUNNER_VAR_TAGS", '["z"]')
     assert ids(plan(capsys)["a"]) == ["z"]
@@ -113,6 +113,6 @@ def test_what_a_file_cannot_hold(tmp_path: Path) -> None:
     file.write_text("A: [a, [b], { c: d }, null, 1.10, 7]\nB: { c: d }\nC: []\n", encoding="utf-8")
     with pytest.raises(ManifestError) as caught:
         read_var_files([file])
-    assert [(each.place.line, each.place.column) for each in caught.value.diagnostics] == [
+    assert [(diagnostic.place.line, diagnostic.place.column) for diagnostic in caught.value.diagnostics] == [
         *((1, 8), (1, 13), (1, 23), (1, 29), (2, 4)),
     ]

@@ -57,8 +57,8 @@ def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.Capture
         assert re.search(rf"^  {name} +{re.escape(command.help.split()[0])}", shown, re.MULTILINE), name
         assert command.help in " ".join(shown.split())
     assert run([]) == run(["-q"]) == 2
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", shown * 2)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", shown * 2)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -49,8 +49,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def words(*line: str) -> list[str] | None:
-    found = candidates(line, {})
-    return None if found is None else [each.word for each in found]
+    completions = candidates(line, {})
+    return None if completions is None else [each.word for each in completions]
 
 
 @pytest.mark.parametrize(

@@ -256,10 +256,10 @@ def test_marks_can_be_told_apart_in_every_encoding(encoding: str) -> None:
     open_console({}, out=stream, err=stream).result("✓ ✗ ↻ · → …")
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
-    told = buffer.getvalue().decode(encoding).split()
-    assert "?" not in told
-    assert len(set(told)) == 6
-    assert told[:3] == ["+", "x", "~"]
+    parts = buffer.getvalue().decode(encoding).split()
+    assert "?" not in parts
+    assert len(set(parts)) == 6
+    assert parts[:3] == ["+", "x", "~"]
 
 
 def test_progress_is_drawn_in_place_only_where_somebody_looks() -> None:

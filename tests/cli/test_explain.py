@@ -50,12 +50,12 @@ def test_golden(word: str, explain: Callable[..., tuple[int, str, str]], golden:
 def test_each_value_stands_where_it_was_written(explain: Callable[..., tuple[int, str, str]]) -> None:
     lines = (GOLDEN / "qa-matrix.yml").read_text(encoding="utf-8").splitlines()
     _, out, _ = explain("*", "--profile", "nightly", "--output", "json")
-    found = entries(out)
-    assert [entry["id"] for entry in found] == [
+    rows = entries(out)
+    assert [entry["id"] for entry in rows] == [
         *("checkout/web", "checkout/android", "search[locale=en]", "search[locale=de]", "slow")
     ]
     sources = set()
-    for entry in found:
+    for entry in rows:
         for value in entry["values"]:  # type: ignore[attr-defined]
             written = value["written"]
             begin = lines[value["line"] - 1][value["column"] - 1 :]
@@ -66,20 +66,20 @@ def test_each_value_stands_where_it_was_written(explain: Callable[..., tuple[int
 
 
 def test_the_choosing_options_decide_as_for_apply(explain: Callable[..., tuple[int, str, str]]) -> None:
-    def told(*words: str) -> tuple[object, object]:
+    def choice(*words: str) -> tuple[object, object]:
         (entry,) = entries(explain(*words, "--output", "json")[1])
         return entry["runs"], entry["reason"]
 
     url = ("--var", "URL=https://x.example")
-    assert told("checkout/web") == (True, "nothing leaves it out")
-    assert told("checkout/web", "--select", "checkout") == (True, "--select checkout")
-    assert told("checkout/web", "--select", "slow") == (False, "--select slow does not name it")
-    assert told("checkout/web", "--select", "search", *url) == (True, "search[locale=en] needs it")
-    assert told("checkout/web", "--profile", "nightly") == (False, "profile nightly chooses label:n alone")
-    assert told("slow") == (False, "skipped by if: {{ git.branch == 'nowhere' }}")
-    assert told("search[locale=de]", *url) == (True, "nothing leaves it out")
-    assert told("search[locale=de]") == (None, "a condition decides, and URL is not set")
-    assert told("search[locale=de]", "--var", "URL=x:x") == (True, "nothing leaves it out")
+    assert choice("checkout/web") == (True, "nothing leaves it out")
+    assert choice("checkout/web", "--select", "checkout") == (True, "--select checkout")
+    assert choice("checkout/web", "--select", "slow") == (False, "--select slow does not name it")
+    assert choice("checkout/web", "--select", "search", *url) == (True, "search[locale=en] needs it")
+    assert choice("checkout/web", "--profile", "nightly") == (False, "profile nightly chooses label:n alone")
+    assert choice("slow") == (False, "skipped by if: {{ git.branch == 'nowhere' }}")
+    assert choice("search[locale=de]", *url) == (True, "nothing leaves it out")
+    assert choice("search[locale=de]") == (None, "a condition decides, and URL is not set")
+    assert choice("search[locale=de]", "--var", "URL=x:x") == (True, "nothing leaves it out")
 
 
 def test_what_is_set_is_put_in_and_a_secret_never_is(

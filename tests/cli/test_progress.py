@@ -215,8 +215,8 @@ def test_a_log_is_folded_where_the_host_can(environ: dict[str, str], first: str,
 def test_a_log_shows_no_secret_and_obeys_no_vendor() -> None:
     message = "bad ⟦secret:TOKEN⟧\n::error::x\x1b[2J ##vso[task.complete]"
     outcome = Outcome(verdict=Verdict.ERROR, cause=Cause.REFUSED, message=message)
-    told = lines(ev.EntryClosed(at=EPOCH + 3, entry="a", outcome=outcome))
-    assert told == ["[    3.0s] ! a: error: bad *** ::error::x [2J # #vso[task.complete]"]
+    shown_lines = lines(ev.EntryClosed(at=EPOCH + 3, entry="a", outcome=outcome))
+    assert shown_lines == ["[    3.0s] ! a: error: bad *** ::error::x [2J # #vso[task.complete]"]
 
 
 def test_what_fits_the_console_is_opened() -> None:

@@ -29,8 +29,8 @@ def loaded(folder: Path, *words: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(words)], capture_output=True, text=True, check=False, cwd=folder
     )
-    found: set[str] = set(json.loads(done.stderr.splitlines()[-1]))
-    return found
+    document: set[str] = set(json.loads(done.stderr.splitlines()[-1]))
+    return document
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def test_every_choice_is_valid(vendors: tuple[str, ...], tmp_path: Path) -> None
     starters = [each for name in vendors if (each := registry.get(name).info.starter)]
     assert len(starters) == len(vendors), "each built-in vendor has one"
     path.write_text(starter("shop", starters), encoding="utf-8")
-    found = check_manifest(path, {})
-    assert found.problems == ()
-    assert [row.data["vendor"] for row in found.rows] == list(vendors)
+    checked = check_manifest(path, {})
+    assert checked.problems == ()
+    assert [row.data["vendor"] for row in checked.rows] == list(vendors)
 
 
 def test_it_writes_both_files_and_nothing_twice(

@@ -76,7 +76,7 @@ class Stand:
         assert reply.ok, f"{reply.status_code} {reply.text}"
         return reply.json()
 
-    def told(self, what: str) -> Any:  # noqa: ANN401
+    def records(self, what: str) -> Any:  # noqa: ANN401
         """One of the inspection lists."""
         return self.session.get(f"{self.running.url}/_emulator/{what}", timeout=PATIENCE_S).json()
 

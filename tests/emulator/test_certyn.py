@@ -96,14 +96,14 @@ def test_a_repeated_create_is_replayed(stand: Stand) -> None:
     assert again.status_code == first.status_code
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert len(stand.told("runs")) == 1
+    assert len(stand.records("runs")) == 1
     assert create(stand, key="k2").json()["runId"] != first.json()["runId"]
 
 
 def test_a_key_with_another_body_is_a_conflict(stand: Stand) -> None:
     create(stand, key="k1")
     assert create(stand, {**SMOKE, "ref": "main"}, key="k1").status_code == 409
-    assert len(stand.told("runs")) == 1
+    assert len(stand.records("runs")) == 1
 
 
 def test_a_refused_create_uses_its_key_not_up(stand: Stand) -> None:
@@ -136,9 +136,9 @@ def test_a_create_outside_the_page_is_refused(stand: Stand, body: object, said: 
 
 def test_optional_fields_come_back_in_the_status(stand: Stand) -> None:
     extra = {"environmentKey": "staging", "commitSha": "abc", "externalUrl": "https://ci.example/1"}
-    told = status(stand, create(stand, {"projectSlug": "p", "tags": ["a", "b"], **extra, "event": "push"}).json())
-    assert {name: told[name] for name in extra} == extra
-    assert (told["tags"], told["processSlug"]) == (["a", "b"], None)
+    answer = status(stand, create(stand, {"projectSlug": "p", "tags": ["a", "b"], **extra, "event": "push"}).json())
+    assert {name: answer[name] for name in extra} == extra
+    assert (answer["tags"], answer["processSlug"]) == (["a", "b"], None)
 
 
 def test_an_instruction_stands_alone_and_starts_a_conversation(stand: Stand) -> None:
@@ -156,8 +156,8 @@ def test_cancel_ends_a_run_and_keeps_what_was_done(stand: Stand) -> None:
     stand.clock.advance(1.5)
     assert stand.call("certyn", f"POST {run['cancelPath']}", {"reason": "superseded"}).ok
     stand.clock.advance(10)
-    told = status(stand, run)
-    assert (told["state"], told["passed"], told["pending"]) == ("cancelled", 1, 2)
+    answer = status(stand, run)
+    assert (answer["state"], answer["passed"], answer["pending"]) == ("cancelled", 1, 2)
     assert stand.call("certyn", f"POST {run['cancelPath']}").status_code == 409
 
 
@@ -194,7 +194,7 @@ def test_sixty_reads_and_a_hundred_requests_a_minute(stand: Stand) -> None:
     cancels = [stand.call("certyn", f"POST {run['cancelPath']}").status_code for _ in range(40)]
     assert cancels[:39] == [202] + [409] * 38
     assert cancels[39] == 429
-    assert len(stand.told("runs")) == 1
+    assert len(stand.records("runs")) == 1
 
 
 def test_refusals_by_rate_have_bodies_of_all_kinds(start: Start) -> None:

@@ -109,14 +109,14 @@ def test_a_create_outside_the_page_is_refused(stand: Stand, body: object, said: 
     reply = stand.call("docketqa", RUN, body)
     assert reply.status_code == 400
     assert said in reply.json()["detail"]
-    assert stand.told("runs") == []
+    assert stand.records("runs") == []
 
 
 def test_the_route_with_overrides_promises_only_the_id(stand: Stand) -> None:
     body = {"test_blueprint_category_id": ["7", "8"], "github_context": {"repository": "a/b", "ref": "main"}}
     reply = stand.json("docketqa", CI_RUN, body)
     assert set(reply["test_group_run"]) == {"id"}
-    assert len(stand.told("runs")) == 6
+    assert len(stand.records("runs")) == 6
 
 
 def test_a_test_override_wins_over_its_suite(start: Start) -> None:
@@ -146,7 +146,7 @@ def test_a_test_override_wins_over_its_suite(start: Start) -> None:
 def test_overrides_outside_the_page_are_refused(stand: Stand, changes: dict[str, object]) -> None:
     reply = stand.call("docketqa", CI_RUN, {"test_blueprint_category_id": "7", **changes})
     assert reply.status_code == 400
-    assert stand.told("runs") == []
+    assert stand.records("runs") == []
 
 
 def test_the_list_shows_the_root_folder_unless_told_otherwise(start: Start) -> None:
@@ -185,10 +185,10 @@ def test_unknown_ids(start: Start) -> None:
 def test_a_build_of_an_app_becomes_the_current_one(start: Start) -> None:
     stand = start({"docketqa": {"apps": {5: {"name": "Shop", "platform": "android", "builds": [31]}}}})
     assert stand.call("docketqa", "POST /apps/5/builds", {"name": "b1", **uploaded(stand)}).status_code == 201
-    build = stand.told("uploads")[0]["became"]
+    build = stand.records("uploads")[0]["became"]
     for known in (31, build):
         assert stand.call("docketqa", f"PUT /apps/5/builds/{known}/set-current").ok
-    assert [(move["app"], move["build"]) for move in stand.told("moves")] == [(5, build), (5, 31), (5, build)]
+    assert [(move["app"], move["build"]) for move in stand.records("moves")] == [(5, build), (5, 31), (5, build)]
     assert stand.call("docketqa", "PUT /apps/5/builds/32/set-current").status_code == 404
     assert stand.call("docketqa", "PUT /apps/6/builds/31/set-current").status_code == 404
 
@@ -242,7 +242,7 @@ def test_a_build_may_be_added_without_moving_the_pointer(start: Start) -> None:
     stand = start({"docketqa": {"apps": {5: {"name": "Shop", "platform": "android"}}}})
     body = {"name": "b1", "set_as_current": False, **uploaded(stand)}
     assert stand.call("docketqa", "POST /apps/5/builds", body).ok
-    assert stand.told("moves") == []
+    assert stand.records("moves") == []
 
 
 def test_an_app_is_created_once_under_its_name(stand: Stand) -> None:

@@ -176,7 +176,7 @@ def test_a_create_outside_the_page_is_refused_with_the_path(stand: Stand, body: 
     assert reply.status_code == 400
     assert set(reply.json()) == {"error"}
     assert said in reply.json()["error"]
-    assert stand.told("runs") == []
+    assert stand.records("runs") == []
 
 
 def test_accounts_of_another_company_are_refused(start: Start) -> None:
@@ -195,7 +195,7 @@ def test_the_allowance_runs_out_with_two_numbers(start: Start) -> None:
     assert not reply.ok
     assert (reply.json()["requested"], reply.json()["remaining"]) == (3, 1)
     assert stand.call("doksi", "POST /runs", matrix(test_ids=["a1"])).ok
-    assert len(stand.told("runs")) == 2
+    assert len(stand.records("runs")) == 2
 
 
 def test_extra_fields_are_taken_and_demanded_as_the_scenario_says(start: Start) -> None:
@@ -222,7 +222,7 @@ def test_a_build_is_uploaded_once_and_used_by_its_target_id(stand: Stand, names:
     target = stand.json("doksi", "POST /targets", {"upload_id": upload["upload_id"], "version": "1.2"})
     assert re.fullmatch(r"bin_[a-z0-9]{6}", target["target_id"])
     assert stand.call("doksi", "POST /runs", {"matrix": [{**ANDROID, **target}]}).ok
-    assert [entry["became"] for entry in stand.told("uploads")] == [target["target_id"]]
+    assert [entry["became"] for entry in stand.records("uploads")] == [target["target_id"]]
 
 
 @pytest.mark.parametrize("data", [b"PK not a zip", zipped(), zipped("readme.txt"), zipped("a.apk", "b.apk")])

@@ -52,17 +52,17 @@ def test_it_goes_on_where_another_one_stood(tmp_path: Path) -> None:
         with zipfile.ZipFile(data, "w") as archive:
             archive.writestr("app.apk", "x")
         assert first.put(upload["upload_url"], data.getvalue(), "application/zip").ok
-        made = first.told("runs")
+        made = first.records("runs")
     assert "s3cret" not in path.read_text(encoding="utf-8")
     assert "sk_emulated" not in path.read_text(encoding="utf-8")
     for _ in range(2):  # what was resumed is resumed once more
         with begin(again(path), path, clock) as second:
-            assert second.told("runs") == made
+            assert second.records("runs") == made
             status = second.json("doksi", f"GET /runs/{run}")
             assert status["results"][0]["destination"]["web_url"] == "https://shop.example/a/s3cret"
             key = {"Idempotency-Key": "k"}
             assert second.json("certyn", "POST /api/ci/runs", process, headers=key)["runId"] == smoke
-            assert second.told("runs") == made
+            assert second.records("runs") == made
     with begin(again(path), path, clock) as third:
         clock.advance(30)  # within the minute that rates count
         assert third.call("certyn", "POST /api/ci/runs", process).status_code == 429

@@ -41,21 +41,21 @@ def test_the_environment_leads_to_every_vendor(stand: Stand) -> None:
 def test_the_ledger_names_headers_but_keeps_no_credential(stand: Stand) -> None:
     stand.clock.advance(2.5)
     stand.call("certyn", "POST /api/ci/runs", {"projectSlug": "p"}, headers={"Idempotency-Key": "k"})
-    (entry,) = stand.told("requests")
+    (entry,) = stand.records("requests")
     assert (entry["vendor"], entry["method"], entry["path"]) == ("certyn", "POST", "/api/ci/runs")
     assert (entry["status"], entry["time"], entry["idempotency_key"]) == (400, 2.5, "k")
     assert entry["body"] == {"projectSlug": "p"}
     assert "x-api-key" in entry["header_names"]
     stand.call("doksi", "GET /runs/x?a=b")
     stand.put(stand.json("doksi", "POST /uploads", {})["upload_url"], b"x", "application/zip")
-    told = json.dumps(stand.told("requests"))
+    told = json.dumps(stand.records("requests"))
     assert not [key for name, key in stand.running.environ.items() if name.endswith("KEY") and key in told]
     assert "signature" not in told
 
 
 def test_runs_are_told_with_their_create(stand: Stand) -> None:
     stand.json("docketqa", "POST /test_group_run/trigger_run", {"test_blueprint_ids": [1, 2]})
-    runs = stand.told("runs")
+    runs = stand.records("runs")
     assert [run["tests"] for run in runs] == [[1], [2]]
     assert len({run["create"] for run in runs}) == 1
 
@@ -65,7 +65,7 @@ def test_a_reset_forgets_everything(start: Start) -> None:
     run = stand.json("doksi", "POST /runs", MATRIX)["run_id"]
     assert stand.session.get(f"{stand.running.url}/_emulator/reset", timeout=PATIENCE_S).status_code == 405
     assert stand.session.post(f"{stand.running.url}/_emulator/reset", timeout=PATIENCE_S).status_code == 204
-    assert [stand.told(what) for what in ("requests", "runs", "uploads", "moves")] == [[], [], [], []]
+    assert [stand.records(what) for what in ("requests", "runs", "uploads", "moves")] == [[], [], [], []]
     assert stand.call("doksi", f"GET /runs/{run}").status_code == 404
     assert stand.call("doksi", "POST /runs", MATRIX).status_code == 201
 
@@ -199,5 +199,5 @@ def test_the_emulator_knows_nothing_else_of_the_program() -> None:
 def test_a_web_page_cannot_ask_it(headers: dict[str, str], status: int) -> None:
     """A name that DNS leads to loopback, or a page that posts across origins, would reach it from a browser."""
     with serve() as running:
-        found = requests.get(f"{running.url}/_emulator/runs", headers=headers, timeout=60)
-        assert found.status_code == status, found.text
+        value = requests.get(f"{running.url}/_emulator/runs", headers=headers, timeout=60)
+        assert value.status_code == status, value.text

@@ -42,7 +42,7 @@ def test_the_url_lies_outside_the_vendors_api(stand: Stand, vendor: str) -> None
     url = announce(stand, vendor)
     assert url.startswith(f"{stand.running.url}/storage/{vendor}/")
     assert stand.put(url, b"apk", TYPES[vendor]).status_code == 200
-    (upload,) = stand.told("uploads")
+    (upload,) = stand.records("uploads")
     assert (upload["size"], upload["sha256"]) == (3, hashlib.sha256(b"apk").hexdigest())
 
 
@@ -51,7 +51,7 @@ def test_the_url_lies_outside_the_vendors_api(stand: Stand, vendor: str) -> None
 def test_a_credential_is_refused_there(stand: Stand, vendor: str, header: str) -> None:
     reply = stand.put(announce(stand, vendor), b"apk", TYPES[vendor], **{header: "secret"})
     assert reply.status_code == 400
-    assert stand.told("uploads")[0]["size"] is None
+    assert stand.records("uploads")[0]["size"] is None
 
 
 @pytest.mark.parametrize("vendor", ANNOUNCE)
@@ -83,13 +83,13 @@ def test_a_second_upload_replaces_the_first(stand: Stand) -> None:
     url = announce(stand, "doksi")
     for data in (b"one", b"another"):
         assert stand.put(url, data, "application/zip").ok
-    assert [upload["size"] for upload in stand.told("uploads")] == [7]
+    assert [upload["size"] for upload in stand.records("uploads")] == [7]
 
 
 def test_a_large_upload_arrives_whole(stand: Stand) -> None:
     data = bytes(range(256)) * (48 << 12)  # 48 MiB, more than is held in memory
     assert stand.put(announce(stand, "testerarmy"), data, "application/octet-stream").ok
-    assert stand.told("uploads")[0]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert stand.records("uploads")[0]["sha256"] == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize(("moment", "size"), [("before", None), ("after", 3)])
@@ -98,7 +98,7 @@ def test_an_upload_can_be_dropped(start: Start, moment: str, size: int | None) -
     url = announce(stand, "doksi")
     with pytest.raises(requests.ConnectionError):
         stand.put(url, b"apk", "application/zip")
-    assert stand.told("uploads")[0]["size"] == size
+    assert stand.records("uploads")[0]["size"] == size
     assert stand.put(url, b"apk", "application/zip").ok
 
 

@@ -169,7 +169,7 @@ def test_a_create_outside_the_page_is_refused(stand: Stand, route: str, body: ob
     assert reply.status_code == 400
     assert (reply.json()["error"], set(reply.json())) == ("ValidationError", {"error", "message"})
     assert said in reply.json()["message"]
-    assert stand.told("runs") == []
+    assert stand.records("runs") == []
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_a_batch_cancel_may_be_repeated(start: Start) -> None:
     batch = stand.json("testerarmy", RUN_GROUP)["batchId"]
     stand.clock.advance(2)
     answers = [stand.json("testerarmy", f"POST /batches/{batch}/cancel") for _ in range(2)]
-    assert [(told["cancelled"], told["alreadyFinished"]) for told in answers] == [(2, 1), (0, 3)]
-    assert [len(told["cancelledRunIds"]) for told in answers] == [2, 0]
+    assert [(answer["cancelled"], answer["alreadyFinished"]) for answer in answers] == [(2, 1), (0, 3)]
+    assert [len(answer["cancelledRunIds"]) for answer in answers] == [2, 0]
     assert set(answers[0]["cancelledRunIds"]) < set(answers[1]["alreadyFinishedRunIds"])
     assert stand.call("testerarmy", f"POST /batches/{PROJECT}/cancel").status_code == 404
 
@@ -307,7 +307,7 @@ def test_inventories_are_the_scenarios(start: Start) -> None:
     projects = stand.json("testerarmy", "GET /projects")["projects"]
     assert [(project["name"], project["projectType"]) for project in projects] == [("Shop", "web"), ("Depot", "mobile")]
     environments = stand.json("testerarmy", "GET /projects/shop/environments")["environments"]
-    assert [each["kind"] for each in environments] == ["production", "pr_preview", "static"]
+    assert [environment["kind"] for environment in environments] == ["production", "pr_preview", "static"]
     assert (environments[2]["id"], environments[2]["slug"]) == (TESTS[3], "my-staging")
 
     def titles(**query: object) -> list[str]:

@@ -76,7 +76,7 @@ def test_a_missing_key_is_401_before_the_body_is_looked_at(stand: Stand, vendor:
 def test_a_body_that_is_no_json_object_is_refused(stand: Stand, vendor: str, content_type: str, data: bytes) -> None:
     reply = stand.call(vendor, CREATES[vendor][0], headers={"Content-Type": content_type}, data=data)
     assert reply.status_code == 400
-    assert stand.told("runs") == []
+    assert stand.records("runs") == []
 
 
 def test_a_charset_may_follow_the_content_type(stand: Stand) -> None:
@@ -96,7 +96,7 @@ def test_a_status_without_effect_leaves_nothing_behind(start: Start) -> None:
     replies = [stand.call("doksi", "POST /runs", MATRIX) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [201, 503, 201]
     assert (replies[1].headers["Retry-After"], replies[1].json()) == ("7", {"error": "emulated fault"})
-    assert len(stand.told("runs")) == 2
+    assert len(stand.records("runs")) == 2
 
 
 def test_a_status_with_effect_hides_a_run(start: Start) -> None:
@@ -104,7 +104,7 @@ def test_a_status_with_effect_hides_a_run(start: Start) -> None:
     reply = stand.call("doksi", "POST /runs", MATRIX)
     assert (reply.status_code, reply.text) == (504, "<h1>504</h1>")
     assert reply.headers["content-type"].startswith("text/html")
-    assert len(stand.told("runs")) == 1
+    assert len(stand.records("runs")) == 1
 
 
 def test_a_range_of_calls_and_a_broken_body(start: Start) -> None:
@@ -136,8 +136,8 @@ def test_a_dropped_connection(start: Start, vendor: str, moment: str, runs: int)
     stand = start({vendor: {"faults": [{"on": named, "call": 1, "drop": moment}]}})
     with pytest.raises(requests.ConnectionError):
         stand.call(vendor, route, body)
-    assert len({run["create"] for run in stand.told("runs")}) == runs
-    (entry,) = stand.told("requests")
+    assert len({run["create"] for run in stand.records("runs")}) == runs
+    (entry,) = stand.records("requests")
     assert (entry["dropped"], entry["status"], entry["faulty"]) == (True, None, True)
     assert stand.call(vendor, route, body).ok
 
@@ -148,7 +148,7 @@ def test_after_a_drop_certyn_replays_the_create(start: Start) -> None:
         stand.call("certyn", "POST /api/ci/runs", SMOKE, headers={"Idempotency-Key": "k"})
     reply = stand.call("certyn", "POST /api/ci/runs", SMOKE, headers={"Idempotency-Key": "k"})
     assert reply.headers["Idempotency-Replayed"] == "true"
-    assert [run["id"] for run in stand.told("runs")] == [reply.json()["runId"]]
+    assert [run["id"] for run in stand.records("runs")] == [reply.json()["runId"]]
 
 
 def test_a_delay_comes_after_the_effect_and_shrinks_with_the_speed(start: Start) -> None:
@@ -165,10 +165,10 @@ def test_a_client_that_gives_up_leaves_a_run_behind(start: Start, caplog: pytest
     headers = {"Authorization": "Bearer " + stand.running.environ["DOKSI_API_KEY"], "Content-Type": "application/json"}
     client.request("POST", f"{base.path}/runs", json.dumps(MATRIX), headers)
     limit = time.monotonic() + PATIENCE_S
-    while not stand.told("runs"):
+    while not stand.records("runs"):
         assert time.monotonic() < limit
     client.close()
-    assert len(stand.told("runs")) == 1
+    assert len(stand.records("runs")) == 1
     assert not caplog.records
 
 
@@ -185,7 +185,7 @@ def test_an_unknown_status_word(start: Start, vendor: str, status_route: str, wh
     stand = start({vendor: {"faults": [{"on": status_route, "call": 1, "state": "resting"}]}})
     route, body = CREATES[vendor]
     stand.json(vendor, route, body)
-    run = stand.told("runs")[0]["id"]
+    run = stand.records("runs")[0]["id"]
     path = status_route.partition("{")[0] + str(run)
     words = []
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_a_reply_may_gain_and_lose_fields(start: Start) -> None:
     lost = {"on": "POST /test_group_run/trigger_run", "without": ["test_group_run"]}
     stand = start({"docketqa": {"faults": [fault, lost]}})
     assert set(stand.json("docketqa", *CREATES["docketqa"])) == {"message"}
-    reply = stand.json("docketqa", f"GET /test_run/{stand.told('runs')[0]['id']}")
+    reply = stand.json("docketqa", f"GET /test_run/{stand.records('runs')[0]['id']}")
     assert (reply["test_run"]["score"], reply["extra"], reply["test_run"]["test_blueprint_id"]) == (1, [], 1)
 
 

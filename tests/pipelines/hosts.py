@@ -58,8 +58,8 @@ class Host:
             return 403, {"message": "Resource not accessible by integration"}
         if method == "POST":
             return 201, self.add(body["body"], OWN)
-        found = re.search(r"/(?:comments|notes)/(\d+)$", parts.path)
-        comment = next((each for each in self.comments if found and each["id"] == int(found[1])), None)
+        match = re.search(r"/(?:comments|notes)/(\d+)$", parts.path)
+        comment = next((each for each in self.comments if match and each["id"] == int(match[1])), None)
         if comment is None:
             return 404, {"message": "Not Found"}
         if method == "DELETE":

@@ -94,13 +94,13 @@ def help_of(command: str) -> str:
 def test_its_commands_are_ones_that_the_program_takes(path: Path) -> None:
     """Options that a file names exist; what they do is tested where they are."""
     text = path.read_text(encoding="utf-8")
-    found = re.findall(r"\bqarunner\"? ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
-    for command in found:
+    matches = re.findall(r"\bqarunner\"? ((?:validate|plan|apply|resume|cancel|report|diff)\b[^\n>'|]*)", text)
+    for command in matches:
         name = re.split("[^a-z]", command)[0]
         shown = help_of(name)
         for option in re.findall(r"--[a-z-]+", command):
             assert option in shown, f"{path.name}: qarunner {name} has no {option}"
-    assert found or path.parent.name == "github", path
+    assert matches or path.parent.name == "github", path
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
@@ -199,8 +199,8 @@ def component(inputs: dict[str, str]) -> str:
     header, _, body = text.partition("\n---\n")
     spec = yaml.safe_load(header)["spec"]["inputs"]
     assert set(inputs) <= set(spec)
-    values = {name: str(inputs.get(name, each["default"])) for name, each in spec.items()}
-    assert all(each["description"] for each in spec.values())
+    values = {name: str(inputs.get(name, value["default"])) for name, value in spec.items()}
+    assert all(value["description"] for value in spec.values())
     return re.sub(r"\$\[\[ inputs\.([a-z-]+) \]\]", lambda found: values[found[1]], body)
 
 

@@ -262,7 +262,7 @@ class Stage:
             another.trust_env = False
             # Connections are taken in their order: with this one, all of the lost process have been.
             another.get(f"{self.vendors.url}/_emulator/runs", timeout=PATIENCE_S)
-        others = [each for each in self._processes if each.process.poll() is None]
+        others = [process for process in self._processes if process.process.poll() is None]
         self.until(lambda: len(connections) <= 1 or others)  # one is ours
 
     @staticmethod
@@ -305,7 +305,7 @@ class Stage:
 
     # --- what the vendors saw -----------------------------------------------------------------------------------------
 
-    def told(self, what: str) -> list[Any]:
+    def records(self, what: str) -> list[Any]:
         """One of the emulator's lists."""
         found: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=PATIENCE_S).json()
         return found
@@ -314,7 +314,7 @@ class Stage:
         """The requests that arrived; `path` is its end."""
         return [
             request
-            for request in self.told("requests")
+            for request in self.records("requests")
             if vendor in {None, request["vendor"]} and method in {None, request["method"]}
             if request["path"].endswith(path)
         ]
@@ -324,11 +324,11 @@ class Stage:
 
     def environments(self) -> dict[str, str]:
         """The keys, by their ids, of the environments that are at Certyn still."""
-        return {each["id"]: each["key"] for each in self.told("environments") if not each["deleted"]}
+        return {each["id"]: each["key"] for each in self.records("environments") if not each["deleted"]}
 
     def paid(self, vendor: str | None = None) -> list[list[str]]:
         """The tests of every run that was made, and has to be paid for."""
-        return [run["tests"] for run in self.told("runs") if vendor in {None, run["vendor"]}]
+        return [run["tests"] for run in self.records("runs") if vendor in {None, run["vendor"]}]
 
 
 def git(folder: Path, *words: str) -> str:

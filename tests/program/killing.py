@@ -85,7 +85,7 @@ def undisturbed(begin: Begin) -> Whole:
     ended = stage.apply()
     assert ended.code == 0, ended
     of_vendor: dict[str, Counter[str]] = {}
-    for run in stage.told("runs"):
+    for run in stage.records("runs"):
         of_vendor.setdefault(run["vendor"], Counter())[str(run["tests"])] += 1
     # Certyn's creates are never in doubt; of the others each vendor has one job.
     by_job = {f"{vendor}-1": paid for vendor, paid in of_vendor.items() if vendor != "certyn"}

@@ -177,12 +177,12 @@ def test_entries_run_if_one_of_their_files_changed_since_the_merge_base(stage: S
 
 def test_explain_says_what_a_change_and_an_earlier_run_decide(stage: Stage) -> None:
     repository(stage)
-    told = stage.run("explain", "search", "--changed-since", "main")
-    assert "does not run: nothing in its paths changed since main" in told.out
+    ended = stage.run("explain", "search", "--changed-since", "main")
+    assert "does not run: nothing in its paths changed since main" in ended.out
     assert stage.apply().code == 0
-    told = stage.run("explain", "search", "--rerun-failed", "r1")
-    assert told.code in {0, 3}, told
-    assert "does not run: it passed in run r1" in told.out
+    ended = stage.run("explain", "search", "--rerun-failed", "r1")
+    assert ended.code in {0, 3}, ended
+    assert "does not run: it passed in run r1" in ended.out
 
 
 def test_the_working_tree_counts_as_well(stage: Stage) -> None:

@@ -33,8 +33,8 @@ def both(begin: Begin, **scenario: object) -> Stage:
 def status(stage: Stage, *words: str) -> dict[str, object]:
     ended = stage.run("status", "--output", "json", *words, DOKSI_API_KEY=None, CERTYN_API_KEY=None)
     assert ended.code == 0, ended
-    found: dict[str, object] = json.loads(ended.out)
-    return found
+    document: dict[str, object] = json.loads(ended.out)
+    return document
 
 
 def listed(stage: Stage) -> dict[str, str]:
@@ -155,9 +155,9 @@ def a_run_that_another_process_drives_is_shown_and_left_alone(begin: Begin) -> N
     stage = both(begin, doksi=HANG, certyn=HANG)
     process = stage.start_apply()
     stage.until(lambda: len(stage.events("Polled")) >= 2)
-    found = status(stage, "r1")
-    assert found["state"] == "running"
-    assert found["verdict"] is None
+    answer = status(stage, "r1")
+    assert answer["state"] == "running"
+    assert answer["verdict"] is None
     assert listed(stage) == {"r1": "running"}
     assert "another process is at work on it" in stage.run("status").out
     for command in ("cancel", "resume"):

@@ -337,7 +337,7 @@ def test_a_secret_that_gets_another_host_or_is_none_any_more_stands_first(repo: 
         variables = {"CODE": declared, "SITE": {"default": "https://a.example"}}
         repo.stage.commit(entry, env=variables, vars={"site": host})
 
-    def told() -> list[tuple[str, str]]:
+    def marks() -> list[tuple[str, str]]:
         return [(notice["kind"], notice["message"]) for notice in repo.document("HEAD")["notices"]]
 
     secret: dict[str, object] = {"secret": True}
@@ -346,32 +346,32 @@ def test_a_secret_that_gets_another_host_or_is_none_any_more_stands_first(repo: 
     repo.git("commit", "-qm", "secret")
 
     matrix("https://{{ vars.site }}/other?code={{ env.CODE }}", host="One.example", declared=secret)
-    assert told() == []
+    assert marks() == []
     matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="two.example", declared=secret)
     moved = ("target", "runs against two.example now, before against one.example")
-    assert told() == [("secret", "the secret CODE now goes to two.example in a URL"), moved]
+    assert marks() == [("secret", "the secret CODE now goes to two.example in a URL"), moved]
     matrix("{{ env.SITE }}/?c={{ env.CODE }}", host="one.example", declared=secret)
-    assert told()[0] == ("secret", "the secret CODE now goes to a.example in a URL")
+    assert marks()[0] == ("secret", "the secret CODE now goes to a.example in a URL")
     matrix("https://{{ vars.site }}/?c={{ env.CODE }}", host="one.example", declared={"default": "x"})
-    assert ("secret", "CODE is no secret any more: it is masked nowhere, and needs no --allow-secret") in told()
+    assert ("secret", "CODE is no secret any more: it is masked nowhere, and needs no --allow-secret") in marks()
 
 
 def test_every_newly_declared_variable_is_marked(repo: Repo) -> None:
     def matrix(env: dict[str, object]) -> None:
         repo.stage.commit(repo.stage.doksi("a", url="https://a.example/{{ env.OLD }}"), env={"OLD": {}, **env})
 
-    def told() -> list[str]:
+    def marks() -> list[str]:
         return [notice["message"].partition(":")[0] for notice in repo.document("HEAD")["notices"]]
 
     matrix({})
     repo.git("add", "-A")
     repo.git("commit", "-qm", "x")
     matrix({"SLACK_URL": {"default": "x"}, "DB_PW": {}, "TOKEN": {"secret": True}})
-    assert told() == [f"{name} is newly declared" for name in ("SLACK_URL", "DB_PW", "TOKEN")]
+    assert marks() == [f"{name} is newly declared" for name in ("SLACK_URL", "DB_PW", "TOKEN")]
     text = repo.diff("HEAD").out
     assert "! DB_PW is newly declared: templates can read it where the pipeline names it; it must be set" in text
     matrix({})
-    assert told() == []
+    assert marks() == []
 
 
 def profiled(**profiles: object) -> dict[str, Any]:
@@ -385,15 +385,15 @@ def test_each_profile_is_compared_with_itself(stage: Stage) -> None:
     (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
     both["nightly"] = {"vars": {"host": "other.example"}}
     stage.commit(shop, **profiled(**both, fresh={"vars": {"host": "fresh.example"}}))
-    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
-    assert told["changed"] == []
-    assert list(told["profiles"]) == ["nightly"]
-    (row,) = told["profiles"]["nightly"]["changed"]
+    document = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert document["changed"] == []
+    assert list(document["profiles"]) == ["nightly"]
+    (row,) = document["profiles"]["nightly"]["changed"]
     assert [(each["before"], each["after"]) for each in row["fields"]] == [
         ("https://nightly.example", "https://other.example")
     ]
-    assert "other.example" in told["profiles"]["nightly"]["notices"][0]["message"]
-    assert {each["path"].split(".")[1] for each in told["settings"]} == {"nightly", "old", "fresh"}
+    assert "other.example" in document["profiles"]["nightly"]["notices"][0]["message"]
+    assert {each["path"].split(".")[1] for each in document["settings"]} == {"nightly", "old", "fresh"}
     text = stage.run("diff", "before.yml").out
     assert "profile nightly: 1 changed" in text
     assert "profile same" not in text
@@ -404,9 +404,9 @@ def test_what_differs_without_a_profile_is_not_said_again_for_each(stage: Stage)
     stage.commit(stage.doksi("shop"), **profiled(nightly={"vars": {"host": "nightly.example"}}))
     (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
     stage.commit(stage.doksi("shop", "another"), **profiled(nightly={"vars": {"host": "nightly.example"}}))
-    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
-    assert [row["id"] for row in told["changed"]] == ["shop"]
-    assert "profiles" not in told
+    document = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert [row["id"] for row in document["changed"]] == ["shop"]
+    assert "profiles" not in document
     same = stage.run("diff", "before.yml", "--profile", "nightly", "--format", "json")
     assert [row["id"] for row in json.loads(same.out)["changed"]] == ["shop"]
 
@@ -421,14 +421,14 @@ def test_a_gate_that_opens_in_a_profile_alone_is_marked(stage: Stage) -> None:
         "gate.min_tests 5 → 0; fewer tests are enough for a green build",
         "gate.on_skipped fail → pass; skipped tests fail fewer builds",
     ]
-    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
-    assert told["notices"] == []
-    assert {name: [each["message"] for each in part["notices"]] for name, part in told["profiles"].items()} == {
+    document = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    assert document["notices"] == []
+    assert {name: [notice["message"] for notice in part["notices"]] for name, part in document["profiles"].items()} == {
         "low": marks,
         "nightly": marks,
     }
     alone = json.loads(stage.run("diff", "before.yml", "--profile", "nightly", "--format", "json").out)
-    assert [each["message"] for each in alone["notices"]] == marks
+    assert [notice["message"] for notice in alone["notices"]] == marks
 
 
 def test_a_notice_that_is_true_in_a_profile_for_another_value_is_said_there(stage: Stage) -> None:
@@ -438,10 +438,10 @@ def test_a_notice_that_is_true_in_a_profile_for_another_value_is_said_there(stag
     for old, name in ((True, "before.yml"), (False, "qa-matrix.yml")):
         changed = {"entries": {"shop": {"if": shop("x" if old else "y")["if"]}}}
         stage.commit(shop("main" if old else "dev"), name=name, profiles={"nightly": changed})
-    told = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
+    document = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
     message = "may run less often: `if` was changed"
-    assert [each["message"] for each in told["notices"]] == [message]
-    assert [each["message"] for each in told["profiles"]["nightly"]["notices"]] == [message]
+    assert [notice["message"] for notice in document["notices"]] == [message]
+    assert [notice["message"] for notice in document["profiles"]["nightly"]["notices"]] == [message]
 
 
 def test_what_a_change_costs_a_month_is_counted_with_the_runs_of_the_last_30_days(repo: Repo) -> None:

@@ -31,9 +31,9 @@ def checks(stage: Stage, *words: str, code: int, **variables: str | None) -> dic
     document = json.loads(ended.out)
     assert document["ready"] is (code == 0)
     found: dict[str, list[Any]] = {}
-    for each in document["checks"]:
-        found.setdefault(each["check"], []).append(each)
-        assert each["state"] == "ok" or each["remedy"] or each["state"] == "not_checked", each
+    for check in document["checks"]:
+        found.setdefault(check["check"], []).append(check)
+        assert check["state"] == "ok" or check["remedy"] or check["state"] == "not_checked", check
     return found
 
 
@@ -73,7 +73,7 @@ def test_where_nothing_is_missing_vendors_are_asked_for_their_lists_alone(ready:
     assert {request["method"] for request in sent} == {"GET"}
     assert {request["vendor"] for request in sent} == {"certyn", "docketqa", "testerarmy"}
     assert [found[f"{name} ids"][0]["state"] for name in ("certyn", "docketqa", "testerarmy")] == ["ok"] * 3
-    assert ready.told("runs") == []
+    assert ready.records("runs") == []
     shown = ready.run("doctor")
     assert shown.out.splitlines()[-1].startswith("nothing stands in the way of an apply: ")
     keys = [value for name, value in ready.environ.items() if name.endswith("_KEY")]

@@ -49,7 +49,7 @@ def test_nothing_is_left_where_nothing_goes_wrong(begin: Begin) -> None:
     assert ended.code == 0, ended
     assert not stage.environments()
     assert not named(stage, ended)
-    assert len(stage.told("environments")) == 1
+    assert len(stage.records("environments")) == 1
 
 
 def test_a_log_says_once_what_each_try_of_an_environment_says(begin: Begin) -> None:

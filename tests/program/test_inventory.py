@@ -82,7 +82,7 @@ def test_the_manifests_settings_are_the_default(begin: Begin) -> None:
     assert refused.code == 2, refused
     assert "CI_TOKEN must not be sent to certyn" in refused.out
     assert stage.sent() == []
-    assert [each["id"] for each in items(stage.run(*words, "--allow-secret", "CI_TOKEN", CI_TOKEN=key))] == [
+    assert [item["id"] for item in items(stage.run(*words, "--allow-secret", "CI_TOKEN", CI_TOKEN=key))] == [
         "production",
         "staging",
     ]

@@ -125,9 +125,9 @@ def test_a_plan_asks_once_about_what_the_manifest_itself_says(
     profile.runcall(run, ["plan"])
     entries: list[Any] = profile.getstats()
     counts = {
-        (Path(each.code.co_filename).parent.name, each.code.co_name): each.callcount
-        for each in entries
-        if getattr(each.code, "co_filename", "").startswith(ROOT)
+        (Path(entry.code.co_filename).parent.name, entry.code.co_name): entry.callcount
+        for entry in entries
+        if getattr(entry.code, "co_filename", "").startswith(ROOT)
     }
     rows = SMALL // 4 * 2  # those of doksi: an entry in four, in two languages
     assert counts["doksi", "check"] == rows

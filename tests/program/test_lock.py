@@ -150,10 +150,10 @@ def test_what_has_moved(begin: Begin) -> None:
         ("gone", "16", "Cart"),
         ("paused", "17", "Shop"),
     ]
-    told = stage.run("lock", "--check", **at(later))
-    assert (told.code, lock_of(stage)) == (10, before), told
-    assert "test 'Checkout flow' of docketqa: 12 is renamed from 'Checkout flow' to 'Checkout'" in told.out
-    assert "qa-matrix.lock: 7 moved, 4 names" in told.out
+    ended = stage.run("lock", "--check", **at(later))
+    assert (ended.code, lock_of(stage)) == (10, before), ended
+    assert "test 'Checkout flow' of docketqa: 12 is renamed from 'Checkout flow' to 'Checkout'" in ended.out
+    assert "qa-matrix.lock: 7 moved, 4 names" in ended.out
     assert ids(stage, **at(later)) == planned
 
     refused = stage.run("lock", **at(later))
@@ -519,7 +519,7 @@ def test_what_an_organisation_gives_is_locked_as_well(begin: Begin) -> None:
     assert stage.run("lock", "--base", "base.yml").code == 0
     assert ids(stage, "--base", "base.yml") == {"smoke": [uuid(2)]}
     listed = data(stage, "vendors", "testerarmy", "--list", "groups", "--output", "json", "--base", "base.yml")
-    assert uuid(2) in [each["id"] for each in listed["items"]]
+    assert uuid(2) in [item["id"] for item in listed["items"]]
 
 
 def test_editors_can_complete_names(begin: Begin) -> None:

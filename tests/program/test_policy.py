@@ -46,7 +46,7 @@ def test_a_warning_is_data_as_well(stage: Stage) -> None:
     ended = stage.run("validate", "--output", "json")
     assert ended.code == 0, ended
     problems = json.loads(ended.out)["problems"]
-    assert [(each["severity"], each["code"]) for each in problems] == [("warning", "W410")]
+    assert [(problem["severity"], problem["code"]) for problem in problems] == [("warning", "W410")]
 
 
 def test_too_many_quarantines_send_nothing(stage: Stage) -> None:

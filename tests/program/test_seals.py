@@ -96,8 +96,8 @@ def test_without_any_key_nothing_is_verified_and_nothing_passes(stage: Stage) ->
     ended = stage.resume("r1", "--report", "json=qa.json", "--report", "junit=qa.xml", **KEYLESS)
     assert ended.code == 8, ended
     assert "nothing was verified: no key is set" in ended.last
-    told = json.loads((stage.folder / "qa.json").read_text())
-    assert (told["exit_code"], told["verdict"]) == (8, "unknown")
+    document = json.loads((stage.folder / "qa.json").read_text())
+    assert (document["exit_code"], document["verdict"]) == (8, "unknown")
     assert "nothing was verified" in (stage.folder / "qa.xml").read_text()
     assert {path.name: path.read_bytes() for path in stage.run_folder().iterdir()} == before
     ended = stage.run("report", "--merge", "r1", **KEYLESS)

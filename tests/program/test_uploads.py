@@ -45,8 +45,8 @@ def test_one_content_is_sent_once_to_each_vendor(begin: Begin) -> None:
     assert "\u27e6" not in planned.out
     ended = stage.apply()
     assert ended.code == 0, ended
-    assert sorted(upload["vendor"] for upload in stage.told("uploads")) == ["docketqa", "doksi"]
-    assert len(stage.told("moves")) == 1
+    assert sorted(upload["vendor"] for upload in stage.records("uploads")) == ["docketqa", "doksi"]
+    assert len(stage.records("moves")) == 1
 
 
 def test_an_upload_that_stays_is_named_and_its_run_can_be_removed_all_the_same(begin: Begin) -> None:
@@ -72,7 +72,7 @@ def test_a_build_whose_create_had_no_answer_is_found_by_its_name_and_not_made_ag
     ended = stage.apply()
     assert ended.code == 0, ended
     assert len(stage.sent("docketqa", "POST", "/builds")) == 1
-    assert len({move["build"] for move in stage.told("moves")}) == 1
+    assert len({move["build"] for move in stage.records("moves")}) == 1
     assert len(stage.paid()) == 1
 
 
@@ -84,7 +84,7 @@ def test_a_name_that_other_builds_may_have_finds_none_and_nothing_runs(begin: Be
     assert ended.code == 8, ended
     assert "of DocketQA's app 5 had no answer" in stage.reason("shop")
     assert len(stage.sent("docketqa", "POST", "/builds")) == 1
-    assert len(stage.told("moves")) == 1
+    assert len(stage.records("moves")) == 1
     assert stage.paid() == []
     again = stage.resume()
     assert again.code == 8, again
@@ -100,7 +100,7 @@ def test_an_older_build_is_not_taken_for_the_one_that_had_no_answer(begin: Begin
     assert ended.code == 8, ended
     assert "HTTP 503" in stage.reason("shop")
     assert len(stage.sent("docketqa", "GET", "/apps/5")) == 1, "what is at the vendor was looked at"
-    assert stage.told("moves") == [], "an older build is not taken for it"
+    assert stage.records("moves") == [], "an older build is not taken for it"
 
 
 @pytest.mark.parametrize("fault", [{"drop": "after"}, {"without": ["target_id"]}, {"status": 503, "effect": True}])
@@ -156,7 +156,7 @@ def test_a_vendor_that_is_busy_after_the_upload_gets_no_second_build(begin: Begi
     stage.commit(app("shop", "docketqa"))
     ended = stage.apply()
     assert ended.code == 0, ended
-    assert len(stage.told("uploads")) == 1
+    assert len(stage.records("uploads")) == 1
     names = {request["body"]["name"] for request in stage.sent("docketqa", "POST", "/builds")}
     assert len(names) == 1
     assert [left["certain"] for left in stage.report()["left"]] == [True]

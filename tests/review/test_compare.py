@@ -71,7 +71,7 @@ def test_a_secret_that_moves_stands_first_whatever_moves_it(
     assert [change.after.id for change in found.changed] == rows
     assert told[0].message == "the secret TOK now goes to evil.example.net in a URL"
     assert list(told[0].rows) == rows
-    assert all(any("evil.example.net" in each.cause for each in change.fields) for change in found.changed)
+    assert all(any("evil.example.net" in field.cause for field in change.fields) for change in found.changed)
 
 
 def test_a_secret_that_moves_in_a_setting_stands_first_too(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_condition_without_a_variable_says_what_it_comes_to(tmp_path: Path, co
     entry = '  - {{ id: n, vendor: docketqa, test_ids: [1], if: "{}" }}\n'
     before, after = (matrix(entry.format(text)) for text in ("{{ git.branch == 'main' }}", condition))
     found, notes = difference(tmp_path, before, after)
-    assert [each.message for each in notes] == told
+    assert [note.message for note in notes] == told
     assert found.before.tests - found.after.tests == len(told)
 
 
@@ -190,7 +190,7 @@ GATES = [
 def test_the_gate_that_holds_is_compared(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
     one, two = (f"gate: {{ {keys} }}\n{matrix()}" for keys in (before, after))
     found, notes = difference(tmp_path, one, two)
-    assert ([each.message for each in notes], bool(found)) == (told, bool(told))
+    assert ([note.message for note in notes], bool(found)) == (told, bool(told))
 
 
 EXPRESSION = "{{ vars.q if git.tag else false }}"

@@ -28,13 +28,13 @@ CASES = sorted(path.parent.name for path in ROOT.glob("*/after.yml"))
 def side(path: Path) -> Side | None:
     if not path.exists():
         return None
-    found = check_manifest(path, {})
-    assert found.problems == ()
+    checked = check_manifest(path, {})
+    assert checked.problems == ()
     return Side(
-        manifest=found.manifest,
-        rows=found.rows,
-        evaluated=found.evaluated,
-        vendors=found.vendors,
+        manifest=checked.manifest,
+        rows=checked.rows,
+        evaluated=checked.evaluated,
+        vendors=checked.vendors,
         copied_to=f"{path.parent.as_posix()}/",
     )
 
@@ -42,13 +42,13 @@ def side(path: Path) -> Side | None:
 def review_of(folder: Path) -> Review:
     before, after = side(folder / "before.yml"), side(folder / "after.yml")
     assert after is not None
-    found = compare(before, after)
+    difference = compare(before, after)
     return Review(
         file="qa-matrix.yml",
         base="0" * 40,
         wording="main (merge base 00000000)",
-        difference=found,
-        notices=notices(found, before, after),
+        difference=difference,
+        notices=notices(difference, before, after),
     )
 
 
@@ -73,10 +73,10 @@ def test_golden(case: str, name: str, golden: Callable[[Path, str], None]) -> No
 def test_nothing_differs_from_itself(case: str) -> None:
     after = side(ROOT / case / "after.yml")
     assert after is not None
-    found = compare(after, after)
-    assert not found
-    assert found.before == found.after
-    assert notices(found, after, after) == ()
+    difference = compare(after, after)
+    assert not difference
+    assert difference.before == difference.after
+    assert notices(difference, after, after) == ()
 
 
 @pytest.mark.parametrize("case", CASES)

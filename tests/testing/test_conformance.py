@@ -334,7 +334,7 @@ def test_a_page_that_is_not_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     whole = adapter.inventory
 
     def first_alone(_: object, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]) -> object:
-        last = [Reply(status=200, text=each.text.replace('"total_pages": 2', '"total_pages": 1')) for each in replies]
+        last = [Reply(status=200, text=reply.text.replace('"total_pages": 2', '"total_pages": 1')) for reply in replies]
         return whole(kind, settings, last)
 
     monkeypatch.setattr(type(adapter), "inventory", first_alone)

@@ -137,12 +137,12 @@ def use(vendor: Vendor, reply: Reply, polls: int) -> None:
     assert vendor.refused(reply).message
     runs = [RemoteRun(id="run-1", memo={"tests": 1})]
     with contextlib.suppress(UnexpectedData):
-        found = vendor.accepted(call, reply)
-        if isinstance(found, tuple):
-            runs += found
-        elif isinstance(found, Finished):
-            assert set(found.outcomes) == {"a"}
-            assert found.outcomes["a"].verdict not in GOOD
+        runs_made = vendor.accepted(call, reply)
+        if isinstance(runs_made, tuple):
+            runs += runs_made
+        elif isinstance(runs_made, Finished):
+            assert set(runs_made.outcomes) == {"a"}
+            assert runs_made.outcomes["a"].verdict not in GOOD
     for run in runs:
         assert vendor.poll(call, run).path.isascii()
         vendor.cancel(call, run)

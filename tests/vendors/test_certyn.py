@@ -52,9 +52,11 @@ def read(body: dict[str, Any], promised: int | None = None) -> Outcome:
 def test_a_row_needs_a_project_and_something_to_run(
     row: dict[str, object], settings: dict[str, str], messages: list[str]
 ) -> None:
-    found = list(VENDOR.check(row, settings))
-    assert [complaint.message for complaint in found] == messages
-    assert all("vendors.certyn.project" in (complaint.hint or "") for complaint in found if not settings.get("project"))
+    complaints = list(VENDOR.check(row, settings))
+    assert [complaint.message for complaint in complaints] == messages
+    assert all(
+        "vendors.certyn.project" in (complaint.hint or "") for complaint in complaints if not settings.get("project")
+    )
 
 
 def test_each_entry_is_a_call_of_its_own() -> None:

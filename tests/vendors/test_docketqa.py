@@ -62,7 +62,7 @@ def binary(path: str) -> Target:
 
 def paths(row: dict[str, Any]) -> list[str]:
     """Where the table and the adapter object, as dotted paths."""
-    return [".".join(map(str, found.path)) for found in complaints(VENDOR, row, {})]
+    return [".".join(map(str, complaint.path)) for complaint in complaints(VENDOR, row, {})]
 
 
 @pytest.mark.parametrize(

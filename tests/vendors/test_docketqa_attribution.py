@@ -114,14 +114,14 @@ def outcome(asked: Entry, runs: list[Told]) -> Outcome:
 @example(asked=["1"], runs=[])
 @examples(4)
 def test_tests_pass_only_by_runs_of_their_own(asked: list[str], runs: list[Told]) -> None:
-    found = outcome(entry(SelectionKind.TEST_IDS, asked), runs)
-    assert set(asked) <= {case.id for case in found.cases}
+    result = outcome(entry(SelectionKind.TEST_IDS, asked), runs)
+    assert set(asked) <= {case.id for case in result.cases}
     first = list({run.id: run for run in reversed(runs)}.values())
     good = {run.number for run in first if run.id is not None and run.word == "passed"}
-    if found.verdict in GOOD:
+    if result.verdict in GOOD:
         assert good >= set(asked)
         assert all(run.id is not None and run.word == "passed" for run in first)
-        assert {case.id for case in found.cases} == set(asked)
+        assert {case.id for case in result.cases} == set(asked)
     elif good >= set(asked):
         assert any(run.id is None or run.word != "passed" for run in first)
 
@@ -130,20 +130,20 @@ def test_tests_pass_only_by_runs_of_their_own(asked: list[str], runs: list[Told]
 @example(runs=[Told(1, 4, "passed", login=True)])
 @examples(3)
 def test_a_suite_passes_only_if_each_of_its_runs_does_and_there_is_one(runs: list[Told]) -> None:
-    found = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
+    result = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
     first = list({run.id: run for run in reversed(runs)}.values())
     clean = all(run.id is not None and run.word == "passed" for run in first)
-    assert (found.verdict in GOOD) == (clean and any(not run.login for run in first))
+    assert (result.verdict in GOOD) == (clean and any(not run.login for run in first))
 
 
 @given(runs=RUNS)
 def test_a_failure_is_never_hidden(runs: list[Told]) -> None:
-    found = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
+    result = outcome(entry(SelectionKind.CATEGORY_IDS, ["12"]), runs)
     first = list({run.id: run for run in reversed(runs) if run.id is not None}.values())
     bad = {run.number if run.test is not None else str(run.id) for run in first if run.word == "failed"}
-    assert bad == {case.id for case in found.cases if case.verdict in {Verdict.FAILED, Verdict.BLOCKED}}
+    assert bad == {case.id for case in result.cases if case.verdict in {Verdict.FAILED, Verdict.BLOCKED}}
     if any(run.word == "failed" and not run.login for run in first):
-        assert found.verdict is Verdict.FAILED
+        assert result.verdict is Verdict.FAILED
 
 
 # --- arbitrary answers ------------------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ def test_any_answer_to_a_poll_is_read_or_refused(body: Any, asked: Entry, memo: 
         return
     assert isinstance(status, Finished)
     assert set(status.outcomes) <= {"a"}
-    for found in status.outcomes.values():
-        if found.verdict in GOOD:
+    for value in status.outcomes.values():
+        if value.verdict in GOOD:
             assert body["test_run"]["status"] == "passed"
             assert "lost" not in memo
 

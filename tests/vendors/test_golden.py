@@ -66,8 +66,10 @@ def replies(folder: Path) -> list[Reply]:
             status, _, body = text.partition("\n")
             found.append(Reply(status=int(status), text=body))
         else:
-            told = json.loads(text)
-            found.append(Reply(status=told["status"], text=json.dumps(told["body"]), headers=told.get("headers", {})))
+            document = json.loads(text)
+            found.append(
+                Reply(status=document["status"], text=json.dumps(document["body"]), headers=document.get("headers", {}))
+            )
     return found
 
 
@@ -135,8 +137,8 @@ def _of_run(vendor: Vendor, call: Call, case: dict[str, Any], got: list[Reply]) 
         case "cancel_all":
             return plain(vendor.cancel_all(call, [run, replace(run, id="run-2")]))
         case "accepted":
-            found = vendor.accepted(call, got[0])
-            return [plain(made) for made in found] if isinstance(found, tuple) else plain(found)
+            runs_made = vendor.accepted(call, got[0])
+            return [plain(made) for made in runs_made] if isinstance(runs_made, tuple) else plain(runs_made)
         case "read":
             return plain(vendor.read(call, run, got, polls=case.get("polls", 0)))
         case "refused":

@@ -34,7 +34,7 @@ def row(base: dict[str, Any], *, options: Mapping[str, object] | None = None, **
     return {**base, **({"options": merged} if merged else {}), **changes}
 
 
-def found(data: Mapping[str, object], project: str | None = PROJECT) -> list[tuple[str, str]]:
+def complained(data: Mapping[str, object], project: str | None = PROJECT) -> list[tuple[str, str]]:
     """What table and adapter say together: each place, and the words."""
     settings: dict[str, Json] = {} if project is None else {"project": project}
     return [
@@ -74,7 +74,7 @@ def found(data: Mapping[str, object], project: str | None = PROJECT) -> list[tup
     ],
 )
 def test_what_is_documented_is_taken(data: dict[str, object]) -> None:
-    assert found(data) == []
+    assert complained(data) == []
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_what_is_documented_is_taken(data: dict[str, object]) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_at_its_place(data: dict[str, object], path: str, words: str) -> None:
-    said = found(data)
+    said = complained(data)
     assert [place for place, _ in said] == [path]
     assert words in said[0][1]
 
 
 def test_an_environment_is_not_named_twice() -> None:
     data = row(ONE_GROUP, target={"environment": APP}, options={"project_environment_id": APP})
-    assert found(data) == [
+    assert complained(data) == [
         (
             "options.project_environment_id",
             "the environment is named twice: here and in target.environment | take one of them out",
@@ -164,10 +164,10 @@ def test_a_project_is_needed_for_uploads_and_pull_requests(
     project: str | None, *, uploads: bool, previews: bool
 ) -> None:
     upload = row(ONE_TEST, platform="android", target={"binary": "build/app.apk"})
-    assert (found(upload, project) == []) is uploads
-    assert (found(PREVIEW, project) == []) is previews
-    assert found(ONE_TEST, project) == found(ONE_GROUP, project) == []
-    for _, words in [*found(upload, project), *found(PREVIEW, project)]:
+    assert (complained(upload, project) == []) is uploads
+    assert (complained(PREVIEW, project) == []) is previews
+    assert complained(ONE_TEST, project) == complained(ONE_GROUP, project) == []
+    for _, words in [*complained(upload, project), *complained(PREVIEW, project)]:
         assert "vendors.testerarmy.project" in words
 
 
