@@ -255,7 +255,8 @@ def size(side: Side | None) -> Size:
         runs[name] = runs.get(name, 0) + len(grouped(side.vendors[name], entries))
     rows = [_counted(value) for value in values]
     cost = cost_of(prices_of(side.all_settings), runs, rows)
-    return Size(rows=len(side.rows), tests=sum(row.tests for row in rows), runs=runs, cost=cost)
+    tests, guessed = sum(row.tests for row in rows), any(row.guess for row in rows)
+    return Size(rows=len(side.rows), tests=tests, at_least=guessed, runs=runs, cost=cost)
 
 
 def _counted(row: Row) -> Counted:

@@ -116,6 +116,8 @@ class Size(Struct, frozen=True, kw_only=True):
 
     rows: int = 0
     tests: int = 0
+    at_least: bool = False
+    """Whether only the vendors know how many tests some rows are."""
     runs: Mapping[str, int] = field(default_factory=dict)
     cost: Cost | None = None
     """In money; None where no vendor has a price."""

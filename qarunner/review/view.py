@@ -151,7 +151,7 @@ def counts(difference: Difference) -> str:
 
 
 def costs(before: Size, after: Size) -> str:
-    """`tests 17 → 21 (+4), vendor runs 5 → 7 (+2): doksi 3 → 4, certyn 2 → 3`."""
+    """`tests 17 → at least 21 (+4), vendor runs 5 → 7 (+2): doksi 3 → 4, certyn 2 → 3`."""
     names = dict.fromkeys((*after.runs, *before.runs))
     parts = [
         f"{name} {before.runs.get(name, 0)} → {after.runs.get(name, 0)}"
@@ -159,7 +159,16 @@ def costs(before: Size, after: Size) -> str:
         if before.runs.get(name, 0) != after.runs.get(name, 0)
     ]
     runs = moved("vendor runs", before.all_runs, after.all_runs)
-    return f"{moved('tests', before.tests, after.tests)}, {runs}" + (f": {', '.join(parts)}" if parts else "")
+    return f"{_tests_moved(before, after)}, {runs}" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _tests_moved(before: Size, after: Size) -> str:
+    """As a plan counts them: a category is one test at least."""
+    old, new = (f"{'at least ' if side.at_least else ''}{side.tests}" for side in (before, after))
+    if old == new:
+        return f"tests {new}"
+    by = f" ({after.tests - before.tests:+d})" if before.tests != after.tests else ""
+    return f"tests {old} → {new}{by}"
 
 
 def money_moved(before: Size, after: Size) -> str | None:
