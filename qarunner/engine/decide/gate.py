@@ -175,13 +175,14 @@ def outcome_of(run: Run, entry: Entry) -> Outcome:
     closed = run.closed.get(entry.id)
     if closed is not None:
         return closed
-    state = run.job_of[entry.id]
+    state, earlier = run.job_of[entry.id], previous_outcomes(run, entry.id)
+    begun = state.phase is not Phase.WAITING or bool(earlier or state.runs)
+    word, phase = ("over", f" ({state.phase})") if begun else ("begun", "")
     if run.detached:
-        open_one = Outcome(verdict=Verdict.UNKNOWN, message=f"not over yet ({state.phase}): the apply was detached")
+        open_one = Outcome(verdict=Verdict.UNKNOWN, message=f"not {word} yet{phase}: the apply was detached")
     else:
-        message = f"not over when the apply stopped ({state.phase})"
-        open_one = Outcome(verdict=Verdict.CANCELLED, message=message)
-    return merge_attempts([*previous_outcomes(run, entry.id), open_one])
+        open_one = Outcome(verdict=Verdict.CANCELLED, message=f"not {word} when the apply stopped{phase}")
+    return merge_attempts([*earlier, open_one])
 
 
 def expected_tests(entry: Entry) -> int:

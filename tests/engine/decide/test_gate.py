@@ -389,6 +389,13 @@ def test_an_open_entry_says_where_it_stood() -> None:
     assert detached == Outcome(verdict=Verdict.UNKNOWN, message="not over yet (running): the apply was detached")
 
 
+def test_an_open_entry_that_never_began_says_so() -> None:
+    run = run_of(None, begun=False)
+    assert outcome_of(run, run.plan.entries[0]).message == "not begun when the apply stopped"
+    run.detached = True
+    assert outcome_of(run, run.plan.entries[0]).message == "not begun yet: the apply was detached"
+
+
 @pytest.mark.parametrize(
     ("selection", "number"),
     [
