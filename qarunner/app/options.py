@@ -6,6 +6,7 @@ and the inputs of the action and the component are made from the same fields.
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
@@ -17,12 +18,14 @@ from msgspec import Struct
 
 from qarunner.decode import amount
 from qarunner.errors import UserError
-from qarunner.paths import runs_folder
+from qarunner.paths import MANIFEST_NAMES, repository_root, runs_folder, working_folder
 from qarunner.report import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
     from decimal import Decimal
+
+    from qarunner.plan.model import Plan
 
 T = TypeVar("T")
 
@@ -561,7 +564,7 @@ class CompletionOptions(Shown):
 
 def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Container[str] = ()) -> list[str]:
     """The words that chose a plan, for another command. The values of secrets are the pipeline's matter."""
-    words = [options.file.as_posix()] if options.file is not None else []
+    words = [options.file.as_posix()] if options.file is not None and "file" not in but else []
     for known in options_of(PlanOptions):
         if known.key in but or not (known.option.recorded or known.option.permits):
             continue
@@ -572,6 +575,27 @@ def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Containe
             if known.key != "var" or word.partition("=")[0] not in secrets:
                 words += [known.option.name, word]
     return words
+
+
+def stored_words(plan: Plan) -> tuple[str, ...] | None:
+    """The words that chose a stored plan, for an apply in this folder; None where the plan does not have them.
+
+    What may be read and sent is not among them: the pipeline says that again.
+    """
+    if plan.sources is None:
+        return None
+    folder = working_folder()
+    root = repository_root(folder)
+    manifest = os.path.relpath(root / plan.sources.manifest, folder) if root is not None else plan.manifest
+    named = Path(manifest).as_posix()
+    words = [] if named == MANIFEST_NAMES[0] else [f"./{named}" if named.startswith("-") else named]
+    for known in options_of(PlanOptions):
+        value = plan.sources.choices.get(known.key)
+        if value is None or not known.option.recorded or known.key == "rerun_failed":
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            words += [known.option.name, str(item)]
+    return (*words, "--rehearse") if plan.rehearsal else tuple(words)
 
 
 # --- commands that are typed next -------------------------------------------------------------------------------------
@@ -587,11 +611,16 @@ class NextCommand(Struct, frozen=True, kw_only=True):
     chosen: tuple[str, ...] | None = None
     """The words that chose the plan of an apply; None where they are not known."""
 
+    @classmethod
+    def of_stored(cls, folder: Path, plan: Plan) -> NextCommand:
+        return cls(run_id=folder.name, runs_dir=folder.parent, chosen=stored_words(plan))
+
     def rerun(self) -> str:
         """The apply of what did not pass. Empty where it is not known what chose the plan."""
         if self.chosen is None:
             return ""
-        words = [*self.chosen, "--rerun-failed", self.run_id, *self._place(), *self._env_files()]
+        manifest = Path(self.chosen[0]) if self.chosen and not self.chosen[0].startswith("-") else None
+        words = [*self.chosen, "--rerun-failed", self.run_id, *self._place(manifest), *self._env_files()]
         return shlex.join(["qarunner", "apply", *words])
 
     def resume(self, *words: str) -> str:
@@ -612,5 +641,5 @@ class NextCommand(Struct, frozen=True, kw_only=True):
     def _typed(self, command: str, *words: str) -> str:
         return shlex.join(["qarunner", command, self.run_id, *self._place(), *words])
 
-    def _place(self) -> list[str]:
-        return [] if self.runs_dir == runs_folder(None, None, {}) else [f"--runs-dir={self.runs_dir}"]
+    def _place(self, manifest: Path | None = None) -> list[str]:
+        return [] if self.runs_dir == runs_folder(None, manifest, {}) else [f"--runs-dir={self.runs_dir}"]

@@ -364,6 +364,28 @@ def test_the_command_that_comes_next_is_typed_as_it_is(begin: Begin) -> None:
     assert [test for run in stage.paid("doksi") for test in run] == ["login", "cart", "cart"]
 
 
+def test_the_command_that_comes_next_keeps_what_a_stored_plan_was_chosen_with(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"cart": ["failed", "failed", "passed"]}})
+    (stage.folder / "shop").mkdir()
+    rows = stage.doksi("login"), stage.doksi("cart", url="https://{{ env.PLACE }}"), stage.doksi("other")
+    chosen = {"select": ["login", "cart"]}
+    stage.commit(*rows, name="shop/qa-matrix.yml", env={"PLACE": {}}, profiles={"p": chosen})
+    git(stage.folder, "init", "-q", "-b", "main")
+    words = ("--profile", "p", "--var", "PLACE=shop.example")
+    assert stage.run("plan", "shop/qa-matrix.yml", *words, "--out", "plan.json").code == 0
+    assert stage.apply("plan.json").code == 1
+    report = json.loads((stage.folder / ".qarunner/runs/r1/report.json").read_text(encoding="utf-8"))
+    assert "--profile p --var PLACE=shop.example --rerun-failed r1" in report["next"]["command"]
+    ended = stage.run(*shlex.split(report["next"]["command"])[1:], "--run-id", "r2", "--poll-interval", "20ms")
+    assert ended.code == 1, ended
+    again = json.loads(stage.run("report", "r2").out)
+    seen = json.loads(stage.run("watch", "r2", "--output", "json").out)
+    assert again["next"] == seen["next"]
+    ended = stage.run(*shlex.split(again["next"]["command"])[1:], "--run-id", "r3", "--poll-interval", "20ms")
+    assert ended.code == 0, ended
+    assert [test for run in stage.paid("doksi") for test in run] == ["login", "cart", "cart", "cart"]
+
+
 def test_a_run_that_nobody_wrote_down_cannot_be_run_again(stage: Stage) -> None:
     stage.commit(stage.doksi("login"))
     ended = stage.run("apply", "--rerun-failed", "r9")

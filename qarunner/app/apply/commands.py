@@ -18,7 +18,7 @@ from qarunner.app.apply.connect import Surroundings, adapters, base_url_of, conn
 from qarunner.app.apply.rehearsal import rehearse
 from qarunner.app.apply.session import Cancelled, RunSettings, Session
 from qarunner.app.ci import in_ci, read_build, who
-from qarunner.app.options import chosen_words
+from qarunner.app.options import chosen_words, stored_words
 from qarunner.app.planning import check_manifest, known_secrets, permitted_secrets, set_secrets, values_of_run
 from qarunner.app.runs import (
     checked_id,
@@ -92,7 +92,7 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
         fail_fast=options.fail_fast,
         env_files=options.env_file,
         allow=options.allow_secret,
-        chosen=_chosen(options, result.declared_secrets),
+        chosen=_chosen(options, plan, result.declared_secrets),
         unsealed=options.unsealed,
         unverified=result.unverified,
         real_environ=environ,
@@ -115,11 +115,11 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
         return start(plan, transport, settings, observer, run_id)
 
 
-def _chosen(options: ApplyOptions, secrets: frozenset[str]) -> tuple[str, ...] | None:
-    """None for a saved plan, which has its choices in it."""
-    if options.file is not None and options.file.suffix == ".json":
-        return None
-    words = chosen_words(options, secrets, but=("rerun_failed",))
+def _chosen(options: ApplyOptions, plan: Plan, secrets: frozenset[str]) -> tuple[str, ...]:
+    """A saved plan has its choices in it; beside it stands what may be read and sent."""
+    of_plan = stored_words(plan) if saved.is_saved(options.file) else None
+    but = ("rerun_failed",) if of_plan is None else ("rerun_failed", "file")
+    words = [*(of_plan or ()), *chosen_words(options, secrets, but=but)]
     words += ["--rehearse"] if options.rehearse else []
     words += ["--scenario", options.scenario.as_posix()] if options.rehearse and options.scenario is not None else []
     return tuple(words)

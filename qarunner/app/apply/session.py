@@ -17,7 +17,7 @@ from qarunner.app.apply.connect import Surroundings, adapters, shared_budgets
 from qarunner.app.apply.rehearsal import Rehearsal
 from qarunner.app.ci import who
 from qarunner.app.history import History
-from qarunner.app.options import DEFAULT_RUNS, NextCommand
+from qarunner.app.options import DEFAULT_RUNS, NextCommand, stored_words
 from qarunner.app.runs import Secrets
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from qarunner.engine.io.journal import Journal
     from qarunner.engine.io.shared_rates import SharedRateLimit
     from qarunner.engine.io.transport import Transport
+    from qarunner.plan.model import Plan
     from qarunner.text import Line
 
 
@@ -161,10 +162,11 @@ class RunSettings(Struct, frozen=True, kw_only=True):
         """A key by chance, for one run alone."""
         return bytes.fromhex(self.surroundings.token(RUN_KEY))
 
-    def follow(self, run_id: str) -> NextCommand:
-        """The commands that go on with a run."""
+    def follow(self, run_id: str, plan: Plan) -> NextCommand:
+        """The commands that go on with a run. What an apply was typed with is best, else its plan has the words."""
+        chosen = self.chosen if self.chosen is not None else stored_words(plan)
         return NextCommand(
-            run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow, chosen=self.chosen
+            run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow, chosen=chosen
         )
 
 
@@ -192,7 +194,7 @@ class Session:
         self._settings = settings
         self._observer = observer
         self._transport = transport
-        self._follow = settings.follow(journal.folder.name)
+        self._follow = settings.follow(journal.folder.name, run.plan)
         self._next = f"go on: {self._follow.resume()}"
         self._progress: Progress | None = None
         self._engine: Engine | None = None

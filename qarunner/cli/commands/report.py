@@ -101,7 +101,8 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     console.hide(reporting.credentials_of(stored.plan, environ))
     if not stored.rehearsal and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    summary = _remembered(console, environ, order, summarise(stored.run))
+    follow = NextCommand.of_stored(folder, stored.plan)
+    summary = _remembered(console, environ, order, replace(summarise(stored.run), rerun=follow.rerun()))
     page = folder / _PAGE if order.open and order.out is None else None
     if problems := _write(console, summary, order, page):
         raise UserError(problems[0])

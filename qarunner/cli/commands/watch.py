@@ -39,14 +39,15 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
     run = followed.run
     console.hide(reporting.credentials_of(followed.plan, environ))
     _look_on(console, folder, followed)
-    follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
+    follow = NextCommand.of_stored(folder, followed.plan)
     if run.exit_code is None or run.detached:
         state = state_of(run, driven=False)
         words = f"{folder.name} is {state}, and no process is at work on it; to go on: {follow.resume()}"
         return console.end(ExitCode.NO_VERDICT, words)
     # As with a report: who has no key cannot tell whether a folder that says passed was made by an apply.
     run.unverified = run.unverified or not (followed.holds or is_own_rehearsal(run, environ))
-    summary = History(options.runs_dir, environ).about(summarise(run))
+    summary = replace(summarise(run), resume=follow.resume(), rerun=follow.rerun())
+    summary = History(options.runs_dir, environ).about(summary)
     show(console, summary, folder, follow)
     from qarunner.app.apply.session import unwritten
 
