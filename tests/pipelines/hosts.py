@@ -19,7 +19,10 @@ OWN = {"login": "github-actions[bot]", "type": "Bot", "id": 41898282}
 
 @dataclass
 class Host:
-    """A repository's pull request with its comments; `readonly` as for the token of a fork's pull request."""
+    """A repository's pull request with its comments; `readonly` as for the token of a fork's pull request.
+
+    `gone`: the method before whose call somebody removes the newest comment. `listed`: what a list answers instead.
+    """
 
     url: str = ""
     token: str = "ghs_token"
@@ -28,6 +31,8 @@ class Host:
     requests: list[tuple[str, str]] = field(default_factory=list)
     redirect: str | None = None
     broken: int = 0
+    gone: str = ""
+    listed: Any = None
 
     def add(self, body: str, user: dict[str, Any]) -> dict[str, Any]:
         comment = {
@@ -51,9 +56,12 @@ class Host:
             return 502, {"message": "bad gateway"}
         if parts.path == "/user":
             return (200, OWN) if "private-token" in headers else (403, {"message": "Resource not accessible"})
+        if method == self.gone:
+            self.gone, _ = "", self.comments.pop()
         if method == "GET":
             first = (query["page"] - 1) * query["per_page"]
-            return 200, self.comments[first : first + query["per_page"]]
+            page = self.comments[first : first + query["per_page"]]
+            return 200, page if self.listed is None else self.listed
         if self.readonly:
             return 403, {"message": "Resource not accessible by integration"}
         if method == "POST":

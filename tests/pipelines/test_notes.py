@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import force_setattr
 
 from qarunner.cli.pipelines import gitlab as gitlab_step
-from qarunner.cli.pipelines.notes import MARKER, GitHubNotes, GitLabNotes, NoteError, put
+from qarunner.cli.pipelines.notes import MARKER, READ_TRIES, GitHubNotes, GitLabNotes, NoteError, put
 from tests.pipelines.hosts import OWN, serving
 
 if TYPE_CHECKING:
@@ -82,6 +84,41 @@ def test_two_jobs_that_begin_the_note_at_once_leave_one_with_both_parts(host: Ho
     assert "of this job" in body(host)
 
 
+@pytest.mark.parametrize(("gone", "listed", "done"), [("PATCH", 1, "created"), ("DELETE", 2, "updated")])
+def test_a_note_that_is_gone_meanwhile_is_no_trouble(host: Host, gone: str, listed: int, done: str) -> None:
+    for _ in range(listed):
+        host.add(f"{MARKER}\n\n<!-- qarunner:section b.yml:diff -->\nof b", OWN)
+    host.gone = gone
+    assert put(github(host), FILE, "result", "passed") == done
+    assert "passed" in body(host)
+
+
+def test_a_note_that_is_not_listed_at_once_is_written_once(host: Host) -> None:
+    host.listed = []
+    assert put(github(host), FILE, "result", "passed") == "created"
+    host.listed = {}
+    with pytest.raises(NoteError, match="the answer is no list"):
+        put(github(host), FILE, "result", "passed")
+    assert "passed" in body(host)
+
+
+def test_an_answer_that_breaks_off_is_an_error_of_the_note(host: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(READ_TRIES):
+                with server.accept()[0] as connection:
+                    connection.recv(65_536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        host.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(NoteError, match="IncompleteRead"):
+            put(github(host), FILE, "diff", "text")
+        thread.join()
+
+
 def test_a_part_that_another_job_has_overwritten_is_written_again(host: Host) -> None:
     notes = github(host)
     put(notes, FILE, "diff", "first")
@@ -114,10 +151,17 @@ def test_a_note_fits_the_host_and_its_own_part_stays(host: Host) -> None:
     assert "y" * 30_000 in body(host)
 
 
-@pytest.mark.parametrize("text", ["a\n<!-- qarunner:section b.yml:diff -->\nc", "<!-- qarunner:section x -->"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\n<!-- qarunner:section b.yml:diff -->\nc",
+        "<!-- qarunner:section x -->",
+        "<!-- qarunner:sec<!-- qarunner:section x -->tion y -->",
+    ],
+)
 def test_no_text_begins_another_part(host: Host, text: str) -> None:
     put(github(host), "a --> b.yml", "diff", text)
-    assert body(host).count("<!--") == 2
+    assert body(host).count("<!-- qarunner:section ") == 1
     assert "qarunner:section a%20-%2D%3E%20b.yml:diff -->" in body(host)
 
 

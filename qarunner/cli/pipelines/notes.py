@@ -9,6 +9,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -17,7 +19,7 @@ from msgspec import Struct
 from qarunner.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -86,15 +88,31 @@ def put(notes: Notes, file: str, part: str, body: str, *, anew: bool = True) -> 
         if key not in sections and not anew:
             return done
         text = _text({**sections, key: _inert(body)}, key, notes.limit)
+        if first is None and done == "created":  # a host may take a while to list what is new
+            return done
         if first is None:
             notes.create(text)
             done = "created"
-        else:
-            notes.update(first.id, text)
+        elif _there(notes.update, first.id, text):
             done = done if done == "created" else "updated"
-        for note in doubles:  # of two jobs that began the note at the same time
-            notes.remove(note.id)
+        else:
+            continue
+        for note in doubles:  # of jobs that began the note at the same time
+            _there(notes.remove, note.id)
+    if done == "not needed":
+        raise NoteError("the note was removed each time that it was to be written")
     return done
+
+
+def _there(change: Callable[..., None], *arguments: str) -> bool:
+    """Changes a note. False where it is gone: another job, or a person, removed it meanwhile."""
+    try:
+        change(*arguments)
+    except NoteError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _safe(key: str) -> str:
@@ -103,8 +121,8 @@ def _safe(key: str) -> str:
 
 
 def _inert(body: str) -> str:
-    """No line of a section can begin another one."""
-    return _SECTION.sub("", body).strip()
+    """No line of a section can begin another one. A mark is not taken out: what stood around it could make another."""
+    return _SECTION.sub(lambda mark: f"&lt;{mark[0][1:]}", body).strip()
 
 
 def _sections(body: str) -> dict[str, str]:
@@ -168,9 +186,10 @@ class Api(Struct, frozen=True, kw_only=True):
         """Every item of a list."""
         for number in range(1, MOST_PAGES + 1):
             page = self.get(f"{path}?per_page={PAGE}&page={number}")
-            items = page if isinstance(page, list) else []
-            yield from (item for item in items if isinstance(item, dict))
-            if len(items) < PAGE:
+            if not isinstance(page, list):  # taken for an empty one, it would let each job begin a note of its own
+                raise NoteError(f"GET {path}: the answer is no list")
+            yield from (item for item in page if isinstance(item, dict) and str(item.get("id")).isdecimal())
+            if len(page) < PAGE:
                 return
 
     def _send(self, method: str, path: str, data: bytes | None) -> object:
@@ -190,14 +209,14 @@ class Api(Struct, frozen=True, kw_only=True):
                 raise NoteError(
                     f"{method} {path}: HTTP {error.code}: {_error_text(error)}", status=error.code
                 ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise NoteError(f"{method} {path}: {error}") from error
 
 
 def _error_text(error: urllib.error.HTTPError) -> str:
     try:
         body = json.loads(error.read(10_000))
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return str(error.reason)
     return str(body.get("message", error.reason)) if isinstance(body, dict) else str(error.reason)
 
