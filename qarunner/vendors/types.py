@@ -24,10 +24,14 @@ class FileRef(Struct, frozen=True, kw_only=True):
     zipped: bool = False
 
 
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""All that an API of resources needs. CONNECT or TRACE speak to what stands between, and have no place in a plan."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One call. The credential and the idempotency key are added when it is sent.
 
-    `path` is relative to the vendor's base URL, and begins with one `/`.
+    `method` is one of METHODS. `path` is relative to the vendor's base URL, and begins with one `/`.
     """
 
     method: str

@@ -332,7 +332,10 @@ def test_the_runners_signal_arrives_at_the_program(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process as the runner does")
-def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, checkout: Checkout, host: Host) -> None:
+@pytest.mark.parametrize("way", ["inputs", "args"])
+def test_what_a_killed_step_left_is_cancelled_by_the_reaper(
+    tmp_path: Path, checkout: Checkout, host: Host, way: str
+) -> None:
     test = "22222222-2222-4222-8222-222222222201"
     key = "vendors: { testerarmy: { api_key_env: QA_ACCOUNT } }"
     manifest = f"version: 1\nname: shop\n{key}\nmatrix: [{{ id: a, vendor: testerarmy, test_ids: ['{test}'] }}]\n"
@@ -341,6 +344,9 @@ def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, chec
         environ = dict(vendors.environ)
         (tmp_path / "keys.env").write_text(f"QA_ACCOUNT={environ.pop('TESTERARMY_API_KEY')}\n", encoding="utf-8")
         inputs = {"env-file": str(tmp_path / "keys.env"), "allow-secret": "QA_ACCOUNT\nOTHER@shop.example"}
+        if way == "args":
+            words = ["--env-file", inputs["env-file"], "--allow-secret=QA_ACCOUNT", "--allow-secret=OTHER@shop.example"]
+            inputs = {"args": "\n".join(words)}
         started = job(tmp_path, checkout, host, "push", {}, environ)
         process, _ = begun(started, {"poll-interval": "200ms", **inputs})
         os.killpg(process.pid, signal.SIGKILL)
@@ -353,3 +359,29 @@ def test_what_a_killed_step_left_is_cancelled_by_the_reaper(tmp_path: Path, chec
         assert "cancelled" in started.said()
         requests = urllib.request.urlopen(f"{vendors.url}/_emulator/requests").read().decode()  # noqa: S310  loopback
     assert "/cancel" in requests
+
+
+@pytest.mark.parametrize(
+    ("inputs", "cancels"),
+    [
+        ({"detach": "true"}, 0),
+        ({"args": "--detach"}, 0),
+        ({"args": "--on-interrupt\ndetach"}, 0),
+        ({"args": "--on-interrupt=cancel\n--no-such-option"}, 1),
+        ({"on-interrupt": "detach", "args": "--no-such-option"}, 0),
+        ({}, 1),
+    ],
+)
+def test_what_is_meant_to_run_on_is_not_reaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, str], cancels: int
+) -> None:
+    called: list[str] = []
+
+    def run(words: list[str]) -> int:
+        called.append(words[0])
+        return 0
+
+    monkeypatch.setattr("qarunner.cli.main.run", run)
+    environ = {f"INPUT_{name.upper().replace('-', '_')}": text for name, text in inputs.items()}
+    assert github.reap({**environ, "INPUT_RUNS_DIR": str(tmp_path.parent), "INPUT_RUN_ID": tmp_path.name}) == 0
+    assert called == ["cancel"] * cancels

@@ -6,15 +6,18 @@ checkout: `-I` keeps Python from importing what stands there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qarunner.app.git import Git
+from qarunner.app.options import ApplyOptions
+from qarunner.cli.command_line import program
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, changes_since, put, result_of
@@ -25,6 +28,7 @@ from qarunner.signals import PROCESS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
 
+    from qarunner.app.options import Shown
     from qarunner.cli.console import Console
 
 PREFIX = "INPUT_"
@@ -237,14 +241,38 @@ def reap(environ: MutableMapping[str, str]) -> int:
     from qarunner.cli import main as app
 
     inputs = from_environment(environ)
-    if inputs.get("detach") == "true" or inputs.get("on-interrupt") == "detach":
+    applied = _applied(inputs)
+    if applied.detach or applied.on_interrupt == "detach":
         return 0
     runs_dir, run_id = inputs.get("runs-dir", RUNS), inputs.get("run-id", "")
     if not run_id or not (Path(runs_dir) / run_id).is_dir():
         return 0
     # The keys may stand in the apply's env files, and one of another name needs its permission here, too.
-    options = {name: inputs.get(name, "") for name in ("env-file", "allow-secret")}
+    options = {"env-file": "\n".join(map(str, applied.env_file)), "allow-secret": "\n".join(applied.allow_secret)}
     return app.run(arguments("cancel", {**options, "runs-dir": runs_dir, "run-id": run_id}))
+
+
+_FOR_A_CANCEL = ("detach", "on-interrupt", "env-file", "allow-secret")
+"""The inputs of an apply that say whether and how what it left is cancelled."""
+
+
+def _applied(inputs: Mapping[str, str]) -> ApplyOptions:
+    """What the apply was called with, whether an input or a line of `args` says so.
+
+    Words that no apply understands began nothing. What an earlier attempt left is cancelled as the inputs say.
+    """
+    read: list[ApplyOptions] = []
+
+    def keep(_: object, options: Shown) -> int:
+        read.append(cast("ApplyOptions", options))
+        return 0
+
+    for further in (inputs.get("args", ""), ""):
+        with contextlib.suppress(Exception, SystemExit):
+            words = arguments("apply", {**{name: inputs.get(name, "") for name in _FOR_A_CANCEL}, "args": further})
+            program("apply", keep)(args=words, prog_name="qarunner", standalone_mode=False)
+            break
+    return read[0] if read else ApplyOptions()
 
 
 # --- the runner's files -----------------------------------------------------------------------------------------------

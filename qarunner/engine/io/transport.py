@@ -37,7 +37,7 @@ from qarunner.secret import (
     secret_names,
 )
 from qarunner.vendors.api import Cause, Reply, Upload
-from qarunner.vendors.types import Fault
+from qarunner.vendors.types import METHODS, Fault
 
 if TYPE_CHECKING:
     import ssl
@@ -199,6 +199,8 @@ class Transport:
 
     def forbidden(self, vendor: str, request: Request) -> str | None:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
+        if request.method not in METHODS:
+            return f"the method {request.method!r} of a request is none of {', '.join(sorted(METHODS))}"
         if not _is_relative(request.path):
             return f"the path {request.path!r} of a request has to begin with exactly one /, and to stay below it"
         endpoint = self._endpoints[vendor]

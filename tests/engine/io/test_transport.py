@@ -499,6 +499,15 @@ def test_a_header_that_leads_elsewhere_or_shows_somebody_else_is_not_sent_whatev
     assert (found.sent, found.final) == (False, Cause.REFUSED)
 
 
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "OPTIONS", "PURGE", "post", "POST /other HTTP/1.1\r\nX: y", ""])
+def test_a_method_that_no_api_has_is_not_sent_whatever_plan_asks_for_it(method: str) -> None:
+    """A proxy takes CONNECT for itself, and some servers send back all that TRACE brought, with the key."""
+    with serving(says(http("{}"))) as server:
+        found = fault(send(server.url, Request(method=method, path="/runs")))
+        assert server.connections == 0
+    assert (found.sent, found.final) == (False, Cause.REFUSED)
+
+
 def test_a_secret_does_not_lead_elsewhere_either() -> None:
     request = Request(method="GET", path="/runs/⟦secret:TOKEN⟧")
     with serving(says(http("{}"))) as server:
