@@ -173,6 +173,12 @@ def test_the_timeline_has_bars(opened: Callable[..., Any], width: int, media: di
     assert bars
     assert all(wide > 0 and fill not in {"none", "rgb(255, 255, 255)"} for wide, fill in bars)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    page.evaluate(
+        "for (const name of document.querySelectorAll('.wide tbody th')) name.textContent = 'team checkout '.repeat(3)"
+    )
+    tables = "[...document.querySelectorAll('.wide')].map(part => part.scrollWidth - part.clientWidth)"
+    assert set(page.evaluate(tables)) == {0}, "a table of counts is whole on a phone, too"
 
 
 def test_a_printed_page_shows_what_failed(opened: Callable[..., Any]) -> None:
