@@ -296,10 +296,17 @@ def check_rows(
     Without `templates`, braces in a text are text like any other: so are rendered rows to be checked. Rows that were
     checked `before` are not looked at; a plugin's are, as its schema reads texts with braces in another way then.
     """
-    problems: dict[Place, Diagnostic] = {}
+    problems: list[Diagnostic] = []
+    taken: set[Place] = set()
+
+    def report(found: Iterable[Diagnostic]) -> None:
+        """All that is wrong at a place in one row; another row of the same entry says it again in its own words."""
+        first = {(problem.place, problem.message): problem for problem in found if problem.place not in taken}
+        problems.extend(first.values())
+        taken.update(problem.place for problem in first.values())
+
     plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
-    for problem in _of_settings(manifest, plugins, settings, templates=templates):
-        problems.setdefault(problem.place, problem)
+    report(_of_settings(manifest, plugins, settings, templates=templates))
     unsettled = set(plugins) if problems else set()
     settings_of_vendor = {name: own_settings(settings.get(name, {})) for name in vendors}
     checked = before.same_rows(settings_of_vendor, vendors.keys() - plugins) if before is not None else set()
@@ -312,9 +319,8 @@ def check_rows(
             reported = in_table(vendors[name].info, row.data)
         else:
             reported = complaints(vendors[name], row.data, settings_of_vendor[name])
-        for problem in (*of_options, *(_complained(manifest, row, complaint) for complaint in reported)):
-            problems.setdefault(problem.place, problem)
-    return in_order(problems.values())
+        report([*of_options, *(_complained(manifest, row, complaint) for complaint in reported)])
+    return in_order(problems)
 
 
 def _of_settings(

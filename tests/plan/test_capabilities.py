@@ -20,7 +20,7 @@ from tests.matrices import manifest, only
 from tests.plan.acme import ACME, Acme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic
@@ -325,6 +325,16 @@ def test_every_row_is_checked_and_each_place_is_told_once() -> None:
     ]
     problem = found(text, None, ACME)[0]
     assert (problem.code, problem.source) == ("E501", "    tags: [x]")
+
+
+def test_two_problems_of_a_row_at_one_place_are_both_told() -> None:
+    class Demanding(Acme):
+        def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+            number = len([row["id"], *settings])
+            yield from (Complaint(path=("id",), message=f"{what} {number}") for what in ("one", "one", "two"))
+
+    text = HEAD + "  - { id: a, platform: web, target: { web_url: https://a.example } , axes: { n: [1, 10] } }\n"
+    assert [message for _, message, _ in problems(text, vendor=Demanding())] == ["one 1", "two 1"]
 
 
 def test_the_adapter_sees_its_own_settings_alone() -> None:
