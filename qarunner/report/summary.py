@@ -566,8 +566,17 @@ def amount(summary: Summary) -> str:
     return f"{plural(tests, 'test')} of {plural(entries, 'entry', 'entries')}"
 
 
+def last_line(summary: Summary, remark: str = "") -> str:
+    """The last line of an apply or a resume: its headline, and what comes next, with the command."""
+    text, step = headline(summary) + remark, next_step(summary)
+    if step is None or step[1] in text:
+        return text
+    action, command = step
+    return f"{text}; {'to go on' if action == 'resume' else action}: {command}"
+
+
 def headline(summary: Summary) -> str:
-    """The last line of an apply: which code, and why, counting every class."""
+    """How an apply ended: which code, and why, counting every class."""
     classes = [_counted(summary, verdict) for verdict in WORST_FIRST if summary.totals[verdict]]
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:

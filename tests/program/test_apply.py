@@ -62,7 +62,7 @@ def test_entries_share_a_doksi_run_and_each_result_goes_to_its_own(begin: Begin)
     )
     ended = stage.apply()
     assert ended.code == 1, ended
-    assert ended.last == "qarunner: exit 1: 1 failed, 3 passed"
+    assert ended.last == "qarunner: exit 1: 1 failed, 3 passed; rerun: qarunner apply --rerun-failed r1"
     assert len(stage.paid("doksi")) == 1
     assert stage.verdicts() == {"home": "passed", "cart": "failed", "help": "passed"}
     cart = stage.report()["entries"][1]
@@ -134,13 +134,13 @@ def test_the_result_in_every_form(begin: Begin, at_once: AtOnce) -> None:
         ended = apply.end()
         assert ended.code == 1, ended
         assert re.search(r"^::error file=qa-matrix\.yml,line=\d+,title=login::failed", ended.out, re.MULTILINE)
-        assert ended.last == "qarunner: exit 1: 1 failed"
+        assert ended.last == "qarunner: exit 1: 1 failed; rerun: qarunner apply --rerun-failed r1"
 
     def quietly() -> None:
         _, apply = failed("-q")
         ended = apply.end()
         assert (ended.code, ended.err) == (1, "")
-        assert ended.last == "qarunner: exit 1: 1 failed"
+        assert ended.last == "qarunner: exit 1: 1 failed; rerun: qarunner apply --rerun-failed r1"
 
     def to_nobody() -> None:
         _, apply = failed()

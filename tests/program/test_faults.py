@@ -34,7 +34,7 @@ def test_a_doksi_create_without_its_answer_is_never_sent_again(begin: Begin, at_
         stage.commit(stage.doksi("login"))
         ended = stage.apply()
         assert ended.code == 8, ended
-        assert ended.last.startswith("qarunner: exit 8: 1 unknown")
+        assert ended.last == "qarunner: exit 8: 1 unknown; decide: qarunner status r1"
         assert stage.paid() == [["login"]]
         assert len(stage.creates("doksi")) == 1
         assert "qarunner resume r1 --resubmit doksi-1" in ended.out
@@ -145,7 +145,7 @@ def test_nothing_listens(stage: Stage) -> None:
     stage.vendors.close()
     ended = stage.apply()
     assert ended.code == 75, ended
-    assert ended.last == "qarunner: exit 75: 2 error"
+    assert ended.last == "qarunner: exit 75: 2 error; to go on: qarunner resume r1"
     assert "cannot connect to 127.0.0.1" in ended.out
     assert [event["event"] for event in stage.journal()].count("Uncertain") == 0
 

@@ -134,7 +134,7 @@ def test_a_person_decides_by_job_or_entry_also_before_a_resume_has_found_out(beg
             assert stage.resume().code == 8
         ended = stage.resume("--drop", word)
         assert ended.code == 8, ended
-        assert ended.last == "qarunner: exit 8: 1 unknown"
+        assert ended.last == "qarunner: exit 8: 1 unknown; rerun: qarunner apply --rerun-failed r1"
         assert "--resubmit" not in ended.out
         assert "before the vendor's answer was written down" in stage.reason("login")
         assert stage.paid() == [["t1"]]

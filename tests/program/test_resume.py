@@ -51,7 +51,7 @@ def test_drop_leaves_it_unknown_for_good(begin: Begin, at_once: AtOnce) -> None:
         for words in (["--drop", word], []):
             ended = stage.resume("r1", *words)
             assert ended.code == 8, ended
-            assert ended.last == "qarunner: exit 8: 1 unknown, 3 passed"
+            assert ended.last == "qarunner: exit 8: 1 unknown, 3 passed; rerun: qarunner apply --rerun-failed r1"
             assert "--resubmit" not in ended.out
         assert len(stage.creates("doksi")) == 1
 

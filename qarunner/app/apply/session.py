@@ -468,9 +468,9 @@ def concluded(observer: Observer, summary: Summary, *, lost: int) -> ExitCode:
 
     `lost` is the number of reports that could not be written.
     """
-    from qarunner.report.summary import headline
+    from qarunner.report.summary import last_line
 
     reports = f"; {plural(lost, 'report')} not written" if lost else ""
     without = unwritten(summary, ["stdout"])
-    instead = f"{headline(without)}{reports}; stdout cannot be written"
-    return summary.exit_code if observer.conclude(headline(summary) + reports, instead) else without.exit_code
+    instead = last_line(without, f"{reports}; stdout cannot be written")
+    return summary.exit_code if observer.conclude(last_line(summary, reports), instead) else without.exit_code
