@@ -189,7 +189,13 @@ def going_on(run: Run, now: float) -> str | None:
     waiting = [state for state in run.jobs.values() if state.phase in _NOT_STARTED and run.open_entries(state)]
     if waiting:
         number = sum(len(run.open_entries(state)) for state in waiting)
-        why = next((f": {state.message}" for state in waiting if state.message), "")
+        held = holds(run, now)
+        reasons = [
+            state.message or (held.get(state.job.vendor) if state.phase is Phase.WAITING else None)
+            for state in waiting
+            if not open_needs(run, state)
+        ]
+        why = next((f": {reason}" for reason in reasons if reason), "")
         parts.append(f"{plural(number, 'waits', 'wait')}{why}")
     if not parts:
         return None
@@ -472,13 +478,14 @@ class Table:
         """Entries that are at work, the overdue first, and those that wait, in their order."""
         going: list[tuple[float, _Row]] = []
         waiting: list[_Row] = []
+        held = holds(run, now)
         for entry in run.plan.entries:
             if entry.id in run.closed:
                 continue
             state = run.job_of[entry.id]
             row = self._row(run, entry.id, state, now)
             if row.late_s is None:
-                waiting.append(row)
+                waiting.append(row if row.note else replace(row, note=self._console.safe(held.get(row.vendor, ""))))
             else:
                 going.append((row.late_s, row))
         going.sort(key=lambda each: -each[0])
@@ -581,6 +588,26 @@ def trouble_of(state: JobState) -> str | None:
 def waits_for(run: Run, state: JobState) -> str | None:
     needs = open_needs(run, state) if state.phase is Phase.WAITING else []
     return f"waits for {', '.join(needs)}" if needs else None
+
+
+def holds(run: Run, now: float) -> dict[str, str]:
+    """Why no further create leaves, by the vendor: as many as may be are under way, or have left in its span of time.
+
+    Applies that share a vendor's limits may hold it back as well; nothing of them is known here.
+    """
+    busy, recent = Counter[str](), Counter[str]()
+    for state in run.jobs.values():
+        vendor, began = state.job.vendor, began_at(state)
+        rate = run.plan.vendors[vendor].creates
+        busy[vendor] += state.phase in {Phase.SUBMITTING, Phase.RUNNING}
+        recent[vendor] += rate is not None and began is not None and now - began < rate.per_s
+    reasons = dict[str, str]()
+    for vendor, plan in run.plan.vendors.items():
+        if busy[vendor] >= plan.max_in_flight:
+            reasons[vendor] = f"at most {plan.max_in_flight} at a time at {vendor}"
+        elif (rate := plan.creates) is not None and recent[vendor] >= rate.count:
+            reasons[vendor] = f"{vendor} takes {plural(rate.count, 'create')} in {duration(rate.per_s)}"
+    return reasons
 
 
 def run_words(remote: RunState) -> str:

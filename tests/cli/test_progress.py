@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from qarunner.cli.console import open_console
 from qarunner.cli.progress import Lines, Outlook, Silent, Table, clock, entry_words, going_on, open_progress
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
+from qarunner.plan.model import Rate
 from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Verdict
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import EPOCH, Story, started
@@ -191,6 +192,24 @@ def test_every_half_minute_a_line_says_what_goes_on() -> None:
         "1/2 entries: 1 passed; 4 runs at keyed; slowest: search[locale=en] accepted, 1m"
     )
     assert ticked(ACCEPTED, over, *closed, now=30.0) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "now", "why"),
+    [
+        ({"creates": Rate(count=1, per_s=60)}, 30.0, ": plain takes 1 create in 1m"),
+        ({"creates": Rate(count=1, per_s=60)}, 90.0, ""),
+        ({"creates": Rate(count=2, per_s=60)}, 30.0, ""),
+        ({"max_in_flight": 1}, 90.0, ": at most 1 at a time at plain"),
+    ],
+)
+def test_who_waits_for_a_limit_hears_which(limits: dict[str, Any], now: float, why: str) -> None:
+    plan = plan_of(entry("a", "plain"), entry("b", "plain"), entry("c", "plain", needs=("a",)), **limits)
+    run = begun(plan)
+    advance(run, ACCEPTED)
+    line = going_on(run, EPOCH + now)
+    assert line is not None
+    assert line.partition("2 wait")[2] == why
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,14 @@ def test_a_create_that_is_refused_for_a_while_says_so_in_its_row() -> None:
     assert show.at(37)[1] == "· cart-000  plain  accepted  1s"
 
 
+def test_an_entry_that_a_limit_holds_back_says_so_in_its_row() -> None:
+    show = Show(plan_of(entry("a", "plain"), entry("b", "plain"), entry("c", "plain", needs=("b",)), max_in_flight=1))
+    show.saw(accepted(show.run, "a"))
+    shown = show.at(45)
+    assert re.fullmatch(r"· b +plain +waiting +at most 1 at a time at plain", shown[2]), shown
+    assert re.fullmatch(r"· c +plain +waiting +waits for b", shown[3]), shown
+
+
 def test_an_entry_of_a_shared_run_shows_its_own_tests() -> None:
     one, two = entry("a", "plain"), entry("b", "plain")
     plan = plan_of(one, two)
