@@ -106,10 +106,18 @@ def _foreign(scope: Scope) -> str | None:
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     if not _is_loopback(name.strip("[]")):
         return f"the host is {host!r}"
-    origin = headers.get("origin")
-    if origin is not None and not _is_loopback((urlsplit(origin).hostname or "") if "//" in origin else ""):
-        return f"the origin is {origin!r}"
+    for origin in headers.getlist("origin"):
+        if not _is_loopback(_host_of(origin)):
+            return f"the origin is {origin!r}"
     return None
+
+
+def _host_of(origin: str) -> str:
+    """Empty for an origin that is no address, such as `null`."""
+    try:
+        return (urlsplit(origin).hostname or "") if "//" in origin else ""
+    except ValueError:  # half a bracket
+        return ""
 
 
 def _is_loopback(name: str) -> bool:

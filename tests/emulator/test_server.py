@@ -194,6 +194,7 @@ def test_the_emulator_knows_nothing_else_of_the_program() -> None:
         ({"Host": "127.0.0.1.example:80"}, 403),
         ({"Origin": "https://page.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
     ],
 )
 def test_a_web_page_cannot_ask_it(headers: dict[str, str], status: int) -> None:

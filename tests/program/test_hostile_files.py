@@ -360,6 +360,12 @@ def test_a_working_directory_that_is_gone_is_a_users_matter(stage: Stage) -> Non
     script = f'cd "{folder}" && rmdir "{folder}" && exec "{PROGRAM}" validate'
     ended = subprocess.run(["sh", "-c", script], env=stage.environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 2, ended
+    folder.mkdir()
+    step = f'"{sys.executable}" -I -m qarunner.cli.pipelines.github name'
+    script = f'cd "{folder}" && rmdir "{folder}" && exec {step}'
+    named = subprocess.run(["sh", "-c", script], env=stage.environ, capture_output=True, text=True, check=False)
+    assert (named.returncode, named.stderr) == (2, ""), named
+    assert "the working directory does not exist any more" in named.stdout
     stage.customise("import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')\n")
     names = "validate, plan, apply, diff, status, runs, resume, cancel, report, init --vendor doksi, explain a"
     for words in names.split(", "):

@@ -116,6 +116,25 @@ def test_work_grows_no_faster_than_the_entries(
     assert many <= few * TIMES * SLACK, f"{few} calls became {many}"
 
 
+def test_explaining_an_entry_grows_no_faster_than_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value of an axis, or a combination that was added, is not looked for among all of them for each row."""
+    monkeypatch.chdir(tmp_path)
+    counts = []
+    for size in (1, SMALL, SMALL * TIMES):
+        values = ", ".join(f"v{n}" for n in range(size))
+        added = ", ".join(f"{{ l: w{n} }}" for n in range(size))
+        rows = f"axes: {{ l: [{values}] }}, include: [{added}]"
+        target = "platform: web, target: { web_url: 'https://x.example/{{ matrix.l }}' }"
+        entry = f"{{ id: a, vendor: doksi, test_ids: [t], {rows}, {target} }}"
+        Path("qa-matrix.yml").write_text(f"version: 1\nname: shop\nmatrix:\n  - {entry}\n", encoding="utf-8")
+        counts.append(calls(["explain", "a"]))
+        assert capsys.readouterr().out.count("runs: nothing leaves it out") == size * 2
+    _, few, many = counts
+    assert many <= few * TIMES * SLACK, f"{few} calls became {many}"
+
+
 def test_a_plan_asks_once_about_what_the_manifest_itself_says(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -144,6 +144,7 @@ class Explaining:
         self._entries = {row.id: self._entry(row) for row in self._evaluated.rows}
         self._groups: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Entry, ...]]] = {}
         self._calls: dict[str, Sent] = {}
+        self._indexes: dict[tuple[Trail, tuple[str, ...]], dict[object, int]] = {}
 
     def row(self, row: Row) -> Explained:
         """ManifestError where what is set does not fit."""
@@ -217,18 +218,24 @@ class Explaining:
 
     def _axis(self, row: Row, name: str, value: object) -> Trail:
         """Where the value of an axis stands: in the axis itself, or in a combination that was added."""
-        path: Trail = ("axes", name)
-        whole = (*layer_of(self._manifest, row, path), *path)
-        listed = self._manifest.document.at(whole)
-        for index, item in enumerate(listed if isinstance(listed, list) else ()):
-            if type(item) is type(value) and item == value:
-                return (*whole, index)
-        whole = (*layer_of(self._manifest, row, ("include",)), "include")
-        added = self._manifest.document.at(whole)
-        for index, item in enumerate(added if isinstance(added, list) else ()):
-            if all(name in item and spelled(item[name]) == spelled(other) for name, other in row.axes):
-                return (*whole, index, name)
-        return whole
+        whole = self._list_of(row, ("axes", name))
+        index = self._places(whole, ()).get(_mark(value, ()))
+        if index is not None and self._manifest.document.at((*whole, index)) == value:
+            return (*whole, index)
+        whole, names = self._list_of(row, ("include",)), tuple(other for other, _ in row.axes)
+        index = self._places(whole, names).get(_mark(dict(row.axes), names))
+        return whole if index is None else (*whole, index, name)
+
+    def _list_of(self, row: Row, path: Trail) -> Trail:
+        return (*layer_of(self._manifest, row, path), *path)
+
+    def _places(self, whole: Trail, names: tuple[str, ...]) -> Mapping[object, int]:
+        """Where each item of a list stands first, by its mark. Made once: an entry may have thousands of rows."""
+        if (whole, names) not in self._indexes:
+            listed = self._manifest.document.at(whole)
+            items = listed if isinstance(listed, list) else []
+            self._indexes[whole, names] = {_mark(items[at], names): at for at in reversed(range(len(items)))}
+        return self._indexes[whole, names]
 
     def _value(self, rendered: Row, path: Trail) -> object:
         """A value as it is sent; of names, with their ids."""
@@ -374,6 +381,13 @@ def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Tra
             yield from _leaves(value, path)
         else:
             yield path, value
+
+
+def _mark(item: Any, names: tuple[str, ...]) -> object:  # noqa: ANN401  a value of an axis, or a combination of some
+    """What tells a value of an axis from the others; with `names`, a combination that has all of them."""
+    if not names:
+        return type(item), spelled(item)
+    return tuple(spelled(item[name]) for name in names) if all(name in item for name in names) else None
 
 
 def _dotted(path: Trail) -> str:

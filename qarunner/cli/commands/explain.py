@@ -62,9 +62,8 @@ def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOp
         console.data(data)
         return ExitCode.OK
     shown: dict[str, str] = {}
-    for number, explained in enumerate(explained_rows):
-        for line in ([""] if number else []) + list(_text(explained, shown)):
-            console.result(line)
+    texts = ([*([""] if number else []), *_text(row, shown)] for number, row in enumerate(explained_rows))
+    console.results(line for text in texts for line in text)
     return ExitCode.OK
 
 

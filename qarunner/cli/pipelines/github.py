@@ -22,7 +22,7 @@ from qarunner.cli.console import open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, changes_since, put, result_of
 from qarunner.errors import UserError, code_of_signal
-from qarunner.paths import MANIFEST_NAMES, append, history_file
+from qarunner.paths import MANIFEST_NAMES, append, history_file, working_folder
 from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def main() -> None:
         sys.exit(f"usage: python -I -m qarunner.cli.pipelines.github {'|'.join(steps)}")
     with PROCESS.standing(kept=os.environ.get(f"{PREFIX}COMMAND") == "resume"):
         try:
+            working_folder()
             sys.exit(step(os.environ))
         except UserError as error:
             _console(os.environ).annotate("error", error.message + (f" ({error.hint})" if error.hint else ""))
