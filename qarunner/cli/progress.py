@@ -441,14 +441,17 @@ class Table:
         going, waiting = self._rows(run, now)
         room = most - 1 - (run.signal is not None)
         rows = [*going, *waiting]
-        if len(rows) > room:
+        held = holds(run, now)
+        why = "; ".join(dict.fromkeys(held[row.vendor] for row in waiting if not row.note and row.vendor in held))
+        if len(rows) + bool(why) > room:
             rows = rows[: max(0, room - 1)]
         lines = [self._header(run, now, columns), *_table(rows, columns, self._fitted)]
         hidden_going, hidden_waiting = max(0, len(going) - len(rows)), len(waiting) - max(0, len(rows) - len(going))
-        if hidden_going or hidden_waiting:
+        if hidden_going or hidden_waiting or why:
             parts = [f"{hidden_going} more running"] if hidden_going else []
             parts += [f"{hidden_waiting} waiting"] if hidden_waiting else []
-            lines.append(styled(self._fitted(self._console.safe(f"   … {', '.join(parts)}"), columns), "dim"))
+            text = "; ".join(part for part in (", ".join(parts), why) if part)
+            lines.append(styled(self._fitted(self._console.safe(f"   … {text}"), columns), "dim"))
         if run.signal is not None:
             lines.append(styled(self._fitted(f"   {self._stopping(run, now)}", columns), "yellow"))
         return lines
@@ -478,14 +481,13 @@ class Table:
         """Entries that are at work, the overdue first, and those that wait, in their order."""
         going: list[tuple[float, _Row]] = []
         waiting: list[_Row] = []
-        held = holds(run, now)
         for entry in run.plan.entries:
             if entry.id in run.closed:
                 continue
             state = run.job_of[entry.id]
             row = self._row(run, entry.id, state, now)
             if row.late_s is None:
-                waiting.append(row if row.note else replace(row, note=self._console.safe(held.get(row.vendor, ""))))
+                waiting.append(row)
             else:
                 going.append((row.late_s, row))
         going.sort(key=lambda each: -each[0])

@@ -288,12 +288,16 @@ def test_a_create_that_is_refused_for_a_while_says_so_in_its_row() -> None:
     assert show.at(37)[1] == "· cart-000  plain  accepted  1s"
 
 
-def test_an_entry_that_a_limit_holds_back_says_so_in_its_row() -> None:
+def test_the_last_line_says_which_limit_holds_entries_back() -> None:
     show = Show(plan_of(entry("a", "plain"), entry("b", "plain"), entry("c", "plain", needs=("b",)), max_in_flight=1))
     show.saw(accepted(show.run, "a"))
     shown = show.at(45)
-    assert re.fullmatch(r"· b +plain +waiting +at most 1 at a time at plain", shown[2]), shown
     assert re.fullmatch(r"· c +plain +waiting +waits for b", shown[3]), shown
+    assert shown[4] == "   … at most 1 at a time at plain"
+    show = Show(plan_of(*(entry(f"e{n}", "plain") for n in range(40)), max_in_flight=1))
+    shown = show.saw(accepted(show.run, "e0")).at(45)
+    assert re.fullmatch(r"   … \d+ waiting; at most 1 at a time at plain", shown[-1]), shown
+    assert len(shown) <= 16
 
 
 def test_an_entry_of_a_shared_run_shows_its_own_tests() -> None:
