@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
 from functools import cache
@@ -577,17 +578,14 @@ def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Containe
     return words
 
 
-def stored_words(plan: Plan) -> tuple[str, ...] | None:
+def stored_words(plan: Plan, folder: Path | None = None) -> tuple[str, ...] | None:
     """The words that chose a stored plan, for an apply in this folder; None where the plan does not have them.
 
-    What may be read and sent is not among them: the pipeline says that again.
+    What may be read and sent is not among them: the pipeline says that again. `folder` is the run's.
     """
     if plan.sources is None:
         return None
-    folder = working_folder()
-    root = repository_root(folder)
-    manifest = os.path.relpath(root / plan.sources.manifest, folder) if root is not None else plan.manifest
-    named = Path(manifest).as_posix()
+    named = _manifest_from_here(plan.sources.manifest, folder) or plan.manifest
     words = [] if named == MANIFEST_NAMES[0] else [f"./{named}" if named.startswith("-") else named]
     for known in options_of(PlanOptions):
         value = plan.sources.choices.get(known.key)
@@ -596,6 +594,18 @@ def stored_words(plan: Plan) -> tuple[str, ...] | None:
         for item in value if isinstance(value, list) else [value]:
             words += [known.option.name, str(item)]
     return (*words, "--rehearse") if plan.rehearsal else tuple(words)
+
+
+def _manifest_from_here(manifest: str, folder: Path | None) -> str | None:
+    """A manifest of this repository, or of that in which the run's folder lies, as a path from this folder."""
+    here = working_folder()
+    for place in (here, folder):
+        root = repository_root(place) if place is not None else None
+        if root is not None and (root / manifest).is_file():
+            with suppress(ValueError):  # no path leads from one drive to another
+                return Path(os.path.relpath(root / manifest, here)).as_posix()
+            return (root / manifest).as_posix()
+    return None
 
 
 # --- commands that are typed next -------------------------------------------------------------------------------------
@@ -613,7 +623,7 @@ class NextCommand(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_stored(cls, folder: Path, plan: Plan) -> NextCommand:
-        return cls(run_id=folder.name, runs_dir=folder.parent, chosen=stored_words(plan))
+        return cls(run_id=folder.name, runs_dir=folder.parent, chosen=stored_words(plan, folder))
 
     def rerun(self) -> str:
         """The apply of what did not pass. Empty where it is not known what chose the plan."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qarunner.app.options import stored_words
+from qarunner.plan.model import from_json
 from tests.program.conftest import git
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pytest
 
     from tests.program.conftest import Begin, Stage
 
@@ -384,6 +387,21 @@ def test_the_command_that_comes_next_keeps_what_a_stored_plan_was_chosen_with(be
     ended = stage.run(*shlex.split(again["next"]["command"])[1:], "--run-id", "r3", "--poll-interval", "20ms")
     assert ended.code == 0, ended
     assert [test for run in stage.paid("doksi") for test in run] == ["login", "cart", "cart", "cart"]
+
+
+def test_a_stored_plan_leads_to_its_manifest_from_another_folder(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.commit(stage.doksi("login"))
+    git(stage.folder, "init", "-q", "-b", "main")
+    assert stage.apply().code == 0
+    plan = from_json((stage.run_folder() / "plan.json").read_bytes(), path=Path("plan.json"))
+    monkeypatch.chdir(stage.folder)
+    assert stored_words(plan) == ()
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    (word,) = stored_words(plan, stage.run_folder()) or ()
+    assert Path(word).resolve() == (stage.folder / "qa-matrix.yml").resolve()
 
 
 def test_a_run_that_nobody_wrote_down_cannot_be_run_again(stage: Stage) -> None:

@@ -164,7 +164,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
 
     def follow(self, run_id: str, plan: Plan) -> NextCommand:
         """The commands that go on with a run. What an apply was typed with is best, else its plan has the words."""
-        chosen = self.chosen if self.chosen is not None else stored_words(plan)
+        chosen = self.chosen if self.chosen is not None else stored_words(plan, self.runs_dir)
         return NextCommand(
             run_id=run_id, runs_dir=self.runs_dir, env_files=self.env_files, allow=self.allow, chosen=chosen
         )
