@@ -177,6 +177,7 @@ class Vendor(Protocol):
         again, so that the vendor can tell that it has it; a build gets another one. Refusal: the replies say that there
         can be none. UnexpectedData: a reply cannot be used; all is begun again, and so it is where a Request fails.
         What must not be sent twice is a More with `best_effort`: whatever comes of it is handed over as one reply more.
+        A Prepared environment without a create is the one that an earlier create with this token has made.
         """
         del resource, token, replies
         raise NotImplementedError

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended, Stage
 
 POST = "POST /api/projects/{projectId}/environments"
+LIST = "GET /api/projects/{projectId}/environments"
+NO_LIST: dict[str, object] = {"on": LIST, "status": 404}
 DELETE = "DELETE /api/projects/{projectId}/environments/{id}"
 FOR_EVER = "10h"
 URL = "https://pr-7.shop.example"
@@ -53,7 +55,8 @@ def test_nothing_is_left_where_nothing_goes_wrong(begin: Begin) -> None:
 
 
 def test_a_log_says_once_what_each_try_of_an_environment_says(begin: Begin) -> None:
-    stage = set_up(begin, {"on": POST, "call": 1, "without": ["id"]}, {"on": POST, "call": 2, "without": ["id"]})
+    lost: list[dict[str, object]] = [{"on": POST, "call": call, "without": ["id"]} for call in (1, 2)]
+    stage = set_up(begin, NO_LIST, *lost)
     ended = stage.apply()
     assert ended.code == 0, ended
     assert len(stage.sent("certyn", "POST", "/environments")) == 3
@@ -61,7 +64,31 @@ def test_a_log_says_once_what_each_try_of_an_environment_says(begin: Begin) -> N
     assert ended.err.count("making the environment") <= 2, ended
 
 
-def test_an_environment_whose_answer_is_lost_is_named(begin: Begin, at_once: AtOnce) -> None:
+def test_an_environment_of_which_every_answer_is_lost_is_found_used_and_removed(begin: Begin, at_once: AtOnce) -> None:
+    faults: list[dict[str, object]] = [
+        {"drop": "after"},
+        {"status": 502, "effect": True, "body": "<html>"},
+        {"body": '{"id": "7'},
+        {"without": ["id"]},
+    ]
+
+    def check(fault: dict[str, object]) -> None:
+        stage = set_up(begin, {"on": POST, **fault})
+        ended = stage.apply()
+        assert ended.code == 0, ended
+        (create,) = stage.sent("certyn", "POST", "/environments")
+        used = [request["body"]["environmentKey"] for request in stage.sent("certyn", "POST", "/api/ci/runs")]
+        assert used == [create["body"]["key"]] * 2
+        (made,) = stage.records("environments")
+        assert made["deleted"]
+        assert not named(stage, ended)
+
+    at_once(faults, check)
+
+
+def test_an_environment_whose_answer_is_lost_is_named_where_it_cannot_be_looked_for(
+    begin: Begin, at_once: AtOnce
+) -> None:
     faults: list[dict[str, object]] = [
         {"drop": "after"},
         {"drop": "before"},
@@ -72,7 +99,7 @@ def test_an_environment_whose_answer_is_lost_is_named(begin: Begin, at_once: AtO
     ]
 
     def check(fault: dict[str, object]) -> None:
-        stage = set_up(begin, {"on": POST, "call": 1, **fault})
+        stage = set_up(begin, NO_LIST, {"on": POST, "call": 1, **fault})
         ended = stage.apply()
         assert ended.code == 0, ended
         keys = [request["body"]["key"] for request in stage.sent("certyn", "POST", "/environments")]
@@ -131,8 +158,9 @@ def test_a_process_that_is_killed_while_the_environment_is_made(begin: Begin) ->
     assert first in stage.lines()[-1].decode()
     ended = stage.resume()
     assert ended.code == 0, ended
-    assert set(stage.environments().values()) == {first} == named(stage, ended)
-    assert f"left at certyn: environment {first} of project shop" in ended.out
+    assert [made["key"] for made in stage.records("environments")] == [first]
+    assert not stage.environments()
+    assert not named(stage, ended)
 
 
 @posix

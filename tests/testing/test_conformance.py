@@ -151,7 +151,7 @@ CERTYN = [
         ],
         settings={"project": "my-app"},
         created={"runId": "9f1c", "testCaseCount": 2},
-        made=(PROJECTS, {"id": "e-7"}),
+        made=(PROJECTS, {"items": []}, {"id": "e-7"}),
         passed=(certyn("completed", passed=2), PROJECTS, items("passed", "passed")),
         failed=(certyn("completed", passed=1, failed=1), PROJECTS, items("passed", "failed")),
         running=certyn("pending", pending=2),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
-from qarunner.vendors.api import Call, Metadata, Prepared, Refusal, Reply, Request, Resource, resolve_refs
+from qarunner.vendors.api import Call, Metadata, More, Prepared, Refusal, Reply, Request, Resource, resolve_refs
 from qarunner.vendors.certyn import environments
 from qarunner.vendors.certyn.adapter import VENDOR
 from qarunner.vendors.certyn.info import CAPABILITIES
@@ -40,6 +40,14 @@ def ok(body: object) -> Reply:
     return Reply(status=200, text=json.dumps(body))
 
 
+def listed(*environments: dict[str, object], page: int = 1, more: bool = False) -> dict[str, object]:
+    return {"items": list(environments), "page": page, "hasNextPage": more}
+
+
+def shown(number: object, key: str = "qarunner-0a1b", url: str = URL) -> dict[str, object]:
+    return {"id": number, "key": key, "baseUrl": url}
+
+
 def test_an_address_or_an_environment_with_or_without_a_platform() -> None:
     both = frozenset({TargetKind.WEB_URL, TargetKind.ENVIRONMENT})
     assert CAPABILITIES.targets == {None: both, Platform.WEB: both}
@@ -47,10 +55,11 @@ def test_an_address_or_an_environment_with_or_without_a_platform() -> None:
 
 def test_an_address_gets_an_environment_that_is_deleted_afterwards() -> None:
     replies: list[Reply] = []
-    answers = [OVERVIEW, {"id": 7}]
+    answers = [OVERVIEW, listed(), {"id": 7}]
     seen = []
-    while isinstance(step := VENDOR.prepare(resource(), "0a1b", replies), Request):
-        seen.append((step.method, step.path, step.body))
+    while isinstance(step := VENDOR.prepare(resource(), "0a1b", replies), (Request, More)):
+        request = step.request if isinstance(step, More) else step
+        seen.append((request.method, request.path, request.body))
         replies.append(ok(answers[len(replies)]))
     environment = {
         "key": "qarunner-0a1b",
@@ -60,6 +69,7 @@ def test_an_address_gets_an_environment_that_is_deleted_afterwards() -> None:
     }
     assert seen == [
         ("GET", "/api/projects/overview", None),
+        ("GET", "/api/projects/p-2/environments", None),
         ("POST", "/api/projects/p-2/environments", environment),
     ]
     assert step == Prepared(values={"key": "qarunner-0a1b", "id": "7", "project_id": "p-2"})
@@ -67,6 +77,65 @@ def test_an_address_gets_an_environment_that_is_deleted_afterwards() -> None:
     assert isinstance(body, dict)
     assert body["environmentKey"] == "qarunner-0a1b"
     assert VENDOR.release(resource(), step) == Request(method="DELETE", path="/api/projects/p-2/environments/7")
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [listed(shown(7))],
+        [listed(shown(3, "staging"), shown(7, "QARunner-0A1B", URL + "/"), {"id": 9})],
+        [listed(shown(3, "staging"), more=True), listed(shown(7), page=2)],
+        [listed(shown(7), more=True), listed(shown(7), shown(8, "other"), page=2)],
+        [listed(shown(7), more=True), "<html>"],
+    ],
+)
+def test_an_environment_whose_create_lost_its_answer_is_found_by_its_key(pages: list[object]) -> None:
+    replies = [ok(OVERVIEW)]
+    for number, body in enumerate(pages, 1):
+        query = (("page", str(number)), ("pageSize", "100"))
+        request = Request(method="GET", path="/api/projects/p-2/environments", query=query)
+        assert VENDOR.prepare(resource(), "0a1b", replies) == More(request=request, best_effort=True)
+        replies.append(ok(body))
+    prepared = Prepared(values={"key": "qarunner-0a1b", "id": "7", "project_id": "p-2"})
+    assert VENDOR.prepare(resource(), "0a1b", replies) == prepared
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(Reply(status=status, text="no") for status in (0, 401, 403, 404, 500, 502)),
+        *(Reply(status=200, text=text) for text in ("", "<html>", "[]", "null", '{"items": 7}', '{"items": [7]}')),
+        ok(listed(page=3)),
+        ok({"items": [], "hasNextPage": "yes"}),
+        ok(listed(shown(7, url="https://pr-13.example.com"))),
+        ok(listed(shown(7, url=URL.upper()))),
+        ok(listed({"id": 7, "key": "qarunner-0a1b"})),
+        ok(listed(shown(None))),
+        ok(listed(shown(".."))),
+        ok(listed(shown(7), shown(8))),
+        ok(listed(shown(7), shown(8, url="https://pr-13.example.com"))),
+        ok(listed(shown(7, "qarunner-0a1"))),
+    ],
+)
+def test_a_list_that_does_not_show_it_leads_to_a_create_and_to_nothing_of_somebody_elses(reply: Reply) -> None:
+    before = [ok(OVERVIEW), reply]
+    create = VENDOR.prepare(resource(), "0a1b", before)
+    assert isinstance(create, Request)
+    assert create.method == "POST"
+    prepared = VENDOR.prepare(resource(), "0a1b", [*before, ok({"id": 11})])
+    assert isinstance(prepared, Prepared)
+    assert prepared.values["id"] == "11"
+
+
+@pytest.mark.parametrize(("is_endless", "expected"), [(True, 2), (False, 10)])
+def test_a_list_without_an_end_does_not_keep_the_create(*, is_endless: bool, expected: int) -> None:
+    replies = [ok(OVERVIEW)]
+    while isinstance(VENDOR.prepare(resource(), "0a1b", replies), More):
+        number = len(replies)
+        item = shown(1 if is_endless else number, f"environment-{number}")
+        replies.append(ok(listed(item, page=number, more=True)))
+    assert len(replies) - 1 == expected
+    assert isinstance(VENDOR.prepare(resource(), "0a1b", replies), Request)
 
 
 def test_equal_addresses_are_equal_needs_and_others_are_not() -> None:
@@ -88,7 +157,7 @@ def test_the_plan_says_what_an_address_changes() -> None:
 def test_a_key_is_a_slug_and_as_unique_as_its_token(token: str, other: str) -> None:
     keys = []
     for each in (token, other):
-        request = VENDOR.prepare(resource(), each, [ok(OVERVIEW)])
+        request = VENDOR.prepare(resource(), each, [ok(OVERVIEW), ok(listed())])
         assert isinstance(request, Request)
         assert isinstance(request.body, dict)
         keys.append(str(request.body["key"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, tex
 from qarunner.emulator.world import Environment, readable, uuid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from qarunner.emulator.messages import Call
     from qarunner.emulator.scenario import CertynSection, Process
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 
 class Project(Struct, kw_only=True):
-    """One project; `environments` are those made through the API, by id."""
+    """One project; `environments` are those made through the API, by id, as the list shows them."""
 
     id: str
     slug: str
-    environments: dict[str, str] = field(default_factory=dict)
+    environments: dict[str, Mapping[str, object]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+
+    def made(self, key: str) -> bool:
+        """Whether an environment of this key was made through the API."""
+        return any(shown["key"] == key for shown in self.environments.values())
 
 
 class Projects:
@@ -63,7 +68,7 @@ class Projects:
         project = self.use(slug)
         listed = self._section.environments
         is_known = listed is None or key in listed or key == self._section.default_environment
-        if key in project.environments.values() or (is_known and key not in project.deleted):
+        if project.made(key) or (is_known and key not in project.deleted):
             return
         raise Refused(404, f"unknown environment {key!r}")
 
@@ -102,35 +107,39 @@ class Projects:
     def _environments(self, project: Project) -> Sequence[Mapping[str, object]]:
         default = self._section.default_environment
         listed = dict.fromkeys((default, *(self._section.environments or ("staging",))))
-        known = {uuid_of("certyn", project.slug, key): key for key in listed if key not in project.deleted}
-        return [
-            {
-                "id": identifier,
-                "projectId": project.id,
-                "key": key,
-                "label": readable(key),
-                "baseUrl": f"https://{key}.example.com",
-                "isDefault": key == default,
-                "version": "1",
-                "executionTarget": "cloud_managed",
-                "runnerPoolId": None,
-                "anthropicModel": None,
-            }
-            for identifier, key in (known | project.environments).items()
+        shown = [
+            self._shown(project, uuid_of("certyn", project.slug, key), key)
+            for key in listed
+            if key not in project.deleted
         ]
+        return [*shown, *project.environments.values()]
+
+    def _shown(self, project: Project, identifier: str, key: str, **given: str) -> Mapping[str, object]:
+        return {
+            "id": identifier,
+            "projectId": project.id,
+            "key": key,
+            "label": readable(key),
+            "baseUrl": f"https://{key}.example.com",
+            "isDefault": key == self._section.default_environment,
+            "version": "1",
+            "executionTarget": "cloud_managed",
+            "runnerPoolId": None,
+            "anthropicModel": None,
+            **given,
+        }
 
     def create(self, call: Call) -> Answer:
         """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
         project = self._find(call.params["projectId"])
         with Fields(call.body) as fields:
             key = fields.need("key", text)
-            fields.need("label", text)
-            fields.need("baseUrl", web_address)
-            fields.need("version", text)
-        if key in project.environments.values() or key in (self._section.environments or ()):
+            rules = (("label", text), ("baseUrl", web_address), ("version", text))
+            more = {name: fields.need(name, rule) for name, rule in rules}
+        if project.made(key) or key in (self._section.environments or ()):
             raise Refused(409, f"environment {key!r} exists")
         identifier = self._world.ids.uuid()
-        project.environments[identifier] = key
+        project.environments[identifier] = self._shown(project, identifier, key, **more)
         ledger = self._world.ledger
         made = Environment(time=ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
         ledger.environments.append(made)
@@ -139,7 +148,7 @@ class Projects:
     def delete(self, call: Call) -> Answer:
         """`DELETE /api/projects/{projectId}/environments/{id}`."""
         project = self._find(call.params["projectId"])
-        project.deleted.add(known(project.environments, call.params["id"], "environment"))
+        project.deleted.add(str(known(project.environments, call.params["id"], "environment")["key"]))
         del project.environments[call.params["id"]]
         for made in self._world.ledger.environments:
             made.deleted = made.deleted or made.id == call.params["id"]

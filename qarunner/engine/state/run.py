@@ -100,6 +100,9 @@ class ResourceState(Struct, kw_only=True):
             case ev.ResourceNotMade():
                 self._not_made(event)
             case ev.ResourceReady():
+                if self.requested is None and event.leftover is not None:
+                    # No create is open: it is the one that an earlier create has made, found by its name.
+                    self.possible_leftovers.pop(event.leftover.what, None)
                 self.phase, self.values, self.message = ResourceStatus.READY, event.values, None
                 self.requested, self.exists, self.trouble = None, True, None
                 if self.resource.kind is ResourceKind.BUILD:

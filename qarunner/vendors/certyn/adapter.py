@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Leftover,
         Metadata,
         Prepared,
+        PrepareStep,
         Refusal,
         Reply,
         Resource,
@@ -81,7 +82,7 @@ class Certyn(Vendor):
     def resources(self, call: Call) -> Iterable[Dependency]:
         return certyn_projects.needs(call)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         return certyn_projects.prepare(resource, token, replies)
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002

@@ -6,19 +6,22 @@ repository ("client"); an environment needs a key with the scope platform:manage
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from qarunner.decode import UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Dependency, Leftover, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.api import Dependency, Leftover, More, Prepared, Refusal, Request, ResourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.vendors.api import Call, Metadata, Reply, Resource
+    from qarunner.decode import JsonReader
+    from qarunner.vendors.api import Call, Metadata, PrepareStep, Reply, Resource
 
 
 NEED = "environment"
@@ -95,19 +98,81 @@ def _label(metadata: Metadata) -> str:
     return f"qarunner preview of {what}" if what else "qarunner preview"
 
 
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared | Refusal:
-    """The project's id, then the environment."""
+_PAGE_SIZE = "100"
+"""Client: so many does the CLI ask for."""
+
+
+_MOST_PAGES = 10
+"""So many pages are looked at before a create: each is a read of the tenant's, and all but one project has fewer."""
+
+
+def next_page(path: str, pages: Sequence[Reply]) -> Request | None:
+    """The request for a list's next page; None after the last one. UnexpectedData if the newest one is no such page."""
+    answers.check_goes_on(pages, "items")
+    if pages:
+        answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
+    if pages and not _has_more(answers.page(pages[-1]).get("hasNextPage")):
+        return None
+    return Request(method="GET", path=path, query=(("page", str(len(pages) + 1)), ("pageSize", _PAGE_SIZE)))
+
+
+def _has_more(answer: JsonReader) -> bool:
+    if answer.value is not None and not isinstance(answer.value, bool):
+        raise answer.fail("a boolean")
+    return answer.value is True
+
+
+def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
+    """The project's id, then the environment: the one that an earlier create has made, or a new one.
+
+    The answer of an earlier create may be lost, so the list is asked for this key first. It is client only: where it
+    cannot be read, the create is sent at once.
+    """
     data = resource.data
     if not replies:
         return overview()
     project = project_id(replies[0], str(data["project"]))
     if isinstance(project, Refusal):
         return project
-    key = _key(token)
-    if len(replies) == 1:
-        body = {"key": key, "label": data["label"], "baseUrl": data["base_url"], "version": data["version"]}
-        return Request(method="POST", path=_environments(project), body=body)
-    return Prepared(values={KEY: key, "id": answers.path_id(replies[1].json().get("id")), "project_id": project})
+    key, folder, base_url = _key(token), _environments(project), str(data["base_url"])
+    pages: list[Reply] = []
+    later = list(replies[1:])
+    while (request := _look(folder, pages)) is not None:
+        if not later:
+            return More(request=request, best_effort=True)
+        pages.append(later.pop(0))
+    name = _listed(pages, key, base_url)
+    if name is None and not later:
+        body = {"key": key, "label": data["label"], "baseUrl": base_url, "version": data["version"]}
+        return Request(method="POST", path=folder, body=body)
+    if name is None:
+        name = answers.path_id(later[0].json().get("id"))
+    return Prepared(values={KEY: key, "id": name, "project_id": project})
+
+
+def _look(folder: str, pages: Sequence[Reply]) -> Request | None:
+    """What is left to read of the list; None if no more of it can be read."""
+    if len(pages) >= _MOST_PAGES or (pages and not pages[-1].ok):
+        return None
+    with contextlib.suppress(UnexpectedData):
+        return next_page(folder, pages)
+    return None
+
+
+def _listed(pages: Sequence[Reply], key: str, base_url: str) -> str | None:
+    """The id of the one environment of a key. One with another address is somebody else's, of two it cannot be told."""
+    addresses: dict[str, str] = {}
+    for reply in pages:
+        with contextlib.suppress(UnexpectedData):
+            for item in answers.page(reply).get("items").items() if reply.ok else ():
+                if (item.get("key").text_or() or "").lower() == key:  # client: keys are compared in any case
+                    addresses[answers.path_id(item.get("id"))] = _address(item.get("baseUrl").text_or() or "")
+    return next(iter(addresses)) if list(addresses.values()) == [_address(base_url)] else None
+
+
+def _address(url: str) -> str:
+    """assumed: Certyn shows an address as it was sent, but for a slash at its end."""
+    return without_encoding(url).rstrip("/")
 
 
 _TAKEN = frozenset({409})

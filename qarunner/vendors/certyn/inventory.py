@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import RemoteRun, Reply
 
 
-_PAGE_SIZE = "100"
-"""Client: so many does the CLI ask for."""
-
-
 _RUNS = "50"
 """Client: so many runs does the CLI ask for."""
 
@@ -57,23 +53,13 @@ def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Req
         if not pages:
             return Request(method="GET", path=f"{folder}/processes")
         return tuple(map(_process, pages[0].json().items()))
-    answers.check_goes_on(pages, "items")
-    if pages:
-        answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
-    if not pages or _has_more(answers.page(pages[-1]).get("hasNextPage")):
-        query = (("page", str(len(pages) + 1)), ("pageSize", _PAGE_SIZE))
-        return Request(method="GET", path=f"{folder}/{_FOLDERS[kind]}", query=query)
+    if (request := environments.next_page(f"{folder}/{_FOLDERS[kind]}", pages)) is not None:
+        return request
     elements = answers.elements(pages, "items", "label" if kind is InventoryKind.ENVIRONMENT else "name")
     answers.check_whole(pages, len(elements), "totalCount")
     if kind is InventoryKind.ENVIRONMENT:
         return tuple(_item(element, "key", "label") for element in elements)
     return tuple(_tags(elements))
-
-
-def _has_more(answer: JsonReader) -> bool:
-    if answer.value is not None and not isinstance(answer.value, bool):
-        raise answer.fail("a boolean")
-    return answer.value is True
 
 
 def _project(settings: Mapping[str, Json], overview: Reply) -> str | Refusal:

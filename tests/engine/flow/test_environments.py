@@ -13,7 +13,7 @@ from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
 from qarunner.report import json as jsondoc
 from qarunner.report.summary import summarise
-from qarunner.vendors.api import Leftover, Prepared, Reply, Request
+from qarunner.vendors.api import Leftover, More, Prepared, Reply, Request
 from tests.engine.flow.test_resources import ENVIRONMENT, using
 from tests.fictional import AFTER, LOST, UNREACHED, VENDORS, Backend, Fictional, entry, ok, plan_of
 from tests.worlds import Story, VirtualClock
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import Plan
-    from qarunner.vendors.api import Resource
+    from qarunner.vendors.api import PrepareStep, Resource
 
 
 class ResourceStatus(Fictional):
     """GET /projects, POST /environments {key} → {id}, DELETE /environments/<id>."""
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         del resource
         if not replies:
             return Request(method="GET", path="/projects/all")
@@ -47,6 +47,19 @@ class ResourceStatus(Fictional):
         return Leftover(what=f"environment {token}", todo="delete it", details={"key": token, **known})
 
 
+class LooksFirst(ResourceStatus):
+    """GET /listed → {key: id} before the create."""
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
+        if len(replies) == 1:
+            return More(request=Request(method="GET", path="/listed"), best_effort=True)
+        if len(replies) > 1 and replies[1].ok:
+            number = replies[1].json().get(token).text_or()
+            if number is not None:
+                return Prepared(values={"key": token, "id": number})
+        return super().prepare(resource, token, [*replies[:1], *replies[2:]])
+
+
 class Tenant(Backend):
     """The vendor's side. `unique`: a second environment of one key is a conflict. `there`: by id, its key."""
 
@@ -61,6 +74,8 @@ class Tenant(Backend):
     def answer(self, vendor: str, request: Request, key: str | None, now: float) -> Reply:
         if request.path == "/projects/all":
             return ok({})
+        if request.path == "/listed":
+            return ok({key: number for number, key in self.there.items()})
         if request.path == "/environments":
             return self._make(request)
         if request.method == "DELETE":
@@ -140,6 +155,25 @@ def test_an_environment_whose_answer_is_lost_is_asked_for_by_the_same_key(
     # The first one may be there, whatever the second answer says: no page tells whether keys are unique.
     assert named(story) == {tenant.asked[0]}
     all_known(story, tenant)
+
+
+@pytest.mark.parametrize("answer", UNCLEAR)
+@pytest.mark.parametrize("unread", [0, 1])
+def test_an_environment_that_is_looked_for_first_is_found_used_and_removed(*, answer: Answer, unread: int) -> None:
+    """Where all answers to creates are lost, also if the list cannot be read before the first one."""
+    tenant = Tenant()
+    no_list = faults(*[Reply(status=502, text="")] * unread, on="GET /listed")
+
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        said = tenant(vendor, request, key, now)
+        return answer if request.path == "/environments" else no_list(vendor, request, 0) or said
+
+    story = Story(PLAN, {**VENDORS, "keyed": LooksFirst("keyed", keyed=True)}, world).drive()
+    assert decide(story.run).exit_code is ExitCode.OK
+    assert len(tenant.bodies) == 2
+    assert len(tenant.asked) == 1
+    assert not tenant.there
+    assert not named(story)
 
 
 @pytest.mark.parametrize(
