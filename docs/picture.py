@@ -9,8 +9,10 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -41,9 +43,11 @@ def recorded(words: list[str], folder: Path) -> str:
 
 def main() -> None:
     program = str(Path(sys.executable).parent / "qarunner")
-    folder = ROOT / "examples" / "storefront"
     words = [program, "apply", "--rehearse", "--scenario", "rehearsal.yml", "--poll-interval", "1s"]
-    shown = recorded(words, folder)
+    with tempfile.TemporaryDirectory() as made:  # a first run: no history says what failed before
+        folder = Path(made) / "storefront"
+        shutil.copytree(ROOT / "examples" / "storefront", folder, ignore=shutil.ignore_patterns(".qarunner"))
+        shown = recorded(words, folder)
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     console.print(Text.assemble(("$ ", "bold green"), (COMMAND, "bold")))
     console.print(Text.from_ansi(shown))
