@@ -133,6 +133,19 @@ def test_one_of_the_vendors_keys_is_enough(stage: Stage) -> None:
     assert stage.run("report", "--merge", "r1", CERTYN_API_KEY=None).code == 0
 
 
+def test_where_a_seal_key_is_set_a_rehearsal_is_verified_like_a_run(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    assert (
+        stage.run("apply", "--rehearse", "--run-id", "r1", "--poll-interval", "20ms", QARUNNER_SEAL_KEY="one").code == 0
+    )
+    refused = stage.run("apply", "--rehearse", "--rerun-failed", "r1", QARUNNER_SEAL_KEY="two")
+    assert refused.code == 2, refused
+    assert "it was sealed with other keys" in refused.err
+    assert "seal: it was sealed with other keys" in stage.run("status", "r1", QARUNNER_SEAL_KEY="two").out
+    assert "it was sealed with other keys" in stage.run("report", "r1", QARUNNER_SEAL_KEY="two").err
+    assert "seal: " not in stage.run("status", "r1", QARUNNER_SEAL_KEY="one").out
+
+
 def test_a_line_that_was_added_breaks_the_seal_and_a_cancel_only_warns(begin: Begin) -> None:
     stage = begin(doksi=SLOW, certyn=SLOW)
     stage.commit(stage.doksi("login"), stage.certyn("smoke"))

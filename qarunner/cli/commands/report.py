@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.options import NextCommand
-from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, load, refuse_tracked, verified
+from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, is_own_rehearsal, load, refuse_tracked, verified
 from qarunner.cli.result import show_report
 from qarunner.engine.decide.merge import merged, missing_manifest
 from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
@@ -99,7 +99,7 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     refuse_tracked(folder, environ)
     stored = load(folder, Secrets(environ=environ))
     console.hide(reporting.credentials_of(stored.plan, environ))
-    if not stored.rehearsal and (why := doubt(stored)) is not None:
+    if not is_own_rehearsal(stored.run, environ) and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     follow = NextCommand.of_stored(folder, stored.plan)
     summary = _remembered(console, environ, order, replace(summarise(stored.run), rerun=follow.rerun()))

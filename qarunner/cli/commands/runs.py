@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
-from qarunner.app.runs import Secrets, doubt, find_run, load, refuse_tracked, remove_run, state_of
+from qarunner.app.runs import Secrets, doubt, find_run, is_own_rehearsal, load, refuse_tracked, remove_run, state_of
 from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left
 from qarunner.engine.io.journal import by_age, folders, is_driven
@@ -69,7 +69,7 @@ def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Sta
         summary=summarise(run),
         state=state_of(run, driven=driven),
         seal=stored.recorded.trust,
-        doubt=None if stored.rehearsal else doubt(stored),
+        doubt=None if is_own_rehearsal(run, console.environ) else doubt(stored),
     )
 
 
