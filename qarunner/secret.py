@@ -219,11 +219,14 @@ def _any_of(words: Sequence[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """A text of the same length, in which forms that mean the same are equal: lower case, and `+` for a space."""
+    """A text of the same length, in which forms that mean the same are equal: lower case, and `+` for a space.
+
+    Each character by itself: how a sigma is written depends on whether its word goes on.
+    """
     lower = text.lower()
     if len(lower) != len(text):
         lower = "".join(small if len(small := char.lower()) == 1 else char for char in text)
-    return lower.replace("+", " ")
+    return lower.replace("\u03c2", "\u03c3").replace("+", " ")
 
 
 def _scheme_length(text: str) -> int:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 Clean: TypeAlias = "Callable[[str], str]"
-"""Takes out of a text what must not be shown, such as a secret's value."""
+"""Takes out of a text what must not be shown, such as a secret's value. Texts with a NUL between them may be one text:
+it makes of them what it makes of each."""
 
 _UNSAFE = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # C0 and C1, which command terminals, but for spaces and line ends

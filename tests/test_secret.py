@@ -142,6 +142,11 @@ def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
     assert Scrubber({"URL": "https://hooks.example/T0/B0/xyz"})("https://hooks.other/") == "https://hooks.other/"
 
 
+@pytest.mark.parametrize("text", ["ΜΥΣΤΙΚΟΣ", "μυστικος", "μυστικοσ", "ΜΥΣΤΙΚΟΣΩ", "İ ΜΥΣΤΙΚΟΣ"])
+def test_a_sigma_at_the_end_of_a_secret_is_one_within_a_word(text: str) -> None:
+    assert Scrubber({"GREEK": "ΜΥΣΤΙΚΟΣ"})(text).strip("İ Ω") == placeholder("GREEK")
+
+
 def test_case_counts_for_short_ones_alone() -> None:
     assert Scrubber({"A": "AbCdEfGh"})("abcdefgh") == placeholder("A")
     assert Scrubber({"A": "AbCdEfG"})("abcdefg AbCdEfG") == f"abcdefg {placeholder('A')}"
