@@ -88,7 +88,9 @@ def read_manifest(path: Path, environ: Mapping[str, str] | None = None) -> tuple
         hint = "a manifest is a regular file; it may be a link to one in its own repository"
         raise UserError(f"{path}: cannot be read: it {error.strerror}", hint=hint) from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        slashed = str(Path(str(path).replace("\\", "/")))
+        way = f"here, folders are divided by /: {slashed}" if os.sep == "/" and slashed != str(path) else None
+        raise UserError(f"{path}: cannot be read: {error.strerror}", hint=way) from error
 
 
 def _refuse_stranger(real: Path, data: bytes, root: Path, environ: Mapping[str, str] | None) -> None:

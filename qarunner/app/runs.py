@@ -403,3 +403,9 @@ def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | No
             f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "
             f"qarunner resume {run_id} waits for them"
         )
+    doubtful = [state.job.id for state in uncertain_in(run)]
+    if doubtful:
+        yield (
+            f"run {run_id} may have started {', '.join(doubtful[:10])} at the vendor, and nobody has decided: "
+            f"look there, since it is paid for again; qarunner resume {run_id} --drop {doubtful[0]} says that you did"
+        )

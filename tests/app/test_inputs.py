@@ -68,6 +68,14 @@ def test_a_manifest_is_read_as_bytes(tmp_path: Path) -> None:
     assert read_manifest(path) == (path.as_posix(), b"\xff\r\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there, folders are divided by a backslash")
+@pytest.mark.parametrize("name", [r"apps\shop\qa-matrix.yml", r".\qa-matrix.yml", r"apps/shop\qa-matrix.yml"])
+def test_another_systems_path_is_written_as_this_one_reads_it(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        read_manifest(Path(name))
+    assert caught.value.hint == f"here, folders are divided by /: {Path(name.replace(chr(92), '/'))}"
+
+
 def test_what_is_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yml: cannot be read: No such file or directory"):
         read_manifest(tmp_path / "none.yml")

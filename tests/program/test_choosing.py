@@ -404,6 +404,16 @@ def test_a_stored_plan_leads_to_its_manifest_from_another_folder(
     assert Path(word).resolve() == (stage.folder / "qa-matrix.yml").resolve()
 
 
+def test_a_create_that_nobody_decided_about_is_not_paid_for_again_in_silence(begin: Begin) -> None:
+    stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "drop": "after"}]})
+    stage.commit(stage.doksi("login"))
+    assert stage.apply().code == 8
+    said = "run r1 may have started doksi-1 at the vendor, and nobody has decided"
+    assert said in stage.run("plan", "--rerun-failed", "r1").err
+    assert stage.resume("r1", "--drop", "login").code == 8
+    assert said not in stage.run("plan", "--rerun-failed", "r1").err
+
+
 def test_a_run_that_nobody_wrote_down_cannot_be_run_again(stage: Stage) -> None:
     stage.commit(stage.doksi("login"))
     ended = stage.run("apply", "--rerun-failed", "r9")

@@ -287,7 +287,23 @@ def messages_of(error: ValidationError) -> Iterator[SchemaMessage]:
         steps=frozenset(error.absolute_schema_path),
         alternatives=tuple((cast("int", child.relative_schema_path[0]), child) for child in error.context or ()),
     )
-    return _HANDLERS.get(broken.keyword, _other(str(error.message)))(broken)
+    messages = _HANDLERS.get(broken.keyword, _other(str(error.message)))(broken)
+    emptied = broken.value == [] and _is_nullable(broken.schema)
+    return map(_or_null, messages) if emptied else messages
+
+
+def _is_nullable(schema: Schema) -> bool:
+    kinds, options = schema.get("type"), schema.get("anyOf")
+    return (isinstance(options, list) and {"type": "null"} in options) or (isinstance(kinds, list) and "null" in kinds)
+
+
+def _or_null(message: SchemaMessage) -> SchemaMessage:
+    """Who empties a list probably means that the inherited one does not hold here."""
+    fault = message.fault
+    if fault.code != codes.WRONG_SIZE:
+        return message
+    way = f"`{message.subject[-1]}: null` takes an inherited value away"
+    return message._replace(fault=replace(fault, hint=f"{fault.hint}; {way}" if fault.hint else way))
 
 
 # --- keywords about a value -------------------------------------------------------------------------------------------
