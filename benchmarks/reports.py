@@ -17,15 +17,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from qarunner.app.reports import for_report
 from qarunner.report import FORMATS
 from qarunner.report.html import render as render_html
+from qarunner.secret import Scrubber, mask
 from tests.report.large import large_summary
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+SCRUBBER = Scrubber({"QA_KEY": "s3cr3t-value-1234", "OTHER": "another-one-that-is-long", "TEST_PASSWORD": "hunter22"})
+
+
+def clean(text: str) -> str:
+    """What an apply makes of each text that it shows."""
+    return mask(SCRUBBER(text))
 
 
 def cpu(number: int) -> None:
     summary = large_summary(number)
     began = time.process_time()
-    ready = for_report(summary, "html")
+    ready = for_report(summary, "html", clean)
     print(f"{number:6} entries: {'made ready':12} {time.process_time() - began:6.2f} s of CPU")
     for form in FORMATS:
         module = __import__(f"qarunner.report.{form}", fromlist=["render"])
