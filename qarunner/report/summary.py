@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
@@ -660,9 +661,12 @@ def from_root(summary: Summary) -> Summary:
         return summary
     folder, there = posixpath.dirname(summary.manifest), posixpath.dirname(at_root)
 
+    @cache
+    def place(file: str) -> str:
+        return posixpath.normpath(posixpath.join(there, posixpath.relpath(file, folder or ".")))
+
     def moved(origin: Origin) -> Origin:
-        file = posixpath.relpath(origin.file, folder or ".")
-        return replace(origin, file=posixpath.normpath(posixpath.join(there, file)))
+        return replace(origin, file=place(origin.file))
 
     return replace(
         summary,
