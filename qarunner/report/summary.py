@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
+from qarunner.engine.decide.merge import NOBODY
 from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
 from qarunner.engine.decide.spending import spent
 from qarunner.engine.decide.trend import News, Trend, is_bad
@@ -306,7 +307,10 @@ def next_step(summary: Summary) -> tuple[str, str] | None:
 
 
 def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iterator[GateFailure]:
-    """What explains the exit code where no test does."""
+    """What explains the exit code where no test does, and each part of the whole that is missing."""
+    for row in entries:
+        if row.entry.vendor == NOBODY:
+            yield GateFailure(name="missing", message=row.reason or row.entry.id)
     red = {CaseKind.FAILURE, CaseKind.ERROR}
     shown = (row.kind(verdict) for row in entries for verdict in (row.verdict, *row.counts))
     if decision.exit_code is ExitCode.OK or not red.isdisjoint(shown):

@@ -91,6 +91,9 @@ def test_a_missing_shard_is_said_and_never_green(shards: Stage, tmp_path: Path) 
     assert ended.code == 8, ended
     root = ET.parse(tmp_path / "qa.xml").getroot()  # noqa: S314  our own
     assert root.get("errors") == "1"
+    (suite,) = (suite for suite in root if suite.get("name") == "gate")
+    assert [case.get("name") for case in suite] == ["missing"]
+    assert report["gate"] == [{"name": "missing", "message": entry["reason"]}]
 
 
 def test_a_failure_wins_over_a_missing_shard(begin: Begin) -> None:
