@@ -573,7 +573,7 @@ def amount(summary: Summary) -> str:
 
 
 def last_line(summary: Summary, remark: str = "") -> str:
-    """The last line of an apply or a resume: its headline, and what comes next, with the command."""
+    """The last line of an apply, a resume or a watch: its headline, and what comes next, with the command."""
     text, step = headline(summary) + remark, next_step(summary)
     if step is None or step[1] in text:
         return text

@@ -18,7 +18,7 @@ from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state.events import EntryClosed
 from qarunner.errors import ExitCode
 from qarunner.history.durations import recall
-from qarunner.report.summary import headline, summarise
+from qarunner.report.summary import last_line, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,8 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
 
     if run.exit_code:  # what it ended with counts more than what its results alone would say
         summary = replace(summary, exit_code=ExitCode(run.exit_code))
-    console.conclude(headline(summary), f"{headline(unwritten(summary, ['stdout']))}; stdout cannot be written")
+    instead = last_line(unwritten(summary, ["stdout"]), "; stdout cannot be written")
+    console.conclude(last_line(summary), instead)
     return summary.exit_code
 
 
