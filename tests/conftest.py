@@ -8,6 +8,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -51,6 +52,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if time.monotonic() - since > HANGS_S / 20:
         item.config.stash[_WATCH] = [stderr, time.monotonic()]
         faulthandler.dump_traceback_later(HANGS_S, exit=True, file=int(stderr))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers more than cores: tests of programs wait for emulated vendors a good part of their time."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", cores + 2))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
