@@ -587,8 +587,9 @@ def headline(summary: Summary) -> str:
     text = f"qarunner: exit {int(summary.exit_code)}: {', '.join(classes) or _no_tests(summary)}"
     if summary.exit_code is ExitCode.NOTHING:
         text += f"; {summary.finished} gating tests finished, gate.min_tests is {summary.min_tests}"
-    if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished and not summary.is_joined:
-        text += f"; to go on: {resume_of(summary)}"
+    action, command = next_step(summary) or ("", "")
+    if summary.exit_code is ExitCode.NO_VERDICT and summary.unfinished and action == "resume":
+        text += f"; to go on: {command}"
     if summary.failed_by_skips_only:
         text += "; a skipped test fails the build"
     if summary.unrecorded:
