@@ -10,9 +10,10 @@ import pytest
 from qarunner.app.reports import add_step_summary
 from qarunner.engine.io.journal import read
 from qarunner.engine.state.run import fold
+from qarunner.errors import ExitCode
 from qarunner.plan.model import from_json
 from qarunner.report import markdown
-from qarunner.report.summary import RunLink, summarise
+from qarunner.report.summary import RunLink, headline, last_line, resume_of, summarise
 from tests.report.large import large_summary
 
 if TYPE_CHECKING:
@@ -99,3 +100,14 @@ def test_many_runs_that_go_on_are_one_note_for_each_vendor() -> None:
     assert "> ⚠️ **still running** at `doksi`: 3 runs: [`r0`](https://app.test/r) of `a`, [`r1`]" in page
     assert "57 runs" in page
     assert ", and 37 more: `qarunner status` lists all of them" in page
+
+
+def test_a_run_that_goes_on_with_a_create_in_doubt_asks_for_the_decision_alone() -> None:
+    goes_on = msgspec.structs.replace(
+        summary_of("interrupted"), exit_code=ExitCode.NO_VERDICT, unfinished=True, uncertain={}
+    )
+    assert headline(goes_on).endswith(f"; to go on: {resume_of(goes_on)}")
+    assert last_line(goes_on) == headline(goes_on)
+    doubted = msgspec.structs.replace(goes_on, uncertain={"doksi-9": "its answer was lost"}, repeatable=frozenset())
+    assert "to go on" not in last_line(doubted)
+    assert last_line(doubted).endswith(f"; decide: qarunner status {doubted.run_id}")
