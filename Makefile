@@ -60,7 +60,7 @@ format: .venv/ready-dev
 # The vendor parts of the manifest's schema and of the README, from what vendors/*/info.py say; the inputs of the action and
 # of the GitLab component, from the program's options.
 schema: .venv/ready-dev
-	$(BIN)/python -m pytest --update-golden -q tests/vendors/test_describe.py tests/pipelines/test_examples.py
+	$(BIN)/python -m pytest --update-golden -q tests/vendors/test_generated.py tests/pipelines/test_examples.py
 
 golden: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q

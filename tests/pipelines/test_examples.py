@@ -17,17 +17,12 @@ import yaml
 from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it has no types
 from click.testing import CliRunner
 
+from generate.pipeline_inputs import action_inputs, action_variables, component_inputs, component_variables
 from qarunner.app.options import options_of
 from qarunner.cli.command_line import COMMANDS
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines import gitlab
-from qarunner.cli.pipelines.arguments import (
-    POSITIONAL,
-    action_inputs,
-    action_variables,
-    component_inputs,
-    component_variables,
-)
+from qarunner.cli.pipelines.arguments import POSITIONAL
 from tests.program.conftest import Started
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.text import plural, table
 from qarunner.vendors import registry
-from qarunner.vendors.describe import HEADINGS, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     from qarunner.app.options import ValidateOptions, VendorsOptions
     from qarunner.cli.console import Console
     from qarunner.diagnostics import Diagnostic
+    from qarunner.entry import TargetKind
     from qarunner.manifest.rules import RuleResults
     from qarunner.vendors.api import Vendor
+    from qarunner.vendors.types import VendorInfo
 
 
 def validate(console: Console, environ: Mapping[str, str], options: ValidateOptions) -> ExitCode:
@@ -113,7 +114,7 @@ def vendors(console: Console, environ: Mapping[str, str], options: VendorsOption
     if console.output == "json":
         console.data({vendor.info.name: as_data(vendor) for vendor in listed})
         return _warn_of(console, broken)
-    rows = [row for vendor in listed for row in rows_of(vendor.info)]
+    rows = [row for vendor in listed for row in capability_rows(vendor.info)]
     for line in _detail(listed[0]) if name else table([HEADINGS, *rows]):
         console.result(line)
     return _warn_of(console, broken)
@@ -153,7 +154,7 @@ def _detail(vendor: Vendor) -> Iterator[str]:
     yield f"{info.title} ({info.name}): {info.docs}"
     yield f"  credential  {info.key_env}"
     yield f"  base URL    {info.base_url}, or {', '.join(info.url_env)}"
-    yield from (f"  {line}" for line in table([HEADINGS, *rows_of(info)]))
+    yield from (f"  {line}" for line in table([HEADINGS, *capability_rows(info)]))
     yield f"  a create can be repeated: {'yes' if info.idempotency_header else 'no'}"
     if info.options:
         yield f"  options: {', '.join(info.options)}"
@@ -161,3 +162,24 @@ def _detail(vendor: Vendor) -> Iterator[str]:
         yield f"  settings: {', '.join(info.settings)}"
     for word, reason in info.capabilities.instead.items():
         yield f"  not offered: {word}: {reason}"
+
+
+HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
+
+
+def capability_rows(info: VendorInfo) -> Iterator[tuple[str, ...]]:
+    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
+    able = info.capabilities
+    groups: dict[frozenset[TargetKind], list[str]] = {}
+    for platform, kinds in able.targets.items():
+        groups.setdefault(kinds, []).append(str(platform or "-"))
+    selections = ", ".join(f"one of {kind}" if able.takes_one(kind) else kind for kind in sorted(able.selections))
+    rest = (
+        selections,
+        "yes" if able.artifacts else "no",
+        "yes" if able.cancel else "no",
+        "each test" if able.per_test_results else "numbers",
+    )
+    for number, (kinds, platforms) in enumerate(groups.items()):
+        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
+        yield (info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))

@@ -1,11 +1,10 @@
-"""The action's and the component's inputs are the program's options, and become its arguments again.
+"""The inputs of the action and of the component, as arguments of the program.
 
-`make schema` writes them into action.yml and templates/qarunner.yml. An input that would do nothing is an error.
+generate/pipeline_inputs.py writes them into both files. An input that would do nothing is an error.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING
 
@@ -30,60 +29,6 @@ POSITIONAL = {
 """The commands that an action can give, each with the input that stands without a dash."""
 
 
-_BY_HAND = frozenset({"continue", "file", "run-id", "runs-dir"})
-"""Options that stand in the files themselves: the manifest, and what names and keeps each job's run."""
-
-_OF_ONE_JOB = frozenset({*_BY_HAND, "shard", "detach"})
-"""Options that the component's child pipeline gives, or that its jobs cannot take."""
-
-
-def action_inputs() -> str:
-    """The `inputs` of action.yml that are options."""
-    return _inputs(_of_commands(), "One a line")
-
-
-def action_variables() -> str:
-    """The variables through which a step of action.yml hands its inputs over."""
-    return "".join(f"        {_variable(name)}: ${{{{ inputs.{name} }}}}\n" for name in _of_commands())
-
-
-def component_inputs() -> str:
-    """The `inputs` of the component that are options of an apply."""
-    return _inputs(_of_component(), "Separated by spaces, quoted as in a shell", indent="    ")
-
-
-def component_variables() -> str:
-    """The variables through which the component's job hands its inputs over; a block takes any text."""
-    lines = "    {variable}:\n      value: |-\n        $[[ inputs.{name} ]]\n      expand: false\n"
-    return "".join(lines.format(variable=_variable(name), name=name) for name in _of_component())
-
-
-def _of_commands() -> dict[str, Field]:
-    fields: dict[str, Field] = {}
-    for command in POSITIONAL:
-        fields |= {name: field for name, field in _options(command).items() if name not in fields}
-    return {name: field for name, field in fields.items() if name not in _BY_HAND}
-
-
-def _of_component() -> dict[str, Field]:
-    return {name: field for name, field in _options("apply").items() if name not in _OF_ONE_JOB}
-
-
-def _variable(name: str) -> str:
-    return f"INPUT_{name.upper().replace('-', '_')}"
-
-
-def _inputs(options: Mapping[str, Field], how: str, indent: str = "  ") -> str:
-    lines = []
-    for name, field in options.items():
-        words = field.option.help.removesuffix(" Repeatable.").removesuffix(".")
-        words = f"true: {words[0].lower()}{words[1:]}" if field.kind is bool else words
-        words += f". {how}." if field.many else "."
-        default = "false" if field.kind is bool else ""
-        lines.append(f'{indent}{name}: {{ description: {json.dumps(words)}, default: "{default}" }}\n')
-    return "".join(lines)
-
-
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The inputs that are given, each from the variable that a step puts it into."""
     inputs = {
@@ -104,7 +49,7 @@ def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) 
         raise UserError(f"command: unknown command {command!r}", hint=choose(command, tuple(POSITIONAL)))
     filled = {name: text.strip() for name, text in inputs.items() if text.strip()}
     positional, further = filled.pop(POSITIONAL[command], None), filled.pop("args", "")
-    known = _options(command)
+    known = options_by_name(command)
     stray = sorted(name for name in filled if name not in known and not _is_off(filled[name]))
     if stray:
         raise UserError(
@@ -119,7 +64,7 @@ def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) 
     return [*words, *(["--", positional] if positional else [])]
 
 
-def _options(command: str) -> dict[str, Field]:
+def options_by_name(command: str) -> dict[str, Field]:
     """The options of a command by their names without dashes."""
     fields = options_of(COMMANDS[command].options)
     return {field.option.name.removeprefix("--"): field for field in fields if field.option.name}

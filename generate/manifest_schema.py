@@ -1,4 +1,4 @@
-"""What each vendor's `info.py` says, as the vendor parts of the manifest's schema and as the table that people read."""
+"""What `info.py` of each vendor says, as parts of the manifest's schema and as tables of the README."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from qarunner import __version__
+from qarunner.cli.commands.validate import HEADINGS, capability_rows
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
 from qarunner.vendors.types import CAPABILITY, INVENTORIES, only_one, refuse
 
@@ -349,29 +350,8 @@ def _example(info: VendorInfo) -> Schema:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-HEADINGS = ("vendor", "platform", "target", "tests by", "sign-in", "cancel", "results")
-
-
-def rows_of(info: VendorInfo) -> Iterator[tuple[str, ...]]:
-    """A vendor's rows: one for each group of platforms that take the same targets; `-` is an entry without one."""
-    able = info.capabilities
-    groups: dict[frozenset[TargetKind], list[str]] = {}
-    for platform, kinds in able.targets.items():
-        groups.setdefault(kinds, []).append(str(platform or "-"))
-    selections = ", ".join(f"one of {kind}" if able.takes_one(kind) else kind for kind in sorted(able.selections))
-    rest = (
-        selections,
-        "yes" if able.artifacts else "no",
-        "yes" if able.cancel else "no",
-        "each test" if able.per_test_results else "numbers",
-    )
-    for number, (kinds, platforms) in enumerate(groups.items()):
-        where = (", ".join(platforms), ", ".join(sorted(kinds)) or "-")
-        yield (info.name, *where, *rest) if number == 0 else ("", *where, *[""] * len(rest))
-
-
 def capability_table(infos: Sequence[VendorInfo]) -> str:
-    return _markdown([HEADINGS, *(row for info in infos for row in rows_of(info))])
+    return _markdown([HEADINGS, *(row for info in infos for row in capability_rows(info))])
 
 
 def variable_table(infos: Sequence[VendorInfo]) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from generate import manifest_schema
 from qarunner.report import FORMATS
-from qarunner.vendors import describe, registry
+from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +31,10 @@ def test_what_is_generated_is_not_stale(file: str, golden: Callable[[Path, str],
     text = path.read_text(encoding="utf-8")
     infos = registry.infos_builtin()
     if path.suffix == ".json":
-        text = describe.with_vendors(text, infos, FORMATS)
+        text = manifest_schema.with_vendors(text, infos, FORMATS)
     else:
-        text = between(text, "vendors", describe.capability_table(infos))
-        text = between(text, "variables", describe.variable_table(infos))
+        text = between(text, "vendors", manifest_schema.capability_table(infos))
+        text = between(text, "variables", manifest_schema.variable_table(infos))
     golden(path, text)
 
 
