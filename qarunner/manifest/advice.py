@@ -46,8 +46,26 @@ def check_spending(manifest: Manifest, rows: Sequence[Row], evaluated: Evaluated
     """Warnings: axes and values that nothing reads, rows that send the same, and a gate that cannot be passed."""
     idle = list(_unread_axes(manifest, rows))
     equal = _equal_rows(manifest, evaluated, {path for path, _ in idle})
-    unread = _unread_values(manifest.document)
+    unread = [*_unread_values(manifest.document), *_unasked_secrets(manifest)]
     return in_order([*(warning for _, warning in idle), *equal, *_too_few(manifest, evaluated.rows), *unread])
+
+
+def _unasked_secrets(manifest: Manifest) -> Iterator[Diagnostic]:
+    """What a declaration asks of a secret: an answer would tell a bit of it to whoever edits the manifest."""
+    for name, declaration in manifest.env.items():
+        for key in ("format", "enum", "pattern") if declaration.secret else ():
+            if getattr(declaration, key):
+                message = f"{key}: the text of a secret is compared with nothing, so this changes nothing"
+                hint = f"remove it: whether {name} fits would tell a part of it to whoever edits the manifest"
+                yield problem(
+                    manifest.document,
+                    (*declaration.path, key),
+                    message,
+                    code=Code.UNREAD_VALUE,
+                    hint=hint,
+                    key=True,
+                    severity=Severity.WARNING,
+                )
 
 
 def _unread_values(document: Document) -> Iterator[Diagnostic]:

@@ -136,7 +136,7 @@ MEANINGS: Mapping[str, str] = {
     Code.UNREAD_AXIS: "No template reads an axis: its rows send the same, and each is paid for.",
     Code.EQUAL_ROWS: "Two rows send the same request, and each is paid for.",
     Code.TOO_FEW_TESTS: "`gate.min_tests` is more than the matrix can bring.",
-    Code.UNREAD_VALUE: "No template reads a variable of `env`, or a value of `vars`.",
+    Code.UNREAD_VALUE: "No template reads a variable, or a value of `vars`; or a rule asks for a part of a secret.",
     Code.OUT_OF_REACH: "A target is an address of this machine, or of a private network: a vendor cannot reach it.",
     Code.NO_FACT: "A condition asks for a fact that this build does not have, such as the branch of a tag's build.",
     Code.OLD_SCHEMA: "Editors check the manifest with the schema of another version.",

@@ -330,9 +330,15 @@ def _check_default(document: Document, declaration: EnvDeclaration, steps: Steps
 
 def key_names(document: Document) -> frozenset[str]:
     """Every name under `vendors.*.api_key_env`, of the manifest and of its base."""
-    vendors = (as_mapping(document.at((*above, "vendors"))) for above in ((), (BASE,)))
-    names = (as_mapping(vendor).get("api_key_env") for settings in vendors for vendor in settings.values())
-    return frozenset(name for name in names if isinstance(name, str))
+    return frozenset(name for _, name in _chosen_keys(document))
+
+
+def _chosen_keys(document: Document) -> Iterator[tuple[str, str]]:
+    """The same with the vendor of each."""
+    for above in ((), (BASE,)):
+        for vendor, settings in as_mapping(document.at((*above, "vendors"))).items():
+            if isinstance(name := as_mapping(settings).get("api_key_env"), str):
+                yield vendor, name
 
 
 _CONTAINED = 8
@@ -504,7 +510,7 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
         elif looked_up.text is None:
             wrong = [_missing(manifest, declaration, use, values)]
         else:
-            # Of a secret that is not permitted not even the value is looked at: an enum would tell about it.
+            # Of a secret that is not permitted not even the value is looked at.
             wrong = list(_misfit(manifest, declaration, looked_up.text, keys, values.steps)) if permitted else []
         problems += wrong
         if declaration.secret:
@@ -519,7 +525,10 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
 def _misfit(
     manifest: Manifest, declaration: EnvDeclaration, text: str, keys: tuple[str, ...], steps: Steps
 ) -> Iterator[Diagnostic]:
-    """What speaks against a variable's value; it does not quote a value that may be secret."""
+    """What speaks against a variable's value; it does not quote a value that may be secret.
+
+    Of a secret the manifest asks nothing: its `enum`, `format` or `pattern` could find the value out, build by build.
+    """
     name = declaration.name
     texts = (text, *_items(text)) if declaration.format == LIST else (text,)  # an item may be written with escapes
     if any(_is_credential(part, keys) for part in texts):  # also of a secret: it is its vendor's alone
@@ -533,10 +542,9 @@ def _misfit(
         yield _at(
             manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
         )
-    elif reason := misfit(declaration, text, steps):
-        shown = "" if declaration.secret else f" ({text[:60]!r})"
+    elif not declaration.secret and (reason := misfit(declaration, text, steps)):
         how = _LIST_HINT if declaration.format == LIST else None
-        yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name}{shown} {reason}", how)
+        yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name} ({text[:60]!r}) {reason}", how)
     elif any("⟦" in part or "⟧" in part for part in texts):
         yield _at(manifest, declaration, Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
     elif len(text) > LONGEST_TEXT:
@@ -683,7 +691,15 @@ def _declared_credentials(manifest: Manifest, values: Values) -> Iterator[Diagno
 
 
 def _credential_values(manifest: Manifest, values: Values) -> tuple[str, ...]:
-    named = values.credentials | key_names(manifest.document) | set(values.vendor_keys.values())
+    """The texts of all credentials.
+
+    Without those that the manifest names and the pipeline does not let go: a comparison with one would tell of it.
+    """
+    keys, allowed = values.vendor_keys, values.allow_secrets
+    named = {*values.credentials, *keys.values()}
+    for vendor, name in _chosen_keys(manifest.document):
+        if secret.key_may_go_to(name, vendor, keys=keys, allowed=allowed):
+            named.add(name)
     return tuple(text for name in sorted(named) if (text := values.env.get(name, "").strip()))
 
 

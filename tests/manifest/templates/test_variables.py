@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from qarunner.diagnostics import Severity
+from qarunner.manifest.advice import check_spending
 from qarunner.manifest.codes import MEANINGS, Code
 from qarunner.manifest.expand import expand
 from qarunner.manifest.rules import conditions
@@ -405,12 +406,27 @@ def test_a_secret_that_reaches_a_row_through_vars_has_to_be_allowed() -> None:
     assert only(refusal(lambda: rendered(subject, values({"PREVIEW": "s"})))).code == Code.NOT_ALLOWED
 
 
-def test_messages_never_show_a_secret() -> None:
-    subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'x+', enum: [xx] } }")
-    given = values({"PREVIEW": "pssst-secret"}, "PREVIEW@doksi")
-    problem = only(refusal(lambda: rendered(subject, given)))
-    assert problem.code == Code.BAD_VALUE
-    assert "pssst" not in f"{problem.message}{problem.hint}"
+@pytest.mark.parametrize("asked", ["pattern: 's.*'", "enum: [s3cr3t]", "format: integer", "format: uri"])
+def test_nothing_in_a_manifest_asks_for_a_part_of_a_secret(asked: str) -> None:
+    subject = named("{{ env.PREVIEW }}", f"env: {{ PREVIEW: {{ secret: true, {asked} }} }}")
+    for text in ("s3cr3t", "other", "https://x.example", "7"):
+        assert rendered(subject, values({"PREVIEW": text}, "PREVIEW@doksi")).secrets == {"PREVIEW": text}
+    evaluated = rendered(subject, values({"PREVIEW": "x"}, "PREVIEW@doksi"))
+    warned = only(check_spending(subject, expand(subject), evaluated))
+    assert (warned.code, warned.severity) == (Code.UNREAD_VALUE, Severity.WARNING)
+    assert warned.message.startswith(f"{asked.partition(':')[0]}: the text of a secret is compared with nothing")
+
+
+@pytest.mark.parametrize("env", ["{ OURS: { secret: true } }", "{ OURS: { default: a-guess-of-it-and-more } }"])
+def test_a_key_that_the_pipeline_does_not_let_go_is_compared_with_nothing(env: str) -> None:
+    vendors = "vendors: { doksi: { api_key_env: DEPLOY_PASSWORD } }"
+    subject = named("{{ env.OURS }}", f"env: {env}\n{vendors}")
+    codes, allowed = [], ["OURS@doksi"] if "secret" in env else []
+    for password in ("a-guess-of-it", "something else"):
+        environ = {"DEPLOY_PASSWORD": password, "OURS": "a-guess-of-it-and-more"}
+        problems = refusal(lambda environ=environ: rendered(subject, values(environ, *allowed)))  # type: ignore[misc]
+        codes.append([problem.code for problem in problems])
+    assert codes == [[Code.KEY_NOT_ALLOWED]] * 2
 
 
 def test_a_whole_url_can_be_no_secret_as_its_host_is_not_certain() -> None:
