@@ -11,9 +11,9 @@ import shlex
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from msgspec import Struct
 
@@ -74,20 +74,35 @@ def _in_order(cls: type) -> tuple[Field, ...]:
 
 
 def _options_of(cls: type) -> Iterator[Field]:
-    hints = get_type_hints(cls, include_extras=True)
+    hints = get_type_hints(cls)
     for declared in fields(cls):
-        annotation, *marks = get_args(hints[declared.name]) or (None,)
-        option = next((mark for mark in marks if isinstance(mark, Option)), None)
-        if option is not None:
-            arguments = [kind for kind in get_args(annotation) if kind not in {type(None), ...}]
-            many = getattr(annotation, "__origin__", None) is tuple
-            kind: Any = arguments[0] if arguments else annotation
+        if declared.metadata:
+            option = Option(**{"name": f"--{declared.name.replace('_', '-')}", **declared.metadata})
+            kinds = [kind for kind in get_args(hints[declared.name]) if kind not in {type(None), ...}]
+            many = getattr(hints[declared.name], "__origin__", None) is tuple
             required = declared.default is MISSING and declared.default_factory is MISSING
             default = None if declared.default is MISSING else declared.default
-            yield Field(declared.name, option, kind, many, required, default)
+            yield Field(declared.name, option, kinds[0] if kinds else hints[declared.name], many, required, default)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+# --- how a field declares its option: called like the field, unless it says another `name` ----------------------------
+
+
+def _required(metavar: str, text: str) -> Any:  # noqa: ANN401  a field's own type is the declared one
+    """An argument that has to be there."""
+    return field(metadata={"name": "", "metavar": metavar, "help": text})
+
+
+def _option(metavar: str, text: str, *, default: object = None, **more: object) -> Any:  # noqa: ANN401  likewise
+    return field(default=default, metadata={"metavar": metavar, "help": text, **more})
+
+
+_flag = partial(_option, "", default=False)
+_many = partial(_option, default=())
+_argument = partial(_option, name="")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, _required))
 def _options(cls: type[T]) -> type[T]:
     """A frozen dataclass whose methods stand in `Shown`: to generate them for each would take 30 ms at each start."""
     return dataclass(init=False, repr=False, eq=False)(cls)
@@ -100,17 +115,12 @@ def _options(cls: type[T]) -> type[T]:
 class Shown:
     """What every command knows, before its name and after it."""
 
-    quiet: Annotated[bool, Option("--quiet", "", "Only the result.", short="-q")] = False
-    verbose: Annotated[
-        bool, Option("--verbose", "", "Every step.", short="-v", apart=("--quiet", "one says less, the other more"))
-    ] = False
-    color: Annotated[
-        str | None,
-        Option("--color", "auto|always|never", "Colours. Default: auto, in a terminal and in CI logs that show them."),
-    ] = None
-    no_color: Annotated[
-        bool, Option("--no-color", "", "No colours.", apart=("--color", "it is --color never in one word"))
-    ] = False
+    quiet: bool = _flag("Only the result.", short="-q")
+    verbose: bool = _flag("Every step.", short="-v", apart=("--quiet", "one says less, the other more"))
+    color: str | None = _option(
+        "auto|always|never", "Colours. Default: auto, in a terminal and in CI logs that show them."
+    )
+    no_color: bool = _flag("No colours.", apart=("--color", "it is --color never in one word"))
 
     def __init__(self, **values: object) -> None:
         for declared in fields(self):
@@ -130,57 +140,53 @@ class Shown:
 class Printed(Shown):
     """The commands whose results have another form for programs."""
 
-    output: Annotated[
-        str | None,
-        Option(
-            "--output",
-            "text|json|github",
-            "How results and problems are printed. Default: text; in GitHub Actions, github.",
-        ),
-    ] = None
+    output: str | None = _option(
+        "text|json|github", "How results and problems are printed. Default: text; in GitHub Actions, github."
+    )
 
 
-_FILE = Option("", "[FILE]", "The manifest. Default: qa-matrix.yml or .yaml here, or in a parent folder.")
-_RUN = Option("", "[RUN]", "A run's id. Default: the newest.")
-_PROFILE = Option("--profile", "NAME", "A profile of the manifest; --select chooses among its entries.", recorded=True)
-_SELECT = Option(
-    "--select",
+_FILE = partial(_argument, "[FILE]", "The manifest. Default: qa-matrix.yml or .yaml here, or in a parent folder.")
+_RUN = partial(_argument, "[RUN]", "A run's id. Default: the newest.")
+_PROFILE = partial(_option, "NAME", "A profile of the manifest; --select chooses among its entries.", recorded=True)
+_SELECT = partial(
+    _many,
     "EXPR",
     "Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; !: not.",
     recorded=True,
 )
-_VAR = Option("--var", "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True)
-_VAR_FILE = Option("--var-file", "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True)
-_ENV = Option(
-    "--env",
+_VAR = partial(_many, "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True)
+_VAR_FILE = partial(_many, "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True)
+_ENV = partial(
+    _many,
     "NAME",
     "Lets templates read this variable of the environment, if the manifest declares it; NAME* is a glob, "
     "'!NAME' is not meant.",
     permits=True,
 )
-_ENV_FILE = Option(
-    "--env-file",
+_ENV_FILE = partial(
+    _many,
     "FILE",
     "Declared variables and vendors' keys, as NAME=value lines; what is named of the environment wins.",
     permits=True,
 )
-_ALLOW_SECRET = Option(
-    "--allow-secret",
+_ALLOW_SECRET = partial(
+    _many,
     "NAME@HOST|NAME@VENDOR",
     "Lets a secret into URLs of this host, or other fields of this vendor; NAME alone: as an api_key_env.",
     permits=True,
 )
-_OUT = Option("--out", "FILE", "Where to write it. Default: print it.")
-_UNSEALED = Option("--unsealed", "", "The run's folder is mine, whatever its seal says.")
+_OUT = partial(_option, "FILE", "Where to write it. Default: print it.")
+_UNSEALED = partial(_flag, "The run's folder is mine, whatever its seal says.")
 
 
 @_options
 class InRuns(Shown):
     """The commands that look into the folder of runs."""
 
-    runs_dir: Annotated[
-        Path, Option("--runs-dir", "DIR", "Where runs are kept. Default: .qarunner/runs beside the manifest.")
-    ] = field(default_factory=lambda: DEFAULT_RUNS)
+    runs_dir: Path = field(
+        default_factory=lambda: DEFAULT_RUNS,  # the command line asks `runs_folder` where no folder was typed
+        metadata={"metavar": "DIR", "help": "Where runs are kept. Default: .qarunner/runs beside the manifest."},
+    )
 
 
 BASE_VARIABLE = "QARUNNER_BASE"
@@ -191,56 +197,37 @@ BASE_VARIABLE = "QARUNNER_BASE"
 class OverBase(Shown):
     """The commands that read a manifest over what an organisation gives to all."""
 
-    base_file: Annotated[
-        Path | None,
-        Option(
-            "--base",
-            "FILE",
-            f"What holds for all manifests: the lowest layer, and limits. Default: {BASE_VARIABLE}.",
-            permits=True,
-        ),
-    ] = None
+    base_file: Path | None = _option(
+        "FILE",
+        f"What holds for all manifests: the lowest layer, and limits. Default: {BASE_VARIABLE}.",
+        name="--base",
+        permits=True,
+    )
 
 
 @_options
 class ChoiceOptions(InRuns, OverBase):
     """What chooses rows, and what gives their values."""
 
-    file: Annotated[Path | None, _FILE] = None
-    profile: Annotated[str | None, _PROFILE] = None
-    select: Annotated[tuple[str, ...], _SELECT] = ()
-    changed_since: Annotated[
-        str | None,
-        Option(
-            "--changed-since",
-            "REF",
-            "Leaves out entries with paths where nothing changed since the merge base with REF.",
-            recorded=True,
-        ),
-    ] = None
-    branch: Annotated[
-        str | None,
-        Option("--branch", "NAME", "The branch of this build, where neither CI nor git tells it.", recorded=True),
-    ] = None
-    tag: Annotated[
-        str | None,
-        Option(
-            "--tag",
-            "NAME",
-            "The tag of this build, which then has no branch.",
-            recorded=True,
-            apart=("--branch", "a tag's build has no branch"),
-        ),
-    ] = None
-    rerun_failed: Annotated[
-        str | None,
-        Option("--rerun-failed", "RUN", "Only the entries that did not pass in an earlier run.", recorded=True),
-    ] = None
-    var: Annotated[tuple[str, ...], _VAR] = ()
-    var_file: Annotated[tuple[Path, ...], _VAR_FILE] = ()
-    env: Annotated[tuple[str, ...], _ENV] = ()
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
-    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    file: Path | None = _FILE()
+    profile: str | None = _PROFILE()
+    select: tuple[str, ...] = _SELECT()
+    changed_since: str | None = _option(
+        "REF", "Leaves out entries with paths where nothing changed since the merge base with REF.", recorded=True
+    )
+    branch: str | None = _option("NAME", "The branch of this build, where neither CI nor git tells it.", recorded=True)
+    tag: str | None = _option(
+        "NAME",
+        "The tag of this build, which then has no branch.",
+        recorded=True,
+        apart=("--branch", "a tag's build has no branch"),
+    )
+    rerun_failed: str | None = _option("RUN", "Only the entries that did not pass in an earlier run.", recorded=True)
+    var: tuple[str, ...] = _VAR()
+    var_file: tuple[Path, ...] = _VAR_FILE()
+    env: tuple[str, ...] = _ENV()
+    env_file: tuple[Path, ...] = _ENV_FILE()
+    allow_secret: tuple[str, ...] = _ALLOW_SECRET()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day of the plan; quarantines end by it."""
     rehearse: bool = False
@@ -252,20 +239,11 @@ class ChoiceOptions(InRuns, OverBase):
 class PlanOptions(ChoiceOptions):
     """What `plan` and `apply` make a plan from."""
 
-    shard: Annotated[
-        str | None,
-        Option("--shard", "I/N", "Only the Ith of N parts of equal weight, for parallel jobs.", recorded=True),
-    ] = None
-    max_tests: Annotated[
-        int | None,
-        Option("--max-tests", "N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0),
-    ] = None
-    max_cost: Annotated[
-        str | None,
-        Option(
-            "--max-cost", "AMOUNT", "Refuse to start what costs more than this, such as 12.50 (exit 6).", permits=True
-        ),
-    ] = None
+    shard: str | None = _option("I/N", "Only the Ith of N parts of equal weight, for parallel jobs.", recorded=True)
+    max_tests: int | None = _option("N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0)
+    max_cost: str | None = _option(
+        "AMOUNT", "Refuse to start what costs more than this, such as 12.50 (exit 6).", permits=True
+    )
 
     @property
     def most_cost(self) -> Decimal | None:
@@ -283,24 +261,14 @@ class PlanOptions(ChoiceOptions):
 class RunOptions(InRuns, Printed):
     """How a run is carried out."""
 
-    report: Annotated[
-        tuple[str, ...],
-        Option(
-            "--report",
-            "FORMAT=PATH",
-            f"Also writes a report: {', '.join([*FORMATS][:-1])} or {[*FORMATS][-1]}. Repeatable.",
-        ),
-    ] = ()
-    timeout: Annotated[str | None, Option("--timeout", "DURATION", "For all of it, such as 45m.")] = None
-    poll_interval: Annotated[
-        str | None,
-        Option(
-            "--poll-interval", "DURATION", "How often each run is asked, whatever its vendor says; rates still hold."
-        ),
-    ] = None
-    on_interrupt: Annotated[
-        str, Option("--on-interrupt", "cancel|detach", "What a signal does to runs at the vendors.")
-    ] = "cancel"
+    report: tuple[str, ...] = _many(
+        "FORMAT=PATH", f"Also writes a report: {', '.join([*FORMATS][:-1])} or {[*FORMATS][-1]}. Repeatable."
+    )
+    timeout: str | None = _option("DURATION", "For all of it, such as 45m.")
+    poll_interval: str | None = _option(
+        "DURATION", "How often each run is asked, whatever its vendor says; rates still hold."
+    )
+    on_interrupt: str = _option("cancel|detach", "What a signal does to runs at the vendors.", default="cancel")
 
 
 # --- each command's ---------------------------------------------------------------------------------------------------
@@ -308,259 +276,227 @@ class RunOptions(InRuns, Printed):
 
 @_options
 class InitOptions(Shown):
-    vendor: Annotated[tuple[str, ...], Option("--vendor", "NAME", "A vendor to begin with; repeatable.")] = ()
-    from_vendor: Annotated[
-        str | None,
-        Option("--from-vendor", "NAME", "Entries for what this vendor lists, by name, with their lock. Needs its key."),
-    ] = None
-    project: Annotated[str | None, Option("--project", "NAME", "With --from-vendor: whose inventory.")] = None
-    schema: Annotated[
-        str, Option("--schema", "file|URL", "What editors check with: a file beside it, or an address with {version}.")
-    ] = "file"
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
+    """Write a first qa-matrix.yml for the chosen vendors, with its schema for editors."""
+
+    vendor: tuple[str, ...] = _many("NAME", "A vendor to begin with; repeatable.")
+    from_vendor: str | None = _option(
+        "NAME", "Entries for what this vendor lists, by name, with their lock. Needs its key."
+    )
+    project: str | None = _option("NAME", "With --from-vendor: whose inventory.")
+    schema: str = _option(
+        "file|URL", "What editors check with: a file beside it, or an address with {version}.", default="file"
+    )
+    env_file: tuple[Path, ...] = _ENV_FILE()
 
 
 @_options
 class LockOptions(Printed, OverBase):
-    files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
-    only: Annotated[
-        tuple[str, ...], Option("--only", "ENTRY", "The names of this entry alone; all others stay as they are.")
-    ] = ()
-    check: Annotated[
-        bool, Option("--check", "", "Write nothing; exit with 10 and say what has moved since, if anything has.")
-    ] = False
-    var: Annotated[tuple[str, ...], _VAR] = ()
-    var_file: Annotated[tuple[Path, ...], _VAR_FILE] = ()
-    env: Annotated[tuple[str, ...], _ENV] = ()
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
-    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    """Ask the vendors for the ids behind the names in manifests, and write them into the locks beside these."""
+
+    files: tuple[Path, ...] = _argument("[FILE]...", "Manifests. Default: the one of this repository.", default=())
+    only: tuple[str, ...] = _many("ENTRY", "The names of this entry alone; all others stay as they are.")
+    check: bool = _flag("Write nothing; exit with 10 and say what has moved since, if anything has.")
+    var: tuple[str, ...] = _VAR()
+    var_file: tuple[Path, ...] = _VAR_FILE()
+    env: tuple[str, ...] = _ENV()
+    env_file: tuple[Path, ...] = _ENV_FILE()
+    allow_secret: tuple[str, ...] = _ALLOW_SECRET()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     """The day that a changed lock gets."""
 
 
 @_options
 class ValidateOptions(Printed, OverBase):
-    files: Annotated[tuple[Path, ...], Option("", "[FILE]...", "Manifests. Default: the one of this repository.")] = ()
+    """Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set."""
+
+    files: tuple[Path, ...] = _argument("[FILE]...", "Manifests. Default: the one of this repository.", default=())
 
 
 @_options
 class ShowOptions(PlanOptions):
-    more: Annotated[
-        tuple[Path, ...], Option("", "[FILE]...", "More manifests: with --format github-matrix or gitlab-ci.")
-    ] = ()
-    out: Annotated[
-        Path | None, Option("--out", "FILE", "Also writes the plan as JSON; the same input, the same bytes.")
-    ] = None
-    form: Annotated[
-        str, Option("--format", "text|json|markdown|github-matrix|gitlab-ci", "How the plan is printed.")
-    ] = "text"
-    shards: Annotated[
-        int | None,
-        Option(
-            "--shards",
-            "N",
-            "Jobs to share the plan; at most one for each entry.",
-            minimum=1,
-            apart=("--shard", "--shards makes the jobs, each with a --shard of its own"),
-        ),
-    ] = None
-    exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if an apply would send anything.")] = False
+    """Show every request that apply would send, secrets masked. Nothing is sent."""
+
+    more: tuple[Path, ...] = _argument(
+        "[FILE]...", "More manifests: with --format github-matrix or gitlab-ci.", default=()
+    )
+    out: Path | None = _option("FILE", "Also writes the plan as JSON; the same input, the same bytes.")
+    form: str = _option(
+        "text|json|markdown|github-matrix|gitlab-ci", "How the plan is printed.", name="--format", default="text"
+    )
+    shards: int | None = _option(
+        "N",
+        "Jobs to share the plan; at most one for each entry.",
+        minimum=1,
+        apart=("--shard", "--shards makes the jobs, each with a --shard of its own"),
+    )
+    exit_code: bool = _flag("Exit with 10 if an apply would send anything.")
 
 
 @_options
 class DiffOptions(OverBase):
-    base: Annotated[
-        str | None,
-        Option(
-            "",
-            "[BASE]",
-            "A revision or another file. Default: where this branch left its target or the default branch.",
-        ),
-    ] = None
-    file: Annotated[Path | None, Option("--file", "FILE", "The manifest. Default: as for the other commands.")] = None
-    profile: Annotated[str | None, _PROFILE] = None
-    select: Annotated[tuple[str, ...], _SELECT] = ()
-    form: Annotated[str, Option("--format", "text|json|markdown", "markdown fits a pull request's comment.")] = "text"
-    out: Annotated[Path | None, _OUT] = None
-    exit_code: Annotated[bool, Option("--exit-code", "", "Exit with 10 if there are changes.")] = False
+    """Show what changed in the expanded matrix since another revision, and why. Offline."""
+
+    base: str | None = _argument(
+        "[BASE]", "A revision or another file. Default: where this branch left its target or the default branch."
+    )
+    file: Path | None = _option("FILE", "The manifest. Default: as for the other commands.")
+    profile: str | None = _PROFILE()
+    select: tuple[str, ...] = _SELECT()
+    form: str = _option(
+        "text|json|markdown", "markdown fits a pull request's comment.", name="--format", default="text"
+    )
+    out: Path | None = _OUT()
+    exit_code: bool = _flag("Exit with 10 if there are changes.")
 
 
 @_options
 class ExplainOptions(ChoiceOptions, Printed):
-    word: Annotated[str, Option("", "ENTRY", "An entry's id, a glob of ids, or the code of an error, such as E204.")]
+    """Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline."""
+
+    word: str = _required("ENTRY", "An entry's id, a glob of ids, or the code of an error, such as E204.")
 
 
 @_options
 class ApplyOptions(RunOptions, PlanOptions):
-    fail_fast: Annotated[
-        bool, Option("--fail-fast", "", "After the first failure that gates, begin nothing and cancel what runs.")
-    ] = False
-    detach: Annotated[
-        bool, Option("--detach", "", "Return when every run is started; `qarunner resume` waits for them.")
-    ] = False
-    run_id: Annotated[
-        str | None, Option("--run-id", "ID", "A name for this run, instead of one made from the time.")
-    ] = None
-    continues: Annotated[
-        bool,
-        Option(
-            "--continue",
-            "",
-            "With --run-id: go on with the run of that id; of one that is over, only what did not pass runs again.",
-        ),
-    ] = False
-    unsealed: Annotated[bool, _UNSEALED] = False
-    rehearse: Annotated[
-        bool,
-        Option("--rehearse", "", "Against emulated vendors, started inside: nothing is sent or paid."),
-    ] = False
-    scenario: Annotated[Path | None, Option("--scenario", "FILE", "With --rehearse: what the emulated vendors do.")] = (
-        None
+    """Plan, run, wait, report, gate. The exit code is the gate."""
+
+    fail_fast: bool = _flag("After the first failure that gates, begin nothing and cancel what runs.")
+    detach: bool = _flag("Return when every run is started; `qarunner resume` waits for them.")
+    run_id: str | None = _option("ID", "A name for this run, instead of one made from the time.")
+    continues: bool = _flag(
+        "With --run-id: go on with the run of that id; of one that is over, only what did not pass runs again.",
+        name="--continue",
     )
+    unsealed: bool = _UNSEALED()
+    rehearse: bool = _flag("Against emulated vendors, started inside: nothing is sent or paid.")
+    scenario: Path | None = _option("FILE", "With --rehearse: what the emulated vendors do.")
 
 
 @_options
 class ResumeOptions(RunOptions):
-    run_id: Annotated[str | None, _RUN] = None
-    resubmit: Annotated[
-        tuple[str, ...], Option("--resubmit", "ID", "An uncertain job or entry made no run: start it again.")
-    ] = ()
-    drop: Annotated[tuple[str, ...], Option("--drop", "ID", "Leave an uncertain job or entry as it is: unknown.")] = ()
-    unsealed: Annotated[bool, _UNSEALED] = False
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
-    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    """Go on with an interrupted or detached apply, from its folder. No entry is started twice."""
+
+    run_id: str | None = _RUN()
+    resubmit: tuple[str, ...] = _many("ID", "An uncertain job or entry made no run: start it again.")
+    drop: tuple[str, ...] = _many("ID", "Leave an uncertain job or entry as it is: unknown.")
+    unsealed: bool = _UNSEALED()
+    env_file: tuple[Path, ...] = _ENV_FILE()
+    allow_secret: tuple[str, ...] = _ALLOW_SECRET()
 
 
 @_options
 class CancelOptions(InRuns, Printed):
-    run_id: Annotated[str | None, _RUN] = None
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
-    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    """Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more."""
+
+    run_id: str | None = _RUN()
+    env_file: tuple[Path, ...] = _ENV_FILE()
+    allow_secret: tuple[str, ...] = _ALLOW_SECRET()
 
 
 @_options
 class StatusOptions(InRuns, Printed):
-    run_id: Annotated[str | None, _RUN] = None
+    """Show where a run stands, from its journal: also while another process drives it. Offline."""
+
+    run_id: str | None = _RUN()
 
 
 @_options
 class WatchOptions(InRuns, Printed):
-    run_id: Annotated[str | None, _RUN] = None
+    """Look on while another process drives a run, and end with its exit code. Offline."""
+
+    run_id: str | None = _RUN()
 
 
 @_options
 class HistoryOptions(InRuns, Printed):
-    entry: Annotated[str | None, Option("", "[ENTRY]", "An entry's id. Default: all of them.")] = None
-    form: Annotated[str, Option("--format", "text|json", "How it is printed.")] = "text"
-    rehearsals: Annotated[bool, Option("--rehearsals", "", "The rehearsals' results instead of the real ones.")] = False
+    """Show how entries and tests did over the stored runs: flaky, failing, how long. Offline."""
+
+    entry: str | None = _argument("[ENTRY]", "An entry's id. Default: all of them.")
+    form: str = _option("text|json", "How it is printed.", name="--format", default="text")
+    rehearsals: bool = _flag("The rehearsals' results instead of the real ones.")
 
 
 @_options
 class RunsOptions(InRuns, Printed):
-    all: Annotated[bool, Option("--all", "", "Every run.")] = False
-    limit: Annotated[
-        int | None,
-        Option("--limit", "N", "So many runs. Default: 20.", minimum=1, apart=("--all", "--all shows every run")),
-    ] = None
-    prune: Annotated[
-        bool, Option("--prune", "", "With --keep: remove finished runs that left nothing at a vendor.")
-    ] = False
-    keep: Annotated[int | None, Option("--keep", "N", "With --prune: the newest N runs stay.", minimum=0)] = None
-    export: Annotated[
-        str | None, Option("--export", "jsonl", "A line of JSON for each vendor run: who, where, what. Default: --all.")
-    ] = None
+    """List the newest runs that are kept here, export them, or remove old finished ones. Offline."""
+
+    all: bool = _flag("Every run.")
+    limit: int | None = _option("N", "So many runs. Default: 20.", minimum=1, apart=("--all", "--all shows every run"))
+    prune: bool = _flag("With --keep: remove finished runs that left nothing at a vendor.")
+    keep: int | None = _option("N", "With --prune: the newest N runs stay.", minimum=0)
+    export: str | None = _option("jsonl", "A line of JSON for each vendor run: who, where, what. Default: --all.")
 
 
 @_options
 class ReportOptions(InRuns):
-    runs: Annotated[
-        tuple[str, ...],
-        Option("", "[RUN]...", "A run's id; with --merge, ids, or folders that runs are in. Default: the newest."),
-    ] = ()
-    merge: Annotated[
-        bool, Option("--merge", "", "Join the runs of several jobs into one report, and one exit code.")
-    ] = False
-    union: Annotated[
-        bool, Option("--union", "", "With --merge and --manifest: join several matrices; each keeps its gate.")
-    ] = False
-    manifest: Annotated[
-        tuple[Path, ...],
-        Option("--manifest", "FILE", "With --union: a manifest; without a run of it, exit 8. Repeatable."),
-    ] = ()
-    verify: Annotated[
-        bool,
-        Option("--verify", "", "With --commit: say whether the newest sealed run of all entries passed there."),
-    ] = False
-    commit: Annotated[str | None, Option("--commit", "SHA", "With --verify: the commit, in full.")] = None
-    profile: Annotated[
-        str | None, Option("--profile", "NAME", "With --verify: the profile of the run. Default: a run without one.")
-    ] = None
-    max_age: Annotated[
-        str | None, Option("--max-age", "DURATION", "With --verify: how long ago the run may have ended, such as 24h.")
-    ] = None
-    form: Annotated[
-        str | None, Option("--format", "|".join(FORMATS), "The report's format. Default: json; with --open, html.")
-    ] = None
-    open: Annotated[bool, Option("--open", "", "Shows the HTML report in the browser.")] = False
-    out: Annotated[Path | None, _OUT] = None
-    unsealed: Annotated[bool, _UNSEALED] = False
+    """Render a report again from a run's journal, or one of several runs. Offline."""
+
+    runs: tuple[str, ...] = _argument(
+        "[RUN]...", "A run's id; with --merge, ids, or folders that runs are in. Default: the newest.", default=()
+    )
+    merge: bool = _flag("Join the runs of several jobs into one report, and one exit code.")
+    union: bool = _flag("With --merge and --manifest: join several matrices; each keeps its gate.")
+    manifest: tuple[Path, ...] = _many("FILE", "With --union: a manifest; without a run of it, exit 8. Repeatable.")
+    verify: bool = _flag("With --commit: say whether the newest sealed run of all entries passed there.")
+    commit: str | None = _option("SHA", "With --verify: the commit, in full.")
+    profile: str | None = _option("NAME", "With --verify: the profile of the run. Default: a run without one.")
+    max_age: str | None = _option("DURATION", "With --verify: how long ago the run may have ended, such as 24h.")
+    form: str | None = _option(
+        "|".join(FORMATS), "The report's format. Default: json; with --open, html.", name="--format"
+    )
+    open: bool = _flag("Shows the HTML report in the browser.")
+    out: Path | None = _OUT()
+    unsealed: bool = _UNSEALED()
 
 
 @_options
 class SchemaOptions(Shown):
-    fragment: Annotated[
-        bool, Option("--fragment", "", "The schema of a file that a manifest includes, which holds `matrix` alone.")
-    ] = False
-    base: Annotated[
-        bool, Option("--base", "", "The schema of a file that --base of other commands names: what all manifests get.")
-    ] = False
-    plain: Annotated[
-        bool, Option("--plain", "", "Only the standard's keywords, for validators that refuse all others.")
-    ] = False
-    with_lock: Annotated[
-        bool, Option("--with-lock", "", "With the names of the manifest's lock, so that editors complete them.")
-    ] = False
-    file: Annotated[Path | None, Option("--file", "FILE", "With --with-lock: the manifest.")] = None
+    """Print the JSON Schema of the manifest, for editors and other tools."""
+
+    fragment: bool = _flag("The schema of a file that a manifest includes, which holds `matrix` alone.")
+    base: bool = _flag("The schema of a file that --base of other commands names: what all manifests get.")
+    plain: bool = _flag("Only the standard's keywords, for validators that refuse all others.")
+    with_lock: bool = _flag("With the names of the manifest's lock, so that editors complete them.")
+    file: Path | None = _option("FILE", "With --with-lock: the manifest.")
 
 
 @_options
 class EmulatorOptions(Shown):
-    scenario: Annotated[
-        Path | None, Option("--scenario", "FILE", "What the vendors do. Default: everything passes.")
-    ] = None
-    speed: Annotated[float | None, Option("--speed", "FLOAT", "How much faster than real time runs advance.")] = None
-    port: Annotated[int, Option("--port", "N", "The port; 0 picks a free one.", minimum=0)] = 0
-    host: Annotated[str, Option("--host", "ADDRESS", "A loopback address.")] = "127.0.0.1"
+    """Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them."""
+
+    scenario: Path | None = _option("FILE", "What the vendors do. Default: everything passes.")
+    speed: float | None = _option("FLOAT", "How much faster than real time runs advance.")
+    port: int = _option("N", "The port; 0 picks a free one.", minimum=0, default=0)
+    host: str = _option("ADDRESS", "A loopback address.", default="127.0.0.1")
 
 
 @_options
 class VendorsOptions(Printed, OverBase):
-    name: Annotated[str | None, Option("", "[NAME]", "One vendor, in detail.")] = None
-    kind: Annotated[
-        str | None,
-        Option("", "[KIND]", "With --list: projects, tests, categories, tags, environments or apps. Default: all."),
-    ] = None
-    list: Annotated[
-        bool, Option("--list", "", "What can be named at the vendor, with ids. Needs its key; no run is started.")
-    ] = False
-    project: Annotated[
-        str | None, Option("--project", "NAME", "With --list: whose inventory. Default: the manifest's project.")
-    ] = None
-    file: Annotated[Path | None, Option("--file", "FILE", "With --list: the manifest with the vendor's settings.")] = (
-        None
+    """Show what each vendor can do: the table that the check uses. With --list: what can be named there."""
+
+    name: str | None = _argument("[NAME]", "One vendor, in detail.")
+    kind: str | None = _argument(
+        "[KIND]", "With --list: projects, tests, categories, tags, environments or apps. Default: all."
     )
-    env_file: Annotated[tuple[Path, ...], _ENV_FILE] = ()
-    allow_secret: Annotated[tuple[str, ...], _ALLOW_SECRET] = ()
+    list: bool = _flag("What can be named at the vendor, with ids. Needs its key; no run is started.")
+    project: str | None = _option("NAME", "With --list: whose inventory. Default: the manifest's project.")
+    file: Path | None = _option("FILE", "With --list: the manifest with the vendor's settings.")
+    env_file: tuple[Path, ...] = _ENV_FILE()
+    allow_secret: tuple[str, ...] = _ALLOW_SECRET()
 
 
 @_options
 class DoctorOptions(PlanOptions, Printed):
-    offline: Annotated[bool, Option("--offline", "", "Ask no vendor.")] = False
+    """Check all that an apply needs here: packages, git, manifest, variables, keys, network. Nothing is paid."""
+
+    offline: bool = _flag("Ask no vendor.")
 
 
 @_options
 class CompletionOptions(Shown):
-    shell: Annotated[str, Option("", "bash|zsh|fish|powershell", "Whose script.")]
+    """Print a shell's completion script, for commands, options, entries, profiles and runs."""
+
+    shell: str = _required("bash|zsh|fish|powershell", "Whose script.")
 
 
 def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Container[str] = ()) -> list[str]:

@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 
 
 class Command(Struct, frozen=True):
-    """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why."""
+    """`body` is `module:function` in `cli/commands/`. `concludes`: the last line says the exit code and why.
+
+    What it does is said in the docstring of its options.
+    """
 
     group: str
     options: type[opt.Shown]
     body: str
-    help: str
     example: str
     """Its options and arguments, as they may be typed."""
     concludes: bool = False
+
+    @property
+    def help(self) -> str:
+        return self.options.__doc__ or ""
 
     def call(self, console: Console, environ: Mapping[str, str], options: opt.Shown) -> int:
         """Runs the body, which is imported only now."""
@@ -46,143 +52,27 @@ class Command(Struct, frozen=True):
 
 
 COMMANDS: Mapping[str, Command] = {
-    "init": Command(
-        "Write",
-        opt.InitOptions,
-        "authoring:init",
-        "Write a first qa-matrix.yml for the chosen vendors, with its schema for editors.",
-        "--vendor NAME --vendor OTHER",
-    ),
-    "lock": Command(
-        "Write",
-        opt.LockOptions,
-        "tools:lock",
-        "Ask the vendors for the ids behind the names in manifests, and write them into the locks beside these.",
-        "--only checkout",
-    ),
-    "validate": Command(
-        "Write",
-        opt.ValidateOptions,
-        "validate:validate",
-        "Check manifests: schema, templates, what vendors can do. Offline; no variable needs to be set.",
-        "qa-matrix.yml --output github",
-    ),
-    "explain": Command(
-        "Write",
-        opt.ExplainOptions,
-        "explain:explain",
-        "Explain an entry (where its values come from, whether it runs, what it sends), or an error's code. Offline.",
-        "checkout/web",
-    ),
-    "vendors": Command(
-        "Write",
-        opt.VendorsOptions,
-        "validate:vendors",
-        "Show what each vendor can do: the table that the check uses. With --list: what can be named there.",
-        "NAME --list tests",
-    ),
-    "schema": Command(
-        "Write",
-        opt.SchemaOptions,
-        "authoring:schema",
-        "Print the JSON Schema of the manifest, for editors and other tools.",
-        "> qa-matrix.schema.json",
-    ),
-    "completion": Command(
-        "Write",
-        opt.CompletionOptions,
-        "tools:completion",
-        "Print a shell's completion script, for commands, options, entries, profiles and runs.",
-        "bash",
-    ),
-    "plan": Command(
-        "Review",
-        opt.ShowOptions,
-        "plan:show_plan",
-        "Show every request that apply would send, secrets masked. Nothing is sent.",
-        "--select label:smoke --env STAGING_URL",
-    ),
-    "diff": Command(
-        "Review",
-        opt.DiffOptions,
-        "review:diff",
-        "Show what changed in the expanded matrix since another revision, and why. Offline.",
-        "origin/main --format markdown",
-    ),
+    "init": Command("Write", opt.InitOptions, "authoring:init", "--vendor NAME --vendor OTHER"),
+    "lock": Command("Write", opt.LockOptions, "tools:lock", "--only checkout"),
+    "validate": Command("Write", opt.ValidateOptions, "validate:validate", "qa-matrix.yml --output github"),
+    "explain": Command("Write", opt.ExplainOptions, "explain:explain", "checkout/web"),
+    "vendors": Command("Write", opt.VendorsOptions, "validate:vendors", "NAME --list tests"),
+    "schema": Command("Write", opt.SchemaOptions, "authoring:schema", "> qa-matrix.schema.json"),
+    "completion": Command("Write", opt.CompletionOptions, "tools:completion", "bash"),
+    "plan": Command("Review", opt.ShowOptions, "plan:show_plan", "--select label:smoke --env STAGING_URL"),
+    "diff": Command("Review", opt.DiffOptions, "review:diff", "origin/main --format markdown"),
     "apply": Command(
-        "Run",
-        opt.ApplyOptions,
-        "apply:apply",
-        "Plan, run, wait, report, gate. The exit code is the gate.",
-        "--select label:smoke --report junit=qa.xml",
-        concludes=True,
+        "Run", opt.ApplyOptions, "apply:apply", "--select label:smoke --report junit=qa.xml", concludes=True
     ),
-    "resume": Command(
-        "Run",
-        opt.ResumeOptions,
-        "apply:resume",
-        "Go on with an interrupted or detached apply, from its folder. No entry is started twice.",
-        "nightly-41 --report junit=qa.xml",
-        concludes=True,
-    ),
-    "cancel": Command(
-        "Run",
-        opt.CancelOptions,
-        "apply:cancel",
-        "Cancel at the vendors what a run still has there, from its folder. Nothing of it begins any more.",
-        "nightly-41",
-        concludes=True,
-    ),
-    "emulator": Command(
-        "Run",
-        opt.EmulatorOptions,
-        "authoring:emulator",
-        "Serve the emulated vendor APIs on loopback, with a fault script. Prints the environment that leads to them.",
-        "--scenario scenario.yml --port 8765",
-    ),
-    "doctor": Command(
-        "Look",
-        opt.DoctorOptions,
-        "doctor:doctor",
-        "Check all that an apply needs here: packages, git, manifest, variables, keys, network. Nothing is paid.",
-        "--profile nightly",
-    ),
-    "status": Command(
-        "Look",
-        opt.StatusOptions,
-        "runs:status",
-        "Show where a run stands, from its journal: also while another process drives it. Offline.",
-        "nightly-41",
-    ),
-    "watch": Command(
-        "Look",
-        opt.WatchOptions,
-        "watch:watch",
-        "Look on while another process drives a run, and end with its exit code. Offline.",
-        "nightly-41",
-        concludes=True,
-    ),
-    "runs": Command(
-        "Look",
-        opt.RunsOptions,
-        "runs:runs",
-        "List the newest runs that are kept here, export them, or remove old finished ones. Offline.",
-        "--prune --keep 100",
-    ),
-    "history": Command(
-        "Look",
-        opt.HistoryOptions,
-        "history:history",
-        "Show how entries and tests did over the stored runs: flaky, failing, how long. Offline.",
-        "checkout/web",
-    ),
-    "report": Command(
-        "Look",
-        opt.ReportOptions,
-        "report:report",
-        "Render a report again from a run's journal, or one of several runs. Offline.",
-        "nightly-41 --open",
-    ),
+    "resume": Command("Run", opt.ResumeOptions, "apply:resume", "nightly-41 --report junit=qa.xml", concludes=True),
+    "cancel": Command("Run", opt.CancelOptions, "apply:cancel", "nightly-41", concludes=True),
+    "emulator": Command("Run", opt.EmulatorOptions, "authoring:emulator", "--scenario scenario.yml --port 8765"),
+    "doctor": Command("Look", opt.DoctorOptions, "doctor:doctor", "--profile nightly"),
+    "status": Command("Look", opt.StatusOptions, "runs:status", "nightly-41"),
+    "watch": Command("Look", opt.WatchOptions, "watch:watch", "nightly-41", concludes=True),
+    "runs": Command("Look", opt.RunsOptions, "runs:runs", "--prune --keep 100"),
+    "history": Command("Look", opt.HistoryOptions, "history:history", "checkout/web"),
+    "report": Command("Look", opt.ReportOptions, "report:report", "nightly-41 --open"),
 }
 
 
