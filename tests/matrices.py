@@ -11,18 +11,31 @@ from msgspec.structs import replace
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import load
+from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import Names, Values, nothing_set
 from qarunner.manifest.templates.evaluate import check_templates, evaluate, render
+from qarunner.plan.capabilities import complaints
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from qarunner.decode import Json
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.evaluate import Evaluated
+    from qarunner.vendors.api import Vendor
 
 ENTRY = "matrix:\n  - { id: a, vendor: doksi, test_ids: [t1], name: %s }\n"
+
+
+def objections(
+    vendor: Vendor, row: Mapping[str, object], settings: Mapping[str, Json]
+) -> list[tuple[tuple[str | int, ...], str, str | None]]:
+    """What is wrong with a row: place, words, hint. What breaks the schema is shown to no adapter."""
+    faults = schema.faults({"id": "a", "vendor": vendor.info.name, **row}, part="row")
+    found = sorted(faults, key=lambda fault: str(fault.path)) or complaints(vendor, row, settings)
+    return [(each.path, each.message, each.hint) for each in found]
 
 
 def manifest(text: str) -> Manifest:

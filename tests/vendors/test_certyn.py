@@ -12,6 +12,7 @@ from qarunner.decode import UnexpectedData
 from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
 from qarunner.vendors.certyn.adapter import VENDOR
+from tests.matrices import objections
 
 if TYPE_CHECKING:
     from qarunner.vendors.api import Outcome
@@ -44,7 +45,7 @@ def read(body: dict[str, Any], promised: int | None = None) -> Outcome:
         ({"category_ids": ["a"]}, PROJECT, []),
         ({"tags": ["a"]}, PROJECT, []),
         ({"options": {"instruction": "Look around"}}, PROJECT, []),
-        ({}, PROJECT, ["certyn needs a process in category_ids, or tags, or options.instruction"]),
+        ({}, PROJECT, ["needs exactly one of test_ids, category_ids, tags, tests, categories"]),
         ({"tags": ["a"]}, {}, ["certyn needs to know the project"]),
         ({"tags": ["a"]}, {"project": ""}, ["certyn needs to know the project"]),
     ],
@@ -52,11 +53,9 @@ def read(body: dict[str, Any], promised: int | None = None) -> Outcome:
 def test_a_row_needs_a_project_and_something_to_run(
     row: dict[str, object], settings: dict[str, str], messages: list[str]
 ) -> None:
-    complaints = list(VENDOR.check(row, settings))
-    assert [complaint.message for complaint in complaints] == messages
-    assert all(
-        "vendors.certyn.project" in (complaint.hint or "") for complaint in complaints if not settings.get("project")
-    )
+    found = objections(VENDOR, row, settings)
+    assert [message for _, message, _ in found] == messages
+    assert all("vendors.certyn.project" in (hint or "") for _, _, hint in found if not settings.get("project"))
 
 
 def test_each_entry_is_a_call_of_its_own() -> None:

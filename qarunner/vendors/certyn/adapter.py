@@ -65,18 +65,12 @@ class Certyn(Vendor):
     info = INFO
 
     def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
+        del row
         if not settings.get("project"):
             yield Complaint(
                 path=(),
                 message="certyn needs to know the project",
                 hint="set vendors.certyn.project to its slug, or the variable CERTYN_PROJECT",
-            )
-        options = row.get("options")
-        instruction = options.get("instruction") if isinstance(options, dict) else None
-        if not (row.get("category_ids") or row.get("tags") or instruction):
-            yield Complaint(
-                path=(),
-                message="certyn needs a process in category_ids, or tags, or options.instruction",
             )
 
     def resources(self, call: Call) -> Iterable[Dependency]:

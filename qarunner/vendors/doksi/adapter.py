@@ -9,11 +9,10 @@ import re
 from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader, UnexpectedData
-from qarunner.entry import Strategy, TargetKind
+from qarunner.entry import TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Cause,
-    Complaint,
     Dependency,
     FileRef,
     Finished,
@@ -100,22 +99,6 @@ class Doksi(Vendor):
     """The adapter. Doksi has neither an idempotency key nor a cancel call."""
 
     info = INFO
-
-    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-        if "matrix" in _extra(settings):
-            yield Complaint(
-                path=(),
-                message="vendors.doksi.extra cannot hold 'matrix': qarunner writes that field itself",
-                hint="take it out; the rows of the matrix become Doksi's",
-            )
-        for index, artifact in enumerate(JsonReader(row.get("artifacts")).items_or_none()):
-            path = ("artifacts", index)
-            strategy, named = artifact.get("strategy").text_or(), artifact.has("account_id")
-            if strategy == Strategy.SPECIFIC and not named:
-                yield Complaint(path=path, message="strategy 'specific' needs an account_id")
-            if strategy in {Strategy.NONE, Strategy.GENERATED} and named:
-                message = f"strategy {strategy!r} takes no account_id"
-                yield Complaint(path=(*path, "account_id"), message=message, hint="use strategy: specific")
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         return doksi_groups.group(entries)

@@ -6,7 +6,7 @@ Sources: docs.tester.army, tester.army/docs and the vendor's OpenAPI file, calle
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
@@ -24,30 +24,12 @@ from qarunner.vendors.api import (
 from qarunner.vendors.testerarmy import inventory
 from qarunner.vendors.testerarmy import requests as testerarmy_builds
 from qarunner.vendors.testerarmy import requests as testerarmy_creates
-from qarunner.vendors.testerarmy.info import (
-    CHOSEN,
-    FITS,
-    INFO,
-    LIKE_ID,
-    NAMED_TWICE,
-    NEED_APP,
-    ONLY_WITH,
-    UNFIT,
-    Kind,
-    where_fits,
-)
-from qarunner.vendors.testerarmy.requests import (
-    filename_of,
-    has_known_ending,
-    is_uuid,
-    kind_of,
-    on_github,
-    refused_ending,
-)
+from qarunner.vendors.testerarmy.info import INFO, NEED_APP, ONLY_WITH
+from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, is_uuid, on_github, refused_ending
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome, status_word, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.vendors.api import (
@@ -79,35 +61,61 @@ _MOBILE = frozenset({Platform.ANDROID, Platform.IOS})
 _APP_TARGETS = frozenset({TargetKind.BINARY, TargetKind.BINARY_URL, TargetKind.TARGET_ID, TargetKind.BUNDLE_ID})
 
 
-class _Row(NamedTuple):
-    """A row as far as it can be read; `target` is its kind and value, `platform` None where it is left open."""
-
-    data: Mapping[str, object]
-    options: Mapping[str, object]
-    settings: Mapping[str, Json]
-    kind: Kind
-    target: tuple[str, object] | None
-
-    @property
-    def mobile(self) -> bool | None:
-        """Whether the platform is one for apps; None where that is known only later."""
-        platform = self.data.get("platform")
-        return None if is_open(platform) else platform in _MOBILE
-
-
 def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-    options = as_mapping(row.get("options"))
-    if is_open(options.get("pull_request")) and not any(kind in row for kind in SelectionKind):
-        options = {**options, "pull_request": True}  # nothing else could make the row complete
-    kind = kind_of(row.keys(), options)
-    if kind is None:
-        message = "testerarmy needs a group in category_ids, a test in test_ids, or options.pull_request"
-        yield Complaint(path=(), message=message)
+    """What a row lacks, and files that TesterArmy never takes. What does not go together is the schema's to say."""
+    options, platform = as_mapping(row.get("options")), row.get("platform")
+    written = as_mapping(row.get("target")).items()
+    name, value = next(((name, value) for name, value in written if value is not None), ("", None))
+    is_for_web = not is_open(platform) and platform not in _MOBILE
+    asked = options.get("pull_request")
+    is_preview = asked is True or (is_open(asked) and not any(kind in row for kind in SelectionKind))
+    if is_for_web and is_preview and not name:
+        message = "a pull request's run on the web needs an address"
+        yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
+    if is_for_web and name in _APP_TARGETS:
+        yield Complaint(path=("target", name), message="an app needs a platform", hint="add platform: android or ios")
+    if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
+        yield from _file(options, name, str(value))
+    for option in options:
+        if option in ONLY_WITH and not name:
+            message = f"options.{option} goes with target.{ONLY_WITH[option]} alone"
+            yield Complaint(path=("options", option), message=message)
+        if option in NEED_APP and is_for_web:
+            message = f"options.{option} goes with platform android or ios alone"
+            yield Complaint(path=("options", option), message=message)
+    yield from _project(settings.get("project"), uploads=name == TargetKind.BINARY, is_preview=is_preview)
+
+
+def _file(options: Mapping[str, object], name: str, value: str) -> Iterator[Complaint]:
+    """A file by its name. Whether a local build exists, its size and its ending are the table's to check."""
+    written = options.get("artifact_filename") if name == TargetKind.BINARY_URL else None
+    if is_open(written):
         return
-    target = next(((name, value) for name, value in as_mapping(row.get("target")).items() if value is not None), None)
-    read = _Row(data=row, options=options, settings=settings, kind=kind, target=target)
-    for rule in _RULES:
-        yield from rule(read)
+    filename = value if name == TargetKind.BINARY else str(written or filename_of(value))
+    if refused := refused_ending(filename):
+        ending, instead = refused
+        yield Complaint(path=("target", name), message=f"testerarmy takes no {ending}", hint=instead)
+    elif name == TargetKind.BINARY_URL and not has_known_ending(filename):
+        # assumed: the endings of uploads are those of artifacts too
+        yield Complaint(
+            path=("target", name),
+            message="testerarmy must be told the app's file name, and this URL does not end in one",
+            hint="add options.artifact_filename, such as app.apk or app.app.zip",
+        )
+
+
+def _project(project: Json, *, uploads: bool, is_preview: bool) -> Iterator[Complaint]:
+    """Documented: a project's short id does for everything but the paths of uploads."""
+    if not project and (uploads or is_preview):
+        what = "an upload" if uploads else "a pull request's run"
+        message = f"testerarmy needs to know the project for {what}"
+        yield Complaint(path=(), message=message, hint="set vendors.testerarmy.project to its id")
+    elif uploads and not is_open(project) and not is_uuid(project):
+        yield Complaint(
+            path=("target", TargetKind.BINARY),
+            message=f"an upload needs the project's id, a UUID: vendors.testerarmy.project is {project!r}",
+            hint="a short id does for everything but uploads",
+        )
 
 
 def of_build(call: Call) -> Iterator[Complaint]:
@@ -133,126 +141,6 @@ def of_build(call: Call) -> Iterator[Complaint]:
             message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
             hint="run this entry in pull-request builds alone, or name a group in category_ids",
         )
-
-
-# --- what is to be run ------------------------------------------------------------------------------------------------
-
-
-def _selection(row: _Row) -> Iterator[Complaint]:
-    for kind in SelectionKind:
-        ids = row.data.get(kind)
-        if ids is None:
-            continue
-        if row.kind is Kind.PULL_REQUEST:
-            yield Complaint(path=(kind,), message=f"{kind} {CHOSEN[0]}", hint=CHOSEN[1])
-        elif isinstance(ids, list):
-            yield from _ids(kind, ids)
-
-
-def _ids(kind: SelectionKind, ids: list[object]) -> Iterator[Complaint]:
-    for index, identifier in enumerate(ids):
-        yield from _uuid((kind, index), identifier)
-
-
-def _uuid(path: tuple[str | int, ...], value: object) -> Iterator[Complaint]:
-    if value is None or is_open(value) or is_uuid(value):
-        return
-    yield Complaint(
-        path=path,
-        message=f"{value!r} is no id of TesterArmy: its ids are UUIDs",
-        hint=LIKE_ID,
-    )
-
-
-# --- what it is pointed at --------------------------------------------------------------------------------------------
-
-
-def _target(row: _Row) -> Iterator[Complaint]:
-    if row.target is None:
-        if row.kind is Kind.PULL_REQUEST and row.mobile is False:
-            message = "a pull request's run on the web needs an address"
-            yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
-        return
-    name, value = row.target
-    path = ("target", name)
-    if refusal := UNFIT.get((row.kind, name)):
-        yield Complaint(path=path, message=refusal[0], hint=refusal[1])
-        return
-    if name in _APP_TARGETS and row.mobile is False:
-        yield Complaint(path=path, message="an app needs a platform", hint="add platform: android or ios")
-    if name == TargetKind.TARGET_ID:  # an environment that is no id is a name
-        yield from _uuid(path, value)
-    if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
-        yield from _file(row, name, str(value))
-
-
-def _file(row: _Row, name: str, value: str) -> Iterator[Complaint]:
-    """A file by its name. Whether a local build exists, its size and its ending are the table's to check."""
-    written = row.options.get("artifact_filename") if name == TargetKind.BINARY_URL else None
-    if is_open(written):
-        return
-    filename = value if name == TargetKind.BINARY else str(written or filename_of(value))
-    if refused := refused_ending(filename):
-        ending, instead = refused
-        yield Complaint(path=("target", name), message=f"testerarmy takes no {ending}", hint=instead)
-    elif name == TargetKind.BINARY_URL and not has_known_ending(filename):
-        # assumed: the endings of uploads are those of artifacts too
-        yield Complaint(
-            path=("target", name),
-            message="testerarmy must be told the app's file name, and this URL does not end in one",
-            hint="add options.artifact_filename, such as app.apk or app.app.zip",
-        )
-
-
-# --- options and settings ---------------------------------------------------------------------------------------------
-
-
-def _options(row: _Row) -> Iterator[Complaint]:
-    for name in row.options:
-        if reason := _unfit_option(row, name):
-            yield Complaint(path=("options", name), message=f"options.{name} {reason}")
-    named = row.options.get("project_environment_id")
-    if named is not None and row.kind is not Kind.PULL_REQUEST:
-        yield from _uuid(("options", "project_environment_id"), named)
-        if row.target and row.target[0] == TargetKind.ENVIRONMENT:
-            yield Complaint(path=("options", "project_environment_id"), message=NAMED_TWICE[0], hint=NAMED_TWICE[1])
-
-
-def _unfit_option(row: _Row, name: str) -> str | None:
-    fits = FITS.get(name)
-    if fits is None:
-        return None  # an unknown name is the schema's to refuse
-    if row.kind not in fits:
-        return f"goes with {where_fits(name)} alone"
-    if name in ONLY_WITH and (row.target is None or row.target[0] != ONLY_WITH[name]):
-        return f"goes with target.{ONLY_WITH[name]} alone"
-    if name in NEED_APP and row.mobile is False:
-        return "goes with platform android or ios alone"
-    platform = row.data.get("platform")
-    if name == "device_model" and not (platform is None or is_open(platform) or platform == Platform.IOS):
-        return "goes with platform ios alone"
-    return None
-
-
-def _project(row: _Row) -> Iterator[Complaint]:
-    """Documented: a project's short id does for everything but the paths of uploads."""
-    uploads = row.target is not None and row.target[0] == TargetKind.BINARY
-    if not uploads and row.kind is not Kind.PULL_REQUEST:
-        return
-    what = "an upload" if uploads else "a pull request's run"
-    project = row.settings.get("project")
-    if not project:
-        message = f"testerarmy needs to know the project for {what}"
-        yield Complaint(path=(), message=message, hint="set vendors.testerarmy.project to its id")
-    elif uploads and not is_open(project) and not is_uuid(project):
-        yield Complaint(
-            path=("target", TargetKind.BINARY),
-            message=f"an upload needs the project's id, a UUID: vendors.testerarmy.project is {project!r}",
-            hint="a short id does for everything but uploads",
-        )
-
-
-_RULES: tuple[Callable[[_Row], Iterable[Complaint]], ...] = (_selection, _target, _options, _project)
 
 
 _FORBIDDEN = 403

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
-LIKE_ID = "an id looks like 3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f; a name does not do"
+_LIKE_ID = "an id looks like 3f2b8c1e-5d4a-4c7b-9e6f-0a1b2c3d4e5f; a name does not do"
 
 UUID: Mapping[str, Json] = {
     "type": "string",
     "pattern": UUID_PATTERN,
     "x-expected": "an id of TesterArmy, which is a UUID",
-    "x-hint": LIKE_ID,
+    "x-hint": _LIKE_ID,
 }
 
 REMOVE_AFTER_S = 86_400
@@ -200,7 +200,7 @@ FITS: Mapping[str, frozenset[Kind]] = {
 
 _WAYS = "save it as an environment and name that in target.environment, or put the test into a group (category_ids)"
 
-UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
+_UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
     (Kind.TEST, TargetKind.WEB_URL): ("testerarmy cannot point a single test at a web_url", _WAYS),
     (Kind.TEST, TargetKind.BINARY_URL): (
         "testerarmy cannot download an app for a single test",
@@ -218,27 +218,28 @@ UNFIT: Mapping[tuple[Kind, str], tuple[str, str]] = {
 
 ONLY_WITH = {"artifact_filename": TargetKind.BINARY_URL, "remove_after": TargetKind.BINARY}
 
-NEED_APP = frozenset({"build_id", "artifact_filename", "simulator_region", "remove_after"})
+NEED_APP = ("build_id", "simulator_region")
+"""Options of apps that name no target: a row's platform alone says that they do not fit."""
 
-CHOSEN = (
+_CHOSEN = (
     "cannot stand beside options.pull_request: TesterArmy chooses the tests of a pull request",
     "take one of them out, or write an entry for each",
 )
 
-NAMED_TWICE = ("the environment is named twice: here and in target.environment", "take one of them out")
+_NAMED_TWICE = ("the environment is named twice: here and in target.environment", "take one of them out")
 
 
-def where_fits(option: str) -> str:
+def _where_fits(option: str) -> str:
     return " or ".join(kind for kind in Kind if kind in FITS[option])
 
 
 def _unfit(kind: Kind) -> dict[str, Json]:
     """Schemas of the targets and options that do not go with what a create starts."""
-    targets: dict[str, Json] = {name: refuse(*words) for (of, name), words in UNFIT.items() if of is kind}
+    targets: dict[str, Json] = {name: refuse(*words) for (of, name), words in _UNFIT.items() if of is kind}
     options: dict[str, Json] = {}
     for name, fits in FITS.items():
         if kind not in fits:
-            options |= options_go_with(where_fits(name), name)
+            options |= options_go_with(_where_fits(name), name)
     return {"target": {"properties": targets}, "options": {"properties": options}}
 
 
@@ -277,7 +278,7 @@ RULES_OF_ENTRIES: Mapping[str, Json] = {
                 "properties": {"target": {"required": ["environment"]}},
                 "not": _OF_PULL_REQUEST,
             },
-            "then": _only_options({"project_environment_id": refuse(*NAMED_TWICE)}),
+            "then": _only_options({"project_environment_id": refuse(*_NAMED_TWICE)}),
         },
     ],
 }
@@ -287,14 +288,14 @@ RULES_OF_ROWS: tuple[Json, ...] = (
         "if": _OF_PULL_REQUEST,
         "then": {
             "properties": {
-                **{str(kind): refuse(f"{kind} {CHOSEN[0]}", CHOSEN[1]) for kind in (Kind.TEST, Kind.GROUP)},
+                **{str(kind): refuse(f"{kind} {_CHOSEN[0]}", _CHOSEN[1]) for kind in (Kind.TEST, Kind.GROUP)},
                 **_unfit(Kind.PULL_REQUEST),
             }
         },
     },
     {
         "if": {"required": ["platform"], "properties": {"platform": {"const": "web"}}},
-        "then": _only_options(options_go_with("platform android or ios", "build_id", "simulator_region")),
+        "then": _only_options(options_go_with("platform android or ios", *NEED_APP)),
     },
     {
         "if": {"required": ["platform"], "properties": {"platform": {"enum": ["web", "android"]}}},

@@ -31,7 +31,7 @@ from qarunner.vendors.api import (
 from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, UUID_PATTERN, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
@@ -39,15 +39,6 @@ if TYPE_CHECKING:
 
 
 _UUID = re.compile(UUID_PATTERN)
-
-
-def kind_of(selections: Container[str], options: Mapping[str, object]) -> Kind | None:
-    """What a row or an entry asks for; None if it asks for nothing."""
-    if options.get("pull_request") is True:
-        return Kind.PULL_REQUEST
-    if SelectionKind.TEST_IDS in selections:
-        return Kind.TEST
-    return Kind.GROUP if SelectionKind.CATEGORY_IDS in selections else None
 
 
 def on_github(metadata: Metadata) -> bool:
@@ -244,10 +235,12 @@ def _post(path: str, body: Json) -> Request:
 
 
 def entry_kind(entry: Entry) -> Kind:
-    kind = kind_of((entry.selection.kind,) if entry.selection else (), entry.options)
-    if kind is None:
+    """What an entry asks for."""
+    if entry.options.get("pull_request") is True:
+        return Kind.PULL_REQUEST
+    if entry.selection is None:
         raise ValueError(f"{entry.id}: the check let an entry through that asks for nothing")
-    return kind
+    return Kind.TEST if entry.selection.kind is SelectionKind.TEST_IDS else Kind.GROUP
 
 
 def _only_id(entry: Entry) -> str:
