@@ -7,6 +7,8 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from qarunner.engine.io.journal import Journal
 from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Outcome, Verdict
@@ -249,11 +251,11 @@ def test_a_line_that_names_what_the_plan_does_not_have_is_damage(begin: Begin) -
     stage = in_doubt(begin, UNHEARD)
     unknown = Outcome(verdict=Verdict.PASSED)
     events: list[ev.Event] = [
-        ev.Submitting(at=1.0, job="doksi-9", attempt=1),
         ev.RunCancelled(at=1.0, job="doksi-1", run="nobody"),
         ev.EntryClosed(at=1.0, entry="other", outcome=unknown),
         ev.CreateMadeNothing(at=1.0, job="doksi-1", outcomes={"other": unknown}),
         ev.ResourceReleased(at=1.0, resource="r"),
+        ev.Submitting(at=1.0, job="doksi-9", attempt=1),
     ]
     lines, whole = len(stage.lines()), (stage.run_folder() / "journal.jsonl").read_bytes()
     for event in events:
@@ -279,6 +281,31 @@ def test_a_run_without_its_journal_or_its_plan_is_not_begun_again(begin: Begin) 
     ended = stage.resume("r1")
     assert ended.code == 2, ended
     assert "run r1 in .qarunner/runs has lost its plan.json" in ended.err
+    assert stage.sent() == sent
+
+
+@pytest.mark.parametrize("duration", ["0s", "1000s"])
+def test_a_run_whose_journal_was_cut_is_not_paid_again(begin: Begin, duration: str) -> None:
+    stage = begin(doksi={"tests": {"t1": {"duration": duration, "outcome": "failed"}}})
+    stage.commit(stage.doksi("login", "t1"))
+    process = stage.start_apply()
+    if duration == "0s":
+        assert process.end().code == 1
+    else:
+        stage.until(lambda: stage.events("Accepted"))
+        process.kill()
+    sent, path = stage.sent(), stage.run_folder() / "journal.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    for words in (
+        ("resume", "r1"),
+        ("apply", "--run-id", "r1", "--continue"),
+        ("apply", "--run-id", "r2", "--rerun-failed", "r1"),
+        ("cancel", "r1"),
+        ("status", "r1"),
+    ):
+        ended = stage.run(*words)
+        assert ended.code == 2, ended
+        assert "journal.jsonl: its end is missing: it knows of 0 requests, and 1 were made" in ended.err
     assert stage.sent() == sent
 
 

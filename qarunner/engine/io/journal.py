@@ -17,6 +17,7 @@ from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError, RunInUse
 from qarunner.paths import make_folder, make_own_folder, open_own, open_regular, read_regular
+from qarunner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +97,10 @@ JOURNAL = "journal.jsonl"
 REPORT = "report.json"
 
 
+REQUESTS = "requests.count"
+"""How many lines of the journal stand before a request that makes something: a journal with fewer was cut."""
+
+
 class Recorded(Struct, frozen=True, kw_only=True):
     """What a journal says. `size` counts the bytes of its whole lines; what stands behind them was torn."""
 
@@ -107,6 +112,10 @@ class Recorded(Struct, frozen=True, kw_only=True):
     """The number of the first line that no holder of the keys has written."""
 
     @property
+    def requests(self) -> int:
+        return _requests(self.events)
+
+    @property
     def started(self) -> ev.RunStarted:
         first = self.events[0]
         assert isinstance(first, ev.RunStarted)  # noqa: S101  no journal is read that begins in another way
@@ -116,12 +125,14 @@ class Recorded(Struct, frozen=True, kw_only=True):
 class Journal:
     """Appends events to a folder that this process alone holds. The lock is on the journal itself."""
 
-    def __init__(self, folder: Path, fd: int, size: int, chain: Chain) -> None:
+    def __init__(self, folder: Path, fd: int, size: int, chain: Chain, requests: int = 0) -> None:
         self.folder = folder
         self._path = os.fspath(folder / JOURNAL)
         self._fd = fd
         self._size = size
         self._chain = chain
+        self._requests = self._counted = requests
+        """Lines before a request: those that are written, and those that are counted beside the journal."""
         self._unsynced: list[bytes] = []
         """Events that are written, and have to be on disk before the next step."""
         self._lost: JournalLost | None = None
@@ -146,6 +157,7 @@ class Journal:
         try:
             _write_private(made / PLAN, plan)
             _write_private(made / JOURNAL, line)
+            _write_count(made / REQUESTS, 0, create=True)
             _sync_folder(made)
             _name(made, folder)
         except OSError as error:
@@ -177,7 +189,7 @@ class Journal:
         except RunFolderError:
             os.close(fd)
             raise
-        return cls(folder, fd, recorded.size, recorded.chain), recorded
+        return cls(folder, fd, recorded.size, recorded.chain, recorded.requests), recorded
 
     def append(self, *events: ev.Event, wait: bool = True) -> None:
         """Writes events, all of them or not one, and waits for the disk where losing them could cost a run.
@@ -215,6 +227,9 @@ class Journal:
         self._unsynced = [] if wait else [*self._unsynced, *waiting]
         self._size += len(lines)
         self._chain = chain
+        self._requests += _requests(events)
+        if wait:
+            self._count()
 
     def sync(self) -> None:
         """Waits until what was appended is on disk. JournalLost if that cannot be; what was written is left there."""
@@ -225,6 +240,14 @@ class Journal:
         except OSError as error:
             raise self._lose(error, self._unsynced) from error
         self._unsynced = []
+        self._count()
+
+    def _count(self) -> None:
+        """Counts the requests whose lines are on disk. A count that is lost or too small is no harm."""
+        if self._requests != self._counted:
+            with contextlib.suppress(OSError):
+                _write_count(self.folder / REQUESTS, self._requests, create=False)
+            self._counted = self._requests
 
     def _lose(self, error: OSError, bodies: Sequence[bytes]) -> JournalLost:
         why = f"{self._path}: cannot be written: {error.strerror}"
@@ -289,6 +312,15 @@ def _write_private(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
+def _write_count(path: Path, requests: int, *, create: bool) -> None:
+    """Always of the same length, so that it is never half of a number."""
+    fd = open_own(path, os.O_WRONLY, create=create)
+    try:
+        os.write(fd, b"%9d\n" % requests)
+    finally:
+        os.close(fd)
+
+
 def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[int, bool]:
     """The journal, held by this process, and whether it can be written to.
 
@@ -320,7 +352,7 @@ def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[
 
 def refuse_links(folder: Path) -> None:
     """RunFolderError if the folder of a run, or a file of it, is a link: who set it may lead it anywhere."""
-    for path in (folder, *(folder / name for name in (PLAN, JOURNAL, REPORT))):
+    for path in (folder, *(folder / name for name in (PLAN, JOURNAL, REPORT, REQUESTS))):
         if path.is_symlink():
             raise RunFolderError(f"{path}: is a link, and a run's folder has none", hint="put the file itself there")
 
@@ -385,8 +417,26 @@ def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
         raise _damaged(path, len(lines) + 1, "its end is not a newline")
     if not events:
         raise _unknown(path.parent)
+    _check_not_cut(path, _requests(events))
     size = sum(map(len, lines)) + len(lines)
     return Recorded(events=events, size=size, chain=reader.chain, trust=reader.trust, broken_at=reader.broken_at)
+
+
+def _requests(events: Sequence[ev.Event]) -> int:
+    return sum(isinstance(event, ev.BEFORE_A_REQUEST) for event in events)
+
+
+def _check_not_cut(path: Path, requests: int) -> None:
+    """RunFolderError if the journal had more requests when it was written: they would be sent again, and paid again."""
+    try:
+        counted = int(read_regular(path.with_name(REQUESTS)))
+    except (OSError, ValueError):
+        return  # an earlier version has written the run, or the count was not copied
+    if requests < counted:
+        raise RunFolderError(
+            f"{path}: its end is missing: it knows of {plural(requests, 'request')}, and {counted} were made",
+            hint="restore the file as it was written: what it has lost may run at the vendors; nothing was changed",
+        )
 
 
 def _event(path: Path, number: int, line: bytes, reader: Reader, first: Sequence[ev.Event] = ()) -> ev.Event:

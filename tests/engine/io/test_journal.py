@@ -23,6 +23,7 @@ from qarunner.engine.io.journal import (
     JOURNAL,
     PLAN,
     REPORT,
+    REQUESTS,
     Journal,
     folders,
     is_driven,
@@ -35,6 +36,7 @@ from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode, JournalLost, RunFolderError
 from qarunner.paths import history_file
 from qarunner.plan.model import to_json
+from qarunner.text import plural
 from tests.fictional import VENDORS, Backend, entry, plan_of
 from tests.worlds import Story
 
@@ -125,6 +127,23 @@ def test_a_last_line_that_is_torn_at_any_byte_is_cut_off(folder: Path) -> None:
             assert (folder / JOURNAL).read_bytes() == whole
             journal.append(last)
         assert read(folder).events == [*STORY.events, last]
+
+
+def test_a_journal_that_lost_a_request_is_cut_wherever_its_lines_end(folder: Path) -> None:
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    before = [
+        sum(isinstance(event, ev.BEFORE_A_REQUEST) for event in STORY.events[:end]) for end in range(len(lines) + 1)
+    ]
+    assert before[-1] > 1
+    for end in range(1, len(lines)):
+        (folder / JOURNAL).write_bytes(b"".join(lines[:end]))
+        if before[end] == before[-1]:
+            assert len(read(folder).events) == end
+        else:
+            expected = f"its end is missing: it knows of {plural(before[end], 'request')}, and {before[-1]} were made"
+            assert expected in refusal(folder).message
+    (folder / REQUESTS).write_bytes(b"")  # not copied as a whole: then nothing is known of it
+    assert len(read(folder).events) == len(lines) - 1
 
 
 @pytest.mark.parametrize("rest", [b"\0" * 512, b'{"event":"Polled","at":', NOT_UTF8])
