@@ -293,6 +293,8 @@ def _cross(passed: _Stage, failed: _Stage, counts: Callable[[object], bool]) -> 
         for number, (good, bad) in enumerate(zip(replies, others, strict=False)):
             slot = (run, number)
             crossed = [*_crossed(passed.story.data(slot), failed.story.data(slot), counts)]
+            if number == 0:
+                crossed += _unlisted(passed.story.data(slot), failed.story.data(slot))
             if good.status != bad.status:
                 crossed.append((f"the status {bad.status}", replace(good, status=bad.status)))
             for what, data in crossed:
@@ -308,6 +310,17 @@ def _crossed(data: object, other: object, counts: Callable[[object], bool]) -> I
             yield (f"no {at}" if value is _GONE else f"the {at} {value!r}"), put(data, path, value)
             if isinstance(value, str) and any(place == path and isinstance(word, str) for place, word in leaves(data)):
                 yield f"an unknown word in place of the {at}", put(data, path, UNKNOWN_WORD)
+
+
+def _unlisted(data: object, other: object) -> Iterator[tuple[str, object]]:
+    """Passing data with each list of failing data as an object: what is no list any more may hold the failure."""
+    known = dict(places(data))
+    for path, value in places(other):
+        before = known.get(path)
+        is_inner = any(isinstance(step, int) for step in path)
+        if isinstance(value, list) and isinstance(before, list) and not is_inner and before[: len(value)] != value:
+            keyed = {str(index): element for index, element in enumerate(value)}
+            yield f"the list $.{'.'.join(map(str, path))} as an object", put(data, path, keyed)
 
 
 def differences(data: object, other: object, path: Path = ()) -> Iterator[tuple[Path, object]]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from qarunner.decode import JsonReader, UnexpectedData, is_unicode
+from qarunner.decode import JsonReader, UnexpectedData, is_unicode, kind
 from qarunner.secret import placeholder, secret_names, without_encoding
 from qarunner.vendors.api import GOOD, Cause, Refusal, Reply, UploadAddress
 
@@ -105,6 +105,20 @@ def count(cursor: JsonReader) -> int | None:
     return number
 
 
+def legible_count(cursor: JsonReader) -> int | None:
+    """The same of an answer that must not be lost: None for what is no number of tests, too."""
+    try:
+        return count(cursor)
+    except UnexpectedData:
+        return None
+
+
+def odd_list(*fields: JsonReader) -> str | None:
+    """Which of the fields has something in it that is no list: a pass beside it is none, as it may hold a failure."""
+    odd = next((field for field in fields if field.value is not None and not isinstance(field.value, list)), None)
+    return None if odd is None else str(odd.fail("a list"))
+
+
 def word(cursor: JsonReader) -> str:
     """A word of the vendor's to compare with others, in lower case: a failure must not be lost over a capital.
 
@@ -141,6 +155,14 @@ def error_text(reply: Reply, *keys: str) -> str:
     if not reply.status and text:  # no answer, but the words of whoever waited for it
         return text
     return f"HTTP {reply.status}: {text}" if text else f"HTTP {reply.status} with an empty body"
+
+
+def words_beside(body: JsonReader, *keys: str) -> str | None:
+    """What stands beside a result under one of the keys, such as an error, in whatever form; None if nothing does."""
+    for value in (body.get(key).value for key in keys):
+        if any(value.values()) if isinstance(value, dict) else value:
+            return _words(value).strip() or kind(value)
+    return None
 
 
 def _texts(body: JsonReader, keys: tuple[str, ...]) -> Iterator[str]:

@@ -78,8 +78,16 @@ DOKSI = [
             Reply(status=200, text=""),
             {"target_id": "bin_1"},
         ),
-        passed={"status": "passed", "results": [{"result_id": "r1", "test_id": "t9", "status": "passed"}]},
-        failed={"status": "failed", "results": [{"result_id": "r1", "test_id": "t9", "status": "failed"}]},
+        passed={
+            "run_id": "k3n2",
+            "status": "passed",
+            "results": [{"result_id": "r1", "test_id": "t9", "status": "passed"}],
+        },
+        failed={
+            "run_id": "k3n2",
+            "status": "failed",
+            "results": [{"result_id": "r1", "test_id": "t9", "status": "failed"}],
+        },
         running={"status": "queued"},
     ),
 ]

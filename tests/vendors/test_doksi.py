@@ -120,7 +120,7 @@ def test_an_incomplete_entry_is_a_bug_and_never_sent() -> None:
 
 
 def finished(entries: tuple[Entry, ...], results: list[object]) -> Finished:
-    body = {"status": "passed", "results": results}
+    body = {"run_id": "r", "status": "passed", "results": results}
     reply = Reply(status=200, text=json.dumps(body))
     status = VENDOR.read(Call(entries=entries), RemoteRun(id="r"), [reply], polls=0)
     assert isinstance(status, Finished)

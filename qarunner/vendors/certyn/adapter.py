@@ -105,12 +105,12 @@ class Certyn(Vendor):
 
     def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
         body = reply.json()
-        tests = body.get("testCaseCount").number_or_none()  # leniently: an odd count must not lose the run
+        tests = answers.legible_count(body.get("testCaseCount"))
         return (
             RemoteRun(
                 id=answers.path_id(body.get("runId")),
                 url=body.get("appUrl").text_or(),
-                memo={} if tests is None else {"tests": int(tests)},
+                memo={} if tests is None else {"tests": tests},
             ),
         )
 

@@ -32,7 +32,7 @@ def progress(state: str, entry: str, body: JsonReader, promised: int | None) -> 
     """A run that goes on. What its counters say of failures is certain, and what is pending is not."""
     total, pending = (body.get(name).number_or_none() for name in ("total", "pending"))
     so_far = {}
-    counters = _counters(body, promised, _legible, derive=False)  # the final ones are read strictly
+    counters = _counters(body, promised, answers.legible_count, derive=False)  # the final ones are read strictly
     if counts := counters.by_verdict(open_ones=Verdict.UNKNOWN):
         _, why = next(_failures(counters), (None, None))
         url = body.get("appUrl").text_or()
@@ -54,11 +54,11 @@ def outcome(state: str, body: JsonReader, promised: int | None, url: str | None)
     try:
         counters = _counters(body, promised, answers.count)
     except UnexpectedData:  # it is read again, unless a failure would be lost over it
-        counters = _counters(body, promised, _legible)
+        counters = _counters(body, promised, answers.legible_count)
         if not any(_failures(counters)):
             raise
     conclusion = body.get("conclusion").text_or()
-    verdict, message = next(_findings(state, counters, promised, conclusion), (Verdict.PASSED, None))
+    verdict, message = next(_findings(state, counters, promised, body), (Verdict.PASSED, None))
     return Outcome(
         verdict=verdict,
         counts=counters.by_verdict(open_ones=Verdict.CANCELLED if state == "cancelled" else Verdict.UNKNOWN),
@@ -99,14 +99,6 @@ class _Counters(Struct, frozen=True, kw_only=True):
         return {verdict: number for verdict, number in counts.items() if number}
 
 
-def _legible(cursor: JsonReader) -> int | None:
-    """None for what is no number of tests."""
-    try:
-        return answers.count(cursor)
-    except UnexpectedData:
-        return None
-
-
 def _counters(
     body: JsonReader, promised: int | None, number: Callable[[JsonReader], int | None], *, derive: bool = True
 ) -> _Counters:
@@ -122,22 +114,15 @@ def _counters(
     return _Counters(total=total, passed=passed, **others)
 
 
-_BAD_CONCLUSIONS = frozenset(
-    {
-        *("failure", "failed", "blocked", "aborted", "cancelled", "canceled", "timed_out", "action_required"),
-        *("error", "errored", "inconclusive", "to_verify", "startup_failure", "stale"),
-    }
+_BAD_CONCLUSION = re.compile(
+    r"fail|block|abort|cancel|time[ds]?[\s_-]*out|action[\s_-]*required|error|inconclusive|verify|stale|stopped|\bun|\bnot",
+    re.IGNORECASE,
 )
-"""Words for a run that did not pass: of the vendor's two clients, of its pages, and of the vocabularies they borrow.
-Beside counters that pass they contradict."""
+"""What words for a run that did not pass have in them: those of the vendor's two clients, of its pages, and of the
+vocabularies they borrow. Beside counters that pass they contradict."""
 
 
-_WORD_BREAK = re.compile(r"[\s-]+")
-
-
-def _findings(
-    state: str, counters: _Counters, promised: int | None, conclusion: str | None
-) -> Iterator[tuple[Verdict, str]]:
+def _findings(state: str, counters: _Counters, promised: int | None, body: JsonReader) -> Iterator[tuple[Verdict, str]]:
     """Why the run is no pass, the weightiest reason first."""
     yield from _failures(counters)
     if state == "cancelled":
@@ -148,7 +133,9 @@ def _findings(
         yield Verdict.CANCELLED, some(counters.aborted, "aborted")
     if doubt := _doubt(counters, promised):
         yield Verdict.UNKNOWN, doubt
-    if conclusion is not None and _WORD_BREAK.sub("_", conclusion.strip().lower()) in _BAD_CONCLUSIONS:
+    if error := answers.words_beside(body, "error"):
+        yield Verdict.UNKNOWN, f"Certyn's counters say that the run passed, but with an error: {error}"
+    if _BAD_CONCLUSION.search(conclusion := answers.words_beside(body, "conclusion") or ""):
         yield Verdict.UNKNOWN, f"Certyn concludes {conclusion!r}, but its counters say that the run passed"
     if counters.skipped == counters.total:
         yield Verdict.SKIPPED, "every test was skipped"
@@ -312,7 +299,7 @@ def _judged(outcome: Outcome, body: JsonReader) -> Outcome:
     """The counters' verdict, or the details' if that is worse: two readings that differ are no pass."""
     counts = Counter(case.verdict for case in outcome.cases)
     for name, verdict in (("failedItems", Verdict.FAILED), ("blockedItems", Verdict.BLOCKED)):
-        counts[verdict] = max(counts[verdict], _legible(body.get(name)) or 0)
+        counts[verdict] = max(counts[verdict], answers.legible_count(body.get(name)) or 0)
     worse = _BAD[: _BAD.index(outcome.verdict)] if outcome.verdict in _BAD else _BAD
     for verdict in worse:
         if counts[verdict]:

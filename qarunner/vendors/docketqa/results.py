@@ -132,8 +132,8 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
     word = body.get("status").text()
     attempts = [_attempt(element) for element in body.get("additional_attempts").items_or_none()]
     verdict, message = _verdict(word, steps, attempts)
-    if verdict in GOOD and (error := body.get("error_message").text_or(body.get("error").text_or())):
-        verdict, message = Verdict.UNKNOWN, f"DocketQA reports the test as passed, but with an error: {error}"
+    if verdict in GOOD and (doubt := _doubt(body)):
+        verdict, message = Verdict.UNKNOWN, f"DocketQA reports the test as passed, but {doubt}"
     return Case(
         id=_test(run, body),
         verdict=verdict,
@@ -148,6 +148,15 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
             *(_numbered(step, number) for number, element in enumerate(attempts, 1) for step in element.steps),
         ),
     )
+
+
+def _doubt(body: JsonReader) -> str | None:
+    """Why a pass is none: it may be another run's, an error stands beside it, or its steps cannot be read."""
+    if not body.has("id"):
+        return "its answer does not say which run it is about"
+    if error := answers.words_beside(body, "error_message", "error"):
+        return f"with an error: {error}"
+    return answers.odd_list(body.get("results"), body.get("additional_attempts"))
 
 
 class _Attempt(Struct, frozen=True, kw_only=True):

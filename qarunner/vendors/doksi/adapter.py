@@ -196,8 +196,8 @@ def _artifact(artifact: Authentication) -> dict[str, Json]:
 def _promised(results: Iterable[JsonReader]) -> Iterator[tuple[str, Json]]:
     """What the create's answer says will come: a result that never does is noticed. Odd ones never lose the run."""
     for result in results:
-        if key := result.get("result_id").text_or():
-            yield key, {name: result.get(name).text_or() for name in ("test_id", "url")}
+        if key := answers.id_or_none(result.get("result_id")):
+            yield key, {"test_id": answers.id_or_none(result.get("test_id")), "url": result.get("url").text_or()}
 
 
 def _over_allowance(reply: Reply) -> Refusal | None:

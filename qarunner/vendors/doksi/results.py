@@ -43,8 +43,9 @@ _MOST_STRAYS = 20
 def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonReader) -> Running:
     """A run that goes on: what is certain of each entry. An entry whose results are all final is over."""
     total, passed, failed = (body.get(f"tests_{name}").number_or_none() for name in ("total", "passed", "failed"))
-    promised, goes_on = JsonReader(run.memo).get("results"), answers.word(body.get("status")) in _GOES_ON
+    promised = JsonReader(run.memo).get("results")
     results = list(_once(_legible(element, promised) for element in body.get("results").items_or_none()))
+    goes_on = answers.word(body.get("status")) in _GOES_ON and _is_about(body, results, promised)
     cases, strays = _attribute(entries, results)
     # assumed: a result's own `passed` or `failed` is final, as the run's is
     lost = [promised.get(key).get("test_id").text_or() for key in _lost(promised, results)]
@@ -307,11 +308,20 @@ def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -
     if answers.word(body.get("status")) == "failed" and set(verdicts) == {Verdict.PASSED}:
         return Verdict.FAILED, "Doksi reports the run as failed although every result passed"
     doubt = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
+    if not _is_about(body, results, promised):
+        doubt = "Doksi's answer names neither the run nor a result of its create"
+    if doubt is None and (error := answers.words_beside(body, "error")):
+        doubt = f"Doksi reports the run as passed, but with an error: {error}"
     if doubt is None and body.get("has_more").value not in (None, False):
         doubt = "Doksi says that there are more results than it told"
     if not doubt and (lost := _lost(promised, results)):
         doubt = f"the create named result {lost[0]}, which did not come back"
     return (Verdict.UNKNOWN, doubt) if doubt else None
+
+
+def _is_about(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -> bool:
+    """Whether an answer says which run it is about. A result's id that the create named says it as well."""
+    return body.has("run_id") or any(promised.has(result.id or "") for result in results)
 
 
 def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:

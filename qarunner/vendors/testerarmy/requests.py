@@ -437,10 +437,10 @@ def _nothing(body: JsonReader, *, unreadable: int) -> Outcome:
 def _doubts(entry: Entry, body: JsonReader, known: int, unreadable: int) -> Iterator[str]:
     if unreadable:
         yield f"{unreadable} of the run ids in the create's answer cannot be read"
-    number = body.get("count").number_or_none()  # leniently: an odd count must not lose the runs
+    number = answers.legible_count(body.get("count"))
     if number is not None and number > known:
         # assumed: `count` counts runs of the answer, so that more than it names are runs that nobody follows
-        yield f"TesterArmy counted {number:g} runs, but named {known}"
+        yield f"TesterArmy counted {number} runs, but named {known}"
     if entry_kind(entry) is Kind.PULL_REQUEST or entry.selection is None:
         return
     name = "groupId" if entry_kind(entry) is Kind.GROUP else "testId"

@@ -162,7 +162,7 @@ def _error(body: JsonReader) -> str | None:
     if isinstance(error.value, str):
         return _text(error)
     parts = [text for name in ("code", "message") if (text := _text(error.get(name)))]
-    return ": ".join(parts) or None
+    return ": ".join(parts) or answers.words_beside(body, "error")
 
 
 def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
@@ -185,6 +185,8 @@ def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
 def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
     """Why a completed run is no pass although its result might say so."""
     output, memo = body.get("output"), JsonReader(run.memo)
+    if not body.has("id"):
+        yield "the answer does not say which run it is about"
     if memo.get("cancelled").value is True:
         yield "the create's answer names this run as cancelled, its status as completed"
     asked, reported = _test(run), _text(body.get("testId"))
@@ -200,17 +202,17 @@ def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
 
 def _against_pass(body: JsonReader) -> Iterator[str]:
     """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
-    issues = body.get("output").get("issues").items_or_none()
-    bad = [issue for issue in issues if not _is_warning(issue)]
+    issues, steps, free = body.get("output").get("issues"), body.get("output").get("steps"), body.get("stepResults")
+    if odd := answers.odd_list(issues, steps, free):
+        yield f"the result is PASS, but {odd}"
+    bad = [issue for issue in issues.items_or_none() if not _is_warning(issue)]
     if bad:
         yield f"the result is PASS, but TesterArmy tells of an issue: {_issue_title(bad[0])}"
-    steps = [*body.get("output").get("steps").items_or_none(), *body.get("stepResults").items_or_none()]
-    for step in steps:
+    named = [step for step in free.items_or_none() if step.has("status") or step.has("error") or step.has("errorCode")]
+    for step in [*steps.items_or_none(), *named]:
         has_error = _text(step.get("error")) or _text(step.get("errorCode"))
-        if (verdict := _step_verdict(step)) is Verdict.PASSED and not has_error:
+        if _step_verdict(step) is Verdict.PASSED and not has_error:
             continue
-        if verdict is Verdict.UNKNOWN and not step.has("status") and not has_error:
-            continue  # its fields are free in `stepResults`
         what, why = _text(step.get("title")) or "without a title", _failure(step)
         yield f"the result is PASS, but a step failed: {what}" + (f": {why}" if why else "")
 
