@@ -15,7 +15,7 @@ from qarunner.engine.flow.context import RunContext
 from qarunner.engine.flow.creates import CreateHandler, Dependencies
 from qarunner.engine.flow.polls import PollHandler
 from qarunner.engine.flow.resources import ResourceHandler
-from qarunner.engine.flow.shutdown import BEGINNINGS, LAST_LOOK_S, Shutdown
+from qarunner.engine.flow.shutdown import AFTERWARDS_S, BEGINNINGS, LAST_LOOK_S, Shutdown
 from qarunner.engine.schedule.queue import Shares, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
@@ -241,6 +241,8 @@ class Engine:
                 self._closer.uncertain(task.job, task.job.message or ev.ANSWER_LOST)
             return
         self._start_clocks(task)
+        queue = self._context.queue(task.job)
+        queue.silent_since = self._clock.now() if queue.silent_since is None else queue.silent_since
         self._tokens += 1
         task.sends += 1
         self._context.flying[self._tokens] = task
@@ -262,6 +264,8 @@ class Engine:
             # An upload that ends with its entries is no refusal: they are closed before it is.
             more = LAST_LOOK_S if task.kind is RequestKind.UPLOAD else 0.0
             task.limit_s = max(LAST_LOOK_S, max(ends) - now + more) if ends else None
+        if task.kind is RequestKind.CREATE and not self._context.mode.may_begin:  # it clears a doubt before a cancel
+            task.limit_s = min(AFTERWARDS_S, task.limit_s or AFTERWARDS_S)
 
     def _settle(self, token: int, answer: Answer) -> None:
         task = self._context.flying.pop(token)
@@ -270,6 +274,9 @@ class Engine:
             self._abandoned.discard(token)
         else:
             queue.give_back()
+        if isinstance(answer, Reply):
+            others = any(other.job.job.vendor == task.job.job.vendor for other in self._context.flying.values())
+            queue.silent_since = self._clock.now() if others else None
         if task.kind is not RequestKind.UPLOAD:
             queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
         is_ok = isinstance(answer, Reply) and answer.ok

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 AFTERWARDS_S = 60.0
-"""Seconds for cancels and removals once every entry has its verdict. What is not ended by then is named."""
+"""Seconds for cancels and removals once every entry has its verdict, and for vendors that answer nothing when a run is
+cancelled for good. What is not ended by then is named."""
 
 
 LAST_LOOK_S = 5.0
@@ -80,7 +81,7 @@ class Shutdown:
         """The next time at which something ends; None if there is none."""
         if self.must_stop:
             return self._context.clock.now()
-        times = [self._times_out_at, self._context.ends_at]
+        times = [self._times_out_at, self._context.ends_at, self._silent_until()]
         if self._heeds_deadlines():
             times.append(self._context.deadlines.next_at())
         return min((at for at in times if at is not None), default=None)
@@ -103,6 +104,22 @@ class Shutdown:
             self._heed_deadlines(now)
         if self._run.complete and self._context.ends_at is None:
             self._set_end(now + AFTERWARDS_S)
+        if (until := self._silent_until()) is not None and now >= until:
+            self._set_end(now)
+
+    def _silent_until(self) -> float | None:
+        """When cancels for good are not waited for any longer, as no vendor answers; None while one of them may.
+
+        A create under way has a limit of its own: its answer alone tells what there is to cancel.
+        """
+        context = self._context
+        if not context.mode.cancels or context.mode.bound is not None or context.ends_at is not None:
+            return None
+        flying = {task.job.job.vendor for task in context.flying.values()}
+        since = [queue.silent_since for name, queue in context.queues.items() if name in flying or queue.pending()]
+        if any(task.kind is RequestKind.CREATE for task in context.flying.values()) or not since or None in since:
+            return None
+        return max(at for at in since if at is not None) + AFTERWARDS_S
 
     def _enter(self, mode: Mode, now: float) -> None:
         self._context.mode = mode

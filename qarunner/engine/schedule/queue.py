@@ -267,6 +267,8 @@ class VendorQueue:
         self.established = False
         self.failing_since: float | None = None
         """Time of the first failure since the vendor's last good reply."""
+        self.silent_since: float | None = None
+        """Since when requests wait for an answer and not one came; None if nothing is asked."""
         self.key_worked = False
         self.busy_jobs: set[str] = set()
         self._shares = shares

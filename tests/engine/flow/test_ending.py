@@ -203,6 +203,30 @@ def test_a_create_in_doubt_is_found_by_its_key_and_cancelled() -> None:
     assert verdicts(story) == {"k": "cancelled", "p": "unknown"}
 
 
+@pytest.mark.parametrize("hangs", ["/cancel", "-7/cancel", "/runs"])
+def test_a_cancel_waits_a_minute_for_a_vendor_that_answers_nothing(hangs: str) -> None:
+    """However many runs it has, and however often a request would be sent again; also to find out about a create."""
+    plan = plan_of(*(entry(f"k{number}", "keyed") for number in range(1, 31)))
+    backend = Backend(lasts=1e9)
+    story = Story(plan, VENDORS, backend, options=Options(detach_on_interrupt=True))
+    story.pool.at.append((15.0, lambda: story.engine.interrupt(2)))
+    events = story.drive().events
+    if hangs == "/runs":
+        events = [
+            event for event in events if isinstance(event, ev.Submitting) or getattr(event, "job", "") != "keyed-7"
+        ]
+    backend.fault = lambda _v, request, _n: LOST if request.path.endswith(hangs) else None
+    slow = lambda _v, request: 60.0 if request.path.endswith(hangs) else 0.05  # noqa: E731  a function for one argument
+    again = Story(plan, VENDORS, backend, before=events, clock=story.clock, latency=slow)
+    again.record(ev.RunStopped(at=again.clock.wall(), reason=ev.Reason.CANCELLED))
+    before = again.clock.now()
+    again.drive()
+    assert again.clock.now() - before < 62
+    assert again.run.complete
+    assert len(backend.cancelled) == (0 if hangs == "/cancel" else 29)
+    assert verdicts(again)["k7"] == ("unknown" if hangs == "/runs" else "cancelled")
+
+
 def test_an_interrupted_cancel_is_gone_on_with() -> None:
     backend = Backend(lasts=1e9)
     story = left(backend)
