@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -133,6 +133,11 @@ def to_json(data: object, clean: Clean, *, indent: int | None = 2) -> str:
     return inert_json(text)
 
 
+def record(source: object, *names: str) -> dict[str, object]:
+    """These fields of an object, for a document that calls them as the object does."""
+    return {name: getattr(source, name) for name in names}
+
+
 _WORD = re.compile(r"[a-zA-Z_]+")
 
 
@@ -144,7 +149,7 @@ def cleaned(data: object, clean: Clean) -> object:
         return {_cleaned_key(key, clean): cleaned(child, clean) for key, child in data.items()}
     if isinstance(data, (list, tuple)):
         return [cleaned(value, clean) for value in data]
-    return data
+    return cleaned(asdict(data), clean) if isinstance(data, Struct) else data
 
 
 def _cleaned_key(key: object, clean: Clean) -> object:

@@ -73,8 +73,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What was looked at, what was seen, and how to put it right."""
 
     check: str
-    text: str
     state: State = State.OK
+    text: str
     remedy: str | None = None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from qarunner.diagnostics import Severity
 from qarunner.errors import ExitCode, ManifestError, Unwritten, UserError
@@ -40,6 +40,7 @@ from qarunner.text import (
     pieces_of,
     plain,
     plural,
+    record,
     styled,
     to_json,
     without_command,
@@ -356,8 +357,7 @@ class Console(Struct, kw_only=True):
             self.problems(error.diagnostics)
             return
         if self.output == "json":
-            document = {"message": error.message, "hint": error.hint, "details": list(error.details)}
-            self.data({"version": 1, "error": document})
+            self.data({"version": 1, "error": record(error, "message", "hint", "details")})
             return
         self.annotate("error", error.message)
         self.warn(("qarunner: ", styled("error", "red", "bold"), f": {error.message}"))
@@ -569,18 +569,12 @@ def _nowhere() -> TextIO:
 
 def as_json(problem: Diagnostic) -> dict[str, object]:
     """A problem as data; the same keys whatever the problem is."""
+    related = [{**asdict(place), "message": text} for place, text in problem.related]
     return {
-        "code": str(problem.code),
-        "severity": str(problem.severity),
-        "message": problem.message,
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
+        **record(problem, "code", "severity", "message"),
+        **asdict(problem.place),
         "hint": problem.hint,
-        "related": [
-            {"file": place.file, "line": place.line, "column": place.column, "message": text}
-            for place, text in problem.related
-        ],
+        "related": related,
     }
 
 

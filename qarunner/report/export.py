@@ -43,8 +43,10 @@ def _cost(run: Run, job: JobState, index: int, tests: object) -> dict[str, objec
 
 
 def _common(run: Run, state: str) -> dict[str, object]:
-    plan, who = run.plan, run.who
+    plan = run.plan
     choices: Mapping[str, object] = plan.sources.choices if plan.sources is not None else {}
+    of_git = {"repository": "repository", "branch": "branch", "tag": "tag", "commit": "sha"}
+    of_ci = {"actor": "actor", "pipeline": "pipeline", "ci_job": "job", "ci_attempt": "attempt"}
     return {
         "run": run.run_id,
         "name": plan.name,
@@ -54,14 +56,8 @@ def _common(run: Run, state: str) -> dict[str, object]:
         "started_at": timestamp(run.started_at),
         "state": state,
         "exit_code": run.exit_code,
-        "repository": plan.git.get("repository"),
-        "branch": plan.git.get("branch"),
-        "tag": plan.git.get("tag"),
-        "commit": plan.git.get("sha"),
-        "actor": who.actor if who is not None else None,
-        "pipeline": who.pipeline if who is not None else None,
-        "ci_job": who.job if who is not None else None,
-        "ci_attempt": who.attempt if who is not None else None,
+        **{name: plan.git.get(key) for name, key in of_git.items()},
+        **{name: getattr(run.who, key, None) for name, key in of_ci.items()},
     }
 
 
@@ -70,19 +66,14 @@ def _job(job: JobState) -> dict[str, object]:
         "vendor": job.job.vendor,
         "job": job.job.id,
         "attempt": job.attempt,
-        "entries": list(job.job.entries),
+        "entries": job.job.entries,
         "owners": sorted({entry.owner for entry in job.entries.values() if entry.owner}),
     }
 
 
 _NO_RUN: Mapping[str, object] = {
-    "vendor_run": None,
-    "url": None,
+    **dict.fromkeys(("vendor_run", "url", "vendor_state", "created_at", "ended_at", "duration_s", "tests")),
     "vendor_state": "uncertain",
-    "created_at": None,
-    "ended_at": None,
-    "duration_s": None,
-    "tests": None,
     "results": {},
 }
 
@@ -104,7 +95,7 @@ def _remote(run: Run, job: JobState, remote: RunState) -> dict[str, object]:
         "ended_at": None if ended is None else timestamp(ended),
         "duration_s": None if ended is None else round(ended - remote.accepted_at, 3),
         "tests": sum(results.values()) or None,
-        "results": {str(verdict): results[verdict] for verdict in WORST_FIRST if verdict in results},
+        "results": {verdict: results[verdict] for verdict in WORST_FIRST if verdict in results},
     }
 
 

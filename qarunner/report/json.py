@@ -8,14 +8,12 @@ import msgspec
 
 from qarunner.report.summary import next_step
 from qarunner.secret import mask
-from qarunner.text import as_number, inert_json, to_json
-from qarunner.vendors.api import Verdict
+from qarunner.text import as_number, inert_json, record, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.engine.decide.trend import Trend
-    from qarunner.entry import Quarantine
     from qarunner.report.summary import EntrySummary, Money, Summary
     from qarunner.vendors.api import Case, Step
 
@@ -38,55 +36,28 @@ def json_text(data: object) -> str:
 
 
 def document(summary: Summary) -> dict[str, object]:
-    tests = {str(verdict): summary.totals[verdict] for verdict in Verdict}
+    totals = {str(verdict): number for verdict, number in summary.totals.items()}
     return {
         "version": VERSION,
-        "run_id": summary.run_id,
-        "name": summary.name,
-        "verdict": str(summary.verdict),
-        "exit_code": int(summary.exit_code),
-        "started_at": summary.started_at,
-        "finished_at": summary.finished_at,
-        "rehearsal": summary.rehearsal,
-        "shard": summary.shard,
+        **record(summary, "run_id", "name", "verdict", "exit_code", "started_at", "finished_at", "rehearsal", "shard"),
         "git": _known(summary.git),
         "ci": _known({**summary.ci, **summary.who}),
         "next": {"do": step[0], "command": step[1]} if (step := next_step(summary)) is not None else None,
         **({"cost": _cost(summary.cost)} if summary.cost is not None else {}),
-        "totals": {"tests": sum(tests.values()), **tests},
-        "gate": [{"name": failure.name, "message": failure.message} for failure in summary.gate],
-        **({"manifests": _manifests(summary)} if summary.manifests else {}),
-        "running": [
-            {"id": run.id, "url": run.url, "vendor": run.vendor, "entries": list(run.entries)}
-            for run in summary.running
-        ],
-        "left": [
-            {
-                "vendor": left.vendor,
-                "kind": left.kind,
-                "what": left.what,
-                "certain": left.certain,
-                "why": left.why,
-                "todo": left.todo,
-                "details": dict(sorted(left.details.items())),
-            }
-            for left in summary.left
-        ],
-        "uncertain": dict(summary.uncertain),
+        "totals": {"tests": sum(totals.values()), **totals},
+        "gate": summary.gate,
+        **({"manifests": summary.manifests} if summary.manifests else {}),
+        "running": [record(run, "id", "url", "vendor", "entries") for run in summary.running],
+        "left": [{**record(left, *_LEFT), "details": dict(sorted(left.details.items()))} for left in summary.left],
+        "uncertain": summary.uncertain,
         "not_planned": [
-            {"id": row.id, "reason": row.reason, "file": row.origin.file, "line": row.origin.line}
-            for row in summary.not_planned
+            {**record(row, "id", "reason"), **record(row.origin, "file", "line")} for row in summary.not_planned
         ],
         "entries": [_entry(entry) for entry in summary.entries],
     }
 
 
-def _manifests(summary: Summary) -> list[dict[str, object]]:
-    """What each of several joined matrices came to."""
-    return [
-        {"label": part.label, "name": part.name, "verdict": str(part.verdict), "exit_code": int(part.exit_code)}
-        for part in summary.manifests
-    ]
+_LEFT = ("vendor", "kind", "what", "certain", "why", "todo")
 
 
 def _cost(cost: Money) -> dict[str, object]:
@@ -108,23 +79,17 @@ def _seconds(duration: float | None) -> float | None:
 def _entry(row: EntrySummary) -> dict[str, object]:
     entry = row.entry
     return {
-        "id": entry.id,
-        "name": entry.name,
-        "labels": list(entry.labels),
+        **record(entry, "id", "name", "labels"),
         **({"owner": entry.owner} if entry.owner else {}),
-        "vendor": entry.vendor,
-        "platform": entry.platform,
-        "verdict": str(row.verdict),
-        "gating": row.gating,
-        "quarantine": _quarantine(entry.policy.quarantine),
-        "reason": row.reason,
-        "raw_status": row.raw_status,
-        "file": entry.origin.file,
-        "line": entry.origin.line,
+        **record(entry, "vendor", "platform"),
+        **record(row, "verdict", "gating"),
+        "quarantine": entry.policy.quarantine,
+        **record(row, "reason", "raw_status"),
+        **record(entry.origin, "file", "line"),
         "url": row.url,
-        "runs": [{"id": run.id, "url": run.url, "attempt": run.attempt} for run in row.runs],
+        "runs": [record(run, "id", "url", "attempt") for run in row.runs],
         "duration_s": _seconds(row.duration_s),
-        "counts": {str(verdict): number for verdict, number in row.counts.items()},
+        "counts": row.counts,
         **({"history": history_document(row.trend)} if row.trend is not None else {}),
         "tests": [_test(case, attempt) for attempt, case in row.tried],
     }
@@ -132,48 +97,26 @@ def _entry(row: EntrySummary) -> dict[str, object]:
 
 def history_document(trend: Trend) -> dict[str, object]:
     """What earlier runs say; a run that knows none has no such key."""
-    return {
-        "news": trend.news and str(trend.news),
-        "failing_for": trend.failing,
-        "failing_since": trend.since,
-        "flaky": trend.flaky,
-        "not_passed": trend.bad,
-        "runs": trend.runs,
-        "usual_s": trend.usual_s,
-        "slower": trend.slower,
-    }
-
-
-def _quarantine(quarantine: Quarantine | None) -> dict[str, str] | None:
-    return (
-        None
-        if quarantine is None
-        else {"reason": quarantine.reason, "owner": quarantine.owner, "until": quarantine.until}
-    )
+    known = {"failing_for": trend.failing, "failing_since": trend.since, "flaky": trend.flaky, "not_passed": trend.bad}
+    return {"news": trend.news, **known, **record(trend, "runs", "usual_s", "slower")}
 
 
 def _test(case: Case, attempt: int) -> dict[str, object]:
     return {
-        "id": case.id,
-        "name": case.name,
-        "verdict": str(case.verdict),
-        "raw_status": case.raw_status,
+        **record(case, "id", "name", "verdict", "raw_status"),
         "duration_s": _seconds(case.duration_s),
         "url": case.url,
         "attempt": attempt,
         "message": case.message,
         **({"video_url": case.video_url} if case.video_url else {}),
-        **({"ids": dict(case.ids)} if case.ids else {}),
+        **({"ids": case.ids} if case.ids else {}),
         "steps": [_step(step) for step in case.steps],
     }
 
 
 def _step(step: Step) -> dict[str, object]:
     return {
-        "title": step.title,
-        "verdict": str(step.verdict),
-        "message": step.message,
-        "screenshot_url": step.screenshot_url,
+        **record(step, "title", "verdict", "message", "screenshot_url"),
         **({"kind": step.kind} if step.kind else {}),
         **({"duration_s": _seconds(step.duration_s)} if step.duration_s is not None else {}),
     }

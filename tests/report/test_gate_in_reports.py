@@ -67,7 +67,7 @@ def test_too_few_tests_are_a_failing_case() -> None:
     assert reds(summary) == (True, True)
     assert "gate.min_tests is 5" in markdown.render(summary)
     assert "gate.min_tests is 5" in html.render(summary)
-    assert jsondoc.document(summary)["gate"] == [
+    assert json.loads(jsondoc.render(summary))["gate"] == [
         {"name": "min_tests", "message": "2 gating tests finished, gate.min_tests is 5"}
     ]
 

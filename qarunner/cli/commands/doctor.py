@@ -41,7 +41,7 @@ def doctor(console: Console, environ: Mapping[str, str], options: DoctorOptions)
                 console.result(line)
     ready = not counts[State.PROBLEM]
     if console.output == "json":
-        console.data({"version": VERSION, "ready": ready, "checks": [_document(finding) for finding in findings]})
+        console.data({"version": VERSION, "ready": ready, "checks": findings})
     else:
         console.result(_verdict(counts))
     return ExitCode.OK if ready else ExitCode.USAGE
@@ -61,7 +61,3 @@ def _verdict(counts: Mapping[State, int]) -> str:
     parts += [f"{counts[State.NOT_CHECKED]} not checked"] if counts[State.NOT_CHECKED] else []
     what = "this stands in the way of an apply" if counts[State.PROBLEM] else "nothing stands in the way of an apply"
     return f"{what}: {', '.join([*parts, f'{counts[State.OK]} fine'])}"
-
-
-def _document(finding: Finding) -> dict[str, object]:
-    return {"check": finding.check, "state": str(finding.state), "text": finding.text, "remedy": finding.remedy}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from qarunner.app.explain.codes import CODE, pages, plain
 from qarunner.app.explain.rows import explain_rows
-from qarunner.diagnostics import choose
+from qarunner.diagnostics import Place, choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.cost import count_tests, money_data, tests_of, with_retries
-from qarunner.text import Quoted, duration, styled
+from qarunner.text import Quoted, duration, record, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,8 +47,7 @@ def explain_code(console: Console, word: str) -> ExitCode:
     if page is None:
         raise UserError(f"unknown code {word!r}", hint=choose(word.upper(), tuple(known)))
     if console.output == "json":
-        data = {"version": 1, "code": page.code, "title": page.title, "text": page.text}
-        console.data(data)
+        console.data({"version": 1, **record(page, "code", "title", "text")})
         return ExitCode.OK
     console.results(plain(page))
     return ExitCode.OK
@@ -58,8 +59,7 @@ def explain_code(console: Console, word: str) -> ExitCode:
 def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
     explained_rows = explain_rows(words, environ, hide=console.hide)
     if console.output == "json":
-        data = {"version": 1, "entries": [_data(explained) for explained in explained_rows]}
-        console.data(data)
+        console.data({"version": 1, "entries": [_data(row) for row in explained_rows]})
         return ExitCode.OK
     shown: dict[str, str] = {}
     texts = ([*([""] if number else []), *_text(row, shown)] for number, row in enumerate(explained_rows))
@@ -173,60 +173,28 @@ def _data(explained: Explained) -> dict[str, object]:
         "entry": row.entry_id,
         "variant": row.variant,
         "axes": row.point,
-        "file": explained.place.file,
-        "line": explained.place.line,
-        "column": explained.place.column,
-        "runs": explained.runs,
-        "reason": explained.reason,
+        **asdict(explained.place),
+        **record(explained, "runs", "reason"),
         "if": row.data.get("if"),
-        "needs": list(explained.needs),
+        "needs": explained.needs,
         "gate": {"gating": policy.gating if explained.undecided is None else None, "reason": gate(explained)},
         "cost": _cost_data(explained),
-        "missing": list(explained.missing),
-        "values": [_value_data(value) for value in explained.values],
-        "reads": [_read_data(value) for value in explained.reads],
-        "request": None
-        if sent is None
-        else {
-            "method": sent.request.method,
-            "path": sent.request.path,
-            "body": sent.request.body,
-            "together": list(sent.together),
-            "uses": list(sent.uses),
-        },
+        "missing": explained.missing,
+        "values": [_sourced(value, "path", "written", "value", "unknown") for value in explained.values],
+        "reads": [_sourced(read, "path", "value", "unknown") for read in explained.reads],
+        "request": sent and {**record(sent.request, "method", "path", "body"), **record(sent, "together", "uses")},
     }
 
 
 def _cost_data(explained: Explained) -> dict[str, object]:
-    retries = explained.policy.retries
     return {
         "tests": None if explained.entry is None else tests_of(explained.entry),
-        "retries": {"failed": retries.failed, "infra": retries.infra},
-        "timeout_s": explained.policy.timeout_s,
+        **record(explained.policy, "retries", "timeout_s"),
         **(money_data(explained.cost) if explained.cost is not None else {}),
     }
 
 
-def _value_data(value: Value) -> dict[str, object]:
-    return {
-        "path": value.path,
-        "written": value.written,
-        "value": value.value,
-        "unknown": list(value.unknown),
-        "from": value.source,
-        "file": value.place.file,
-        "line": value.place.line,
-        "column": value.place.column,
-    }
-
-
-def _read_data(read: Read) -> dict[str, object]:
-    return {
-        "path": read.path,
-        "value": read.value,
-        "unknown": read.unknown,
-        "from": read.source,
-        "file": read.place.file if read.place else None,
-        "line": read.place.line if read.place else None,
-        "column": read.place.column if read.place else None,
-    }
+def _sourced(value: Value | Read, *names: str) -> dict[str, object]:
+    """What a value is, and where it comes from; a fact of the build stands in no file."""
+    place = asdict(value.place) if value.place is not None else dict.fromkeys(Place.__struct_fields__)
+    return {**record(value, *names), "from": value.source, **place}

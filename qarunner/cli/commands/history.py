@@ -10,7 +10,7 @@ from qarunner.engine.decide.trend import Past, trend
 from qarunner.errors import ExitCode, UserError
 from qarunner.report.json import history_document
 from qarunner.report.summary import timestamp, words
-from qarunner.text import duration, table
+from qarunner.text import duration, record, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -135,11 +135,8 @@ def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, 
             {
                 "run": run.id,
                 "started_at": timestamp(run.at),
-                "branch": run.branch,
-                "commit": run.commit,
-                "verdict": str(result.verdict),
-                "duration_s": result.duration_s,
-                "url": result.url,
+                **record(run, "branch", "commit"),
+                **record(result, "verdict", "duration_s", "url"),
             }
             for run, result in rows
         ],
@@ -152,4 +149,4 @@ def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, 
 def _figures(pasts: Sequence[Past]) -> dict[str, object]:
     trend = _trend(pasts)
     rate = round(trend.flaky / trend.runs, 3) if trend is not None else 0.0
-    return {"verdict": str(pasts[0].verdict), "flake_rate": rate, **(history_document(trend) if trend else {})}
+    return {"verdict": pasts[0].verdict, "flake_rate": rate, **(history_document(trend) if trend else {})}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import RunsOptions, StatusOptions
     from qarunner.cli.console import Console
-    from qarunner.entry import Entry
     from qarunner.report.summary import EntrySummary
     from qarunner.text import Line
     from qarunner.vendors.api import Verdict
@@ -174,14 +173,14 @@ def _row(standing: Standing) -> dict[str, object]:
         "updated_at": summary.finished_at,
         "duration_s": summary.wall_s,
         "state": standing.state,
-        "verdict": str(summary.verdict) if standing.over else None,
+        "verdict": summary.verdict if standing.over else None,
         "exit_code": run.exit_code if standing.over else None,
         "rehearsal": summary.rehearsal,
         "git": dict(summary.git),
         "ci": {**summary.ci, **(run.who.facts() if run.who is not None else {})},
         "entries_total": len(run.plan.entries),
         "entries_closed": len(run.closed),
-        "totals": {str(verdict): number for verdict, number in _totals(standing)},
+        "totals": dict(_totals(standing)),
     }
 
 
@@ -265,20 +264,16 @@ def status(console: Console, environ: Mapping[str, str], options: StatusOptions)
 
 def _document(standing: Standing) -> dict[str, object]:
     summary = standing.summary
-    rows = {row.entry.id: row for row in summary.entries}
     at = replace(summary, resume=standing.follow.resume())
     return {
         "version": VERSION,
         **_row(standing),
-        "seal": str(standing.seal),
-        "entries": [
-            _entry(standing.run, entry, rows[entry.id].reason, str(rows[entry.id].verdict))
-            for entry in standing.run.plan.entries
-        ],
+        "seal": standing.seal,
+        "entries": [_entry(standing.run, row) for row in summary.entries],
         "uncertain": [
             {
                 "job": job,
-                "entries": list(standing.run.jobs[job].job.entries),
+                "entries": standing.run.jobs[job].job.entries,
                 "message": message,
                 "commands": [command for command, _ in decisions(at, job)],
             }
@@ -287,15 +282,15 @@ def _document(standing: Standing) -> dict[str, object]:
     }
 
 
-def _entry(run: Run, entry: Entry, reason: str | None, verdict: str) -> dict[str, object]:
-    state = run.job_of[entry.id]
+def _entry(run: Run, row: EntrySummary) -> dict[str, object]:
+    entry, state = row.entry, run.job_of[row.entry.id]
     closed = entry.id in run.closed
     return {
         "id": entry.id,
         "vendor": entry.vendor,
-        "state": "closed" if closed else str(state.phase),
-        "verdict": verdict if closed else None,
-        "reason": reason if closed else _phase(run, entry.id),
+        "state": "closed" if closed else state.phase,
+        "verdict": row.verdict if closed else None,
+        "reason": row.reason if closed else _phase(run, entry.id),
         "attempt": state.attempt,
         "runs": [
             {

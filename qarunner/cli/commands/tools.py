@@ -8,7 +8,7 @@ from qarunner.cli.completion import SCRIPTS
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError, decisive_code
 from qarunner.manifest.names import WORDS, shown
-from qarunner.text import LONGEST_NAME, cut, plural, table
+from qarunner.text import LONGEST_NAME, cut, plural, record, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qarunner.app.inventory import Listing, Locked
     from qarunner.app.options import CompletionOptions, LockOptions, VendorsOptions
     from qarunner.cli.console import Console
+    from qarunner.manifest.lock import Scope
+    from qarunner.vendors.types import InventoryKind, Item
 
 
 def show_inventory(console: Console, environ: Mapping[str, str], options: VendorsOptions) -> ExitCode:
@@ -37,8 +39,7 @@ def show_inventory(console: Console, environ: Mapping[str, str], options: Vendor
 def _lines(console: Console, listing: Listing) -> Iterator[str]:
     rows = [
         (str(kind), item.id, cut(item.name, LONGEST_NAME), item.unusable or (f"slug: {item.slug}" if item.slug else ""))
-        for kind, items in listing.items.items()
-        for item in sorted(items, key=lambda item: (item.name, item.id))
+        for kind, item in _by_name(listing)
     ]
     # A vendor's words are made harmless before the width of a column is measured.
     yield from table([("kind", "id", "name", ""), *(tuple(map(console.safe, row)) for row in rows)])
@@ -49,13 +50,14 @@ def _lines(console: Console, listing: Listing) -> Iterator[str]:
 
 def _as_data(listing: Listing) -> dict[str, object]:
     return {
-        "items": [
-            {"kind": str(kind), "id": item.id, "name": item.name, "slug": item.slug, "unusable": item.unusable}
-            for kind, items in listing.items.items()
-            for item in sorted(items, key=lambda item: (item.name, item.id))
-        ],
-        "errors": [{"message": error.message, "hint": error.hint} for error in listing.errors],
+        "items": [{"kind": kind, **record(item, "id", "name", "slug", "unusable")} for kind, item in _by_name(listing)],
+        "errors": [record(error, "message", "hint") for error in listing.errors],
     }
+
+
+def _by_name(listing: Listing) -> Iterator[tuple[InventoryKind, Item]]:
+    for kind, items in listing.items.items():
+        yield from ((kind, item) for item in sorted(items, key=lambda item: (item.name, item.id)))
 
 
 def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> ExitCode:
@@ -98,24 +100,16 @@ def _lock_data(locked: Locked) -> dict[str, object]:
         "names": locked.names,
         "written": locked.is_written,
         "moved": [
-            {
-                "move": str(moved.move),
-                "vendor": moved.scope.vendor,
-                "project": moved.scope.project,
-                "kind": str(moved.scope.kind),
-                "name": moved.name,
-                "id": moved.id,
-                "before": moved.before,
-                "after": moved.after,
-            }
+            {"move": moved.move, **_scope(moved.scope), **record(moved, "name", "id", "before", "after")}
             for moved in locked.moved
         ],
-        "unused": [
-            {"vendor": scope.vendor, "project": scope.project, "kind": str(scope.kind), "name": name}
-            for scope, name in locked.unused
-        ],
-        "warnings": list(locked.warnings),
+        "unused": [{**_scope(scope), "name": name} for scope, name in locked.unused],
+        "warnings": locked.warnings,
     }
+
+
+def _scope(scope: Scope) -> dict[str, object]:
+    return record(scope, "vendor", "project", "kind")
 
 
 def completion(console: Console, _: Mapping[str, str], options: CompletionOptions) -> ExitCode:

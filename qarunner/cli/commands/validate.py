@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest import codes
-from qarunner.text import plural, table
+from qarunner.text import plural, record, table
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
@@ -128,24 +128,18 @@ def _warn_of(console: Console, broken: Sequence[UserError]) -> ExitCode:
 
 
 def as_data(vendor: Vendor) -> dict[str, object]:
-    able = vendor.info.capabilities
+    info, able = vendor.info, vendor.info.capabilities
     return {
-        "title": vendor.info.title,
-        "docs": vendor.info.docs,
-        "base_url": vendor.info.base_url,
-        "url_variables": list(vendor.info.url_env),
-        "key_variable": vendor.info.key_env,
+        **record(info, "title", "docs", "base_url"),
+        "url_variables": info.url_env,
+        "key_variable": info.key_env,
         "targets": {platform or "": sorted(kinds) for platform, kinds in able.targets.items()},
         "target_required": able.target_required,
         "selections": sorted(able.selections),
-        "several_ids": able.several_ids,
-        "artifacts": able.artifacts,
-        "cancel": able.cancel,
-        "per_test_results": able.per_test_results,
-        "idempotent": vendor.info.idempotency_header is not None,
+        **record(able, "several_ids", "artifacts", "cancel", "per_test_results"),
+        "idempotent": info.idempotency_header is not None,
         "not_offered": dict(able.instead),
-        "options": vendor.info.options,
-        "settings": vendor.info.settings,
+        **record(info, "options", "settings"),
     }
 
 

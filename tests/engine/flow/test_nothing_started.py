@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,7 @@ def test_nothing_is_asked_for_where_nothing_runs() -> None:
     assert str(story.run.closed["b"].verdict) == "passed"
     assert [request.method for _, vendor, request, _ in story.pool.sent if vendor == "keyed"] == ["POST"]
     assert decide(story.run).exit_code is ExitCode.NO_VERDICT
-    row = jsondoc.document(summarise(story.run))["entries"]
+    row = json.loads(jsondoc.render(summarise(story.run)))["entries"]
     assert isinstance(row, list)
     assert (row[0]["verdict"], row[0]["reason"], row[0]["runs"]) == ("cancelled", "over the quota", [])
 
