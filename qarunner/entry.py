@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 
 from qarunner.decode import Json
+from qarunner.diagnostics import Place
 
 
 class Platform(StrEnum):
@@ -119,15 +120,22 @@ class Policy(Struct, frozen=True, kw_only=True):
         return not self.allow_failure and self.quarantine is None
 
 
-class Origin(Struct, frozen=True, kw_only=True):
-    """Where an entry was written; line and column count from 1."""
+OnSkipped: TypeAlias = Literal["pass", "fail"]
 
-    file: str
-    line: int
-    column: int
 
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+class Gate(Struct, frozen=True, kw_only=True):
+    """What has to hold besides that no test failed. A limit that is None is not set."""
+
+    min_tests: int = 1
+    on_skipped: OnSkipped | None = None
+    max_quarantined: int | None = None
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
+
+    format: str
+    path: str
 
 
 class EntryKey(NamedTuple):
@@ -185,7 +193,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     id: str
     vendor: str
     policy: Policy
-    origin: Origin
+    origin: Place
     name: str | None = None
     labels: tuple[str, ...] = ()
     platform: Platform | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qarunner.entry import Entry, Origin, Policy, Retries, Selection, SelectionKind
-from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Gate, Policy, Retries, Selection, SelectionKind
+from qarunner.plan.model import VERSION, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import (
     Auth,
     Call,
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.plan.model import OnSkipped, Rate
+    from qarunner.entry import OnSkipped
+    from qarunner.plan.model import Rate
     from qarunner.vendors.api import (
         Complaint,
     )
@@ -129,7 +131,7 @@ def entry(
         id=entry_id,
         vendor=vendor,
         policy=Policy(timeout_s=timeout_s, allow_failure=allow_failure, retries=retries or Retries()),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         selection=selection or Selection(kind=SelectionKind.TEST_IDS, ids=(entry_id,)),
         needs=needs,
     )

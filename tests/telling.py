@@ -6,8 +6,8 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.entry import Selection, SelectionKind
-from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
+from qarunner.entry import Gate, Selection, SelectionKind
+from qarunner.plan.model import VERSION, Job, Plan, VendorPlan, seal
 from qarunner.vendors.api import Call, Case, Cause, Finished, Metadata, Outcome, Request, Running, Verdict
 from tests.fictional import Fictional, entry, ok
 from tests.worlds import Story

@@ -25,7 +25,6 @@ from qarunner.cli.result import show, show_detached, show_report
 from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance, fold
-from qarunner.entry import Origin
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.report import FORMATS
 from qarunner.report import plan as planned
@@ -69,7 +68,7 @@ def safe(text: str) -> None:
 
 def hostile_plan() -> Plan:
     row = msgspec.structs.replace(
-        entry("a", "plain"), origin=Origin(file=f"qa{EVIL}.yml", line=3, column=1), name=EVIL, labels=(EVIL,)
+        entry("a", "plain"), origin=Place(file=f"qa{EVIL}.yml", line=3, column=1), name=EVIL, labels=(EVIL,)
     )
     plan = plan_of(row)
     return msgspec.structs.replace(plan, name=EVIL, notices=(EVIL,), git={"branch": EVIL}, ci={"url": EVIL})

@@ -19,6 +19,7 @@ from qarunner.manifest.rules import conditions, without_condition
 from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of
 from qarunner.manifest.templates.env import Names
 from qarunner.manifest.templates.evaluate import with_known
+from qarunner.plan.model import NotPlanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,14 +56,6 @@ class Inputs(Struct, frozen=True, kw_only=True):
 _SHOWN = 10
 
 
-class RowLeftOut(Struct, frozen=True, kw_only=True):
-    """A row that was chosen and is not planned: why, and where it was written."""
-
-    row: str
-    reason: str
-    place: Place
-
-
 class Earlier(Struct, frozen=True, kw_only=True):
     """A run that is over, or was given up: which of its rows passed, and which have to run again."""
 
@@ -87,7 +80,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
     rows: tuple[Row, ...]
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    left_out: tuple[RowLeftOut, ...] = ()
+    left_out: tuple[NotPlanned, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -163,9 +156,9 @@ class _Choosing:
                     queue.append(other)
         return reasons
 
-    def left_out(self, order: Iterable[str]) -> tuple[RowLeftOut, ...]:
+    def left_out(self, order: Iterable[str]) -> tuple[NotPlanned, ...]:
         return tuple(
-            RowLeftOut(row=row, reason=self.reasons[row], place=place_of(self._manifest, self._rows[row], ()))
+            NotPlanned(id=row, reason=self.reasons[row], origin=place_of(self._manifest, self._rows[row], ()))
             for row in order
             if row in self.reasons
         )

@@ -30,7 +30,7 @@ from qarunner.app.files import (
 from qarunner.app.reports import credentials_in
 from qarunner.decode import Json, is_unicode
 from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
-from qarunner.entry import NameKind, Origin
+from qarunner.entry import NameKind
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.advice import check_facts, check_reach, check_spending
@@ -64,7 +64,7 @@ from qarunner.plan.cost import (
     tests_of,
     within,
 )
-from qarunner.plan.model import NotPlanned, Plan, Sharding, allowing
+from qarunner.plan.model import Plan, Sharding, allowing
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    from qarunner.app.choosing import Chosen, Hide, RowLeftOut
+    from qarunner.app.choosing import Chosen, Hide
     from qarunner.app.ci import Build, BuildFacts
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
@@ -297,7 +297,7 @@ def _warnings(
     yield from checked.warnings
     yield from path_warnings(path, checked.manifest, checked.rows, environ)
     yield from reach_warnings(checked.manifest, rendered.rows, checked.vendors)
-    asked = {row.id for row in chosen.rows} | {warning.row for warning in chosen.left_out}
+    asked = {row.id for row in chosen.rows} | {row.id for row in chosen.left_out}
     yield from check_facts(checked.manifest, [row for row in checked.rows if row.id in asked], facts.in_templates)
 
 
@@ -577,7 +577,7 @@ def make_plan(
         ci=facts.ci,
         tool=__version__,
         measure=measurer(path),
-        not_planned=[_not_planned(problem) for problem in chosen.left_out],
+        not_planned=chosen.left_out,
         sharding=part.sharding if part else None,
         names=rendered.names,
     )
@@ -664,13 +664,6 @@ def row_filter(
         secrets = Secrets.of(environ, inputs.env_lines, inputs.allow_secrets)
         about_runs = earlier_run(options, environ, secrets, options.rerun_failed, sha=sha)
     return RowFilter(select=options.select, untouched=about_changes, earlier=about_runs)
-
-
-def _not_planned(row: RowLeftOut) -> NotPlanned:
-    place = row.place
-    return NotPlanned(
-        id=row.row, reason=row.reason, origin=Origin(file=place.file, line=place.line, column=place.column)
-    )
 
 
 def _in_build(checked: CheckedManifest, path: Path, facts: BuildFacts, environ: Mapping[str, str]) -> Manifest:

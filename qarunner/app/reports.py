@@ -33,9 +33,8 @@ from qarunner.secret import VALUE_OF, mask, seal_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.manifest.model import Report
+    from qarunner.entry import Report
     from qarunner.plan.model import Plan
-    from qarunner.plan.model import Report as ReportPlan
     from qarunner.report.summary import Summary
     from qarunner.text import Clean
 
@@ -88,7 +87,7 @@ def planned(plan: Plan) -> tuple[ReportTarget, ...]:
     return beside(plan.manifest, plan.reports)
 
 
-def beside(name: str, reports: Iterable[Report | ReportPlan]) -> tuple[ReportTarget, ...]:
+def beside(name: str, reports: Iterable[Report]) -> tuple[ReportTarget, ...]:
     """The same of a manifest that has become no plan."""
     manifest = Path(name)
     targets = []

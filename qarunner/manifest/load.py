@@ -20,8 +20,9 @@ from qarunner.entry import (
     BY_NAME,
     Authentication,
     Entry,
-    Origin,
+    Gate,
     Platform,
+    Report,
     Selection,
     SelectionKind,
     Strategy,
@@ -34,7 +35,7 @@ from qarunner.manifest.axes import check_axes
 from qarunner.manifest.base import OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
-from qarunner.manifest.model import BASE, Budget, Gate, Manifest, Report
+from qarunner.manifest.model import BASE, Budget, Manifest
 from qarunner.manifest.rules import policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
@@ -49,8 +50,9 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.diagnostics import Path
+    from qarunner.entry import OnSkipped
     from qarunner.manifest.base import BaseText
-    from qarunner.manifest.model import OnSkipped, Row
+    from qarunner.manifest.model import Row
     from qarunner.manifest.schema.explain import SchemaError
 
 
@@ -503,13 +505,12 @@ def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...
     From the day on that ends its quarantine the entry has none.
     """
     data = row.data
-    place = place_of(manifest, row, ())
     platform = data.get("platform")
     return Entry(
         id=row.id,
         vendor=cast("str", data["vendor"]),
         policy=policy_of(data, today),
-        origin=Origin(file=place.file, line=place.line, column=place.column),
+        origin=place_of(manifest, row, ()),
         name=cast("str | None", data.get("name")),
         labels=_shared(*map(str, _list(data.get("labels")))),
         platform=None if platform is None else Platform(str(platform)),

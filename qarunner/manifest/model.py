@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, TypeAlias, cast
+from typing import cast
 
 from msgspec import Struct, field
 
 from qarunner.decode import amount
 from qarunner.diagnostics import Path
+from qarunner.entry import Gate, Report
 from qarunner.manifest.lock import KnownNames
 from qarunner.manifest.yaml.reader import Document
 
@@ -33,9 +34,6 @@ def seconds(text: str) -> float:
     return sum(int(count) * factor for count, factor in zip(match.groups(), _FACTORS, strict=True) if count)
 
 
-OnSkipped: TypeAlias = Literal["pass", "fail"]
-
-
 class EnvDeclaration(Struct, frozen=True, kw_only=True):
     """An environment variable that templates can read. Without a default it is required wherever it is used."""
 
@@ -51,21 +49,6 @@ class EnvDeclaration(Struct, frozen=True, kw_only=True):
     def path(self) -> Path:
         """Where the declaration stands."""
         return ("env", self.name)
-
-
-class Gate(Struct, frozen=True, kw_only=True):
-    """What has to hold besides that no test failed. A limit that is None is not set."""
-
-    min_tests: int = 1
-    on_skipped: OnSkipped | None = None
-    max_quarantined: int | None = None
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
-
-    format: str
-    path: str
 
 
 class Budget(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
 from msgspec.structs import replace
-from msgspec.structs import replace as replaced
 
 from qarunner.decode import as_mapping
 from qarunner.diagnostics import in_order
@@ -19,7 +18,7 @@ from qarunner.manifest.model import seconds
 from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
 from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
 from qarunner.plan.guard import adapter_guard, grouped
-from qarunner.plan.model import VERSION, Gate, Job, Plan, Rate, Report, VendorPlan, seal
+from qarunner.plan.model import VERSION, Job, Plan, Rate, VendorPlan, seal
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
@@ -84,8 +83,8 @@ def compile_plan(  # noqa: PLR0913  everything that a plan depends on, by name
             name=manifest.name,
             manifest=manifest.document.name,
             digest="",
-            gate=_gate(manifest),
-            reports=tuple(Report(format=report.format, path=report.path) for report in manifest.reports),
+            gate=manifest.gate,
+            reports=manifest.reports,
             metadata=metadata,
             secrets=tuple(sorted(secrets)),
             vendors=plans,
@@ -120,13 +119,8 @@ def _priced(plan: Plan) -> Plan:
     prices = {name: vendor.price for name, vendor in plan.vendors.items() if vendor.price}
     cost = cost_of(prices, Counter(job.vendor for job in plan.jobs), map(counted, plan.entries))
     if cost is not None:
-        plan = replaced(plan, cost=cost, notices=(*plan.notices, *cost_notices(cost, prices, plan.entries)))
+        plan = replace(plan, cost=cost, notices=(*plan.notices, *cost_notices(cost, prices, plan.entries)))
     return seal(plan)
-
-
-def _gate(manifest: Manifest) -> Gate:
-    gate = manifest.gate
-    return Gate(min_tests=gate.min_tests, on_skipped=gate.on_skipped, max_quarantined=gate.max_quarantined)
 
 
 def _builds(

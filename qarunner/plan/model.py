@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from qarunner.decode import Json
-from qarunner.entry import Entry, Origin
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Gate, Report
 from qarunner.errors import UserError
 from qarunner.vendors.api import Call, Metadata, Request, Resource
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-
-OnSkipped: TypeAlias = Literal["pass", "fail"]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,21 +85,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     uses: Mapping[str, str] = {}
 
 
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to hold besides that no gating test failed. A limit that is None is not set."""
-
-    min_tests: int = 1
-    on_skipped: OnSkipped | None = None
-    max_quarantined: int | None = None
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A report that every apply writes. `path` leads from the manifest's folder to a file inside it."""
-
-    format: str
-    path: str
-
-
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan was made from, besides what stands in it, so that an apply can tell whether it still holds.
 
@@ -132,7 +116,7 @@ class NotPlanned(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     reason: str
-    origin: Origin
+    origin: Place
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

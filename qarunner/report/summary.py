@@ -35,9 +35,9 @@ from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from qarunner.diagnostics import Place
     from qarunner.engine.decide.gate import Decision
     from qarunner.engine.state.run import JobState, Run, RunState
-    from qarunner.entry import Origin
     from qarunner.text import Clean
 
 
@@ -670,7 +670,7 @@ def from_root(summary: Summary) -> Summary:
     def place(file: str) -> str:
         return posixpath.normpath(posixpath.join(there, posixpath.relpath(file, folder or ".")))
 
-    def moved(origin: Origin) -> Origin:
+    def moved(origin: Place) -> Place:
         return replace(origin, file=place(origin.file))
 
     return replace(

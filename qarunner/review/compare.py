@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec.structs import asdict, replace
 
 from qarunner.decode import as_mapping
-from qarunner.entry import BY_NAME, Origin, Retries, SelectionKind
+from qarunner.entry import BY_NAME, Retries, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
@@ -97,7 +97,7 @@ def _line(side: Side, row: Row) -> Line:
         platform=cast("str | None", fields.get("platform")),
         tests=tests,
         listed=listed,
-        origin=Origin(file=place.file.removeprefix(side.copied_to), line=place.line, column=place.column),
+        origin=replace(place, file=place.file.removeprefix(side.copied_to)),
         row=row,
         value=value,
         fields=fields,

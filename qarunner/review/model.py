@@ -9,7 +9,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from qarunner.decode import Json
-from qarunner.entry import Origin
+from qarunner.diagnostics import Place
 from qarunner.manifest.model import Manifest, Row
 from qarunner.manifest.templates.evaluate import Evaluated
 from qarunner.plan.capabilities import GENERAL_SETTINGS
@@ -71,7 +71,7 @@ class Line(Struct, frozen=True, kw_only=True):
     platform: str | None
     tests: int
     listed: bool
-    origin: Origin
+    origin: Place
     row: Row
     value: Row
     fields: Fields

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from qarunner.entry import Authentication, Origin, Platform, SelectionKind, Strategy, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Authentication, Platform, SelectionKind, Strategy, TargetKind
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import entry_of
@@ -38,7 +39,7 @@ matrix:
     assert entry.selection is not None
     assert (entry.selection.kind, entry.selection.ids) == (SelectionKind.TEST_IDS, ("abc", "12"))
     assert entry.artifacts == (Authentication(strategy=Strategy.SPECIFIC, account_id="acc_1"),)
-    assert entry.origin == Origin(file="qa-matrix.yml", line=15, column=7)
+    assert entry.origin == Place(file="qa-matrix.yml", line=15, column=7)
     assert subject.gate.min_tests == 3
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from qarunner.entry import Origin, Selection, SelectionKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Selection, SelectionKind
 from qarunner.errors import OverBudget
 from qarunner.manifest.model import Budget
 from qarunner.plan.cost import Extent, Limits, check_budget, is_guess
@@ -27,7 +28,7 @@ def of(selection: Selection | None, *, estimate: int | None = None, name: str = 
         entry(name, vendor),
         selection=selection,
         estimate=estimate,
-        origin=Origin(file="qa-matrix.yml", line=len(name), column=5),
+        origin=Place(file="qa-matrix.yml", line=len(name), column=5),
     )
 
 

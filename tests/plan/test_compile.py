@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qarunner.entry import Origin, Platform
+from qarunner.diagnostics import Place
+from qarunner.entry import Gate, Platform, Report
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import entry_of
 from qarunner.plan.compile import runs_of, vendor_plan
 from qarunner.plan.guard import AdapterBug
-from qarunner.plan.model import Cost, Gate, NotPlanned, Rate, Report, Sharding, from_json, seal, to_json
+from qarunner.plan.model import Cost, NotPlanned, Rate, Sharding, from_json, seal, to_json
 from qarunner.vendors.api import Complaint, Pacing, ResourceKind
 from tests.matrices import manifest, only, refusal
 from tests.plan.acme import ACME, METADATA, TODAY, Acme, build, compiled
@@ -167,7 +168,7 @@ def test_a_plan_holds_all_that_an_apply_has_to_know(tmp_path: Path) -> None:
         "gate: { min_tests: 3, on_skipped: fail, max_quarantined: 2 }\n"
         "reports: [{ format: junit, path: qa.xml }, { format: json, path: qa.json }]\n"
     ) + THREE
-    left_out = NotPlanned(id="d", reason="unchanged", origin=Origin(file="qa-matrix.yml", line=9, column=5))
+    left_out = NotPlanned(id="d", reason="unchanged", origin=Place(file="qa-matrix.yml", line=9, column=5))
     sharding = Sharding(shard="1/4", count=4, partition="p", min_tests=1)
     plan = compiled(text, not_planned=[left_out], sharding=sharding)
     assert plan.gate == Gate(min_tests=3, on_skipped="fail", max_quarantined=2)

@@ -14,7 +14,8 @@ import pytest
 
 from qarunner.engine.io.journal import Journal, read
 from qarunner.engine.state.events import RunStarted
-from qarunner.plan.model import Report, from_json, seal, to_json
+from qarunner.entry import Report
+from qarunner.plan.model import from_json, seal, to_json
 from tests.program.conftest import PROGRAM, git
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from tests.fictional import entry, plan_of
 from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
-    from qarunner.plan.model import OnSkipped
+    from qarunner.entry import OnSkipped
     from qarunner.report.summary import Summary
 
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
+from qarunner.diagnostics import Place
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.schedule.timing import DurationHistory, names_of
 from qarunner.engine.state import events as ev
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.entry import Entry, Gate, Policy, Selection, SelectionKind
 from qarunner.plan.compile import vendor_plan
-from qarunner.plan.model import VERSION, Gate, Job, Plan, seal
+from qarunner.plan.model import VERSION, Job, Plan, seal
 from qarunner.vendors.api import Call, Metadata, Reply
 from qarunner.vendors.certyn.adapter import Certyn
 from tests.fictional import LOST
@@ -275,7 +276,7 @@ def entry(number: int) -> Entry:
         id=f"entry-{number}",
         vendor="certyn",
         policy=Policy(timeout_s=86_400),
-        origin=Origin(file="qa-matrix.yml", line=number + 1, column=1),
+        origin=Place(file="qa-matrix.yml", line=number + 1, column=1),
         selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=(f"process-{number}",)),
     )
 

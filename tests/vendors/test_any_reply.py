@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import registry
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
@@ -80,7 +81,7 @@ def entry(name: str, vendor: str) -> Entry:
         id=name,
         vendor=vendor,
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.WEB,
         target=Target(kind=TargetKind.WEB_URL, value="https://a.example"),
         selection=Selection(kind=SelectionKind.TEST_IDS, ids=("t1",)),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Policy, Selection, SelectionKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
 from qarunner.vendors.certyn.adapter import VENDOR
 from tests.matrices import objections
@@ -26,7 +27,7 @@ def entry(name: str = "smoke", *ids: str) -> Entry:
         id=name,
         vendor="certyn",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=ids or ("smoke-suite",)),
     )
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qarunner.diagnostics import Place
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.entry import Entry, Policy, Selection, SelectionKind
 from qarunner.vendors.api import FINISHED, Call, Finished, More, RemoteRun, Reply, Verdict
 from qarunner.vendors.certyn.adapter import VENDOR
 from qarunner.vendors.certyn.info import INFO
@@ -24,7 +25,7 @@ ENTRY = Entry(
     id="smoke",
     vendor="certyn",
     policy=Policy(timeout_s=60),
-    origin=Origin(file="qa-matrix.yml", line=1, column=1),
+    origin=Place(file="qa-matrix.yml", line=1, column=1),
     selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=("smoke-suite",)),
 )
 CALL = Call(entries=(ENTRY,), settings={"project": "my-app"})

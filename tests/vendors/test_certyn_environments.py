@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Metadata, More, Prepared, Refusal, Reply, Request, Resource, resolve_refs
 from qarunner.vendors.certyn import environments
 from qarunner.vendors.certyn.adapter import VENDOR
@@ -23,7 +24,7 @@ def call(kind: TargetKind = TargetKind.WEB_URL, value: str = URL, name: str = "s
         id=name,
         vendor="certyn",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         target=Target(kind=kind, value=value),
         selection=Selection(kind=SelectionKind.CATEGORY_IDS, ids=("smoke-suite",)),
     )

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import (
     Build,
     Call,
@@ -48,7 +49,7 @@ def entry(name: str, target: Target | None = None, options: Mapping[str, Json] |
         id=name,
         vendor="docketqa",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.ANDROID,
         target=target,
         selection=Selection(kind=SelectionKind.TEST_IDS, ids=("101",)),

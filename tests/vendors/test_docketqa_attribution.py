@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
+from qarunner.diagnostics import Place
 from qarunner.engine.decide.outcomes import merge
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.entry import Entry, Policy, Selection, SelectionKind
 from qarunner.vendors.api import (
     GOOD,
     Build,
@@ -70,7 +71,7 @@ def entry(kind: SelectionKind, ids: Iterable[str]) -> Entry:
         id="a",
         vendor="docketqa",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         selection=Selection(kind=kind, ids=tuple(ids)),
     )
 

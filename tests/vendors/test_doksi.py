@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 from msgspec.structs import replace
 
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Running, Verdict
 from qarunner.vendors.doksi.adapter import VENDOR
 from qarunner.vendors.doksi.grouping import address, alike
@@ -28,7 +29,7 @@ def web(name: str, *tests: str, url: str = URL) -> Entry:
         id=name,
         vendor="doksi",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.WEB,
         target=Target(kind=TargetKind.WEB_URL, value=url),
         selection=Selection(kind=SelectionKind.TEST_IDS, ids=tests),
@@ -114,7 +115,7 @@ def test_extra_fields_cannot_replace_the_matrix() -> None:
 
 
 def test_an_incomplete_entry_is_a_bug_and_never_sent() -> None:
-    entry = Entry(id="a", vendor="doksi", policy=Policy(timeout_s=1), origin=Origin(file="f", line=1, column=1))
+    entry = Entry(id="a", vendor="doksi", policy=Policy(timeout_s=1), origin=Place(file="f", line=1, column=1))
     with pytest.raises(ValueError, match="a: the capability table"):
         VENDOR.submit(Call(entries=(entry,)))
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qarunner.diagnostics import Place
 from qarunner.entry import (
     Authentication,
     Entry,
-    Origin,
     Platform,
     Policy,
     Selection,
@@ -70,7 +70,7 @@ def matrices(draw: st.DrawFn) -> tuple[Entry, ...]:
             id=f"e{number}",
             vendor="doksi",
             policy=Policy(timeout_s=60),
-            origin=Origin(file="qa-matrix.yml", line=1, column=1),
+            origin=Place(file="qa-matrix.yml", line=1, column=1),
             platform=platform,
             target=target,
             selection=Selection(kind=kind, ids=tuple(ids)),

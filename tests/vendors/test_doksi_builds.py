@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import (
     Build,
     Call,
@@ -29,7 +30,7 @@ def android(name: str, path: str, test: str = "t1") -> Entry:
         id=name,
         vendor="doksi",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.ANDROID,
         target=Target(kind=TargetKind.BINARY, value=path),
         selection=Selection(kind=SelectionKind.TEST_IDS, ids=(test,)),

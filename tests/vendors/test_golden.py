@@ -17,10 +17,10 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
+from qarunner.diagnostics import Place
 from qarunner.entry import (
     Authentication,
     Entry,
-    Origin,
     Platform,
     Policy,
     Selection,
@@ -46,7 +46,7 @@ def entry(vendor: str, row: dict[str, Any]) -> Entry:
         id=row["id"],
         vendor=vendor,
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform(row["platform"]) if "platform" in row else None,
         target=next(Target(kind=TargetKind(kind), value=value) for kind, value in target.items()) if target else None,
         selection=Selection(kind=kinds[0], ids=tuple(row[kinds[0]])) if kinds else None,

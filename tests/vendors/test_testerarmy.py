@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from qarunner.engine.decide.interpret import CreatedNothing, Rejected, Retry, after_create
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
 from qarunner.vendors.testerarmy.adapter import VENDOR
 from qarunner.vendors.testerarmy.info import FITS, INFO, RULES
@@ -225,7 +226,7 @@ def entry(kind: SelectionKind | None, *ids: str, options: Mapping[str, Json] | N
         id="smoke",
         vendor="testerarmy",
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=12, column=5),
+        origin=Place(file="qa-matrix.yml", line=12, column=5),
         platform=Platform.WEB,
         target=Target(kind=TargetKind.WEB_URL, value=URL) if kind is None else None,
         selection=None if kind is None else Selection(kind=kind, ids=ids),

@@ -9,7 +9,8 @@ import pytest
 
 from qarunner.app.apply.connect import base_url_of
 from qarunner.decode import UnexpectedData
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors import registry
 from qarunner.vendors.api import (
     Build,
@@ -39,7 +40,7 @@ def call(vendor: str, kind: SelectionKind, *ids: str, binary: str | None = None,
         id="e",
         vendor=vendor,
         policy=Policy(timeout_s=60),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.ANDROID if binary else None,
         target=Target(kind=TargetKind.BINARY, value=binary) if binary else None,
         selection=Selection(kind=kind, ids=ids),

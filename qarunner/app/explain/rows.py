@@ -361,7 +361,7 @@ def _reasons(chosen: Chosen | UserError) -> Mapping[str, str] | None:
     """Why rows are left out, by id; None where a condition cannot be computed."""
     match chosen:
         case Chosen(left_out=left_out):
-            return {missing.row: missing.reason for missing in left_out}
+            return {missing.id: missing.reason for missing in left_out}
         case NothingSelected(details=details):
             return _before_colons(details)
         case _:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.engine.state.run import Run
-    from qarunner.entry import Entry
-    from qarunner.plan.model import OnSkipped
+    from qarunner.entry import Entry, OnSkipped
 
 
 _OF_CAUSE = {

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
+from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.state.run import Run
-from qarunner.entry import Entry, Origin, Policy
+from qarunner.entry import Entry, Policy
 from qarunner.plan.model import Cost, Job, seal
 from qarunner.vendors.api import Outcome, Request, Verdict
 
@@ -123,7 +124,7 @@ def missing_manifest(like: Run, path: str) -> Run:
 
 def _unseen(like: Plan, name: str, what: str) -> Run:
     """A run of one entry, for a missing shard."""
-    place = Origin(file=like.manifest, line=1, column=1)
+    place = Place(file=like.manifest, line=1, column=1)
     entry = Entry(id=name, vendor=NOBODY, policy=Policy(timeout_s=0.0), origin=place)
     job = Job(id=name, vendor=NOBODY, entries=(name,), request=Request(method="POST", path="/"))
     run = Run.of(msgspec.structs.replace(like, entries=(entry,), jobs=(job,), resources=(), vendors={}, cost=UNSET))

@@ -42,7 +42,7 @@ from tests.worlds import EPOCH, started
 
 if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
-    from qarunner.plan.model import OnSkipped
+    from qarunner.entry import OnSkipped
 
 
 def one(verdict: Verdict, cause: Cause | None = None) -> Outcome:

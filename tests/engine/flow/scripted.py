@@ -18,8 +18,8 @@ from qarunner.engine.decide.gate import decide
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase
-from qarunner.entry import Retries, Selection, SelectionKind
-from qarunner.plan.model import Gate, OnSkipped, Rate, seal
+from qarunner.entry import Gate, OnSkipped, Retries, Selection, SelectionKind
+from qarunner.plan.model import Rate, seal
 from qarunner.report.summary import summarise
 from qarunner.vendors.api import (
     Build,

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import decide
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
-from qarunner.entry import Entry, Origin, Platform, Policy, Selection, SelectionKind, Target, TargetKind
+from qarunner.entry import Entry, Gate, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.errors import ExitCode
-from qarunner.plan.model import VERSION, Gate, Job, Plan, VendorPlan, seal
+from qarunner.plan.model import VERSION, Job, Plan, VendorPlan, seal
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Metadata, Reply
 from tests.worlds import Story
@@ -36,7 +37,7 @@ def entry(name: str, vendor: str, kind: SelectionKind, *ids: str, needs: tuple[s
         id=name,
         vendor=vendor,
         policy=Policy(timeout_s=100),
-        origin=Origin(file="qa-matrix.yml", line=1, column=1),
+        origin=Place(file="qa-matrix.yml", line=1, column=1),
         platform=Platform.WEB if vendor == "doksi" else None,
         target=Target(kind=TargetKind.WEB_URL, value=URL) if vendor == "doksi" else None,
         selection=Selection(kind=kind, ids=ids),

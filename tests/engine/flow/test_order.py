@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.plan.model import OnSkipped, Plan
+    from qarunner.entry import OnSkipped
+    from qarunner.plan.model import Plan
     from qarunner.vendors.api import Request
 
 
