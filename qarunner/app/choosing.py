@@ -9,7 +9,6 @@ from msgspec import Struct, field
 
 from qarunner.app.files import FileVariable
 from qarunner.app.git import Git, changed_since, files_of
-from qarunner.diagnostics import Place
 from qarunner.errors import NothingSelected
 from qarunner.known import Known
 from qarunner.manifest.expand import place_of
@@ -17,7 +16,7 @@ from qarunner.manifest.model import Row
 from qarunner.manifest.needs import closure, resolve
 from qarunner.manifest.rules import conditions, without_condition
 from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of
-from qarunner.manifest.templates.env import Names
+from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import with_known
 from qarunner.plan.model import NotPlanned
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest
     from qarunner.manifest.rules import Condition
-    from qarunner.manifest.templates.env import Values
 
 
 Hide: TypeAlias = "Callable[[Iterable[str]], None]"
@@ -40,17 +38,10 @@ def hide_nothing(_: Iterable[str]) -> None:
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
-    """What the command line says about values: which may be read, and which it gives itself."""
+    """What the command line says about values: which may be read, which it gives itself, and what env files give."""
 
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    """What --var and --var-file give, by name."""
-    places: Mapping[str, Place] = field(default_factory=dict)
-    """The lines of those that a file gives."""
-    lists: frozenset[str] = frozenset()
-    """Those that a file gives as a list."""
-    names: Names = field(default_factory=Names)
+    values: Values = field(default_factory=Values)
     env_lines: tuple[FileVariable, ...] = ()
-    allow_secrets: frozenset[str] = frozenset()
 
 
 _SHOWN = 10

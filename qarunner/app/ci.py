@@ -35,21 +35,6 @@ Doubts: TypeAlias = "Mapping[str, Unknown | Refused]"
 """Why a fact could not be found out, by its name."""
 
 
-class BuildFacts(Struct, frozen=True, kw_only=True):
-    """The build that a plan is for: as templates and vendors see it. What git does not know is None."""
-
-    git: Mapping[str, str | None]
-    ci: Mapping[str, str | None]
-    metadata: Metadata
-    doubts: Doubts = field(default_factory=dict)
-    """Of `git`."""
-
-    @property
-    def in_templates(self) -> Mapping[str, str | Unknown | Refused | None]:
-        """`git` as templates read it."""
-        return {**self.git, **self.doubts}
-
-
 class Build(Struct, frozen=True, kw_only=True):
     """What templates call `git` and `ci`; a field that is not known is None."""
 
@@ -74,9 +59,10 @@ class Build(Struct, frozen=True, kw_only=True):
     """Why `sha`, `branch`, `tag` or `repository` could not be found out."""
 
     @property
-    def facts(self) -> BuildFacts:
+    def in_templates(self) -> Mapping[str, str | Unknown | Refused | None]:
+        """`git` as templates read it."""
         short = {"short_sha": self.doubts["sha"]} if "sha" in self.doubts else {}
-        return BuildFacts(git=self.git, ci=self.ci, metadata=self.metadata, doubts={**self.doubts, **short})
+        return {**self.git, **self.doubts, **short}
 
     @property
     def git(self) -> dict[str, str | None]:
@@ -116,10 +102,11 @@ class Build(Struct, frozen=True, kw_only=True):
 
 
 def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None = None, tag: str | None = None) -> Build:
-    """The build that this process belongs to. `branch` and `tag` are what --branch and --tag say."""
+    """The build that this process belongs to. `branch` and `tag` are --branch and --tag: UserError for no names."""
     variables = _variables(environ)
     system, git = _system(variables), Git(folder, environ)
     build = replace(system.build(variables), actor=_first_of(variables, system.actor)) if system else Build()
+    branch, tag = checked_name("--branch", branch), checked_name("--tag", tag)
     build = _named(build, branch or variables.get(BRANCH), tag or variables.get(TAG))
     return _completed(_about_head(build, variables, git) if system else build, git)
 

@@ -22,7 +22,6 @@ from qarunner.app.planning import (
     credential_names,
     manifest_reader,
     read_inputs,
-    secret_values,
     settings_of,
     values_of,
     vendor_names,
@@ -463,16 +462,16 @@ class _Locking:
         Returns the environment with the keys of env files.
         """
         inputs = read_inputs(self._options, environ)
-        facts = read_build(environ, working_folder()).facts
+        build = read_build(environ, working_folder())
         check = manifest_reader(self._path, environ, hide=hide, named=False)
         whole = check(None)
         with_keys = environ
         for profile in (None, *profile_names(whole.manifest.document)):
             checked = whole if profile is None else check(profile)
             self.problems += checked.problems
-            values, with_keys, wrong = values_of(checked, inputs, environ, facts)
+            values, wrong = values_of(checked, inputs, environ, build, hide)
+            with_keys = values.env
             self.problems += wrong
-            hide(secret_values(checked.manifest, with_keys, values))
             # What `validate` knows is locked as well: names with the defaults of variables, whatever is set.
             self._read_rows(checked, checked.evaluated, with_keys, is_set=False)
             self._read_rows(checked, evaluate(checked.manifest, checked.rows, values), with_keys, is_set=True)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
-from qarunner.app.ci import checked_name, read_build
+from qarunner.app.ci import read_build
 from qarunner.app.files import (
     allowed_secrets,
     base_of,
@@ -37,7 +37,7 @@ from qarunner.manifest.advice import check_facts, check_reach, check_spending
 from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_rows, expand, expand_sound, place_of
-from qarunner.manifest.load import entry_of, examine
+from qarunner.manifest.load import entry_of, examine, profile_names
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.names import PROJECT
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.app.choosing import Chosen, Hide
-    from qarunner.app.ci import Build, BuildFacts
+    from qarunner.app.ci import Build
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
     from qarunner.entry import Entry
@@ -109,36 +109,26 @@ class CheckedManifest(Struct, frozen=True, kw_only=True):
     """Places of faulty values, which are unknown in the rows."""
 
 
-def secret_values(manifest: Manifest, environ: Mapping[str, str], values: Values | None = None) -> Iterator[str]:
+def secret_values(manifest: Manifest, values: Values) -> Iterator[str]:
     """The values of secrets and of all credentials, wherever they are set: permitted or not.
 
     Secrets are what the manifest or a permission calls so.
     """
-    values = values or Values()
     secrets = sorted(_secrets_of(manifest) | values.secrets)
     of_secrets = (*secrets, *(f"{VALUE_OF}{name}" for name in secrets))
     keys = (*registry.keys_builtin().values(), *key_names(manifest.document), *values.credentials)
-    for source in (environ, values.overrides, values.files):
+    for source in (values.env, values.overrides, values.files):
         yield from credentials_in(source, (*keys, *of_secrets))
 
 
-@few_suggestions()
 def check_manifest(
-    path: Path,
-    environ: Mapping[str, str] | None,
-    profile: str | None = None,
-    *,
-    hide: Hide = hide_nothing,
-    named: bool = True,
-    base: BaseText | None = None,
+    path: Path, environ: Mapping[str, str], profile: str | None = None, *, hide: Hide = hide_nothing
 ) -> CheckedManifest:
     """All problems at once: what is wrong in one entry hides nothing in another. ManifestError if it is no manifest.
 
-    `environ` is what git runs with, which is asked which files may be fragments; None for a copy of git's own files.
-    Names become ids, unless they are not to be `named`: then the lock is not read. `base` is that of such a copy; else
-    the environment names it.
+    `environ` is what git runs with, which is asked which files may be fragments.
     """
-    return manifest_reader(path, environ, hide=hide, named=named, base=base)(profile)
+    return manifest_reader(path, environ, hide=hide)(profile)
 
 
 @few_suggestions()
@@ -150,14 +140,25 @@ def manifest_reader(
     named: bool = True,
     base: BaseText | None = None,
 ) -> Callable[[str | None], CheckedManifest]:
-    """Reads a manifest once. What it gives checks it as it stands, or with a profile, as `check_manifest` does."""
-    read = _read(path, environ, hide, base)
-    if not named:
-        read = replace(read, manifest=replace(read.manifest, names=None))
+    """Reads a manifest once. What it gives checks it as it stands, or with a profile, as `check_manifest` does.
+
+    `environ` is None for a copy of git's own files. Names become ids, unless they are not to be `named`: then the lock
+    is not read. `base` is that of such a copy; else the environment names it.
+    """
+    keys = registry.keys_builtin()
+    hide(credentials_in(environ or {}, keys.values()))
+    name, text = read_manifest(path, environ)
+    base = base_of(environ) if environ is not None else base
+    read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base, of_the_past=environ is None)
+    hide(secret_values(read.manifest, Values(env=environ or {})))
+    names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path)) if named else None
+    manifest = replace(read.manifest, names=names)
 
     @few_suggestions()
     def check(profile: str | None) -> CheckedManifest:
-        checked = _checked(read, read.manifest if profile is None else _with_profile(read, profile))
+        from qarunner.manifest.load import with_profile
+
+        checked = _checked(read, manifest if profile is None else with_profile(manifest, profile))
         return replace(checked, problems=in_order([*read.problems, *checked.problems]))
 
     return check
@@ -168,12 +169,11 @@ def check_with_profiles(
     path: Path, environ: Mapping[str, str], *, hide: Hide = hide_nothing
 ) -> tuple[CheckedManifest, ...]:
     """The same for the manifest as it stands, and then with each of its profiles; every problem is reported once."""
-    read = _read(path, environ, hide)
-    checked = _checked(read, read.manifest)
-    whole = [replace(checked, problems=in_order([*read.problems, *checked.problems]))]
+    check = manifest_reader(path, environ, hide=hide)
+    whole = [check(None)]
     reported = {(problem.place, problem.message) for problem in whole[0].problems}
-    for name in read.profiles:
-        checked = _checked(read, _with_profile(read, name))
+    for name in profile_names(whole[0].manifest.document):
+        checked = check(name)
         new = [problem for problem in checked.problems if (problem.place, problem.message) not in reported]
         reported |= {(problem.place, problem.message) for problem in new}
         whole.append(replace(checked, problems=tuple(_with_its_profile(problem, name) for problem in new)))
@@ -187,17 +187,6 @@ def _with_its_profile(problem: Diagnostic, name: str) -> Diagnostic:
         if problem.code == Code.PROFILE
         else replace(problem, message=f"{problem.message}, with --profile {name}")
     )
-
-
-def _read(path: Path, environ: Mapping[str, str] | None, hide: Hide, base: BaseText | None = None) -> LoadedManifest:
-    keys = registry.keys_builtin()
-    hide(credentials_in(environ or {}, keys.values()))
-    name, text = read_manifest(path, environ)
-    base = base_of(environ) if environ is not None else base
-    read = examine(name, text, finder(path, environ), vendor_keys=keys, base=base, of_the_past=environ is None)
-    hide(secret_values(read.manifest, environ or {}))
-    names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path))
-    return replace(read, manifest=replace(read.manifest, names=names))
 
 
 @cache
@@ -222,12 +211,6 @@ def in_environment(manifest: Manifest, vendors: Mapping[str, Vendor], environ: M
         if vendor_settings.get(PROJECT)
     }
     return replace(manifest, names=manifest.names.at(projects))
-
-
-def _with_profile(read: LoadedManifest, name: str) -> Manifest:
-    from qarunner.manifest.load import with_profile
-
-    return with_profile(read.manifest, name)
 
 
 def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
@@ -289,7 +272,7 @@ def _warnings(
     checked: CheckedManifest,
     chosen: Chosen,
     rendered: Evaluated,
-    facts: BuildFacts,
+    build: Build,
     git: tuple[Path, Mapping[str, str]],
 ) -> Iterator[Diagnostic]:
     """What is worth a look: in the file, and what only a build can tell. `git` is what git is asked with."""
@@ -298,7 +281,7 @@ def _warnings(
     yield from path_warnings(path, checked.manifest, checked.rows, environ)
     yield from reach_warnings(checked.manifest, rendered.rows, checked.vendors)
     asked = {row.id for row in chosen.rows} | {row.id for row in chosen.left_out}
-    yield from check_facts(checked.manifest, [row for row in checked.rows if row.id in asked], facts.in_templates)
+    yield from check_facts(checked.manifest, [row for row in checked.rows if row.id in asked], build.in_templates)
 
 
 def _without_rows(manifest: Manifest, rows: Iterable[Row]) -> set[str]:
@@ -398,46 +381,39 @@ def settings_of(
 
 def read_inputs(words: ChoiceOptions | LockOptions, environ: Mapping[str, str]) -> Inputs:
     """What the words say about values. UserError or ManifestError for files and words that cannot be taken."""
-    from_files = read_var_files(words.var_file)
     from_options = overrides(words.var)
-    return Inputs(
-        overrides={**{variable.name: variable.text for variable in from_files}, **from_options},
-        places={variable.name: variable.place for variable in from_files if variable.name not in from_options},
-        lists=frozenset(
-            name for name, variable in {variable.name: variable for variable in from_files}.items() if variable.listed
-        )
-        - from_options.keys(),
+    from_files = {line.name: line for line in read_var_files(words.var_file)}  # of two of a name the later one counts
+    in_files = {name: line for name, line in from_files.items() if name not in from_options}
+    values = Values(
+        overrides={**{name: line.text for name, line in from_files.items()}, **from_options},
+        places={name: line.place for name, line in in_files.items()},
+        lists=frozenset(name for name, line in in_files.items() if line.listed),
         names=named_variables(environ, words.env),
-        env_lines=read_env_files(words.env_file),
         allow_secrets=allowed_secrets(environ, words.allow_secret),
     )
+    return Inputs(values=values, env_lines=read_env_files(words.env_file))
 
 
 def values_of(
-    checked: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], facts: BuildFacts
-) -> tuple[Values, Mapping[str, str], tuple[Diagnostic, ...]]:
-    """What templates can depend on; the environment with the keys of env files; problems of lines in env files."""
+    checked: CheckedManifest, inputs: Inputs, environ: Mapping[str, str], build: Build, hide: Hide
+) -> tuple[Values, tuple[Diagnostic, ...]]:
+    """What templates can depend on, with the keys of env files in the environment; problems of lines in env files."""
     manifest = checked.manifest
-    credentials = frozenset(name for vendor in checked.vendors.values() for name in credential_names(vendor))
     keys = {**registry.keys_builtin(), **{name: vendor.info.key_env for name, vendor in checked.vendors.items()}}
-    credentials = credentials.union(keys.values())
+    credentials = {name for vendor in checked.vendors.values() for name in credential_names(vendor)} | {*keys.values()}
     files = sorted_out(inputs.env_lines, manifest.env, credentials | key_names(manifest.document))
-    environ = {**files.keys, **environ}
-    values = Values(
-        env=environ,
-        names=inputs.names,
+    values = replace(
+        inputs.values,
+        env={**files.keys, **environ},
         files=files.values,
-        overrides=inputs.overrides,
-        places=inputs.places,
-        lists=inputs.lists,
-        allow_secrets=inputs.allow_secrets,
-        credentials=credentials,
+        credentials=frozenset(credentials),
         vendor_keys=keys,
-        git=facts.in_templates,
-        ci=facts.ci,
+        git=build.in_templates,
+        ci=build.ci,
         steps=Steps(len(checked.rows)),
     )
-    return values, environ, files.problems
+    hide(secret_values(manifest, values))
+    return values, files.problems
 
 
 def values_of_run(
@@ -516,19 +492,6 @@ class PlanResult(Struct, frozen=True, kw_only=True):
 _NOTHING_KNOWN: Mapping[str, float] = {}
 
 
-def _place_of(
-    options: PlanOptions, environ: Mapping[str, str], facts: BuildFacts | None
-) -> tuple[Build, BuildFacts, Shard | None]:
-    """The build that the plan is for, its facts unless they are given, and the part of it.
-
-    UserError for words that name neither.
-    """
-    branch, tag = checked_name("--branch", options.branch), checked_name("--tag", options.tag)
-    shard = parse_shard(options.shard) if options.shard is not None else None
-    build = read_build(environ, working_folder(), branch=branch, tag=tag)
-    return build, facts or build.facts, shard
-
-
 def _secrets_of(manifest: Manifest) -> frozenset[str]:
     return frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
 
@@ -540,19 +503,19 @@ def make_plan(
     environ: Mapping[str, str],
     inputs: Inputs,
     *,
-    facts: BuildFacts | None = None,
+    build: Build | None = None,
     seconds: Mapping[str, float] = _NOTHING_KNOWN,
     hide: Hide = hide_nothing,
 ) -> PlanResult:
     """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget.
 
-    `facts`: an earlier plan's build, where that holds on. `seconds`: what entries take, the same in each shard's job.
+    `build`: an earlier plan's, where that holds on. `seconds`: what entries take, the same in each shard's job.
     """
-    build, facts, shard = _place_of(options, environ, facts)
+    build = build or read_build(environ, working_folder(), branch=options.branch, tag=options.tag)
+    shard = parse_shard(options.shard) if options.shard is not None else None
     checked = check_manifest(path, environ, options.profile, hide=hide)
-    manifest, rows, vendors = _in_build(checked, path, facts, environ), checked.rows, checked.vendors
-    values, of_files, wrong = values_of(checked, inputs, environ, facts)
-    hide(secret_values(manifest, of_files, values))
+    manifest, rows, vendors = _in_build(checked, path, build, environ), checked.rows, checked.vendors
+    values, wrong = values_of(checked, inputs, environ, build, hide)
     quarantines = check_quarantines(manifest, with_known(manifest, rows, values, "quarantine"), options.today)
     if early := [*checked.problems, *quarantines.errors, *wrong]:
         others = evaluate(manifest, rows, values, later=False).problems
@@ -568,13 +531,13 @@ def make_plan(
         manifest=manifest,
         rows=[row for row in rendered.rows if part is None or row.id in part.rows],
         entries=[entry for entry in entries if part is None or entry.id in part.rows],
-        settings=settings_of(rendered.vendors, used, of_files),
+        settings=settings_of(rendered.vendors, used, values.env),
         before=check.Checked(checked.evaluated.rows, checked.settings),
         vendors=used,
         secrets=rendered.secrets,
-        metadata=facts.metadata,
-        git=facts.git,
-        ci=facts.ci,
+        metadata=build.metadata,
+        git=build.git,
+        ci=build.ci,
         tool=__version__,
         measure=measurer(path),
         not_planned=chosen.left_out,
@@ -586,9 +549,9 @@ def make_plan(
     return PlanResult(
         plan=plan,
         secrets=rendered.secrets,
-        environ=of_files,
+        environ=values.env,
         remarks=(*chosen.remarks, *(part.remarks if part else ()), *doubts, *remarks_of(manifest, values)),
-        warnings=in_order([*quarantines.warnings, *_warnings(checked, chosen, rendered, facts, (path, environ))]),
+        warnings=in_order([*quarantines.warnings, *_warnings(checked, chosen, rendered, build, (path, environ))]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
         files=(*_files_of(manifest, checked.rows, entries), *_lock_in(rendered, path)),
@@ -661,22 +624,21 @@ def row_filter(
     if options.rerun_failed is not None:
         from qarunner.app.runs import Secrets, earlier_run
 
-        secrets = Secrets.of(environ, inputs.env_lines, inputs.allow_secrets)
+        secrets = Secrets.of(environ, inputs.env_lines, inputs.values.allow_secrets)
         about_runs = earlier_run(options, environ, secrets, options.rerun_failed, sha=sha)
     return RowFilter(select=options.select, untouched=about_changes, earlier=about_runs)
 
 
-def _in_build(checked: CheckedManifest, path: Path, facts: BuildFacts, environ: Mapping[str, str]) -> Manifest:
+def _in_build(checked: CheckedManifest, path: Path, build: Build, environ: Mapping[str, str]) -> Manifest:
     """The manifest, with what it may leave to the build: its name is the repository's, projects the environment's."""
     manifest = in_environment(checked.manifest, checked.vendors, environ)
     unnamed = "name" not in manifest.document.data
-    return replace(manifest, name=_repository_name(path, facts)) if unnamed else manifest
+    return replace(manifest, name=_repository_name(path, build)) if unnamed else manifest
 
 
-def _repository_name(path: Path, facts: BuildFacts) -> str:
+def _repository_name(path: Path, build: Build) -> str:
     """What the repository is called where it comes from; else its folder's name."""
-    repository = facts.git.get("repository")
-    return repository.rpartition("/")[2] if repository else manifest_root(path).name
+    return build.repository.rpartition("/")[2] if build.repository else manifest_root(path).name
 
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from qarunner import __version__
 from qarunner.app.choosing import hide_nothing
-from qarunner.app.ci import BuildFacts, checked_name, read_build
+from qarunner.app.ci import read_build
 from qarunner.app.files import base_of, find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
 from qarunner.app.planning import make_plan, read_inputs
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.app.choosing import Hide
+    from qarunner.app.ci import Build
     from qarunner.app.planning import PlanResult
     from qarunner.decode import Json
     from qarunner.plan.model import Plan
@@ -116,18 +117,11 @@ _OF_BUILD = {
 """What vendors get besides the facts. A build's URL and its event may be another job's."""
 
 
-def facts_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> BuildFacts:
+def _build_here(saved: Plan, words: PlanOptions, environ: Mapping[str, str]) -> Build:
     """The build of a plan that is made again: this build, with the URL and the event of the job that made the plan."""
-    branch, tag = checked_name("--branch", words.branch), checked_name("--tag", words.tag)
-    now = read_build(environ, working_folder(), branch=branch, tag=tag).facts
-    return BuildFacts(
-        git=now.git,
-        ci={**now.ci, "url": saved.ci.get("url"), "event": saved.ci.get("event")},
-        metadata=replace(
-            now.metadata, build_url=saved.metadata.build_url, event=saved.metadata.event, actor=saved.metadata.actor
-        ),
-        doubts=now.doubts,
-    )
+    now = read_build(environ, working_folder(), branch=words.branch, tag=words.tag)
+    then = saved.metadata
+    return replace(now, url=then.build_url, event=then.event, actor=then.actor)
 
 
 def _short(value: object) -> str:
@@ -338,16 +332,14 @@ def plan_of(
     """
     if options.file is not None and is_saved(options.file):
         return _reopened(options.file, options, environ, hide)
-    facts = facts_here(like, options, environ) if like is not None else None
-    return _made(find_manifest(options.file), options, environ, facts, hide)
+    build = _build_here(like, options, environ) if like is not None else None
+    return _made(find_manifest(options.file), options, environ, build, hide)
 
 
-def _made(
-    path: Path, options: PlanOptions, environ: Mapping[str, str], facts: BuildFacts | None, hide: Hide
-) -> PlanResult:
+def _made(path: Path, options: PlanOptions, environ: Mapping[str, str], build: Build | None, hide: Hide) -> PlanResult:
     inputs = read_inputs(options, environ)
-    made = make_plan(path, options, environ, inputs, facts=facts, hide=hide)
-    return with_sources(made, path, options, inputs.overrides)
+    made = make_plan(path, options, environ, inputs, build=build, hide=hide)
+    return with_sources(made, path, options, inputs.values.overrides)
 
 
 def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: Hide) -> PlanResult:
@@ -363,11 +355,11 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
         raise UserError(f"{path}: names a manifest outside of its repository: {sources.manifest}")
     if not manifest.is_file():
         raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
-    facts = facts_here(saved, again, environ)
+    build = _build_here(saved, again, environ)
     try:
-        made = _made(manifest, again, environ, facts, hide)
+        made = _made(manifest, again, environ, build, hide)
     except (ManifestError, NothingSelected) as error:
-        now = replace(saved, git=facts.git, metadata=facts.metadata)
+        now = replace(saved, git=build.git, metadata=build.metadata)
         raise _unmade(path, manifest, sources, facts_that_differ(saved, now), error) from error
     changes = differences(saved, made.plan)
     if changes:

@@ -392,8 +392,8 @@ def test_what_git_refuses_is_told_in_its_own_words(repository: Repository) -> No
 def test_without_a_git_nobody_can_tell(repository: Repository, tmp_path: Path) -> None:
     build = read_build({"PATH": str(tmp_path / "none")}, repository.folder)
     assert {doubt.why for doubt in build.doubts.values()} == {"git is not installed"}
-    assert set(build.facts.in_templates) == {"sha", "short_sha", "branch", "tag", "repository"}
-    assert all(isinstance(value, Unknown) for value in build.facts.in_templates.values())
+    assert set(build.in_templates) == {"sha", "short_sha", "branch", "tag", "repository"}
+    assert all(isinstance(value, Unknown) for value in build.in_templates.values())
 
 
 def test_a_repository_without_a_commit_has_a_branch_alone(tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.app.choosing import Chosen, choose_rows
-from qarunner.app.ci import checked_name, read_build
+from qarunner.app.ci import read_build
 from qarunner.app.files import find_manifest
 from qarunner.app.planning import (
     check_manifest,
     in_environment,
     read_inputs,
     row_filter,
-    secret_values,
     settings_of,
     values_of,
 )
@@ -436,20 +435,17 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
     path = find_manifest(options.file)
     inputs = read_inputs(options, environ)
     checked = check_manifest(path, environ, options.profile, hide=hide)
-    branch, tag = checked_name("--branch", options.branch), checked_name("--tag", options.tag)
-    build = read_build(environ, working_folder(), branch=branch, tag=tag)
-    facts = build.facts
-    values, environ, problems = values_of(checked, inputs, environ, facts)
-    hide(secret_values(checked.manifest, environ, values))
+    build = read_build(environ, working_folder(), branch=options.branch, tag=options.tag)
+    values, problems = values_of(checked, inputs, environ, build, hide)
     quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, options.today)
     if wrong := in_order([*checked.problems, *quarantines.errors, *problems]):
         raise ManifestError(wrong)
     explaining = Explaining(
-        replace(checked, manifest=in_environment(checked.manifest, checked.vendors, environ)),
+        replace(checked, manifest=in_environment(checked.manifest, checked.vendors, values.env)),
         values,
-        wanted=row_filter(path, options, environ, inputs, build.sha),
-        environ=environ,
-        metadata=facts.metadata,
+        wanted=row_filter(path, options, values.env, inputs, build.sha),
+        environ=values.env,
+        metadata=build.metadata,
         today=options.today,
     )
     return explaining, checked.rows
