@@ -20,13 +20,12 @@ from msgspec import Struct
 
 from qarunner import __version__
 from qarunner.app.apply.connect import LIMITS_VARIABLE as LIMITS
-from qarunner.app.apply.connect import base_url_of
 from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.files import allowed_secrets, find_manifest, read_env_files, sorted_out
-from qarunner.app.git import Git, tracked
+from qarunner.app.git import DEEPER, Git, tracked
 from qarunner.app.inventory import Inventories, InventoryError, plural_of
 from qarunner.app.options import NextCommand
-from qarunner.app.planning import check_manifest, credential_names, make_plan, read_inputs, settings_of
+from qarunner.app.planning import base_url_of, check_manifest, credential_names, make_plan, read_inputs, settings_of
 from qarunner.app.runs import load, state_of
 from qarunner.diagnostics import Severity
 from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
@@ -150,10 +149,9 @@ def git(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name, doubt in build.doubts.items():
         text = f"git.{name} is not known: {doubt.why}"
         yield Finding(check="git", state=State.WARNING, text=text, remedy=doubt.hint)
-    if repository.maybe("rev-parse", "--is-shallow-repository") == Known("true"):
+    if repository.is_shallow:
         text = "the clone is shallow: diff and --changed-since may not find the common commit"
-        remedy = "fetch all of it: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, git fetch --unshallow"
-        yield Finding(check="git", state=State.WARNING, text=text, remedy=remedy)
+        yield Finding(check="git", state=State.WARNING, text=text, remedy=DEEPER)
 
 
 def ci(environ: Mapping[str, str]) -> Finding:

@@ -99,6 +99,15 @@ class Git:
             return Known(None)
         return _failure(done.value, words[0]) or Known(done.value.stdout.decode(errors="replace").strip() or None)
 
+    def commit_of(self, name: str) -> Answer[str | None]:
+        """The commit of a name; Known(None) if it is not one."""
+        return self.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+
+    @property
+    def is_shallow(self) -> bool:
+        """True if the clone does not have the whole history."""
+        return self.maybe("rev-parse", "--is-shallow-repository") == Known("true")
+
     def names(self, *words: str) -> Answer[tuple[str, ...]]:
         """The names that a command prints with -z."""
         return _names_of(self.ask(*words))
@@ -229,7 +238,7 @@ def tracked(path: Path, environ: Mapping[str, str]) -> Answer[bool]:
 # Which files there are, and which have changed since a commit.
 
 
-_DEEPER = "fetch the whole history: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, git fetch --unshallow"
+DEEPER = "fetch the whole history: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, git fetch --unshallow"
 
 
 def changed_since(ref: str, git: Git) -> frozenset[str]:
@@ -305,7 +314,7 @@ def _unknown_files(files: Sequence[Path], git: Git) -> set[Path]:
 
 def _merge_base(ref: str, git: Git) -> str:
     """The commit to compare with. UserError if git does not know the ref, or nothing that both have in common."""
-    commit = git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    commit = git.commit_of(ref)
     match commit:
         case Refused() | Unknown() if not _answers(git):
             hint = commit.hint or "run it in a clone, with git installed; or leave the option out"
@@ -317,7 +326,7 @@ def _merge_base(ref: str, git: Git) -> str:
     base = git.maybe("merge-base", name, "HEAD")
     if isinstance(base, Known) and base.value:
         return base.value
-    hint = _DEEPER if _shallow(git) else "name a commit that HEAD descends from, or shares one with"
+    hint = DEEPER if git.is_shallow else "name a commit that HEAD descends from, or shares one with"
     raise UserError(f"--changed-since {ref}: git knows no common commit of it and HEAD", hint=hint)
 
 
@@ -327,13 +336,9 @@ def _answers(git: Git) -> bool:
 
 
 def _unknown(ref: str, git: Git) -> UserError:
-    where = "; this clone is shallow" if _shallow(git) else ""
-    hint = _DEEPER if where else f"git fetch origin, then name it as git branch --all does: origin/{ref}"
+    where = "; this clone is shallow" if git.is_shallow else ""
+    hint = DEEPER if where else f"git fetch origin, then name it as git branch --all does: origin/{ref}"
     return UserError(f"--changed-since {ref}: git knows no such commit{where}", hint=hint)
-
-
-def _shallow(git: Git) -> bool:
-    return git.maybe("rev-parse", "--is-shallow-repository") == Known("true")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -358,26 +363,22 @@ class Base(Struct, frozen=True, kw_only=True):
     wording: str
 
 
-class Repository:
+class Repository(Git):
     """The repository of a manifest's folder, and what its commits hold."""
-
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._git = Git(folder, environ)
 
     @cached_property
     def top(self) -> Path:
         """The repository's root. UserError if the folder is in none, or git cannot tell."""
-        answer = self._git.ask("rev-parse", "--git-dir")
-        if not isinstance(answer, Known) or self._git.root is None:
+        answer = self.ask("rev-parse", "--git-dir")
+        if not isinstance(answer, Known) or self.root is None:
             why, hint = ("not in a git repository", None) if isinstance(answer, Known) else (answer.why, answer.hint)
             raise UserError(why, hint=hint or _OTHER_FILE)
-        return self._git.root
+        return self.root
 
     def commit(self, name: str) -> str | None:
         """The commit of a name, if it is one."""
-        answer = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return answer.strip() or None
+        answer = self.commit_of(name)
+        return answer.value if isinstance(answer, Known) else None
 
     def base(self, revision: str | None, target: str | None) -> Base:
         """The commit to compare with: as given, else where this branch left its target or the default branch."""
@@ -391,7 +392,7 @@ class Repository:
         branch = self._target(target)
         merge_base = self._ask("merge-base", "HEAD", str(self.commit(branch))).strip()
         if not merge_base:
-            hint = self._hint() if self._shallow else f"name a revision: qarunner diff {branch}"
+            hint = self._hint() if self.is_shallow else f"name a revision: qarunner diff {branch}"
             raise UserError(f"HEAD and {branch} have no commit in common that is here", hint=hint)
         return Base(commit=merge_base, wording=f"{branch} (merge base {merge_base[:8]})")
 
@@ -406,16 +407,9 @@ class Repository:
         return branch
 
     def _hint(self) -> str:
-        if self._shallow:
-            return (
-                "this clone is shallow: fetch more of it (git fetch --unshallow; on GitHub, actions/checkout with "
-                "fetch-depth: 0; on GitLab, GIT_DEPTH: 0), or name a revision that is here"
-            )
+        if self.is_shallow:
+            return f"this clone is shallow: {DEEPER}; or name a revision that is here"
         return "name a revision or a file: qarunner diff REVISION; `git fetch origin` brings what others pushed"
-
-    @property
-    def _shallow(self) -> bool:
-        return self._ask("rev-parse", "--is-shallow-repository").strip() == "true"
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -430,7 +424,7 @@ class Repository:
         """Where a file stood at a commit: at the same path, or where git sees that it was renamed from."""
         if self.has(commit, path):
             return path
-        renamed = self._git.diff("-M", "--name-status", "--diff-filter=R", commit, "--")
+        renamed = self.diff("-M", "--name-status", "--diff-filter=R", commit, "--")
         parts = renamed.value if isinstance(renamed, Known) else ()
         for old, new in zip(parts[1::3], parts[2::3], strict=False):
             if new == path:
@@ -453,7 +447,7 @@ class Repository:
 
     def read(self, commit: str, path: str) -> bytes:
         """A file as it was committed."""
-        blob = self._git.ask("cat-file", "blob", f"{commit}:{path}")
+        blob = self.ask("cat-file", "blob", f"{commit}:{path}")
         if not isinstance(blob, Known):
             raise UserError(f"{commit[:8]}:{path}: {blob.why}", hint=blob.hint)
         return blob.value
@@ -477,7 +471,7 @@ class Repository:
 
     def _contents(self, blobs: Iterable[str]) -> list[bytes]:
         wanted = list(blobs)
-        answer = self._git.ask("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
+        answer = self.ask("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
         data = answer.value if isinstance(answer, Known) else b""
         contents, at = [], 0
         for name in wanted:
@@ -491,7 +485,7 @@ class Repository:
         return contents
 
     def _ask(self, *words: str) -> str:
-        answer = self._git.ask(*words)
+        answer = self.ask(*words)
         return decoded(answer.value) if isinstance(answer, Known) else ""
 
 

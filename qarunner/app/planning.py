@@ -64,7 +64,7 @@ from qarunner.plan.cost import (
     tests_of,
     within,
 )
-from qarunner.plan.model import Plan, Sharding, allowing
+from qarunner.plan.model import Plan, Sharding, seal
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
 from qarunner.vendors.api import Vendor
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.load import LoadedManifest
     from qarunner.manifest.select import Shard
     from qarunner.plan.model import Price
+    from qarunner.vendors.types import VendorInfo
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -605,7 +606,7 @@ def _within_budget(plan: Plan, manifest: Manifest, everything: Whole, options: P
     check_budget(whole, budget, started, most, limits)
     budget = within(budget, limits)
     allowed = allowance(budget, whole, started, most, part.sharding.count if part else 1)
-    return plan if allowed is None else allowing(plan, allowed)
+    return plan if allowed is None else seal(plan, allowance=allowed)
 
 
 def _whole_number(limit: Decimal | None) -> int | None:
@@ -643,6 +644,14 @@ def _repository_name(path: Path, build: Build) -> str:
 
 def credential_names(vendor: Vendor) -> tuple[str, ...]:
     return (vendor.info.key_env, *vendor.info.credential_environ)
+
+
+def base_url_of(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where a vendor lives, and the variable that says so; not checked yet."""
+    for variable in info.url_env:
+        if url := environ.get(variable):
+            return (url.rstrip("/").removesuffix(info.url_suffix) if info.url_suffix else url), variable
+    return info.base_url, "the vendor's own URL"
 
 
 class Part(Struct, frozen=True, kw_only=True):

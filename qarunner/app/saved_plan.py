@@ -17,12 +17,12 @@ from qarunner.app.choosing import hide_nothing
 from qarunner.app.ci import read_build
 from qarunner.app.files import base_of, find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
-from qarunner.app.planning import make_plan, read_inputs
+from qarunner.app.planning import base_url_of, make_plan, read_inputs
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import version_fits
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
-from qarunner.plan.model import Sources, checked_json, from_json, made_from
+from qarunner.plan.model import Sources, checked_json, from_json, seal
 from qarunner.text import plural
 from qarunner.vendors import registry
 
@@ -73,7 +73,7 @@ def _of_sources(saved: Plan, now: Plan) -> Iterator[str]:
         rows = _of_rows(list(_rows(saved, now))) if path == paths[-1] else ""
         yield f"{path} {_word(path, old.files, new.files)}{rows}"
     for name in dict.fromkeys((*old.variables, *new.variables)):
-        if _other(old.variables, new.variables, name):
+        if old.variables.get(name) != new.variables.get(name):
             yield f"{name} differs"
     for name, url in old.endpoints.items():
         if new.endpoints.get(name, url) != url:
@@ -137,16 +137,12 @@ def _word(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
     return "changed" if path in old else "is new"
 
 
-def _other(old: Mapping[str, str], new: Mapping[str, str], name: str) -> bool:
-    return old.get(name) != new.get(name)
-
-
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
 def _rows(saved: Plan, now: Plan) -> Iterator[str]:
     """`2 rows changed (checkout/web, search)`, and the same of those that came or went."""
-    old, new = ({entry.id: _bare(msgspec.to_builtins(entry)) for entry in plan.entries} for plan in (saved, now))
+    old, new = ({entry.id: _bare(_data(entry)) for entry in plan.entries} for plan in (saved, now))
     kinds = {
         "changed": [name for name in new if name in old and new[name] != old[name]],
         "came": [name for name in new if name not in old],
@@ -166,9 +162,9 @@ def _of_rows(rows: Sequence[str]) -> str:
     return f": {', '.join(rows)}" if rows else ", though no row of the plan did"
 
 
-def _bare(entry: object) -> Data:
+def _bare(entry: Data) -> Data:
     """An entry without its place: a comment above it moves that, and so does another folder to start in."""
-    return {key: value for key, value in cast("Data", entry).items() if key != "origin"}
+    return {key: value for key, value in entry.items() if key != "origin"}
 
 
 # --- what else goes into it -------------------------------------------------------------------------------------------
@@ -184,17 +180,16 @@ def _builds(saved: Plan, now: Plan) -> Iterator[str]:
 
 def _settings(saved: Plan, now: Plan) -> Iterator[str]:
     for name, settings in saved.vendors.items():
-        if name in now.vendors:
-            keys = _keys(
-                cast("Data", msgspec.to_builtins(settings)), cast("Data", msgspec.to_builtins(now.vendors[name]))
-            )
-            if keys:
-                yield f"vendors.{name} differs: {', '.join(keys)}"
+        if name in now.vendors and (keys := _keys(_data(settings), _data(now.vendors[name]))):
+            yield f"vendors.{name} differs: {', '.join(keys)}"
 
 
 def _gate(saved: Plan, now: Plan) -> Iterator[str]:
-    keys = _keys(cast("Data", msgspec.to_builtins(saved.gate)), cast("Data", msgspec.to_builtins(now.gate)))
-    yield from (f"gate.{key} differs" for key in keys)
+    yield from (f"gate.{key} differs" for key in _keys(_data(saved.gate), _data(now.gate)))
+
+
+def _data(value: object) -> Data:
+    return cast("Data", msgspec.to_builtins(value))
 
 
 def _keys(old: Data, new: Data) -> list[str]:
@@ -225,8 +220,8 @@ def _rest(saved: Plan, now: Plan) -> Iterator[str]:
 
 
 def _comparable(plan: Plan) -> Data:
-    data = cast("Data", msgspec.to_builtins(plan))
-    data["entries"] = [_bare(entry) for entry in cast("list[object]", data["entries"])]
+    data = _data(plan)
+    data["entries"] = [_bare(entry) for entry in cast("list[Data]", data["entries"])]
     for resource in cast("list[Data]", data["resources"]):
         if isinstance(resource.get("build"), dict):
             resource["build"] = {**cast("Data", resource["build"]), "path": ""}
@@ -253,7 +248,7 @@ def with_sources(result: PlanResult, path: Path, words: PlanOptions, overrides: 
         endpoints={variable: _address(variable, result.environ) for variable in result.plan.vendors},
         choices=_choices(words, overrides, result.declared_secrets),
     )
-    return replace(result, plan=made_from(result.plan, sources))
+    return replace(result, plan=seal(result.plan, sources=sources))
 
 
 def _in(root: Path, path: Path) -> str:
@@ -295,12 +290,10 @@ def _digest(name: str, value: object) -> str:
 
 
 def _address(vendor: str, environ: Mapping[str, str]) -> str:
-    info = registry.get(vendor).info
-    url = next((environ[name] for name in info.url_env if environ.get(name)), info.base_url)
+    url, _ = base_url_of(registry.get(vendor).info, environ)
     # Compared, and refused where something is to be sent: a variable may hold any byte, a plan cannot.
     scheme, _, rest = url.encode("utf-8", "replace").decode().partition("://")
-    address = f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
-    return address.removesuffix(info.url_suffix) if info.url_suffix else address
+    return f"{scheme}://{rest.rpartition('@')[2].rstrip('/')}"
 
 
 # --- reading it back --------------------------------------------------------------------------------------------------

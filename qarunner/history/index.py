@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+T = TypeVar("T", bound=Struct)
 VERSION = 1
 MOST_RUNS, MOST_ROWS = 500, 400_000
 """Older runs go when there are more, or more results of entries."""
@@ -172,7 +173,6 @@ class Index:
 
     def add(self, run: RunRow, results: Iterable[ResultRow]) -> None:
         """Writes a run down in the place of what was known of it; older ones go where there are too many."""
-        head = (run.id, run.matrix, run.at, run.branch, run.commit, run.verdict, run.exit_code, run.rehearsal, run.size)
         rows = [
             (run.id, row.entry, row.vendor, row.verdict, row.duration_s, row.url, msgspec.json.encode(row.tests))
             for row in results
@@ -181,7 +181,7 @@ class Index:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._forget([run.id])
-                self._database.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?)", head)
+                self._database.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?)", msgspec.structs.astuple(run))
                 self._database.executemany("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?,?)", rows)
                 self._forget(self._too_many())
             except BaseException:
@@ -237,13 +237,13 @@ class Index:
             ).fetchall()
             left = _READ_ROWS
             for head in heads:
-                run = _run_row(head)
+                run = _row(RunRow, head)
                 if run.id in but or left <= 0:
                     continue
                 rows = self._database.execute("SELECT * FROM results WHERE run = ? LIMIT ?", (run.id, left)).fetchall()
                 left -= len(rows)
-                for row in rows:
-                    yield run, _result_row(row)
+                for _, *values, tests in rows:
+                    yield run, _row(ResultRow, [*values, msgspec.json.decode(tests)])
 
 
 def _check(path: Path) -> None:
@@ -270,28 +270,6 @@ def _explained() -> Iterator[None]:
         raise HistoryDamaged(str(error)) from error
 
 
-def _run_row(row: tuple[str, str, float, str | None, str | None, str, int, int, int]) -> RunRow:
-    run, matrix, at, branch, commit, verdict, exit_code, rehearsal, size = row
-    return RunRow(
-        id=str(run),
-        matrix=str(matrix),
-        at=float(at),
-        branch=branch,
-        commit=commit,
-        verdict=Verdict(verdict),
-        exit_code=int(exit_code),
-        rehearsal=bool(rehearsal),
-        size=int(size),
-    )
-
-
-def _result_row(row: tuple[str, str, str, str, float | None, str | None, bytes]) -> ResultRow:
-    _, entry, vendor, verdict, duration, url, tests = row
-    return ResultRow(
-        entry=str(entry),
-        vendor=str(vendor),
-        verdict=Verdict(verdict),
-        duration_s=None if duration is None else float(duration),
-        url=url,
-        tests=msgspec.json.decode(tests, type=tuple[TestRow, ...]),
-    )
+def _row(kind: type[T], values: Sequence[object]) -> T:
+    """A row as what it has to be. MsgspecError for values that another hand wrote."""
+    return msgspec.convert(dict(zip(kind.__struct_fields__, values, strict=True)), kind, strict=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,8 +16,10 @@ from qarunner.errors import UserError
 from qarunner.vendors.api import Call, Metadata, Request, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+T = TypeVar("T")
 
 VERSION = 1
 
@@ -139,6 +141,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     reports: tuple[Report, ...] = ()
     rehearsal: bool = False
+    """Whatever becomes of the run's journal, it never goes on at a real vendor."""
     sources: Sources | None = None
     not_planned: tuple[NotPlanned, ...] = ()
     shard: str | None = None
@@ -178,15 +181,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def seal(plan: Plan) -> Plan:
-    """The plan with its digest, which covers everything else in it."""
-    import hashlib  # noqa: PLC0415  OpenSSL takes a while to load, and no check of a manifest needs it
-
-    plan = msgspec.structs.replace(plan, digest="")
-    digest = hashlib.sha256()
-    for part in _in_parts(plan):
-        digest.update(part)
-    return msgspec.structs.replace(plan, digest=f"sha256:{digest.hexdigest()}")
+def seal(plan: Plan, **changes: object) -> Plan:
+    """The plan with some fields changed, and with its digest, which covers everything else in it."""
+    plan = msgspec.structs.replace(plan, digest="", **changes)
+    return msgspec.structs.replace(plan, digest=_sum(_in_parts(plan)))
 
 
 def _in_parts(plan: Plan) -> Iterator[bytes | memoryview]:
@@ -221,30 +219,13 @@ _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _sorted = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
-def _digest(data: dict[str, object]) -> str:
-    """Over the data as it stands in the file: a field that a later version adds must not look like a change."""
-    return _sum(_sorted.encode({**data, "digest": ""}))
+def _sum(parts: Iterable[bytes | memoryview]) -> str:
+    import hashlib  # noqa: PLC0415  OpenSSL takes a while to load, and no check of a manifest needs it
 
-
-def _sum(text: bytes) -> str:
-    import hashlib  # noqa: PLC0415  as above
-
-    return f"sha256:{hashlib.sha256(text).hexdigest()}"
-
-
-def as_rehearsal(plan: Plan) -> Plan:
-    """The plan, marked: whatever becomes of the run's journal, it never goes on at a real vendor."""
-    return seal(msgspec.structs.replace(plan, rehearsal=True))
-
-
-def allowing(plan: Plan, allowance: Allowance) -> Plan:
-    """The plan, with what its retries may use."""
-    return seal(msgspec.structs.replace(plan, allowance=allowance))
-
-
-def made_from(plan: Plan, sources: Sources) -> Plan:
-    """The plan, with what it was made from."""
-    return seal(msgspec.structs.replace(plan, sources=sources))
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def to_json(plan: Plan) -> bytes:
@@ -254,35 +235,37 @@ def to_json(plan: Plan) -> bytes:
 
 def checked_json(data: bytes, *, path: Path) -> dict[str, object]:
     """A plan of any version as plain data. UserError if it is torn, or altered."""
-    try:
-        read = msgspec.json.decode(data, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path}: not a plan of qarunner: {error}") from error
-    if _digest(read) != read.get("digest"):
-        raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
+    read = _decoded(data, dict[str, object], path)
+    _check_digest(read, path)
     return read
+
+
+def _check_digest(read: Mapping[str, object], path: Path) -> None:
+    """Over the data as it stands in the file: a field that a later version adds must not look like a change."""
+    if _sum([_sorted.encode({**read, "digest": ""})]) != read.get("digest"):
+        raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
 
 
 def from_json(data: bytes, *, path: Path) -> Plan:
     """Reads a plan back. UserError if it is torn, foreign, altered, or of another version."""
-    try:
-        read = msgspec.json.decode(data, type=dict[str, object])
-        version, tool = read.get("version"), read.get("tool")
-        if version != VERSION:
-            raise UserError(
-                f"{path}: a plan of version {version!r}; this qarunner reads version {VERSION}",
-                hint=f"use qarunner {tool}, which wrote it"
-                if isinstance(tool, str)
-                else "use the qarunner that wrote it",
-            )
-        plan = msgspec.json.decode(data, type=Plan)
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path}: not a plan of qarunner: {error}") from error
-    if _digest(read) != plan.digest:
-        raise UserError(f"{path}: was changed after qarunner wrote it", hint="make the plan again")
+    read = _decoded(data, dict[str, object], path)
+    version, tool = read.get("version"), read.get("tool")
+    if version != VERSION:
+        writer = f"qarunner {tool}, which wrote it" if isinstance(tool, str) else "the qarunner that wrote it"
+        message = f"{path}: a plan of version {version!r}; this qarunner reads version {VERSION}"
+        raise UserError(message, hint=f"use {writer}")
+    plan = _decoded(data, Plan, path)
+    _check_digest(read, path)
     if missing := _missing(plan):
         raise UserError(f"{path}: not a plan of qarunner: it names {missing}, which it does not have")
     return plan
+
+
+def _decoded(data: bytes, kind: type[T], path: Path) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path}: not a plan of qarunner: {error}") from error
 
 
 def _missing(plan: Plan) -> str | None:

@@ -18,11 +18,8 @@ from qarunner.plan.model import (
     Plan,
     Price,
     Sources,
-    allowing,
-    as_rehearsal,
     checked_json,
     from_json,
-    made_from,
     seal,
     to_json,
 )
@@ -145,7 +142,7 @@ def test_a_later_field_is_no_change_as_long_as_the_digest_holds() -> None:
 
 def test_a_rehearsal_and_its_sources_are_sealed_too() -> None:
     first = plan()
-    rehearsed, made = as_rehearsal(first), made_from(first, SOURCES)
+    rehearsed, made = seal(first, rehearsal=True), seal(first, sources=SOURCES)
     assert (first.rehearsal, rehearsed.rehearsal) == (False, True)
     assert (first.sources, made.sources) == (None, SOURCES)
     assert len({first.digest, rehearsed.digest, made.digest}) == 3
@@ -178,7 +175,7 @@ PRICE = Price(currency="EUR", per_test=Decimal("0.250"))
 
 def test_a_plan_with_amounts_reads_back_whatever_zeros_they_end_with() -> None:
     priced = msgspec.structs.replace(plan(), cost=Cost(planned=Decimal("0.250"), up_to=Decimal("1.50"), currency="EUR"))
-    allowed = allowing(plan(), Allowance(max_cost=Decimal("4.20"), per_vendor={"acme": 3}))
+    allowed = seal(plan(), allowance=Allowance(max_cost=Decimal("4.20"), per_vendor={"acme": 3}))
     vendors = {name: msgspec.structs.replace(vendor, price=PRICE) for name, vendor in plan().vendors.items()}
     for written in (seal(priced), allowed, seal(msgspec.structs.replace(plan(), vendors=vendors))):
         again = from_json(to_json(written), path=PATH)

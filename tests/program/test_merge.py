@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from qarunner.app.runs import Secrets
 from qarunner.engine.io.journal import PLAN, Journal, read
 from qarunner.engine.state import events as ev
-from qarunner.plan.model import from_json, made_from, to_json
+from qarunner.plan.model import from_json, seal, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def shard(stage: Stage, run: str, word: str, *select: str) -> Ended:
     plan, events = from_json((folder / PLAN).read_bytes(), path=folder), read(folder).events
     assert plan.sources is not None
     part = replace(plan, shard=word, shard_min_tests=min(1, plan.gate.min_tests))
-    rewritten(stage, folder, made_from(part, replace(plan.sources, choices={"shard": word})), events)
+    rewritten(stage, folder, seal(part, sources=replace(plan.sources, choices={"shard": word})), events)
     return ended
 
 

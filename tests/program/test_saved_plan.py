@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from qarunner.plan.model import from_json, made_from, seal, to_json
+from qarunner.plan.model import from_json, seal, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,7 +233,7 @@ def test_a_plan_names_no_manifest_elsewhere(saved: Stage) -> None:
     made = from_json(path.read_bytes(), path=path)
     assert made.sources is not None
     for name in ("../qa-matrix.yml", "/qa-matrix.yml"):
-        path.write_bytes(to_json(made_from(made, replace(made.sources, manifest=name))))
+        path.write_bytes(to_json(seal(made, sources=replace(made.sources, manifest=name))))
         ended = saved.apply("plan.json")
         assert ended.code == 2, ended
         assert "names a manifest outside of its repository" in ended.err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qarunner.app.apply.connect import base_url_of
+from qarunner.app.planning import base_url_of
 from qarunner.decode import UnexpectedData
 from qarunner.diagnostics import Place
 from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind

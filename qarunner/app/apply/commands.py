@@ -14,12 +14,19 @@ from qarunner import __version__
 from qarunner.app import files as inputs
 from qarunner.app import reports as reporting
 from qarunner.app import saved_plan as saved
-from qarunner.app.apply.connect import Surroundings, adapters, base_url_of, connect
+from qarunner.app.apply.connect import Surroundings, adapters, connect
 from qarunner.app.apply.rehearsal import rehearse
 from qarunner.app.apply.session import Cancelled, RunSettings, Session
 from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.options import chosen_words, stored_words
-from qarunner.app.planning import check_manifest, known_secrets, permitted_secrets, set_secrets, values_of_run
+from qarunner.app.planning import (
+    base_url_of,
+    check_manifest,
+    known_secrets,
+    permitted_secrets,
+    set_secrets,
+    values_of_run,
+)
 from qarunner.app.runs import (
     checked_id,
     doubt,
@@ -45,7 +52,7 @@ from qarunner.engine.state.run import advance, fold
 from qarunner.errors import JournalLost, ManifestError, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import read_regular, remove_file, working_folder
-from qarunner.plan.model import as_rehearsal, from_json, to_json
+from qarunner.plan.model import from_json, seal, to_json
 from qarunner.report.plan import left_out, overview
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.vendors import registry
@@ -103,7 +110,7 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
     with ExitStack() as stack:
         if options.rehearse:
             rehearsal = stack.enter_context(rehearse(plan, result.secrets, scenario=options.scenario))
-            environ, plan = {**environ, **rehearsal.environ}, as_rehearsal(plan)
+            environ, plan = {**environ, **rehearsal.environ}, seal(plan, rehearsal=True)
             settings = replace(settings, rehearsal=rehearsal)
         settings = replace(settings, environ=environ, reports=reports)
         # Before a run is spoken of: without a credential there is none.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from qarunner.app.planning import credential_names
+from qarunner.app.planning import base_url_of, credential_names
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.shared_rates import SharedRateLimit, credential_salt
 from qarunner.engine.io.transport import Permissions, Transport
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from qarunner.plan.model import Plan, VendorPlan
     from qarunner.vendors.api import Build, Vendor
-    from qarunner.vendors.types import Auth, VendorInfo
+    from qarunner.vendors.types import Auth
 
 
 WORKERS = 12
@@ -141,14 +141,6 @@ def _refuse_requests(plan: Plan, transport: Transport) -> None:
 
 def _names(auth: Auth, variable: str) -> bool:
     return any(f"{{{variable}}}" in text for text in auth.texts)
-
-
-def base_url_of(info: VendorInfo, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Where a vendor lives, and the variable that says so; not checked yet."""
-    for variable in info.url_env:
-        if url := environ.get(variable):
-            return (url.rstrip("/").removesuffix(info.url_suffix) if info.url_suffix else url), variable
-    return info.base_url, "the vendor's own URL"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

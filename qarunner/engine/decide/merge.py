@@ -65,20 +65,18 @@ def _named(part: Run) -> None:
 def _plan(plans: Sequence[Plan]) -> Plan:
     entries = sorted((entry for plan in plans for entry in plan.entries), key=_place)
     return seal(
-        msgspec.structs.replace(
-            plans[0],
-            sources=_whole(plans[0].sources),
-            shard=None,
-            partition=None,
-            shard_min_tests=None,
-            entries=tuple(entries),
-            jobs=tuple(job for plan in plans for job in plan.jobs),
-            resources=(),
-            vendors={name: settings for plan in plans for name, settings in plan.vendors.items()},
-            secrets=tuple(sorted({name for plan in plans for name in plan.secrets})),
-            cost=_cost(plans),
-            notices=tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
-        )
+        plans[0],
+        sources=_whole(plans[0].sources),
+        shard=None,
+        partition=None,
+        shard_min_tests=None,
+        entries=tuple(entries),
+        jobs=tuple(job for plan in plans for job in plan.jobs),
+        resources=(),
+        vendors={name: settings for plan in plans for name, settings in plan.vendors.items()},
+        secrets=tuple(sorted({name for plan in plans for name in plan.secrets})),
+        cost=_cost(plans),
+        notices=tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from qarunner.vendors.api import FINISHED, GOOD, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -58,10 +60,12 @@ def downgrade_unsupported_pass(outcome: Outcome) -> Outcome:
         return outcome
     parts = [case.verdict for case in outcome.cases] + [v for v, number in outcome.counts.items() if number > 0]
     if not FINISHED.intersection(parts):
-        return _instead(outcome, Verdict.UNKNOWN, "no test finished")
+        return replace(outcome, verdict=Verdict.UNKNOWN, message="no test finished")
     worst = worst_verdict(parts)
     if worst not in GOOD:
-        return _instead(outcome, worst, f"reported as {outcome.verdict}, but one of its tests is {worst}")
+        return replace(
+            outcome, verdict=worst, message=f"reported as {outcome.verdict}, but one of its tests is {worst}"
+        )
     return outcome
 
 
@@ -88,19 +92,6 @@ def without_run(outcome: Outcome) -> Outcome:
         return outcome
     message = f"reported as {outcome.verdict}, but the vendor started no run"
     return Outcome(verdict=Verdict.UNKNOWN, message=message, url=outcome.url, raw_status=outcome.raw_status)
-
-
-def _instead(outcome: Outcome, verdict: Verdict, message: str) -> Outcome:
-    return Outcome(
-        verdict=verdict,
-        cases=outcome.cases,
-        counts=outcome.counts,
-        message=message,
-        url=outcome.url,
-        raw_status=outcome.raw_status,
-        duration_s=outcome.duration_s,
-        cause=outcome.cause,
-    )
 
 
 def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:

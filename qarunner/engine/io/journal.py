@@ -212,7 +212,7 @@ class Journal:
     ) -> None:
         if self._lost is not None:
             raise self._lost
-        waiting = [body for event, body in zip(events, bodies, strict=True) if isinstance(event, ev.DURABLE)]
+        waiting = [body for event, body in zip(events, bodies, strict=True) if not isinstance(event, ev.EXPENDABLE)]
         try:
             if any(isinstance(event, ev.TO_BE_FOUND) for event in events):
                 self.look_for_it()

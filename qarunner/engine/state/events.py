@@ -327,30 +327,8 @@ Event: TypeAlias = (
 )
 
 
-DURABLE = (
-    RunStarted,
-    Preparing,
-    ResourceAsked,
-    ResourceReady,
-    ResourceFailed,
-    ResourceReleased,
-    Submitting,
-    CreateFailed,
-    Accepted,
-    CreateMadeNothing,
-    Uncertain,
-    RunFinishedRemotely,
-    RunGivenUp,
-    RunCancelled,
-    EntryClosed,
-    Reattempted,
-    UncertaintyResolved,
-    RunStopped,
-    Detached,
-    Interrupted,
-    RunFinished,
-)
-"""Events that must be on disk before the next step; losing one of the others costs nothing."""
+EXPENDABLE = (Resumed, ResourceNotMade, Polled, Retrying)
+"""Events whose loss costs nothing. All others have to be on disk before the next step."""
 
 
 BEFORE_A_REQUEST = (Preparing, ResourceAsked, Submitting)
