@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from qarunner.engine.decide.interpret import CreatedNothing, Rejected, Retry, after_create
 from qarunner.diagnostics import Place
+from qarunner.engine.decide.interpret import CreatedNothing, Rejected, Retry, after_create
 from qarunner.entry import Entry, Platform, Policy, Selection, SelectionKind, Target, TargetKind
 from qarunner.vendors.api import Call, Cause, Metadata, Outcome, Reply, Verdict
 from qarunner.vendors.testerarmy.adapter import VENDOR
