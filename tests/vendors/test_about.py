@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from qarunner.decode import JsonReader, UnexpectedData
-from qarunner.entry import Entry, Origin, Policy, Selection, SelectionKind
+from qarunner.diagnostics import Place
+from qarunner.entry import Entry, Policy, Selection, SelectionKind
 from qarunner.vendors import registry
 from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
 from qarunner.vendors.replies import check_about, path_id
@@ -51,7 +52,7 @@ def test_an_id_that_leads_to_another_resource_is_none(found: str) -> None:
 def read(vendor: str, run: RemoteRun, body: object) -> Verdict:
     """What an answer to the newest poll comes to, where no optional details can be read."""
     selection = Selection(kind=SelectionKind.TEST_IDS, ids=(ID,))
-    origin, policy = Origin(file="qa-matrix.yml", line=1, column=1), Policy(timeout_s=60)
+    origin, policy = Place(file="qa-matrix.yml", line=1, column=1), Policy(timeout_s=60)
     call = Call(entries=(Entry(id="e", vendor=vendor, policy=policy, origin=origin, selection=selection),))
     status = registry.get(vendor).read(call, run, [Reply(status=200, text=json.dumps(body))], polls=9)
     assert isinstance(status, Finished)
