@@ -57,8 +57,8 @@ format: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The vendor parts of the manifest's schema and of the README, from what vendors/*/info.py say; the inputs of the action and
-# of the GitLab component, from the program's options.
+# The vendor parts of the manifest's schema and of the README, from what vendors/*/info.py say; the validator, from that schema;
+# the inputs of the action and of the GitLab component, from the program's options.
 schema: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q tests/vendors/test_generated.py tests/pipelines/test_examples.py
 

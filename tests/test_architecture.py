@@ -40,7 +40,7 @@ ENGINE = {
     "io": {"state", "decide", "schedule"},
     "flow": {"state", "decide", "schedule", "io"},
 }
-GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known"}
+GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known", "pattern"}
 HOMES = {
     "requests": {"engine/io/transport.py", "engine/io/connection.py"},
     "urllib3": {"engine/io/transport.py", "engine/io/connection.py"},
@@ -49,14 +49,22 @@ HOMES = {
     "dotenv": {"app/files.py"},
     "yaml": {"manifest/yaml/", "emulator/"},
     "jsonschema": {"manifest/schema/", "plan/capabilities.py"},
-    "jsonschema_rs": {"manifest/schema/"},
     "jinja2": {"manifest/templates/jinja.py"},
     "dataclasses": {
         "app/options.py",
         "app/saved_plan.py",
         "cli/commands/",
     },  # a millisecond of each start for each class
-    "msgspec": {"plan/", "engine/", "app/saved_plan.py", "history/", "report/json.py", "report/plan.py", "emulator/"},
+    "msgspec": {
+        "manifest/schema/",
+        "plan/",
+        "engine/",
+        "app/saved_plan.py",
+        "history/",
+        "report/json.py",
+        "report/plan.py",
+        "emulator/",
+    },
     "hypothesis": {"testing/"},  # where it is installed; the suite does without it
     "starlette": {"emulator/"},
     "uvicorn": {"emulator/"},
@@ -70,6 +78,8 @@ HOMES = {
     "subprocess": {"cli/", "app/git.py", "emulator/", "testing/"},
     "sqlite3": {"history/"},
 }
+GENERATED = ROOT / "manifest" / "schema" / "accepts.py"
+"""Made of the schema, with a function in a line; it knows vendors from there."""
 VALUES = ("msgspec.Struct", "msgspec.field", "msgspec.structs.")  # classes of values are made with them, everywhere
 
 
@@ -182,7 +192,7 @@ def test_what_is_known_of_a_vendor_stands_in_its_folder() -> None:
         for dotted in imports(path):
             for vendor in registry.names_builtin():
                 assert vendor == own or f"vendors.{vendor}" not in dotted, f"{name(path)} imports {dotted}"
-        if room(module) in {"emulator", "testing"} or own or path == ROOT / "vendors" / "registry.py":
+        if room(module) in {"emulator", "testing"} or own or path in {ROOT / "vendors" / "registry.py", GENERATED}:
             continue
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and not docstring(path, node):
@@ -228,4 +238,4 @@ def test_functions_stay_small() -> None:
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
-                assert length <= 60, f"{name(path)}:{node.lineno} {node.name} has {length} lines"
+                assert length <= 60 or path == GENERATED, f"{name(path)}:{node.lineno} {node.name} has {length} lines"

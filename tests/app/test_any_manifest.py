@@ -23,7 +23,7 @@ from qarunner.manifest.templates.evaluate import render
 from qarunner.manifest.yaml import reader as document
 from qarunner.plan.model import from_json, to_json
 from qarunner.vendors.api import Metadata
-from tests.manifest.schema.test_schema import TOKENS, assert_both_validators_agree, mangle
+from tests.manifest.schema.test_schema import TOKENS, assert_all_validators_agree, mangle
 from tests.manifest.strategies import BASES, DAY, LOCK, texts
 
 if TYPE_CHECKING:
@@ -188,12 +188,12 @@ DAMAGES = (_deleted, _put_in, _line_twice, _nested, _garbage)
 
 
 @given(text=texts(), seed=st.integers(0, 2**32))
-def test_data_of_the_wrong_kinds_is_refused_and_both_validators_agree(path: Path, text: str, seed: int) -> None:
+def test_data_of_the_wrong_kinds_is_refused_and_all_validators_agree(path: Path, text: str, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     data = document.read("qa-matrix.yml", text).data
     for _ in range(chance.randint(1, 3)):
         mangle(data, chance)
-    assert_both_validators_agree(data, "manifest", templates=True)
+    assert_all_validators_agree(data, "manifest", templates=True)
     refused_or_planned(path, json.dumps(data).encode())
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from generate import manifest_schema
+from generate import manifest_schema, manifest_validator
+from qarunner.manifest.schema import validate
 from qarunner.report import FORMATS
 from qarunner.vendors import registry
 
@@ -36,6 +37,11 @@ def test_what_is_generated_is_not_stale(file: str, golden: Callable[[Path, str],
         text = between(text, "vendors", manifest_schema.capability_table(infos))
         text = between(text, "variables", manifest_schema.variable_table(infos))
     golden(path, text)
+
+
+def test_the_validator_is_made_of_the_schema(golden: Callable[[Path, str], None]) -> None:
+    validate.text.cache_clear()  # the test before may just have written it
+    golden(ROOT / "qarunner" / "manifest" / "schema" / "accepts.py", manifest_validator.source())
 
 
 def test_each_vendor_is_what_its_folder_says() -> None:

@@ -9,6 +9,7 @@ from itertools import combinations, islice
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+import msgspec.json
 from msgspec.structs import replace
 
 from qarunner.diagnostics import in_order, problem
@@ -21,7 +22,6 @@ from qarunner.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import jsonschema_rs
     from jsonschema import Draft202012Validator, ValidationError
 
     from qarunner.decode import Json
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 # Plain data against the JSON Schema of the manifest.
 #
-# A compiled validator decides in microseconds whether anything is wrong; only then is the slow one asked what.
+# Whether anything is wrong, `accepts.py` decides in microseconds; only then jsonschema is asked what.
 
 
-Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row", "base"]
-"""What data can be checked as. A row is an entry laid over the defaults, with one of its variants."""
+Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row", "base", "matrix"]
+"""What data can be checked as. A row is an entry laid over the defaults, with one of its variants. "matrix" is a
+manifest of which only the matrix counts."""
 
 
 _NAME = "qa-matrix.schema.json"
@@ -70,7 +71,7 @@ def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> 
     if garbled:
         return tuple(SchemaError(path, "this text is not valid Unicode", None, codes.WRONG_FORM) for path in garbled)
     urls = [SchemaError(path, message, hint, codes.WRONG_FORM) for path, message, hint in _urls(data, part)]
-    whole = _compiled(part, templates=templates).is_valid(data)
+    whole = accepting(templates=templates)[part](data)
     return (*(() if whole else _explained(data, part, templates=templates)), *urls)
 
 
@@ -81,10 +82,19 @@ def _urls(data: object, part: Part) -> Iterator[tuple[Path, str, str]]:
 
 def is_valid(data: object, *, part: Part = "manifest", templates: bool = True) -> bool:
     """True if there is no problem: to ask for it alone takes microseconds, also where there are some."""
+    return (
+        bool(accepting(templates=templates)[part](data))
+        and (part == "manifest" or _is_unicode(data))  # what was read is Unicode
+        and not any(_urls(data, part))
+    )
+
+
+def _is_unicode(data: object) -> bool:
     try:
-        return _compiled(part, templates=templates).is_valid(data) and not any(_urls(data, part))
+        msgspec.json.encode(data)
     except UnicodeEncodeError:
         return False
+    return True
 
 
 @cache
@@ -94,7 +104,7 @@ def text() -> str:
     return (shipped if shipped.exists() else File(__file__).parents[3] / _NAME).read_text(encoding="utf-8")
 
 
-def _definition(part: Part, *, templates: bool) -> dict[str, object]:
+def definition(part: Part, *, templates: bool = True) -> dict[str, object]:
     """The schema of a part, with all definitions."""
     whole = cast("dict[str, object]", json.loads(text()))
     definitions = cast("dict[str, object]", whole["$defs"])
@@ -103,14 +113,18 @@ def _definition(part: Part, *, templates: bool) -> dict[str, object]:
         definitions["unknown"] = {"type": "string", "pattern": _MASKED}
     if part == "manifest":
         return whole
+    if part == "matrix":
+        properties = cast("dict[str, object]", whole["properties"])
+        return {"properties": {part: properties[part]}, "allOf": whole["allOf"], "$defs": definitions}
     return {"$schema": whole["$schema"], "$id": whole["$id"], "$ref": f"#/$defs/{part}", "$defs": definitions}
 
 
 @cache
-def _compiled(part: Part, *, templates: bool) -> jsonschema_rs.Draft202012Validator:
-    import jsonschema_rs  # noqa: PLC0415  this module is also there to print the schema
+def accepting(*, templates: bool) -> Mapping[str, Callable[[object], object]]:
+    """For each part what is true of valid data alone."""
+    from qarunner.manifest.schema.accepts import validators  # noqa: PLC0415  this module is also there to print the schema
 
-    return jsonschema_rs.Draft202012Validator(_definition(part, templates=templates))
+    return validators(templates=templates)
 
 
 def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
@@ -154,8 +168,8 @@ def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] |
     """Which entries of a manifest have a problem; None if it has no matrix. To explain one takes 100 times as long."""
     if part != "manifest" or not isinstance(data, dict) or not isinstance(data.get("matrix"), list):
         return None
-    paths = (error.instance_path for error in _compiled(part, templates=templates).iter_errors(data))
-    return sorted({cast("int", path[1]) for path in paths if len(path) > 1 and path[0] == "matrix"})
+    accepts = accepting(templates=templates)["matrix"]
+    return [index for index, entry in enumerate(data["matrix"]) if not accepts({**data, "matrix": [entry]})]
 
 
 def _with_entries(data: object, indexes: Sequence[int]) -> dict[str, object]:
@@ -179,14 +193,18 @@ def _explaining(part: Part, *, templates: bool) -> Draft202012Validator:
 
     keywords = {"pattern": _pattern, "additionalProperties": _additional}
     strict = validators.extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
-    return cast("Draft202012Validator", strict(_definition(part, templates=templates)))
+    return cast("Draft202012Validator", strict(definition(part, templates=templates)))
+
+
+def in_python(pattern: str) -> str:
+    r"""In a JSON Schema `$` means the end of the text; Python's `$` is also the end of its last line."""
+    return pattern.replace("$", r"\Z")
 
 
 def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
-    """As in the compiled validator: in a JSON Schema `$` means the end of the text, not the end of its last line."""
     from jsonschema import ValidationError  # noqa: PLC0415
 
-    if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
+    if isinstance(instance, str) and not re.search(in_python(pattern), instance):
         yield ValidationError("does not match")
 
 
