@@ -181,7 +181,7 @@ class Resource:
                 raise self._not_here(request)
             call = Call(path=entry.path, params=request.path_params, headers=request.headers)
             self._desk.vendor.admit(call, endpoint)
-            return endpoint.handle(call.with_input(_query(request, endpoint), _body(raw, request, endpoint)))
+            return endpoint.answer(call.with_input(_query(request, endpoint), _body(raw, request, endpoint)))
 
         await self._desk.serve(request, entry, endpoint.name if endpoint else None, act, send)
 

@@ -36,6 +36,11 @@ class Call(Struct, frozen=True, kw_only=True):
         """The same call with its checked query and its body, which are read after the credential."""
         return replace(self, query=query, body=body)
 
+    def number(self, name: str, default: int) -> int:
+        """A query parameter that is read as a number."""
+        value = self.query.get(name, default)
+        return value if isinstance(value, int) else default
+
 
 class Answer(Struct, frozen=True, kw_only=True):
     """A reply: a JSON value, or a raw text, or no body at all when both are None."""
@@ -80,10 +85,14 @@ class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of th
 
 
 class Endpoint(Struct, frozen=True):
-    """One route of a vendor: `name` is such as `GET /runs/{id}`, the query names each parameter that it takes."""
+    """One route of a vendor: `name` is such as `GET /runs/{id}`, the query names each parameter that it takes.
+
+    `handle` gives the reply's body, which has this `status`, or a whole Answer.
+    """
 
     name: str
-    handle: Callable[[Call], Answer]
+    handle: Callable[[Call], object]
+    status: int = 200
     body: Body = Body.NONE
     query: Mapping[str, Reader[object]] = field(default_factory=dict)
 
@@ -94,6 +103,12 @@ class Endpoint(Struct, frozen=True):
     @property
     def path(self) -> str:
         return self.name.partition(" ")[2]
+
+    def answer(self, call: Call) -> Answer:
+        """What the vendor answers to a call that has its query and its body; without one, an optional body is empty."""
+        is_empty = call.body is None and self.body is Body.OPTIONAL
+        reply = self.handle(replace(call, body={}) if is_empty else call)
+        return reply if isinstance(reply, Answer) else Answer(status=self.status, body=reply)
 
 
 class Vendor(Protocol):

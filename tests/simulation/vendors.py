@@ -118,7 +118,7 @@ class Market:
                 query: dict[str, object] = {name: endpoint.query[name](text, name) for name, text in asked.query}
                 if asked.body is not None and endpoint.body is Body.NONE:
                     raise Refused(400, "this route takes no body")
-                return endpoint.handle(call.with_input(query, asked.body))
+                return endpoint.answer(call.with_input(query, asked.body))
         raise Refused(404, f"no route {asked.path}")
 
     def _stored(self, vendor: str, asked: Asked) -> Answer:

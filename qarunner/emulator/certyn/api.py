@@ -40,6 +40,16 @@ class Project(Struct, kw_only=True):
         """Whether an environment of this key was made through the API."""
         return any(shown["key"] == key for shown in self.environments.values())
 
+    @property
+    def body(self) -> dict[str, object]:
+        return {"id": self.id, "slug": self.slug, "name": readable(self.slug)}
+
+
+DESCRIBED = {"description": None, "color": None, "tenantId": uuid_of("certyn", "tenant")}
+"""What projects have besides, everywhere but in the overview."""
+
+ENVIRONMENT = {"version": "1", "executionTarget": "cloud_managed", "runnerPoolId": None, "anthropicModel": None}
+
 
 class Projects:
     """The tenant's projects; without a list in the scenario, a slug becomes one when a run first names it."""
@@ -55,66 +65,36 @@ class Projects:
         project = self._by_slug[slug] = Project(id=uuid_of("certyn", "project", slug), slug=slug)
         return project
 
-    def use(self, slug: str) -> Project:
-        """The project of a run."""
-        if slug in self._by_slug:
-            return self._by_slug[slug]
-        if self._section.projects is not None:
+    def use(self, slug: str, key: str) -> None:
+        """Refuses a run in a project, or in an environment, that is not there."""
+        if slug not in self._by_slug and self._section.projects is not None:
             raise Refused(404, f"unknown project {slug!r}")
-        return self._add(slug)
-
-    def use_environment(self, slug: str, key: str) -> None:
-        """Refuses an environment that was deleted, or that the scenario does not list."""
-        project = self.use(slug)
+        project = self._by_slug.get(slug) or self._add(slug)
         listed = self._section.environments
         is_known = listed is None or key in listed or key == self._section.default_environment
-        if project.made(key) or (is_known and key not in project.deleted):
-            return
-        raise Refused(404, f"unknown environment {key!r}")
+        if not (project.made(key) or (is_known and key not in project.deleted)):
+            raise Refused(404, f"unknown environment {key!r}")
 
-    def slug(self, identifier: str) -> str:
-        """The slug of a project by its id."""
-        return self._find(identifier).slug
+    def of(self, call: Call) -> Project:
+        """The project whose id a path names."""
+        return known({project.id: project for project in self._by_slug.values()}, call.params["projectId"], "project")
 
-    def _find(self, identifier: str) -> Project:
-        return known({project.id: project for project in self._by_slug.values()}, identifier, "project")
+    def overview(self, call: Call) -> object:  # noqa: ARG002 (the route has no arguments)
+        projects = [project.body for project in self._by_slug.values()]
+        return {"defaultProjectId": projects[0]["id"], "projects": projects}
 
-    def overview(self, call: Call) -> Answer:  # noqa: ARG002 (the route has no arguments)
-        """`GET /api/projects/overview`."""
-        projects = [
-            {"id": project.id, "slug": project.slug, "name": readable(project.slug)}
-            for project in self._by_slug.values()
-        ]
-        return Answer(body={"defaultProjectId": projects[0]["id"], "projects": projects})
+    def list(self, call: Call) -> object:
+        """All pages are as certyn.md, Access and Inventories have them."""
+        return paged([project.body | DESCRIBED for project in self._by_slug.values()], call)
 
-    def list(self, call: Call) -> Answer:
-        """`GET /api/projects`, page by page (certyn.md: Inventories)."""
-        return Answer(body=paged([_project_body(project) for project in self._by_slug.values()], call))
+    def environments(self, call: Call) -> dict[str, Mapping[str, object]]:
+        """Those of the scenario, and those made through the API, by their ids."""
+        project, section = self.of(call), self._section
+        keys = dict.fromkeys((section.default_environment, *(section.environments or ("staging",))))
+        listed = {uuid_of("certyn", project.slug, key): key for key in keys if key not in project.deleted}
+        return {name: self._shown(project, name, key) for name, key in listed.items()} | project.environments
 
-    def show(self, call: Call) -> Answer:
-        """`GET /api/projects/{projectId}`."""
-        return Answer(body=_project_body(self._find(call.params["projectId"])))
-
-    def list_environments(self, call: Call) -> Answer:
-        """`GET /api/projects/{projectId}/environments`, page by page (certyn.md: Access, Inventories)."""
-        return Answer(body=paged(self._environments(self._find(call.params["projectId"])), call))
-
-    def show_environment(self, call: Call) -> Answer:
-        """`GET /api/projects/{projectId}/environments/{id}`."""
-        listed = {item["id"]: item for item in self._environments(self._find(call.params["projectId"]))}
-        return Answer(body=known(listed, call.params["id"], "environment"))
-
-    def _environments(self, project: Project) -> Sequence[Mapping[str, object]]:
-        default = self._section.default_environment
-        listed = dict.fromkeys((default, *(self._section.environments or ("staging",))))
-        shown = [
-            self._shown(project, uuid_of("certyn", project.slug, key), key)
-            for key in listed
-            if key not in project.deleted
-        ]
-        return [*shown, *project.environments.values()]
-
-    def _shown(self, project: Project, identifier: str, key: str, **given: str) -> Mapping[str, object]:
+    def _shown(self, project: Project, identifier: str, key: str, **fields: str) -> Mapping[str, object]:
         return {
             "id": identifier,
             "projectId": project.id,
@@ -122,16 +102,13 @@ class Projects:
             "label": readable(key),
             "baseUrl": f"https://{key}.example.com",
             "isDefault": key == self._section.default_environment,
-            "version": "1",
-            "executionTarget": "cloud_managed",
-            "runnerPoolId": None,
-            "anthropicModel": None,
-            **given,
+            **ENVIRONMENT,
+            **fields,
         }
 
-    def create(self, call: Call) -> Answer:
-        """`POST /api/projects/{projectId}/environments`; none of its fields is marked optional."""
-        project = self._find(call.params["projectId"])
+    def create(self, call: Call) -> object:
+        """None of its fields is marked optional."""
+        project = self.of(call)
         with Fields(call.body) as fields:
             key = fields.need("key", text)
             rules = (("label", text), ("baseUrl", web_address), ("version", text))
@@ -143,31 +120,24 @@ class Projects:
         ledger = self._world.ledger
         made = Environment(time=ledger.time(), vendor="certyn", project=project.slug, id=identifier, key=key)
         ledger.environments.append(made)
-        return Answer(status=201, body={"id": identifier})
+        return {"id": identifier}
 
-    def delete(self, call: Call) -> Answer:
-        """`DELETE /api/projects/{projectId}/environments/{id}`."""
-        project = self._find(call.params["projectId"])
+    def delete(self, call: Call) -> None:
+        project = self.of(call)
         project.deleted.add(str(known(project.environments, call.params["id"], "environment")["key"]))
         del project.environments[call.params["id"]]
         for made in self._world.ledger.environments:
             made.deleted = made.deleted or made.id == call.params["id"]
-        return Answer(status=204)
-
-
-def _project_body(project: Project) -> Mapping[str, object]:
-    name = readable(project.slug)
-    described = {"description": None, "color": None, "tenantId": uuid_of("certyn", "tenant")}
-    return {"id": project.id, "name": name, "slug": project.slug, **described}
 
 
 CREATE = "/api/ci/runs"
+PROJECT = "/api/projects/{projectId}"
 PAGE_SIZE = 20  # certyn.md, Access: "20 in the sample"
 
 
 def paged(items: Sequence[object], call: Call) -> dict[str, object]:
     """The page of a list that a query asks for (certyn.md: Access)."""
-    page, size = int(str(call.query.get("page", 1))), int(str(call.query.get("pageSize", PAGE_SIZE)))
+    page, size = call.number("page", 1), call.number("pageSize", PAGE_SIZE)
     pages = -(-len(items) // size)
     body = {"items": items[(page - 1) * size : page * size], "totalCount": len(items), "page": page}
     return body | {"pageSize": size, "totalPages": pages, "hasNextPage": page < pages, "hasPreviousPage": page > 1}
@@ -179,30 +149,34 @@ TEST_QUERY = {**PAGES, "tag": text, "isQuarantined": one_of("true", "false")}
 
 
 SCOPES = {
-    ("POST", CREATE): ("ci:trigger",),
-    ("GET", CREATE + "/{runId}"): ("ci:status",),
-    ("POST", CREATE + "/{runId}/cancel"): ("ci:cancel",),
-    # certyn.md names no scope for the overview; both uses of it need the project's id.
-    ("GET", "/api/projects/overview"): ("execution:read", "platform:manage"),
-    ("GET", "/api/projects/{projectId}/process-runs/{runId}"): ("execution:read",),
-    ("POST", "/api/projects/{projectId}/environments"): ("platform:manage",),
-    ("DELETE", "/api/projects/{projectId}/environments/{id}"): ("platform:manage",),
+    f"POST {CREATE}": ("ci:trigger",),
+    f"GET {CREATE}/{{runId}}": ("ci:status",),
+    f"POST {CREATE}/{{runId}}/cancel": ("ci:cancel",),
+    f"GET {PROJECT}/process-runs/{{runId}}": ("execution:read",),
+    f"POST {PROJECT}/environments": ("platform:manage",),
+    f"DELETE {PROJECT}/environments/{{id}}": ("platform:manage",),
 }
 ANY_SCOPE = ("execution:read", "platform:manage")
-"""certyn.md names no scope for the other reads of a project, which its own CLI alone is known to call."""
+"""certyn.md names no scope for the other reads: of the overview, and of what its own CLI alone is known to call."""
+
+# What an execution's own reply and the list of them have in common, and what its one test has of it.
+EXECUTION = ("status", "startedAt", "completedAt", "summaryMarkdown", "agentSessionId")
+EXECUTED_TEST = ("id", "testCaseId", "status", "startedAt", "completedAt")
+
+# A listed run has counters without `aborted` and `skipped` (certyn.md: Lists of runs).
+LISTED = ("runId", "state", "conclusion", "total", "passed", "failed", "blocked", "pending")
+LISTED_ASKED = ("processSlug", "environmentKey", "repository", "ref", "commitSha", "event", "externalUrl")
 
 
-def _executed(item: Mapping[str, object]) -> dict[str, object]:
-    """What an execution's own reply and the list of them have in common."""
-    names = ("status", "startedAt", "completedAt", "summaryMarkdown", "agentSessionId")
-    return {"id": item["executionId"], "triggerType": "ci"} | {name: item[name] for name in names}
+def chosen(item: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    return {name: item.get(name) for name in names}
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
     """What an idempotency key stands for."""
 
     body: object
-    answer: Answer
+    answer: object
 
 
 class Certyn:
@@ -224,38 +198,44 @@ class Certyn:
         self._conversations: set[str] = set()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        project = "/api/projects/{projectId}"
+        projects, execution = self._projects, f"{PROJECT}/executions/{{executionId}}"
         return (
-            Endpoint(f"POST {CREATE}", self._create, body=Body.JSON),
+            Endpoint(f"POST {CREATE}", self._create, status=201, body=Body.JSON),
             Endpoint(f"GET {CREATE}/{{runId}}", self._status),
-            Endpoint(f"POST {CREATE}/{{runId}}/cancel", self._cancel, body=Body.OPTIONAL),
-            Endpoint("GET /api/projects", self._projects.list, query=PAGES),
-            Endpoint("GET /api/projects/overview", self._projects.overview),
-            Endpoint(f"GET {project}", self._projects.show),
-            Endpoint(f"GET {project}/process-runs/{{runId}}", self._details),
-            Endpoint(f"GET {project}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
-            Endpoint(f"GET {project}/executions", self._list_executions, query=EXECUTION_QUERY),
-            Endpoint(f"GET {project}/executions/{{executionId}}", self._execution),
-            Endpoint(f"GET {project}/executions/{{executionId}}/testcases", self._executed_tests, query=PAGES),
-            *(
-                Endpoint(f"GET {project}/executions/{{executionId}}/{what}", self._nothing, query=PAGES)
-                for what in ("artifacts", "notes")
-            ),
+            # certyn.md, Cancel: "Any 2xx"
+            Endpoint(f"POST {CREATE}/{{runId}}/cancel", self._cancel, status=202, body=Body.OPTIONAL),
+            Endpoint("GET /api/projects", projects.list, query=PAGES),
+            Endpoint("GET /api/projects/overview", projects.overview),
+            Endpoint(f"GET {PROJECT}", lambda call: projects.of(call).body | DESCRIBED),
+            Endpoint(f"GET {PROJECT}/process-runs/{{runId}}", self._details),
+            Endpoint(f"GET {PROJECT}/ci-runs", self._list_runs, query={"take": digits(least=1), "skip": digits()}),
+            Endpoint(f"GET {PROJECT}/executions", self._list_executions, query=EXECUTION_QUERY),
+            Endpoint(f"GET {execution}", self._execution),
+            Endpoint(f"GET {execution}/testcases", self._executed_tests, query=PAGES),
+            Endpoint(f"GET {execution}/artifacts", self._nothing, query=PAGES),
+            Endpoint(f"GET {execution}/notes", self._nothing, query=PAGES),
             Endpoint("GET /api/assistant/conversations/{conversationId}", self._conversation),
-            Endpoint(f"GET {project}/processes", self._list_processes),
-            Endpoint(f"GET {project}/testcases", self._list_tests, query=TEST_QUERY),
-            Endpoint(f"GET {project}/testcases/overview", self._list_records, query=TEST_QUERY),
-            Endpoint(f"GET {project}/environments", self._projects.list_environments, query=PAGES),
-            Endpoint(f"GET {project}/environments/{{id}}", self._projects.show_environment),
-            Endpoint(f"POST {project}/environments", self._projects.create, body=Body.JSON),
-            Endpoint(f"DELETE {project}/environments/{{id}}", self._projects.delete),
+            Endpoint(f"GET {PROJECT}/processes", self._list_processes),
+            Endpoint(f"GET {PROJECT}/testcases", self._list_tests, query=TEST_QUERY),
+            Endpoint(f"GET {PROJECT}/testcases/overview", self._list_records, query=TEST_QUERY),
+            Endpoint(
+                f"GET {PROJECT}/environments",
+                lambda call: paged([*projects.environments(call).values()], call),
+                query=PAGES,
+            ),
+            Endpoint(
+                f"GET {PROJECT}/environments/{{id}}",
+                lambda call: known(projects.environments(call), call.params["id"], "environment"),
+            ),
+            Endpoint(f"POST {PROJECT}/environments", projects.create, status=201, body=Body.JSON),
+            Endpoint(f"DELETE {PROJECT}/environments/{{id}}", projects.delete, status=204),
         )
 
     def admit(self, call: Call, endpoint: Endpoint) -> None:
         """Asks for the key and its scope, then counts the request (certyn.md: Access)."""
         require_header(call, "X-API-Key", r"cyn_live_\S+")
         self._limit(endpoint)
-        scopes = SCOPES.get((endpoint.method, endpoint.path), ANY_SCOPE)
+        scopes = SCOPES.get(endpoint.name, ANY_SCOPE)
         if not set(scopes) & set(self._section.scopes):
             raise Refused(403, "Forbidden", extra={"details": f"the key lacks the scope {' or '.join(scopes)}"})
 
@@ -267,7 +247,7 @@ class Certyn:
         classes = ["all"]
         if endpoint.method == "GET":
             classes.append("reads")
-        if (endpoint.method, endpoint.path) == ("POST", CREATE):
+        if endpoint.name == f"POST {CREATE}":
             classes.append("creates")
         wait = self._rates.admit(classes)
         if wait is None:
@@ -279,20 +259,20 @@ class Certyn:
         others = (answer, replace(answer, body=None, text=page), replace(answer, body=None))
         raise Limited(others[self._refusals % 3])
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: Call) -> object:
         key = call.headers.get("idempotency-key")
         before = self._keys.get(key) if key else None
         if before is not None:
             if before.body != call.body:
                 # Unknown of the real one (certyn.md: Create); to refuse it shows a client that mixes its keys up.
                 raise Refused(409, "Idempotency-Key was used with another body")
-            return replace(before.answer, headers={"Idempotency-Replayed": "true"})
+            return Answer(status=201, body=before.answer, headers={"Idempotency-Replayed": "true"})
         answer = self._start(call.body)
         if key:
             self._keys[key] = Remembered(body=call.body, answer=answer)
         return answer
 
-    def _start(self, body: object) -> Answer:
+    def _start(self, body: object) -> object:
         asked, process = self._read(body)
         run = Run(
             id=self._world.ids.uuid(),
@@ -317,7 +297,7 @@ class Certyn:
         if "instruction" in asked:
             answer["conversationId"] = self._world.ids.uuid()
             self._conversations.add(str(answer["conversationId"]))
-        return Answer(status=201, body=answer)
+        return answer
 
     def _read(self, body: object) -> tuple[Mapping[str, object], Process]:
         with Fields(body) as fields:
@@ -332,9 +312,8 @@ class Certyn:
                 asked[choice] = fields.need(choice, text)
             elif choice == "tags":
                 asked[choice] = list(fields.need(choice, list_of(text, least=1)))
-        self._projects.use(str(asked["projectSlug"]))
         environment = asked.setdefault("environmentKey", self._section.default_environment)
-        self._projects.use_environment(str(asked["projectSlug"]), str(environment))
+        self._projects.use(str(asked["projectSlug"]), str(environment))
         return asked, self._choose(asked)
 
     def _choose(self, asked: Mapping[str, object]) -> Process:
@@ -357,7 +336,7 @@ class Certyn:
     def _app_url(self, run: Run) -> str:
         return self._world.page(self.name, "runs", run.id)
 
-    def _status(self, call: Call) -> Answer:
+    def _status(self, call: Call) -> object:
         run = self._find(call)
         if run.invisible > 0:
             run.invisible -= 1
@@ -366,144 +345,131 @@ class Certyn:
         body = run.status(timeline) | {"appUrl": self._app_url(run)}
         if body["state"] == "in_progress":
             body["retryAfterSeconds"] = max(1, round(self._section.retry_after / timeline.speed))
-        return Answer(body=body)
+        return body
 
-    def _cancel(self, call: Call) -> Answer:
-        if call.body is not None:
-            with Fields(call.body) as fields:
-                fields.maybe("reason", text)
+    def _cancel(self, call: Call) -> None:
+        with Fields(call.body) as fields:
+            fields.maybe("reason", text)
         run = self._find(call)
         now = self._world.timeline.now()
         if run.state(now) != "in_progress":
             raise Refused(409, "the run is already over")  # our strict choice: certyn.md does not say
         run.cancelled = now
-        return Answer(status=202)  # certyn.md, Cancel: "Any 2xx"
 
-    def _details(self, call: Call) -> Answer:
-        run = self._find(call)
-        if self._projects.slug(call.params["projectId"]) != run.asked["projectSlug"]:
+    def _details(self, call: Call) -> object:
+        run, project = self._find(call), self._projects.of(call)
+        if project.slug != run.asked["projectSlug"]:
             raise Refused(404, "process run not found")
         slug = run.asked.get("processSlug")
         process = {
-            "processId": None if slug is None else uuid_of("certyn", call.params["projectId"], slug),
+            "processId": None if slug is None else uuid_of("certyn", project.id, slug),
             "processName": run.process.name or readable(str(slug or "instruction")),
             "processSlug": slug,
         }
-        return Answer(body=run.details(self._world.timeline) | process)
+        return run.details(self._world.timeline) | process
 
-    def _of(self, project: str) -> list[Run]:
-        slug = self._projects.slug(project)
+    def _runs_of(self, call: Call) -> list[Run]:
+        slug = self._projects.of(call).slug
         return [run for run in self._runs.values() if run.asked["projectSlug"] == slug]
 
-    def _list_runs(self, call: Call) -> Answer:
-        """Counters without `aborted` and `skipped` (certyn.md: Lists of runs)."""
-        runs = self._of(call.params["projectId"])
-        skip, take = int(str(call.query.get("skip", 0))), int(str(call.query.get("take", 50)))
-        return Answer(body={"items": [self._listed(run) for run in runs[skip : skip + take]], "totalCount": len(runs)})
+    def _list_runs(self, call: Call) -> object:
+        runs = self._runs_of(call)
+        skip, take = call.number("skip", 0), call.number("take", 50)
+        return {"items": [self._listed(run) for run in runs[skip : skip + take]], "totalCount": len(runs)}
 
     def _listed(self, run: Run) -> dict[str, object]:
-        status = run.status(self._world.timeline)
-        names = ("runId", "state", "conclusion", "total", "passed", "failed", "blocked", "pending")
-        asked = ("processSlug", "environmentKey", "repository", "ref", "commitSha", "event", "externalUrl")
         more = {"runNumber": run.number, "processName": run.process.name, "tags": run.asked.get("tags", [])}
-        return {name: status[name] for name in names} | {name: run.asked.get(name) for name in asked} | more
+        return chosen(run.status(self._world.timeline), LISTED) | chosen(run.asked, LISTED_ASKED) | more
 
-    def _execution(self, call: Call) -> Answer:
-        empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
-        nothing = dict.fromkeys(("ticketId", "originalExecutionId"))
-        return Answer(body=_executed(self._item(call)) | empty | nothing)
-
-    def _nothing(self, call: Call) -> Answer:
-        """The artifacts or the notes of an execution: there are none."""
-        self._item(call)
-        return Answer(body=paged([], call))
-
-    def _executed_tests(self, call: Call) -> Answer:
-        """The one test of an execution (certyn.md: Per-test details)."""
-        item = self._item(call)
-        shown = {name: item[name] for name in ("testCaseId", "status", "startedAt", "completedAt")}
-        more = {"severity": None, "resultMarkdown": item["summaryMarkdown"], "environmentVersion": "1"}
-        return Answer(body=paged([{"id": item["id"], **shown, **more}], call))
-
-    def _item(self, call: Call) -> Mapping[str, object]:
-        """One test's execution, found among the items of the project's runs."""
-        items = {item["executionId"]: item for _, item in self._items(call.params["projectId"])}
-        return known(items, call.params["executionId"], "execution")
-
-    def _items(self, project: str) -> Iterator[tuple[Run, Mapping[str, object]]]:
-        for run in self._of(project):
+    def _items(self, call: Call) -> Iterator[tuple[Run, Mapping[str, object]]]:
+        for run in self._runs_of(call):
             for item in run.item_bodies(self._world.timeline):
                 yield run, item
 
-    def _list_executions(self, call: Call) -> Answer:
+    def _item(self, call: Call) -> Mapping[str, object]:
+        """One test's execution, found among the items of the project's runs."""
+        items = {item["executionId"]: item for _, item in self._items(call)}
+        return known(items, call.params["executionId"], "execution")
+
+    def _execution(self, call: Call) -> object:
+        empty = dict.fromkeys(("testCases", "notes", "artifacts"), ())
+        return executed(self._item(call)) | empty | dict.fromkeys(("ticketId", "originalExecutionId"))
+
+    def _nothing(self, call: Call) -> object:
+        """The artifacts or the notes of an execution: there are none."""
+        self._item(call)
+        return paged([], call)
+
+    def _executed_tests(self, call: Call) -> object:
+        """The one test of an execution (certyn.md: Per-test details)."""
+        item = self._item(call)
+        more = {"severity": None, "resultMarkdown": item["summaryMarkdown"], "environmentVersion": "1"}
+        return paged([chosen(item, EXECUTED_TEST) | more], call)
+
+    def _list_executions(self, call: Call) -> object:
         """Single tests, page by page (certyn.md: Lists of runs). No agent has any: `agentId` finds nothing."""
         states = str(call.query["status"]).split(",") if "status" in call.query else None
         executions = [
-            _executed(item)
+            executed(item)
             | {"effectiveTestOutcome": item["testOutcome"], "createdAt": item["startedAt"], "duration": None}
             | {"environmentKey": run.asked["environmentKey"], "displayName": item["testCaseName"]}
-            for run, item in self._items(call.params["projectId"])
+            for run, item in self._items(call)
             if call.query.get("environmentKey", run.asked["environmentKey"]) == run.asked["environmentKey"]
             and (states is None or item["status"] in states)
             and "agentId" not in call.query
         ]
-        return Answer(body=paged(executions, call))
+        return paged(executions, call)
 
-    def _conversation(self, call: Call) -> Answer:
+    def _conversation(self, call: Call) -> object:
         """What the agent answers to a run's instruction (certyn.md: Per-test details)."""
         if call.params["conversationId"] not in self._conversations:
             raise Refused(404, "conversation not found")
-        return Answer(body={"status": "idle", "messages": [{"role": "assistant", "content": "Done as instructed."}]})
+        return {"status": "idle", "messages": [{"role": "assistant", "content": "Done as instructed."}]}
 
-    def _list_tests(self, call: Call) -> Answer:
-        return Answer(body=paged(self._tests(call), call))
+    def _list_tests(self, call: Call) -> object:
+        return paged(self._tests(call), call)
 
-    def _list_records(self, call: Call) -> Answer:
+    def _list_records(self, call: Call) -> object:
         """The same with a record, which is empty: runs here have tests of their own (certyn.md: Inventories)."""
         record = {"totalRuns": 0, **dict.fromkeys(("passRate", "flakinessRate", "lastRunStatus", "lastRunStartedAt"))}
-        return Answer(body=paged([test | record for test in self._tests(call)], call))
+        return paged([test | record for test in self._tests(call)], call)
 
     def _tests(self, call: Call) -> list[dict[str, object]]:
         """Test cases, one for each that a tag of the scenario holds (certyn.md: Inventories)."""
-        project = call.params["projectId"]
-        self._projects.slug(project)
-        tests = [(tag, number) for tag, courses in self._section.tags.items() for number in range(courses[0].total)]
-        wanted = call.query.get("tag")
-        items: list[tuple[str, dict[str, object]]] = [
-            (
-                tag,
-                {
-                    "id": uuid_of("certyn", project, tag, number),
-                    "number": count,
-                    "name": f"{readable(tag)} {number + 1}",
-                    "description": None,
-                    "instructions": "Check the result",
-                    "tags": [tag],
-                    "isQuarantined": False,
-                    "needsReview": False,
-                },
-            )
-            for count, (tag, number) in enumerate(tests, 1)
-        ]
-        if call.query.get("isQuarantined") == "true":
-            items = []
-        return [test for tag, test in items if wanted in {None, tag}]
-
-    def _list_processes(self, call: Call) -> Answer:
-        """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""
-        project = call.params["projectId"]
-        self._projects.slug(project)
-        known = self._section.processes.named or {"smoke-suite": (self._section.processes.default,)}
-        processes = [
+        project = self._projects.of(call)
+        tests = [(tag, index) for tag, courses in self._section.tags.items() for index in range(courses[0].total)]
+        return [
             {
-                "id": uuid_of("certyn", project, slug),
-                "projectId": project,
+                "id": uuid_of("certyn", project.id, tag, index),
+                "number": count,
+                "name": f"{readable(tag)} {index + 1}",
+                "description": None,
+                "instructions": "Check the result",
+                "tags": [tag],
+                "isQuarantined": False,
+                "needsReview": False,
+            }
+            for count, (tag, index) in enumerate(tests, 1)
+            if call.query.get("isQuarantined") != "true" and call.query.get("tag", tag) == tag
+        ]
+
+    def _list_processes(self, call: Call) -> object:
+        """A plain list (certyn.md: Inventories); without names in the scenario, the one that the CLI calls `smoke`."""
+        project = self._projects.of(call)
+        processes = self._section.processes.named or {"smoke-suite": (self._section.processes.default,)}
+        return [
+            {
+                "id": uuid_of("certyn", project.id, slug),
+                "projectId": project.id,
                 "name": courses[0].name or readable(slug),
                 "slug": slug,
                 "isExploratory": False,
                 "isActive": True,
                 "configuration": {"ticketLabels": [], "testCaseTags": []},
             }
-            for slug, courses in known.items()
+            for slug, courses in processes.items()
         ]
-        return Answer(body=processes)
+
+
+def executed(item: Mapping[str, object]) -> dict[str, object]:
+    return {"id": item["executionId"], "triggerType": "ci"} | chosen(item, EXECUTION)

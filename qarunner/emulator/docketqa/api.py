@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from qarunner.emulator.docketqa.runs import TestRun, blueprint, run_body, stamp, steps
 from qarunner.emulator.http import require_header
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
+from qarunner.emulator.messages import Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses
 from qarunner.emulator.strict import (
     Fields,
@@ -90,14 +90,14 @@ class Apps:
         """The routes, in the order of the page."""
         return (
             Endpoint("POST /apps/upload-url", self._upload, body=Body.JSON),
-            Endpoint("POST /apps/create", self._create, body=Body.JSON),
-            Endpoint("POST /apps/{id}/builds", self._add, body=Body.JSON),
+            Endpoint("POST /apps/create", self._create, status=201, body=Body.JSON),
+            Endpoint("POST /apps/{id}/builds", self._add, status=201, body=Body.JSON),
             Endpoint("PUT /apps/{id}/builds/{build_id}/set-current", self._set_current),
             Endpoint("GET /apps/list", self._list, query={"platform": PLATFORM}),
             Endpoint("GET /apps/{id}", self._show),
         )
 
-    def _upload(self, call: Call) -> Answer:
+    def _upload(self, call: Call) -> object:
         with Fields(call.body) as fields:
             filename = fields.need("filename", text)
             platform = fields.need("platform", PLATFORM)
@@ -108,10 +108,9 @@ class Apps:
         slot = self._world.storage.open("docketqa", content_type=content_type, valid=UPLOAD_VALID, filename=filename)
         key = f"files/2/{self._world.ids.short()}_{filename}"
         self._uploads[key] = Expected(platform=platform, size=size, filename=filename, slot=slot)
-        body = {"s3_presigned_url": slot.url, "s3_key": key, "content_type": content_type, "filename": filename}
-        return Answer(body=body)
+        return {"s3_presigned_url": slot.url, "s3_key": key, "content_type": content_type, "filename": filename}
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: Call) -> object:
         with Fields(call.body) as fields:
             name = fields.need("name", NAME)
             platform = fields.need("platform", PLATFORM)
@@ -123,9 +122,9 @@ class Apps:
         app = App(id=next(self._numbers), name=name, platform=platform, builds={}, current=None, created=now)
         self._apps[app.id] = app
         app.current = self._build(app, build_name, expected).id
-        return Answer(status=201, body={"message": "App created successfully", "app": self._app_body(app)})
+        return {"message": "App created successfully", "app": self._app_body(app)}
 
-    def _add(self, call: Call) -> Answer:
+    def _add(self, call: Call) -> object:
         key = call.body.get("s3_key") if isinstance(call.body, dict) else None
         app = self._find(call, self._uploads.get(str(key)))
         with Fields(call.body) as fields:
@@ -137,8 +136,7 @@ class Apps:
         build = self._build(app, name, expected)
         if set_as_current:
             self._move(app, build.id)
-        body = {"message": "Build created successfully", "build": _build(app, build), "app": self._app_body(app)}
-        return Answer(status=201, body=body)
+        return {"message": "Build created successfully", "build": _build(app, build), "app": self._app_body(app)}
 
     def _build(self, app: App, name: str, expected: Expected) -> Build:
         ending = next(ending for ending in EXTENSIONS[app.platform] if expected.filename.lower().endswith(ending))
@@ -162,7 +160,7 @@ class Apps:
             raise Wrong(fields.at("file_size"), f"{expected.slot.stored.size} bytes were uploaded")
         return expected
 
-    def _set_current(self, call: Call) -> Answer:
+    def _set_current(self, call: Call) -> object:
         app = self._find(call)
         build = digits()(call.params["build_id"], "build_id")
         if self._takes_any:
@@ -171,7 +169,7 @@ class Apps:
         if build not in app.builds:
             raise Refused(404, "build not found")
         self._move(app, build)
-        return Answer(body={"message": "Active build updated", "app": self._app_body(app)})
+        return {"message": "Active build updated", "app": self._app_body(app)}
 
     def _move(self, app: App, build: int) -> None:
         """Makes a build the one that everybody's tests run (docketqa.md: A build)."""
@@ -179,14 +177,14 @@ class Apps:
         app.current, app.updated = build, self._world.timeline.now()
         ledger.moves.append(Moved(time=ledger.time(), vendor="docketqa", app=app.id, build=build))
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: Call) -> object:
         apps = [app for app in self._apps.values() if call.query.get("platform", app.platform) == app.platform]
         newest_first = sorted(apps, key=lambda app: app.created, reverse=True)
-        return Answer(body={"apps": [self._app_body(app) for app in newest_first]})
+        return {"apps": [self._app_body(app) for app in newest_first]}
 
-    def _show(self, call: Call) -> Answer:
+    def _show(self, call: Call) -> object:
         app = self._find(call)
-        return Answer(body=self._app_body(app) | {"builds": [_build(app, build) for build in app.builds.values()]})
+        return self._app_body(app) | {"builds": [_build(app, build) for build in app.builds.values()]}
 
     def _find(self, call: Call, upload: Expected | None = None) -> App:
         number = digits()(call.params["id"], "id")
@@ -284,7 +282,7 @@ class Docketqa:
         names = {400: "detail", 401: "message", 404: "error"}
         return {names.get(status, "message"): message, **extra}
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: Call) -> object:
         with Fields(call.body) as fields:
             kind = fields.exactly_one("test_blueprint_ids", "test_blueprint_category_id")
             if kind == "test_blueprint_ids":
@@ -295,7 +293,7 @@ class Docketqa:
         self._check(chosen, kind)
         return self._start(chosen, lists_tests=True)
 
-    def _create_ci(self, call: Call) -> Answer:
+    def _create_ci(self, call: Call) -> object:
         with Fields(call.body) as fields:
             suites = fields.need("test_blueprint_category_id", _suites)
             by_suite = fields.maybe("test_suite_url_overrides", _overrides) or {}
@@ -328,7 +326,7 @@ class Docketqa:
             if suite is None and not self._courses.exists(test):
                 raise Refused(404, f"no test {test}")
 
-    def _start(self, chosen: Chosen, *, lists_tests: bool) -> Answer:
+    def _start(self, chosen: Chosen, *, lists_tests: bool) -> object:
         group = next(self._numbers)
         runs = [self._run(group, test, chosen.urls.get(str(test))) for test, _ in chosen.tests]
         if self._section.login_run:
@@ -345,7 +343,7 @@ class Docketqa:
             body |= {"company_id": COMPANY, "name": f"API run {group}", "status": "running"}
             body |= {"test_runs": [run_body(run, self._world) | CREATED for run in runs], "created_at": now}
             body |= {"updated_at": now}
-        return Answer(body={"message": message, "test_group_run": body})
+        return {"message": message, "test_group_run": body}
 
     def _run(self, group: int, test: int, url: str | None, *, login: bool = False) -> TestRun:
         run = TestRun(
@@ -361,18 +359,18 @@ class Docketqa:
         self._world.ledger.ran(self.name, run.id, create=group, tests=[test])
         return run
 
-    def _status(self, call: Call) -> Answer:
+    def _status(self, call: Call) -> object:
         run = known(self._runs, digits()(call.params["id"], "id"), "test run")
-        return Answer(body={"test_run": run_body(run, self._world, detailed=True)})
+        return {"test_run": run_body(run, self._world, detailed=True)}
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: Call) -> object:
         tests, body = self._page(call, [test for test in sorted(self._suite_of) if self._listed(test, call.query)])
-        return Answer(body={"test_blueprints": [self._blueprint(test) for test in tests], **body})
+        return {"test_blueprints": [self._blueprint(test) for test in tests], **body}
 
-    def _list_modules(self, call: Call) -> Answer:
+    def _list_modules(self, call: Call) -> object:
         """No scenario names reusable steps: there are none. The name of the list is our choice (docketqa.md)."""
         _, body = self._page(call, [])
-        return Answer(body={"modules": [], **body})
+        return {"modules": [], **body}
 
     def _page(self, call: Call, tests: list[int]) -> tuple[list[int], dict[str, object]]:
         """The page that a query asks for, and what stands beside its elements."""
@@ -381,8 +379,8 @@ class Docketqa:
         if numbered and counted:
             raise Wrong("page", "goes with per_page, not with offset and limit")
         if numbered or counted:
-            size = _number(call, "per_page" if numbered else "limit", PER_PAGE)
-            start = (_number(call, "page", 1) - 1) * size if numbered else _number(call, "offset", 0)
+            size = call.number("per_page" if numbered else "limit", PER_PAGE)
+            start = (call.number("page", 1) - 1) * size if numbered else call.number("offset", 0)
             pages = {"page": start // size + 1, "per_page": size, "total": len(tests)}
             body["pagination"] = pages | {"total_pages": -(-len(tests) // size)}
             tests = tests[start : start + size]
@@ -455,8 +453,3 @@ def _github_context(value: object, path: str) -> None:
     with Fields(value, path) as fields:
         for name in ("repository", "commit_sha", "run_id", "ref"):
             fields.maybe(name, text)
-
-
-def _number(call: Call, name: str, default: int) -> int:
-    value = call.query.get(name, default)
-    return value if isinstance(value, int) else default

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
+from qarunner.emulator.messages import Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses
 from qarunner.emulator.strict import Fields, Wrong, is_web_address, list_of, one_of, text, web_address
 from qarunner.emulator.world import Course, Phase, readable, shuffled
@@ -69,10 +69,10 @@ class Doksi:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint("POST /runs", self._create, body=Body.JSON),
+            Endpoint("POST /runs", self._create, status=201, body=Body.JSON),  # doksi.md: "Success code unknown"
             Endpoint("GET /runs/{run_id}", self._status),
-            Endpoint("POST /uploads", self._upload, body=Body.JSON),
-            Endpoint("POST /targets", self._target, body=Body.JSON),
+            Endpoint("POST /uploads", self._upload, status=201, body=Body.JSON),
+            Endpoint("POST /targets", self._target, status=201, body=Body.JSON),
         )
 
     def admit(self, call: Call, endpoint: Endpoint) -> None:  # noqa: ARG002 (every route asks for the same)
@@ -83,7 +83,7 @@ class Doksi:
         """The error body `{"error": str}`, with the two numbers of an exceeded allowance (doksi.md: Create)."""
         return {"error": message, **extra}
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: Call) -> object:
         lines = self._read_matrix(call.body)
         self._charge(sum(len(line.tests) for line in lines))
         results = [self._result(line, test) for line in lines for test in line.tests]
@@ -91,16 +91,11 @@ class Doksi:
         self._runs[run.id] = run
         self._world.ledger.ran(self.name, run.id, create=run.id, tests=[result.test for result in results])
         # No order is promised (doksi.md: Create shows a plain list), so none can be relied on.
-        return Answer(
-            status=201,  # doksi.md: "Success code unknown: take any 2xx"
-            body={
-                "run_id": run.id,
-                "results": [
-                    {"result_id": result.id, "test_id": result.test, "url": self._page(result)}
-                    for result in shuffled(run.results, "create")
-                ],
-            },
-        )
+        promised = [
+            {"result_id": result.id, "test_id": result.test, "url": self._page(result)}
+            for result in shuffled(run.results, "create")
+        ]
+        return {"run_id": run.id, "results": promised}
 
     def _read_matrix(self, body: object) -> tuple[Line, ...]:
         with Fields(body) as fields:
@@ -185,13 +180,13 @@ class Doksi:
         name = course.name or readable(test)
         return Result(id=self._world.ids.short(), test=test, name=name, destination=line.destination, course=course)
 
-    def _status(self, call: Call) -> Answer:
+    def _status(self, call: Call) -> object:
         run = known(self._runs, call.params["run_id"], "run")
         elapsed = self._world.timeline.now() - run.created
         results = [(result, _word(result.course, elapsed)) for result in run.results]
         lasted = max((result.course.lasted(elapsed) for result in run.results), default=0.0)
         counts = [word for _, word in results]
-        body = {
+        return {
             "run_id": run.id,
             "status": _run_word(run, elapsed),
             "tests_total": len(counts),
@@ -203,7 +198,6 @@ class Doksi:
             "updated_at": self._world.timeline.stamp(run.created + lasted),
             "results": [self._result_body(result, word, elapsed) for result, word in shuffled(results, "status")],
         }
-        return Answer(body=body)
 
     def _result_body(self, result: Result, word: str, elapsed: float) -> dict[str, object]:
         """One result, without a reason, a screenshot, a video or a log (doksi.md: Status)."""
@@ -220,15 +214,15 @@ class Doksi:
     def _page(self, result: Result) -> str:
         return self._world.page(self.name, "results", result.id)
 
-    def _upload(self, call: Call) -> Answer:
+    def _upload(self, call: Call) -> object:
         with Fields(call.body) as fields:
             name = fields.maybe("name", text)
         upload = self._world.ids.short()
         slot = self._world.storage.open(self.name, content_type="application/zip", valid=UPLOAD_VALID, filename=name)
         self._uploads[upload] = slot
-        return Answer(status=201, body={"upload_id": upload, "upload_url": slot.url})
+        return {"upload_id": upload, "upload_url": slot.url}
 
-    def _target(self, call: Call) -> Answer:
+    def _target(self, call: Call) -> object:
         with Fields(call.body) as fields:
             upload = fields.need("upload_id", text)
             fields.maybe("name", text)
@@ -241,7 +235,7 @@ class Doksi:
         target = self._world.ids.lower("bin_")
         self._targets.add(target)
         slot.upload.became = target
-        return Answer(status=201, body={"target_id": target})
+        return {"target_id": target}
 
 
 def _holds_an_app(members: tuple[str, ...] | None) -> bool:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
+from qarunner.emulator.messages import Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, one_of, uuid_text
 from qarunner.emulator.testerarmy.apps import Mobile
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # testerarmy.md, Access names these four codes; the codes of its other statuses are unknown and made from their names.
 CODES = {400: "ValidationError", 401: "Unauthorized", 429: "RateLimited", 500: "InternalError"}
 NEVER = "never"  # the outcome of a run that is cancelled as soon as it is made
-WEBHOOKS = ("POST /groups/webhook/{webhookId}/{secret}", "POST /webhook/{webhookId}/{secret}")
+GROUP_WEBHOOK, WEBHOOK = "POST /groups/webhook/{webhookId}/{secret}", "POST /webhook/{webhookId}/{secret}"
 
 
 class Testerarmy:
@@ -64,22 +64,28 @@ class Testerarmy:
             "cursor": CURSOR,
         }
         return (
-            Endpoint("POST /groups/{groupId}/runs", self._create_group, body=Body.OPTIONAL),
-            Endpoint("POST /tests/{testId}/runs", self._create_test, body=Body.OPTIONAL),
-            Endpoint(pull_request, self._create_pull_request, body=Body.JSON),
-            Endpoint("GET /runs/{id}", self._status),
+            Endpoint("POST /groups/{groupId}/runs", self._create_group, status=202, body=Body.OPTIONAL),
+            Endpoint("POST /tests/{testId}/runs", self._create_test, status=202, body=Body.OPTIONAL),
+            Endpoint(pull_request, self._create_pull_request, status=202, body=Body.JSON),
+            Endpoint("GET /runs/{id}", lambda call: run_body(self._find(call), self._world)),
             Endpoint("GET /runs", self._list, query=query),
             Endpoint("POST /runs/{id}/cancel", self._cancel, body=Body.OPTIONAL),
             Endpoint("POST /batches/{batchId}/cancel", self._cancel_batch, body=Body.OPTIONAL),
-            Endpoint("POST /batches/{batchId}/rerun", self._rerun, body=Body.OPTIONAL),
-            *(Endpoint(name, self._webhook, body=Body.OPTIONAL) for name in WEBHOOKS),
+            Endpoint("POST /batches/{batchId}/rerun", self._rerun, status=202, body=Body.OPTIONAL),
+            Endpoint(
+                GROUP_WEBHOOK,
+                lambda call: self._hooked(call, read_group_run(call.body, self._mobile, webhook=True)),
+                status=202,
+                body=Body.OPTIONAL,
+            ),
+            Endpoint(WEBHOOK, lambda call: self._hooked(call, {}), body=Body.OPTIONAL),
             *self._mobile.endpoints(),
             *self._inventory.endpoints(),
         )
 
     def admit(self, call: Call, endpoint: Endpoint) -> None:
         """Asks for the bearer key; the secret of a webhook is in its path (testerarmy.md: Access, Create)."""
-        if endpoint.name not in WEBHOOKS:
+        if endpoint.name not in {GROUP_WEBHOOK, WEBHOOK}:
             require_bearer(call, r"sk_\S+")
 
     def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:
@@ -88,11 +94,11 @@ class Testerarmy:
 
     # --- creates ------------------------------------------------------------------------------------------------------
 
-    def _create_group(self, call: Call) -> Answer:
+    def _create_group(self, call: Call) -> object:
         group = uuid_text(call.params["groupId"], "groupId")
-        asked = read_group_run(_object(call), self._mobile)
+        asked = read_group_run(call.body, self._mobile)
         batch = self._start_group(group, asked)
-        return Answer(status=202, body=_batch(batch) | {"groupId": group, "metadata": {"github": _github(asked)}})
+        return _batch(batch) | {"groupId": group, "metadata": {"github": _github(asked)}}
 
     def _start_group(self, group: str, asked: Mapping[str, object], *, source: str = "api") -> Batch:
         members = self._inventory.group(group)
@@ -105,33 +111,30 @@ class Testerarmy:
             sequential=members.sequential or self._section.sequential,
         )
 
-    def _create_test(self, call: Call) -> Answer:
+    def _create_test(self, call: Call) -> object:
         test = uuid_text(call.params["testId"], "testId")
-        asked = read_test_run(_object(call), self._mobile)
+        asked = read_test_run(call.body, self._mobile)
         if not self._courses.exists(test):
             raise Refused(404, "test not found")
         batch = self._start([test], asked, kind="test", project=self._inventory.project_of(test=test))
-        return Answer(status=202, body={"status": "queued", "runId": batch.runs[0].id, "testId": test})
+        return {"status": "queued", "runId": batch.runs[0].id, "testId": test}
 
-    def _create_pull_request(self, call: Call) -> Answer:
+    def _create_pull_request(self, call: Call) -> object:
         project = self._inventory.project_id(call.params["projectId"])
         asked = read_pull_request_run(call.body, self._mobile)
         (run,) = self._start([None], asked, project=project).runs
         body = {"status": "queued", "runId": run.id, "projectId": project, "platform": run.platform}
-        return Answer(status=202, body=body | {"metadata": {"github": _github(asked)}})
+        return body | {"metadata": {"github": _github(asked)}}
 
-    def _webhook(self, call: Call) -> Answer:
+    def _hooked(self, call: Call, asked: Mapping[str, object]) -> object:
         """Starts the groups that the scenario gives a webhook, or one of its own name (testerarmy.md: Create)."""
         webhook = uuid_text(call.params["webhookId"], "webhookId")
-        deployment = call.path.startswith("/webhook/")
-        asked = {} if deployment else read_group_run(_object(call), self._mobile, webhook=True)
         groups = self._section.webhooks.get(webhook, (webhook,))
         batches = [self._start_group(group, asked, source="webhook").id for group in groups]
-        body = {"received": True, "batchId": batches[0], "batchIds": batches}
-        return Answer(status=200 if deployment else 202, body=body)
+        return {"received": True, "batchId": batches[0], "batchIds": batches}
 
-    def _rerun(self, call: Call) -> Answer:
-        Fields(_object(call)).done()
+    def _rerun(self, call: Call) -> object:
+        Fields(call.body).done()
         source = self._batch(call)
         if source.group is None or any(run.status(self._world.timeline.now()) not in OVER for run in source.runs):
             raise Refused(409, "the batch cannot be run again")  # our strict choice: the file does not say when
@@ -140,7 +143,7 @@ class Testerarmy:
         batch = self._start(enabled, source.runs[0].asked, project=source.runs[0].project, group=source.group)
         skipped = [test for test in tests if test not in enabled]
         more = {"groupId": source.group, "sourceBatchId": source.id, "skippedTestIds": skipped}
-        return Answer(status=202, body=_batch(batch) | more)
+        return _batch(batch) | more
 
     def _start(
         self,
@@ -177,13 +180,10 @@ class Testerarmy:
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    def _status(self, call: Call) -> Answer:
-        return Answer(body=run_body(self._find(call), self._world))
-
     def _find(self, call: Call) -> Run:
         return known(self._runs, uuid_text(call.params["id"], "id"), "run")
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: Call) -> object:
         now = self._world.timeline.now()
         query = call.query
         runs = [
@@ -193,37 +193,36 @@ class Testerarmy:
             and query.get("testId", run.test) == run.test
             and query.get("projectId", run.project) == run.project
         ]
-        shown, cursor = paged(runs, query, 20)
-        return Answer(body={"runs": [run_body(self._runs[run], self._world) for run in shown], "nextCursor": cursor})
+        shown, cursor = paged(runs, call, 20)
+        return {"runs": [run_body(self._runs[run], self._world) for run in shown], "nextCursor": cursor}
 
-    def _cancel(self, call: Call) -> Answer:
-        Fields(_object(call)).done()
+    def _cancel(self, call: Call) -> object:
+        Fields(call.body).done()
         run = self._find(call)
         now = self._world.timeline.now()
         if run.status(now) in OVER:
             raise Refused(409, "the run is already over")
         run.cancelled = now
-        return Answer(body={"id": run.id, "status": "cancelled"})
+        return {"id": run.id, "status": "cancelled"}
 
     def _batch(self, call: Call) -> Batch:
         return known(self._batches, uuid_text(call.params["batchId"], "batchId"), "batch")
 
-    def _cancel_batch(self, call: Call) -> Answer:
-        Fields(_object(call)).done()
+    def _cancel_batch(self, call: Call) -> object:
+        Fields(call.body).done()
         batch = self._batch(call)
         now = self._world.timeline.now()
         finished = [run.id for run in batch.runs if run.status(now) in OVER]
         cancelled = [run for run in batch.runs if run.id not in finished]
         for run in cancelled:
             run.cancelled = now
-        body = {
+        return {
             "batchId": batch.id,
             "cancelled": len(cancelled),
             "alreadyFinished": len(finished),
             "cancelledRunIds": [run.id for run in cancelled],
             "alreadyFinishedRunIds": finished,
         }
-        return Answer(body=body)
 
 
 def _batch(batch: Batch) -> dict[str, object]:
@@ -245,8 +244,3 @@ def _github(asked: Mapping[str, object]) -> dict[str, object]:
     commit = "commitSha" in asked or "pullRequest" in asked
     target = "prNumber" in asked or "pullRequest" in asked
     return {"configured": True, "checkRunCreated": commit, "commentTargetResolved": target}
-
-
-def _object(call: Call) -> object:
-    """The body of a route on which every field is optional: no body is an empty one."""
-    return {} if call.body is None else call.body

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
+from qarunner.emulator.messages import Body, Endpoint, Refused
 from qarunner.emulator.strict import Fields, Wrong, text, uuid_text, whole
 from qarunner.emulator.testerarmy.runs import check_filename
 from qarunner.emulator.world import Slot
@@ -65,7 +65,7 @@ class Mobile:
         mobile = "/projects/{projectId}/mobile"
         return (
             Endpoint(f"POST {mobile}/upload", self._upload, body=Body.JSON),
-            Endpoint(f"POST {mobile}/upload/confirm", self._confirm, body=Body.JSON),
+            Endpoint(f"POST {mobile}/upload/confirm", self._confirm, status=201, body=Body.JSON),
             Endpoint(f"GET {mobile}", self._list),
             Endpoint(f"DELETE {mobile}/{{appId}}", self._delete),
         )
@@ -86,7 +86,7 @@ class Mobile:
         del self._apps[app.id]
         self._gone.add(app.id)
 
-    def _upload(self, call: Call) -> Answer:
+    def _upload(self, call: Call) -> object:
         project = _project(call)
         with Fields(call.body) as fields:
             filename = fields.need("filename", text)
@@ -103,9 +103,9 @@ class Mobile:
         key = f"mobile/{project}/{self._world.ids.short()}/{filename}"
         self._uploads[key] = Announced(project=project, filename=filename, size=size, slot=slot)
         body = {"uploadUrl": slot.url, "storageKey": key, "filename": filename, "fileSize": size}
-        return Answer(body=body | {"removeAfter": remove_after})
+        return body | {"removeAfter": remove_after}
 
-    def _confirm(self, call: Call) -> Answer:
+    def _confirm(self, call: Call) -> object:
         project = _project(call)
         with Fields(call.body) as fields:
             key = fields.need("storageKey", text)
@@ -123,7 +123,7 @@ class Mobile:
         )
         self._apps[app.id] = app
         slot.upload.became = app.id
-        return Answer(status=201, body={"app": self._app_body(app)})
+        return {"app": self._app_body(app)}
 
     def _uploaded(self, key: str, project: str, filename: str, size: int) -> Slot:
         announced = self._uploads.get(key)
@@ -153,19 +153,19 @@ class Mobile:
             "createdAt": self._world.timeline.stamp(app.created),
         }
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: Call) -> object:
         project = _project(call)
         self._expire()
-        return Answer(body={"apps": [self._app_body(app) for app in self._apps.values() if app.project == project]})
+        return {"apps": [self._app_body(app) for app in self._apps.values() if app.project == project]}
 
-    def _delete(self, call: Call) -> Answer:
+    def _delete(self, call: Call) -> object:
         project = _project(call)
         self._expire()
         app = self._apps.get(uuid_text(call.params["appId"], "appId"))
         if app is None or app.project != project:
             raise Refused(404, "app not found")
         self._remove(app)
-        return Answer(body={"deleted": True})
+        return {"deleted": True}
 
 
 def _project(call: Call) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused
+from qarunner.emulator.messages import Body, Endpoint, Refused
 from qarunner.emulator.scenario import Group, Project
 from qarunner.emulator.strict import Fields, Wrong, digits, text, text_up_to, uuid_text
 from qarunner.emulator.world import readable, uuid_of
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 PAGE = digits(least=1, most=100)
 CURSOR = digits()
 MOST_MEMORIES = 100  # our choice: no page states the number
+SAMPLES: Mapping[str, Mapping[str, object]] = {
+    "credentials": {
+        "kind": "login",
+        "authMethod": "password",
+        "label": "Customer",
+        "username": "customer@example.com",
+        "hasAuthInstructions": False,
+    },
+    "files": {
+        "filename": "order.pdf",
+        "mediaType": "application/pdf",
+        "fileSize": 1024,
+        "description": None,
+        "summary": None,
+    },
+    "memories": {
+        "category": "site_structure",
+        "title": "Cart",
+        "content": "At the top right",
+        "importance": "low",
+    },
+}
 ONLY_PROJECT = uuid_of("testerarmy", "project")
 """The project where the scenario names none."""
 
@@ -47,16 +70,18 @@ class Inventory:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes, in the order of the page."""
+        project, of = "/projects/{projectId}", self._asked
         tests = {"projectId": text, "groupId": uuid_text, "limit": PAGE, "cursor": CURSOR}
         return (
-            Endpoint("GET /projects", self._list_projects),
-            Endpoint("GET /projects/{projectId}", self._show_project),
-            Endpoint("GET /projects/{projectId}/environments", self._list_environments),
-            Endpoint("POST /projects/{projectId}/environments", self._create_environment, body=Body.JSON),
-            Endpoint("DELETE /projects/{projectId}/environments/{environmentId}", self._delete_environment),
-            Endpoint("GET /projects/{projectId}/credentials", self._list_credentials),
-            Endpoint("GET /projects/{projectId}/files", self._list_files),
-            Endpoint("GET /projects/{projectId}/memories", self._list_memories),
+            Endpoint("GET /projects", lambda _: {"projects": list(map(self._project, self._projects))}),
+            Endpoint(f"GET {project}", lambda call: self._project(of(call)) | {"description": None} | self._times()),
+            Endpoint(f"GET {project}/environments", lambda call: {"environments": self._environments(of(call))}),
+            Endpoint(f"POST {project}/environments", self._create_environment, status=201, body=Body.JSON),
+            Endpoint(f"DELETE {project}/environments/{{environmentId}}", self._delete_environment),
+            *(
+                Endpoint(f"GET {project}/{what}", partial(self._sample, what))
+                for what in ("credentials", "files", "memories")
+            ),
             Endpoint("GET /groups", self._list_groups, query={"projectId": text}),
             Endpoint("GET /groups/{groupId}", self._show_group),
             Endpoint("GET /tests", self._list_tests, query=tests),
@@ -108,17 +133,13 @@ class Inventory:
 
     # --- replies ------------------------------------------------------------------------------------------------------
 
-    def _list_projects(self, call: Call) -> Answer:
-        del call
-        shown = [self._project(identifier, detailed=False) for identifier in self._projects]
-        return Answer(body={"projects": shown})
+    def _asked(self, call: Call) -> str:
+        """The project that a path names."""
+        return self.project_id(call.params["projectId"])
 
-    def _show_project(self, call: Call) -> Answer:
-        return Answer(body=self._project(self.project_id(call.params["projectId"]), detailed=True))
-
-    def _project(self, identifier: str, *, detailed: bool) -> dict[str, object]:
+    def _project(self, identifier: str) -> dict[str, object]:
         project = self._known(identifier)
-        shown: dict[str, object] = {
+        return {
             "id": identifier,
             "shortId": project.short or identifier[:8],
             "name": project.name or readable(identifier),
@@ -126,13 +147,9 @@ class Inventory:
             "projectType": project.kind,
             "environments": self._environments(identifier),
         }
-        return shown | {"description": None, **self._times()} if detailed else shown
 
     def _known(self, identifier: str) -> Project:
         return self._projects.get(identifier, Project())
-
-    def _list_environments(self, call: Call) -> Answer:
-        return Answer(body={"environments": self._environments(self.project_id(call.params["projectId"]))})
 
     def _environments(self, project: str) -> list[dict[str, object]]:
         """Two are built in (testerarmy.md: Inventories), the others static."""
@@ -151,8 +168,8 @@ class Inventory:
             self._made[project] = {identifier: _static(identifier, name) for identifier, name in listed.items()}
         return self._made[project]
 
-    def _create_environment(self, call: Call) -> Answer:
-        project = self.project_id(call.params["projectId"])
+    def _create_environment(self, call: Call) -> object:
+        project = self._asked(call)
         with Fields(call.body) as fields:
             name, url = fields.need("name", text_up_to(100)), fields.need("url", text_up_to(500))
         if not url.startswith("https://"):
@@ -161,40 +178,26 @@ class Inventory:
         if any(each["slug"] == made["slug"] for each in self._environments(project)):
             raise Refused(409, "an environment of this name exists")
         self._static(project)[str(made["id"])] = made
-        return Answer(status=201, body={"environment": made})
+        return {"environment": made}
 
-    def _delete_environment(self, call: Call) -> Answer:
+    def _delete_environment(self, call: Call) -> object:
         """Static ones alone: the built-in ones are not found here (testerarmy.md: Inventories)."""
         identifier = uuid_text(call.params["environmentId"], "environmentId")
-        if self._static(self.project_id(call.params["projectId"])).pop(identifier, None) is None:
+        if self._static(self._asked(call)).pop(identifier, None) is None:
             raise Refused(404, "environment not found")
-        return Answer(body={"deleted": True, "id": identifier})
+        return {"deleted": True, "id": identifier}
 
-    def _list_credentials(self, call: Call) -> Answer:
-        """One, as there is one file and one memory: no scenario names any (testerarmy.md: Inventories)."""
-        login = {"kind": "login", "authMethod": "password", "label": "Customer", "username": "customer@example.com"}
-        return Answer(
-            body={"credentials": [self._of_project(call, "credential", login | {"hasAuthInstructions": False})]}
-        )
+    def _sample(self, what: str, call: Call) -> object:
+        """A list of one element, as no scenario names any (testerarmy.md: Inventories)."""
+        project, made = self._asked(call), self._world.timeline.stamp(0)
+        of_project = {"files": {"projectId": project}, "memories": {"updatedAt": made}}.get(what, {})
+        element = {"id": uuid_of("testerarmy", project, what), **SAMPLES[what], **of_project, "createdAt": made}
+        return {what: [element], **({"count": 1, "maxMemories": MOST_MEMORIES} if what == "memories" else {})}
 
-    def _list_files(self, call: Call) -> Answer:
-        file = {"filename": "order.pdf", "mediaType": "application/pdf", "fileSize": 1024}
-        more = {"projectId": self.project_id(call.params["projectId"]), "description": None, "summary": None}
-        return Answer(body={"files": [self._of_project(call, "file", file | more)]})
-
-    def _list_memories(self, call: Call) -> Answer:
-        memory = {"category": "site_structure", "title": "Cart", "content": "At the top right", "importance": "low"}
-        memories = [self._of_project(call, "memory", memory | {"updatedAt": self._world.timeline.stamp(0)})]
-        return Answer(body={"memories": memories, "count": len(memories), "maxMemories": MOST_MEMORIES})
-
-    def _of_project(self, call: Call, what: str, fields: Mapping[str, object]) -> dict[str, object]:
-        project = self.project_id(call.params["projectId"])
-        return {"id": uuid_of("testerarmy", project, what), **fields, "createdAt": self._world.timeline.stamp(0)}
-
-    def _list_groups(self, call: Call) -> Answer:
+    def _list_groups(self, call: Call) -> object:
         project = self._asked_project(call)
         named = [group for group, owner in self._groups.items() if owner == project]
-        return Answer(body={"groups": [self._group(group) for group in (_default_group(project), *named)]})
+        return {"groups": [self._group(group) for group in (_default_group(project), *named)]}
 
     def _group(self, identifier: str) -> dict[str, object]:
         group = self.group(identifier)
@@ -204,37 +207,36 @@ class Inventory:
         name = self.group(identifier).name or f"Group {identifier[:8]}"
         return {"id": identifier, "name": name, "isDefault": identifier in map(_default_group, self._projects)}
 
-    def _show_group(self, call: Call) -> Answer:
+    def _show_group(self, call: Call) -> object:
         identifier = uuid_text(call.params["groupId"], "groupId")
         group = self.group(identifier)
         mode = "sequential" if self._section.sequential or group.sequential else "concurrent"
         more = {"runMode": mode, "prepTestId": None, "projectId": self.project_of(group=identifier)}
-        return Answer(body=self._short_group(identifier) | more | self._times())
+        return self._short_group(identifier) | more | self._times()
 
-    def _list_tests(self, call: Call) -> Answer:
+    def _list_tests(self, call: Call) -> object:
         project = self._asked_project(call)
         group = call.query.get("groupId")
         tests = self.group(_default_group(project) if group is None else str(group)).tests
-        shown, cursor = paged(tests, call.query, 50)
-        body = {
+        shown, cursor = paged(tests, call, 50)
+        return {
             "projectUrl": self._known(project).url,
-            "projectName": self._project(project, detailed=False)["name"],
+            "projectName": self._project(project)["name"],
             "tests": [self._test(test) for test in shown],
             "nextCursor": cursor,
         }
-        return Answer(body=body)
 
-    def _show_test(self, call: Call) -> Answer:
+    def _show_test(self, call: Call) -> object:
         test = uuid_text(call.params["testId"], "testId")
         if not self._courses.exists(test):
             raise Refused(404, "test not found")
         groups = [_default_group(self.project_of(test=test))]
         groups += [identifier for identifier, group in self._section.groups.items() if test in group.tests]
-        return Answer(body=self._test(test) | {"groups": [self._short_group(group) for group in groups]})
+        return self._test(test) | {"groups": [self._short_group(group) for group in groups]}
 
     def _test(self, test: str) -> dict[str, object]:
         identifier = self.project_of(test=test)
-        project = self._project(identifier, detailed=False)
+        project = self._project(identifier)
         return {
             "id": test,
             "title": self.title(test),
@@ -271,8 +273,8 @@ def _default_group(project: str) -> str:
     return uuid_of("testerarmy", project, "default group")
 
 
-def paged(items: Sequence[str], query: Mapping[str, object], size: int) -> tuple[Sequence[str], str | None]:
+def paged(items: Sequence[str], call: Call, size: int) -> tuple[Sequence[str], str | None]:
     """The page that a query asks for, and the cursor of the next one."""
-    start = int(str(query.get("cursor", 0)))
-    end = start + int(str(query.get("limit", size)))
+    start = call.number("cursor", 0)
+    end = start + call.number("limit", size)
     return items[start:end], str(end) if end < len(items) else None
