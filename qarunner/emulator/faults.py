@@ -33,6 +33,7 @@ from qarunner.emulator.strict import (
     list_of,
     mapping_of,
     one_of,
+    seconds_of,
     suggestion,
     text,
     whole,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from qarunner.emulator.messages import Vendor
-    from qarunner.emulator.strict import Reader
 
 # A reply that is replaced or never sent cannot also be changed.
 EXCLUSIVE = (
@@ -63,7 +63,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     headers: Annotated[Mapping[str, str], mapping_of(text, text)] = field(default_factory=dict)
     retry_after: Annotated[int | None, whole(least=0)] = None
     retry_after_date: Annotated[int | None, whole(least=0)] = None
-    delay: float = 0.0
+    delay: Annotated[float, seconds_of] = 0.0
     drop: Annotated[str | None, one_of("before", "after")] = None
     effect: Annotated[bool, flag] = False
     state: Annotated[str | None, text] = None
@@ -80,18 +80,13 @@ class Fault(Struct, frozen=True, kw_only=True):
         return self.drop == "before" or (self.status is not None and not self.effect)
 
 
-def read_fault(duration: Reader[float]) -> Reader[Fault]:
-    """Reads one fault; `duration` reads the scenario's way of writing durations."""
-
-    def read(value: object, path: str) -> Fault:
-        with Fields(value, path) as fields:
-            first, last = _range(fields)
-            for pair in EXCLUSIVE:
-                fields.at_most_one(*pair)
-            delay = fields.take("delay", duration, 0.0)
-            return fields.fill(Fault, first=first, last=last, has_body=fields.has("body"), delay=delay)
-
-    return read
+def read_fault(value: object, path: str) -> Fault:
+    """Reads one fault."""
+    with Fields(value, path) as fields:
+        first, last = _range(fields)
+        for pair in EXCLUSIVE:
+            fields.at_most_one(*pair)
+        return fields.fill(Fault, first=first, last=last, has_body=fields.has("body"))
 
 
 def _range(fields: Fields) -> tuple[int, int | None]:

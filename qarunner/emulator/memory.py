@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, to_builtins
+from msgspec import MsgspecError, Struct, convert, to_builtins
+from msgspec.structs import replace
 
-from qarunner.emulator.scenario import parse_scenario
-from qarunner.emulator.strict import Fields, Wrong, anything, list_of, mapping_of, number, text, whole
+from qarunner.emulator.scenario import ScenarioError, parse_scenario
 from qarunner.emulator.world import Ids, Stored
 
 if TYPE_CHECKING:
@@ -40,7 +40,16 @@ class Forgotten(ValueError):  # noqa: N818 (a message about a file, not a failur
     """The file does not say how an emulator stood; the text says why."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the emulator began: its scenario's text, the seed of all ids, the time in seconds since 1970."""
+
+    scenario: str
+    seed: str
+    began: float
+    version: int
+
+
+class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One request; `at` is in seconds since the start. `stored` is what arrived at a presigned URL."""
 
     at: float
@@ -53,22 +62,20 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Memory:
-    """The seed of all ids, the time since the start, and the requests so far."""
+    """How an emulator began, and the requests so far."""
 
     def __init__(
         self,
-        scenario: str | None = None,
+        scenario: str = "",
         *,
         name: str = "the rehearsal's scenario",
-        seed: str | None = None,
-        began: float | None = None,
+        start: Start | None = None,
         past: Sequence[Asked] = (),
         whole: int = 0,
         clean: Callable[[str], str] = str,
     ) -> None:
-        self._source, self.name = scenario, name
-        self._seed = seed or secrets.token_hex(16)
-        self._began = time.time() if began is None else began
+        self._start = start or Start(scenario=scenario, seed=secrets.token_hex(16), began=time.time(), version=VERSION)
+        self.name = name
         self._past, self._whole = past, whole
         self._clean = clean
         self._count = 0
@@ -77,16 +84,16 @@ class Memory:
         self._offset = 0.0
         self._replayed: float | None = 0.0
         """The time of the request that is repeated; None once this is over."""
-        self.ids = Ids(self._seed)
+        self.ids = Ids(self._start.seed)
 
     @property
     def began(self) -> datetime:
-        return datetime.fromtimestamp(self._began, UTC)
+        return datetime.fromtimestamp(self._start.began, UTC)
 
     @property
     def scenario(self) -> Scenario:
         """ScenarioError if it cannot be used."""
-        return parse_scenario(self._source or "", self.name)
+        return parse_scenario(self._start.scenario, self.name)
 
     def now(self) -> float:
         """Seconds since the start, also those in which no emulator was there."""
@@ -99,7 +106,7 @@ class Memory:
             await emulator(_scope(asked, headers), _receive(asked), _unheard)
         last = self._past[-1].at if self._past else 0.0
         self._clock = clock
-        self._offset = clock() - (max(last, time.time() - self._began) if self._past else 0.0)
+        self._offset = clock() - (max(last, time.time() - self._start.began) if self._past else 0.0)
         self._replayed = None
 
     def keep_in(self, path: Path) -> None:
@@ -107,8 +114,7 @@ class Memory:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _OWN_FILE, 0o644)
         os.ftruncate(self._file, self._whole)
         if not self._whole:
-            start = {"version": VERSION, "seed": self._seed, "began": self._began, "scenario": self._source or ""}
-            os.write(self._file, _line(start))
+            os.write(self._file, _line(self._start))
 
     def close(self) -> None:
         if self._file is not None:
@@ -131,7 +137,7 @@ class Memory:
             stored=stored,
         )
         try:
-            os.write(self._file, _line(to_builtins(asked)))
+            os.write(self._file, _line(asked))
         except OSError:  # a rehearsal goes on without it; what has a gap would tell another story
             os.ftruncate(self._file, 0)
             self.close()
@@ -143,48 +149,20 @@ def read_memory(data: bytes, clean: Callable[[str], str], restore: Callable[[str
     if lines and not lines[-1].endswith(b"\n"):  # the process was killed while it wrote it
         lines.pop()
     try:
-        with Fields(json.loads(first), "1") as fields:
-            if fields.need("version", whole()) != VERSION:
-                raise Wrong("version", "is not the one of this program")
-            memory = Memory(
-                fields.need("scenario", _any_text),
-                seed=fields.need("seed", text),
-                began=fields.need("began", number),
-                whole=sum(map(len, (first, *lines))),
-                past=[_asked(line, f"{index}", restore) for index, line in enumerate(lines, 2)],
-                clean=clean,
-            )
+        start = convert(json.loads(first), Start)
+        if start.version != VERSION:
+            raise Forgotten("another version of this program kept it")
+        past = [_restored(convert(json.loads(line), Asked), restore) for line in lines]
+        memory = Memory(start=start, past=past, whole=sum(map(len, (first, *lines))), clean=clean)
         _ = memory.scenario
-    except (ValueError, RecursionError) as error:  # Wrong and ScenarioError are ValueErrors
+    except (MsgspecError, ScenarioError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Forgotten(f"it is damaged: {error}") from None
     return memory
 
 
-def _asked(line: bytes, number_of_line: str, restore: Callable[[str], str]) -> Asked:
-    with Fields(json.loads(line), number_of_line) as fields:
-        return Asked(
-            at=fields.need("at", number),
-            method=fields.need("method", text),
-            path=restore(fields.need("path", text)),
-            query=restore(fields.need("query", _any_text)),
-            headers=fields.need("headers", mapping_of(text, _any_text)),
-            body=_each_text(fields.maybe("body", anything), restore),
-            stored=fields.maybe("stored", _stored),
-        )
-
-
-def _any_text(value: object, path: str) -> str:
-    return text(value, path) if value != "" else ""
-
-
-def _stored(value: object, path: str) -> Stored:
-    with Fields(value, path) as fields:
-        members = fields.need("members", anything)  # null for what is no zip
-        return Stored(
-            size=fields.need("size", whole(least=0)),
-            sha256=fields.need("sha256", text),
-            members=None if members is None else list_of(_any_text)(members, fields.at("members")),
-        )
+def _restored(asked: Asked, restore: Callable[[str], str]) -> Asked:
+    body = _each_text(asked.body, restore)
+    return replace(asked, path=restore(asked.path), query=restore(asked.query), body=body)
 
 
 def _each_text(value: object, change: Callable[[str], str]) -> object:
@@ -196,8 +174,8 @@ def _each_text(value: object, change: Callable[[str], str]) -> object:
     return [_each_text(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _line(data: Mapping[str, object]) -> bytes:
-    known = {key: value for key, value in data.items() if value is not None}
+def _line(data: Struct) -> bytes:
+    known = {key: value for key, value in to_builtins(data).items() if value is not None}
     return json.dumps(known, separators=(",", ":")).encode() + b"\n"
 
 

@@ -72,6 +72,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import yaml
@@ -88,15 +89,16 @@ from qarunner.emulator.strict import (
     number,
     one_of,
     record,
+    seconds_of,
     text,
     uuid_text,
     web_address,
     whole,
 )
-from qarunner.emulator.world import HANG, Course
+from qarunner.emulator.world import HANG, Course, Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
     from pathlib import Path
 
     from qarunner.emulator.strict import Reader
@@ -108,21 +110,6 @@ SCOPES = ("ci:trigger", "ci:status", "ci:cancel", "execution:read", "platform:ma
 
 
 # --- values of fields -------------------------------------------------------------------------------------------------
-
-
-def duration(value: object, path: str) -> float:
-    """Seconds, from `200ms`, `3s`, `10m`, `1h30m` or a number."""
-    if not isinstance(value, str):
-        seconds = number(value, path)
-    else:
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", value)
-        if not value or parts is None:
-            raise Wrong(path, f"expected a duration such as 200ms, 3s or 1h30m, got {value!r}")
-        hours, minutes, secs, millis = (float(part or 0) for part in parts.groups())
-        seconds = hours * 3600 + minutes * 60 + secs + millis / 1000
-    if seconds < 0:
-        raise Wrong(path, "must not be negative")
-    return seconds
 
 
 def whole_key(value: object, path: str) -> int:
@@ -193,45 +180,38 @@ class Courses(Generic[C]):
         return courses[min(turn, len(courses) - 1)]
 
 
-class Process(Struct, frozen=True, kw_only=True):
+class Process(Timed, frozen=True, kw_only=True):
     """How one Certyn run goes: a course with counters."""
 
+    outcome: str = "completed"
     total: Annotated[int, whole(least=0)] = 3
     failed: Annotated[int, whole(least=0)] = 0
     blocked: Annotated[int, whole(least=0)] = 0
     aborted: Annotated[int, whole(least=0)] = 0
     skipped: Annotated[int, whole(least=0)] = 0
-    outcome: Annotated[str, one_of("completed", "cancelled", HANG)] = "completed"
-    duration: Annotated[float, duration] = 3.0
-    queued: Annotated[float, duration] = 0.5
-    name: Annotated[str | None, text] = None
     conclusion: Annotated[str | None, text] = None
 
 
-def read_course(outcomes: tuple[str, ...], default: Course) -> Reader[Course]:
+R = TypeVar("R", bound=Timed)
+
+
+def read_course(outcomes: tuple[str, ...], default: R) -> Reader[R]:
     """Reads one course: a mapping, or its outcome alone."""
     outcome = one_of(*outcomes, HANG)
 
-    def read(value: object, path: str) -> Course:
+    def read(value: object, path: str) -> R:
         with Fields({"outcome": value} if isinstance(value, str) else value, path) as fields:
-            return Course(
-                name=fields.maybe("name", text) or default.name,
-                outcome=fields.take("outcome", outcome, default.outcome),
-                duration=fields.take("duration", duration, default.duration),
-                queued=fields.take("queued", duration, default.queued),
-                word=fields.maybe("word", text) or default.word,
-                message=fields.maybe("message", text) or default.message,
-            )
+            return fields.fill(type(default), default, outcome=fields.take("outcome", outcome, default.outcome))
 
     return read
 
 
 def read_process(default: Process) -> Reader[Process]:
     """Reads one Certyn process, whose counters must fit into its total."""
+    read_one = read_course(("completed", "cancelled"), default)
 
     def read(value: object, path: str) -> Process:
-        with Fields({"outcome": value} if isinstance(value, str) else value, path) as fields:
-            process = fields.fill(Process, default)
+        process = read_one(value, path)
         if process.failed + process.blocked + process.aborted + process.skipped > process.total:
             raise Wrong(path, f"failed, blocked, aborted and skipped are more than the total of {process.total}")
         return process
@@ -239,15 +219,20 @@ def read_process(default: Process) -> Reader[Process]:
     return read
 
 
-def _known(fields: Fields, key: Reader[str], outcomes: tuple[str, ...]) -> Known[Course]:
-    default = fields.take("default", read_course(outcomes, Course()), Course())
-    named = fields.maybe("tests", mapping_of(key, _several(read_course(outcomes, default)))) or {}
-    return Known(default=default, named=named, only=fields.take("only_known", flag, default=False))
+def _known(fields: Fields, named: str, key: Reader[str], read: Callable[[R], Reader[R]], plain: R) -> Known[R]:
+    """The courses under `default` and, by their ids, under `named`; `read` reads one over a default."""
+    default = fields.take("default", read(plain), plain)
+    courses = fields.maybe(named, mapping_of(key, _several(read(default)))) or {}
+    return Known(default=default, named=courses, only=fields.take("only_known", flag, default=False))
+
+
+def _tests(fields: Fields, key: Reader[str], *outcomes: str) -> Known[Course]:
+    return _known(fields, "tests", key, partial(read_course, outcomes), Course())
 
 
 # --- the sections: each field with what reads it ----------------------------------------------------------------------
 
-_FAULTS = list_of(read_fault(duration))
+_FAULTS = list_of(read_fault)
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -286,7 +271,7 @@ class DoksiSection(Struct, frozen=True, kw_only=True):
 
 def read_doksi(value: object, path: str) -> DoksiSection:
     with Fields(value, path) as fields:
-        return fields.fill(DoksiSection, tests=_known(fields, text_key, ("passed", "failed")))
+        return fields.fill(DoksiSection, tests=_tests(fields, text_key, "passed", "failed"))
 
 
 _RATES = {"all": 100, "reads": 60, "creates": 20}
@@ -308,17 +293,15 @@ class CertynSection(Struct, frozen=True, kw_only=True):
     default_environment: Annotated[str, text] = "production"
     scopes: Annotated[tuple[str, ...], list_of(one_of(*SCOPES))] = SCOPES
     invisible_polls: Annotated[int, whole(least=0)] = 0
-    retry_after: Annotated[float, duration] = 10.0
+    retry_after: Annotated[float, seconds_of] = 10.0
     rates: Annotated[Mapping[str, int], _read_rates] = field(default_factory=lambda: _RATES)
 
 
 def read_certyn(value: object, path: str) -> CertynSection:
     with Fields(value, path) as fields:
-        default = fields.take("default", read_process(Process()), Process())
-        by_name = mapping_of(text_key, _several(read_process(default)))
-        processes, only = fields.maybe("processes", by_name) or {}, fields.take("only_known", flag, default=False)
-        known = Known(default=default, named=processes, only=only)
-        return fields.fill(CertynSection, processes=known, tags=fields.maybe("tags", by_name) or {})
+        known = _known(fields, "processes", text_key, read_process, Process())
+        tags = fields.maybe("tags", mapping_of(text_key, _several(read_process(known.default)))) or {}
+        return fields.fill(CertynSection, processes=known, tags=tags)
 
 
 class App(Struct, frozen=True, kw_only=True):
@@ -348,7 +331,7 @@ class DocketqaSection(Struct, frozen=True, kw_only=True):
 
 def read_docketqa(value: object, path: str) -> DocketqaSection:
     with Fields(value, path) as fields:
-        return fields.fill(DocketqaSection, tests=_known(fields, whole_text, ("passed", "failed", "stopped", "error")))
+        return fields.fill(DocketqaSection, tests=_tests(fields, whole_text, "passed", "failed", "stopped", "error"))
 
 
 class Project(Struct, frozen=True, kw_only=True):
@@ -383,7 +366,7 @@ class TesterarmySection(Struct, frozen=True, kw_only=True):
 def read_testerarmy(value: object, path: str) -> TesterarmySection:
     outcomes = ("passed", "failed", "infra", "cancelled", "never")
     with Fields(value, path) as fields:
-        tests = _known(fields, uuid_text, outcomes)
+        tests = _tests(fields, uuid_text, *outcomes)
         pull_request = _several(read_course((*outcomes, "skipped"), tests.default))
         courses = fields.maybe("pull_request", pull_request) or (tests.default,)
         return fields.fill(TesterarmySection, tests=tests, pull_request=courses)

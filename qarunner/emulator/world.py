@@ -13,13 +13,14 @@ from enum import StrEnum
 from itertools import count
 from random import Random
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from qarunner.emulator.messages import Refused
+from qarunner.emulator.strict import seconds_of, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterator, Sequence
@@ -105,15 +106,21 @@ class Phase(StrEnum):
     OVER = "over"
 
 
-class Course(Struct, frozen=True, kw_only=True):
-    """How one run of one test goes; times are seconds of the emulation, from its creation."""
+class Timed(Struct, frozen=True, kw_only=True):
+    """How long something takes, and what it is called; times are seconds of the emulation, from its creation."""
+
+    outcome: str
+    duration: Annotated[float, seconds_of] = 3.0
+    queued: Annotated[float, seconds_of] = 0.5
+    name: Annotated[str | None, text] = None
+
+
+class Course(Timed, frozen=True, kw_only=True):
+    """How one run of one test goes."""
 
     outcome: str = "passed"
-    duration: float = 3.0
-    queued: float = 0.5
-    name: str | None = None
-    word: str | None = None
-    message: str | None = None
+    word: Annotated[str | None, text] = None
+    message: Annotated[str | None, text] = None
 
     def ending(self, outcome: str) -> Course:
         """The same course with another outcome."""
@@ -241,7 +248,7 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 IN_MEMORY = 8 << 20
 
 
-class Stored(Struct, frozen=True, kw_only=True):
+class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The bytes that arrived; `members` are the names inside a zip, None for anything else."""
 
     size: int

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qarunner.emulator import Scenario, ScenarioError, load_scenario, read_scenario, serve
-from qarunner.emulator.scenario import duration
+from qarunner.emulator.strict import seconds_of
 
 UUID = "22222222-2222-4222-8222-222222222222"
 
@@ -45,13 +45,13 @@ def test_anchors_and_merges_work(tmp_path: Path) -> None:
     [("200ms", 0.2), ("3s", 3), ("1.5s", 1.5), ("10m", 600), ("1h30m", 5400), (2, 2), (0.25, 0.25), ("0s", 0)],
 )
 def test_durations(text: object, seconds: float) -> None:
-    assert duration(text, "") == pytest.approx(seconds)
+    assert seconds_of(text, "") == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3 s", "-3s", "1s1m", -1, True, None, [3]])
 def test_other_durations_are_errors(text: object) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        duration(text, "at")
+        seconds_of(text, "at")
 
 
 def test_a_course_inherits_the_default_of_its_section() -> None:
