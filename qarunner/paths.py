@@ -39,6 +39,16 @@ class PathRefused(OSError):  # noqa: N818  it stands beside the system's own, wh
         super().__init__(errno.EACCES, why)
 
 
+NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def way_to_write(error: OSError) -> str:
+    """What a person has to do before a file can be written."""
+    if error.errno in NOT_WRITABLE:
+        return "make the folder writable for this user, or copy the runs folder elsewhere and name it with --runs-dir"
+    return "make room"
+
+
 # --- where things are -------------------------------------------------------------------------------------------------
 
 

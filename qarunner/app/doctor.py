@@ -170,8 +170,8 @@ def writable(check: str, folder: Path, remedy: str) -> Finding:
     """Tried with a file that has no name and leaves nothing; a folder that is not there yet, above it."""
     there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), folder)
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))  # a full disk takes a new file, and nothing in it
     except OSError as error:
         text = f"{folder.as_posix()}: cannot be written: {error.strerror}"
         return Finding(check=check, state=State.PROBLEM, text=text, remedy=remedy)

@@ -32,7 +32,7 @@ from qarunner.engine.io.seal import Key, Trust
 from qarunner.engine.state.run import Phase, Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
-from qarunner.paths import read_regular
+from qarunner.paths import read_regular, way_to_write
 from qarunner.plan.model import Plan, from_json
 from qarunner.report.summary import UNVERIFIED
 from qarunner.secret import SEAL_KEY, key_may_go_to, seal_keys
@@ -146,10 +146,13 @@ def is_run(folder: Path) -> bool:
 
 
 def remove_run(folder: Path) -> None:
-    """Takes a run's folder away. UserError if a process is at work on it."""
+    """Takes a run's folder away. UserError if a process is at work on it, or it cannot be removed."""
     journal, _ = Journal.reopen(folder)
     journal.close()  # Windows removes no file that is open
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be removed: {error.strerror}", hint=way_to_write(error)) from error
 
 
 def _others(runs_dir: Path) -> str:

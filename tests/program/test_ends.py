@@ -153,8 +153,17 @@ def test_a_disk_that_can_only_be_read_keeps_nobody_from_cancelling(begin: Begin,
     ended = stage.run("cancel", "r1", "--runs-dir", str(disk))
     assert ended.code == 8, ended
     assert "1 run cancelled" in ended.last
+    assert ended.err.count("journal.jsonl: cannot be written: Read-only file system") == 1
+    assert "hint: make the folder writable for this user, or copy the runs folder elsewhere" in ended.err
+    assert "then do it again: qarunner cancel r1" in ended.err
+    assert "make room" not in ended.text
     assert stage.sent("certyn", "POST", "/cancel")
-    assert stage.resume("--runs-dir", str(disk)).code == 2
+    for words in (("resume", "r1"), ("apply", "--run-id", "r1", "--continue"), ("apply", "--run-id", "r2")):
+        ended = stage.run(*words, "--runs-dir", str(disk))
+        assert ended.code == 2, ended
+        assert "Read-only file system" in ended.err
+        assert "--runs-dir" in ended.err
+        assert "make room" not in ended.text
 
 
 SLOW_REPORTS = r"""

@@ -225,7 +225,7 @@ def go_on(
             for job, resubmit in decided:
                 session.decide(job, resubmit=resubmit)
         except JournalLost as error:  # nothing has begun, and what runs at vendors goes on
-            error.hint = session.after_loss
+            error.hint = session.after_loss(error)
             raise
         return session.finish()
 

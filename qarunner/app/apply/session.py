@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -201,15 +200,9 @@ class Session:
         self._signal: int | None = None
         self._history = History(settings.runs_dir, settings.environ)
 
-    @property
-    def after_loss(self) -> str:
+    def after_loss(self, error: JournalLost) -> str:
         """The way out where the journal cannot be written, or is not in its place any more."""
-        try:
-            self._journal.look_for_it()
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return f"put the run's folder back as it was, then {self._next}"
-        return f"make room, then {self._next}"
+        return f"{error.hint}, then {self._next}"
 
     def record(self, *events: ev.Event, wait: bool = True) -> None:
         """Disk first, then memory, then the screen. Without `wait`, the journal's `sync` is called before any step."""
@@ -319,7 +312,7 @@ class Session:
         if self._run.unrecorded:
             return
         self._run.unrecorded = True
-        for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {self.after_loss}"):
+        for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {self.after_loss(error)}"):
             self._observer.warn(line)
 
     def _drive(self, transport: Transport) -> Mapping[str, Answer]:

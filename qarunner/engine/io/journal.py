@@ -16,7 +16,15 @@ from msgspec import Struct, field
 from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError, RunInUse
-from qarunner.paths import make_folder, make_own_folder, open_own, open_regular, read_regular
+from qarunner.paths import (
+    NOT_WRITABLE,
+    make_folder,
+    make_own_folder,
+    open_own,
+    open_regular,
+    read_regular,
+    way_to_write,
+)
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -30,9 +38,6 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------------------------------------------------------
 
 # A lock on a file that the system itself releases when its process ends, however it ends.
-
-
-_NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -136,6 +141,8 @@ class Journal:
         self._unsynced: list[bytes] = []
         """Events that are written, and have to be on disk before the next step."""
         self._lost: JournalLost | None = None
+        self._refused: OSError | None = None
+        """Why it can only be read."""
 
     @classmethod
     def create(
@@ -153,7 +160,7 @@ class Journal:
             made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
             make_folder(made)
         except OSError as error:
-            raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint="see --runs-dir") from error
+            raise RunFolderError(f"{folder}: cannot be made: {error.strerror}", hint=_ELSEWHERE) from error
         try:
             _write_private(made / PLAN, plan)
             _write_private(made / JOURNAL, line)
@@ -162,7 +169,7 @@ class Journal:
             _name(made, folder)
         except OSError as error:
             shutil.rmtree(made, ignore_errors=True)
-            raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+            raise _unwritable(folder, error) from error
         _sync_folder(folder.parent)
         journal = cls(folder, _opened_and_locked(folder)[0], len(line), chain)
         try:
@@ -178,18 +185,20 @@ class Journal:
 
         `to_cancel`: a journal that can only be read will do. What runs is cancelled, whatever can be written down.
         """
-        fd, writable = _opened_and_locked(folder, reading_will_do=to_cancel)
+        fd, refused = _opened_and_locked(folder, reading_will_do=to_cancel)
         try:
             recorded = read(folder, keys)
-            if writable and os.fstat(fd).st_size != recorded.size:
+            if refused is None and os.fstat(fd).st_size != recorded.size:
                 os.ftruncate(fd, recorded.size)
         except OSError as error:
             os.close(fd)
-            raise RunFolderError(f"{folder / JOURNAL}: cannot be written: {error.strerror}") from error
+            raise _unwritable(folder / JOURNAL, error) from error
         except RunFolderError:
             os.close(fd)
             raise
-        return cls(folder, fd, recorded.size, recorded.chain, recorded.requests), recorded
+        journal = cls(folder, fd, recorded.size, recorded.chain, recorded.requests)
+        journal._refused = refused
+        return journal, recorded
 
     def append(self, *events: ev.Event, wait: bool = True) -> None:
         """Writes events, all of them or not one, and waits for the disk where losing them could cost a run.
@@ -214,6 +223,8 @@ class Journal:
             raise self._lost
         waiting = [body for event, body in zip(events, bodies, strict=True) if not isinstance(event, ev.EXPENDABLE)]
         try:
+            if self._refused is not None:
+                raise self._refused
             if any(isinstance(event, ev.TO_BE_FOUND) for event in events):
                 self.look_for_it()
             if os.write(self._fd, lines) != len(lines):
@@ -251,8 +262,17 @@ class Journal:
 
     def _lose(self, error: OSError, bodies: Sequence[bytes]) -> JournalLost:
         why = f"{self._path}: cannot be written: {error.strerror}"
-        self._lost = JournalLost(why, details=[f"it could not record: {body.decode()}" for body in bodies])
+        details = [f"it could not record: {body.decode()}" for body in bodies]
+        self._lost = JournalLost(why, details=details, hint=self._remedy(error))
         return self._lost
+
+    def _remedy(self, error: OSError) -> str:
+        try:
+            self.look_for_it()
+        except OSError as reason:
+            if reason.errno == errno.ENOENT:
+                return "put the run's folder back as it was"
+        return way_to_write(error)
 
     def look_for_it(self) -> None:
         """OSError if a resume would find no journal under its name, or another one than is written here."""
@@ -281,6 +301,13 @@ class Journal:
 def _first(started: ev.RunStarted, keys: Sequence[Key], run_key: bytes) -> tuple[bytes, Chain]:
     body = ev.to_line(started)[:-1]
     return Chain().sealed_line(body, keys, run_key) if keys else Chain().line(body)
+
+
+_ELSEWHERE = "name a folder that can be written: --runs-dir DIR, or QARUNNER_RUNS_DIR"
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{path}: cannot be written: {error.strerror}", hint=way_to_write(error))
 
 
 def _taken(folder: Path) -> RunFolderError:
@@ -321,24 +348,24 @@ def _write_count(path: Path, requests: int, *, create: bool) -> None:
         os.close(fd)
 
 
-def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[int, bool]:
-    """The journal, held by this process, and whether it can be written to.
+def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[int, OSError | None]:
+    """The journal, held by this process, and why it cannot be written to if that is so.
 
     RunFolderError if it is not there, is a link, or is held by another.
     """
-    path, writable = folder / JOURNAL, True
+    path, refused = folder / JOURNAL, None
     refuse_links(folder)
     try:
         try:
             fd = open_own(path, os.O_RDWR | os.O_APPEND, create=False)
         except OSError as error:
-            if not (reading_will_do and error.errno in _NOT_WRITABLE):
+            if not (reading_will_do and error.errno in NOT_WRITABLE):
                 raise
-            fd, writable = open_own(path, os.O_RDONLY, create=False), False
+            fd, refused = open_own(path, os.O_RDONLY, create=False), error
     except FileNotFoundError:
         raise _unknown(folder) from None
     except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise _unwritable(folder, error) from error
     try:
         _lock(fd)
     except OSError as error:
@@ -346,8 +373,8 @@ def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[
         if error.errno in _TAKEN:
             message = f"{folder}: another qarunner is at work on this run"
             raise RunInUse(message, hint="wait until it ends, or stop it first") from None
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
-    return fd, writable
+        raise _unwritable(folder, error) from error
+    return fd, refused
 
 
 def refuse_links(folder: Path) -> None:

@@ -636,7 +636,7 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     for runs in (tmp_path / "file", tmp_path / "file" / "deeper"):
         with pytest.raises(RunFolderError, match=r"r1: cannot be made: (File exists|Not a directory)") as caught:
             Journal.create(runs / "r1", PLAN_JSON, STARTED)
-        assert caught.value.hint == "see --runs-dir"
+        assert caught.value.hint == "name a folder that can be written: --runs-dir DIR, or QARUNNER_RUNS_DIR"
 
 
 def test_a_read_only_folder_is_read_and_refused(full_disk: Path) -> None:
