@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 from qarunner import __version__
 from qarunner.cli.commands.validate import HEADINGS, capability_rows
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import CAPABILITY, INVENTORIES, only_one, refuse
+from qarunner.vendors.api import CAPABILITY, INVENTORIES, only_one, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
-    from qarunner.vendors.types import VendorInfo
+    from qarunner.vendors.api import VendorInfo
 
     Schema = dict[str, Json]
 

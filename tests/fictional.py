@@ -14,6 +14,7 @@ from qarunner.vendors.api import (
     Capabilities,
     Case,
     Cause,
+    Fault,
     Finished,
     Metadata,
     More,
@@ -28,7 +29,6 @@ from qarunner.vendors.api import (
     VendorInfo,
     Verdict,
 )
-from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

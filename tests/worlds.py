@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import advance, fold
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -44,8 +44,7 @@ from qarunner.plan.compile import vendor_plan
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
 from qarunner.vendors import registry
-from qarunner.vendors.api import Cause, InventoryKind, Reply, Request
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Cause, Fault, InventoryKind, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

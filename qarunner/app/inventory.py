@@ -46,8 +46,7 @@ from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_
 from qarunner.plan.capabilities import complaints, own_settings
 from qarunner.plan.compile import vendor_plan
 from qarunner.vendors import registry
-from qarunner.vendors.api import Cause, InventoryKind, Item, Reply, Request
-from qarunner.vendors.types import INVENTORIES, Fault
+from qarunner.vendors.api import INVENTORIES, Cause, Fault, InventoryKind, Item, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

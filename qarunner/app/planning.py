@@ -67,8 +67,7 @@ from qarunner.plan.cost import (
 from qarunner.plan.model import Plan, Sharding, seal
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
-from qarunner.vendors.api import Vendor
-from qarunner.vendors.types import INVENTORIES
+from qarunner.vendors.api import INVENTORIES, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,7 +83,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.load import LoadedManifest
     from qarunner.manifest.select import Shard
     from qarunner.plan.model import Price
-    from qarunner.vendors.types import VendorInfo
+    from qarunner.vendors.api import VendorInfo
 
 
 # ---------------------------------------------------------------------------------------------------------------------

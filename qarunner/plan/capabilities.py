@@ -14,8 +14,7 @@ from qarunner.manifest.schema.explain import once
 from qarunner.plan.guard import adapter_guard, bug
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
-from qarunner.vendors.api import Complaint
-from qarunner.vendors.types import INVENTORIES, only_one
+from qarunner.vendors.api import INVENTORIES, Complaint, only_one
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

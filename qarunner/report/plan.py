@@ -18,8 +18,7 @@ from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
 from qarunner.text import LONGEST_NAME, Quoted, cut, duration, money, plural, styled
-from qarunner.vendors.api import ResourceKind
-from qarunner.vendors.types import refs_as_text
+from qarunner.vendors.api import ResourceKind, refs_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

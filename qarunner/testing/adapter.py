@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from qarunner.plan.model import Job, Plan
     from qarunner.vendors.api import (
         Accepted,
+        AnyRequest,
         BuildRules,
         Outcome,
         PrepareStep,
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
         Status,
         Vendor,
     )
-    from qarunner.vendors.types import AnyRequest
 
 
 # ---------------------------------------------------------------------------------------------------------------------

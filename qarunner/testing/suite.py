@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from qarunner.decode import Json
     from qarunner.entry import Entry
     from qarunner.testing.adapter import Adapter, Answers
-    from qarunner.vendors.api import Capabilities, Leftover, Pacing, Resource
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest, Capabilities, Leftover, Pacing, Resource
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.metadata import EntryPoint, EntryPoints
 
-    from qarunner.vendors.api import Vendor
-    from qarunner.vendors.types import VendorInfo
+    from qarunner.vendors.api import Vendor, VendorInfo
 
 GROUP = "qarunner.vendors.v1"
 """The group of entry points through which a distribution adds a vendor."""

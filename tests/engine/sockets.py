@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from qarunner.engine.io.connection import Endpoint, Network
 from qarunner.engine.io.transport import Permissions, Transport
 from qarunner.engine.io.uploads import measure
-from qarunner.vendors.api import Auth, FileRef, Reply, Request, Upload, UploadAddress
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Auth, Fault, FileRef, Reply, Request, Upload, UploadAddress
 from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.transport import Timeouts
-    from qarunner.vendors.api import Build
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest, Build
 
 KEY = "the-key-of-the-vendor"
 GET = Request(method="GET", path="/runs/1")

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest
 
 PATIENT = Timeouts(connect_s=PATIENCE_S, read_s=PATIENCE_S, create_s=PATIENCE_S, upload_s=PATIENCE_S)
 HASTY = Timeouts(connect_s=0.2, read_s=0.1, create_s=0.1, upload_s=0.1)

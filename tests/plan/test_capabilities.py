@@ -14,8 +14,7 @@ from qarunner.manifest.expand import expand
 from qarunner.plan.capabilities import check_rows, complaints, faults_of_options, in_table, misfit, own_settings
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.secret import placeholder
-from qarunner.vendors.api import Build, BuildRules, Complaint
-from qarunner.vendors.types import INVENTORIES
+from qarunner.vendors.api import INVENTORIES, Build, BuildRules, Complaint
 from tests.matrices import manifest, only
 from tests.plan.acme import ACME, Acme
 

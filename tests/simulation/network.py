@@ -21,7 +21,7 @@ from tests.simulation.vendors import ROOT, Asked, Market, credential
 from tests.worlds import EPOCH
 
 if TYPE_CHECKING:
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest
 
 HANGS_S = 60.0
 """After so long a request that gets no answer is given up."""

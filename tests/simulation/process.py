@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest
 
 RUN_ID = "r1"
 VARIABLES = {

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest
 
 CONNECT_S = 10.0
 PROXY = "http://proxy.test:3128"

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from qarunner.plan.model import Plan, VendorPlan
-    from qarunner.vendors.api import Build, Vendor
-    from qarunner.vendors.types import Auth
+    from qarunner.vendors.api import Auth, Build, Vendor
 
 
 WORKERS = 12

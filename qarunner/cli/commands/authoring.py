@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qarunner.app.options import EmulatorOptions, InitOptions, SchemaOptions
     from qarunner.cli.console import Console
     from qarunner.entry import NameKind
-    from qarunner.vendors.types import Starter
+    from qarunner.vendors.api import Starter
 
 
 # `init`: a first manifest for the chosen vendors, over no other one, and the schema that editors check it with.

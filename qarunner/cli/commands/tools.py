@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qarunner.app.options import CompletionOptions, LockOptions, VendorsOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.lock import Scope
-    from qarunner.vendors.types import InventoryKind, Item
+    from qarunner.vendors.api import InventoryKind, Item
 
 
 def show_inventory(console: Console, environ: Mapping[str, str], options: VendorsOptions) -> ExitCode:

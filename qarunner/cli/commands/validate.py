@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
     from qarunner.entry import TargetKind
     from qarunner.manifest.rules import RuleResults
-    from qarunner.vendors.api import Vendor
-    from qarunner.vendors.types import VendorInfo
+    from qarunner.vendors.api import Vendor, VendorInfo
 
 
 def validate(console: Console, environ: Mapping[str, str], options: ValidateOptions) -> ExitCode:

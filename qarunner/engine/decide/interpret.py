@@ -20,6 +20,7 @@ from qarunner.engine.state.events import Remains
 from qarunner.text import duration
 from qarunner.vendors.api import (
     Cause,
+    Fault,
     Finished,
     Item,
     Leftover,
@@ -36,15 +37,13 @@ from qarunner.vendors.api import (
     resolve_refs,
 )
 from qarunner.vendors.replies import error_text
-from qarunner.vendors.types import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qarunner.decode import Json
     from qarunner.engine.state.run import JobState, ResourceState
-    from qarunner.vendors.api import Call, InventoryKind, Resource, Vendor
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest, Call, InventoryKind, Resource, Vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from qarunner.engine.schedule.queue import FIRST, Task
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.engine.schedule.timing import RetryState
 from qarunner.engine.state import events as ev
-from qarunner.vendors.api import Cause, Finished, More, Outcome, Refusal, Reply, Running, Verdict
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Cause, Fault, Finished, More, Outcome, Refusal, Reply, Running, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

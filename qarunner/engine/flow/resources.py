@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState, ResourceState
-    from qarunner.vendors.api import Leftover
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest, Leftover
 
 
 UPLOADS = 5

@@ -30,8 +30,7 @@ from urllib3.util import Timeout
 from urllib3.util.ssl_ import create_urllib3_context
 
 from qarunner.errors import UserError
-from qarunner.vendors.api import Cause
-from qarunner.vendors.types import Auth, Fault
+from qarunner.vendors.api import Auth, Cause, Fault
 
 if TYPE_CHECKING:
     import socket

@@ -36,8 +36,7 @@ from qarunner.secret import (
     secret_may_go_to,
     secret_names,
 )
-from qarunner.vendors.api import Cause, Reply, Upload
-from qarunner.vendors.types import METHODS, Fault
+from qarunner.vendors.api import METHODS, Cause, Fault, Reply, Upload
 
 if TYPE_CHECKING:
     import ssl
@@ -49,8 +48,7 @@ if TYPE_CHECKING:
         Endpoint,
         Network,
     )
-    from qarunner.vendors.api import Build, Request
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest, Build, Request
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Fault
 
 if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.vendors.types import AnyRequest
+    from qarunner.vendors.api import AnyRequest
 
 
 class Clock(Protocol):

@@ -16,8 +16,7 @@ from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import LatenessEstimate, RetryState
 from qarunner.engine.state.run import JobState, ResourceState, RunState
-from qarunner.vendors.api import Request, Verdict
-from qarunner.vendors.types import AnyRequest
+from qarunner.vendors.api import AnyRequest, Request, Verdict
 
 if TYPE_CHECKING:
     from qarunner.engine.schedule.rate_limits import Shared

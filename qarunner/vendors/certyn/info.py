@@ -6,7 +6,7 @@ Sources: dev.certyn.io/docs; "client" is the vendor's CLI and action.
 from __future__ import annotations
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import Auth, Capabilities, InventoryKind, Pacing, Starter, VendorInfo
+from qarunner.vendors.api import Auth, Capabilities, InventoryKind, Pacing, Starter, VendorInfo
 
 _NO_BUILD = "certyn tests web environments, not builds: name one in target.environment, or give target.web_url"
 

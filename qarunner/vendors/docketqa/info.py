@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import (
+from qarunner.vendors.api import (
     Auth,
     BuildRules,
     Capabilities,

@@ -6,7 +6,7 @@ Sources: docs.doksi.ai/integrations/cicd and /api-reference.
 from __future__ import annotations
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import Auth, BuildRules, Capabilities, Pacing, Starter, VendorInfo
+from qarunner.vendors.api import Auth, BuildRules, Capabilities, Pacing, Starter, VendorInfo
 
 CAPABILITIES = Capabilities(
     targets={

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
-from qarunner.vendors.types import (
+from qarunner.vendors.api import (
     Auth,
     BuildRules,
     Capabilities,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qarunner.engine.decide.interpret import Ambiguous, Rejected, Retry, after_create, after_prepare, after_read
-from qarunner.vendors.api import Call, Cause, RemoteRun, Reply, Resource, ResourceKind
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Call, Cause, Fault, RemoteRun, Reply, Resource, ResourceKind
 from tests.fictional import KEYED, PLAIN, entry
 
 REFUSED = (400, 404, 405, 410, 413, 422, 451, 501, 505, 511)

@@ -25,8 +25,7 @@ from qarunner.engine.io import transport
 from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
-from qarunner.vendors.api import Auth, Cause, Form, Reply, Request, resolve_refs, resource_ref
-from qarunner.vendors.types import Fault
+from qarunner.vendors.api import Auth, Cause, Fault, Form, Reply, Request, resolve_refs, resource_ref
 from tests.amount import PATIENCE_S
 from tests.engine.sockets import (
     CREATE,
