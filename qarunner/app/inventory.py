@@ -28,7 +28,7 @@ from qarunner.app.planning import (
 )
 from qarunner.app.reports import credentials_in
 from qarunner.diagnostics import choose, closest, in_order, problem
-from qarunner.engine.decide.interpret import Rejected, Retry, after_listing, with_key_name
+from qarunner.engine.decide.interpret import NOT_FOUND, TOO_MANY, Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import RetryState
 from qarunner.entry import BY_NAME, NameKind
@@ -182,7 +182,7 @@ class Inventories:
         while not (answers := self._pool.wait(None)):
             pass
         [(_, answer)] = answers
-        limiter.note_reply(refused=not isinstance(answer, Fault) and answer.status == _TOO_MANY)
+        limiter.note_reply(refused=not isinstance(answer, Fault) and answer.status == TOO_MANY)
         return answer
 
     def _refused(self, info: VendorInfo, refusal: Refusal, hint: str | None) -> InventoryError:
@@ -200,18 +200,12 @@ def _about_project(
     projects = f"`qarunner vendors {info.name} --list projects` shows them"
     if settings.get(PROJECT) is None:
         return f"{projects}; `vendors --list` and `init` take --project NAME as well"
-    if answers and isinstance(answers[-1], Reply) and answers[-1].status == _NOT_FOUND:
+    if answers and isinstance(answers[-1], Reply) and answers[-1].status == NOT_FOUND:
         return f"is there a project {settings[PROJECT]!r}? {projects}"
     return None
 
 
 _A_MOMENT_S = 0.01
-
-
-_TOO_MANY = 429
-
-
-_NOT_FOUND = 404
 
 
 def not_listed(info: VendorInfo, kind: InventoryKind) -> InventoryError:

@@ -44,7 +44,7 @@ from qarunner.manifest.names import PROJECT
 from qarunner.manifest.needs import check_needs
 from qarunner.manifest.rules import check_conditions, check_quarantines
 from qarunner.manifest.schema.urls import out_of_reach
-from qarunner.manifest.select import fingerprint, parse_shard, split, weights
+from qarunner.manifest.select import fingerprint, parse_shard, split
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
 from qarunner.manifest.templates.evaluate import Evaluated, evaluate, render, with_known
 from qarunner.manifest.templates.expression import Steps
@@ -489,9 +489,6 @@ class PlanResult(Struct, frozen=True, kw_only=True):
     """True if it leaves out entries that passed in an earlier run, and no key could verify that run."""
 
 
-_NOTHING_KNOWN: Mapping[str, float] = {}
-
-
 def _secrets_of(manifest: Manifest) -> frozenset[str]:
     return frozenset(name for name, declaration in manifest.env.items() if declaration.secret)
 
@@ -504,12 +501,11 @@ def make_plan(
     inputs: Inputs,
     *,
     build: Build | None = None,
-    seconds: Mapping[str, float] = _NOTHING_KNOWN,
     hide: Hide = hide_nothing,
 ) -> PlanResult:
     """A plan of the chosen entries. ManifestError, NothingSelected or OverBudget.
 
-    `build`: an earlier plan's, where that holds on. `seconds`: what entries take, the same in each shard's job.
+    `build`: an earlier plan's, where that holds on.
     """
     build = build or read_build(environ, working_folder(), branch=options.branch, tag=options.tag)
     shard = parse_shard(options.shard) if options.shard is not None else None
@@ -526,7 +522,7 @@ def make_plan(
     rendered = _rendered(manifest, chosen.rows, values, checked.evaluated)
     today, needs = options.today, chosen.needs
     entries = [entry_of(manifest, row, today=today, needs=needs.get(row.id, ())) for row in rendered.rows]
-    part = part_of(shard, entries, manifest.gate.min_tests, seconds) if shard else None
+    part = part_of(shard, entries, manifest.gate.min_tests) if shard else None
     plan = compile_plan(
         manifest=manifest,
         rows=[row for row in rendered.rows if part is None or row.id in part.rows],
@@ -663,10 +659,10 @@ class Part(Struct, frozen=True, kw_only=True):
     """The number of each row's shard, in all of them."""
 
 
-def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int, seconds: Mapping[str, float]) -> Part:
-    """`entries` are those of all shards; `seconds` what each is known to take, the same in every job."""
-    tests = {entry.id: tests_of(entry) for entry in entries}
-    shards = split(weights(tests, seconds), {entry.id: entry.needs for entry in entries}, shard.count)
+def part_of(shard: Shard, entries: Sequence[Entry], min_tests: int) -> Part:
+    """`entries` are those of all shards. Durations do not count: the jobs may know different histories."""
+    weights = {entry.id: max(1, tests_of(entry)) for entry in entries}
+    shards = split(weights, {entry.id: entry.needs for entry in entries}, shard.count)
     rows = frozenset(row for row, number in shards.items() if number == shard.index)
     least = _min_tests(rows, entries, min_tests)
     sharding = Sharding(shard=str(shard), count=shard.count, partition=fingerprint(shards), min_tests=least)

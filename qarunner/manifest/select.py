@@ -275,16 +275,6 @@ def parse_shard(text: str) -> Shard:
     return shard
 
 
-def weights(tests: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, float]:
-    """How long each row is expected to take: as it did before, else as its tests would at the others' pace.
-
-    Every job has to know the same `seconds`, or they would split the rows differently.
-    """
-    known = {row: took for row in tests if (took := seconds.get(row, 0.0)) > 0}
-    pace = sum(known.values()) / max(1, sum(tests[row] for row in known)) if known else 1.0
-    return {row: known.get(row, max(1, number) * pace) for row, number in tests.items()}
-
-
 def split(weight: Mapping[str, float], needs: Mapping[str, Iterable[str]], count: int) -> dict[str, int]:
     """Each row's shard, from 1: the heaviest first, each to the shard that has least so far.
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qarunner.errors import UserError
-from qarunner.manifest.select import Shard, fingerprint, parse_shard, split, weights
+from qarunner.manifest.select import Shard, fingerprint, parse_shard, split
 
 if TYPE_CHECKING:
     import random
@@ -46,12 +46,6 @@ def test_shards_are_even() -> None:
     found = split(weight, {}, 4)
     loads = [sum(weight[row] for row in weight if found[row] == shard) for shard in range(1, 5)]
     assert max(loads) - min(loads) <= 7
-
-
-def test_what_is_known_weighs_seconds_and_the_rest_goes_at_their_pace() -> None:
-    assert weights({"a": 2, "b": 5}, {}) == {"a": 2.0, "b": 5.0}
-    assert weights({"a": 2, "b": 5, "c": 1}, {"a": 60.0, "other": 1.0}) == {"a": 60.0, "b": 150.0, "c": 30.0}
-    assert weights({"a": 2}, {"a": 0.0}) == {"a": 2.0}
 
 
 def test_shards_are_counted_from_one() -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from qarunner.engine.decide.interpret import ADAPTER_EXCEPTIONS, check_return_type, describe_adapter_error
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, worst_verdict
 from qarunner.engine.state.events import Reattempted, RetryReason
-from qarunner.engine.state.run import Phase, advance
+from qarunner.engine.state.run import FAILURES, Phase, advance
 from qarunner.entry import SelectionKind
 from qarunner.plan.guard import grouped
 from qarunner.plan.model import Job
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 ATTEMPT_SIGN = "~"
 """Between a job's id and the number of the create: a manifest's job has none."""
-
-
-_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 
 
 _HARMLESS = GOOD | {Verdict.SKIPPED}
@@ -121,7 +118,7 @@ def _reasons(parts: Iterable[Outcome]) -> tuple[RetryReason, ...]:
         if part.verdict in _HARMLESS:
             continue
         bad = _bad(part)
-        if part.verdict in _FAILURES and part.cause is None and bad <= _FAILURES:
+        if part.verdict in FAILURES and part.cause is None and bad <= set(FAILURES):
             reasons[RetryReason.FAILED] = None
         elif part.cause is Cause.INFRASTRUCTURE and bad <= {Verdict.ERROR}:
             reasons[RetryReason.INFRASTRUCTURE] = None
@@ -233,7 +230,7 @@ def merge_attempts(attempts: Sequence[Outcome]) -> Outcome:
     if last.verdict not in GOOD or not parts:
         parts.append(last.verdict)
     if not cases and not counts:
-        parts += [outcome.verdict for outcome in before if outcome.verdict in _FAILURES]
+        parts += [outcome.verdict for outcome in before if outcome.verdict in FAILURES]
     verdict = worst_verdict(parts)
     verdict = Verdict.FLAKY if verdict in GOOD else verdict
     return Outcome(

@@ -39,7 +39,7 @@ from qarunner.vendors.api import (
 from qarunner.vendors.replies import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qarunner.decode import Json
     from qarunner.engine.state.run import JobState, ResourceState
@@ -403,11 +403,8 @@ def with_key_name(refusal: Refusal, variable: str) -> str:
 
 
 def release_request(vendor: Vendor, resource: Resource, prepared: Prepared) -> Request | None:
-    """The request that removes a resource, if there is one."""
-    try:
-        return check_return_type(vendor.release(resource, prepared), Request, type(None))
-    except ADAPTER_EXCEPTIONS:  # what cannot be removed stays, and is named
-        return None
+    """The request that removes a resource, if there is one. What cannot be removed stays, and is named."""
+    return answer_or(lambda: vendor.release(resource, prepared), Request, otherwise=None)
 
 
 def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Rejected:
@@ -420,18 +417,12 @@ def poll_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | Reject
 
 def cancel_request(vendor: Vendor, call: Call, run: RemoteRun) -> Request | None:
     """The request that stops a run, if the vendor has one."""
-    try:
-        return check_return_type(vendor.cancel(call, run), Request, type(None))
-    except ADAPTER_EXCEPTIONS:  # what cannot be cancelled is named as running on
-        return None
+    return answer_or(lambda: vendor.cancel(call, run), Request, otherwise=None)  # else it is named as running on
 
 
 def cancel_all_request(vendor: Vendor, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
     """The request that stops all runs of a create at once, if the vendor has one."""
-    try:
-        return check_return_type(vendor.cancel_all(call, runs), Request, type(None))
-    except ADAPTER_EXCEPTIONS:  # each can be stopped by itself
-        return None
+    return answer_or(lambda: vendor.cancel_all(call, runs), Request, otherwise=None)  # else each is stopped by itself
 
 
 ADAPTER_EXCEPTIONS = (Exception, SystemExit)
@@ -444,6 +435,14 @@ def check_return_type(answer: T, *kinds: type) -> T:
         raise TypeError(f"expected {' or '.join(kind.__name__ for kind in kinds)}, got {type(answer).__name__}")
     msgspec.convert(msgspec.to_builtins(answer), type(answer))
     return answer
+
+
+def answer_or(ask: Callable[[], T], *kinds: type, otherwise: T) -> T:
+    """An adapter's answer, of one of these kinds or of that of `otherwise`; that instead where the adapter fails."""
+    try:
+        return check_return_type(ask(), *kinds, type(otherwise))
+    except ADAPTER_EXCEPTIONS:
+        return otherwise
 
 
 def describe_adapter_error(vendor: Vendor, error: BaseException) -> str:
@@ -501,10 +500,7 @@ def may_make(vendor: Vendor, resource: Resource, token: str, request: AnyRequest
         return None
     if resource.kind is ResourceKind.ENVIRONMENT:
         return leftover_of(vendor, resource, token, None)
-    try:
-        return check_return_type(vendor.may_stay(resource, request), Leftover, type(None))
-    except ADAPTER_EXCEPTIONS:  # as in `kept_build`
-        return None
+    return answer_or(lambda: vendor.may_stay(resource, request), Leftover, otherwise=None)
 
 
 def token_of(run: str, state: ResourceState) -> str:
@@ -520,7 +516,8 @@ def remains_after(vendor: Vendor, state: ResourceState, token: str, answer: Answ
     if answer.ok:
         return Remains.MAYBE
     is_environment = state.resource.kind is ResourceKind.ENVIRONMENT  # each upload has a name of its own
-    if is_environment and state.may_exist and _taken(vendor, state.resource, token, answer):
+    may_be_taken = is_environment and state.may_exist
+    if may_be_taken and answer_or(lambda: vendor.taken(state.resource, token, answer), bool, otherwise=False):
         return Remains.TAKEN
     # A plain refusal has made nothing. A name that was never asked for before, and is taken, is somebody else's.
     return Remains.MAYBE if answer.is_unclear and answer.status != CONFLICT else Remains.NOTHING
@@ -533,27 +530,15 @@ def unclear(answer: Answer) -> bool:
     return answer.is_transient and answer.status != TOO_MANY
 
 
-def _taken(vendor: Vendor, resource: Resource, token: str, reply: Reply) -> bool:
-    try:
-        return check_return_type(vendor.taken(resource, token, reply), bool)
-    except ADAPTER_EXCEPTIONS:  # what an adapter cannot tell is no reason to ask for another one
-        return False
-
-
 def leftover_of(vendor: Vendor, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
     """How people find an environment; an adapter's bug must not hide that there may be one."""
-    try:
-        return check_return_type(vendor.leftover(resource, token, prepared), Leftover)
-    except ADAPTER_EXCEPTIONS:
-        return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {vendor.info.title}, and delete it")
+    unnamed = Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {vendor.info.title}, and delete it")
+    return answer_or(lambda: vendor.leftover(resource, token, prepared), Leftover, otherwise=unnamed)
 
 
 def kept_build(vendor: Vendor, resource: Resource, prepared: Prepared) -> Leftover | None:
     """How people find a build that stays; an adapter's bug here is no reason to lose what was uploaded."""
-    try:
-        return check_return_type(vendor.kept(resource, prepared), Leftover, type(None))
-    except ADAPTER_EXCEPTIONS:
-        return None
+    return answer_or(lambda: vendor.kept(resource, prepared), Leftover, otherwise=None)
 
 
 def not_removed(vendor: Vendor, answer: Answer) -> str | None:

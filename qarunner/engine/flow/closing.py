@@ -21,7 +21,7 @@ from qarunner.engine.decide.spending import over_allowance
 from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import LONGEST_CLEANUP_SILENCE_S, RequestKind
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, reason_of
+from qarunner.engine.state.run import FAILURES, Phase, reason_of
 from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 # Verdicts: an entry is closed once, when its job has come to its end or its time is up.
 
 
-_FAILURES = frozenset({Verdict.FAILED, Verdict.BLOCKED})
-
-
 class EntryCloser:
     """Writes down the verdicts of entries, and new attempts in their place."""
 
@@ -52,7 +49,7 @@ class EntryCloser:
 
     def _fails(self, entry: str) -> bool:
         policy = self._run.job_of[entry].entries[entry].policy
-        return self._run.fail_fast and policy.gating and self._run.closed[entry].verdict in _FAILURES
+        return self._run.fail_fast and policy.gating and self._run.closed[entry].verdict in FAILURES
 
     def close_job(self, state: JobState) -> None:
         """Closes the open entries of a job that has come to its end, or gives them a new attempt."""
@@ -70,7 +67,7 @@ class EntryCloser:
         if retried and self._context.mode.may_retry:
             self._try_again(state, retried)
         if not self._run.open_entries(state):
-            self._finish(state)
+            self._context.finish(state)
 
     def _may_have_attempts(self) -> bool:
         """True if a new attempt begins, or is a resume's to begin; else the last attempt decides."""
@@ -101,10 +98,6 @@ class EntryCloser:
             message = "; ".join(part for part in (outcome.message, f"no new attempt: {why}") if part)
             self._close(entry.id, replace(outcome, message=message))
 
-    def _finish(self, state: JobState) -> None:
-        self._context.queue(state).busy_jobs.discard(state.job.id)
-        self._context.done.append(state)
-
     def _outcome(self, state: JobState, entry: str) -> Outcome | None:
         """What the job came to for an entry; None while it goes on."""
         match state.phase:
@@ -125,7 +118,7 @@ class EntryCloser:
         """Ends all open entries of a job at once, for a reason that is the job's."""
         for entry in self._run.open_entries(state):
             self.close_entry(state, entry, outcome)
-        self._finish(state)
+        self._context.finish(state)
 
     def close_entry(self, state: JobState, entry: str, outcome: Outcome) -> None:
         """Ends one entry; a result that was paid for stays in the report."""
@@ -230,7 +223,7 @@ class CancelHandler:
         live = [run for run in state.runs.values() if run.active]
         remotes = [run.remote for run in live]
         vendor = self._context.queue(state).vendor
-        request = cancel_all_request(vendor, self._context.call(state), remotes) if live else None
+        request = cancel_all_request(vendor, self._run.call(state), remotes) if live else None
         if request is None:
             self._put_each(state, live, now)
         else:
@@ -238,7 +231,7 @@ class CancelHandler:
 
     def _put_each(self, state: JobState, runs: Iterable[RunState], now: float) -> None:
         for run in runs:
-            request = cancel_request(self._context.queue(state).vendor, self._context.call(state), run.remote)
+            request = cancel_request(self._context.queue(state).vendor, self._run.call(state), run.remote)
             if request is not None:
                 self._put(Task(kind=RequestKind.CANCEL, job=state, run=run, request=request), now)
 
@@ -281,14 +274,10 @@ class CancelHandler:
                 for entry in late:
                     self._context.deadlines.set(self._ends_at[name], entry, name)
                 return True
-            self._finish(state)
+            self._context.finish(state)
         for entry, outcome in late.items():
             self._closer.close_entry(state, entry, outcome)
         return not self._run.open_entries(state)
-
-    def _finish(self, state: JobState) -> None:
-        self._context.queue(state).busy_jobs.discard(state.job.id)
-        self._context.done.append(state)
 
     def _look_s(self) -> float:
         """How many seconds a cancel and the read after it get before their entries are closed without them."""
@@ -372,7 +361,7 @@ class CancelHandler:
     def _look(self, state: JobState, run: RunState) -> None:
         """Reads a run that is over once more, also while the apply stops: its result was paid for."""
         queue = self._context.queue(state)
-        request = poll_request(queue.vendor, self._context.call(state), run.remote)
+        request = poll_request(queue.vendor, self._run.call(state), run.remote)
         if not isinstance(request, Rejected):
             queue.put(Task.poll_of(state, run, request, is_last_look=True), self._context.clock.now())
 

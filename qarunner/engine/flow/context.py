@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -16,9 +16,6 @@ from qarunner.engine.state.mode import RUNNING, Mode
 from qarunner.engine.state.run import JobState, Run, advance
 from qarunner.errors import JournalLost
 from qarunner.vendors.api import Outcome
-
-if TYPE_CHECKING:
-    from qarunner.vendors.api import Call
 
 
 class Deadlines:
@@ -83,6 +80,8 @@ class RunContext(Struct, kw_only=True):
     write: Write
     sync: Callable[[], None]
     clock: Clock
+    jitter: Callable[[], float]
+    """Uniform in 0…1."""
     mode: Mode = RUNNING
     ends_at: float | None = None
     detach_on_interrupt: bool = False
@@ -145,6 +144,7 @@ class RunContext(Struct, kw_only=True):
         timeouts = {entry: state.entries[entry].policy.timeout_s for entry in self.run.open_entries(state)}
         self.deadlines.start(state.job.id, timeouts, self.clock.now())
 
-    def call(self, state: JobState) -> Call:
-        """What the adapter is asked with when it reads a job's replies."""
-        return self.run.call(state)
+    def finish(self, state: JobState) -> None:
+        """A job has come to its end: nothing waits for it, and another one may take its place."""
+        self.queue(state).busy_jobs.discard(state.job.id)
+        self.done.append(state)

@@ -24,8 +24,6 @@ from qarunner.engine.state.run import Phase
 from qarunner.vendors.api import GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import EntryCloser
     from qarunner.engine.flow.context import RunContext
@@ -44,15 +42,12 @@ GOOD_REPLY_S = 60.0
 
 
 class CreateHandler:
-    """Sends creates and settles their answers. `jitter` is uniform in 0…1."""
+    """Sends creates and settles their answers."""
 
-    def __init__(
-        self, context: RunContext, closer: EntryCloser, resources: ResourceHandler, jitter: Callable[[], float]
-    ) -> None:
+    def __init__(self, context: RunContext, closer: EntryCloser, resources: ResourceHandler) -> None:
         self._context = context
         self._closer = closer
         self._resources = resources
-        self._jitter = jitter
         self._started: set[str] = set()
 
     def start(self, state: JobState) -> None:
@@ -84,7 +79,7 @@ class CreateHandler:
     def settle(self, task: Task, answer: Answer) -> None:
         state, queue = task.job, self._context.queue(task.job)
         wall = self._context.clock.wall()
-        meaning = after_create(queue.vendor, self._context.call(state), answer, now=wall)
+        meaning = after_create(queue.vendor, self._context.run.call(state), answer, now=wall)
         match meaning:
             case Created():
                 self._context.record(ev.Accepted(at=wall, job=state.job.id, runs=meaning.runs))
@@ -107,7 +102,7 @@ class CreateHandler:
         task.retries.add(again, now)
         task.may_have_created = task.may_have_created or again.maybe
         longest = LONGEST_BACKOFF_S if queue.established else FIRST_BACKOFF_S
-        wait = task.retries.backoff(again, self._jitter(), longest=longest)
+        wait = task.retries.backoff(again, self._context.jitter(), longest=longest)
         if again.held:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         if not self._may_retry(task) or self._is_exhausted(task, again, now, wait):
@@ -140,12 +135,12 @@ class CreateHandler:
 
     def _start_clocks_of_held(self, queue: VendorQueue) -> None:
         """Counts the time of the creates that would have left but for the vendor's silence: they wait to be taken."""
-        for waiting in queue.creates()[: queue.has_room_for()]:
+        for waiting in queue.creates.tasks()[: queue.has_room_for()]:
             self._context.start_clock(waiting.job)
 
     def overdue(self, state: JobState) -> Outcome | None:
         """What entries have that waited in vain for a create to be taken; None if no create waits."""
-        if self._context.queue(state).create_of(state) is None:
+        if not self._context.queue(state).creates.of(state):
             return None
         message = f"not taken in time: {_refusal(state)}"
         return Outcome(verdict=Verdict.ERROR, cause=Cause.UNAVAILABLE, message=message)
@@ -153,9 +148,10 @@ class CreateHandler:
     def end_overdue(self, state: JobState) -> bool:
         """Ends a job whose create was not taken in time; false if no create waits."""
         queue = self._context.queue(state)
-        task = queue.create_of(state)
-        if task is None:
+        creates = queue.creates.of(state)
+        if not creates:
             return False
+        [task] = creates
         queue.remove(task)
         refusal = _refusal(state)
         self._closer.end_create(task, f"not taken in time: {refusal}", Cause.UNAVAILABLE)

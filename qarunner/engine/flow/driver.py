@@ -99,15 +99,16 @@ class Engine:
             write=record,
             sync=sync,
             clock=clock,
+            jitter=jitter,
             mode=DETACHING if options.detach else RUNNING,
             detach_on_interrupt=options.detach_on_interrupt,
         )
         self._closer = EntryCloser(context)
         self._cancels = CancelHandler(context, self._closer)
         history = history or DurationHistory(run.plan, {})
-        self._polls = PollHandler(context, self._closer, self._cancels, history, jitter)
-        self._resources = ResourceHandler(context, self._closer, jitter)
-        self._creates = CreateHandler(context, self._closer, self._resources, jitter)
+        self._polls = PollHandler(context, self._closer, self._cancels, history)
+        self._resources = ResourceHandler(context, self._closer)
+        self._creates = CreateHandler(context, self._closer, self._resources)
         self._dependencies = Dependencies(context, self._closer, self._creates)
         self._shutdown = Shutdown(
             context,
@@ -277,15 +278,13 @@ class Engine:
         if isinstance(answer, Reply):
             others = any(other.job.job.vendor == task.job.job.vendor for other in self._context.flying.values())
             queue.silent_since = self._clock.now() if others else None
-        if task.kind is not RequestKind.UPLOAD:
-            queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
         is_ok = isinstance(answer, Reply) and answer.ok
         queue.established = queue.established or is_ok
-        if task.kind is not RequestKind.UPLOAD:
+        if task.kind is not RequestKind.UPLOAD:  # a store says nothing of the vendor, and is shown no key
+            queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
             is_trouble = not isinstance(answer, Reply) or answer.is_transient
             queue.failing_since = (queue.failing_since or self._clock.now()) if is_trouble else None
-        # A store is shown no key.
-        queue.key_worked = queue.key_worked or (is_ok and task.kind is not RequestKind.UPLOAD)
+            queue.key_worked = queue.key_worked or is_ok
         match task.kind:
             case RequestKind.CREATE:
                 self._creates.settle(task, answer)

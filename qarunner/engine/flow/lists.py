@@ -103,16 +103,16 @@ class Lists:
             return
         if not self._context.mode.waits_for_reads:
             queue.drop(RequestKind.LIST)
-            queue.note_due_reads(on=False)
+            queue.reads.note_due(on=False)
             vendor.is_off = True
             return
         if vendor.asked is not None:
-            due = _holdable(queue.newly_due_reads(now))
-        elif now < vendor.rests_until or queue.count_reads() < LEAST_DUE:
+            due = _holdable(queue.reads.newly_due(now))
+        elif now < vendor.rests_until or len(queue.reads) < LEAST_DUE:
             return
         else:
             # This list can also answer for what is due before a list could be read again.
-            due = _holdable(queue.due_reads(now, ahead_s=queue.schedule.shortest_s))
+            due = _holdable(queue.reads.due(now, ahead_s=queue.schedule.shortest_s))
             if not self._begin(queue, vendor, due, now):
                 return
         for task in due:
@@ -121,15 +121,16 @@ class Lists:
                 queue.put(task, now + PATIENCE_S)
 
     def _begin(self, queue: VendorQueue, vendor: VendorList, due: list[Task], now: float) -> bool:
-        if len(due) < LEAST_DUE or len(due) <= vendor.cost(queue.count_reads()):
+        if len(due) < LEAST_DUE or len(due) <= vendor.cost(len(queue.reads)):
             return False
-        vendor.runs = {_id(task): task.run.remote for task in queue.reads() if task.run is not None and _is_plain(task)}
+        reads = filter(_is_plain, queue.reads.tasks())
+        vendor.runs = {_id(task): task.run.remote for task in reads if task.run is not None}
         vendor.replies, vendor.asked_at = [], now
         request = self._next(queue, vendor)
         if not isinstance(request, Request):
             vendor.is_off = True
             return False
-        queue.note_due_reads(on=True)
+        queue.reads.note_due(on=True)
         self._ask(queue, vendor, due[0].job, request)
         return True
 
@@ -171,7 +172,7 @@ class Lists:
 
     def _end(self, queue: VendorQueue, vendor: VendorList, replies: Mapping[str, Reply]) -> Listing:
         now = self._context.clock.now()
-        waiting = [task for task in queue.reads() if _is_plain(task) and _id(task) in vendor.runs and not task.is_alone]
+        waiting = [task for task in _holdable(queue.reads.tasks()) if _id(task) in vendor.runs]
         listed = {task: replies[_id(task)] for task in waiting if _id(task) in replies}
         if vendor.replies:
             vendor.pages = len(vendor.replies)
@@ -182,7 +183,7 @@ class Lists:
         unlisted = tuple(task for task in waiting if task.is_held and task not in listed)
         for task in waiting:
             task.is_held = False
-        queue.note_due_reads(on=False)
+        queue.reads.note_due(on=False)
         vendor.asked, vendor.runs, vendor.replies = None, {}, []
         vendor.rests_until = max(vendor.rests_until, vendor.asked_at + queue.schedule.shortest_s)
         probe = min(listed, key=lambda task: task.read_alone_at) if len(listed) > 1 else None

@@ -14,7 +14,7 @@ from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Cause, Fault, Finished, More, Outcome, Refusal, Reply, Running, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import CancelHandler, EntryCloser
@@ -44,7 +44,7 @@ ASK_ONCE_S = 5.0
 
 
 class PollHandler:
-    """Reads runs until they are over. `jitter` is uniform in 0…1; `history` learns how long runs take."""
+    """Reads runs until they are over. `history` learns how long runs take."""
 
     def __init__(
         self,
@@ -52,14 +52,12 @@ class PollHandler:
         closer: EntryCloser,
         cancels: CancelHandler,
         history: DurationHistory,
-        jitter: Callable[[], float],
     ) -> None:
         self._context = context
         self._run = context.run
         self._closer = closer
         self._cancels = cancels
         self._history = history
-        self._jitter = jitter
         self._lists = Lists(context)
         self._detailed: dict[Task, Mapping[str, Outcome]] = {}
         """Reads for optional details, each with the outcomes that were written down before."""
@@ -102,7 +100,7 @@ class PollHandler:
     def _poll(self, state: JobState, run: RunState, now: float, *, at_once: bool) -> None:
         """Puts a run's first poll into its queue; an adapter that cannot say how ends its own job alone."""
         queue = self._context.queue(state)
-        request = poll_request(queue.vendor, self._context.call(state), run.remote)
+        request = poll_request(queue.vendor, self._run.call(state), run.remote)
         if isinstance(request, Rejected):
             self._refuse(state, run, request)
         else:
@@ -166,7 +164,7 @@ class PollHandler:
             self._read_alone(queue, read, now)
         for read, reply in listing.replies.items():
             # What an earlier run came to may have closed this one's job.
-            if read in queue.reads_of(read.job):
+            if read in queue.reads.of(read.job):
                 self._settle_listed(queue, read, reply, listing)
 
     def _settle_listed(self, queue: VendorQueue, task: Task, reply: Reply, listing: Listing) -> None:
@@ -212,7 +210,7 @@ class PollHandler:
         queue = self._context.queue(task.job)
         return after_read(
             queue.vendor,
-            self._context.call(task.job),
+            self._run.call(task.job),
             _run_of(task).remote,
             answers,
             polls=task.polls,
@@ -323,7 +321,7 @@ class PollHandler:
         queue = self._context.queue(state)
         if queue.schedule.override_s is not None:
             return
-        for task in queue.reads_of(state):
+        for task in queue.reads.of(state):
             # A last look, and a read that a list stands for or has left over, have times of their own.
             if task.waits_for_its_time and task.urgency != FIRST and not task.is_held and not task.is_alone:
                 queue.put(task, max(self._due_at(task, now), task.not_before))
@@ -372,7 +370,7 @@ class PollHandler:
         now, queue, run = self._context.clock.now(), self._context.queue(task.job), _run_of(task)
         task.retries.add(again, now)
         wait, cause = (
-            task.retries.backoff(again, self._jitter()),
+            task.retries.backoff(again, self._context.jitter()),
             task.retries.exhausted(again, now, established=True, failing_since=queue.failing_since),
         )
         if again.held and cause is None:

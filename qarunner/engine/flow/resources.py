@@ -26,7 +26,7 @@ from qarunner.engine.state.run import Phase, ResourceStatus
 from qarunner.vendors.api import Cause, More, Outcome, Prepared, Request, ResourceKind, Upload, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import EntryCloser
@@ -41,13 +41,12 @@ UPLOADS = 5
 
 
 class ResourceHandler:
-    """Makes what jobs wait for, and removes environments that no job needs any more. `jitter` is uniform in 0…1."""
+    """Makes what jobs wait for, and removes environments that no job needs any more."""
 
-    def __init__(self, context: RunContext, closer: EntryCloser, jitter: Callable[[], float]) -> None:
+    def __init__(self, context: RunContext, closer: EntryCloser) -> None:
         self._context = context
         self._run = context.run
         self._closer = closer
-        self._jitter = jitter
         self._tasks: dict[str, Task] = {}
         """What is under way for each resource: it is made, or removed."""
         self._waiting_jobs: dict[str, dict[str, JobState]] = {}
@@ -250,7 +249,8 @@ class ResourceHandler:
             self._unmade(task, again.message)
             self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
             return
-        wait = queue.limiter.hold(task.retries.backoff(again, self._jitter()), now, named=again.wait_s is not None)
+        wait = task.retries.backoff(again, self._context.jitter())
+        wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         task.answers = task.answers[:-1]
         queue.put(task, now + wait)
 
@@ -264,7 +264,7 @@ class ResourceHandler:
         if resource.resource.kind is ResourceKind.BUILD and task.retries.count >= UPLOADS and not again.held:
             # Each try sends the whole build: a quarter of an hour of them is of no use.
             cause = cause or Cause.UNAVAILABLE
-        wait = task.retries.backoff(again, self._jitter())
+        wait = task.retries.backoff(again, self._context.jitter())
         if again.held:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         if cause is not None or not self._context.mode.may_retry:

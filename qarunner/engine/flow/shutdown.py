@@ -204,7 +204,7 @@ class Shutdown:
             state = self._run.jobs[job]
             queue = self._context.queue(state)
             held_up = queue.limiter.ready_at(RequestKind.READ, now) > now + look_s
-            for task in queue.reads_of(state):
+            for task in queue.reads.of(state):
                 if task.details_end_at is not None:
                     continue
                 queue.remove(task)
@@ -229,7 +229,7 @@ class Shutdown:
         ]
         for job in jobs:
             queue = self._context.queue(self._run.jobs[job])
-            for task in queue.reads_of(self._run.jobs[job]):
+            for task in queue.reads.of(self._run.jobs[job]):
                 if task.details_end_at is None:
                     queue.remove(task)
                     hung.append(task)

@@ -121,8 +121,8 @@ class Queue:
         if index is not None:
             del self._due[index]
 
-    def of(self, job: str) -> list[Task]:
-        return list(self._of_job.get(job, ()))
+    def of(self, job: JobState) -> list[Task]:
+        return list(self._of_job.get(job.job.id, ()))
 
     def tasks(self) -> list[Task]:
         """All tasks, in the order in which they came."""
@@ -273,6 +273,7 @@ class VendorQueue:
         self._shares = shares
         self._max_in_flight = plan.max_in_flight
         self._queues = {kind: Queue() for kind in RequestKind}
+        self.reads, self.creates = self._queues[RequestKind.READ], self._queues[RequestKind.CREATE]
         self._turns = [*_BEFORE_READS, RequestKind.LIST, RequestKind.READ]
 
     def put(self, task: Task, due: float) -> None:
@@ -287,31 +288,6 @@ class VendorQueue:
 
     def pending(self, *kinds: RequestKind) -> bool:
         return any(self._queues[kind] for kind in kinds or RequestKind)
-
-    def reads_of(self, job: JobState) -> list[Task]:
-        return self._queues[RequestKind.READ].of(job.job.id)
-
-    def reads(self) -> list[Task]:
-        """Reads that are due, or will be."""
-        return self._queues[RequestKind.READ].tasks()
-
-    def count_reads(self) -> int:
-        return len(self._queues[RequestKind.READ])
-
-    def due_reads(self, now: float, *, ahead_s: float = 0.0) -> list[Task]:
-        """Reads that are due, the most urgent first, and then those that will be soon; none if none is due."""
-        return self._queues[RequestKind.READ].due(now, ahead_s=ahead_s)
-
-    def note_due_reads(self, *, on: bool) -> None:
-        self._queues[RequestKind.READ].note_due(on=on)
-
-    def newly_due_reads(self, now: float) -> list[Task]:
-        """Reads that became due since the last call."""
-        return self._queues[RequestKind.READ].newly_due(now)
-
-    def create_of(self, job: JobState) -> Task | None:
-        """The job's create, if it waits here."""
-        return next(iter(self._queues[RequestKind.CREATE].of(job.job.id)), None)
 
     def due_at(self, now: float) -> float | None:
         """The earliest time at which something may leave; None if only a reply can bring more."""
@@ -363,10 +339,6 @@ class VendorQueue:
     def has_room_for(self) -> int:
         """How many more creates may be in flight."""
         return max(0, self._max_in_flight - len(self.busy_jobs))
-
-    def creates(self) -> list[Task]:
-        """Creates that wait, in the order in which they came."""
-        return self._queues[RequestKind.CREATE].tasks()
 
     def give_back(self) -> None:
         """The worker of a task that was taken is free, or is not counted any more."""

@@ -99,7 +99,7 @@ def test_a_task_that_is_put_in_again_moves() -> None:
     assert queue.first(3.0) is other
     assert queue.first(10.0) is task
     assert len(queue) == 2
-    assert set(queue.of(job.job.id)) == {task, other}
+    assert set(queue.of(job)) == {task, other}
     queue.remove(task)
     assert queue.clear() == [other]
 
