@@ -67,16 +67,29 @@ class RowFilter(Struct, frozen=True, kw_only=True):
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
-    """The rows to be planned, in the manifest's order, and what each needs of them."""
+    """The rows to be planned, in the manifest's order, and what each needs of them.
+
+    `planned` has each of them, with the row that needs it if it was not chosen; `reasons` say why others are left out.
+    """
 
     rows: tuple[Row, ...]
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    planned: Mapping[str, str | None] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[NotPlanned, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
 def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, values: Values) -> Chosen:
     """NothingSelected if nothing is left, with the reasons; ManifestError for a condition that cannot be computed."""
+    chosen = weigh_rows(manifest, rows, wanted, values)
+    if not chosen.planned:
+        raise _nothing(chosen.reasons)
+    return chosen
+
+
+def weigh_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, values: Values) -> Chosen:
+    """The same, where nothing may be left of what the words choose. NothingSelected if they choose nothing."""
     known = with_known(manifest, rows, values, *KNOWN_LATER.values()) if wanted.select or manifest.select else rows
     named, remarks = _selected(_in_profile(manifest, known), wanted.select)
     chosen_ids = {row.id for row in named}
@@ -86,73 +99,52 @@ def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, valu
         selected = _only_failed(selected, wanted.earlier)
         remarks = (*remarks, *wanted.earlier.remarks, *_gone(rows, wanted.earlier))
         needs = {row: tuple(need for need in all_ if need not in wanted.earlier.passed) for row, all_ in needs.items()}
-    choosing = _Choosing(manifest, rows, needs)
-    choosing.leave_untouched(selected, wanted)
-    chosen = [row.id for row in selected if row.id not in choosing.reasons]
-    planned = choosing.plan(chosen, values)
-    if not planned:
-        raise _nothing(choosing.reasons)
+    reasons: dict[str, str] = {}
+    if wanted.untouched is not None:
+        reasons = {row.id: reason for row in selected if (reason := wanted.untouched(row)) is not None}
+    chosen = [row.id for row in selected if row.id not in reasons]
+    by_id = {row.id: row for row in rows}
+    # What is needed runs whether it was chosen or not; where it cannot, what needs it does not run either.
+    wide = closure(chosen, needs)
+    ruled_out = _ruled_out(wide, needs, conditions(manifest, [by_id[row] for row in wide], values))
+    planned = closure([row for row in chosen if row not in ruled_out], needs)
+    reasons |= {row: ruled_out[row] for row in chosen if row in ruled_out}
+    reasons = {row: reason for row, reason in reasons.items() if row not in planned}  # no change of it, but of another
     included = [f"{row} is included: {by} needs it" for row, by in planned.items() if by is not None]
     return Chosen(
         rows=tuple(without_condition(row) for row in rows if row.id in planned),
-        needs={row: needs for row, needs in choosing.needs.items() if row in planned},
-        left_out=choosing.left_out(row.id for row in rows),
+        needs={row: of_row for row, of_row in needs.items() if row in planned},
+        planned=planned,
+        reasons=reasons,
+        left_out=tuple(
+            NotPlanned(id=row.id, reason=reasons[row.id], origin=place_of(manifest, row, ()))
+            for row in rows
+            if row.id in reasons
+        ),
         remarks=(*remarks, *_some(included)),
     )
 
 
-class _Choosing:
-    """Rows by id while they are chosen. `reasons` say why rows are left out."""
-
-    def __init__(self, manifest: Manifest, rows: Sequence[Row], needs: Mapping[str, tuple[str, ...]]) -> None:
-        self._manifest = manifest
-        self._rows = {row.id: row for row in rows}
-        self.needs = needs
-        self.reasons: dict[str, str] = {}
-
-    def leave_untouched(self, rows: Iterable[Row], wanted: RowFilter) -> None:
-        if wanted.untouched is not None:
-            self.reasons = {row.id: reason for row in rows if (reason := wanted.untouched(row)) is not None}
-
-    def plan(self, chosen: Sequence[str], values: Values) -> dict[str, str | None]:
-        """The chosen rows that can run and all that they need, each with the row that needs it if it was not chosen.
-
-        What is needed runs whether it was chosen or not; where it cannot, what needs it does not run either.
-        """
-        wide = closure(chosen, self.needs)
-        asked = conditions(self._manifest, [self._rows[row] for row in wide], values)
-        ruled_out = self._ruled_out(wide, asked)
-        self.reasons |= {row: reason for row in chosen if (reason := ruled_out.get(row)) is not None}
-        planned = closure([row for row in chosen if row not in ruled_out], self.needs)
-        for row in planned:
-            self.reasons.pop(row, None)  # no change concerns it, but somebody needs it
-        return planned
-
-    def _ruled_out(self, rows: Iterable[str], asked: Mapping[str, Condition]) -> dict[str, str]:
-        """Rows whose condition is false, and those that need one of them, near or far; with the reason."""
-        waiting: dict[str, list[str]] = {}
-        for row in rows:
-            for need in self.needs.get(row, ()):
-                waiting.setdefault(need, []).append(row)
-        reasons = {
-            row: f"skipped by if: {condition.text}{condition.absent}"
-            for row, condition in asked.items()
-            if not condition.holds
-        }
-        queue = list(reasons)
-        for row in queue:
-            for other in waiting.get(row, ()):
-                if other not in reasons:
-                    reasons[other] = f"needs {row}, which is not planned: {reasons[row]}"
-                    queue.append(other)
-        return reasons
-
-    def left_out(self, order: Iterable[str]) -> tuple[NotPlanned, ...]:
-        return tuple(
-            NotPlanned(id=row, reason=self.reasons[row], origin=place_of(self._manifest, self._rows[row], ()))
-            for row in order
-            if row in self.reasons
-        )
+def _ruled_out(
+    rows: Iterable[str], needs: Mapping[str, tuple[str, ...]], asked: Mapping[str, Condition]
+) -> dict[str, str]:
+    """Rows whose condition is false, and those that need one of them, near or far; with the reason."""
+    waiting: dict[str, list[str]] = {}
+    for row in rows:
+        for need in needs.get(row, ()):
+            waiting.setdefault(need, []).append(row)
+    reasons = {
+        row: f"skipped by if: {condition.text}{condition.absent}"
+        for row, condition in asked.items()
+        if not condition.holds
+    }
+    queue = list(reasons)
+    for row in queue:
+        for other in waiting.get(row, ()):
+            if other not in reasons:
+                reasons[other] = f"needs {row}, which is not planned: {reasons[row]}"
+                queue.append(other)
+    return reasons
 
 
 def _in_profile(manifest: Manifest, rows: Sequence[Row]) -> Sequence[Row]:

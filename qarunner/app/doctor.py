@@ -10,6 +10,7 @@ import platform
 import re
 import sys
 import tempfile
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from importlib import metadata
@@ -21,11 +22,11 @@ from msgspec import Struct
 from qarunner import __version__
 from qarunner.app.apply.connect import LIMITS_VARIABLE as LIMITS
 from qarunner.app.ci import in_ci, read_build, who
-from qarunner.app.files import allowed_secrets, find_manifest, read_env_files, sorted_out
+from qarunner.app.files import allowed_secrets, find_manifest
 from qarunner.app.git import DEEPER, Git, tracked
 from qarunner.app.inventory import Inventories, InventoryError, plural_of
 from qarunner.app.options import NextCommand
-from qarunner.app.planning import base_url_of, check_manifest, credential_names, make_plan, read_inputs, settings_of
+from qarunner.app.planning import base_url_of, check_manifest, make_plan, read_inputs, settings_of, with_env_files
 from qarunner.app.runs import load, state_of
 from qarunner.diagnostics import Severity
 from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
@@ -38,12 +39,10 @@ from qarunner.known import Known, Refused, is_open
 from qarunner.manifest.load import version_fits
 from qarunner.manifest.schema import validate as published
 from qarunner.manifest.schema.named import FILE, LINE, named_schema
-from qarunner.manifest.templates.env import key_names
 from qarunner.paths import working_folder
 from qarunner.plan.compile import vendor_plan
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
-from qarunner.vendors import registry
 from qarunner.vendors.api import Cause, Fault, InventoryKind, Reply, Request
 
 if TYPE_CHECKING:
@@ -333,7 +332,7 @@ class _Examination:
         """Its key and its address; and whether it answers to that key."""
         name = vendor.info.name
         try:
-            environ = self._with_files(checked, vendor)
+            environ = with_env_files(self._options.env_file, self._environ, vendor, checked, self._hide)
         except UserError as error:
             yield from refused(f"{name} key", error, None)
             return
@@ -355,12 +354,6 @@ class _Examination:
         if key:
             yield from self._answer(vendor, plan, environ)
 
-    def _with_files(self, checked: CheckedManifest, vendor: Vendor) -> dict[str, str]:
-        """The environment with the keys of env files, as an apply has it."""
-        keys = {*registry.keys_builtin().values(), *credential_names(vendor), *key_names(checked.manifest.document)}
-        files = sorted_out(read_env_files(self._options.env_file), checked.manifest.env, keys)
-        return {**files.keys, **self._environ}
-
     def _answer(self, vendor: Vendor, plan: VendorPlan, environ: Mapping[str, str]) -> Iterator[Finding]:
         name = vendor.info.name
         check = f"{name} answer"
@@ -370,21 +363,18 @@ class _Examination:
             yield Finding(check=check, state=State.NOT_CHECKED, text=why)
             return
         try:
-            vendors = Inventories(
-                {name: plan}, environ, allowed=self._allowed, runs=self._options.runs_dir, note=lambda _: None
-            )
+            runs = self._options.runs_dir
+            vendors = Inventories({name: plan}, environ, allowed=self._allowed, runs=runs, note=lambda _: None)
         except UserError as error:
             yield from refused(check, error, None)
             return
-        try:
+        with closing(vendors):
             answer = vendors.answer(name, request)
             yield _meaning(check, vendor, plan.key_env, vendors.key_names[name], answer)
             if isinstance(answer, Reply):
                 yield from _clock(answer, self._now)
                 if answer.ok and self._planned is not None:
                     yield from _ids(vendors, vendor, plan, self._planned)
-        finally:
-            vendors.close()
 
 
 _MOST_RUNS = 50

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -15,18 +16,17 @@ from msgspec import Struct, field
 
 from qarunner.app.apply.connect import Surroundings, reach, shared_budgets
 from qarunner.app.ci import read_build
-from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_env_files, read_lock, sorted_out
+from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_lock
 from qarunner.app.options import VendorsOptions
 from qarunner.app.planning import (
     check_manifest,
-    credential_names,
     manifest_reader,
     read_inputs,
     settings_of,
     values_of,
     vendor_names,
+    with_env_files,
 )
-from qarunner.app.reports import credentials_in
 from qarunner.diagnostics import choose, closest, in_order, problem
 from qarunner.engine.decide.interpret import NOT_FOUND, TOO_MANY, Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
@@ -40,7 +40,6 @@ from qarunner.manifest.load import profile_names
 from qarunner.manifest.lock import Lock, Scope, quoted, same, to_text
 from qarunner.manifest.names import PROJECT, WORDS, not_locked, shown, wanted
 from qarunner.manifest.select import wildcard
-from qarunner.manifest.templates.env import key_names
 from qarunner.manifest.templates.evaluate import evaluate
 from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_whole
 from qarunner.plan.capabilities import complaints, own_settings
@@ -259,24 +258,16 @@ def list_vendor(
     path = options.file or nearest_manifest()
     settings, environ = _settings(info.name, path, options, environ, hide)
     plan = vendor_plan(info, settings)
-    inventories = Inventories(
-        {info.name: plan},
-        environ,
-        allowed=allowed_secrets(environ, options.allow_secret),
-        runs=runs_folder(None, path, environ),
-        note=note,
-    )
+    allowed, runs = allowed_secrets(environ, options.allow_secret), runs_folder(None, path, environ)
     items: dict[InventoryKind, tuple[Item, ...]] = {}
     errors: list[InventoryError] = []
-    try:
+    with closing(Inventories({info.name: plan}, environ, allowed=allowed, runs=runs, note=note)) as inventories:
         for kind in kinds:
             try:
                 items[kind] = inventories.items(info.name, kind, plan.settings)
             except InventoryError as error:
                 if error.message not in {earlier.message for earlier in errors}:
                     errors.append(error)
-    finally:
-        inventories.close()
     if not items:
         raise errors[0]
     return Listing(items=items, errors=tuple(errors))
@@ -305,19 +296,13 @@ def _settings(
     """
     vendor = registry.get(name)
     settings: dict[str, object] = {}
-    keys = {*registry.keys_builtin().values(), *credential_names(vendor)}
-    declared: Mapping[str, object] = {}
-    if path is not None:
-        checked = check_manifest(path, environ, hide=hide)
+    checked = check_manifest(path, environ, hide=hide) if path is not None else None
+    if checked is not None:
         written = {**checked.manifest.vendors.get(name, {}), **checked.evaluated.vendors.get(name, {})}
         settings = {key: value for key, value in written.items() if key not in _ABOUT_RUNS and not is_open(value)}
-        keys |= key_names(checked.manifest.document)
-        declared = checked.manifest.env
     if options.project is not None:
         settings[PROJECT] = options.project
-    files = sorted_out(read_env_files(options.env_file), declared, keys)
-    environ = {**files.keys, **environ}
-    hide(credentials_in(environ, keys))
+    environ = with_env_files(options.env_file, environ, vendor, checked, hide)
     return settings_of({name: settings}, {name: vendor}, environ)[name], environ
 
 
@@ -504,8 +489,7 @@ class _Locking:
     def _ask(self, environ: Mapping[str, str], note: Callable[[str], None]) -> None:
         allowed = allowed_secrets(environ, self._options.allow_secret)
         runs = runs_folder(None, self._path, environ)
-        inventories = Inventories(self._plans, environ, allowed=allowed, runs=runs, note=note)
-        try:
+        with closing(Inventories(self._plans, environ, allowed=allowed, runs=runs, note=note)) as inventories:
             for key, wish in self._wishes.items():
                 scope = wish.wanted.scope
                 items = inventories.items(scope.vendor, INVENTORIES[scope.kind], wish.settings)
@@ -513,8 +497,6 @@ class _Locking:
                     self._compare(key, wish, items)
                 else:
                     self._resolve(key, wish, items)
-        finally:
-            inventories.close()
 
     def _resolve(self, key: tuple[Scope, str], wish: _Wish, items: Sequence[Item]) -> None:
         before = self._before.find(*key) if self._before else None

@@ -637,6 +637,24 @@ def _repository_name(path: Path, build: Build) -> str:
     return build.repository.rpartition("/")[2] if build.repository else manifest_root(path).name
 
 
+def with_env_files(
+    files: Iterable[Path],
+    environ: Mapping[str, str],
+    vendor: Vendor,
+    checked: CheckedManifest | None,
+    hide: Hide,
+) -> dict[str, str]:
+    """The environment with the keys that env files give, as an apply has it for a vendor."""
+    keys = {*registry.keys_builtin().values(), *credential_names(vendor)}
+    declared: Mapping[str, EnvDeclaration] = {}
+    if checked is not None:
+        keys |= key_names(checked.manifest.document)
+        declared = checked.manifest.env
+    environ = {**sorted_out(read_env_files(files), declared, keys).keys, **environ}
+    hide(credentials_in(environ, keys))
+    return environ
+
+
 def credential_names(vendor: Vendor) -> tuple[str, ...]:
     return (vendor.info.key_env, *vendor.info.credential_environ)
 

@@ -209,3 +209,19 @@ def test_a_list_that_is_not_known_is_no_empty_one(explain: Callable[..., tuple[i
     assert "request: a variable that is not set decides what is sent" in out
     assert "cost: unknown tests" in out
     assert "? TAGS is not set" in out
+
+
+MANY = """
+version: 1
+name: many
+defaults: { vendor: doksi, platform: web, target: { web_url: "https://x.example" }, if: "{{ 1 == 2 }}" }
+matrix:
+"""
+
+
+def test_each_of_many_rows_has_the_reason_why_it_does_not_run(explain: Callable[..., tuple[int, str, str]]) -> None:
+    rows = "".join(f"  - {{ id: e{number}, test_ids: [a] }}\n" for number in range(15))
+    Path("qa-matrix.yml").write_text(f"{MANY.lstrip()}{rows}", encoding="utf-8")
+    for name in ("e0", "e14"):
+        (row,) = entries(explain(name, "--output", "json")[1])
+        assert (row["runs"], row["reason"]) == (False, "skipped by if: {{ 1 == 2 }}")

@@ -230,10 +230,7 @@ class Session:
             raise UserError(f"the run cannot go on: {UNVERIFIED}", hint=f"set {SEAL_KEY} as where the run began")
         self._run.unverified = True
         summary = self._remembered(summarise(self._run))
-        self._tell(summary)
-        problems = reporting.write(summary, self._settings.reports, self._observer.clean)
-        for problem in problems:
-            self._observer.warn(f"qarunner: error: {problem}")
+        problems = self._told_and_written(summary, self._settings.reports)
         if self._observer.as_data:
             self._show(summary)
         return concluded(self._observer, summary, lost=len(problems))
@@ -390,11 +387,8 @@ class Session:
         Returns what the reports say, and what could not be written.
         """
         summary = self._remembered(summarise(self._run))
-        self._tell(summary)
         targets = self._targets(reports)
-        problems = reporting.write(summary, targets, self._observer.clean)
-        for problem in problems:
-            self._observer.warn(f"qarunner: error: {problem}")
+        problems = self._told_and_written(summary, targets)
         if self._observer.as_data:
             self._show(unwritten(summary, problems))
         else:
@@ -413,12 +407,16 @@ class Session:
     def _remembered(self, summary: Summary) -> Summary:
         return self._history.about(replace(summary, resume=self._follow.resume(), rerun=self._follow.rerun()))
 
-    def _tell(self, summary: Summary) -> None:
-        """What people have to know first: a CI system may end this process while it writes reports."""
-        if not self._observer.as_data:
+    def _told_and_written(self, summary: Summary, targets: Sequence[reporting.ReportTarget]) -> list[str]:
+        """What people have to know comes first: a CI system may end this process while it writes reports."""
+        if self._observer.as_data:
+            self._observer.left(summary, self._follow)
+        else:
             self._show(summary)
-            return
-        self._observer.left(summary, self._follow)
+        problems = reporting.write(summary, targets, self._observer.clean)
+        for problem in problems:
+            self._observer.warn(f"qarunner: error: {problem}")
+        return problems
 
     def _show(self, summary: Summary) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.app.choosing import Chosen, choose_rows
+from qarunner.app.choosing import Chosen, weigh_rows
 from qarunner.app.ci import read_build
 from qarunner.app.files import find_manifest
 from qarunner.app.planning import (
@@ -39,7 +39,7 @@ from qarunner.plan.model import Cost
 from qarunner.vendors.api import Call, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     from qarunner.app.choosing import Hide, RowFilter
@@ -133,10 +133,7 @@ class Explaining:
         known = with_known(checked.manifest, checked.rows, values, *KNOWN_LATER.values())
         self._selected = {row.id for row in select(known, wanted.select)}
         self._profiled = {row.id for row in select(known, checked.manifest.select or [])}
-        chosen = self._choose(checked.rows, wanted.select)
-        self._chosen = {row.id for row in chosen.rows} if isinstance(chosen, Chosen) else frozenset()
-        self._remarks = _before_colons(chosen.remarks) if isinstance(chosen, Chosen) else {}
-        self._reasons = _reasons(chosen)
+        self._chosen = self._choose(checked.rows, wanted.select)
         self._evaluated = evaluate(checked.manifest, checked.rows, values)
         self._rows = {row.id: row for row in self._evaluated.rows}
         self._choices = {row.id: self._choice(row) for row in checked.rows}
@@ -267,30 +264,25 @@ class Explaining:
         profile = self._manifest.select
         if profile and row.id not in self._profiled:
             return False, f"profile {self._manifest.profile} chooses {' or '.join(profile)} alone"
-        named = row.id in self._selected
-        if row.id in self._chosen:
-            return True, self._asked() if named else self._remarks.get(f"{row.id} is included", "it is needed")
-        if self._reasons is None:
-            return self._alone(row) if named else (False, self._unasked(row))
-        return False, self._reasons.get(row.id) or self._unasked(row)
+        named, chosen = row.id in self._selected, self._chosen
+        if isinstance(chosen, ManifestError) and named:
+            # Some row's condition cannot be computed: without rows that have nothing to do with this one.
+            chosen = self._choose([self._written[other] for other in closure([row.id], self._needs)], ())
+        match chosen:
+            case ManifestError(diagnostics=problems) if named:
+                return None, f"a condition decides, and {problems[0].message}"
+            case Chosen(planned=planned) if row.id in planned:
+                return True, self._asked() if named else f"{planned[row.id]} needs it"
+            case Chosen(reasons=reasons) if row.id in reasons:
+                return False, reasons[row.id]
+            case _:
+                return False, self._unasked(row)
 
     def _choose(self, rows: Sequence[Row], expressions: Sequence[str]) -> Chosen | UserError:
         try:
-            return choose_rows(self._manifest, rows, replace(self._wanted, select=expressions), self._values)
+            return weigh_rows(self._manifest, rows, replace(self._wanted, select=expressions), self._values)
         except (NothingSelected, ManifestError) as error:
             return error
-
-    def _alone(self, row: Row) -> tuple[bool | None, str]:
-        """Where some row's condition cannot be computed: without rows that have nothing to do with this one."""
-        match self._choose([self._written[other] for other in closure([row.id], self._needs)], ()):
-            case Chosen(rows=rows) if row.id in {other.id for other in rows}:
-                return True, self._asked()
-            case NothingSelected(details=details) if details:
-                return False, details[0].partition(": ")[2]
-            case ManifestError(diagnostics=problems):
-                return None, f"a condition decides, and {problems[0].message}"
-            case _:
-                return False, "something that it needs is not planned"
 
     def _asked(self) -> str:
         return f"--select {' or '.join(self._selection)}" if self._selection else "nothing leaves it out"
@@ -354,21 +346,6 @@ class Explaining:
             groups = map(tuple, grouped(vendor, list(alike)))
             self._groups[key] = {other.id: group for group in groups for other in group}
         return self._groups[key][row.id]
-
-
-def _reasons(chosen: Chosen | UserError) -> Mapping[str, str] | None:
-    """Why rows are left out, by id; None where a condition cannot be computed."""
-    match chosen:
-        case Chosen(left_out=left_out):
-            return {missing.id: missing.reason for missing in left_out}
-        case NothingSelected(details=details):
-            return _before_colons(details)
-        case _:
-            return None
-
-
-def _before_colons(lines: Iterable[str]) -> dict[str, str]:
-    return {before: after for before, _, after in (line.partition(": ") for line in lines)}
 
 
 def _leaves(data: Mapping[str, object], above: Trail = ()) -> Iterator[tuple[Trail, object]]:
