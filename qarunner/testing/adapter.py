@@ -58,16 +58,7 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
     from qarunner.plan.model import Job, Plan
-    from qarunner.vendors.api import (
-        Accepted,
-        AnyRequest,
-        BuildRules,
-        Outcome,
-        PrepareStep,
-        Resource,
-        Status,
-        Vendor,
-    )
+    from qarunner.vendors.api import Accepted, AnyRequest, BuildRules, Outcome, PrepareStep, Resource, Status, Vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------

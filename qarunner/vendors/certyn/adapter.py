@@ -12,41 +12,19 @@ from qarunner.decode import JsonReader
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.secret import OPEN
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import (
-    Complaint,
-    Finished,
-    More,
-    RemoteRun,
-    Request,
-    Running,
-    Vendor,
-    resource_ref,
-)
-from qarunner.vendors.certyn import environments as certyn_projects
-from qarunner.vendors.certyn import inventory
+from qarunner.vendors.api import Complaint, Finished, More, RemoteRun, Request, Running, resource_ref
 from qarunner.vendors.certyn import results as certyn_details
+from qarunner.vendors.certyn.environments import KEY, NEED, Environments
 from qarunner.vendors.certyn.info import INFO
+from qarunner.vendors.certyn.inventory import Lists
 from qarunner.vendors.certyn.results import outcome, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import (
-        Call,
-        Dependency,
-        InventoryKind,
-        Item,
-        Leftover,
-        Metadata,
-        Prepared,
-        PrepareStep,
-        Refusal,
-        Reply,
-        Resource,
-        Status,
-    )
+    from qarunner.vendors.api import Call, Metadata, Refusal, Reply, Status
 
 
 _RUNS = "/api/ci/runs"
@@ -59,7 +37,7 @@ _UNSEEN_POLLS = 3
 """For how many polls a new run may not be found yet (client: the vendor's action bears it as often)."""
 
 
-class Certyn(Vendor):
+class Certyn(Environments, Lists):
     """The adapter. A 404 to a poll is handed to `read`: a new run may not be visible yet."""
 
     info = INFO
@@ -72,24 +50,6 @@ class Certyn(Vendor):
                 message="certyn needs to know the project",
                 hint="set vendors.certyn.project to its slug, or the variable CERTYN_PROJECT",
             )
-
-    def resources(self, call: Call) -> Iterable[Dependency]:
-        return certyn_projects.needs(call)
-
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-        return certyn_projects.prepare(resource, token, replies)
-
-    def release(self, resource: Resource, prepared: Prepared) -> Request | None:  # noqa: ARG002
-        return certyn_projects.release(prepared)
-
-    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:  # noqa: ARG002
-        return certyn_projects.taken(token, reply)
-
-    def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
-        return certyn_projects.leftover(resource, token, prepared)
-
-    def notices(self, call: Call) -> Iterable[str]:
-        return certyn_projects.notices(call)
 
     def submit(self, call: Call) -> Request:
         (entry,) = call.entries
@@ -137,16 +97,6 @@ class Certyn(Vendor):
         path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
         return Request(method="POST", path=path, body={"reason": "cancelled by qarunner"})
 
-    def inventory(
-        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
-    ) -> Request | Refusal | tuple[Item, ...]:
-        return inventory.inventory(kind, settings, replies)
-
-    def poll_many(
-        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
-    ) -> Request | Mapping[str, Reply] | None:
-        return inventory.poll_many(settings, runs, replies)
-
     def refused(self, reply: Reply) -> Refusal:
         return answers.refusal(reply, "error", "message", "details")
 
@@ -156,7 +106,7 @@ def _environment(call: Call, entry: Entry) -> Json:
     if entry.target is None:
         return call.settings.get("environment")
     if entry.target.kind is TargetKind.WEB_URL:
-        return resource_ref(certyn_projects.NEED, certyn_projects.KEY)
+        return resource_ref(NEED, KEY)
     return entry.target.value
 
 
@@ -186,4 +136,4 @@ def _metadata(metadata: Metadata) -> dict[str, Json]:
     }
 
 
-VENDOR: Vendor = Certyn()
+VENDOR = Certyn()

@@ -15,7 +15,7 @@ from qarunner.decode import UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Dependency, Leftover, More, Prepared, Refusal, Request, ResourceKind
+from qarunner.vendors.api import Dependency, Leftover, More, Prepared, Refusal, Request, ResourceKind, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,28 +66,6 @@ def project_id(reply: Reply, slug: str) -> str | Refusal:
     )
 
 
-def needs(call: Call) -> Iterator[Dependency]:
-    """An environment for the call's address, if it has one. Equal ones may be shared: nothing in it is the entry's."""
-    for url in _addresses(call):
-        data = {
-            "project": call.settings["project"],
-            "base_url": url,
-            "label": _label(call.metadata),
-            # assumed: `version` is free text; the commit tells most, and "1" stands in where it is not known
-            "version": answers.short_commit(call.metadata) or "1",
-        }
-        yield Dependency(key=NEED, kind=ResourceKind.ENVIRONMENT, data=data)
-
-
-def notices(call: Call) -> Iterator[str]:
-    """What the plan says of it beforehand."""
-    for url in _addresses(call):
-        yield (
-            f"certyn gets a new environment for {url} in project {call.settings['project']}, deleted afterwards; "
-            "its key needs the scope platform:manage"
-        )
-
-
 def _addresses(call: Call) -> list[str]:
     targets = [entry.target for entry in call.entries if entry.target]
     return [target.value for target in targets if target.kind is TargetKind.WEB_URL]
@@ -122,34 +100,6 @@ def _has_more(answer: JsonReader) -> bool:
     return answer.value is True
 
 
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-    """The project's id, then the environment: the one that an earlier create has made, or a new one.
-
-    The answer of an earlier create may be lost, so the list is asked for this key first. It is client only: where it
-    cannot be read, the create is sent at once.
-    """
-    data = resource.data
-    if not replies:
-        return overview()
-    project = project_id(replies[0], str(data["project"]))
-    if isinstance(project, Refusal):
-        return project
-    key, folder, base_url = _key(token), _environments(project), str(data["base_url"])
-    pages: list[Reply] = []
-    later = list(replies[1:])
-    while (request := _look(folder, pages)) is not None:
-        if not later:
-            return More(request=request, best_effort=True)
-        pages.append(later.pop(0))
-    name = _listed(pages, key, base_url)
-    if name is None and not later:
-        body = {"key": key, "label": data["label"], "baseUrl": base_url, "version": data["version"]}
-        return Request(method="POST", path=folder, body=body)
-    if name is None:
-        name = answers.path_id(later[0].json().get("id"))
-    return Prepared(values={KEY: key, "id": name, "project_id": project})
-
-
 def _look(folder: str, pages: Sequence[Reply]) -> Request | None:
     """What is left to read of the list; None if no more of it can be read."""
     if len(pages) >= _MOST_PAGES or (pages and not pages[-1].ok):
@@ -181,29 +131,6 @@ _TAKEN = frozenset({409})
 _PERHAPS_TAKEN = frozenset({400, 422})
 
 
-def taken(token: str, reply: Reply) -> bool:
-    """assumed: a second environment of one key is refused as a conflict, or in words that name the key."""
-    if reply.status in _TAKEN:
-        return True
-    named = _key(token) in reply.text or re.search(r"\bkey\b", reply.text, re.IGNORECASE) is not None
-    return reply.status in _PERHAPS_TAKEN and named
-
-
-def leftover(resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
-    """An environment by its key, which is all that is known of it before Certyn's answer."""
-    key, project = _key(token), str(resource.data.get("project"))
-    known = {} if prepared is None else {name: str(value) for name, value in prepared.values.items()}
-    details = {"project": project, **known, KEY: key}
-    return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
-
-
-def release(prepared: Prepared) -> Request:
-    """The request that deletes an environment."""
-    project, name = (str(prepared.values[key]) for key in ("project_id", "id"))
-    path = f"{_environments(project)}/{answers.segment(name)}"
-    return Request(method="DELETE", path=path)
-
-
 def _environments(project: str) -> str:
     return f"/api/projects/{answers.segment(project)}/environments"
 
@@ -213,3 +140,74 @@ def _key(token: str) -> str:
     if len(token) > _LONGEST_TOKEN or not _SLUG.fullmatch(token):
         token = hashlib.sha256(token.encode()).hexdigest()[:20]
     return f"qarunner-{token}"
+
+
+class Environments(Vendor):
+    """What the adapter says of environments."""
+
+    def resources(self, call: Call) -> Iterator[Dependency]:
+        """An environment for the call's address, if it has one. Equal ones are shared: nothing in it is the entry's."""
+        for url in _addresses(call):
+            data = {
+                "project": call.settings["project"],
+                "base_url": url,
+                "label": _label(call.metadata),
+                # assumed: `version` is free text; the commit tells most, and "1" stands in where it is not known
+                "version": answers.short_commit(call.metadata) or "1",
+            }
+            yield Dependency(key=NEED, kind=ResourceKind.ENVIRONMENT, data=data)
+
+    def notices(self, call: Call) -> Iterator[str]:
+        """What the plan says of it beforehand."""
+        for url in _addresses(call):
+            yield (
+                f"certyn gets a new environment for {url} in project {call.settings['project']}, deleted afterwards; "
+                "its key needs the scope platform:manage"
+            )
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
+        """The project's id, then the environment: the one that an earlier create has made, or a new one.
+
+        The answer of an earlier create may be lost, so the list is asked for this key first. It is client only: where
+        it cannot be read, the create is sent at once.
+        """
+        data = resource.data
+        if not replies:
+            return overview()
+        project = project_id(replies[0], str(data["project"]))
+        if isinstance(project, Refusal):
+            return project
+        key, folder, base_url = _key(token), _environments(project), str(data["base_url"])
+        pages: list[Reply] = []
+        later = list(replies[1:])
+        while (request := _look(folder, pages)) is not None:
+            if not later:
+                return More(request=request, best_effort=True)
+            pages.append(later.pop(0))
+        name = _listed(pages, key, base_url)
+        if name is None and not later:
+            body = {"key": key, "label": data["label"], "baseUrl": base_url, "version": data["version"]}
+            return Request(method="POST", path=folder, body=body)
+        if name is None:
+            name = answers.path_id(later[0].json().get("id"))
+        return Prepared(values={KEY: key, "id": name, "project_id": project})
+
+    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:  # noqa: ARG002
+        """assumed: a second environment of one key is refused as a conflict, or in words that name the key."""
+        if reply.status in _TAKEN:
+            return True
+        named = _key(token) in reply.text or re.search(r"\bkey\b", reply.text, re.IGNORECASE) is not None
+        return reply.status in _PERHAPS_TAKEN and named
+
+    def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
+        """An environment by its key, which is all that is known of it before Certyn's answer."""
+        key, project = _key(token), str(resource.data.get("project"))
+        known = {} if prepared is None else {name: str(value) for name, value in prepared.values.items()}
+        details = {"project": project, **known, KEY: key}
+        return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
+
+    def release(self, resource: Resource, prepared: Prepared) -> Request:  # noqa: ARG002
+        """The request that deletes an environment."""
+        project, name = (str(prepared.values[key]) for key in ("project_id", "id"))
+        path = f"{_environments(project)}/{answers.segment(name)}"
+        return Request(method="DELETE", path=path)

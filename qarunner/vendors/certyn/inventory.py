@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Request
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Request, Vendor
 from qarunner.vendors.certyn import environments
 
 if TYPE_CHECKING:
@@ -32,20 +32,6 @@ _GOING_ON = frozenset({"in_progress", "running"})
 
 
 _FOLDERS = {InventoryKind.ENVIRONMENT: "environments", InventoryKind.TAG: "testcases"}
-
-
-def inventory(
-    kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
-) -> Request | Refusal | tuple[Item, ...]:
-    if not replies:
-        return environments.overview()
-    if kind is InventoryKind.PROJECT:
-        projects = replies[0].json().get("projects").items()
-        return tuple(_item(project, "slug", "name") for project in projects)
-    project = _project(settings, replies[0])
-    if isinstance(project, Refusal):
-        return project
-    return _of_project(kind, f"/api/projects/{answers.segment(project)}", replies[1:])
 
 
 def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Request | tuple[Item, ...]:
@@ -93,35 +79,6 @@ def _tags(tests: Sequence[JsonReader]) -> Iterator[Item]:
         yield Item(id=tag, name=tag)
 
 
-def poll_many(
-    settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
-) -> Request | Mapping[str, Reply] | None:
-    """Client: the CLI reads this list; no page documents it. It decides a run whose counters leave no doubt.
-
-    A run that it shows twice, and not the same both times, is in doubt.
-    """
-    if not replies:
-        return environments.overview()
-    project = _project(settings, replies[0])
-    if isinstance(project, Refusal):
-        return None
-    wanted = {run.id: run for run in runs}
-    listed, shown, newest = answers.Listed(), 0, 1
-    for reply in replies[1:]:
-        items = list(answers.page(reply).get("items").items())
-        newest = len(items)
-        shown += newest
-        for item in items:
-            if (run := wanted.get(item.get("runId").text_or() or "")) is not None:
-                listed.add(run.id, item, is_certain=_is_certain(run, item))
-    pages = len(replies) - 1
-    is_whole = pages > 0 and (newest == 0 or _is_last(answers.page(replies[-1]), shown) or listed.count == len(wanted))
-    if is_whole or pages >= _PAGES_BESIDES + math.ceil(len(runs) / int(_RUNS)):
-        return listed.replies()
-    path = f"/api/projects/{answers.segment(project)}/ci-runs"
-    return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", str(shown))))
-
-
 def _is_last(body: JsonReader, shown: int) -> bool:
     total = answers.count(body.get("totalCount"))
     return total is not None and shown >= total
@@ -141,3 +98,50 @@ def _is_certain(run: RemoteRun, item: JsonReader) -> bool:
     if total is None or pending != 0 or promised is None or total != promised:
         return False
     return None not in counts and sum(filter(None, counts)) == total > 0
+
+
+class Lists(Vendor):
+    """What the adapter says of lists."""
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        if not replies:
+            return environments.overview()
+        if kind is InventoryKind.PROJECT:
+            projects = replies[0].json().get("projects").items()
+            return tuple(_item(project, "slug", "name") for project in projects)
+        project = _project(settings, replies[0])
+        if isinstance(project, Refusal):
+            return project
+        return _of_project(kind, f"/api/projects/{answers.segment(project)}", replies[1:])
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply] | None:
+        """Client: the CLI reads this list; no page documents it. It decides a run whose counters leave no doubt.
+
+        A run that it shows twice, and not the same both times, is in doubt.
+        """
+        if not replies:
+            return environments.overview()
+        project = _project(settings, replies[0])
+        if isinstance(project, Refusal):
+            return None
+        wanted = {run.id: run for run in runs}
+        listed, shown, newest = answers.Listed(), 0, 1
+        for reply in replies[1:]:
+            items = list(answers.page(reply).get("items").items())
+            newest = len(items)
+            shown += newest
+            for item in items:
+                if (run := wanted.get(item.get("runId").text_or() or "")) is not None:
+                    listed.add(run.id, item, is_certain=_is_certain(run, item))
+        pages = len(replies) - 1
+        is_whole = pages > 0 and (
+            newest == 0 or _is_last(answers.page(replies[-1]), shown) or listed.count == len(wanted)
+        )
+        if is_whole or pages >= _PAGES_BESIDES + math.ceil(len(runs) / int(_RUNS)):
+            return listed.replies()
+        path = f"/api/projects/{answers.segment(project)}/ci-runs"
+        return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", str(shown))))

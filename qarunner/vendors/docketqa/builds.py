@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.vendors import replies as answers
@@ -23,21 +25,16 @@ from qarunner.vendors.api import (
     Request,
     ResourceKind,
     Upload,
+    Vendor,
 )
 from qarunner.vendors.docketqa.requests import same_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
     from qarunner.entry import Entry, Target
-    from qarunner.vendors.api import (
-        Build,
-        Call,
-        PrepareStep,
-        Reply,
-        Resource,
-    )
+    from qarunner.vendors.api import Build, Call, PrepareStep, Reply, Resource
 
 
 _KEY = "build"
@@ -52,70 +49,11 @@ def _target(entry: Entry) -> Target | None:
     return entry.target if pins else None
 
 
-def races(calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Conflict]:
-    """Entries that want different builds of one app: each could be tested with another's. One content is one build."""
-    first: dict[str, tuple[Entry, str]] = {}
-    for call in calls:
-        for entry in call.entries:
-            target = _target(entry)
-            if target is None:
-                continue
-            app = same_number(str(entry.options.get("app_id")))
-            other, content = first.setdefault(app, (entry, _content(target, builds)))
-            if content != _content(target, builds):
-                yield Conflict(
-                    entries=(entry.id, other.id),
-                    path=("target",),
-                    message=f"{entry.id} and {other.id} pin different builds of DocketQA's app {app}, "
-                    "which has one current build at a time",
-                    hint="select one of them for each apply, one after the other",
-                )
-
-
 def _content(target: Target, builds: Mapping[str, Build]) -> str:
     if target.kind is TargetKind.TARGET_ID:
         return f"build {same_number(target.value)}"
     build = builds.get(target.value)
     return target.value if build is None else build.sha256
-
-
-def needs(call: Call) -> Iterator[Dependency]:
-    """The one build of a call, if it names one. A pinned build is a need without a file."""
-    (entry,) = call.entries
-    target = _target(entry)
-    if target is None:
-        return
-    data: dict[str, Json] = {"app_id": entry.options.get("app_id")}
-    if target.kind is TargetKind.TARGET_ID:
-        yield Dependency(key=_KEY, kind=ResourceKind.BUILD, data={**data, "build_id": same_number(target.value)})
-        return
-    data["platform"] = None if entry.platform is None else entry.platform.value
-    if name := entry.options.get("build_name"):
-        data["build_name"] = name
-    yield Dependency(key=_KEY, kind=ResourceKind.BUILD, path=target.value, data=data)
-
-
-def notices(call: Call) -> Iterable[str]:
-    """What the plan has to say before anything is sent: what moves, and for whom."""
-    for entry in call.entries:
-        if target := _target(entry):
-            what = f"build {target.value}" if target.kind is TargetKind.TARGET_ID else target.value
-            yield (
-                f"docketqa: {what} becomes the current build of app {entry.options.get('app_id')} for everybody, and "
-                "stays so; other pipelines that move it at the same time race with this one"
-            )
-
-
-def kept(resource: Resource, prepared: Prepared) -> Leftover | None:
-    """No page shows how a build is deleted. One that was there before stays as it was."""
-    return None if resource.build is None else _left(resource, str(prepared.values[_KEY]))
-
-
-def may_stay(resource: Resource, request: Request) -> Leftover | None:
-    """The create alone makes a build."""
-    if request.method != "POST" or not request.path.endswith("/builds"):
-        return None
-    return _left(resource, JsonReader(request.body).get("name").text())
 
 
 def _left(resource: Resource, name: str) -> Leftover:
@@ -124,36 +62,8 @@ def _left(resource: Resource, name: str) -> Leftover:
     return Leftover(what=f"build {name!r} of app {app}", todo=todo, details={"app_id": app, "name": name})
 
 
-MADE = 3
+_MADE = 3
 """So many replies there are once the build's create was answered."""
-
-
-def prepare(resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-    """Documented steps: the upload's address, the bytes, the build made of them and made current at once.
-
-    No create refers to what this makes, since tests run whatever is current: its value is for people.
-    """
-    app = answers.segment(_id(resource, "app_id"))
-    build = resource.build
-    if build is None:
-        return _pin(app, _id(resource, "build_id"), replies)
-    build_name = resource.data.get("build_name")
-    name = str(build_name or _name(build, token))
-    if not replies:
-        body: Json = {
-            "filename": build.filename,
-            "platform": resource.data.get("platform"),
-            "file_size": build.size,
-        }
-        return Request(method="POST", path="/apps/upload-url", body=body)
-    granted = replies[0].json()
-    key = granted.get("s3_key").text()
-    if len(replies) == 1:
-        return _put(build, granted)
-    if len(replies) < MADE:
-        create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
-        return More(request=create, best_effort=True)  # a second one would be a second build, or a name that is taken
-    return _made(app, name, replies[MADE - 1], replies[MADE:], ours=not build_name)
 
 
 def _made(app: str, name: str, created: Reply, after: Sequence[Reply], *, ours: bool) -> PrepareStep:
@@ -177,7 +87,7 @@ def _made(app: str, name: str, created: Reply, after: Sequence[Reply], *, ours: 
 
 
 def _uncertain(app: str, name: str, created: Reply) -> str:
-    words = with_status(created, answers.error_text(created, *ERROR_KEYS))
+    words = _with_status(created, answers.error_text(created, *ERROR_KEYS))
     if created.ok:
         what = f"was answered without saying that it is current ({words})"
     else:
@@ -202,11 +112,14 @@ def _pinned(app: str, build: str, replies: Sequence[Reply], value: str) -> Reque
     return _look(app) if settled is None and len(replies) == 1 else settled
 
 
+CONFLICT = 409
+
+
 ERROR_KEYS = ("message", "error", "detail")
 """Bodies of errors are not documented. All three keys are usual."""
 
 
-def with_status(reply: Reply, text: str) -> str:
+def _with_status(reply: Reply, text: str) -> str:
     """The vendor's words after the status of its answer; status 0 is no answer."""
     return text if not reply.status or str(reply.status) in text else f"HTTP {reply.status}: {text}"
 
@@ -288,3 +201,96 @@ def _put(build: Build, granted: JsonReader) -> Upload:
         headers=(("Content-Type", content_type.text()),),
         file=FileRef(path=build.path),
     )
+
+
+class Builds(Vendor):
+    """What the adapter says of builds."""
+
+    def resources(self, call: Call) -> Iterator[Dependency]:
+        """The one build of a call, if it names one. A pinned build is a need without a file."""
+        (entry,) = call.entries
+        target = _target(entry)
+        if target is None:
+            return
+        data: dict[str, Json] = {"app_id": entry.options.get("app_id")}
+        if target.kind is TargetKind.TARGET_ID:
+            yield Dependency(key=_KEY, kind=ResourceKind.BUILD, data={**data, "build_id": same_number(target.value)})
+            return
+        data["platform"] = None if entry.platform is None else entry.platform.value
+        if name := entry.options.get("build_name"):
+            data["build_name"] = name
+        yield Dependency(key=_KEY, kind=ResourceKind.BUILD, path=target.value, data=data)
+
+    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterator[Conflict]:
+        """Entries that want different builds of one app could be tested with each other's. One content is one build."""
+        first: dict[str, tuple[Entry, str]] = {}
+        for call in calls:
+            for entry in call.entries:
+                target = _target(entry)
+                if target is None:
+                    continue
+                app = same_number(str(entry.options.get("app_id")))
+                other, content = first.setdefault(app, (entry, _content(target, builds)))
+                if content != _content(target, builds):
+                    yield Conflict(
+                        entries=(entry.id, other.id),
+                        path=("target",),
+                        message=f"{entry.id} and {other.id} pin different builds of DocketQA's app {app}, "
+                        "which has one current build at a time",
+                        hint="select one of them for each apply, one after the other",
+                    )
+
+    def notices(self, call: Call) -> Iterator[str]:
+        """What the plan has to say before anything is sent: what moves, and for whom."""
+        for entry in call.entries:
+            if target := _target(entry):
+                what = f"build {target.value}" if target.kind is TargetKind.TARGET_ID else target.value
+                yield (
+                    f"docketqa: {what} becomes the current build of app {entry.options.get('app_id')} for everybody, "
+                    "and stays so; other pipelines that move it at the same time race with this one"
+                )
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
+        """Documented steps: the upload's address, the bytes, the build made of them and made current at once.
+
+        No create refers to what this makes, since tests run whatever is current: its value is for people.
+        """
+        if len(replies) == _MADE and not replies[-1].ok:
+            # Documented of 409: the name is taken, which a name of the manifest may well be. A generated one is not.
+            is_taken = replies[-1].status == CONFLICT and resource.data.get("build_name") is not None
+            if is_taken or not replies[-1].is_unclear:
+                refusal = self.refused(replies[-1])
+                return replace(refusal, message=_with_status(replies[-1], refusal.message))
+        app = answers.segment(_id(resource, "app_id"))
+        build = resource.build
+        if build is None:
+            return _pin(app, _id(resource, "build_id"), replies)
+        build_name = resource.data.get("build_name")
+        name = str(build_name or _name(build, token))
+        if not replies:
+            body: Json = {
+                "filename": build.filename,
+                "platform": resource.data.get("platform"),
+                "file_size": build.size,
+            }
+            return Request(method="POST", path="/apps/upload-url", body=body)
+        granted = replies[0].json()
+        key = granted.get("s3_key").text()
+        if len(replies) == 1:
+            return _put(build, granted)
+        if len(replies) < _MADE:
+            create = Request(method="POST", path=f"/apps/{app}/builds", body=_made_of(build, key, name))
+            return More(
+                request=create, best_effort=True
+            )  # a second one would be a second build, or a name that is taken
+        return _made(app, name, replies[_MADE - 1], replies[_MADE:], ours=not build_name)
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        """No page shows how a build is deleted. One that was there before stays as it was."""
+        return None if resource.build is None else _left(resource, str(prepared.values[_KEY]))
+
+    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
+        """The create alone makes a build."""
+        if request.method != "POST" or not request.path.endswith("/builds"):
+            return None
+        return _left(resource, JsonReader(request.body).get("name").text())

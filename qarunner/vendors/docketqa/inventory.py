@@ -8,38 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Request
+from qarunner.vendors.api import InventoryKind, Item, Request, Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.decode import JsonReader
-    from qarunner.vendors.api import Reply
+    from qarunner.decode import Json, JsonReader
+    from qarunner.vendors.api import Refusal, Reply
 
 
 _PER_PAGE = 100
-
-
-def inventory(kind: InventoryKind, replies: Sequence[Reply]) -> Request | tuple[Item, ...]:
-    if kind is InventoryKind.APP:
-        if not replies:
-            return Request(method="GET", path="/apps/list")
-        return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
-    answers.check_goes_on(replies, "test_blueprints")
-    paging = answers.page(replies[-1]).get("pagination") if replies else None
-    if paging is not None:
-        answers.check_about(paging.get("page"), str(len(replies)), "page")
-    if paging is None or len(replies) < (answers.count(paging.get("total_pages")) or 0):
-        query = (
-            ("type", "integration"),
-            ("include_all_folders", "true"),
-            ("page", str(len(replies) + 1)),
-            ("per_page", str(_PER_PAGE)),
-        )
-        return Request(method="GET", path="/test_blueprint/list", query=query)
-    tests = answers.elements(replies, "test_blueprints", "title")
-    answers.check_whole(replies, len(tests), "pagination", "total")
-    return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))
 
 
 def _test(test: JsonReader) -> Item:
@@ -65,3 +43,31 @@ def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
 def _named(element: JsonReader, name: str) -> Item:
     identifier = answers.body_id(element.get("id"))
     return Item(id=identifier, name=element.get(name).text_or() or identifier)
+
+
+class Lists(Vendor):
+    """What the adapter says of lists."""
+
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        del settings
+        if kind is InventoryKind.APP:
+            if not replies:
+                return Request(method="GET", path="/apps/list")
+            return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
+        answers.check_goes_on(replies, "test_blueprints")
+        paging = answers.page(replies[-1]).get("pagination") if replies else None
+        if paging is not None:
+            answers.check_about(paging.get("page"), str(len(replies)), "page")
+        if paging is None or len(replies) < (answers.count(paging.get("total_pages")) or 0):
+            query = (
+                ("type", "integration"),
+                ("include_all_folders", "true"),
+                ("page", str(len(replies) + 1)),
+                ("per_page", str(_PER_PAGE)),
+            )
+            return Request(method="GET", path="/test_blueprint/list", query=query)
+        tests = answers.elements(replies, "test_blueprints", "title")
+        answers.check_whole(replies, len(tests), "pagination", "total")
+        return tuple(map(_test, tests)) if kind is InventoryKind.TEST else tuple(_suites(tests))

@@ -15,7 +15,7 @@ from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.known import holds_template
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Case, Complaint, Finished, Outcome, RemoteRun, Request, Verdict
+from qarunner.vendors.api import Case, Complaint, Finished, Outcome, RemoteRun, Request, Vendor, Verdict
 from qarunner.vendors.docketqa.info import CONSENT, GIVE_CONSENT, OF_BUILDS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Metadata
+    from qarunner.vendors.api import Accepted, Call, Metadata, Reply
 
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -32,31 +32,6 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 def same_number(text: str) -> str:
     """An id as the vendor writes it: manifest and answers may differ in leading zeros."""
     return str(int(text)) if _DIGITS.fullmatch(text) else text
-
-
-def complaints(row: Mapping[str, object]) -> Iterator[Complaint]:
-    """What a row with a build, or with options of builds, lacks. What does not go together is the schema's to say."""
-    target, options = as_mapping(row.get("target")), as_mapping(row.get("options"))
-    kind = next((kind for kind in (TargetKind.BINARY, TargetKind.TARGET_ID) if target.get(kind) is not None), None)
-    if kind is None:
-        for name in OF_BUILDS:
-            if options.get(name) is not None:
-                message = f"options.{name} goes with target.binary or target.target_id alone"
-                yield Complaint(path=("options", name), message=message)
-        return
-    place = ("target", kind.value)
-    if kind is TargetKind.BINARY and row.get("platform") is None:
-        message = "a build needs a platform: DocketQA asks for it at an upload"
-        yield Complaint(path=place, message=message, hint="add platform: android or ios")
-    if kind is TargetKind.TARGET_ID and not (holds_template(str(target[kind])) or _DIGITS.fullmatch(str(target[kind]))):
-        # To the schema a secret may be any id, but the create has numbers.
-        message = f"{target[kind]!r} is no id of a build: DocketQA's ids are integers"
-        yield Complaint(path=place, message=message)
-    if options.get("app_id") is None:
-        message = f"target.{kind} needs options.app_id: the app at DocketQA that the build belongs to"
-        yield Complaint(path=place, message=message, hint="GET /apps/list shows the ids of apps")
-    if options.get("set_current") is None:
-        yield Complaint(path=place, message=CONSENT.format(kind), hint=GIVE_CONSENT)
 
 
 _CREATE = "/test_group_run/trigger_run"
@@ -90,32 +65,6 @@ def _page(group: str) -> str:
     return f"{_PAGES}/grouprun/{answers.segment(group)}"
 
 
-# --- the create -------------------------------------------------------------------------------------------------------
-
-
-def request(call: Call) -> Request:
-    (entry,) = call.entries
-    tests = asked_tests(entry)
-    if tests is not None:
-        return Request(method="POST", path=_CREATE, body={"test_blueprint_ids": [int(test) for test in tests]})
-    suite = _suite(entry)
-    addresses = _addresses(entry, suite)
-    if not addresses:
-        return Request(method="POST", path=_CREATE, body={"test_blueprint_category_id": suite})
-    context = _github_context(call.metadata)
-    body = {"test_blueprint_category_id": suite, **addresses, **({"github_context": context} if context else {})}
-    return Request(method="POST", path=_CREATE_WITH_ADDRESSES, body=body)
-
-
-def notices(call: Call) -> Iterator[str]:
-    for entry in call.entries:
-        if asked_tests(entry) is None and _addresses(entry, suite := _suite(entry)):
-            yield (
-                f"docketqa: other addresses for suite {suite} need a call that DocketQA's reference does not list; "
-                "if its answer names no test runs, the run has no verdict here and ends as unknown"
-            )
-
-
 def _suite(entry: Entry) -> str:
     if entry.selection is None:
         raise ValueError(f"{entry.id}: the capability table let an incomplete entry through")
@@ -147,34 +96,12 @@ def _github_context(metadata: Metadata) -> dict[str, Json]:
     return {name: value for name, value in known.items() if value}
 
 
-# --- its answer -------------------------------------------------------------------------------------------------------
-
-
 class _ListedRun(Struct, frozen=True, kw_only=True):
     """A test run as the create's answer tells of it."""
 
     id: str
     test: str | None
     login: bool
-
-
-def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
-    """A run for each test run. What was asked for and is not among them is written down with the first one."""
-    (entry,) = call.entries
-    group = body.get("test_group_run")
-    number = answers.id_or_none(group.get("id"))
-    elements = list(group.get("test_runs").items_or_none())
-    runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
-    shared: dict[str, Json] = {} if number is None else {"group": number}
-    if not runs_told:
-        return Finished(outcomes={entry.id: _untold(entry, body, number)})
-    asked = asked_tests(entry)
-    counted = _counted(asked, runs_told)
-    first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)
-    nameless = sum(_listed_run(element) is None for element in elements)
-    if lost := dict(_lost(entry, asked, counted, nameless)):
-        first = replace(first, memo={**first.memo, "lost": lost})
-    return (first, *others)
 
 
 def _listed_run(element: JsonReader) -> _ListedRun | None:
@@ -248,3 +175,73 @@ def _run(run: _ListedRun, shared: Mapping[str, Json], *, counted: bool) -> Remot
         memo["extra"] = LOGIN if run.login else STRAY
     test = run.test if counted else None
     return RemoteRun(id=run.id, url=f"{_PAGES}/testrun/{answers.segment(run.id)}", test=test, memo=memo)
+
+
+class Creates(Vendor):
+    """What the adapter says of creates."""
+
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:  # noqa: ARG002
+        """What a row with a build, or with options of builds, lacks. What does not go together, the schema says."""
+        target, options = as_mapping(row.get("target")), as_mapping(row.get("options"))
+        kind = next((kind for kind in (TargetKind.BINARY, TargetKind.TARGET_ID) if target.get(kind) is not None), None)
+        if kind is None:
+            for name in OF_BUILDS:
+                if options.get(name) is not None:
+                    message = f"options.{name} goes with target.binary or target.target_id alone"
+                    yield Complaint(path=("options", name), message=message)
+            return
+        place = ("target", kind.value)
+        if kind is TargetKind.BINARY and row.get("platform") is None:
+            message = "a build needs a platform: DocketQA asks for it at an upload"
+            yield Complaint(path=place, message=message, hint="add platform: android or ios")
+        if kind is TargetKind.TARGET_ID and not (
+            holds_template(str(target[kind])) or _DIGITS.fullmatch(str(target[kind]))
+        ):
+            # To the schema a secret may be any id, but the create has numbers.
+            message = f"{target[kind]!r} is no id of a build: DocketQA's ids are integers"
+            yield Complaint(path=place, message=message)
+        if options.get("app_id") is None:
+            message = f"target.{kind} needs options.app_id: the app at DocketQA that the build belongs to"
+            yield Complaint(path=place, message=message, hint="GET /apps/list shows the ids of apps")
+        if options.get("set_current") is None:
+            yield Complaint(path=place, message=CONSENT.format(kind), hint=GIVE_CONSENT)
+
+    def notices(self, call: Call) -> Iterator[str]:
+        for entry in call.entries:
+            if asked_tests(entry) is None and _addresses(entry, suite := _suite(entry)):
+                yield (
+                    f"docketqa: other addresses for suite {suite} need a call that DocketQA's reference does not list; "
+                    "if its answer names no test runs, the run has no verdict here and ends as unknown"
+                )
+
+    def submit(self, call: Call) -> Request:
+        (entry,) = call.entries
+        tests = asked_tests(entry)
+        if tests is not None:
+            return Request(method="POST", path=_CREATE, body={"test_blueprint_ids": [int(test) for test in tests]})
+        suite = _suite(entry)
+        addresses = _addresses(entry, suite)
+        if not addresses:
+            return Request(method="POST", path=_CREATE, body={"test_blueprint_category_id": suite})
+        context = _github_context(call.metadata)
+        body = {"test_blueprint_category_id": suite, **addresses, **({"github_context": context} if context else {})}
+        return Request(method="POST", path=_CREATE_WITH_ADDRESSES, body=body)
+
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
+        """A run for each test run. What was asked for and is not among them is written down with the first one."""
+        body = reply.json()
+        (entry,) = call.entries
+        group = body.get("test_group_run")
+        number = answers.id_or_none(group.get("id"))
+        elements = list(group.get("test_runs").items_or_none())
+        runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
+        shared: dict[str, Json] = {} if number is None else {"group": number}
+        if not runs_told:
+            return Finished(outcomes={entry.id: _untold(entry, body, number)})
+        asked = asked_tests(entry)
+        counted = _counted(asked, runs_told)
+        first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)
+        nameless = sum(_listed_run(element) is None for element in elements)
+        if lost := dict(_lost(entry, asked, counted, nameless)):
+            first = replace(first, memo={**first.memo, "lost": lost})
+        return (first, *others)

@@ -55,36 +55,6 @@ TARGET_ID = "target_id"
 """The name of what a prepared build is called in a create."""
 
 
-def needs(call: Call) -> Iterator[Dependency]:
-    """A build for each path that the call's entries name."""
-    # The commit is the same for a whole plan, so that equal builds of several calls stay one.
-    version = answers.short_commit(call.metadata)
-    targets = [entry.target for entry in call.entries if entry.target]
-    paths = [target.value for target in targets if target.kind is TargetKind.BINARY]
-    for path in dict.fromkeys(paths):
-        # assumed: `version` is free text for people; without a known commit it is left out, since it is optional
-        yield Dependency(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
-
-
-def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared:
-    """An upload's address, the upload, and the target made of it; documented in this order."""
-    build = resource.build
-    if build is None:
-        raise ValueError(f"{resource.id}: a build without a file")
-    if not replies:
-        return Request(method="POST", path="/uploads", body={"name": build.filename})
-    upload = replies[0].json()
-    upload_id = answers.body_id(upload.get("upload_id"))  # before the bytes go out for nothing
-    if len(replies) == 1:
-        return _put(build, upload.get("upload_url"))
-    if len(replies) == 2:  # noqa: PLR2004  the upload's own answer says nothing but that it was taken
-        body: dict[str, Json] = {"upload_id": upload_id, "name": build.filename}
-        if version := resource.data.get("version"):
-            body["version"] = version
-        return Request(method="POST", path=_TARGETS, body=body)
-    return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
-
-
 def _put(build: Build, address: JsonReader) -> Upload:
     """The zip's bytes to a presigned address, which is no place for the credential."""
     zipped = not build.folder and build.filename.lower().endswith(".zip")
@@ -103,15 +73,37 @@ class Doksi(Vendor):
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
         return doksi_groups.group(entries)
 
-    def resources(self, call: Call) -> Iterable[Dependency]:
-        return needs(call)
+    def resources(self, call: Call) -> Iterator[Dependency]:
+        """A build for each path that the call's entries name."""
+        # The commit is the same for a whole plan, so that equal builds of several calls stay one.
+        version = answers.short_commit(call.metadata)
+        targets = [entry.target for entry in call.entries if entry.target]
+        paths = [target.value for target in targets if target.kind is TargetKind.BINARY]
+        for path in dict.fromkeys(paths):
+            # assumed: `version` is free text for people; without a known commit it is left out, since it is optional
+            yield Dependency(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:  # noqa: ARG002
-        return prepare(resource, replies)
+        """An upload's address, the upload, and the target made of it; documented in this order."""
+        build = resource.build
+        if build is None:
+            raise ValueError(f"{resource.id}: a build without a file")
+        if not replies:
+            return Request(method="POST", path="/uploads", body={"name": build.filename})
+        upload = replies[0].json()
+        upload_id = answers.body_id(upload.get("upload_id"))  # before the bytes go out for nothing
+        if len(replies) == 1:
+            return _put(build, upload.get("upload_url"))
+        if len(replies) == 2:  # noqa: PLR2004  the upload's own answer says nothing but that it was taken
+            body: dict[str, Json] = {"upload_id": upload_id, "name": build.filename}
+            if version := resource.data.get("version"):
+                body["version"] = version
+            return Request(method="POST", path=_TARGETS, body=body)
+        return Prepared(values={TARGET_ID: answers.body_id(replies[2].json().get("target_id"))})
 
     def notices(self, call: Call) -> Iterator[str]:
         """No page shows how a target is deleted, or whether it expires."""
-        for need in needs(call):
+        for need in self.resources(call):
             yield f"doksi: the upload of {need.path} stays there: Doksi documents no way to remove it"
 
     def may_stay(self, resource: Resource, request: Request) -> Leftover | None:

@@ -12,40 +12,25 @@ from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.known import is_open
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import (
-    Cause,
-    Complaint,
-    Finished,
-    Refusal,
-    Request,
-    Running,
-    Vendor,
-)
-from qarunner.vendors.testerarmy import inventory
-from qarunner.vendors.testerarmy import requests as testerarmy_builds
-from qarunner.vendors.testerarmy import requests as testerarmy_creates
+from qarunner.vendors.api import Cause, Complaint, Finished, Refusal, Request, Running
 from qarunner.vendors.testerarmy.info import INFO, NEED_APP, ONLY_WITH
-from qarunner.vendors.testerarmy.requests import filename_of, has_known_ending, is_uuid, on_github, refused_ending
+from qarunner.vendors.testerarmy.inventory import Lists
+from qarunner.vendors.testerarmy.requests import (
+    Builds,
+    Creates,
+    filename_of,
+    has_known_ending,
+    is_uuid,
+    on_github,
+    refused_ending,
+)
 from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, outcome, status_word, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
-    from qarunner.vendors.api import (
-        Accepted,
-        Call,
-        Dependency,
-        InventoryKind,
-        Item,
-        Leftover,
-        Prepared,
-        PrepareStep,
-        RemoteRun,
-        Reply,
-        Resource,
-        Status,
-    )
+    from qarunner.vendors.api import Call, RemoteRun, Reply, Status
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -59,31 +44,6 @@ _MOBILE = frozenset({Platform.ANDROID, Platform.IOS})
 
 
 _APP_TARGETS = frozenset({TargetKind.BINARY, TargetKind.BINARY_URL, TargetKind.TARGET_ID, TargetKind.BUNDLE_ID})
-
-
-def complaints(row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-    """What a row lacks, and files that TesterArmy never takes. What does not go together is the schema's to say."""
-    options, platform = as_mapping(row.get("options")), row.get("platform")
-    written = as_mapping(row.get("target")).items()
-    name, value = next(((name, value) for name, value in written if value is not None), ("", None))
-    is_for_web = not is_open(platform) and platform not in _MOBILE
-    asked = options.get("pull_request")
-    is_preview = asked is True or (is_open(asked) and not any(kind in row for kind in SelectionKind))
-    if is_for_web and is_preview and not name:
-        message = "a pull request's run on the web needs an address"
-        yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
-    if is_for_web and name in _APP_TARGETS:
-        yield Complaint(path=("target", name), message="an app needs a platform", hint="add platform: android or ios")
-    if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
-        yield from _file(options, name, str(value))
-    for option in options:
-        if option in ONLY_WITH and not name:
-            message = f"options.{option} goes with target.{ONLY_WITH[option]} alone"
-            yield Complaint(path=("options", option), message=message)
-        if option in NEED_APP and is_for_web:
-            message = f"options.{option} goes with platform android or ios alone"
-            yield Complaint(path=("options", option), message=message)
-    yield from _project(settings.get("project"), uploads=name == TargetKind.BINARY, is_preview=is_preview)
 
 
 def _file(options: Mapping[str, object], name: str, value: str) -> Iterator[Complaint]:
@@ -118,31 +78,6 @@ def _project(project: Json, *, uploads: bool, is_preview: bool) -> Iterator[Comp
         )
 
 
-def of_build(call: Call) -> Iterator[Complaint]:
-    """What a call lacks because of the build that it is compiled in; no row can tell."""
-    (entry,) = call.entries
-    if entry.options.get("pull_request") is not True:
-        return
-    metadata = call.metadata
-    if not on_github(metadata):
-        where = f"at {metadata.host}" if metadata.host else f"not known in this build of {metadata.ci}"
-        yield Complaint(
-            path=("options", "pull_request"),
-            message=f"the repository is {where}, and TesterArmy knows pull requests of GitHub alone",
-            hint="name a group in category_ids instead",
-        )
-        return
-    missing = [
-        name for name, known in (("number", (metadata.pr_number or 0) > 0), ("commit", metadata.commit)) if not known
-    ]
-    if missing:
-        yield Complaint(
-            path=("options", "pull_request"),
-            message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
-            hint="run this entry in pull-request builds alone, or name a group in category_ids",
-        )
-
-
 _FORBIDDEN = 403
 
 
@@ -155,38 +90,62 @@ _TOO_MANY = 429
 _USAGE = re.compile(r"\busage[\s_-]*limit", re.IGNORECASE)
 
 
-class TesterArmy(Vendor):
+class TesterArmy(Creates, Builds, Lists):
     """The adapter. TesterArmy has no idempotency key: a create that may have happened is never repeated."""
 
     info = INFO
 
     def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-        return complaints(row, settings)
-
-    def resources(self, call: Call) -> Iterable[Dependency]:
-        (entry,) = call.entries
-        if entry.target is None or entry.target.kind is not TargetKind.BINARY:
-            return ()
-        return (testerarmy_builds.need(call, entry.target.value, entry.options.get("remove_after")),)
-
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-        del token
-        return testerarmy_builds.prepare(resource, replies)
-
-    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
-        return testerarmy_builds.kept(resource, prepared)
-
-    def notices(self, call: Call) -> Iterator[str]:
-        return testerarmy_creates.notices(call)
+        """What a row lacks, and files that TesterArmy never takes. What does not go together is the schema's to say."""
+        options, platform = as_mapping(row.get("options")), row.get("platform")
+        written = as_mapping(row.get("target")).items()
+        name, value = next(((name, value) for name, value in written if value is not None), ("", None))
+        is_for_web = not is_open(platform) and platform not in _MOBILE
+        asked = options.get("pull_request")
+        is_preview = asked is True or (is_open(asked) and not any(kind in row for kind in SelectionKind))
+        if is_for_web and is_preview and not name:
+            message = "a pull request's run on the web needs an address"
+            yield Complaint(path=(), message=message, hint="add target: { web_url: … }")
+        if is_for_web and name in _APP_TARGETS:
+            yield Complaint(
+                path=("target", name), message="an app needs a platform", hint="add platform: android or ios"
+            )
+        if name in {TargetKind.BINARY, TargetKind.BINARY_URL} and not is_open(value):
+            yield from _file(options, name, str(value))
+        for option in options:
+            if option in ONLY_WITH and not name:
+                message = f"options.{option} goes with target.{ONLY_WITH[option]} alone"
+                yield Complaint(path=("options", option), message=message)
+            if option in NEED_APP and is_for_web:
+                message = f"options.{option} goes with platform android or ios alone"
+                yield Complaint(path=("options", option), message=message)
+        yield from _project(settings.get("project"), uploads=name == TargetKind.BINARY, is_preview=is_preview)
 
     def check_call(self, call: Call) -> Iterator[Complaint]:
-        return of_build(call)
-
-    def submit(self, call: Call) -> Request:
-        return testerarmy_creates.request(call)
-
-    def accepted(self, call: Call, reply: Reply) -> Accepted:
-        return testerarmy_creates.runs(call, reply.json())
+        """What a call lacks because of the build that it is compiled in; no row can tell."""
+        (entry,) = call.entries
+        if entry.options.get("pull_request") is not True:
+            return
+        metadata = call.metadata
+        if not on_github(metadata):
+            where = f"at {metadata.host}" if metadata.host else f"not known in this build of {metadata.ci}"
+            yield Complaint(
+                path=("options", "pull_request"),
+                message=f"the repository is {where}, and TesterArmy knows pull requests of GitHub alone",
+                hint="name a group in category_ids instead",
+            )
+            return
+        missing = [
+            name
+            for name, known in (("number", (metadata.pr_number or 0) > 0), ("commit", metadata.commit))
+            if not known
+        ]
+        if missing:
+            yield Complaint(
+                path=("options", "pull_request"),
+                message=f"this build is not known to be a pull request's: it has no {' and no '.join(missing)}",
+                hint="run this entry in pull-request builds alone, or name a group in category_ids",
+            )
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
         del call
@@ -218,17 +177,6 @@ class TesterArmy(Vendor):
         batch = batches.pop() if len(batches) == 1 else None
         return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")
 
-    def inventory(
-        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
-    ) -> Request | Refusal | tuple[Item, ...]:
-        return inventory.inventory(kind, settings, replies)
-
-    def poll_many(
-        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
-    ) -> Request | Mapping[str, Reply]:
-        del settings
-        return inventory.poll_many(runs, replies)
-
     def refused(self, reply: Reply) -> Refusal:
         """Documented: 429 stands for the usage limit, which no waiting helps, and for too many requests.
 
@@ -241,4 +189,4 @@ class TesterArmy(Vendor):
         return refusal
 
 
-VENDOR: Vendor = TesterArmy()
+VENDOR = TesterArmy()

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Request
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Request, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,22 +38,6 @@ _FIELDS = {
 
 _NAMES = {InventoryKind.TEST: "title", InventoryKind.APP: "filename"}
 """What its elements are called by, where that is no `name`."""
-
-
-def inventory(
-    kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
-) -> Request | Refusal | tuple[Item, ...]:
-    project = settings.get("project")
-    if kind is not InventoryKind.PROJECT and not isinstance(project, str):
-        return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
-    name = _NAMES.get(kind, "name")
-    cursor = None
-    if replies:
-        answers.check_goes_on(replies, _FIELDS[kind])
-        cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
-        if cursor is None:
-            return tuple(_item(element, name) for element in answers.elements(replies, _FIELDS[kind], name))
-    return _request(kind, str(project), cursor)
 
 
 def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
@@ -90,22 +74,43 @@ def _item(element: JsonReader, name: str) -> Item:
     )
 
 
-def poll_many(runs: Sequence[RemoteRun], replies: Sequence[Reply]) -> Request | Mapping[str, Reply]:
-    """Documented: `GET /runs` tells each run as `GET /runs/{id}` does. It has no filter for ids.
+class Lists(Vendor):
+    """What the adapter says of lists."""
 
-    A run that it shows twice, and not the same both times, is in doubt.
-    """
-    wanted = {run.id.lower(): run.id for run in runs}
-    listed = answers.Listed()
-    cursor = None
-    for reply in replies:
-        body = answers.page(reply)
-        cursor = _cursor(body)
-        for element in body.get("runs").items():
-            if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
-                listed.add(name, element)
-    most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
-    if replies and (cursor is None or listed.count == len(wanted) or len(replies) >= most):
-        return listed.replies()
-    more = (("cursor", cursor),) if cursor else ()
-    return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))
+    def inventory(
+        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
+    ) -> Request | Refusal | tuple[Item, ...]:
+        project = settings.get("project")
+        if kind is not InventoryKind.PROJECT and not isinstance(project, str):
+            return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
+        name = _NAMES.get(kind, "name")
+        cursor = None
+        if replies:
+            answers.check_goes_on(replies, _FIELDS[kind])
+            cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
+            if cursor is None:
+                return tuple(_item(element, name) for element in answers.elements(replies, _FIELDS[kind], name))
+        return _request(kind, str(project), cursor)
+
+    def poll_many(
+        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
+    ) -> Request | Mapping[str, Reply]:
+        """Documented: `GET /runs` tells each run as `GET /runs/{id}` does. It has no filter for ids.
+
+        A run that it shows twice, and not the same both times, is in doubt.
+        """
+        del settings
+        wanted = {run.id.lower(): run.id for run in runs}
+        listed = answers.Listed()
+        cursor = None
+        for reply in replies:
+            body = answers.page(reply)
+            cursor = _cursor(body)
+            for element in body.get("runs").items():
+                if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
+                    listed.add(name, element)
+        most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
+        if replies and (cursor is None or listed.count == len(wanted) or len(replies) >= most):
+            return listed.replies()
+        more = (("cursor", cursor),) if cursor else ()
+        return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))

@@ -25,6 +25,7 @@ from qarunner.vendors.api import (
     Request,
     ResourceKind,
     Upload,
+    Vendor,
     Verdict,
     resource_ref,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.vendors.api import Build, Call, Metadata, Reply, Resource
+    from qarunner.vendors.api import Accepted, Build, Call, Metadata, PrepareStep, Reply, Resource
 
 
 _UUID = re.compile(UUID_PATTERN)
@@ -60,11 +61,11 @@ def is_uuid(value: object) -> bool:
 # Sources: docs.tester.army (mobile apps) and the vendor's OpenAPI file.
 
 
-NEED = "app"
+_NEED = "app"
 """The key of a call's one need."""
 
 
-APP_ID = "app_id"
+_APP_ID = "app_id"
 """What a prepared app is referred to by."""
 
 
@@ -107,45 +108,9 @@ def filename_of(url: str) -> str:
     return unquote(path.rpartition("/")[2])
 
 
-def need(call: Call, path: str, remove_after: Json) -> Dependency:
-    """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
-    data = {"project": call.settings["project"], "remove_after": _seconds(remove_after)}
-    (entry,) = call.entries
-    if entry.platform and len(_platforms(path)) > 1:  # an archive does not say what it holds
-        data["platform"] = entry.platform.value
-    return Dependency(key=NEED, kind=ResourceKind.BUILD, path=path, data=data)
-
-
 def _seconds(remove_after: Json) -> Json:
     """Documented: without removeAfter an upload stays for ever."""
     return REMOVE_AFTER_S if remove_after is None else remove_after
-
-
-def notices(call: Call) -> Iterator[str]:
-    """What a create leaves at TesterArmy, in a sentence each."""
-    for entry in call.entries:
-        if (path := _value(entry, TargetKind.BINARY)) is not None:
-            seconds = _seconds(entry.options.get("remove_after"))
-            after = duration(float(seconds)) if isinstance(seconds, int) else f"{seconds} s"
-            yield f"testerarmy: the upload of {path} stays there, and TesterArmy removes it {after} after the upload"
-
-
-def prepare(resource: Resource, replies: Sequence[Reply]) -> Request | Upload | Prepared | Refusal:
-    """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
-    if resource.build is None:
-        raise ValueError(f"{resource.id}: a build without a file")
-    match replies:
-        case []:
-            return _post_build(resource, "upload", _described(resource, resource.build))
-        case [granted]:
-            return _put(resource.build, granted)
-        case [granted, _]:
-            key = _sendable(granted.json().get("storageKey"))
-            return _post_build(resource, "upload/confirm", {"storageKey": key, **_described(resource, resource.build)})
-        case [_, _, confirmed, *_]:
-            return _confirmed(resource, resource.build, confirmed.json().get("app"))
-        case _:
-            raise ValueError(f"{resource.id}: replies are no sequence")
 
 
 def _confirmed(resource: Resource, build: Build, app: JsonReader) -> Prepared | Refusal:
@@ -159,15 +124,7 @@ def _confirmed(resource: Resource, build: Build, app: JsonReader) -> Prepared | 
     if platform and known and platform not in known:
         return Refusal(message=f"TesterArmy takes {build.filename} for {platform}, not for {' or '.join(known)}")
     stays = {"expiresAt", "removeAfter"} <= app.object().keys() and not (app.has("expiresAt") or app.has("removeAfter"))
-    return Prepared(values={APP_ID: number, **({_STAYS: number} if stays else {})})
-
-
-def kept(resource: Resource, prepared: Prepared) -> Leftover | None:
-    """An app of which TesterArmy itself says that it will not be removed."""
-    if _STAYS not in prepared.values:
-        return None
-    app, project = str(prepared.values[APP_ID]), JsonReader(resource.data, "resource").get("project").text()
-    return Leftover(what=f"app {app} of project {project}", todo="delete it in TesterArmy", details={APP_ID: app})
+    return Prepared(values={_APP_ID: number, **({_STAYS: number} if stays else {})})
 
 
 _STAYS = "stays"
@@ -216,18 +173,6 @@ _LONGEST_DESCRIPTION = 5000
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
-
-
-def request(call: Call) -> Request:
-    """The create of a call's one entry."""
-    (entry,) = call.entries
-    kind = entry_kind(entry)
-    if kind is Kind.GROUP:
-        return _post(f"/groups/{_only_id(entry)}/runs", _group(entry, call.metadata))
-    if kind is Kind.TEST:
-        return _post(f"/tests/{_only_id(entry)}/runs", _test(entry))
-    project = answers.segment(str(call.settings["project"]))
-    return _post(f"/projects/{project}/pull-request-runs", _pull_request(entry, call.metadata))
 
 
 def _post(path: str, body: Json) -> Request:
@@ -329,7 +274,7 @@ def _environment(entry: Entry) -> Json:
 def _app(entry: Entry) -> str | None:
     """The id of an app that is, or will have been, uploaded."""
     if _value(entry, TargetKind.BINARY) is not None:
-        return resource_ref(NEED, APP_ID)
+        return resource_ref(_NEED, _APP_ID)
     return _value(entry, TargetKind.TARGET_ID)
 
 
@@ -349,32 +294,6 @@ def _mobile(entry: Entry) -> Json:
 
 
 # --- what a create's answer says --------------------------------------------------------------------------------------
-
-
-def runs(call: Call, body: JsonReader) -> tuple[RemoteRun, ...] | Finished:
-    """Every run that the answer names, also those that will never execute: each of them ends in the report.
-
-    What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
-    """
-    (entry,) = call.entries
-    stopped, ids, unreadable = _named(body)
-    if not ids:
-        return Finished(outcomes={entry.id: _nothing(body, unreadable=unreadable)})
-    doubt = "; ".join(_doubts(entry, body, len(ids), unreadable))
-    test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
-    every = answers.word(body.get("status")) == "cancelled"
-    shared: dict[str, Json] = {**test, **_batch(body)}
-    if comment := _no_comment(call, body):
-        shared["comment"] = comment
-    marks = [{"cancelled": True} if every or name in stopped else {} for name in ids]
-    return tuple(
-        RemoteRun(
-            id=name,
-            test=test.get("test"),
-            memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})},
-        )
-        for index, name in enumerate(ids)
-    )
 
 
 _NO_COMMENT = {
@@ -447,3 +366,94 @@ def _doubts(entry: Entry, body: JsonReader, known: int, unreadable: int) -> Iter
     asked, reported = entry.selection.ids[0], body.get(name).text_or()
     if reported is not None and not answers.same_id(reported, asked):
         yield f"TesterArmy answered for {name} {reported}"
+
+
+class Builds(Vendor):
+    """What the adapter says of builds."""
+
+    def resources(self, call: Call) -> Iterator[Dependency]:
+        """An app to be uploaded; equal for all entries of one project that name the same file and keep it as long."""
+        (entry,) = call.entries
+        path = _value(entry, TargetKind.BINARY)
+        if path is None:
+            return
+        data = {"project": call.settings["project"], "remove_after": _seconds(entry.options.get("remove_after"))}
+        if entry.platform and len(_platforms(path)) > 1:  # an archive does not say what it holds
+            data["platform"] = entry.platform.value
+        yield Dependency(key=_NEED, kind=ResourceKind.BUILD, path=path, data=data)
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:  # noqa: ARG002
+        """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
+        if resource.build is None:
+            raise ValueError(f"{resource.id}: a build without a file")
+        match replies:
+            case []:
+                return _post_build(resource, "upload", _described(resource, resource.build))
+            case [granted]:
+                return _put(resource.build, granted)
+            case [granted, _]:
+                key = _sendable(granted.json().get("storageKey"))
+                return _post_build(
+                    resource, "upload/confirm", {"storageKey": key, **_described(resource, resource.build)}
+                )
+            case [_, _, confirmed, *_]:
+                return _confirmed(resource, resource.build, confirmed.json().get("app"))
+            case _:
+                raise ValueError(f"{resource.id}: replies are no sequence")
+
+    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
+        """An app of which TesterArmy itself says that it will not be removed."""
+        if _STAYS not in prepared.values:
+            return None
+        app, project = str(prepared.values[_APP_ID]), JsonReader(resource.data, "resource").get("project").text()
+        return Leftover(what=f"app {app} of project {project}", todo="delete it in TesterArmy", details={_APP_ID: app})
+
+    def notices(self, call: Call) -> Iterator[str]:
+        """What a create leaves at TesterArmy, in a sentence each."""
+        for entry in call.entries:
+            if (path := _value(entry, TargetKind.BINARY)) is not None:
+                seconds = _seconds(entry.options.get("remove_after"))
+                after = duration(float(seconds)) if isinstance(seconds, int) else f"{seconds} s"
+                removed = f"TesterArmy removes it {after} after the upload"
+                yield f"testerarmy: the upload of {path} stays there, and {removed}"
+
+
+class Creates(Vendor):
+    """What the adapter says of creates."""
+
+    def submit(self, call: Call) -> Request:
+        """The create of a call's one entry."""
+        (entry,) = call.entries
+        kind = entry_kind(entry)
+        if kind is Kind.GROUP:
+            return _post(f"/groups/{_only_id(entry)}/runs", _group(entry, call.metadata))
+        if kind is Kind.TEST:
+            return _post(f"/tests/{_only_id(entry)}/runs", _test(entry))
+        project = answers.segment(str(call.settings["project"]))
+        return _post(f"/projects/{project}/pull-request-runs", _pull_request(entry, call.metadata))
+
+    def accepted(self, call: Call, reply: Reply) -> Accepted:
+        """Every run that the answer names, also those that will never execute: each of them ends in the report.
+
+        What casts doubt on the whole travels with the first run, so that no other run's pass hides it.
+        """
+        body = reply.json()
+        (entry,) = call.entries
+        stopped, ids, unreadable = _named(body)
+        if not ids:
+            return Finished(outcomes={entry.id: _nothing(body, unreadable=unreadable)})
+        doubt = "; ".join(_doubts(entry, body, len(ids), unreadable))
+        test = {"test": entry.selection.ids[0]} if entry_kind(entry) is Kind.TEST and entry.selection else {}
+        every = answers.word(body.get("status")) == "cancelled"
+        shared: dict[str, Json] = {**test, **_batch(body)}
+        if comment := _no_comment(call, body):
+            shared["comment"] = comment
+        marks = [{"cancelled": True} if every or name in stopped else {} for name in ids]
+        return tuple(
+            RemoteRun(
+                id=name,
+                test=test.get("test"),
+                memo={**shared, **marks[index], **({"doubt": doubt} if doubt and index == 0 else {})},
+            )
+            for index, name in enumerate(ids)
+        )
