@@ -12,7 +12,7 @@ demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
 
 # Compiled tests are kept, whatever a container's variables say: making asserts speak is a third of a run's start.
-SUITE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
+SUITE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --workers auto
 
 test: check
 	$(SUITE)

@@ -8,7 +8,6 @@ import os
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import workers
 from tests.amount import FULL
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     capture = config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         config.stash[_WATCH] = [os.dup(2), -HANGS_S]
+    if (number := workers.number_of(config.getoption("--workers"))) > 1:
+        config.pluginmanager.register(workers.Workers(number))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,13 +54,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if time.monotonic() - since > HANGS_S / 20:
         item.config.stash[_WATCH] = [stderr, time.monotonic()]
         faulthandler.dump_traceback_later(HANGS_S, exit=True, file=int(stderr))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than cores: tests of programs wait for emulated vendors a good part of their time."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", cores + 2))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -74,6 +69,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--workers", default="1", help="how many processes run the tests; `auto`: what is best here")
     parser.addoption("--update-golden", action="store_true", help="write what the program gives into the golden files")
 
 

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import math
 import os
@@ -170,6 +171,12 @@ class _Lead:
 
 
 _LEAD = _Lead()
+
+
+def begin() -> None:
+    """Starts the server now, so that the processes that this one forks share it."""
+    _LEAD.connected()
+
 
 _STAND_IN = """\
 #!{python} -IS
@@ -400,7 +407,7 @@ def _import_all() -> None:
             *(f"{name} --help" for name in importlib.import_module("qarunner.cli.command_line").COMMANDS),
         ):
             sys.argv[1:] = words.split()
-            with contextlib.suppress(SystemExit):
+            with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
                 _main(_PROGRAM)()
         assert threading.active_count() == 1, "a process with threads is not to be forked"
         os.chdir("/")
