@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.manifest.schema.keywords import always, is_number, is_unique, is_whole, members
-from qarunner.pattern import pattern
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class _Writer:
             if name not in used:
                 used.add(name)
                 queue += [word for word in re.findall(r"\b[_a-z]\w*", everything.get(name, "")) if word in everything]
-        lines = [f"    {name} = pattern({text!a})" for text, name in self._patterns.items()]
+        lines = [f"    {name} = regex({text!a})" for text, name in self._patterns.items()]
         lines += [f"    def {name}(v): return {text}" for name, text in self._functions.items() if name in used]
         lines += [f"    {name} = {text}" for name, text in self._tables.items() if name in used]
         listed = ", ".join(f"{part!r}: {name}" for part, name in roots.items())

@@ -8,6 +8,8 @@ import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from qarunner.regex import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -145,7 +147,7 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-_AMOUNT = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,6})?", re.ASCII)
+_AMOUNT = regex(r"[0-9]{1,9}(?:[.][0-9]{1,6})?", re.ASCII)
 
 
 def amount(value: object) -> Decimal:

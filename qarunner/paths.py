@@ -9,13 +9,13 @@ import contextlib
 import errno
 import os
 import posixpath
-import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from qarunner.decode import is_unicode
 from qarunner.errors import UserError
+from qarunner.regex import regex
 from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn every newline in
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would wait for ever
 _JUNCTION: int = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
-_STREAM = re.compile(r"/{1,2}(dev/(std(in|out|err)|fd/\d+)|proc/(self|\d+)/fd/\d+)")
+_STREAM = regex(r"/{1,2}(dev/(std(in|out|err)|fd/\d+)|proc/(self|\d+)/fd/\d+)")
 """Names of open streams. They are links of the system, such as `>(…)` of a shell."""
 
 

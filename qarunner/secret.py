@@ -13,12 +13,14 @@ import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from qarunner.regex import regex
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 OPEN = "⟦secret:"
 CLOSE = "⟧"
-_PLACEHOLDER = re.compile(r"⟦secret:([A-Za-z_][A-Za-z0-9_]*)(?::(urlencode|b64encode))?⟧")
+_PLACEHOLDER = regex(r"⟦secret:([A-Za-z_][A-Za-z0-9_]*)(?::(urlencode|b64encode))?⟧")
 MASK = "***"
 VALUE_OF = "QARUNNER_VAR_"
 """`QARUNNER_VAR_NAME` is the value of the declared variable NAME."""
@@ -27,7 +29,7 @@ _SHORTEST = 4
 
 _STRONG = 8
 """Shorter forms are not looked for where chance would find them: within base64, and over the ends of lines."""
-_BREAK = re.compile(r"(?:\r\n|\n|\r|\\r\\n|\\n|\\r)[ \t]*")
+_BREAK = regex(r"(?:\r\n|\n|\r|\\r\\n|\\n|\\r)[ \t]*")
 """The end of a line, with the indentation of the next; also as JSON writes it."""
 
 _FORMS: Mapping[str, Callable[[str], str]] = {
@@ -272,12 +274,12 @@ def _joined(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, s
 _DEPTH = 3
 """So often a text is decoded: a URL in HTML in JSON."""
 
-_ESCAPE = re.compile(
+_ESCAPE = regex(
     r"(?:%[0-9A-Fa-f]{2})+|%u[0-9A-Fa-f]{4}"
     r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[\"'\\/bfnrt]"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 )
-_BYTES = re.compile(r"%[0-9A-Fa-f]{2}")
+_BYTES = regex(r"%[0-9A-Fa-f]{2}")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -506,8 +508,8 @@ def _as_in_names(text: str) -> str:
     return "".join(char for char in composed if unicodedata.category(char) not in {"Cf", "Mn"})
 
 
-_ADDRESS = re.compile(r"https?:|(?<![a-z0-9+.-])(?:ftp|wss?):|[/\\]{2}", re.IGNORECASE)
-_NO_SCHEME = re.compile(
+_ADDRESS = regex(r"https?:|(?<![a-z0-9+.-])(?:ftp|wss?):|[/\\]{2}", re.IGNORECASE)
+_NO_SCHEME = regex(
     r"""\s*(?:[^\s/@]*@)?
     (?:(?:(?:[\w-]+[.\u3002])+(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)\.?  # a name, in any script
       |\d{1,3}(?:\.\d{1,8}){1,3}|\d{8,10}|\[[0-9a-f:.]+\]                # an IP address
@@ -521,7 +523,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
 # The host is read by what it may consist of, not by where it seems to end: backslashes, odd characters and secrets
 # before the first slash are read differently by different programs. A secret in the user's part is quoted.
-_URL = re.compile(
+_URL = regex(
     r"(?P<scheme>https?)://"
     r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:%-]|⟦secret:[A-Za-z_][A-Za-z0-9_]*:urlencode⟧)*@)?"
     r"(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?#][^\s\x00-\x1f\x7f]*)?",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from qarunner.regex import regex
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -25,16 +27,16 @@ _UNSAFE = (
     "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f"  # no characters, and unseen copies of ASCII
 )
 _LINE_ENDS = "\n\x0b\x0c\r\x85\u2028\u2029"
-_CONTROLS = re.compile(f"[{_UNSAFE}\t{_LINE_ENDS}]+")
-_CONTROLS_IN_TEXT = re.compile(f"[{_UNSAFE}]|\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
-_ANY_CONTROL = re.compile(f"[{_UNSAFE}\r\x0b\x0c\x85\u2028\u2029]")
-_ONE_CONTROL = re.compile(f"[{_UNSAFE}{_LINE_ENDS}]")
-_IN_JSON = re.compile(f"[{_UNSAFE}\x85\u2028\u2029]|#(?=#(?:\\[|[A-Za-z]+\\[))")
-_COMMAND = re.compile(r"^\s*::|##(?=\[|[A-Za-z]+\[)")
+_CONTROLS = regex(f"[{_UNSAFE}\t{_LINE_ENDS}]+")
+_CONTROLS_IN_TEXT = regex(f"[{_UNSAFE}]|\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
+_ANY_CONTROL = regex(f"[{_UNSAFE}\r\x0b\x0c\x85\u2028\u2029]")
+_ONE_CONTROL = regex(f"[{_UNSAFE}{_LINE_ENDS}]")
+_IN_JSON = regex(f"[{_UNSAFE}\x85\u2028\u2029]|#(?=#(?:\\[|[A-Za-z]+\\[))")
+_COMMAND = regex(r"^\s*::|##(?=\[|[A-Za-z]+\[)")
 """GitHub takes `::command` at the start of a line; Azure, TeamCity and others take `##[` and `##name[` anywhere."""
-_COMMANDS = re.compile(r"^[ \t]*::|##(?=\[|[A-Za-z]+\[)", re.MULTILINE)
+_COMMANDS = regex(r"^[ \t]*::|##(?=\[|[A-Za-z]+\[)", re.MULTILINE)
 
-_LINE_COMMAND = re.compile(r"^[ \t]*::", re.MULTILINE)
+_LINE_COMMAND = regex(r"^[ \t]*::", re.MULTILINE)
 
 MOST = 10_000
 """Characters of a line: longer ones are somebody else's, and no log shows them."""
@@ -138,7 +140,7 @@ def record(source: object, *names: str) -> dict[str, object]:
     return {name: getattr(source, name) for name in names}
 
 
-_WORD = re.compile(r"[a-zA-Z_]+")
+_WORD = regex(r"[a-zA-Z_]+")
 
 
 def cleaned(data: object, clean: Clean) -> object:
@@ -259,7 +261,7 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 
 
 _COMMAND_LINE = r"(?:(?<![\s\S])|(?<=: )|(?<=  ))qarunner [a-z](?:(?!   |;).)*"
-_UNBROKEN = re.compile(rf"(?:{_COMMAND_LINE}|`[^`]+`| +(?=::)|[^ ])+")
+_UNBROKEN = regex(rf"(?:{_COMMAND_LINE}|`[^`]+`| +(?=::)|[^ ])+")
 """A word, or a command line: that is copied as a whole. No row begins with what would be a command of GitHub."""
 _INDENT = 2
 """Columns by which what was broken off stands further right than its beginning."""

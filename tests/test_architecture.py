@@ -40,7 +40,7 @@ ENGINE = {
     "io": {"state", "decide", "schedule"},
     "flow": {"state", "decide", "schedule", "io"},
 }
-GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known", "pattern"}
+GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known", "regex"}
 HOMES = {
     "requests": {"engine/io/transport.py", "engine/io/connection.py"},
     "urllib3": {"engine/io/transport.py", "engine/io/connection.py"},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 import tempfile
 from contextlib import closing
@@ -41,6 +40,7 @@ from qarunner.manifest.schema import validate as published
 from qarunner.manifest.schema.named import FILE, LINE, named_schema
 from qarunner.paths import working_folder
 from qarunner.plan.compile import vendor_plan
+from qarunner.regex import regex
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
 from qarunner.vendors.api import Cause, Fault, InventoryKind, Reply, Request
@@ -88,7 +88,7 @@ def python() -> Finding:
     return Finding(check="python", state=State.PROBLEM, text=text, remedy="install Python 3.11 or newer")
 
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([^;]*)(?:;\s*(.*))?")
+_REQUIREMENT = regex(r"([A-Za-z0-9._-]+)\s*([^;]*)(?:;\s*(.*))?")
 
 
 def packages() -> Iterator[Finding]:

@@ -36,6 +36,7 @@ from qarunner.paths import (
     read_regular,
 )
 from qarunner.plan.capabilities import misfit
+from qarunner.regex import regex
 from qarunner.vendors.api import Complaint
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class EnvFiles(Struct, frozen=True, kw_only=True):
     problems: tuple[Diagnostic, ...] = ()
 
 
-_NEVER_IN_FILES = re.compile(
+_NEVER_IN_FILES = regex(
     r"QARUNNER_.*|(?:HTTPS?|ALL|NO|FTP)_PROXY|(?:REQUESTS|CURL)_CA_BUNDLE|SSL_CERT_(?:FILE|DIR)", re.IGNORECASE
 )
 """What decides where requests and secrets go: an env file may come from the checkout, and these may not."""

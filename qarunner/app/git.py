@@ -18,6 +18,7 @@ from msgspec import Struct
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
 from qarunner.paths import MANIFEST_NAMES, repository_root
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ FETCH_S = 600.0
 """For the only one that asks another machine."""
 
 
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_COMMIT = regex(r"[0-9a-f]{40,64}")
 
 
 _SAFE = (
@@ -53,7 +54,7 @@ _SAFE = (
 _DIFF = ("diff", "--no-ext-diff", "--no-textconv", "-z")
 
 
-_REDIRECTING = re.compile(
+_REDIRECTING = regex(
     r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|NAMESPACE|PREFIX|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES"
     r"|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|IMPLICIT_WORK_TREE|INTERNAL_\w+|GRAFT_FILE|SHALLOW_FILE"
     r"|REPLACE_REF_BASE|NO_REPLACE_OBJECTS|ATTR_SOURCE|EXTERNAL_DIFF|DIFF_OPTS|PAGER|PAGER_IN_USE|\w+_PATHSPECS"
@@ -65,10 +66,10 @@ _REDIRECTING = re.compile(
 _NOWHERE = "not in a git repository"
 
 
-_FOREIGN = re.compile(r"dubious ownership|safe\.directory")
+_FOREIGN = regex(r"dubious ownership|safe\.directory")
 
 
-_FILTER = re.compile(r"filter\.(.+)\.(clean|smudge|process|required)", re.DOTALL)
+_FILTER = regex(r"filter\.(.+)\.(clean|smudge|process|required)", re.DOTALL)
 
 
 class Git:

@@ -6,7 +6,6 @@ Folders come from caches and artifacts: somebody else may have made them. The se
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +33,7 @@ from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
 from qarunner.paths import read_regular, way_to_write
 from qarunner.plan.model import Plan, from_json
+from qarunner.regex import regex
 from qarunner.report.summary import UNVERIFIED
 from qarunner.secret import SEAL_KEY, key_may_go_to, seal_keys
 from qarunner.vendors import registry
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import JobState
     from qarunner.entry import Entry
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RUN_ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHOWN = 5
 
 

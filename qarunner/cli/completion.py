@@ -18,6 +18,7 @@ from qarunner.app.options import Shown, options_of
 from qarunner.cli.command_line import COMMANDS
 from qarunner.errors import UserError
 from qarunner.paths import nearest_manifest, runs_folder
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,8 +96,8 @@ def _words(line: str, breaks: str = "") -> _Words:
     return _Words(words, quote, kept)
 
 
-_PLAIN = re.compile(r"[^\w@%+:,./=-]")
-_IN_DOUBLE_QUOTES = re.compile(r"[\"$`\\]")
+_PLAIN = regex(r"[^\w@%+:,./=-]")
+_IN_DOUBLE_QUOTES = regex(r"[\"$`\\]")
 
 
 def _for_bash(word: str, begun: _Words) -> str:

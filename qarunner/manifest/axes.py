@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -30,6 +29,7 @@ from qarunner.manifest.expand import (
     spelled,
     value_named,
 )
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qarunner.manifest.yaml.reader import Document
 
 
-_NUMBER = re.compile(r"[-+.0-9][-+.0-9a-zA-Z]*")
+_NUMBER = regex(r"[-+.0-9][-+.0-9a-zA-Z]*")
 
 
 _EXPANDED = EXPANDING_KEYS.keys()

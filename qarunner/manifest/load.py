@@ -42,6 +42,7 @@ from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
 from qarunner.manifest.templates.env import check_declarations, check_key_names, read_declarations
 from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -251,7 +252,7 @@ def _fragment(main: Document, file: NamedFile, problems: list[Diagnostic]) -> tu
     return fragment, file.text
 
 
-_MATRIX = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?matrix["']?\s*:""", re.MULTILINE)
+_MATRIX = regex(rb"""^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?matrix["']?\s*:""", re.MULTILINE)
 
 
 def has_matrix(text: bytes) -> bool:
@@ -457,8 +458,9 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
         yield problem(document, limit, "max_cost: no vendor has a price", code=Code.NO_PRICE, hint=hint)
 
 
-_COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)")
-_RANGE = re.compile(rf"\s*{_COMPARISON.pattern}(?:\s*,\s*{_COMPARISON.pattern})*\s*")
+_ONE = r"(>=|<=|==|!=|>|<)\s*([0-9.]+)"
+_COMPARISON = regex(_ONE)
+_RANGE = regex(rf"\s*{_ONE}(?:\s*,\s*{_ONE})*\s*")
 
 
 _COMPARES: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
@@ -723,7 +725,7 @@ _UNKNOWN = "{{ git.branch }}"
 """A value that no check can know."""
 
 
-_MEANT = re.compile(r"did you mean '([a-z_]+)'\?")
+_MEANT = regex(r"did you mean '([a-z_]+)'\?")
 
 
 def _mend(data: dict[str, object], fault: SchemaError) -> None:

@@ -16,6 +16,7 @@ from qarunner.entry import NameKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.yaml.reader import decode, read
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ class KnownNames:
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-_CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+_CONFLICT = regex(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
 
 _AGAIN = "write it anew: qarunner lock"
 

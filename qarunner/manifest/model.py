@@ -14,13 +14,14 @@ from qarunner.diagnostics import Path
 from qarunner.entry import Gate, Report
 from qarunner.manifest.lock import KnownNames
 from qarunner.manifest.yaml.reader import Document
+from qarunner.regex import regex
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 # Durations as people write them: `200ms`, `30s`, `10m`, `1h30m`.
 
 
-_DURATION = re.compile(r"(?:(\d{1,22})h)?(?:(\d{1,22})m(?!s))?(?:(\d{1,22})s)?(?:(\d{1,22})ms)?", re.ASCII)
+_DURATION = regex(r"(?:(\d{1,22})h)?(?:(\d{1,22})m(?!s))?(?:(\d{1,22})s)?(?:(\d{1,22})ms)?", re.ASCII)
 
 
 _FACTORS = (3600.0, 60.0, 1.0, 0.001)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from qarunner.manifest.expand import (
 from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
 from qarunner.manifest.templates.parse import parse
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -92,7 +92,7 @@ class _Named:
         return self._matched[reference]
 
 
-_PLAIN = re.compile(r"[^*?\[]*")
+_PLAIN = regex(r"[^*?\[]*")
 
 
 def closure(ids: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -27,6 +26,7 @@ from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
+from qarunner.regex import regex
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 KEY = "if"
 
 
-_ASKED = re.compile(r"\bgit\.(branch|repository)\b(?!\s*(?:\||is\b))")
+_ASKED = regex(r"\bgit\.(branch|repository)\b(?!\s*(?:\||is\b))")
 """What a condition reads of the build and takes for granted: with a filter or a test, it cares for what is missing."""
 
 

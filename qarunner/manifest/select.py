@@ -14,6 +14,7 @@ from qarunner.errors import UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, one_of_each
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ KNOWN_LATER: Mapping[str, str] = {"label": "labels", "platform": "platform", "ow
 """The kinds whose words can come from templates, with the keys that have them."""
 
 
-_TERM = re.compile(r"(?:([A-Za-z_]+)\s*:)?(.*)", re.DOTALL)
+_TERM = regex(r"(?:([A-Za-z_]+)\s*:)?(.*)", re.DOTALL)
 
 
 _HINT = (
@@ -243,7 +244,7 @@ def _between_stars(parts: Sequence[str]) -> re.Pattern[str]:
     return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
 
 
-_STARS = re.compile(r"\*+")
+_STARS = regex(r"\*+")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ _STARS = re.compile(r"\*+")
 # Rows split over CI jobs: each in exactly one, wherever it stands in the file, with those that it needs.
 
 
-_FORM = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
+_FORM = regex(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
 
 
 class Shard(Struct, frozen=True):
@@ -320,10 +321,10 @@ def _together(rows: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[l
 KEY = "paths"
 
 
-_PIECE = re.compile(r"(\*+)|(\?)|\\(.)|([^*?])", re.DOTALL)
+_PIECE = regex(r"(\*+)|(\?)|\\(.)|([^*?])", re.DOTALL)
 
 
-_WILD = re.compile(r"(?<!\\)[*?]")
+_WILD = regex(r"(?<!\\)[*?]")
 
 
 _Step: TypeAlias = "re.Pattern[str] | None"
@@ -412,7 +413,7 @@ class _Glob:
         return all(step is None for step in steps[at:])
 
 
-_NOTHING = re.compile(r"(?!)")
+_NOTHING = regex(r"(?!)")
 
 
 _NO_NAME = "\0"

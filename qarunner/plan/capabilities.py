@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qarunner.diagnostics import Diagnostic, in_order
@@ -12,6 +11,7 @@ from qarunner.manifest import codes
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.schema.explain import once
 from qarunner.plan.guard import adapter_guard, bug
+from qarunner.regex import regex
 from qarunner.secret import OPEN
 from qarunner.vendors import registry
 from qarunner.vendors.api import INVENTORIES, Complaint, only_one
@@ -255,7 +255,7 @@ def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
     return None
 
 
-_INTEGER = re.compile(r"[0-9]{1,18}")
+_INTEGER = regex(r"[0-9]{1,18}")
 """Limited, so that it is one number everywhere."""
 
 

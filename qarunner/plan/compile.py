@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,6 +18,7 @@ from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
 from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
 from qarunner.plan.guard import adapter_guard, grouped
 from qarunner.plan.model import VERSION, Job, Plan, Rate, VendorPlan, seal
+from qarunner.regex import regex
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Measure: TypeAlias = "Callable[[str, BuildRules | None], Build | Complaint]"
 
 
-_RATE = re.compile(r"([0-9]+)\s*/\s*(s|min|h)")
+_RATE = regex(r"([0-9]+)\s*/\s*(s|min|h)")
 
 
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}

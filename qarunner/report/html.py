@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from qarunner.engine.decide.trend import is_bad
+from qarunner.regex import regex
 from qarunner.report.summary import (
     amount,
     cost_words,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from qarunner.report.summary import EntrySummary, RunLink, Summary
     from qarunner.vendors.api import Case, Step
 
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
+_ORIGIN = regex(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 _IN_FRAGMENT = "!#$&'()*+,/:;=?@[]^{|}~"
 """What stands in a link to an entry as it stands in its id."""
 
@@ -66,7 +67,7 @@ def escape(text: str) -> str:
     return _escape(text) if _MARKUP.search(text) else text
 
 
-_MARKUP = re.compile("[&<>\"']")
+_MARKUP = regex("[&<>\"']")
 
 
 def render(summary: Summary) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from qarunner.regex import regex
 from qarunner.report.summary import GATE, CaseKind, words
 from qarunner.secret import mask
 from qarunner.text import inert_lines
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qarunner.report.summary import EntrySummary, Summary
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = regex("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold; CI systems drop a whole file for one such character."""
 
 
@@ -75,7 +75,7 @@ def _quoted(value: str) -> str:
     return value.translate(_ATTRIBUTE) if _SPECIAL.search(value) else value
 
 
-_SPECIAL = re.compile('[&<>"\\r\\n\\t]')
+_SPECIAL = regex('[&<>"\\r\\n\\t]')
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ATTRIBUTE = _TEXT | str.maketrans({'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"})
 

@@ -5,11 +5,11 @@ Names and messages are a vendor's or a stranger's: they stand in code spans, whe
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.trend import News, is_bad
+from qarunner.regex import regex
 from qarunner.report.summary import (
     WORST_FIRST,
     cost_words,
@@ -38,7 +38,7 @@ STEP_SUMMARY = 1024 * 1024
 """GitHub drops a step's summary whole if it is larger than this many bytes."""
 _SIGNS = {Verdict.PASSED: "✅", Verdict.FLAKY: "🔁", Verdict.SKIPPED: "⏭️"}
 _BAD = "❌"
-_WEB = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]+")
+_WEB = regex(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]+")
 _NAMED, _CASES, _LINES, _PIECE = 20, 20, 12, 200
 """Of one thing so many names, tests, lines of a text and rows of the table are in one part of the page."""
 

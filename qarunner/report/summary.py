@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import posixpath
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from qarunner.engine.state.run import REOPENED, Phase, Remainder
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import NotPlanned
+from qarunner.regex import regex
 from qarunner.secret import mask
 from qarunner.text import cut, money, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
@@ -633,7 +633,7 @@ def is_web(url: str | None) -> bool:
     return bool(url and _WEB.fullmatch(url))
 
 
-_WEB = re.compile(r"https?://\S+")
+_WEB = regex(r"https?://\S+")
 
 
 def unsaid(text: str | None, *said: str | None) -> str | None:

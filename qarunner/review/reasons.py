@@ -18,6 +18,7 @@ from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
 from qarunner.plan.cost import amount_of
+from qarunner.regex import regex
 from qarunner.review.fields import fields_of, fields_of_settings, flat, meaning, written_fields
 from qarunner.review.model import Setting
 from qarunner.secret import MASK
@@ -237,7 +238,7 @@ def _list(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_HOST = re.compile(r"(?:([a-z]+)://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
+_HOST = regex(r"(?:([a-z]+)://)?((?:\{\{.*?\}\}|[^/?#{])+)", re.IGNORECASE)
 """What a URL begins with, up to its path; a template in it stays as it is written."""
 
 
@@ -257,7 +258,7 @@ def _hosts(fields: Fields) -> dict[str, tuple[str, str]]:
     }
 
 
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+_SCHEME = regex(r"https?://", re.IGNORECASE)
 
 
 def _host(text: str) -> tuple[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from qarunner.plan.cost import amount_of, with_retries
+from qarunner.regex import regex
 from qarunner.review.model import Difference, Field, Line, Month
 from qarunner.review.reasons import Notice, shown
 from qarunner.text import money, plural
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qarunner.review.model import Change, Setting, Size
 
 
-_UNSEEN = re.compile(
+_UNSEEN = regex(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\uffff]"
 )
 

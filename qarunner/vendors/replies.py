@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode, kind
+from qarunner.regex import regex
 from qarunner.secret import placeholder, secret_names, without_encoding
 from qarunner.vendors.api import GOOD, Cause, Refusal, Reply, UploadAddress
 
@@ -68,7 +69,7 @@ def same_id(one: str, other: str) -> bool:
     return first == second or (_UUID.fullmatch(first) is not None and first.lower() == second.lower())
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_UUID = regex(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 def upload_address(cursor: JsonReader) -> UploadAddress:
@@ -90,7 +91,7 @@ def segment(text: str) -> str:
     return quoted
 
 
-_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DIGITS = regex(r"[0-9]{1,9}", re.ASCII)
 
 
 def count(cursor: JsonReader) -> int | None:

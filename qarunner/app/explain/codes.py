@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from qarunner.regex import regex
 from qarunner.text import Quoted, styled
 
 if TYPE_CHECKING:
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
 _NAME = "errors.md"
 
 
-_HEADING = re.compile(r"^## ([EW][0-9]{3})$", re.MULTILINE)
+_HEADING = regex(r"^## ([EW][0-9]{3})$", re.MULTILINE)
 
 
-_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = regex(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-_LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+_LINK = regex(r"\[([^]]+)\]\([^)]+\)")
 
 
 _INTRODUCED = {"yaml": "Such as:", "console": "", "diff": "Put right:"}
 
 
-CODE = re.compile(r"[EWew][0-9]{3}")
+CODE = regex(r"[EWew][0-9]{3}")
 
 
 class Page(Struct, frozen=True, kw_only=True):

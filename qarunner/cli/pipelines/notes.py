@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct
 
 from qarunner.errors import ExitCode, UserError
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,7 +65,7 @@ class Notes(Protocol):
 MARKER = "<!-- qarunner -->"
 """Invisible in a rendered note. There is one for the whole repository."""
 
-_SECTION = re.compile(r"<!-- qarunner:section (\S+) -->")
+_SECTION = regex(r"<!-- qarunner:section (\S+) -->")
 _TRIES = 4
 
 

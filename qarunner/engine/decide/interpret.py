@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from html import unescape
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from qarunner.decode import UnexpectedData
 from qarunner.engine.decide.outcomes import without_run
 from qarunner.engine.state.events import Remains
+from qarunner.regex import regex
 from qarunner.text import duration
 from qarunner.vendors.api import (
     Cause,
@@ -377,7 +377,7 @@ def after_refused_list(vendor: Vendor, answer: Answer, *, now: float) -> Retry |
     return meaning if isinstance(meaning, Retry) and not meaning.unreadable else None
 
 
-_STORE_WORDS = re.compile(r"<(?:Code|Message)>([^<]+)<")
+_STORE_WORDS = regex(r"<(?:Code|Message)>([^<]+)<")
 """Stores of files answer in XML."""
 
 

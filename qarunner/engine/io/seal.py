@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RUN_KEY = 32
 """Bytes of a run's own key."""
 
-_CHECK = re.compile(rb',(?:"seals":(\{[^{}]*\}),)?"check":"([0-9a-f]{16})([0-9a-f]{32})?"\}')
+_CHECK = regex(rb',(?:"seals":(\{[^{}]*\}),)?"check":"([0-9a-f]{16})([0-9a-f]{32})?"\}')
 _TAG = 16
 _SUM = 8
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from qarunner.regex import regex
 from qarunner.vendors.api import Build
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ CHUNK = 1024 * 1024
 BASE_APK = "base.apk"
 
 
-SPLIT_APK = re.compile(r"base\.apk|split_config\..+\.apk")
+SPLIT_APK = regex(r"base\.apk|split_config\..+\.apk")
 
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.manifest.schema.keywords import always, is_number, is_unique, is_whole, members
-from qarunner.pattern import pattern
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 def validators(*, templates: bool) -> dict[str, Callable[[object], object]]:
     """For each part what is true of valid data alone; without `templates`, braces are text like any other."""
 
-    p0 = pattern('\\{[{%#]')
-    p1 = pattern('\\*\\*\\*')
-    p2 = pattern('^\\{\\{[^{}]*\\}\\}\\Z')
-    p3 = pattern('^[A-Za-z_][A-Za-z0-9_]*\\Z')
-    p4 = pattern('^[0hms]*\\Z')
-    p5 = pattern('^(?:[0-9]{1,6}h(?:[0-9]{1,6}m)?(?:[0-9]{1,6}s)?(?:[0-9]{1,9}ms)?|[0-9]{1,6}m(?:[0-9]{1,6}s)?(?:[0-9]{1,9}ms)?|[0-9]{1,6}s(?:[0-9]{1,9}ms)?|[0-9]{1,9}ms)\\Z')
-    p6 = pattern('^[a-z0-9][a-z0-9._-]*\\Z')
-    p7 = pattern('^[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?(?:\\[[^\\]]*\\])?\\Z')
-    p8 = pattern('^[^,]+\\Z')
-    p9 = pattern('^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*\\Z')
-    p10 = pattern('^[0-9]{4}-[0-9]{2}-[0-9]{2}\\Z')
-    p11 = pattern('^[a-z0-9*?][a-z0-9._*?-]*(?:/[a-z0-9*?][a-z0-9._*?-]*)?(?:\\[[^\\]]*\\])?\\Z')
-    p12 = pattern('^!?(?:[^{}\\\\^!]|\\\\[*?!^\\\\])(?:[^{}\\\\]|\\\\[*?!^\\\\])*\\Z')
-    p13 = pattern('^!')
-    p14 = pattern('^[0-9]{1,18}\\Z')
-    p15 = pattern('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\\Z')
-    p16 = pattern('^[a-z][a-z0-9_-]*\\Z')
-    p17 = pattern('^[^ \\t\\r\\n,=\\[\\]{}*?!"\'`\\\\<>|]+(?: [^ \\t\\r\\n,=\\[\\]{}*?!"\'`\\\\<>|]+)*\\Z')
-    p18 = pattern('^[1-9][0-9]{0,5}/(?:s|min|h)\\Z')
-    p19 = pattern('^[0-9]{1,9}(?:[.][0-9]{1,6})?\\Z')
-    p20 = pattern('^[A-Z]{3}\\Z')
-    p21 = pattern('^(?:[*][.])?[a-z0-9_-]+(?:[.][a-z0-9_-]+)*\\Z')
-    p22 = pattern('^x-')
-    p23 = pattern('^ *(?:>=|<=|==|!=|>|<) *[0-9]+(?:[.][0-9]+)*(?: *, *(?:>=|<=|==|!=|>|<) *[0-9]+(?:[.][0-9]+)*)* *\\Z')
-    p24 = pattern('^[^{}\\\\]+\\Z')
-    p25 = pattern('^\\.?[^./\\\\{}:][^/\\\\{}:]*(/\\.?[^./\\\\{}:][^/\\\\{}:]*)*\\Z')
+    p0 = regex('\\{[{%#]')
+    p1 = regex('\\*\\*\\*')
+    p2 = regex('^\\{\\{[^{}]*\\}\\}\\Z')
+    p3 = regex('^[A-Za-z_][A-Za-z0-9_]*\\Z')
+    p4 = regex('^[0hms]*\\Z')
+    p5 = regex('^(?:[0-9]{1,6}h(?:[0-9]{1,6}m)?(?:[0-9]{1,6}s)?(?:[0-9]{1,9}ms)?|[0-9]{1,6}m(?:[0-9]{1,6}s)?(?:[0-9]{1,9}ms)?|[0-9]{1,6}s(?:[0-9]{1,9}ms)?|[0-9]{1,9}ms)\\Z')
+    p6 = regex('^[a-z0-9][a-z0-9._-]*\\Z')
+    p7 = regex('^[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?(?:\\[[^\\]]*\\])?\\Z')
+    p8 = regex('^[^,]+\\Z')
+    p9 = regex('^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \\t\\r\\n][^ \\t\\r\\n]*\\Z')
+    p10 = regex('^[0-9]{4}-[0-9]{2}-[0-9]{2}\\Z')
+    p11 = regex('^[a-z0-9*?][a-z0-9._*?-]*(?:/[a-z0-9*?][a-z0-9._*?-]*)?(?:\\[[^\\]]*\\])?\\Z')
+    p12 = regex('^!?(?:[^{}\\\\^!]|\\\\[*?!^\\\\])(?:[^{}\\\\]|\\\\[*?!^\\\\])*\\Z')
+    p13 = regex('^!')
+    p14 = regex('^[0-9]{1,18}\\Z')
+    p15 = regex('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\\Z')
+    p16 = regex('^[a-z][a-z0-9_-]*\\Z')
+    p17 = regex('^[^ \\t\\r\\n,=\\[\\]{}*?!"\'`\\\\<>|]+(?: [^ \\t\\r\\n,=\\[\\]{}*?!"\'`\\\\<>|]+)*\\Z')
+    p18 = regex('^[1-9][0-9]{0,5}/(?:s|min|h)\\Z')
+    p19 = regex('^[0-9]{1,9}(?:[.][0-9]{1,6})?\\Z')
+    p20 = regex('^[A-Z]{3}\\Z')
+    p21 = regex('^(?:[*][.])?[a-z0-9_-]+(?:[.][a-z0-9_-]+)*\\Z')
+    p22 = regex('^x-')
+    p23 = regex('^ *(?:>=|<=|==|!=|>|<) *[0-9]+(?:[.][0-9]+)*(?: *, *(?:>=|<=|==|!=|>|<) *[0-9]+(?:[.][0-9]+)*)* *\\Z')
+    p24 = regex('^[^{}\\\\]+\\Z')
+    p25 = regex('^\\.?[^./\\\\{}:][^/\\\\{}:]*(/\\.?[^./\\\\{}:][^/\\\\{}:]*)*\\Z')
     def _template(v): return (isinstance(v, str) and p0.search(v)) if templates else False
     def _unknown(v): return _template(v) if templates else (isinstance(v, str) and p1.search(v))
     def _expression(v): return (isinstance(v, str) and p2.match(v)) if templates else False

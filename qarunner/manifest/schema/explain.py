@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from qarunner.diagnostics import Path, choose, closest, with_valid
 from qarunner.manifest import codes
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,19 +71,19 @@ def once(messages: Iterable[SchemaMessage]) -> tuple[SchemaError, ...]:
 # What was probably meant by a text that is not written as it has to be.
 
 
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_VARIABLE = regex(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 
 
-_HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:[/?]\S*)?|localhost(?::\d+)?(?:/\S*)?")
+_HOST = regex(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:[/?]\S*)?|localhost(?::\d+)?(?:/\S*)?")
 
 
-_AMOUNT = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([a-z]+)\.?\s*", re.IGNORECASE)
+_AMOUNT = regex(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([a-z]+)\.?\s*", re.IGNORECASE)
 
 
-_ISO = re.compile(r"PT(?=\d)((?:\d+H)?(?:\d+M)?(?:\d+S)?)", re.IGNORECASE)
+_ISO = regex(r"PT(?=\d)((?:\d+H)?(?:\d+M)?(?:\d+S)?)", re.IGNORECASE)
 
 
-_DAY = re.compile(r"(\d{4})[./](\d{2})[./](\d{2})")
+_DAY = regex(r"(\d{4})[./](\d{2})[./](\d{2})")
 
 
 _MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -149,7 +150,7 @@ if TYPE_CHECKING:
 _SHOWN = 60
 
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_PLAIN = regex(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
 class Broken(NamedTuple):
@@ -248,10 +249,10 @@ _UNSAID = (*({"$ref": f"#/$defs/{name}"} for name in ("template", "unknown", "ex
 """Alternatives that no message mentions: templates, and the `null` that takes an inherited value away."""
 
 
-_BRACES = re.compile(r"\{[{%#]")
+_BRACES = regex(r"\{[{%#]")
 
 
-_EXPRESSION = re.compile(r"\{\{[^{}]*\}\}")
+_EXPRESSION = regex(r"\{\{[^{}]*\}\}")
 
 
 _TYPES = {

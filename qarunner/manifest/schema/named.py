@@ -13,14 +13,15 @@ from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import open_regular, read_regular
+from qarunner.regex import regex
 
 FILE = "qa-matrix.schema.json"
 LINE = "# yaml-language-server: $schema="
-_LINE = re.compile(r"^#[ \t]*yaml-language-server:[ \t]*\$schema=(\S+)", re.MULTILINE)
-_ID = re.compile(r'"\$id": ?"urn:qarunner:qa-matrix:([\w.+-]{1,40})')
-_OURS = re.compile(r'"title": ?"QA matrix"')
+_LINE = regex(r"^#[ \t]*yaml-language-server:[ \t]*\$schema=(\S+)", re.MULTILINE)
+_ID = regex(r'"\$id": ?"urn:qarunner:qa-matrix:([\w.+-]{1,40})')
+_OURS = regex(r'"title": ?"QA matrix"')
 _MOST_BYTES = 16 << 20
-_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
+_VERSION = regex(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
 
 
 class NamedSchema(Struct, frozen=True, kw_only=True):

@@ -7,19 +7,20 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from qarunner.known import holds_template
+from qarunner.regex import regex
 from qarunner.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_AUTHORITY = re.compile(r"https?://((?:\{\{.*?\}\}|\{%.*?%\}|[^/?#\\])*)", re.IGNORECASE | re.DOTALL)
+_AUTHORITY = regex(r"https?://((?:\{\{.*?\}\}|\{%.*?%\}|[^/?#\\])*)", re.IGNORECASE | re.DOTALL)
 
 
-_FOREIGN = re.compile(r"\$\{\{.*?\}\}|\$\{([A-Za-z_]\w*)[^}]*\}?|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
+_FOREIGN = regex(r"\$\{\{.*?\}\}|\$\{([A-Za-z_]\w*)[^}]*\}?|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
 """How shells and CI systems write a variable."""
 
 
-_PORT = re.compile(r"(\[[^]]*\]?[^:]*|[^:]*)(:?)(.*)", re.DOTALL)
+_PORT = regex(r"(\[[^]]*\]?[^:]*|[^:]*)(:?)(.*)", re.DOTALL)
 
 
 _SIGN = r"(?:\w|%[0-9A-Fa-f]{2})"
@@ -28,7 +29,7 @@ _SIGN = r"(?:\w|%[0-9A-Fa-f]{2})"
 _LABEL = rf"{_SIGN}(?:(?:{_SIGN}|-){{0,61}}{_SIGN})?"
 
 
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_HOST = regex(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
 _LONGEST_HOST = 253

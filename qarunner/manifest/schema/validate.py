@@ -17,6 +17,7 @@ from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import SchemaError, once
 from qarunner.manifest.schema.urls import misfits
+from qarunner.regex import regex
 from qarunner.secret import MASK
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ manifest of which only the matrix counts."""
 _NAME = "qa-matrix.schema.json"
 
 
-_HALF = re.compile("[\ud800-\udfff]")
+_HALF = regex("[\ud800-\udfff]")
 
 
 _MASKED = re.escape(MASK)

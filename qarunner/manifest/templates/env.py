@@ -22,6 +22,7 @@ from qarunner.manifest.model import BASE, EnvDeclaration
 from qarunner.manifest.schema import urls
 from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, StepLimitError, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
+from qarunner.regex import regex
 from qarunner.secret import VALUE_OF
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ _SECRET_WORDS = (
 )
 
 
-_SECRET_NAME = re.compile(rf"(?:^|_)(?:{'|'.join(_SECRET_WORDS)})(?=_|\d*$|\d+_)")
+_SECRET_NAME = regex(rf"(?:^|_)(?:{'|'.join(_SECRET_WORDS)})(?=_|\d*$|\d+_)")
 
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CAMEL = regex(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 # What can repeat is bounded, so that a long value takes no longer than its length.
-_SECRET_VALUE = re.compile(
+_SECRET_VALUE = regex(
     r"-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|(?<![A-Za-z0-9])(?:"
     r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{12,}"
@@ -84,15 +85,15 @@ def _uri(text: str) -> bool:
     return whole and not re.search(r"[\s<>\"]", text) and urls.misfit(text) is None
 
 
-_HOSTNAME = re.compile(
+_HOSTNAME = regex(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
 
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_INTEGER = regex(r"-?(0|[1-9][0-9]{0,17})")
 
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?")
+_NUMBER = regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?")
 
 
 def _date(text: str) -> bool:
@@ -355,7 +356,7 @@ OWN = "QARUNNER_"
 """What the names of qarunner's own variables begin with."""
 
 
-_NAMING = re.compile(r"!?[A-Za-z_*?][A-Za-z0-9_*?]*", re.ASCII)
+_NAMING = regex(r"!?[A-Za-z_*?][A-Za-z0-9_*?]*", re.ASCII)
 
 
 class Names(Struct, frozen=True):

@@ -17,6 +17,7 @@ from msgspec import Struct
 from qarunner import secret
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateError, as_text
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ _READ_AT_ONCE = 4
 """Characters of a pattern that are read in one of the steps that a plan counts."""
 
 
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"(?P<escape>\\.)"
     r"|(?P<klass>\[\^?\]?(?:\\.|[^\]\\])*\])"
     r"|(?P<open>\((?:\?:|\?P<\w+>)?(?!\?))"
@@ -189,10 +190,10 @@ def _repeats(quantifier: re.Match[str]) -> bool:
     return quantifier["count"] not in {"?", "{0,1}", "{,1}", "{1}", "{0}", "{1,1}"}
 
 
-_PLACEHOLDER = re.compile("(⟦[^⟧]*⟧)")
+_PLACEHOLDER = regex("(⟦[^⟧]*⟧)")
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_CONTROL = regex(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 _MOST_DIGITS = 12

@@ -31,6 +31,7 @@ from qarunner.manifest.templates.expression import (
     known,
     no_value,
 )
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -474,10 +475,10 @@ def _one_spelling(text: str) -> str:
     return "".join(part if index % 2 else _SPACES.sub(" ", part) for index, part in enumerate(parts))
 
 
-_QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+_QUOTED = regex(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
 
 
-_SPACES = re.compile(r"\s+")
+_SPACES = regex(r"\s+")
 
 
 def _syntax_hint(source: str) -> str:

@@ -25,6 +25,7 @@ from qarunner.manifest.templates.expression import (
     known,
     no_value,
 )
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +40,10 @@ _TOO_LONG = f"a template has at most {LONGEST_SOURCE} characters"
 
 
 # No braces but those around the expression, except in string literals: there Jinja2's own lexer has to decide.
-_EXPRESSION = re.compile(r"""\{\{(?![-+])([^{}'"\\]*(?:(?:'[^'\\]*'|"[^"\\]*")[^{}'"\\]*)*)(?<![-+])\}\}""")
+_EXPRESSION = regex(r"""\{\{(?![-+])([^{}'"\\]*(?:(?:'[^'\\]*'|"[^"\\]*")[^{}'"\\]*)*)(?<![-+])\}\}""")
 
 
-_DOTTED = re.compile(r"\s*([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*", re.ASCII)
+_DOTTED = regex(r"\s*([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*", re.ASCII)
 
 
 @lru_cache(maxsize=16384)

@@ -13,6 +13,7 @@ from qarunner import secret
 from qarunner.entry import TargetKind
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
     from qarunner.diagnostics import Path
 
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-_VENDOR = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
+_VENDOR = regex(r"[a-z][a-z0-9_-]*", re.ASCII)
 
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 
 
-_HOST = re.compile(rf"(?:(?:\*\.|[a-z0-9*-]*\.)?{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?", re.ASCII)
+_HOST = regex(rf"(?:(?:\*\.|[a-z0-9*-]*\.)?{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?", re.ASCII)
 
 
 _URLS = frozenset(str(kind) for kind in TargetKind if kind.is_url)

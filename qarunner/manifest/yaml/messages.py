@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.manifest import codes
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from qarunner.diagnostics import Diagnostic
@@ -81,19 +82,19 @@ _TABLE = (
 )
 
 
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\'\'|[^\'])*\'')
+_QUOTED = regex(r'"(?:\\.|[^"\\])*"|\'(?:\'\'|[^\'])*\'')
 
 
-_TEMPLATE = re.compile(r"\{[{%#]")
+_TEMPLATE = regex(r"\{[{%#]")
 
 
-_TEMPLATE_TEXT = re.compile(r"(?:\{\{.*?\}\}|\{%.*%\}|\{#.*?#\})[^\s,\]}]*")
+_TEMPLATE_TEXT = regex(r"(?:\{\{.*?\}\}|\{%.*%\}|\{#.*?#\})[^\s,\]}]*")
 
 
-_BESIDE = re.compile(r"[^\s,\[{]*$")
+_BESIDE = regex(r"[^\s,\[{]*$")
 
 
-_INDENT = re.compile(r"[ ]*\t")
+_INDENT = regex(r"[ ]*\t")
 
 
 def explain(source: Source, complaint: SyntaxMessage) -> Diagnostic:
@@ -131,10 +132,10 @@ def _tab(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:
     return source.problem(offset, "a tab is used as indentation", code=codes.TAB, hint="use spaces")
 
 
-_MARKER = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$")
+_MARKER = regex(r"(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$")
 
 
-_WIDE = re.compile("[\u00a0\u2007\u202f]")
+_WIDE = regex("[\u00a0\u2007\u202f]")
 
 
 def _left_over(source: Source, complaint: SyntaxMessage) -> Diagnostic | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_right
 
 from qarunner.diagnostics import Diagnostic, Place
+from qarunner.regex import regex
 
 _LONGEST_SHOWN = 2_000
 
 
-_BREAK = re.compile(r"\r\n|\r|\n")
+_BREAK = regex(r"\r\n|\r|\n")
 
 
 class Source:

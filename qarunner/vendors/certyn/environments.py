@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import UnexpectedData
 from qarunner.entry import TargetKind
+from qarunner.regex import regex
 from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Dependency, Leftover, More, Prepared, Refusal, Request, ResourceKind, Vendor
@@ -32,7 +33,7 @@ KEY = "key"
 """The name of an environment's key among the values of the prepared one."""
 
 
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SLUG = regex(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 _LONGEST_TOKEN = 40

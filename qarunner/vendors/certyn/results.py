@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
+from qarunner.regex import regex
 from qarunner.text import plural
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
@@ -114,7 +115,7 @@ def _counters(
     return _Counters(total=total, passed=passed, **others)
 
 
-_BAD_CONCLUSION = re.compile(
+_BAD_CONCLUSION = regex(
     r"fail|block|abort|cancel|time[ds]?[\s_-]*out|action[\s_-]*required|error|inconclusive|verify|stale|stopped|\bun|\bnot",
     re.IGNORECASE,
 )
@@ -252,8 +253,8 @@ def _plain(markdown: str | None) -> str | None:
     return None if markdown is None else _EMPHASIS.sub(r"\2", _HEADING.sub("", markdown))
 
 
-_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
+_EMPHASIS = regex(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_HEADING = regex(r"^#{1,6} ", re.MULTILINE)
 
 
 def _once(items: Iterable[JsonReader]) -> Iterator[JsonReader]:

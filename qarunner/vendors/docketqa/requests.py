@@ -5,7 +5,6 @@ Sources: docs.docketqa.com/api-reference/run-test, /essentials/triggering-tests,
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import SelectionKind, TargetKind
 from qarunner.known import holds_template
+from qarunner.regex import regex
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Case, Complaint, Finished, Outcome, RemoteRun, Request, Vendor, Verdict
 from qarunner.vendors.docketqa.info import CONSENT, GIVE_CONSENT, OF_BUILDS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Accepted, Call, Metadata, Reply
 
 
-_DIGITS = re.compile(r"[0-9]{1,18}")
+_DIGITS = regex(r"[0-9]{1,18}")
 
 
 def same_number(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import TargetKind
+from qarunner.regex import regex
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
     Cause,
@@ -210,7 +211,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_PULL_REQUEST = re.compile(r"\bpull[\s_-]*request", re.IGNORECASE)
+_PULL_REQUEST = regex(r"\bpull[\s_-]*request", re.IGNORECASE)
 
 
 VENDOR: Vendor = Doksi()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qarunner.decode import JsonReader, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.known import is_open
+from qarunner.regex import regex
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import Cause, Complaint, Finished, Refusal, Request, Running
 from qarunner.vendors.testerarmy.info import INFO, NEED_APP, ONLY_WITH
@@ -87,7 +88,7 @@ _NOT_FOUND = 404
 _TOO_MANY = 429
 
 
-_USAGE = re.compile(r"\busage[\s_-]*limit", re.IGNORECASE)
+_USAGE = regex(r"\busage[\s_-]*limit", re.IGNORECASE)
 
 
 class TesterArmy(Creates, Builds, Lists):

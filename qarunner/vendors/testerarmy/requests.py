@@ -5,12 +5,12 @@ Sources: docs.tester.army and the vendor's OpenAPI file.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode
 from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.regex import regex
 from qarunner.text import duration
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qarunner.vendors.api import Accepted, Build, Call, Metadata, PrepareStep, Reply, Resource
 
 
-_UUID = re.compile(UUID_PATTERN)
+_UUID = regex(UUID_PATTERN)
 
 
 def on_github(metadata: Metadata) -> bool:

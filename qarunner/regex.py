@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import AnyStr, Generic, cast
 
 
-def pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """As `re.compile`, later. A text that is no regular expression is an error at its first use."""
-    return cast("re.Pattern[str]", _Pattern(text, flags))
+def regex(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """As `re.compile`, later: a text that is no regular expression is an error at its first use."""
+    return cast("re.Pattern[AnyStr]", _Regex(text, flags))
 
 
-class _Pattern:
+class _Regex(Generic[AnyStr]):
     """Keeps what it is asked for: the second `search` is that of the compiled one itself."""
 
-    def __init__(self, text: str, flags: int) -> None:
-        self._words = text, flags
+    def __init__(self, text: AnyStr, flags: int) -> None:
+        self._words: tuple[AnyStr, int] = text, flags
 
     def __getattr__(self, name: str) -> object:
         value: object = getattr(re.compile(*self._words), name)
