@@ -22,7 +22,7 @@ def main() -> None:
     """Runs the command line and ends with its exit code."""
     if sys.argv[1:] == ["--version"] and _prints_version():
         return
-    # What a start makes lives to the end. To look through it while it is made, and at the exit once more, took a quarter.
+    # What a start makes lives to the end: to look through it meanwhile, and at the exit again, took a quarter.
     gc.set_threshold(50_000)
     # An early signal ends what has nothing under way; a resume has runs, and cancels them.
     words = zip(sys.argv, sys.argv[1:], strict=False)

@@ -6,7 +6,6 @@ that, once, for all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -21,6 +20,7 @@ from qarunner.entry import NameKind
 from qarunner.entry import Platform as Platform
 from qarunner.entry import SelectionKind as SelectionKind
 from qarunner.entry import TargetKind as TargetKind
+from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -571,7 +571,7 @@ def resource_ref(key: str, field_: str) -> str:
     return f"⟦use:{field_}:{key}⟧"
 
 
-_USE = re.compile(r"⟦use:([a-z_]+):([^⟧]*)⟧")
+_USE = regex(r"⟦use:([a-z_]+):([^⟧]*)⟧")
 
 
 def resolve_refs(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> Json:
