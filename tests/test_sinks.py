@@ -345,6 +345,7 @@ WRITERS = {
     "signals.py": {"write", "os.write", "os.open", "fdopen"},  # a pipe that a report goes to, so that a signal ends it
     "cli/console.py": {"write", "os.open"},  # the sink itself, and the null device for a stream that is lost
     "cli/main.py": {"echo", "write", "NamedTemporaryFile"},  # the version; a crash, which has no console any more
+    "app/doctor.py": {"write"},  # zeros, to see whether the disk of a folder is full
     "app/git.py": {"write_bytes"},  # files of a commit, into a temporary folder of its own
     "cli/commands/review.py": {"write_bytes"},  # likewise
     "paths.py": {"write", "os.open", "fdopen"},  # the one way to write a file
