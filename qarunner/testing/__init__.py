@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from qarunner.testing.adapter import Adapter, Example, Scene, closed_world
+from qarunner.testing.adapter import Example, Scene, closed_world
 from qarunner.testing.inventories import check_inventories
 from qarunner.testing.mutations import (
     check_crossing,
@@ -56,7 +56,7 @@ class Conformance:
     def _scenes(self) -> list[Scene]:
         assert __debug__, "python -O takes the assertions out, and with them the suite"
         assert self.examples, "the suite needs at least one Example"
-        return [Scene(Adapter(self.vendor), example) for example in self.examples]
+        return [Scene(self.vendor, example) for example in self.examples]
 
     def _check_all(self, check: Callable[[Scene], None]) -> None:
         with closed_world():

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from unittest.mock import patch
 
 from msgspec import Struct, field
@@ -55,10 +55,9 @@ from qarunner.vendors.api import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from qarunner.entry import Entry
     from qarunner.manifest.model import Manifest, Row
     from qarunner.plan.model import Job, Plan
-    from qarunner.vendors.api import Accepted, AnyRequest, BuildRules, Outcome, PrepareStep, Resource, Status, Vendor
+    from qarunner.vendors.api import AnyRequest, BuildRules, Outcome, Status, Vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -120,7 +119,6 @@ def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:
 # What an author tells of a vendor, and the scene that is made of it: a plan, a create, and runs that are read.
 
 
-T = TypeVar("T")
 Body: TypeAlias = "Json | Reply"
 
 
@@ -200,15 +198,16 @@ def reply_of(answers: Answers, request: AnyRequest, number: int) -> Reply:
 class Scene:
     """An example, carried out by the adapter. Everything in it went through the same code as in an apply."""
 
-    def __init__(self, adapter: Adapter, example: Example) -> None:
-        self.adapter = adapter
+    def __init__(self, vendor: Vendor, example: Example) -> None:
+        self.vendor = vendor
+        self.adapter = watched(vendor)
+        self.name = vendor.info.name
         self.example = example
 
     @cached_property
     def manifest(self) -> Manifest:
-        name = self.adapter.name
-        rows = [{"vendor": name, **row} for row in self.example.rows]
-        vendors = {name: dict(self.example.settings)} if self.example.settings else {}
+        rows = [{"vendor": self.name, **row} for row in self.example.rows]
+        vendors = {self.name: dict(self.example.settings)} if self.example.settings else {}
         data = {"version": 1, "name": "conformance", "vendors": vendors, "matrix": rows}
         return load("example", json.dumps(data, indent=1))
 
@@ -245,8 +244,8 @@ class Scene:
             manifest=self.manifest,
             rows=self.rows,
             entries=[entry_of(self.manifest, row, today=date.min) for row in self.rows],  # no quarantine has ended
-            settings={self.adapter.name: self.example.settings},
-            vendors={self.adapter.name: cast("Vendor", self.adapter)},  # so that these calls are watched as well
+            settings={self.name: self.example.settings},
+            vendors={self.name: self.adapter},  # so that these calls are watched as well
             secrets=(),
             metadata=self.example.metadata,
             git={},
@@ -274,9 +273,18 @@ class Scene:
         try:
             runs = self.adapter.accepted(self.call, self.created)
         except UnexpectedData as error:
-            raise AssertionError(f"{self.adapter.name}: the example's `created` is not understood: {error}") from error
-        assert isinstance(runs, tuple), f"{self.adapter.name}: the example's `created` starts no run: {runs}"
+            raise AssertionError(f"{self.name}: the example's `created` is not understood: {error}") from error
+        assert isinstance(runs, tuple), f"{self.name}: the example's `created` starts no run: {runs}"
         return runs
+
+    def runs_of(self, created: Reply) -> tuple[RemoteRun, ...]:
+        """The runs of an answer to the create; nothing where it says that there is no run to ask for."""
+        answer = self.adapter.accepted(self.call, created)
+        return answer if isinstance(answer, tuple) else ()
+
+    def read(self, run: RemoteRun, replies: Sequence[Reply], *, polls: int = 0) -> Status:
+        """What the adapter makes of the replies about a run."""
+        return self.adapter.read(self.call, run, replies, polls=polls)
 
     # --- stories ------------------------------------------------------------------------------------------------------
 
@@ -287,9 +295,9 @@ class Scene:
     def _exchanges(self, run: RemoteRun, answers: Answers) -> list[Exchange]:
         request = self.adapter.poll(self.call, run)
         pairs = [(request, reply_of(answers, request, 0))]
-        while isinstance(status := self.adapter.read(self.call, run, [reply for _, reply in pairs]), More):
+        while isinstance(status := self.read(run, [reply for _, reply in pairs]), More):
             pairs.append((status.request, reply_of(answers, status.request, len(pairs))))
-            assert len(pairs) < MOST_REPLIES, f"{self.adapter.name}: read asks for more and more"
+            assert len(pairs) < MOST_REPLIES, f"{self.name}: read asks for more and more"
         return pairs
 
     def story(self, answers: Answers) -> dict[str, list[Reply]]:
@@ -329,10 +337,10 @@ class Scene:
         replies: list[Reply] = []
         for number in range(MOST_REPLIES):
             replies.append(story[number] if number < len(story) else Reply(status=404, text="not found"))
-            status = self.adapter.read(self.call, run, replies)
+            status = self.read(run, replies)
             if not isinstance(status, More):
                 return status
-        raise AssertionError(f"{self.adapter.name}: read asks for more and more")
+        raise AssertionError(f"{self.name}: read asks for more and more")
 
 
 def _measured(path: str, rules: BuildRules | None) -> Build:
@@ -344,25 +352,59 @@ def _measured(path: str, rules: BuildRules | None) -> Build:
 _SHOWN = 1500
 
 
-_MAY_REFUSE = {
-    "accepted": UnexpectedData,
-    "read": UnexpectedData,
-    "prepare": UnexpectedData,
-    "inventory": UnexpectedData,
-    "poll_many": UnexpectedData,
-    "group": UserError,
-    "submit": UserError,
+_MAY_REFUSE: Mapping[str, type[Exception]] = {
+    **dict.fromkeys(("accepted", "read", "prepare", "inventory", "poll_many"), UnexpectedData),
+    **dict.fromkeys(("group", "submit"), UserError),
 }
 
 
-class Adapter:
+_NONE = type(None)
+
+
+_ANSWERS: Mapping[str, tuple[type, ...]] = {
+    "check": (Complaint,),
+    "check_call": (Complaint,),
+    "check_all": (Conflict,),
+    "group": (object,),
+    "resources": (Dependency,),
+    "notices": (str,),
+    "prepare": (Request, Upload, More, Prepared, Refusal),
+    "kept": (Leftover, _NONE),
+    "may_stay": (Leftover, _NONE),
+    "release": (Request, _NONE),
+    "submit": (Request,),
+    "accepted": (tuple, Finished, Refusal),
+    "poll": (Request,),
+    "read": (Running, More, Finished),
+    "poll_many": (Request, Mapping, _NONE),
+    "inventory": (Request, Refusal, tuple),
+    "cancel": (Request, _NONE),
+    "cancel_all": (Request, _NONE),
+    "refused": (Refusal,),
+}
+"""What an answer is, or what each of its elements is."""
+
+
+_ITERABLE = frozenset({"check", "check_call", "check_all", "group", "resources", "notices"})
+
+
+def watched(vendor: Vendor) -> Vendor:
+    """The same adapter, with each answer held against the protocol: AssertionError for what breaks it."""
+    return cast("Vendor", _Watched(vendor))
+
+
+class _Watched:
     """Asks a vendor's methods. Each call is made twice: equal questions have equal answers, and change nothing."""
 
     def __init__(self, vendor: Vendor) -> None:
-        self.vendor = vendor
+        self._vendor = vendor
         self.info = vendor.info
-        self.name = vendor.info.name
         self._calls: dict[int, tuple[Call, Call]] = {}
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method not in _ANSWERS:
+            raise AttributeError(method)
+        return partial(self._ask, method)
 
     def _copy(self, argument: object) -> object:
         """A copy; of a call one for all questions: it is large, and each question makes sure that it is equal still."""
@@ -372,24 +414,26 @@ class Adapter:
             self._calls[id(argument)] = argument, deepcopy(argument)
         return self._calls[id(argument)][1]
 
-    def _ask(self, method: str, *arguments: object, lists: bool = False, **named: object) -> Any:  # noqa: ANN401
+    def _ask(self, method: str, *arguments: object, **named: object) -> object:
         others = tuple(map(self._copy, arguments))
-        other_named, itself = deepcopy((named, getattr(self.vendor, "__dict__", None)))
-        first = self._once(method, arguments, named, lists=lists)
-        same = (arguments, named, getattr(self.vendor, "__dict__", None)) == (others, other_named, itself)
+        other_named, itself = deepcopy((named, getattr(self._vendor, "__dict__", None)))
+        first = self._once(method, arguments, named)
+        same = (arguments, named, getattr(self._vendor, "__dict__", None)) == (others, other_named, itself)
         assert same, self._said(method, arguments, "changed what it was given, or itself")
-        second = self._once(method, others, other_named, lists=lists)
+        second = self._once(method, others, other_named)
         same = repr(first) == repr(second) if isinstance(first, Exception) else first == second
         assert same, self._said(method, arguments, f"answered {first!r}, then {second!r}")
         if isinstance(first, Exception):
             raise first
+        for problem in _problems(method, arguments, first):
+            raise AssertionError(self._said(method, arguments, problem))
         return first
 
-    def _once(self, method: str, arguments: Sequence[object], named: dict[str, Any], *, lists: bool) -> object:
+    def _once(self, method: str, arguments: Sequence[object], named: dict[str, Any]) -> object:
         try:
             with asking():
-                answer = getattr(self.vendor, method)(*arguments, **named)
-                return list(answer) if lists else answer
+                answer = getattr(self._vendor, method)(*arguments, **named)
+                return list(answer) if method in _ITERABLE else answer
         except Touched as error:
             raise AssertionError(self._said(method, arguments, str(error))) from error
         except Exception as error:
@@ -399,141 +443,47 @@ class Adapter:
 
     def _said(self, method: str, arguments: Sequence[object], what: str) -> str:
         shown = "\n".join(f"  {argument!r}"[:_SHOWN] for argument in arguments)
-        return f"{self.name}: {method}: {what}\ngiven\n{shown}"
+        return f"{self.info.name}: {method}: {what}\ngiven\n{shown}"
 
-    def _expect(self, method: str, answer: object, *kinds: type) -> None:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        assert isinstance(answer, kinds), f"{self.name}: {method}: expected {wanted}, got {answer!r}"
 
-    def _get(self, method: str, kinds: tuple[type, ...], *arguments: object) -> Any:  # noqa: ANN401
-        answer = self._ask(method, *arguments)
-        self._expect(method, answer, *kinds)
-        return answer
+def _problems(method: str, arguments: Sequence[Any], answer: Any) -> Iterator[str]:  # noqa: ANN401  of any method
+    """What breaks the protocol in the answer to a method with these arguments."""
+    for element in answer if method in _ITERABLE else (answer,):
+        if not isinstance(element, _ANSWERS[method]):
+            yield f"expected {' or '.join(kind.__name__ for kind in _ANSWERS[method])}, got {element!r}"
+        match element:
+            case Complaint() if not (element.message and isinstance(element.path, tuple)):
+                yield f"a complaint has words, and a tuple as its path: {element!r}"
+            case Conflict() if not element.entries or set(element.entries) - _entries(*arguments[0]):
+                yield f"a conflict is one of entries that are there: {element!r}"
+            case Refusal() if not (str(element.message).strip() and isinstance(element.cause, Cause)):
+                yield f"a refusal without words, or without a Cause: {element!r}"
+            case Running() | Finished():
+                yield from _of_outcomes(method, arguments[0], element)
+            case tuple() if method == "accepted":
+                yield from _of_runs(element)
+            case tuple() if method == "inventory" and not all(isinstance(item, Item) for item in element):
+                yield f"expected Items, got {element!r}"
 
-    def _maybe(self, method: str, kind: type[T], *arguments: object) -> T | None:
-        answer: T | None = self._get(method, (kind, type(None)), *arguments)
-        return answer
 
-    def _list(self, method: str, kind: type[T], *arguments: object) -> list[T]:
-        answers: list[T] = self._ask(method, *arguments, lists=True)
-        for answer in answers:
-            self._expect(method, answer, kind)
-        return answers
+def _entries(*calls: Call) -> set[str]:
+    return {entry.id for call in calls for entry in call.entries}
 
-    # --- the protocol -------------------------------------------------------------------------------------------------
 
-    def inventory(
-        self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
-    ) -> Request | Refusal | tuple[Item, ...]:
-        kinds = (Request, Refusal, tuple)
-        step: Request | Refusal | tuple[Item, ...] = self._get("inventory", kinds, kind, dict(settings), tuple(replies))
-        for item in step if isinstance(step, tuple) else ():
-            self._expect("inventory", item, Item)
-        return step
+def _of_outcomes(method: str, call: Call, status: Running | Finished) -> Iterator[str]:
+    others = {*status.entries, *status.so_far} if isinstance(status, Running) else set()
+    if strangers := (others | set(status.outcomes)) - _entries(call):
+        yield f"outcomes of other entries: {strangers}"
+    if method == "accepted":
+        good = [name for name, outcome in status.outcomes.items() if without_run(outcome) != outcome]
+        if good:
+            yield f"without a run, no test passes: {good}"
 
-    def poll_many(
-        self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
-    ) -> Request | Mapping[str, Reply] | None:
-        kinds = (Request, Mapping, type(None))
-        step: Request | Mapping[str, Reply] | None
-        step = self._get("poll_many", kinds, dict(settings), tuple(runs), tuple(replies))
-        return step
 
-    def check(self, row: dict[str, object], settings: dict[str, Json]) -> list[Complaint]:
-        complaints = self._list("check", Complaint, row, settings)
-        for complaint in complaints:
-            assert complaint.message, f"{self.name}: check: a complaint without a message"
-            assert isinstance(complaint.path, tuple), f"{self.name}: check: a path is a tuple: {complaint!r}"
-        return complaints
-
-    def group(self, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-        groups: list[tuple[Entry, ...]] = self._ask("group", list(entries), lists=True)
-        return groups
-
-    def resources(self, call: Call) -> list[Dependency]:
-        return self._list("resources", Dependency, call)
-
-    def notices(self, call: Call) -> list[str]:
-        return self._list("notices", str, call)
-
-    def check_call(self, call: Call) -> list[Complaint]:
-        return self._list("check_call", Complaint, call)
-
-    def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> list[Conflict]:
-        conflicts = self._list("check_all", Conflict, calls, builds)
-        known = {entry.id for call in calls for entry in call.entries}
-        for conflict in conflicts:
-            assert conflict.entries, f"{self.name}: check_all: a clash of nobody"
-            assert set(conflict.entries) <= known, f"{self.name}: check_all: entries that are not there: {conflict!r}"
-        return conflicts
-
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
-        kinds = (Request, Upload, More, Prepared, Refusal)
-        step: PrepareStep = self._get("prepare", kinds, resource, token, list(replies))
-        return step
-
-    def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
-        return self._maybe("kept", Leftover, resource, prepared)
-
-    def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
-        return self._maybe("may_stay", Leftover, resource, request)
-
-    def release(self, resource: Resource, prepared: Prepared) -> Request | None:
-        return self._maybe("release", Request, resource, prepared)
-
-    def submit(self, call: Call) -> Request:
-        request: Request = self._get("submit", (Request,), call)
-        return request
-
-    def accepted(self, call: Call, reply: Reply) -> Accepted:
-        """The runs, or why there is none to ask for; an answer that says neither is UnexpectedData."""
-        runs: Accepted = self._get("accepted", (tuple, Finished, Refusal), call, reply)
-        if isinstance(runs, Refusal):
-            assert runs.message.strip(), self._said("accepted", (call, reply), "a refusal without words")
-            return runs
-        if isinstance(runs, Finished):
-            strangers = set(runs.outcomes) - {entry.id for entry in call.entries}
-            assert not strangers, self._said("accepted", (call, reply), f"outcomes of other entries: {strangers}")
-            good = [name for name, outcome in runs.outcomes.items() if without_run(outcome) != outcome]
-            assert not good, self._said("accepted", (call, reply), f"without a run, no test passes: {good}")
-            return runs
-        for run in runs:
-            self._expect("accepted", run, RemoteRun)
-            self._expect("accepted", run.id, str)
-            assert run.id, self._said("accepted", (call, reply), f"a run without an id: {run!r}")
-        ids = [run.id for run in runs]
-        assert ids, self._said("accepted", (call, reply), "no run: that is UnexpectedData")
-        assert len(ids) == len(set(ids)), self._said("accepted", (call, reply), f"runs with the same id: {ids}")
-        return runs
-
-    def runs(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
-        """The runs of an answer to a create; none where it says that there is none to ask for."""
-        answer = self.accepted(call, reply)
-        return answer if isinstance(answer, tuple) else ()
-
-    def poll(self, call: Call, run: RemoteRun) -> Request:
-        request: Request = self._get("poll", (Request,), call, run)
-        return request
-
-    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int = 0) -> Status:
-        status: Status = self._ask("read", call, run, list(replies), polls=polls)
-        self._expect("read", status, Running, More, Finished)
-        if not isinstance(status, More):
-            known = set(status.outcomes)
-            known |= {*status.entries, *status.so_far} if isinstance(status, Running) else set()
-            strangers = known - {entry.id for entry in call.entries}
-            assert not strangers, self._said("read", (call, run, replies), f"outcomes of other entries: {strangers}")
-        return status
-
-    def cancel(self, call: Call, run: RemoteRun) -> Request | None:
-        return self._maybe("cancel", Request, call, run)
-
-    def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
-        return self._maybe("cancel_all", Request, call, list(runs))
-
-    def refused(self, reply: Reply) -> Refusal:
-        refusal: Refusal = self._get("refused", (Refusal,), reply)
-        self._expect("refused", refusal.cause, Cause)
-        self._expect("refused", refusal.message, str)
-        assert refusal.message.strip(), self._said("refused", (reply,), "a refusal without words")
-        return refusal
+def _of_runs(runs: tuple[object, ...]) -> Iterator[str]:
+    """An answer that neither tells of runs, nor why there is none, is UnexpectedData."""
+    ids = [run.id if isinstance(run, RemoteRun) else None for run in runs]
+    if not ids or not all(isinstance(name, str) and name for name in ids):
+        yield f"a run without an id, or no run, which is UnexpectedData: {runs}"
+    if len(ids) > len(set(ids)):
+        yield f"runs with the same id: {ids}"

@@ -37,7 +37,7 @@ def check_inventories(scenes: Sequence[Scene]) -> None:
     for scene in scenes:
         for kind, answers in scene.example.listed.items():
             _List(scene=scene, kind=kind, answers=answers).check()
-    info = scenes[0].adapter.info
+    info = scenes[0].vendor.info
     missing = sorted(info.inventories - {kind for scene in scenes for kind in scene.example.listed})
     assert not missing, f"{info.name}: info.inventories has {', '.join(missing)}, but no example has it in `listed`"
 
@@ -51,7 +51,7 @@ class _List(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.scene.adapter.name}: inventory {self.kind}"
+        return f"{self.scene.name}: inventory {self.kind}"
 
     def check(self) -> None:
         assert self.kind in self.scene.adapter.info.inventories, (

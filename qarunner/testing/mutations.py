@@ -213,7 +213,7 @@ class _Stage:
 
     def __init__(self, scene: Scene, name: str, answers: Answers) -> None:
         self.scene = scene
-        self.name = f"{scene.adapter.name}: `{name}`"
+        self.name = f"{scene.name}: `{name}`"
         self.exchanges = scene.exchanges(answers)
         runs = {run: [reply for _, reply in pairs] for run, pairs in self.exchanges.items()}
         self.story = Story(created=scene.created, runs=runs)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from qarunner.decode import Json
     from qarunner.entry import Entry
-    from qarunner.testing.adapter import Adapter, Answers
+    from qarunner.testing.adapter import Answers
     from qarunner.vendors.api import AnyRequest, Capabilities, Leftover, Pacing, Resource
 
 
@@ -202,18 +202,18 @@ def _named(entry: Entry, prefix: str) -> Entry:
     return replace(entry, id=prefix + entry.id)
 
 
-def _check_partition(adapter: Adapter, entries: Sequence[Entry]) -> None:
+def _check_partition(adapter: Vendor, entries: Sequence[Entry]) -> None:
     try:
-        groups = adapter.group(entries)
+        groups = list(adapter.group(list(entries)))
     except UserError:  # the adapter's own word that these entries cannot stand together
         return
     got = [entry.id for group in groups for entry in group]
     wanted = [entry.id for entry in entries]
-    assert sorted(got) == sorted(wanted), f"{adapter.name}: group: expected each of {wanted} once, got {got}"
-    assert all(groups), f"{adapter.name}: group: a call without an entry"
+    assert sorted(got) == sorted(wanted), f"{adapter.info.name}: group: expected each of {wanted} once, got {got}"
+    assert all(groups), f"{adapter.info.name}: group: a call without an entry"
     places = [[wanted.index(entry.id) for entry in group] for group in groups]
     in_order = all(place == sorted(place) for place in places) and places == sorted(places)
-    assert in_order, f"{adapter.name}: group: the order of {wanted} is lost in {got}"
+    assert in_order, f"{adapter.info.name}: group: the order of {wanted} is lost in {got}"
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def _check_partition(adapter: Adapter, entries: Sequence[Entry]) -> None:
 
 def check_requests(scene: Scene) -> None:
     """The create, and what is asked of each run."""
-    adapter, able = scene.adapter, scene.adapter.vendor.info.capabilities
+    adapter, able = scene.adapter, scene.adapter.info.capabilities
     adapter.notices(scene.call)
     create = adapter.submit(scene.call)
     check_request(scene, create)
@@ -231,14 +231,14 @@ def check_requests(scene: Scene) -> None:
     for run in scene.runs:
         check_request(scene, adapter.poll(scene.call, run))
         cancel = adapter.cancel(scene.call, run)
-        message = f"{adapter.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
+        message = f"{scene.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
         assert (cancel is not None) == able.cancel, message
         if cancel is not None:
             check_request(scene, cancel)
     for runs in (scene.runs, scene.runs[:1]):
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
             check_request(scene, together)
-            assert able.cancel, f"{adapter.name}: capabilities.cancel is False, but cancel_all() gives {together}"
+            assert able.cancel, f"{scene.name}: capabilities.cancel is False, but cancel_all() gives {together}"
 
 
 _ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null, "totalCount": 0}')
@@ -247,7 +247,7 @@ _ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null,
 
 def _check_many(scene: Scene) -> None:
     """The example's list decides runs that were asked for, as their own reads would, and no other run."""
-    name, adapter = scene.adapter.name, scene.adapter
+    name, adapter = scene.name, scene.adapter
     if scene.example.many == ():
         return
 
@@ -265,9 +265,9 @@ def _check_many(scene: Scene) -> None:
     assert not others, f"{name}: poll_many() decides {', '.join(others)}, which it was not asked for"
     story = scene.story(scene.example.passed)
     for number, reply in decided.items():
-        alone = adapter.read(scene.call, known[number], story[number])
+        alone = scene.read(known[number], story[number])
         try:
-            listed = adapter.read(scene.call, known[number], [reply, *story[number][1:]])
+            listed = scene.read(known[number], [reply, *story[number][1:]])
         except UnexpectedData as error:
             raise AssertionError(
                 f"{name}: what poll_many() shows of run {number} is not its status: {error}"
@@ -278,7 +278,7 @@ def _check_many(scene: Scene) -> None:
 
 def _check_list(scene: Scene) -> None:
     """A list is read with plain requests, and decides no run that it does not tell of."""
-    name, vendor = scene.adapter.name, scene.adapter
+    name, vendor = scene.name, scene.adapter
     for text in _ODD_PAGES:
         replies: list[Reply] = []
         for _ in range(_MOST_STEPS):
@@ -309,7 +309,7 @@ def _check_complete(scene: Scene, create: Request) -> None:
         if entry.target and entry.target.kind is not TargetKind.BINARY:
             wanted.add(urlsplit(entry.target.value).hostname or entry.target.value)
         lost = sorted(word for word in wanted if not any(_holds(text, word) for text in texts))
-        assert not lost, f"{scene.adapter.name}: submit: {', '.join(lost)} of {entry.id} is not in {create}"
+        assert not lost, f"{scene.name}: submit: {', '.join(lost)} of {entry.id} is not in {create}"
 
 
 def _holds(text: str, word: str) -> bool:
@@ -317,7 +317,7 @@ def _holds(text: str, word: str) -> bool:
 
 
 def check_request(scene: Scene, request: AnyRequest) -> None:
-    where = f"{scene.adapter.name}: {request}"
+    where = f"{scene.name}: {request}"
     assert request.method in _HTTP_METHODS, f"{where}: unknown method"
     if isinstance(request, Upload):
         assert re.match(r"https?://", request.path), f"{where}: expected an absolute address"
@@ -333,7 +333,7 @@ def check_request(scene: Scene, request: AnyRequest) -> None:
     for name, value in request.query:
         assert {type(name), type(value)} == {str}, f"{where}: a query is pairs of texts"
     for name, value in request.headers:
-        _check_header(scene.adapter.vendor.info, name, value, where)
+        _check_header(scene.adapter.info, name, value, where)
 
 
 def _check_header(info: VendorInfo, name: str, value: str, where: str) -> None:
@@ -370,7 +370,7 @@ def check_ids(scene: Scene) -> None:
         for hostile in _HOSTILE:
             for request, usual in zip(_about(scene, replace(run, id=hostile)), _about(scene, run), strict=True):
                 check_request(scene, request)
-                message = f"{scene.adapter.name}: with the id {hostile!r} the path is {request.path}: quote it"
+                message = f"{scene.name}: with the id {hostile!r} the path is {request.path}: quote it"
                 assert request.path.count("/") == usual.path.count("/"), message
         for dots in (".", ".."):
             _check_dots(scene, run, dots)
@@ -386,7 +386,7 @@ def _check_dots(scene: Scene, run: RemoteRun, dots: str) -> None:
     body = json.loads(scene.created.text)
     created = replaced(body, lambda leaf: dots if str(leaf) == run.id else leaf)
     try:
-        runs = scene.adapter.runs(scene.call, Reply(status=200, text=json.dumps(created)))
+        runs = scene.runs_of(Reply(status=200, text=json.dumps(created)))
     except UnexpectedData:
         return
     for made in runs:
@@ -396,8 +396,8 @@ def _check_dots(scene: Scene, run: RemoteRun, dots: str) -> None:
 
 def check_integer_ids(scene: Scene) -> None:
     """Where ids are integers, one without quotes is the same as with them, and what is no number is refused."""
-    name = scene.adapter.name
-    if not scene.adapter.vendor.info.capabilities.integer_ids:
+    name = scene.name
+    if not scene.adapter.info.capabilities.integer_ids:
         return
     usual = scene.job.request
     for row in scene.example.rows:
@@ -417,7 +417,7 @@ _ID_KINDS = frozenset({"test_ids", "category_ids"})
 
 def _with_ids(scene: Scene, row: Mapping[str, Json], kind: str, ids: Sequence[Json]) -> Scene:
     rows = [{**other, kind: ids} if other is row else other for other in scene.example.rows]
-    return Scene(scene.adapter, replace(scene.example, rows=rows))
+    return Scene(scene.vendor, replace(scene.example, rows=rows))
 
 
 # --- resources --------------------------------------------------------------------------------------------------------
@@ -426,9 +426,9 @@ def _with_ids(scene: Scene, row: Mapping[str, Json], kind: str, ids: Sequence[Js
 def check_resources(scene: Scene) -> None:
     """Each resource is made with the example's answers, and the create finds in it what it speaks of."""
     adapter = scene.adapter
-    needs = adapter.resources(scene.call)
+    needs = list(adapter.resources(scene.call))
     keys = [need.key for need in needs]
-    assert len(keys) == len(set(keys)), f"{adapter.name}: resources: needs with the same key: {keys}"
+    assert len(keys) == len(set(keys)), f"{scene.name}: resources: needs with the same key: {keys}"
     values = {}
     for key, resource in resources(scene):
         prepared, _ = made(scene, resource)
@@ -440,14 +440,14 @@ def check_resources(scene: Scene) -> None:
     try:
         resolve_refs(adapter.submit(scene.call).body, values)
     except KeyError as error:
-        raise AssertionError(f"{adapter.name}: submit uses {error}, but prepare gives {values}") from error
+        raise AssertionError(f"{scene.name}: submit uses {error}, but prepare gives {values}") from error
 
 
 def _check_left(scene: Scene, resource: Resource, method: str, left: Leftover | None) -> None:
     """An upload that stays, or may stay, has a name and a word on what to do."""
     if left is None:
         return
-    where = f"{scene.adapter.name}: {method}"
+    where = f"{scene.name}: {method}"
     assert resource.kind is ResourceKind.BUILD, f"{where}: {resource.kind}s are removed: name them in `leftover`"
     assert left.what, f"{where}: without a name"
     assert left.todo, f"{where}: without a word on what to do"
@@ -466,7 +466,7 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
         _check_upload(scene, step, resource)
         if isinstance(step, Request):
             _check_left(scene, resource, "may_stay", scene.adapter.may_stay(resource, step))
-        assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: prepare asks for more and more"
+        assert len(replies) < MOST_REPLIES, f"{scene.name}: prepare asks for more and more"
         replies.append(reply_of(scene.example.made, step, len(replies)))
     _check_values(scene, step)
     return step, replies
@@ -474,7 +474,7 @@ def made(scene: Scene, resource: Resource) -> tuple[Prepared, list[Reply]]:
 
 def _check_values(scene: Scene, prepared: Prepared) -> None:
     for name, value in prepared.values.items():
-        where = f"{scene.adapter.name}: prepare: {name}"
+        where = f"{scene.name}: prepare: {name}"
         assert isinstance(value, (str, int)), f"{where}: expected a text or an integer, got {value!r}"
         assert not isinstance(value, bool), f"{where}: expected a text or an integer, got {value!r}"
 
@@ -483,15 +483,15 @@ def _step(scene: Scene, resource: Resource, replies: Sequence[Reply]) -> AnyRequ
     try:
         step = scene.adapter.prepare(resource, TOKEN, replies)
     except UnexpectedData as error:
-        raise AssertionError(f"{scene.adapter.name}: the example's `made` is not understood: {error}") from error
-    assert not isinstance(step, Refusal), f"{scene.adapter.name}: the example's `made` is refused: {step}"
+        raise AssertionError(f"{scene.name}: the example's `made` is not understood: {error}") from error
+    assert not isinstance(step, Refusal), f"{scene.name}: the example's `made` is refused: {step}"
     return step.request if isinstance(step, More) else step
 
 
 def _check_upload(scene: Scene, request: AnyRequest, resource: Resource) -> None:
     if isinstance(request, Upload):
         path = resource.build.path if resource.build else None
-        message = f"{scene.adapter.name}: prepare: sends {request.file.path}, but the resource is {path}"
+        message = f"{scene.name}: prepare: sends {request.file.path}, but the resource is {path}"
         assert request.file.path == path, message
 
 
@@ -524,72 +524,62 @@ BROKEN = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 def check_examples(scene: Scene) -> None:
     """Each story ends as the example says, and the adapter asks for all of it."""
     _check_runs(scene)
-    _check_passed(scene)
-    _check_failed(scene)
+    _check_ends(scene)
     _check_running(scene)
-    for name, (answers, verdict) in scene.example.ends.items():
-        _check_end(scene, name, answers, verdict)
-    for name, answers in _stories(scene).items():
+    ends = {name: answers for name, (answers, _) in scene.example.ends.items()}
+    for name, answers in {"passed": scene.example.passed, "failed": scene.example.failed, **ends}.items():
         if isinstance(answers, tuple):
             asked = max(len(replies) for replies in scene.story(answers).values())
-            message = f"{scene.adapter.name}: `{name}` has {len(answers)} replies, but the adapter asks for {asked}"
+            message = f"{scene.name}: `{name}` has {len(answers)} replies, but the adapter asks for {asked}"
             assert asked == len(answers), message
     if scene.example.nothing is not None:
         _check_nothing(scene)
 
 
-def _stories(scene: Scene) -> dict[str, Answers]:
-    ends = {name: answers for name, (answers, _) in scene.example.ends.items()}
-    return {"passed": scene.example.passed, "failed": scene.example.failed, **ends}
-
-
 def _check_runs(scene: Scene) -> None:
     for run in scene.runs:
-        message = f"{scene.adapter.name}: accepted: memo has to survive being written down: {run.memo}"
+        message = f"{scene.name}: accepted: memo has to survive being written down: {run.memo}"
         try:
             same = json.loads(json.dumps(run.memo, allow_nan=False)) == run.memo
         except (TypeError, ValueError) as error:
             raise AssertionError(message) from error
         assert same, message
         linked = run.url is None or run.url.startswith(("https://", "http://"))
-        assert linked, f"{scene.adapter.name}: accepted: url: {run.url!r} is no address"
+        assert linked, f"{scene.name}: accepted: url: {run.url!r} is no address"
 
 
-def _check_passed(scene: Scene) -> None:
-    name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(scene.example.passed))
-    assert outcomes is not None, f"{name}: the example's `passed` is not over, or not understood"
+def _ended(scene: Scene, name: str, answers: Answers) -> dict[str, Outcome]:
+    """What a story comes to, which has to be its end."""
+    outcomes = scene.outcomes(scene.created, scene.story(answers))
+    assert outcomes is not None, f"{scene.name}: the example's `{name}` is not over, or not understood"
+    for outcome in outcomes.values():
+        _check_shape(scene.name, outcome)
+    return outcomes
+
+
+def _check_ends(scene: Scene) -> None:
+    name, example = scene.name, scene.example
+    passed, failed = _ended(scene, "passed", example.passed), _ended(scene, "failed", example.failed)
     for entry in scene.call.entries:
-        _check_pass(scene, entry, outcomes[entry.id])
+        _check_pass(scene, entry, passed[entry.id])
+    verdicts = {key: str(outcome.verdict) for key, outcome in failed.items()}
+    assert BROKEN.intersection(verdicts.values()), f"{name}: the example's `failed` has no failure: {verdicts}"
+    for end, (answers, verdict) in example.ends.items():
+        outcomes = _ended(scene, end, answers)
+        worst = worst_verdict(outcome.verdict for outcome in outcomes.values())
+        assert worst is verdict, f"{name}: the example's `{end}` is {worst}, expected {verdict}: {outcomes}"
 
 
 def _check_pass(scene: Scene, entry: Entry, outcome: Outcome) -> None:
-    name = scene.adapter.name
+    name = scene.name
     assert outcome.verdict in GOOD, f"{name}: passed: {entry.id} is {outcome}"
     _check_shape(name, outcome)
-    if scene.adapter.vendor.info.capabilities.per_test_results and entry.selection:
+    if scene.adapter.info.capabilities.per_test_results and entry.selection:
         passed = {case.id for case in outcome.cases if case.verdict in GOOD}
         missing = set(entry.selection.ids) - passed
         single = entry.selection.kind is SelectionKind.TEST_IDS
         assert not (single and missing), f"{name}: passed: {entry.id}: no result for {missing}, only {outcome.cases}"
     assert good_tests(outcome) > 0, f"{name}: passed: {entry.id}: no test finished"
-
-
-def _check_failed(scene: Scene) -> None:
-    name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(scene.example.failed))
-    assert outcomes is not None, f"{name}: the example's `failed` is not over, or not understood"
-    verdicts = {key: str(outcome.verdict) for key, outcome in outcomes.items()}
-    assert BROKEN.intersection(verdicts.values()), f"{name}: the example's `failed` has no failure: {verdicts}"
-    for outcome in outcomes.values():
-        _check_shape(name, outcome)
-
-
-def _check_end(scene: Scene, end: str, answers: Answers, verdict: Verdict) -> None:
-    name, outcomes = scene.adapter.name, scene.outcomes(scene.created, scene.story(answers))
-    assert outcomes is not None, f"{name}: the example's `{end}` is not over, or not understood"
-    worst = worst_verdict(outcome.verdict for outcome in outcomes.values())
-    assert worst is verdict, f"{name}: the example's `{end}` is {worst}, expected {verdict}: {outcomes}"
-    for outcome in outcomes.values():
-        _check_shape(name, outcome)
 
 
 def check_timing_out(scene: Scene) -> None:
@@ -615,10 +605,10 @@ def check_timing_out(scene: Scene) -> None:
 
 
 def _after_many_polls(scene: Scene, run: RemoteRun, replies: Sequence[Reply]) -> Running | Finished:
-    first, *later = (scene.adapter.read(scene.call, run, replies, polls=polls) for polls in _MANY_POLLS)
+    first, *later = (scene.read(run, replies, polls=polls) for polls in _MANY_POLLS)
     for status in later:
         same = type(status) is type(first)
-        assert same, f"{scene.adapter.name}: `running` is {first}, and after many polls {status}"
+        assert same, f"{scene.name}: `running` is {first}, and after many polls {status}"
     assert not isinstance(first, More)
     return first
 
@@ -628,17 +618,17 @@ _MANY_POLLS = (0, 9, 1_000, 1_000_000)
 
 def _check_cut_short(scene: Scene, entry: Entry, outcome: Outcome) -> None:
     """`so_far` has a case for every test that the entry names, or has no case at all."""
-    _check_shape(scene.adapter.name, outcome)
-    assert outcome.verdict not in GOOD, f"{scene.adapter.name}: timed out: {entry.id} is {outcome}"
+    _check_shape(scene.name, outcome)
+    assert outcome.verdict not in GOOD, f"{scene.name}: timed out: {entry.id} is {outcome}"
     cases = {case.id for case in outcome.cases}
     if cases and entry.selection and entry.selection.kind is SelectionKind.TEST_IDS:
         missing = set(entry.selection.ids) - cases
-        assert not missing, f"{scene.adapter.name}: timed out: {entry.id}: {missing} are in no report: {outcome.cases}"
+        assert not missing, f"{scene.name}: timed out: {entry.id}: {missing} are in no report: {outcome.cases}"
 
 
 def _check_running(scene: Scene) -> None:
-    name, story = scene.adapter.name, scene.story(scene.example.running)
-    statuses = [scene.adapter.read(scene.call, run, story[run.id]) for run in scene.runs]
+    name, story = scene.name, scene.story(scene.example.running)
+    statuses = [scene.read(run, story[run.id]) for run in scene.runs]
     running = [status for status in statuses if isinstance(status, Running)]
     assert running, f"{name}: the example's `running` is over: {statuses}"
     for status in running:
@@ -649,7 +639,7 @@ def _check_running(scene: Scene) -> None:
 def _check_nothing(scene: Scene) -> None:
     """An answer that starts no run says so: without runs, and, as always then, without a pass."""
     answer = scene.adapter.accepted(scene.call, reply_of(scene.example.nothing, scene.job.request, 0))
-    assert not isinstance(answer, tuple), f"{scene.adapter.name}: the example's `nothing` starts runs: {answer}"
+    assert not isinstance(answer, tuple), f"{scene.name}: the example's `nothing` starts runs: {answer}"
 
 
 def _check_shape(name: str, outcome: Outcome) -> None:
@@ -703,18 +693,14 @@ def check_replies(scene: Scene) -> None:
     keys, words = _vocabulary(scene)
     chains = [(resource, made(scene, resource)[1]) for _, resource in resources(scene)]
 
-    def alien(text: str) -> None:
-        _read_anywhere(scene, text, may_pass=False)
-        _make_anywhere(scene, text, chains)
-
-    def familiar(text: str) -> None:
-        _read_anywhere(scene, text, may_pass=True)
+    def check(text: str, *, may_pass: bool) -> None:
+        _read_anywhere(scene, text, may_pass=may_pass)
         _make_anywhere(scene, text, chains)
 
     for text in _FIXED:
-        alien(text)
-    _check_texts(_ALIEN_KEYS, _ALIEN_WORDS, alien)
-    _check_texts(keys, words, familiar)
+        check(text, may_pass=False)
+    _check_texts(_ALIEN_KEYS, _ALIEN_WORDS, lambda text: check(text, may_pass=False))
+    _check_texts(keys, words, lambda text: check(text, may_pass=True))
 
 
 def check_refusals(scene: Scene) -> None:
@@ -725,7 +711,7 @@ def check_refusals(scene: Scene) -> None:
             scene.adapter.refused(Reply(status=status, text=text))
     for text in ("", "{}", "<html>"):
         cause = scene.adapter.refused(Reply(status=401, text=text)).cause
-        assert cause is Cause.CREDENTIAL, f"{scene.adapter.name}: refused: 401 with {text!r} is {cause}"
+        assert cause is Cause.CREDENTIAL, f"{scene.name}: refused: 401 with {text!r} is {cause}"
 
 
 def _vocabulary(scene: Scene) -> tuple[Sequence[str], Sequence[str]]:
@@ -746,11 +732,11 @@ def _vocabulary(scene: Scene) -> tuple[Sequence[str], Sequence[str]]:
 def _read_anywhere(scene: Scene, text: str, *, may_pass: bool) -> None:
     reply = Reply(status=200, text=text)
     try:
-        runs = scene.adapter.runs(scene.call, reply)
+        runs = scene.runs_of(reply)
     except UnexpectedData:
         runs = ()
     else:
-        assert may_pass or not runs, f"{scene.adapter.name}: accepted: made runs of garbage: {text!r}: {runs}"
+        assert may_pass or not runs, f"{scene.name}: accepted: made runs of garbage: {text!r}: {runs}"
     for run in (*scene.runs, *runs):
         _read(scene, run, reply, may_pass=may_pass)
         _read(scene, run, Reply(status=404, text=text), may_pass=False)
@@ -770,14 +756,14 @@ def _make_anywhere(scene: Scene, text: str, chains: Sequence[tuple[Resource, Seq
 def _read(scene: Scene, run: RemoteRun, reply: Reply, *, may_pass: bool) -> None:
     replies = [reply]
     try:
-        while isinstance(status := scene.adapter.read(scene.call, run, replies), More):
-            assert len(replies) < MOST_REPLIES, f"{scene.adapter.name}: read asks for more and more"
+        while isinstance(status := scene.read(run, replies), More):
+            assert len(replies) < MOST_REPLIES, f"{scene.name}: read asks for more and more"
             replies.append(reply)
     except UnexpectedData:
         return
     if isinstance(status, Finished) and not may_pass:
         passed = [name for name, outcome in status.outcomes.items() if outcome.verdict in GOOD]
-        assert not passed, f"{scene.adapter.name}: read: {passed} passed with garbage: {reply}"
+        assert not passed, f"{scene.name}: read: {passed} passed with garbage: {reply}"
 
 
 # --- garbage ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from qarunner.testing.adapter import Adapter, Example, Scene
+from qarunner.testing.adapter import Example, Scene
 from qarunner.vendors import registry
 from qarunner.vendors.api import Metadata, Prepared, RemoteRun, Reply, Request, resolve_refs
 from qarunner.vendors.testerarmy.info import INFO
@@ -80,8 +80,8 @@ def sent(row: dict[str, Any]) -> Iterator[Request]:
         settings={"project": ID},
         metadata=METADATA,
     )
-    scene = Scene(Adapter(registry.get("testerarmy")), example)
-    vendor = scene.adapter.vendor
+    scene = Scene(registry.get("testerarmy"), example)
+    vendor = scene.vendor
     for resource in scene.plan.resources:
         upload = Reply(status=200, text=f'{{"uploadUrl": "https://x.example/u", "storageKey": "{ID}"}}')
         replies = [upload, nothing]
