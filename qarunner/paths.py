@@ -293,6 +293,22 @@ def remove_file(path: Path) -> None:
             target.unlink()
 
 
+_READ = frozenset({".yml", ".yaml", ".lock"})
+
+
+def refuse_input(path: Path) -> None:
+    """PathRefused for a file that is read by its name: a manifest, a fragment or a lock."""
+    if path.suffix.lower() in _READ:
+        raise PathRefused("has the name of a manifest, a fragment or a lock, and would take its place")
+
+
+def check_target(path: Path) -> None:
+    """OSError if no file can be written at a path, as far as that is seen without a change of the disk."""
+    target = _absolute(path)
+    _check_way(target.parent)
+    _check_target(target)
+
+
 def _check_target(target: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = target.lstat().st_mode

@@ -27,7 +27,7 @@ from qarunner.app.files import (
     read_var_files,
     sorted_out,
 )
-from qarunner.app.reports import credentials_in
+from qarunner.app.reports import credentials_in, misplaced
 from qarunner.decode import Json, is_unicode
 from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
 from qarunner.entry import NameKind
@@ -153,13 +153,14 @@ def manifest_reader(
     hide(secret_values(read.manifest, Values(env=environ or {})))
     names = KnownNames(lock_of(path).as_posix(), vendor_names, lambda: read_lock(path)) if named else None
     manifest = replace(read.manifest, names=names)
+    reports = tuple(misplaced(path, read.manifest.document, environ)) if environ is not None else ()
 
     @few_suggestions()
     def check(profile: str | None) -> CheckedManifest:
         from qarunner.manifest.load import with_profile
 
         checked = _checked(read, manifest if profile is None else with_profile(manifest, profile))
-        return replace(checked, problems=in_order([*read.problems, *checked.problems]))
+        return replace(checked, problems=in_order([*read.problems, *checked.problems, *reports]))
 
     return check
 

@@ -11,17 +11,21 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from qarunner.diagnostics import choose
+from qarunner.decode import as_mapping
+from qarunner.diagnostics import choose, problem
 from qarunner.errors import RunInUse, UserError
 from qarunner.known import Known
+from qarunner.manifest import codes
 from qarunner.paths import (
     GIT,
     OWN,
     PathRefused,
     append,
+    check_target,
     is_below,
     is_device,
     make_folder,
+    refuse_input,
     remove_file,
     repository_root,
     working_folder,
@@ -33,7 +37,9 @@ from qarunner.secret import VALUE_OF, mask, seal_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Report
+    from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
     from qarunner.report.summary import Summary
     from qarunner.text import Clean
@@ -58,13 +64,18 @@ class ReportTarget(Struct, frozen=True, kw_only=True):
         return self.option or f"--report {self.format}={self.path}"
 
 
-def targets_of(words: Iterable[str], runs_dir: Path, environ: Mapping[str, str]) -> tuple[ReportTarget, ...]:
-    """`FORMAT=PATH` words. UserError for other forms and unknown formats; the other words leave no earlier report."""
+def targets_of(
+    words: Iterable[str], runs_dir: Path, environ: Mapping[str, str], read: Sequence[Path | None] = ()
+) -> tuple[ReportTarget, ...]:
+    """`FORMAT=PATH` words. UserError for other forms and unknown formats; the other words leave no earlier report.
+
+    `read` are files that the command reads: no report takes their place.
+    """
     targets: list[ReportTarget] = []
     problems: list[UserError] = []
     for word in words:
         try:
-            targets.append(_target_of(word))
+            targets.append(_target_of(word, read))
         except UserError as error:
             problems.append(error)
     with refused_leaves_none(targets, runs_dir, environ):
@@ -74,12 +85,12 @@ def targets_of(words: Iterable[str], runs_dir: Path, environ: Mapping[str, str])
         return apart(targets)
 
 
-def _target_of(word: str) -> ReportTarget:
+def _target_of(word: str, read: Sequence[Path | None]) -> ReportTarget:
     name, equals, path = word.partition("=")
     if not equals or path in {"", "-"}:
         raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
     form = checked_format(name, "--report")
-    return ReportTarget(format=form, path=_writable(f"--report {word}", Path(path)), named=True)
+    return ReportTarget(format=form, path=_writable(f"--report {word}", Path(path), read), named=True)
 
 
 def planned(plan: Plan) -> tuple[ReportTarget, ...]:
@@ -92,16 +103,70 @@ def beside(name: str, reports: Iterable[Report]) -> tuple[ReportTarget, ...]:
     manifest = Path(name)
     targets = []
     for number, report in enumerate(reports):
-        path = manifest.parent / report.path
         where = f"{name}: reports[{number}]: {report.path}"
         try:
-            confined = path.resolve().is_relative_to(manifest.parent.resolve())
-        except (OSError, RuntimeError, ValueError):
-            raise UserError(f"{where}: is no path of a file") from None
-        if Path(report.path).is_absolute() or not confined:
-            raise UserError(f"{where} leads out of the manifest's folder")
+            path = _confined(manifest, report.path)
+        except OSError as error:
+            raise UserError(f"{where} {error.strerror}") from error
         targets.append(ReportTarget(format=report.format, path=_writable(where, path)))
     return apart(targets)
+
+
+def misplaced(manifest: Path, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """The reports of a manifest that no apply would write where they are to go."""
+    section = document.data.get("reports")
+    formats: dict[Path, object] = {}
+    for number, row in enumerate(section if isinstance(section, list) else []):
+        name, form = as_mapping(row).get("path"), as_mapping(row).get("format")
+        if isinstance(name, str) and (why := _refusal(manifest, name, form, formats, environ)):
+            message, place = f"report {name}: {why}", ("reports", number, "path")
+            yield problem(document, place, message, code=codes.MISPLACED, hint=_ELSEWHERE)
+
+
+def _refusal(
+    manifest: Path, name: str, form: object, formats: dict[Path, object], environ: Mapping[str, str]
+) -> str | None:
+    """Why a report cannot go where it is to go; None if it can. `formats`: that of each file that is taken."""
+    from qarunner.app.git import tracked
+
+    try:
+        path = _confined(manifest, name)
+        _refuse_own_folders(path)
+        check_target(path)
+        if tracked(path, environ) == Known(value=True):
+            return _TRACKED
+        refuse_input(path)
+    except OSError as error:
+        return error.strerror
+    if formats.setdefault(_place(path), form) != form:
+        return "has two formats, and each needs a file"
+    return None
+
+
+_TRACKED = "git tracks this file, and it would be replaced"
+
+
+def _place(path: Path) -> Path:
+    """A link by a report's name is replaced, and never followed."""
+    return path.parent.resolve() / path.name
+
+
+def _confined(manifest: Path, name: str) -> Path:
+    """Where a report of a manifest goes. OSError if that is outside of the manifest's folder."""
+    path = manifest.parent / name
+    try:
+        is_inside = path.resolve().is_relative_to(manifest.parent.resolve())
+    except (OSError, RuntimeError, ValueError):
+        raise PathRefused("is no path of a file") from None
+    if Path(name).is_absolute() or not is_inside:
+        raise PathRefused("leads out of the manifest's folder")
+    return path
+
+
+def _refuse_own_folders(path: Path) -> None:
+    for folder, what in ((OWN, "the runs"), (GIT, "the repository itself")):
+        if is_below(path, folder):
+            raise PathRefused(f"lies in {folder}, which holds {what}")
 
 
 def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
@@ -109,7 +174,7 @@ def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
     formats: dict[Path, str] = {}
     targets = tuple(reports)
     for report in targets:
-        path = report.path.parent.resolve() / report.path.name
+        path = _place(report.path)
         first = formats.setdefault(path, report.format)
         if first != report.format and not is_device(report.path):
             raise UserError(f"{report.path} would be both {first} and {report.format}", hint="name a file for each")
@@ -121,12 +186,12 @@ def base_folder() -> Path:
     return repository_root(working_folder()) or working_folder().resolve()
 
 
-def _writable(word: str, path: Path) -> Path:
+def _writable(word: str, path: Path, read: Sequence[Path | None] = ()) -> Path:
     """Found out before anything is paid: the report's folder can be made, and it is no folder itself."""
     try:
-        for folder_of, what in ((OWN, "the runs"), (GIT, "the repository itself")):
-            if is_below(path, folder_of):
-                raise PathRefused(f"lies in {folder_of}, which holds {what}")
+        _refuse_own_folders(path)
+        if any(file is not None and path.is_file() and file.exists() and path.samefile(file) for file in read):
+            raise PathRefused("is read by this command, and would be replaced")
         make_folder(path.parent)
         folder = path.is_dir()
         writable = os.access(path if path.exists() else path.parent, os.W_OK)
@@ -169,7 +234,8 @@ def claim(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str,
         except UserError as error:
             problems.append(error)
         except OSError as error:
-            problems.append(UserError(f"{report.word}: the earlier one cannot be removed: {error.strerror}"))
+            what = "cannot be written" if isinstance(error, PathRefused) else "the earlier one cannot be removed"
+            problems.append(UserError(f"{report.word}: {what}: {error.strerror}"))
     if problems:
         raise problems[0]
     return warnings
@@ -184,14 +250,15 @@ def claim_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str])
 def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
     from qarunner.app.git import tracked
 
-    place = report.path.parent.resolve() / report.path.name
+    place = _place(report.path)
     if place.is_relative_to(runs_dir.resolve()):
         message = f"{report.word}: cannot be written: lies in {runs_dir}, which holds the runs"
         raise UserError(message, hint=_ELSEWHERE)
     answer = tracked(report.path, environ)
     if answer == Known(value=True):
         hint = "name a file that git does not track; the history of the repository is no place for results"
-        raise UserError(f"{report.word}: git tracks this file, and it would be replaced", hint=hint)
+        raise UserError(f"{report.word}: {_TRACKED}", hint=hint)
+    refuse_input(report.path)
     if isinstance(answer, Known):
         return []
     return [f"{report.word}: git cannot tell whether it tracks this file: {answer.why}"]

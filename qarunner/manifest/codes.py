@@ -297,8 +297,12 @@ UNKNOWN_VENDOR = "E502"
 UNREADABLE = "E503"
 
 
+MISPLACED = "E504"
+
+
 SURROUNDING_MEANINGS: Mapping[str, str] = {
     NOT_OFFERED: "Something that the entry's vendor cannot do, or needs.",
     UNKNOWN_VENDOR: "A vendor that neither qarunner nor an installed plugin knows.",
     UNREADABLE: "A file that cannot be read.",
+    MISPLACED: "A report that no apply would write where it is to go.",
 }

@@ -182,7 +182,7 @@ def test_a_report_replaces_a_link_and_follows_none(begin: Begin, at_once: AtOnce
         before = private.read_bytes()
         stage.commit(stage.doksi("a"), reports=[{"format": form, "path": "of-the-manifest.out"}])
         (stage.folder / "of-the-manifest.out").symlink_to(private)
-        refused(stage.apply(), "of-the-manifest.out leads out of the manifest's folder")
+        refused(stage.apply(), "of-the-manifest.out: leads out of the manifest's folder")
         (stage.folder / "of-the-manifest.out").unlink()
         (stage.folder / "of-the-manifest.out").symlink_to("qa-matrix.yml")
         for name in ("named.out", ".of-the-manifest.out.1.tmp"):
@@ -204,6 +204,7 @@ REPORTS = {
     ".qarunner/runs/r1/journal.jsonl": "lies in .qarunner",
     "kept/r1/journal.jsonl": "which holds the runs",
     "qa-matrix.yml": "git tracks this file",
+    "new.yml": "has the name of a manifest, a fragment or a lock",
     "link/report.xml": "lies behind the link link",
     "a\0b": "character",
     "n" * 300: "cannot be written",
@@ -228,6 +229,8 @@ def test_a_report_goes_where_it_may_and_nowhere_else(begin: Begin, at_once: AtOn
             stage.commit(stage.doksi("a"), reports=[{"format": "junit", "path": path}])
             of_manifest = stage.apply(*words)
             assert of_manifest.code == 2, of_manifest
+            if path != "kept/r1/journal.jsonl":  # only the command line says where runs are kept
+                assert stage.run("validate").code == 2
             assert not (private.parent / "report.xml").exists()
         else:
             git(stage.folder, "mv", "qa-matrix.yml", "m.yml")

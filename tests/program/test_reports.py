@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,42 @@ def test_a_link_out_of_the_folder_is_refused_before_anything_is_sent(begin: Begi
     assert ended.code == 2, ended
     assert "leads out of the manifest's folder" in ended.err
     assert stage.paid() == []
+
+
+def test_nothing_that_is_made_replaces_what_is_read(stage: Stage) -> None:
+    """Also where git does not track it yet: an apply removed the manifest before it was read."""
+    stage.commit(stage.doksi("login"))
+    assert stage.run("plan", "--out", "plan.json").code == 0
+    shutil.copy(stage.folder / "qa-matrix.yml", stage.folder / "old.yml")
+    before = {path: path.read_bytes() for path in stage.folder.iterdir() if path.is_file()}
+    for words in (
+        ("apply", "--report", "junit=qa-matrix.yml"),
+        ("apply", "plan.json", "--report", "json=./plan.json"),
+        ("plan", "--out", "qa-matrix.yml"),
+        ("diff", "old.yml", "--out", "qa-matrix.yml"),
+    ):
+        ended = stage.run(*words)
+        assert ended.code == 2, ended
+        assert "cannot be written: has the name of a manifest" in ended.err or "is read by this command" in ended.err
+    assert {path: path.read_bytes() for path in before} == before
+    assert stage.sent() == []
+
+
+def test_all_reports_that_cannot_be_written_are_named_by_validate(stage: Stage) -> None:
+    (stage.folder / "out").mkdir()
+    (stage.folder / "taken").write_text("")
+    paths = ["out", "taken/x.xml", ".git/config", ".qarunner/x.xml", "b.yml", "two.out", "good.xml", "two.out"]
+    forms = ["junit"] * 7 + ["json"]
+    reports = [{"format": form, "path": path} for form, path in zip(forms, paths, strict=True)]
+    stage.commit(stage.doksi("login"), reports=reports)
+    ended = stage.run("validate", "--output", "json")
+    assert ended.code == 2, ended
+    problems = json.loads(ended.out)["problems"]
+    assert [problem["code"] for problem in problems] == ["E504"] * 6
+    assert "good.xml" not in ended.out
+    for command in ("plan", "apply"):
+        assert stage.run(command).err.count("[E504]") == 6
+    assert stage.sent() == []
 
 
 def test_no_report_replaces_what_is_no_report(stage: Stage) -> None:

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer) -> ExitCode:
     """Plan, run, wait, report, gate. Everything that can be wrong is looked for before the first request leaves."""
-    named = reporting.targets_of(options.report, options.runs_dir, environ)
+    named = reporting.targets_of(options.report, options.runs_dir, environ, (options.file, *options.env_file))
     _claim(observer, named, options.runs_dir, environ)
     try:
         engine = engine_options(options, detach=options.detach)
@@ -170,7 +170,7 @@ def resume(
     engine: Options | None = None,
 ) -> ExitCode:
     """Goes on with a run from its folder: what was started is waited for, what certainly was not is started."""
-    named = reporting.targets_of(options.report, options.runs_dir, environ)
+    named = reporting.targets_of(options.report, options.runs_dir, environ, options.env_file)
     with reporting.refused_leaves_none(named, options.runs_dir, environ):
         settings = RunSettings(
             environ=environ,

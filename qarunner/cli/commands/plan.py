@@ -134,9 +134,10 @@ def tell(console: Console, result: PlanResult) -> None:
 
 
 def _write(out: Path, data: bytes) -> None:
-    from qarunner.paths import write_whole
+    from qarunner.paths import refuse_input, write_whole
 
     try:
+        refuse_input(out)
         write_whole(out, data, device=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error

@@ -138,9 +138,10 @@ def _with_profiles(
 
 def _show(console: Console, review: Review, order: DiffOptions) -> None:
     if order.out is not None:
-        from qarunner.paths import write_whole
+        from qarunner.paths import refuse_input, write_whole
 
         try:
+            refuse_input(order.out)
             whole = _whole(review, order.form, every_row=console.verbose)
             write_whole(order.out, inert_lines(console.clean(whole)).encode(), device=True)
         except OSError as error:
