@@ -17,7 +17,7 @@ from qarunner.engine.schedule.timing import DurationHistory, began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
-from qarunner.report.summary import WORST_FIRST, live_url, words
+from qarunner.report.summary import WORST_FIRST, live_url, sign_of, words
 from qarunner.text import breaks, cells, cut, duration, fitted, padded, plain, plural, styled
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -30,15 +30,7 @@ if TYPE_CHECKING:
     from qarunner.text import Line
     from qarunner.vendors.api import Outcome
 
-SIGNS = {
-    Verdict.PASSED: ("✓", "green"),
-    Verdict.FLAKY: ("↻", "yellow"),
-    Verdict.FAILED: ("✗", "red"),
-    Verdict.BLOCKED: ("✗", "red"),
-    Verdict.SKIPPED: ("-", "dim"),
-}
-OTHER_SIGN = ("!", "yellow")
-_IN_HEADER = (("✓", "green"), ("✗", "red"), OTHER_SIGN, ("↻", "yellow"), ("-", "dim"))
+_IN_HEADER = tuple(map(sign_of, (Verdict.PASSED, Verdict.FAILED, Verdict.ERROR, Verdict.FLAKY, Verdict.SKIPPED)))
 _ALL_SHOWN = 20
 """Entries of a plan that scroll by when they end, whatever they end with; of a larger one, those that did not pass."""
 _MOST_NAMED = 3
@@ -250,7 +242,7 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
 
 def _closed(event: ev.EntryClosed, said: str | None = None) -> str:
     """`said` is a reason that the log has already."""
-    sign, _ = SIGNS.get(event.outcome.verdict, OTHER_SIGN)
+    sign, _ = sign_of(event.outcome.verdict)
     reason = reason_of_outcome(event.outcome)
     verdict = words(event.outcome.verdict)
     if reason is None or reason == said:
@@ -420,7 +412,7 @@ class Table:
         stopped = outcome.verdict is Verdict.CANCELLED and bool(self._stopped_at)
         if stopped or (outcome.verdict in GOOD and len(run.plan.entries) > _ALL_SHOWN):
             return
-        sign, colour = SIGNS.get(outcome.verdict, OTHER_SIGN)
+        sign, colour = sign_of(outcome.verdict)
         took = f"  {clock(event.at - began)}" if (began := began_at(state)) is not None else ""
         reason = reason_of_outcome(outcome)
         text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
@@ -461,7 +453,7 @@ class Table:
 
     def _header(self, run: Run, now: float, columns: int) -> Line:
         """`shop  173/200  ✓ 160  ✗ 9  ↻ 1   47s of about 1m10s`, the name cut where it does not fit."""
-        counts = Counter(SIGNS.get(outcome.verdict, OTHER_SIGN) for outcome in run.closed.values())
+        counts = Counter(sign_of(outcome.verdict) for outcome in run.closed.values())
         pieces = [
             styled(f"  {sign} {counts[sign, colour]}", colour) for sign, colour in _IN_HEADER if counts[sign, colour]
         ]
@@ -620,11 +612,8 @@ def run_words(remote: RunState) -> str:
 
 
 def reason_of_outcome(outcome: Outcome) -> str | None:
-    """Why an entry did not pass: its message, or the message of its first test that has one."""
-    if outcome.verdict in GOOD:
-        return None
-    cases = (case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message)
-    return outcome.message or next(cases, None)
+    """Why an entry did not pass."""
+    return None if outcome.verdict in GOOD else outcome.reason
 
 
 def link_of(state: JobState, outcome: Outcome) -> str | None:

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
 from qarunner.cli.console import Console
-from qarunner.cli.progress import OTHER_SIGN, SIGNS, Outlook, open_progress
+from qarunner.cli.progress import Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
 from qarunner.errors import Unwritten
-from qarunner.report.summary import amount, cost_words, decisions, news, running_of, unsaid, words
+from qarunner.report.summary import amount, cost_words, decisions, news, running_of, sign_of, unsaid, words
 from qarunner.text import cut, duration, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -175,15 +175,12 @@ def _table(rows: Sequence[EntrySummary], columns: int | None, mark: str) -> Iter
     first, *lines = table(cells, right={3, 4}, shorten=1, columns=columns, mark=mark, remarks=remarks)
     yield styled(first, "dim")
     for row, line in zip(rows, lines, strict=True):
-        yield styled(line, SIGNS.get(row.verdict, OTHER_SIGN)[1])
+        yield styled(line, sign_of(row.verdict)[1])
 
 
 def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
-    sign, _ = SIGNS.get(row.verdict, OTHER_SIGN)
-    tests = sum(row.counts.values())
-    good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
     took = duration(row.duration_s) if row.duration_s is not None else "-"
-    return sign, row.entry.id, row.entry.vendor, f"{good}/{tests}", took, words(row.verdict)
+    return sign_of(row.verdict)[0], row.entry.id, row.entry.vendor, row.passed, took, words(row.verdict)
 
 
 def _free(row: EntrySummary) -> str:
@@ -199,7 +196,7 @@ def _passed(summary: Summary) -> Iterator[Line]:
     for verdict in (Verdict.FLAKY, Verdict.PASSED):
         names = [row.entry.id for row in summary.entries if row.verdict is verdict]
         if names:
-            sign, colour = SIGNS[verdict]
+            sign, colour = sign_of(verdict)
             shown = f": {_listed(names)}" if verdict is Verdict.FLAKY else ""
             yield styled(f"{sign}  {plural(len(names), 'entry', 'entries')} {words(verdict)}{shown}", colour)
 
@@ -259,7 +256,7 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
         heading = f"{row.entry.id}: {words(row.verdict)}"
         trend = f" ({', '.join(row.trend.words)})" if row.trend is not None and row.trend.words else ""
         yield styled(heading, "bold"), f"{trend}  {row.entry.origin.file}:{row.entry.origin.line}"
-        cases = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+        cases = row.blamed
         # What one test says stands at that test. What all tests say stands once.
         messages = [case.message for case in cases]
         reason = row.reason if len(set(messages)) == 1 < len(cases) else unsaid(row.reason, *messages)
@@ -366,7 +363,7 @@ def annotate(console: Console, summary: Summary) -> None:
 
 
 def _names(row: EntrySummary) -> str:
-    """The tests that are to blame. An entry without tests has nothing to name."""
-    names = [case.name or case.id for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+    """The tests that are to blame."""
+    names = [case.name or case.id for case in row.blamed]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

@@ -128,6 +128,18 @@ def cost_notices(cost: Cost | None, prices: Mapping[str, Price], entries: Sequen
         )
 
 
+def total(costs: Sequence[Cost]) -> Cost | None:
+    """The sum; of amounts in several currencies there is no sum."""
+    if len({cost.currency for cost in costs}) != 1:
+        return None
+    return Cost(
+        planned=sum((cost.planned for cost in costs), Decimal(0)),
+        up_to=sum((cost.up_to for cost in costs), Decimal(0)),
+        currency=costs[0].currency,
+        at_least=any(cost.at_least for cost in costs),
+    )
+
+
 def amount_of(cost: Cost, value: Decimal) -> str:
     """`4.25 EUR`, or `at least 4.25 EUR` where only the vendors know how many tests there are."""
     return f"{'at least ' if cost.at_least else ''}{money(value, cost.currency)}"

@@ -23,6 +23,7 @@ from qarunner.report.summary import (
     headline,
     is_web,
     news,
+    sign_of,
     unsaid,
     verdict_counts,
     words,
@@ -57,9 +58,6 @@ _MOST_LANES = 2000
 _TICKS = 5
 _NARROWEST = 4
 """Thousandths of the timeline that a bar is wide at least: a narrower one cannot be seen."""
-
-_SIGNS = {Verdict.PASSED: "✓", Verdict.FLAKY: "↻", Verdict.FAILED: "✗", Verdict.BLOCKED: "✗", Verdict.SKIPPED: "-"}
-_OTHER_SIGN = "!"
 
 
 def escape(text: str) -> str:
@@ -352,7 +350,7 @@ def _link(text: str, url: str | None) -> str:
 def _signed(verdict: Verdict, count: int | None = None) -> str:
     """The verdict with its sign: colour alone says nothing."""
     number = "" if count is None else f"{count} "
-    return f"{_SIGNS.get(verdict, _OTHER_SIGN)} {number}{words(verdict)}"
+    return f"{sign_of(verdict)[0]} {number}{words(verdict)}"
 
 
 def _tone(verdict: Verdict, *, gating: bool) -> str:
@@ -441,7 +439,7 @@ def _lane(row: EntrySummary, whole: float) -> str:
     began, ended = row.began_s or 0.0, row.ended_s or 0.0
     left = min(1000 - _NARROWEST, round(1000 * began / whole))
     width = max(_NARROWEST, min(1000 - left, round(1000 * (ended - began) / whole)))
-    tone, sign = _tone(row.verdict, gating=row.gating), _SIGNS.get(row.verdict, _OTHER_SIGN)
+    tone, sign = _tone(row.verdict, gating=row.gating), sign_of(row.verdict)[0]
     name = escape(row.entry.id)
     return (
         f'<div class="lane"><a href="#{escape(anchor(row.entry.id))}"><span class="{tone}">{sign}</span> {name}</a>'

@@ -61,9 +61,9 @@ _LEFT = ("vendor", "kind", "what", "certain", "why", "todo")
 
 
 def _cost(cost: Money) -> dict[str, object]:
-    amounts = {"planned": cost.planned, "up_to": cost.up_to, "spent": cost.spent}
-    least = {"at_least": True} if cost.at_least or cost.spent_at_least else {}
-    return {**{name: as_number(amount) for name, amount in amounts.items()}, "currency": cost.currency, **least}
+    amounts = {"planned": cost.plan.planned, "up_to": cost.plan.up_to, "spent": cost.spent.amount}
+    least = {"at_least": True} if cost.plan.at_least or cost.spent.at_least else {}
+    return {**{name: as_number(amount) for name, amount in amounts.items()}, "currency": cost.plan.currency, **least}
 
 
 def _known(facts: Mapping[str, str | int | None]) -> dict[str, str | int]:

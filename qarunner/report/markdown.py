@@ -157,13 +157,11 @@ def _news(summary: Summary) -> Iterator[str]:
 
 
 def _failure(row: EntrySummary) -> Iterator[str]:
-    notes = ["does not gate"] if not row.gating else []
-    notes += row.trend.words if row.trend else ()
     place = f"{row.entry.origin.file}:{row.entry.origin.line}"
-    aside = f" ({', '.join(notes)})" if notes else ""
+    aside = f" ({', '.join(row.notes)})" if row.notes else ""
     yield f"**{code(row.entry.id)}: {words(row.verdict)}**{aside} at {code(row.entry.vendor)}, {code(place)}"
     yield ""
-    bad = [case for case in row.cases if case.verdict not in GOOD and case.id != row.entry.id]
+    bad = row.blamed
     if reason := unsaid(row.reason, *(case.message for case in bad)):
         yield f"- {_text(reason)}"
     for case in bad[:_CASES]:
@@ -214,17 +212,11 @@ def _table(rows: list[EntrySummary], start: int) -> Iterator[str]:
     yield "| | entry | vendor | tests | time | result |"
     yield "|---|---|---|---|---|---|"
     for row in piece:
-        tests = sum(row.counts.values())
-        good = sum(number for verdict, number in row.counts.items() if verdict in GOOD)
         took = duration(row.duration_s) if row.duration_s is not None else ""
         sign = _SIGNS.get(row.verdict, _BAD)
         # A bar would end the cell, even in a code span.
         entry, vendor = (code(text).replace("|", "\\|") for text in (row.entry.id, row.entry.vendor))
-        notes = [
-            words(row.verdict),
-            *([] if row.gating else ["does not gate"]),
-            *(row.trend.words if row.trend else ()),
-        ]
-        yield f"| {sign} | {entry} | {vendor} | {good}/{tests} | {took} | {', '.join(notes)} |"
+        result = ", ".join([words(row.verdict), *row.notes])
+        yield f"| {sign} | {entry} | {vendor} | {row.passed} | {took} | {result} |"
     yield ""
     yield "</details>"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.trend import News, is_bad
 from qarunner.report.json import json_text
-from qarunner.report.summary import facts, failures_first, headline, is_web, unsaid, words
+from qarunner.report.summary import facts, failures_first, headline, is_web, news, unsaid, words
 from qarunner.text import cut, duration, inert
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def render(summary: Summary) -> str:
     blocks += [_section(_failure(row)) for row in rows[:_MOST_FAILURES]]
     if len(rows) > _MOST_FAILURES:
         blocks.append(_section(f"and {len(rows) - _MOST_FAILURES} more"))
-    if fixed := [row.entry.id for row in summary.entries if row.trend and row.trend.news is News.FIXED]:
+    if fixed := [row.entry.id for row in news(summary)[News.FIXED]]:
         blocks.append(_section(f"*fixed*: {_escaped(', '.join(fixed))}"))
     known = sum(is_bad(row.verdict) for row in summary.entries) - len(rows)
     about = [duration(summary.wall_s), *(f"{name} {_escaped(value)}" for name, value in facts(summary))]
@@ -49,8 +49,7 @@ def _is_news(row: EntrySummary) -> bool:
 
 def _failure(row: EntrySummary) -> str:
     name = _link(row.entry.id, row.url)
-    notes = [words(row.verdict), *([] if row.gating else ["does not gate"]), *(row.trend.words if row.trend else ())]
-    line = f"*{name}* ({', '.join(notes)}) at {_escaped(row.entry.vendor)}"
+    line = f"*{name}* ({', '.join([words(row.verdict), *row.notes])}) at {_escaped(row.entry.vendor)}"
     reason = unsaid(row.reason, words(row.verdict))
     return f"{line}\n{_escaped(cut(reason, _REASON))}" if reason else line
 

@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from itertools import chain
@@ -21,15 +20,16 @@ from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, re
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.merge import NOBODY
 from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
-from qarunner.engine.decide.spending import spent
+from qarunner.engine.decide.spending import Spent, spent
 from qarunner.engine.decide.trend import News, Trend, is_bad
 from qarunner.engine.state.run import REOPENED, Phase, Remainder
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
-from qarunner.plan.model import NotPlanned
+from qarunner.plan.cost import amount_of, with_retries
+from qarunner.plan.model import Cost, NotPlanned
 from qarunner.regex import regex
 from qarunner.secret import mask
-from qarunner.text import cut, money, plural
+from qarunner.text import cut, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -107,6 +107,22 @@ class EntrySummary(Struct, frozen=True, kw_only=True):
             return CaseKind.SKIPPED
         return CaseKind.FAILURE if verdict in _FAILURES else CaseKind.ERROR
 
+    @property
+    def blamed(self) -> list[Case]:
+        """The tests that did not pass; an entry without tests has nothing to blame."""
+        return [case for case in self.cases if case.verdict not in GOOD and case.id != self.entry.id]
+
+    @property
+    def passed(self) -> str:
+        """`14/17`: how many of its tests passed."""
+        good = sum(number for verdict, number in self.counts.items() if verdict in GOOD)
+        return f"{good}/{sum(self.counts.values())}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known beside the verdict."""
+        return [*([] if self.gating else ["does not gate"]), *(self.trend.words if self.trend is not None else ())]
+
     def message(self, case: Case) -> str:
         """Why a test did not pass, and that it does not gate where that is so."""
         text = case.message or self.reason or words(case.verdict)
@@ -138,15 +154,11 @@ class ManifestResult(Struct, frozen=True, kw_only=True):
     exit_code: ExitCode
 
 
-class Money(Struct, frozen=True, kw_only=True):
-    """What a run costs. `at_least` is of what was planned, `spent_at_least` of what is known to be spent."""
+class Money(Struct, frozen=True):
+    """What a run costs: by its plan, and by what was started."""
 
-    planned: Decimal
-    up_to: Decimal
-    spent: Decimal
-    currency: str
-    at_least: bool
-    spent_at_least: bool
+    plan: Cost
+    spent: Spent
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -258,7 +270,7 @@ def summarise(run: Run) -> Summary:
         rehearsal=run.rehearsal,
         git=run.plan.git,
         ci=run.plan.ci,
-        who=_who(run),
+        who={"actor": run.who.actor, "attempt": run.who.attempt} if run.who is not None else {},
         finished=decision.finished,
         min_tests=run.plan.min_tests,
         gate=tuple(_gate(run, decision, entries)),
@@ -267,27 +279,8 @@ def summarise(run: Run) -> Summary:
         unrecorded=run.unrecorded,
         manifest=run.plan.manifest,
         manifest_from_root=run.plan.sources.manifest if run.plan.sources is not None else None,
-        cost=_money(run),
+        cost=Money(run.plan.cost, spent(run)) if run.plan.cost else None,
     )
-
-
-def _money(run: Run) -> Money | None:
-    planned, known = run.plan.cost, spent(run)
-    if not planned:
-        return None
-    return Money(
-        planned=planned.planned,
-        up_to=planned.up_to,
-        spent=known.amount,
-        currency=planned.currency,
-        at_least=planned.at_least,
-        spent_at_least=known.at_least,
-    )
-
-
-def _who(run: Run) -> Mapping[str, str | int | None]:
-    """Who began the run, as the CI said it."""
-    return {"actor": run.who.actor, "attempt": run.who.attempt} if run.who is not None else {}
 
 
 def next_step(summary: Summary) -> tuple[str, str] | None:
@@ -395,7 +388,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
         counts=dict(verdict_counts(tally(outcome, expected_tests(entry)))),
         cases=cases,
         attempt=state.attempt,
-        began_s=_began(run, entry),
+        began_s=round(began - run.started_at, 3) if (began := _began(run, entry)) is not None else None,
         ended_s=round(run.closed_at[entry.id] - run.started_at, 3) if entry.id in run.closed_at else None,
         tried=tuple(_tried(run, entry, cases)),
         number=number,
@@ -418,9 +411,9 @@ def live_url(run: Run, url: str | None) -> str | None:
 
 
 def _began(run: Run, entry: Entry) -> float | None:
+    """When the first create of all attempts was answered."""
     times = (remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values())
-    first = min(times, default=None)
-    return None if first is None else round(first - run.started_at, 3)
+    return min(times, default=None)
 
 
 def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:
@@ -448,7 +441,7 @@ def _is_doubted(run: Run, entry: Entry, outcome: Outcome) -> bool:
 
 
 def _reason(entry: Entry, outcome: Outcome, *, doubted: bool) -> str | None:
-    message = outcome.message or (None if passes(outcome.verdict) else _first_message(outcome))
+    message = outcome.message if passes(outcome.verdict) else outcome.reason
     parts = [mask(message)] if message else []
     if doubted:
         parts.append("`qarunner lock --check` says whether the lock still holds")
@@ -459,18 +452,12 @@ def _reason(entry: Entry, outcome: Outcome, *, doubted: bool) -> str | None:
     return "; ".join(parts) or None
 
 
-def _first_message(outcome: Outcome) -> str | None:
-    """What the first test with the entry's verdict says of itself."""
-    return next((case.message for case in outcome.cases if case.verdict is outcome.verdict and case.message), None)
-
-
 def _duration(run: Run, entry: Entry, outcome: Outcome) -> float | None:
     """Seconds: the vendor's own figure, or from the first create's answer to the verdict."""
     if (vendors := sane_seconds(outcome.duration_s)) is not None:
         return vendors
-    closed = run.closed_at.get(entry.id)
-    began = [remote.accepted_at for state in run.attempts[entry.id] for remote in state.runs.values()]
-    return round(closed - min(began), 3) if closed is not None and began else None
+    closed, began = run.closed_at.get(entry.id), _began(run, entry)
+    return round(closed - began, 3) if closed is not None and began is not None else None
 
 
 def sane_seconds(duration: float | None) -> float | None:
@@ -500,6 +487,21 @@ def _stand_in(case_id: str, entry: Entry, outcome: Outcome) -> Case:
         url=outcome.url,
         message=outcome.message,
     )
+
+
+SIGNS = {
+    Verdict.PASSED: ("✓", "green"),
+    Verdict.FLAKY: ("↻", "yellow"),
+    Verdict.FAILED: ("✗", "red"),
+    Verdict.BLOCKED: ("✗", "red"),
+    Verdict.SKIPPED: ("-", "dim"),
+}
+OTHER_SIGN = ("!", "yellow")
+
+
+def sign_of(verdict: Verdict) -> tuple[str, str]:
+    """The mark that stands before a verdict, and its colour."""
+    return SIGNS.get(verdict, OTHER_SIGN)
 
 
 WORST_FIRST = (
@@ -604,11 +606,9 @@ def cost_words(summary: Summary) -> str | None:
     cost = summary.cost
     if cost is None:
         return None
-    least, known = "at least " if cost.at_least else "", "at least " if cost.spent_at_least else ""
-    planned, up_to, paid = (money(amount, cost.currency) for amount in (cost.planned, cost.up_to, cost.spent))
-    most = "at least" if cost.at_least else "up to"
     word = "would have spent" if summary.rehearsal else "spent"
-    return f"planned {least}{planned}, {most} {up_to} with retries, {word} {known}{paid}"
+    paid = amount_of(replace(cost.plan, at_least=cost.spent.at_least), cost.spent.amount)
+    return f"planned {with_retries(cost.plan)}, {word} {paid}"
 
 
 def _no_tests(summary: Summary) -> str:
@@ -678,9 +678,7 @@ def from_root(summary: Summary) -> Summary:
         entries=tuple(
             replace(row, entry=replace(row.entry, origin=moved(row.entry.origin))) for row in summary.entries
         ),
-        not_planned=tuple(
-            NotPlanned(id=row.id, reason=row.reason, origin=moved(row.origin)) for row in summary.not_planned
-        ),
+        not_planned=tuple(replace(row, origin=moved(row.origin)) for row in summary.not_planned),
     )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from qarunner.engine.decide.spending import Spent
 from qarunner.errors import ExitCode, decisive_code
-from qarunner.plan.model import NotPlanned
+from qarunner.plan.cost import total
 from qarunner.report.summary import ManifestResult, Money, from_root, verdict_of
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
         totals={verdict: sum(summary.totals[verdict] for summary in summaries) for verdict in first.totals},
         entries=tuple(_rows(parts)),
         not_planned=tuple(
-            NotPlanned(id=_Prefix(label).name(row.id), reason=row.reason, origin=row.origin)
-            for label, summary in parts
-            for row in summary.not_planned
+            replace(row, id=_Prefix(label).name(row.id)) for label, summary in parts for row in summary.not_planned
         ),
         running=tuple(_Prefix(label).link(run) for label, summary in parts for run in summary.running),
         left=tuple(left for summary in summaries for left in summary.left),
@@ -93,17 +92,11 @@ def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
 
 
 def _cost(costs: Sequence[Money]) -> Money | None:
-    """The sum; of amounts in several currencies there is no sum."""
-    if len({cost.currency for cost in costs}) != 1:
+    plan = total([cost.plan for cost in costs])
+    if plan is None:
         return None
-    return Money(
-        planned=sum((cost.planned for cost in costs), Decimal(0)),
-        up_to=sum((cost.up_to for cost in costs), Decimal(0)),
-        spent=sum((cost.spent for cost in costs), Decimal(0)),
-        currency=costs[0].currency,
-        at_least=any(cost.at_least for cost in costs),
-        spent_at_least=any(cost.spent_at_least for cost in costs),
-    )
+    amount, at_least = zip(*(cost.spent for cost in costs), strict=True)
+    return Money(plan, Spent(sum(amount, Decimal(0)), any(at_least)))
 
 
 def _rows(parts: Sequence[tuple[str, Summary]]) -> Iterator[EntrySummary]:

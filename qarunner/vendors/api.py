@@ -441,6 +441,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
     cause: Cause | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Its message, or that of the first test with its verdict that has one."""
+        cases = (case.message for case in self.cases if case.verdict is self.verdict and case.message)
+        return self.message or next(cases, None)
+
 
 class Running(Struct, frozen=True, kw_only=True):
     """Not over yet. `wait_s` is the vendor's hint in seconds, `note` its own word, `done` of `total` tests are over.

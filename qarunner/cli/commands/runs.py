@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
 from qarunner.app.runs import Secrets, doubt, find_run, is_own_rehearsal, load, refuse_tracked, remove_run, state_of
-from qarunner.cli.progress import OTHER_SIGN, SIGNS, clock, entry_words, trouble_of, waits_for
+from qarunner.cli.progress import clock, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left
 from qarunner.engine.io.journal import by_age, folders, is_driven
 from qarunner.engine.io.seal import Trust
@@ -21,7 +21,7 @@ from qarunner.engine.schedule.timing import began_at
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
-from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, summarise, words
+from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, sign_of, summarise, words
 from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
 from qarunner.vendors.api import ResourceKind
 
@@ -320,7 +320,7 @@ def _text(standing: Standing, now: float, columns: int | None, mark: str = "…"
         ids = min(ids, max(_SHORTEST_ID, columns - vendors - times - 3 * _GAP - _SHORTEST_RESULT))
     for row, (_, _, _, took) in zip(summary.entries, rows, strict=True):
         closed = row.entry.id in run.closed
-        sign, colour = SIGNS.get(row.verdict, OTHER_SIGN) if closed else ("·", "cyan")
+        sign, colour = sign_of(row.verdict) if closed else ("·", "cyan")
         state = words(row.verdict) if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
         name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True, mark=mark), ids)

@@ -317,8 +317,7 @@ def _message(attempts: Sequence[Outcome], verdict: Verdict) -> str:
 
 
 def _why(outcome: Outcome) -> str:
-    message = outcome.message or next((case.message for case in outcome.cases if case.verdict is outcome.verdict), None)
-    return f": {message}" if message and outcome.verdict not in GOOD else ""
+    return f": {outcome.reason}" if outcome.reason and outcome.verdict not in GOOD else ""
 
 
 def _word(verdict: Verdict) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.state.run import Run
 from qarunner.entry import Entry, Policy
-from qarunner.plan.model import Cost, Job, seal
+from qarunner.plan.cost import total
+from qarunner.plan.model import Job, seal
 from qarunner.vendors.api import Outcome, Request, Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
-    from qarunner.plan.model import Plan, Sources
+    from qarunner.plan.model import Cost, Plan, Sources
 
 
 NOBODY = "unknown"
@@ -82,15 +83,10 @@ def _plan(plans: Sequence[Plan]) -> Plan:
 
 def _cost(plans: Sequence[Plan]) -> Cost | UnsetType:
     """That of all shards; they are of one manifest, and so of one currency. What a missing one costs is not known."""
-    costs = [plan.cost for plan in plans if plan.cost]
-    if not costs:
+    cost = total([plan.cost for plan in plans if plan.cost])
+    if cost is None:
         return UNSET
-    return Cost(
-        planned=sum((cost.planned for cost in costs), Decimal(0)),
-        up_to=sum((cost.up_to for cost in costs), Decimal(0)),
-        currency=costs[0].currency,
-        at_least=any(cost.at_least for cost in costs) or any(plan.entries and not plan.vendors for plan in plans),
-    )
+    return replace(cost, at_least=cost.at_least or any(plan.entries and not plan.vendors for plan in plans))
 
 
 def _whole(sources: Sources | None) -> Sources | None:
