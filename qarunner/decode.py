@@ -6,12 +6,12 @@ import json
 import re
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     Json = Any  # a codec reads annotations when the program runs, and cannot follow a recursive alias
 
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _SHOWN = 60
 
@@ -131,6 +134,14 @@ class JsonReader:
             return None
         # JSON can hold integers that no float can.
         return float(self.value) if 0 <= self.value <= sys.float_info.max else None
+
+
+def collected(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, in their order."""
+    values: dict[K, list[V]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return values
 
 
 def as_mapping(value: object) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from qarunner.decode import collected
 from qarunner.engine.decide.trend import is_bad
 from qarunner.regex import regex
 from qarunner.report.summary import (
@@ -383,10 +384,7 @@ def _rollups(summary: Summary) -> Iterator[str]:
     )
     tables = []
     for title, key, names_of in groups:
-        parts: dict[str, list[EntrySummary]] = {}
-        for row in summary.entries:
-            for name in names_of(row):
-                parts.setdefault(name, []).append(row)
+        parts = collected((name, row) for row in summary.entries for name in names_of(row))
         if any(parts):
             tables.append(_table(title, key, parts))
     if tables:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from qarunner.decode import collected
 from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
 from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.merge import NOBODY
@@ -419,9 +420,7 @@ def _began(run: Run, entry: Entry) -> float | None:
 def _tried(run: Run, entry: Entry, cases: Sequence[Case]) -> Iterator[tuple[int, Case]]:
     """The deciding results, each after what earlier attempts said of the same test."""
     outcomes = [outcome_so_far(state, entry.id) or Outcome(verdict=Verdict.UNKNOWN) for state in run.attempts[entry.id]]
-    before: dict[str, list[tuple[int, Case]]] = {}
-    for number, case in replaced_results(outcomes):
-        before.setdefault(case.id, []).append((number, _shown(run, entry, case)))
+    before = collected((case.id, (number, _shown(run, entry, case))) for number, case in replaced_results(outcomes))
     decided = {case.id: number for number, case in deciding_results(outcomes)}
     for name in sorted(before.keys() - {case.id for case in cases}):
         yield from before[name]

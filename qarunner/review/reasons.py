@@ -6,10 +6,12 @@ import json
 import re
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from qarunner.decode import collected
 from qarunner.entry import BY_NAME, TargetKind
 from qarunner.known import holds_template
 from qarunner.manifest.model import BASE
@@ -48,8 +50,7 @@ class Expansion:
     """Why rows are there or not: entries, variants and axes of both sides."""
 
     def __init__(self, before: Iterable[Line], after: Iterable[Line]) -> None:
-        self._before = _by_entry(before)
-        self._after = _by_entry(after)
+        self._before, self._after = (collected((line.entry, line) for line in lines) for lines in (before, after))
 
     def added(self, line: Line) -> str:
         return _why(line, self._before, self._after, ("added", "gained", "no longer excluded"))
@@ -94,13 +95,6 @@ def _values(line: Line, name: str, beside: list[Line], lines: list[Line], change
         if value not in there
     ]
     return f"axis {name} {change} {', '.join(shown(value) for value in only)}" if line.axes[name] in only else None
-
-
-def _by_entry(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    by_entry: dict[str, list[Line]] = {}
-    for line in lines:
-        by_entry.setdefault(line.entry, []).append(line)
-    return by_entry
 
 
 def renamed(before: Line, after: Line) -> str:
@@ -294,62 +288,94 @@ class Notice(Struct, frozen=True, kw_only=True):
 
 def notices(difference: Difference, before: Side | None, after: Side) -> tuple[Notice, ...]:
     """Everything to look at, most important first; rows of one sentence together."""
-    together: dict[tuple[Kind, str], list[str]] = {}
-    for notice in _all(difference, before, after):
-        together.setdefault((notice.kind, notice.message), []).extend(notice.rows)
     order = list(Kind)
+    together = collected(((notice.kind, notice.message), notice.rows) for notice in _all(difference, before, after))
     return tuple(
-        Notice(kind=kind, message=message, rows=tuple(rows))
+        Notice(kind=kind, message=message, rows=tuple(chain.from_iterable(rows)))
         for (kind, message), rows in sorted(together.items(), key=lambda item: order.index(item[0][0]))
     )
 
 
 def _all(difference: Difference, before: Side | None, after: Side) -> Iterator[Notice]:
-    old, new = _uses(before), _uses(after)
-    of_vars = _of_vars(after.manifest)
-    yield from _secrets(old, new, after)
-    yield from _places(before, after)
-    yield from _new_vendors(before, after)
-    yield from _published(new, before, after)
-    yield from _variables(old, new, before, after)
+    old, new = _Reads(before), _Reads(after)
+    yield from _secrets(old, new)
+    yield from _places(old, new)
+    yield from _new_vendors(old, new, after) if before is not None else ()
+    yield from _published(old, new)
+    yield from _variables(old, new)
     yield from _cost(difference.before, difference.after)
     for setting in difference.settings:
         yield from _of_setting(setting, is_new=before is None)
     for line in difference.added:
-        yield from _policy({}, line.fields, line, of_vars)
+        yield from _policy({}, line.fields, line, new.of_vars)
         yield from _undecided(line.fields.items(), line)
     for line in difference.removed:
         if line.fields.get("quarantine.until") is not None:
             yield Notice(kind=Kind.QUARANTINE, message="quarantine ends with the row", rows=(line.id,))
     for change in difference.changed:
         yield from _moves(change)
-        yield from _policy(change.before.fields, change.after.fields, change.after, of_vars)
+        yield from _policy(change.before.fields, change.after.fields, change.after, new.of_vars)
         yield from _undecided(((item.path, item.after) for item in change.fields), change.after)
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------
 
 
-def _uses(side: Side | None) -> dict[tuple[str, str], list[str]]:
-    """Variables and the vendors that they go to, with the rows that send them."""
-    uses: dict[tuple[str, str], list[str]] = {}
-    if side is None:
-        return uses
-    of_vars = _of_vars(side.manifest)
-    of_vendors = {name: _names(settings, of_vars) for name, settings in side.manifest.vendors.items()}
-    for row in side.rows:
-        vendor = str(row.data.get("vendor"))
-        for name in _names(row.data, of_vars) | of_vendors.get(vendor, frozenset()):
-            uses.setdefault((name, vendor), []).append(row.id)
-    return dict(sorted(uses.items()))
+class _Reads:
+    """What the rows of one matrix read, and who gets it; of no matrix, nothing."""
 
+    def __init__(self, side: Side | None) -> None:
+        self._side = side
+        self._rows = side.rows if side is not None else ()
+        self.env = side.manifest.env if side is not None else {}
+        self.of_vars: dict[str, frozenset[str]] = {}
+        """The environment variables behind each value of `vars`, through other values as well."""
+        values = side.manifest.vars if side is not None else {}
+        while (more := {name: _names({"": value}, self.of_vars) for name, value in values.items()}) != self.of_vars:
+            self.of_vars = more
 
-def _of_vars(manifest: Manifest) -> dict[str, frozenset[str]]:
-    """The environment variables behind each value of `vars`, through other values as well."""
-    by_variable: dict[str, frozenset[str]] = {}
-    while (more := {name: _names({"": value}, by_variable) for name, value in manifest.vars.items()}) != by_variable:
-        by_variable = more
-    return by_variable
+    @cached_property
+    def vendors(self) -> dict[str, list[str]]:
+        """The rows of each vendor."""
+        return collected((str(row.data.get("vendor")), row.id) for row in self._rows)
+
+    @cached_property
+    def sent(self) -> dict[tuple[str, str], list[str]]:
+        """Variables and the vendors that they go to, with the rows that send them."""
+        settings = self._side.manifest.vendors if self._side is not None else {}
+        of_vendors = {name: _names(written, self.of_vars) for name, written in settings.items()}
+        uses = collected(
+            ((name, vendor), row.id)
+            for row in self._rows
+            for vendor in (str(row.data.get("vendor")),)
+            for name in _names(row.data, self.of_vars) | of_vendors.get(vendor, frozenset())
+        )
+        return dict(sorted(uses.items()))
+
+    @cached_property
+    def in_urls(self) -> dict[tuple[str, str], list[str]]:
+        """Variables in URLs and the hosts, as they are written, that get them, with the rows."""
+        return dict(sorted(collected(self._urls()).items()))
+
+    def _urls(self) -> Iterator[tuple[tuple[str, str], str]]:
+        for row in self._rows:
+            assert self._side is not None  # noqa: S101  no row without a matrix
+            value = self._side.values.get(row.id, row)
+            vendor = str(value.data.get("vendor"))
+            fields = fields_of(value) | fields_of_settings(vendor, self._side.settings(vendor))
+            for path, (_, host) in _hosts(fields).items():
+                yield from (((name, host), row.id) for name in _names({"": fields[path]}, self.of_vars))
+
+    def sends(self, name: str) -> tuple[str, ...]:
+        """The rows that send a variable anywhere."""
+        return tuple(dict.fromkeys(row for (used, _), rows in self.sent.items() if used == name for row in rows))
+
+    def is_secret(self, name: str) -> bool:
+        return name in self.env and self.env[name].secret
+
+    @cached_property
+    def required(self) -> set[str]:
+        return {name for name, _ in self.sent if name in self.env and self.env[name].default is None}
 
 
 def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -366,55 +392,51 @@ def _names(data: Mapping[str, object], of_vars: Mapping[str, frozenset[str]]) ->
     return frozenset(names_used)
 
 
-def _secrets(
-    old: Mapping[tuple[str, str], list[str]], new: Mapping[tuple[str, str], list[str]], after: Side
-) -> Iterator[Notice]:
-    known = {name for name, _ in old}
-    for (name, vendor), rows in new.items():
-        declaration = after.manifest.env.get(name)
-        if declaration is None or not declaration.secret or (name, vendor) in old:
+def _secrets(old: _Reads, new: _Reads) -> Iterator[Notice]:
+    known = {name for name, _ in old.sent}
+    for (name, vendor), rows in new.sent.items():
+        if not new.is_secret(name) or (name, vendor) in old.sent:
             continue
-        hosts = [host for (used, host), where in _in_urls(after).items() if used == name and set(where) & set(rows)]
+        hosts = [host for (used, host), where in new.in_urls.items() if used == name and set(where) & set(rows)]
         words = [f"--allow-secret {name}@{'HOST' if '{{' in host else host}" for host in hosts]
         need = "" if name in known else f"; apply needs {', '.join(words) or f'--allow-secret {name}@{vendor}'}"
         yield Notice(kind=Kind.SECRET, message=f"the secret {name} is now sent to {vendor}{need}", rows=tuple(rows))
 
 
-def _places(before: Side | None, after: Side) -> Iterator[Notice]:
+def _places(old: _Reads, new: _Reads) -> Iterator[Notice]:
     """Secrets of before that stand in URLs of another host now: whoever owns it reads them."""
-    if before is None:
-        return
-    known = {name for name, _ in _uses(before)}
-    old = set(_in_urls(before))
-    for (name, host), rows in _in_urls(after).items():
-        declaration = after.manifest.env.get(name)
-        if name in known and (name, host) not in old and declaration is not None and declaration.secret:
+    known = {name for name, _ in old.sent}
+    for (name, host), rows in new.in_urls.items():
+        if name in known and (name, host) not in old.in_urls and new.is_secret(name):
             yield Notice(kind=Kind.SECRET, message=f"the secret {name} now goes to {host} in a URL", rows=tuple(rows))
 
 
-def _in_urls(side: Side) -> dict[tuple[str, str], list[str]]:
-    """Variables in URLs and the hosts, as they are written, that get them, with the rows."""
-    uses: dict[tuple[str, str], list[str]] = {}
-    of_vars = _of_vars(side.manifest)
-    for row in side.rows:
-        value = side.values.get(row.id, row)
-        vendor = str(value.data.get("vendor"))
-        fields = fields_of(value) | fields_of_settings(vendor, side.settings(vendor))
-        for path, (_, host) in _hosts(fields).items():
-            for name in _names({"": fields[path]}, of_vars):
-                uses.setdefault((name, host), []).append(row.id)
-    return dict(sorted(uses.items()))
-
-
-def _new_vendors(before: Side | None, after: Side) -> Iterator[Notice]:
+def _new_vendors(old: _Reads, new: _Reads, after: Side) -> Iterator[Notice]:
     """Vendors whose key the pipeline did not need before."""
-    known = {str(row.data.get("vendor")) for row in before.rows} if before is not None else set()
-    rows: dict[str, list[str]] = {}
-    for row in after.rows:
-        rows.setdefault(str(row.data.get("vendor")), []).append(row.id)
-    for vendor in rows.keys() - known if before is not None else ():
+    for vendor in (name for name in new.vendors if name not in old.vendors):
         message = f"{vendor} is new here: apply needs its key in {after.credential(vendor)}"
-        yield Notice(kind=Kind.CREDENTIAL, message=message, rows=tuple(rows[vendor]))
+        yield Notice(kind=Kind.CREDENTIAL, message=message, rows=tuple(new.vendors[vendor]))
+
+
+def _published(old: _Reads, new: _Reads) -> Iterator[Notice]:
+    """Variables that were secret and are no more: from now on the manifest alone decides where they go."""
+    for name in new.env:
+        if old.is_secret(name) and not new.is_secret(name):
+            message = f"{name} is no secret any more: it is masked nowhere, and needs no --allow-secret"
+            yield Notice(kind=Kind.SECRET, message=message, rows=new.sends(name))
+
+
+def _variables(old: _Reads, new: _Reads) -> Iterator[Notice]:
+    for name, declaration in new.env.items():
+        if name not in old.env:
+            needed = "; it must be set, as it has no default" if declaration.default is None else ""
+            message = f"{name} is newly declared: templates can read it where the pipeline names it{needed}"
+            yield Notice(kind=Kind.VARIABLE, message=message, rows=new.sends(name))
+        elif name in new.required - old.required:
+            message = f"{name} must be set from now on: it has no default"
+            yield Notice(kind=Kind.VARIABLE, message=message, rows=new.sends(name))
+    for name in sorted(old.required - new.required):
+        yield Notice(kind=Kind.VARIABLE, message=f"{name} need not be set any more")
 
 
 def _moves(change: Change) -> Iterator[Notice]:
@@ -449,41 +471,6 @@ def _leads(path: str, was: tuple[str, str] | None, now: tuple[str, str]) -> str:
     texts = [f"{scheme}://{host}" if same_host and scheme else host for scheme, host in (was, now)]
     verb = "runs against" if path in _URLS else f"{path} leads to"
     return f"{verb} {shown(texts[1])} now, before {'against' if path in _URLS else 'to'} {shown(texts[0])}"
-
-
-def _published(new: Mapping[tuple[str, str], list[str]], before: Side | None, after: Side) -> Iterator[Notice]:
-    """Variables that were secret and are no more: from now on the manifest alone decides where they go."""
-    was = before.manifest.env if before is not None else {}
-    for name, declaration in after.manifest.env.items():
-        if name in was and was[name].secret and not declaration.secret:
-            rows = dict.fromkeys(row for (used, _), row_ids in new.items() if used == name for row in row_ids)
-            message = f"{name} is no secret any more: it is masked nowhere, and needs no --allow-secret"
-            yield Notice(kind=Kind.SECRET, message=message, rows=tuple(rows))
-
-
-def _variables(
-    old: Mapping[tuple[str, str], list[str]],
-    new: Mapping[tuple[str, str], list[str]],
-    before: Side | None,
-    after: Side,
-) -> Iterator[Notice]:
-    was, now = _required(old, before), _required(new, after)
-    known = before.manifest.env if before is not None else {}
-    for name, declaration in after.manifest.env.items():
-        rows = tuple(dict.fromkeys(row for (used, _), row_ids in new.items() if used == name for row in row_ids))
-        if name not in known:
-            needed = "; it must be set, as it has no default" if declaration.default is None else ""
-            message = f"{name} is newly declared: templates can read it where the pipeline names it{needed}"
-            yield Notice(kind=Kind.VARIABLE, message=message, rows=rows)
-        elif name in now - was:
-            yield Notice(kind=Kind.VARIABLE, message=f"{name} must be set from now on: it has no default", rows=rows)
-    for name in sorted(was - now):
-        yield Notice(kind=Kind.VARIABLE, message=f"{name} need not be set any more")
-
-
-def _required(uses: Mapping[tuple[str, str], list[str]], side: Side | None) -> set[str]:
-    declared = side.manifest.env if side is not None else {}
-    return {name for name, _ in uses if name in declared and declared[name].default is None}
 
 
 def _cost(before: Size, after: Size) -> Iterator[Notice]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from qarunner.decode import collected
 from qarunner.plan.cost import amount_of, with_retries
 from qarunner.regex import regex
 from qarunner.review.model import Difference, Field, Line, Month
@@ -71,9 +72,7 @@ def groups(difference: Difference) -> tuple[Group, ...]:
 
 
 def _rows(sign: str, lines: Iterable[Line]) -> list[Group]:
-    together: dict[str, list[Line]] = {}
-    for line in lines:
-        together.setdefault(line.cause, []).append(line)
+    together = collected((line.cause, line) for line in lines)
     return [Group(sign=sign, cause=cause, lines=tuple(rows)) for cause, rows in together.items()]
 
 

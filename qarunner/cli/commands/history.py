@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.app.history import History
+from qarunner.decode import collected
 from qarunner.diagnostics import choose
 from qarunner.engine.decide.trend import Past, trend
 from qarunner.errors import ExitCode, UserError
@@ -32,9 +33,7 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
     if options.form not in FORMATS:
         raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
     past = History(options.runs_dir, environ)
-    entries: Results = {}
-    for run, result in past.results(rehearsal=options.rehearsals):
-        entries.setdefault(result.entry, []).append((run, result))
+    entries = collected((row[1].entry, row) for row in past.results(rehearsal=options.rehearsals))
     if past.trouble:
         console.warn(f"qarunner: warning: the history {past.trouble}")
     if options.entry is not None:

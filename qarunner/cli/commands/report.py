@@ -16,6 +16,7 @@ from qarunner.app.history import History
 from qarunner.app.options import NextCommand
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, is_own_rehearsal, load, refuse_tracked, verified
 from qarunner.cli.result import show_report
+from qarunner.decode import collected
 from qarunner.engine.decide.merge import merged, missing_manifest
 from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
 from qarunner.engine.io.seal import Trust
@@ -327,9 +328,7 @@ def _counting(console: Console, parts: Sequence[Part]) -> list[Part]:
         if other is not None and other.holds is not part.holds:
             _refuse(console, other)
         copies[part.run.run_id] = part
-    groups: dict[object, list[Part]] = {}
-    for part in copies.values():
-        groups.setdefault(part.shard or part.run.run_id, []).append(part)
+    groups = collected((part.shard or part.run.run_id, part) for part in copies.values())
     kept = [_one_of(console, group) for group in groups.values()]
     return sorted(kept, key=lambda part: (part.shard or (0, 0), part.run.started_at))
 

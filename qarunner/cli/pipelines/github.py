@@ -26,7 +26,7 @@ from qarunner.paths import MANIFEST_NAMES, append, history_file, working_folder
 from qarunner.signals import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from qarunner.app.options import Shown
     from qarunner.cli.console import Console
@@ -38,13 +38,7 @@ FILE = MANIFEST_NAMES[0]
 
 
 def main() -> None:
-    steps: dict[str, Callable[[MutableMapping[str, str]], int]] = {
-        "name": name,
-        "run": run,
-        "diff": diff,
-        "result": result,
-        "reap": reap,
-    }
+    steps = {step.__name__: step for step in (name, run, diff, result, reap)}
     step = steps.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004  the program and the step
     if step is None:
         sys.exit(f"usage: python -I -m qarunner.cli.pipelines.github {'|'.join(steps)}")
@@ -151,28 +145,32 @@ def diff(environ: MutableMapping[str, str]) -> int:
     if pull is None:
         return 0
     _forget(environ)
-    number, base = pull
     console = _console(environ)
-    Git(Path.cwd(), environ).fetch(base)
-    changes = changes_since(base, inputs.get("file"))
+    Git(Path.cwd(), environ).fetch(pull[1])
+    changes = changes_since(pull[1], inputs.get("file"))
     if changes.problem:
         console.document(changes.log)
         console.annotate("warning", f"no diff of the matrix: {changes.problem}")
-        return 0
-    try:
-        done = put(_notes(environ, number), inputs.get("file", FILE), "diff", changes.text, anew=changes.any)
-    except NoteError as error:
+    elif not _put(console, pull[0], inputs, "diff", changes.text, "matrix diff", anew=changes.any):
         # A pull request from a fork has a token that can only read.
-        console.annotate("notice", f"the matrix diff is in the job's summary, not in a comment: {error.message}")
-        _summary(environ, changes.text)
-        return 0
-    console.result(f"qarunner: the pull request's comment with the matrix diff: {done}")
+        _append(environ.get("GITHUB_STEP_SUMMARY"), changes.text.rstrip() + "\n")
     return 0
 
 
-def _notes(environ: Mapping[str, str], number: int) -> GitHubNotes:
-    repository, api = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_API_URL", "https://api.github.com")
-    return GitHubNotes.of(api, environ.get("QARUNNER_ACTION_TOKEN", ""), repository, number)
+def _put(
+    console: Console, number: int, inputs: Mapping[str, str], part: str, text: str, what: str, *, anew: bool = True
+) -> bool:
+    """False where no comment could be written: the job's summary has the text instead."""
+    repository = console.environ.get("GITHUB_REPOSITORY", "")
+    api = console.environ.get("GITHUB_API_URL", "https://api.github.com")
+    notes = GitHubNotes.of(api, console.environ.get("QARUNNER_ACTION_TOKEN", ""), repository, number)
+    try:
+        done = put(notes, inputs.get("file", FILE), part, text, anew=anew)
+    except NoteError as error:
+        console.annotate("notice", f"the {what} is in the job's summary, not in a comment: {error.message}")
+        return False
+    console.result(f"qarunner: the pull request's comment with the {what}: {done}")
+    return True
 
 
 def result(environ: MutableMapping[str, str]) -> int:
@@ -182,17 +180,10 @@ def result(environ: MutableMapping[str, str]) -> int:
     if pull is None:
         return 0
     _forget(environ)
-    console = _console(environ)
-    file = inputs.get("file", FILE)
     legs = [f"{name} {inputs[name]}" for name in ("profile", "shard") if name in inputs]
     folder = Path(inputs.get("runs-dir", RUNS)) / inputs.get("run-id", "")
-    text = result_of(folder, file, inputs.get("result", ""), environ)
-    try:
-        done = put(_notes(environ, pull[0]), file, " ".join(["result", *legs]), text)
-    except NoteError as error:
-        console.annotate("notice", f"the result is in the job's summary, not in a comment: {error.message}")
-        return 0
-    console.result(f"qarunner: the pull request's comment with the result: {done}")
+    text = result_of(folder, inputs.get("file", FILE), inputs.get("result", ""), environ)
+    _put(_console(environ), pull[0], inputs, " ".join(["result", *legs]), text, "result")
     return 0
 
 
@@ -206,20 +197,8 @@ def _forget(environ: MutableMapping[str, str]) -> None:
 
 
 _OF_A_PROCESS = {
-    *(
-        "PATH",
-        "HOME",
-        "CI",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "LANG",
-        "LC_ALL",
-        "SYSTEMROOT",
-        "COMSPEC",
-        "PATHEXT",
-        "USERPROFILE",
-    ),
+    *("PATH", "HOME", "CI", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL"),
+    *("SYSTEMROOT", "COMSPEC", "PATHEXT", "USERPROFILE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
 }
 
@@ -281,10 +260,6 @@ def _applied(inputs: Mapping[str, str]) -> ApplyOptions:
 
 def _output(environ: Mapping[str, str], name: str, value: str) -> None:
     _append(environ.get("GITHUB_OUTPUT"), f"{name}={' '.join(value.split())}\n")
-
-
-def _summary(environ: Mapping[str, str], text: str) -> None:
-    _append(environ.get("GITHUB_STEP_SUMMARY"), text.rstrip() + "\n")
 
 
 def _append(path: str | None, text: str) -> None:

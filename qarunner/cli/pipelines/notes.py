@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from qarunner.errors import ExitCode, UserError
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -43,23 +44,6 @@ class Note(Struct, frozen=True, kw_only=True):
 
     id: str
     body: str
-
-
-class Notes(Protocol):
-    """The notes of one pull or merge request. `limit` is how many characters one can hold."""
-
-    @property
-    def limit(self) -> int: ...
-
-    def mine(self, marker: str) -> list[Note]:
-        """The notes that this account wrote and that begin with this marker, the oldest first."""
-        ...
-
-    def create(self, body: str) -> None: ...
-
-    def update(self, note: str, body: str) -> None: ...
-
-    def remove(self, note: str) -> None: ...
 
 
 MARKER = "<!-- qarunner -->"
@@ -224,13 +208,44 @@ def _error_text(error: urllib.error.HTTPError) -> str:
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
 
-class GitHubNotes(Struct, frozen=True, kw_only=True):
-    """Comments of a pull request (docs.github.com: REST API, issue comments)."""
+class Notes(Struct, frozen=True, kw_only=True):
+    """The notes of one pull or merge request. `all` is their path, `one` what stands before a note's id.
+
+    `method` changes a note; `limit` is how many characters one can hold.
+    """
 
     api: Api
-    repository: str
-    number: int
-    limit: int = 65_536
+    all: str
+    one: str
+    method: str
+    limit: int
+
+    def mine(self, marker: str) -> list[Note]:
+        """The notes that this account wrote and that begin with this marker, the oldest first: ids grow."""
+        marked = [note for note in self.api.pages(self.all) if str(note.get("body", "")).startswith(marker)]
+        notes = [Note(id=str(note["id"]), body=str(note["body"])) for note in self._ours(marked)]
+        return sorted(notes, key=lambda note: int(note.id))
+
+    def _ours(self, notes: Sequence[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
+        """Anybody may write the marker into a note, and change that note later: only our own is ours."""
+        raise NotImplementedError
+
+    def _user(self) -> Mapping[str, object]:
+        user = self.api.get("/user")
+        return user if isinstance(user, dict) else {}
+
+    def create(self, body: str) -> None:
+        self.api.send("POST", self.all, {"body": body})
+
+    def update(self, note: str, body: str) -> None:
+        self.api.send(self.method, f"{self.one}/{note}", {"body": body})
+
+    def remove(self, note: str) -> None:
+        self.api.send("DELETE", f"{self.one}/{note}")
+
+
+class GitHubNotes(Notes, frozen=True):
+    """Comments of a pull request (docs.github.com: REST API, issue comments)."""
 
     @classmethod
     def of(cls, base: str, token: str, repository: str, number: int) -> GitHubNotes:
@@ -239,93 +254,36 @@ class GitHubNotes(Struct, frozen=True, kw_only=True):
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
-        return cls(api=Api(base=base, headers=headers), repository=repository, number=number)
+        issues = f"/repos/{repository}/issues"
+        of_pull = {"all": f"{issues}/{number}/comments", "one": f"{issues}/comments", "method": "PATCH"}
+        return cls(api=Api(base=base, headers=headers), limit=65_536, **of_pull)
 
-    def mine(self, marker: str) -> list[Note]:
-        comments = [
-            comment
-            for comment in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments")
-            if str(comment.get("body", "")).startswith(marker)
-        ]
-        login = self._login() if any(not _is_bot(comment) for comment in comments) else None
-        # Anybody may write the marker into a comment, and change that comment later: only our own is ours.
-        mine = (
-            comment
-            for comment in comments
-            if _is_bot(comment) or (login is not None and _author(comment).get("login") == login)
-        )
-        return _oldest_first(mine)
-
-    def _login(self) -> str | None:
-        try:
-            user = self.api.get("/user")
-        except NoteError:  # the token of an app has no user
-            return None
-        return str(user["login"]) if isinstance(user, dict) and user.get("login") else None
-
-    def create(self, body: str) -> None:
-        self.api.send("POST", f"/repos/{self.repository}/issues/{self.number}/comments", {"body": body})
-
-    def update(self, note: str, body: str) -> None:
-        self.api.send("PATCH", f"/repos/{self.repository}/issues/comments/{note}", {"body": body})
-
-    def remove(self, note: str) -> None:
-        self.api.send("DELETE", f"/repos/{self.repository}/issues/comments/{note}")
+    def _ours(self, notes: Sequence[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
+        authors = [(note, _author(note, "user")) for note in notes]
+        login = None
+        if any(author.get("type") != "Bot" for _, author in authors):
+            with contextlib.suppress(NoteError):  # the token of an app has no user
+                login = self._user().get("login")
+        return [note for note, by in authors if by.get("type") == "Bot" or (login and by.get("login") == login)]
 
 
-def _oldest_first(comments: Iterable[Mapping[str, object]]) -> list[Note]:
-    """Ids grow; GitLab lists the newest first."""
-    notes = [Note(id=str(comment["id"]), body=str(comment.get("body", ""))) for comment in comments]
-    return sorted(notes, key=lambda note: int(note.id))
+def _author(note: Mapping[str, object], key: str) -> Mapping[str, object]:
+    author = note.get(key)
+    return author if isinstance(author, dict) else {}
 
 
-def _author(comment: Mapping[str, object]) -> Mapping[str, object]:
-    user = comment.get("user")
-    return user if isinstance(user, dict) else {}
-
-
-def _is_bot(comment: Mapping[str, object]) -> bool:
-    return _author(comment).get("type") == "Bot"
-
-
-class GitLabNotes(Struct, frozen=True, kw_only=True):
+class GitLabNotes(Notes, frozen=True):
     """Notes of a merge request (docs.gitlab.com: Notes API). A project's own token has a user of its own."""
-
-    api: Api
-    project: str
-    number: int
-    limit: int = 1_000_000
 
     @classmethod
     def of(cls, base: str, token: str, project: str, number: int) -> GitLabNotes:
-        return cls(api=Api(base=base, headers={"PRIVATE-TOKEN": token}), project=project, number=number)
+        path = f"/projects/{project}/merge_requests/{number}/notes"
+        api = Api(base=base, headers={"PRIVATE-TOKEN": token})
+        return cls(api=api, all=path, one=path, method="PUT", limit=1_000_000)
 
-    @property
-    def _path(self) -> str:
-        return f"/projects/{self.project}/merge_requests/{self.number}/notes"
-
-    def mine(self, marker: str) -> list[Note]:
-        user = self.api.get("/user")
-        user_id = user.get("id") if isinstance(user, dict) else None
-        return _oldest_first(
-            note
-            for note in self.api.pages(self._path)
-            if str(note.get("body", "")).startswith(marker) and _writer(note).get("id") == user_id
-        )
-
-    def create(self, body: str) -> None:
-        self.api.send("POST", self._path, {"body": body})
-
-    def update(self, note: str, body: str) -> None:
-        self.api.send("PUT", f"{self._path}/{note}", {"body": body})
-
-    def remove(self, note: str) -> None:
-        self.api.send("DELETE", f"{self._path}/{note}")
-
-
-def _writer(note: Mapping[str, object]) -> Mapping[str, object]:
-    author = note.get("author")
-    return author if isinstance(author, dict) else {}
+    def _ours(self, notes: Sequence[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
+        user = self._user().get("id")
+        return [note for note in notes if user is not None and _author(note, "author").get("id") == user]
 
 
 PATIENCE_S = 120.0
