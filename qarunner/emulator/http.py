@@ -6,8 +6,7 @@ import asyncio
 import json
 import math
 import re
-import struct
-import zlib
+from base64 import b64decode
 from collections import deque
 from contextlib import suppress
 from html import escape
@@ -303,14 +302,15 @@ PAGE = """<!doctype html>
 ITEM = "<p>An emulated page. The real vendor shows the details of this item here.</p>"
 
 
-WIDTH, HEIGHT = 320, 200
+PICTURE = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
+"""A grey pixel as PNG."""
 
 
 async def page(request: Request) -> Response:
     """A page for people; a name that ends in `.png` is a picture."""
     vendor, kind, name = (request.path_params[part] for part in ("vendor", "kind", "name"))
     if name.endswith(".png"):
-        return Response(picture(), media_type="image/png")
+        return Response(PICTURE, media_type="image/png")
     return HTMLResponse(PAGE.format(title=escape(f"{vendor}: {kind} {name}"), content=ITEM))
 
 
@@ -318,15 +318,3 @@ def start_page(links: Iterable[str]) -> Response:
     """The page at the emulator's root: where everything is."""
     items = "".join(f"<li><code>{escape(link)}</code></li>" for link in links)
     return HTMLResponse(PAGE.format(title="Emulated QA vendors", content=f"<ul>{items}</ul>"))
-
-
-def picture() -> bytes:
-    """A small grey gradient as PNG."""
-    rows = b"".join(b"\0" + bytes(255 - row for _ in range(WIDTH)) for row in range(HEIGHT))
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 0)
-    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

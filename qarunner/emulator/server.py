@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import shlex
+import signal
 import socket
+import sys
 import threading
 import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -32,7 +35,7 @@ from qarunner.emulator.testerarmy.api import Testerarmy
 from qarunner.emulator.world import Ids, Timeline, new_world
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from starlette.requests import Request
@@ -73,12 +76,15 @@ class Emulator:
         memory, speed = self._memory, self._scenario.speed
         timeline = Timeline(memory.now, speed, memory.began) if memory else Timeline(self._clock, speed)
         world = new_world(self._root, timeline, memory.ids if memory else Ids())
-        vendors = _vendors(world, self._scenario)
-        mounts = [mount for vendor, faults in vendors for mount in _mounts(vendor, faults, world, memory)]
-        names = [vendor.name for vendor, _ in vendors]
-        return Starlette(routes=[*mounts, *self._inspection(world, names)])
+        sections = {name: getattr(self._scenario, name) for name in VENDORS}
+        mounts = [
+            mount
+            for name, section in sections.items()
+            for mount in _mounts(VENDORS[name].emulation(world, section), section.faults, world, memory)
+        ]
+        return Starlette(routes=[*mounts, *self._inspection(world)])
 
-    def _inspection(self, world: World, vendors: Sequence[str]) -> list[Route]:
+    def _inspection(self, world: World) -> list[Route]:
         async def records(request: Request) -> Response:
             return JSONResponse(world.ledger.records(request.url.path.rpartition("/")[2]))
 
@@ -88,7 +94,7 @@ class Emulator:
 
         async def start(request: Request) -> Response:  # noqa: ARG001 (Starlette passes it)
             return start_page(
-                [f"{world.root}/{vendor}" for vendor in vendors] + [world.root + path for path in RECORDS]
+                [f"{world.root}/{vendor}" for vendor in VENDORS] + [world.root + path for path in RECORDS]
             )
 
         return [
@@ -127,15 +133,6 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _vendors(world: World, scenario: Scenario) -> list[tuple[Vendor, Sequence[Fault]]]:
-    return [
-        (Doksi(world, scenario.doksi), scenario.doksi.faults),
-        (Docketqa(world, scenario.docketqa), scenario.docketqa.faults),
-        (Testerarmy(world, scenario.testerarmy), scenario.testerarmy.faults),
-        (Certyn(world, scenario.certyn), scenario.certyn.faults),
-    ]
-
-
 def _mounts(vendor: Vendor, faults: Sequence[Fault], world: World, memory: Memory | None) -> list[Mount]:
     endpoints = vendor.endpoints()
     _check(vendor, faults, endpoints)
@@ -156,23 +153,26 @@ def _check(vendor: Vendor, faults: Sequence[Fault], endpoints: Sequence[Endpoint
         raise ScenarioError(str(wrong)) from None
 
 
-KEYS = {
-    "DOKSI_API_KEY": "dk_live_" + "0123456789abcdef" * 2 + "01234567",
-    "DOCKET_API_KEY": "emulated-docket-key",
-    "TESTERARMY_API_KEY": "sk_emulated",
-    "CERTYN_API_KEY": "cyn_live_emulated",
+class _Access(NamedTuple):
+    """A vendor, the variable and the text of its credential, and the header that it stands in."""
+
+    emulation: Callable[[World, Any], Vendor]
+    variable: str
+    key: str
+    header: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        name, _, form = self.header.partition(": ")
+        return {name: form.format(self.key)}
+
+
+VENDORS = {
+    "doksi": _Access(Doksi, "DOKSI_API_KEY", "dk_live_" + "01234567" * 5, "authorization: Bearer {}"),
+    "docketqa": _Access(Docketqa, "DOCKET_API_KEY", "emulated-docket-key", "x-api-key: {}"),
+    "testerarmy": _Access(Testerarmy, "TESTERARMY_API_KEY", "sk_emulated", "authorization: Bearer {}"),
+    "certyn": _Access(Certyn, "CERTYN_API_KEY", "cyn_live_emulated", "x-api-key: {}"),
 }
-
-
-_CREDENTIALS = {
-    "doksi": {"authorization": f"Bearer {KEYS['DOKSI_API_KEY']}"},
-    "docketqa": {"x-api-key": KEYS["DOCKET_API_KEY"]},
-    "testerarmy": {"authorization": f"Bearer {KEYS['TESTERARMY_API_KEY']}"},
-    "certyn": {"x-api-key": KEYS["CERTYN_API_KEY"]},
-}
-
-
-VENDORS = ("doksi", "docketqa", "testerarmy", "certyn")
 
 
 KEEP_ALIVE = 75  # seconds; longer than a client waits between two polls
@@ -187,7 +187,8 @@ class Running:
     def __init__(self, url: str, server: _Server, thread: threading.Thread) -> None:
         self.url = url
         self.urls = {vendor: f"{url}/{vendor}" for vendor in VENDORS}
-        self.environ = {f"QARUNNER_{vendor.upper()}_URL": base for vendor, base in self.urls.items()} | KEYS
+        self.environ = {f"QARUNNER_{vendor.upper()}_URL": base for vendor, base in self.urls.items()}
+        self.environ |= {access.variable: access.key for access in VENDORS.values()}
         self._server = server
         self._thread = thread
 
@@ -240,7 +241,7 @@ def serve(
             name = memory.name if memory else scenario if isinstance(scenario, Path) else None
             raise ScenarioError(f"{name}: {error}" if name else str(error)) from None
         if memory is not None:
-            asyncio.run(memory.replay(emulator, clock, _CREDENTIALS))
+            asyncio.run(memory.replay(emulator, clock, {name: access.headers for name, access in VENDORS.items()}))
         server = _Server(_config(emulator))
     except BaseException:
         listener.close()
@@ -251,6 +252,17 @@ def serve(
     if not server.started:
         raise RuntimeError("the emulator's server did not start")
     return Running(url, server, thread)
+
+
+def serve_until_signal(scenario: Path | None, port: int, *, host: str, speed: float | None) -> None:
+    """Serves until SIGINT or SIGTERM, after printing the environment that leads there. Raises what `serve` does."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with serve(scenario, port, host=host, speed=speed) as running:
+        sys.stdout.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in running.environ.items())
+        sys.stdout.flush()
+        stop.wait()
 
 
 def _scenario(source: Scenario | Mapping[str, object] | Path | None) -> Scenario:

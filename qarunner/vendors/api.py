@@ -23,7 +23,7 @@ from qarunner.entry import TargetKind as TargetKind
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -585,28 +585,30 @@ def resolve_refs(body: Json, values: Mapping[str, Mapping[str, str | int]]) -> J
 
     A text that is such a place alone becomes the value as it is: an integer stays one.
     """
-    match body:
-        case str():
-            if whole := _USE.fullmatch(body):
-                return values[whole[2]][whole[1]]
-            return _USE.sub(lambda found: str(values[found[2]][found[1]]), body) if "⟦use:" in body else body
-        case dict():
-            return {name: resolve_refs(value, values) for name, value in body.items()}
-        case list() | tuple():
-            return [resolve_refs(value, values) for value in body]
-        case _:
-            return body
+
+    def resolved(text: str) -> str | int:
+        if whole := _USE.fullmatch(text):
+            return values[whole[2]][whole[1]]
+        return _USE.sub(lambda match: str(values[match[2]][match[1]]), text) if "⟦use:" in text else text
+
+    return _with_texts(body, resolved)
 
 
 def refs_as_text(body: Json, names: Mapping[str, str]) -> Json:
     """For people: a body with words in place of `resource_ref(key, field)`; `names` is what each key is called."""
+    return _with_texts(
+        body, lambda text: _USE.sub(lambda match: f"<{match[1]} of {names.get(match[2], match[2])}>", text)
+    )
+
+
+def _with_texts(body: Json, change: Callable[[str], Json]) -> Json:
     match body:
         case str():
-            return _USE.sub(lambda found: f"<{found[1]} of {names.get(found[2], found[2])}>", body)
+            return change(body)
         case dict():
-            return {name: refs_as_text(value, names) for name, value in body.items()}
+            return {name: _with_texts(value, change) for name, value in body.items()}
         case list() | tuple():
-            return [refs_as_text(value, names) for value in body]
+            return [_with_texts(value, change) for value in body]
         case _:
             return body
 

@@ -143,7 +143,7 @@ def test_a_scenario_is_checked_before_anything_listens() -> None:
 def test_the_program_prints_its_environment_and_ends_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     scenario = tmp_path / "scenario.yml"
     scenario.write_text("doksi: { tests: { a1: { name: Checkout flow, outcome: failed } } }\n")
-    command = [sys.executable, "-m", "qarunner.emulator", "--scenario", str(scenario), "--speed", "1000"]
+    command = [sys.executable, "-m", "qarunner", "emulator", "--scenario", str(scenario), "--speed", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(8)]
@@ -162,13 +162,13 @@ def test_the_program_prints_its_environment_and_ends_on_a_signal(tmp_path: Path,
     "arguments", some([["--scenario", "missing.yml"], ["--host", "10.0.0.1"], ["--host", "example.com"]], 1)
 )
 def test_the_program_says_what_is_wrong_with_its_arguments(tmp_path: Path, arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "qarunner.emulator", *arguments]
+    command = [sys.executable, "-m", "qarunner", "emulator", *arguments]
     environ = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=PATIENCE_S, env=environ
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("emulator: error: ")
+    assert done.stderr.startswith("qarunner: error: the emulator cannot start: ")
     assert len(done.stderr.splitlines()) == 1
 
 

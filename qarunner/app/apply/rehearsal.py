@@ -105,12 +105,14 @@ def _led_to(plan: Plan, emulated: Mapping[str, str]) -> Mapping[str, str]:
 def run_emulator(options: EmulatorOptions) -> int:
     """Serves until a signal comes."""
     try:
-        from qarunner.emulator.__main__ import main
+        from qarunner.emulator.server import serve_until_signal
     except ImportError as error:
         raise _missing(error) from error
-    settings = ((name, getattr(options, name)) for name in ("scenario", "speed", "port", "host"))
-    words = [f"--{name}={value}" for name, value in settings if value is not None]
-    return main(words, called="qarunner emulator")
+    try:
+        serve_until_signal(options.scenario, options.port, host=options.host, speed=options.speed)
+    except (ValueError, OSError) as error:  # a scenario, or an address, that cannot be used
+        raise UserError(f"the emulator cannot start: {error}") from error
+    return 0
 
 
 def _missing(error: ImportError) -> UserError:

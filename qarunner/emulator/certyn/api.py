@@ -172,13 +172,6 @@ def chosen(item: Mapping[str, object], names: Sequence[str]) -> dict[str, object
     return {name: item.get(name) for name in names}
 
 
-class Remembered(Struct, frozen=True, kw_only=True):
-    """What an idempotency key stands for."""
-
-    body: object
-    answer: object
-
-
 class Certyn:
     """The vendor Certyn."""
 
@@ -194,7 +187,8 @@ class Certyn:
         self._rates = Rates(section.rates, world.timeline.real)
         self._refusals = 0
         self._runs: dict[str, Run] = {}
-        self._keys: dict[str, Remembered] = {}
+        self._keys: dict[str, tuple[object, object]] = {}
+        """The body and the answer of each idempotency key."""
         self._conversations: set[str] = set()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -261,15 +255,15 @@ class Certyn:
 
     def _create(self, call: Call) -> object:
         key = call.headers.get("idempotency-key")
-        before = self._keys.get(key) if key else None
-        if before is not None:
-            if before.body != call.body:
+        if key in self._keys:
+            body, answer = self._keys[key]
+            if body != call.body:
                 # Unknown of the real one (certyn.md: Create); to refuse it shows a client that mixes its keys up.
                 raise Refused(409, "Idempotency-Key was used with another body")
-            return Answer(status=201, body=before.answer, headers={"Idempotency-Replayed": "true"})
+            return Answer(status=201, body=answer, headers={"Idempotency-Replayed": "true"})
         answer = self._start(call.body)
         if key:
-            self._keys[key] = Remembered(body=call.body, answer=answer)
+            self._keys[key] = call.body, answer
         return answer
 
     def _start(self, body: object) -> object:

@@ -9,18 +9,9 @@ from qarunner.emulator.http import require_bearer
 from qarunner.emulator.messages import Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, one_of, uuid_text
-from qarunner.emulator.testerarmy.apps import Mobile
+from qarunner.emulator.testerarmy.apps import Mobile, read_group_run, read_pull_request_run, read_test_run
 from qarunner.emulator.testerarmy.inventory import CURSOR, PAGE, Inventory, paged
-from qarunner.emulator.testerarmy.runs import (
-    OVER,
-    WORDS,
-    Batch,
-    Run,
-    read_group_run,
-    read_pull_request_run,
-    read_test_run,
-    run_body,
-)
+from qarunner.emulator.testerarmy.runs import OVER, WORDS, Batch, Run, run_body
 from qarunner.emulator.world import shuffled
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""TesterArmy's mobile builds: upload, confirm, expire (testerarmy.md: A build)."""
+"""What TesterArmy's creates take, and the mobile builds that they name: uploaded, confirmed, expired."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.emulator.messages import Body, Endpoint, Refused
-from qarunner.emulator.strict import Fields, Wrong, text, uuid_text, whole
-from qarunner.emulator.testerarmy.runs import check_filename
+from qarunner.emulator.strict import Fields, Wrong, one_of, text, text_up_to, uuid_text, web_address, whole
 from qarunner.emulator.world import Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qarunner.emulator.messages import Call
     from qarunner.emulator.scenario import TesterarmySection
+    from qarunner.emulator.strict import Reader
     from qarunner.emulator.world import World
 
 
@@ -171,3 +173,109 @@ class Mobile:
 def _project(call: Call) -> str:
     """The project of a mobile path, where its short id is not taken (testerarmy.md: Access)."""
     return uuid_text(call.params["projectId"], "projectId")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Reads the bodies of TesterArmy's creates, each with its own fields (testerarmy.md: Create).
+
+
+ACCEPTED = (".app.zip", ".app.tar.gz", ".zip", ".tgz", ".apk")
+
+
+PLATFORM = one_of("web", "ios", "android")
+
+
+def read_group_run(value: object, mobile: Mobile, *, webhook: bool = False) -> Mapping[str, object]:
+    """`POST /groups/{groupId}/runs` and its webhook: every field is optional."""
+    with Fields(value) as fields:
+        platform = fields.maybe("platform", PLATFORM)
+        _check_device(fields, platform)
+        fields.maybe("projectEnvironmentId", uuid_text)
+        fields.maybe("environment", one_of("production", "staging", "preview", "custom"))
+        fields.maybe("commitSha", text)
+        if not webhook:
+            fields.maybe("prNumber", whole(least=1))
+        if platform in {"ios", "android"}:
+            fields.forbid("targetUrl", f"goes with platform web, not {platform}")
+        fields.maybe("targetUrl", web_address)
+        if platform == "web":
+            fields.forbid("mobile", "goes with platforms ios and android only")
+        fields.maybe("mobile", _mobile(mobile))
+    return _plain(value)
+
+
+def read_test_run(value: object, mobile: Mobile) -> Mapping[str, object]:
+    """`POST /tests/{testId}/runs`: neither `targetUrl` nor `commitSha` here."""
+    with Fields(value) as fields:
+        fields.maybe("mode", one_of("fast", "deep"))
+        platform = fields.maybe("platform", PLATFORM)
+        _check_device(fields, platform)
+        fields.maybe("projectEnvironmentId", uuid_text)
+        if platform == "web":
+            fields.forbid("appId", "goes with platforms ios and android only")
+        app = fields.maybe("appId", uuid_text)
+        if app:
+            mobile.check(app, "appId")
+    return _plain(value)
+
+
+def read_pull_request_run(value: object, mobile: Mobile) -> Mapping[str, object]:
+    """`POST /projects/{projectId}/pull-request-runs`: a web run has a `targetUrl`, a mobile one a `platform`."""
+    with Fields(value) as fields:
+        if fields.has("targetUrl"):
+            fields.need("targetUrl", web_address)
+            fields.maybe("platform", one_of("web"))
+            for name in ("mobile", "simulatorRegion"):
+                fields.forbid(name, "goes with a mobile platform, not with targetUrl")
+        else:
+            fields.exactly_one("targetUrl", "platform")
+            fields.need("platform", one_of("ios", "android"))
+            fields.maybe("mobile", _mobile(mobile))
+            fields.maybe("simulatorRegion", one_of("eu-north1", "us-west1"))
+        fields.need("pullRequest", _pull_request)
+    return _plain(value)
+
+
+def _pull_request(value: object, path: str) -> None:
+    with Fields(value, path) as fields:
+        fields.maybe("provider", one_of("github"))
+        fields.need("number", whole(least=1))
+        fields.need("title", text_up_to(500))
+        fields.maybe("description", text_up_to(5000, least=0))
+        fields.maybe("baseBranch", text_up_to(255))
+        fields.maybe("headBranch", text_up_to(255))
+        fields.need("commitSha", text_up_to(100))
+
+
+def _check_device(fields: Fields, platform: str | None) -> None:
+    if platform in {"web", "android"}:
+        fields.forbid("deviceModel", f"goes with platform ios, not {platform}")
+    fields.maybe("deviceModel", one_of("iphone", "ipad"))
+
+
+def _mobile(mobile: Mobile) -> Reader[None]:
+    def read(value: object, path: str) -> None:
+        with Fields(value, path) as fields:
+            source = fields.at_most_one("appId", "bundleId", "artifactUrl")
+            if source == "appId":
+                mobile.check(fields.need("appId", uuid_text), fields.at("appId"))
+            fields.maybe("bundleId", text)
+            if source == "artifactUrl":
+                fields.need("artifactUrl", web_address)
+                check_filename(fields.need("artifactFilename", text), fields.at("artifactFilename"))
+            else:
+                fields.forbid("artifactFilename", "goes with artifactUrl only")
+            fields.maybe("buildId", text)
+
+    return read
+
+
+def check_filename(name: str, path: str) -> None:
+    """Refuses a build that TesterArmy does not take (testerarmy.md: A build)."""
+    if not name.lower().endswith(ACCEPTED):
+        raise Wrong(path, f"must end in {', '.join(ACCEPTED)}")
+
+
+def _plain(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, dict) else {}
