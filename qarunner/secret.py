@@ -10,6 +10,7 @@ import bisect
 import re
 import sys
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -112,26 +113,13 @@ class Scrubber:
         self._shorts = re.compile("|".join(map(re.escape, words))) if words else None
 
     def _learn(self, name: str, value: str) -> None:
-        lines = [line.strip() for line in value.splitlines()]
-        for text in {value, value.strip(), *(lines if len(lines) > 1 else ())}:
-            self._add(name, text, least=_BEGINNING + _scheme_length(text))
-            # What a text means is compared with what the value means, so that a value may hold escapes itself.
-            for meant in _meanings(text):
-                if len(meant) >= _STRONG:
-                    self._add(name, meant, least=_BEGINNING)
-        data = _bytes(value)
-        for form in (data.hex(), base64.b64encode(data).decode().rstrip("="), *_cores(data)):
-            self._add(name, form, least=_ENCODED_BEGINNING)
-            self._add(name, form.replace("+", "-").replace("/", "_"), least=_ENCODED_BEGINNING)
-
-    def _add(self, name: str, text: str, *, least: int) -> None:
-        if _SHORTEST <= len(text) < _STRONG:
-            self._words.setdefault(text, name)
-        elif len(text) >= _STRONG:
-            needle = _Needle(_folded(text), min(least, len(text)), name)
-            known = self._needles.setdefault(needle.text[: min(needle.least, _BEGINNING)], [])
-            if all(needle.text != other.text for other in known):
-                known.append(needle)
+        for text, least in _forms(value):
+            if len(text) < _STRONG:
+                self._words.setdefault(text, name)
+                continue
+            known = self._needles.setdefault(text[: min(least, _BEGINNING)], [])
+            if all(text != other.text for other in known):
+                known.append(_Needle(text, least, name))
 
     def __call__(self, text: str) -> str:
         if OPEN not in text:
@@ -171,6 +159,28 @@ class Scrubber:
                         covered = max(covered, at + there)
                         yield at, at + there, needle.name
             at += 1
+
+
+@lru_cache(maxsize=256)
+def _forms(value: str) -> tuple[tuple[str, int], ...]:
+    """What is looked for of a value, and how much of each form is enough. Several scrubbers know a value."""
+    lines = [line.strip() for line in value.splitlines()]
+    forms: dict[str, int] = {}
+    for text in {value, value.strip(), *(lines if len(lines) > 1 else ())}:
+        forms.setdefault(text, _BEGINNING + _scheme_length(text))
+        # What a text means is compared with what the value means, so that a value may hold escapes itself.
+        for meant in _meanings(text):
+            if len(meant) >= _STRONG:
+                forms.setdefault(meant, _BEGINNING)
+    data = _bytes(value)
+    for form in (data.hex(), base64.b64encode(data).decode().rstrip("="), *_cores(data)):
+        forms.setdefault(form, _ENCODED_BEGINNING)
+        forms.setdefault(form.replace("+", "-").replace("/", "_"), _ENCODED_BEGINNING)
+    return tuple(
+        (text, least) if len(text) < _STRONG else (_folded(text), min(least, len(text)))
+        for text, least in forms.items()
+        if len(text) >= _SHORTEST
+    )
 
 
 _BEGINNING = 12
