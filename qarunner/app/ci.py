@@ -107,7 +107,9 @@ def read_build(environ: Mapping[str, str], folder: Path, *, branch: str | None =
     system, git = _system(variables), Git(folder, environ)
     build = replace(system.build(variables), actor=_first_of(variables, system.actor)) if system else Build()
     branch, tag = checked_name("--branch", branch), checked_name("--tag", tag)
-    build = _named(build, branch or variables.get(BRANCH), tag or variables.get(TAG))
+    branch, tag = branch or variables.get(BRANCH), tag or variables.get(TAG)
+    # A build is of a branch or of a tag: where the user names one of them, there is no other unless it is named.
+    build = replace(build, branch=branch, tag=tag) if branch or tag else build
     return _completed(_about_head(build, variables, git) if system else build, git)
 
 
@@ -141,11 +143,6 @@ def checked_name(option: str, text: str | None) -> str | None:
     if not name:
         raise UserError(f"{option}: is empty", hint=f"name it, or leave {option} out where the build has none")
     return name
-
-
-def _named(build: Build, branch: str | None, tag: str | None) -> Build:
-    """A build is of a branch or of a tag: where the user names one of them, there is no other unless it is named."""
-    return replace(build, branch=branch, tag=tag) if branch or tag else build
 
 
 def _number(text: str | None) -> int | None:

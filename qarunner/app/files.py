@@ -421,18 +421,20 @@ _PATH = ("target", "binary")
 def measurer(manifest: Path) -> Callable[[str, BuildRules | None], Build | Complaint]:
     """Reads builds whose paths are relative to the manifest's folder; each content is read once."""
     folder, root = manifest.resolve().parent, manifest_root(manifest)
-    known: dict[Path, Build | Complaint] = {}
+    known: dict[Path, Build] = {}
+    from qarunner.engine.io import uploads
 
     def measure(text: str, rules: BuildRules | None) -> Build | Complaint:
         path = _located(folder, root, text)
         if isinstance(path, Complaint):
             return path
-        wrong = _unfit(path, text, rules)
-        if wrong is not None:
-            return wrong
-        if path not in known:
-            known[path] = _measured(path, text)
-        return known[path]
+        try:
+            wrong = _unfit(path, text, rules)
+            if wrong is None and path not in known:
+                known[path] = uploads.measure(path, _name(path))
+        except OSError as error:
+            return Complaint(path=_PATH, message=f"{text}: cannot be read: {error.strerror or error}")
+        return wrong or known[path]
 
     return measure
 
@@ -477,36 +479,16 @@ def check_paths(plan: Plan, root: Path) -> None:
 
 
 def _unfit(path: Path, text: str, rules: BuildRules | None) -> Complaint | None:
-    """What a look tells, before gigabytes are read for nothing."""
-    from qarunner.engine.io.uploads import (
-        sized,
-        validate_apk,
-    )
+    """What a look tells, before gigabytes are read for nothing. OSError if it cannot be read."""
+    from qarunner.engine.io.uploads import sized, validate_apk
 
-    try:
-        build = sized(path, _name(path))
-        if not build.size:
-            return Complaint(path=_PATH, message=f"{text}: is empty")
-        wrong = misfit(build, rules)
-        if wrong is not None:
-            return wrong
-        reason = validate_apk(path, zips_of_apks=rules is not None and rules.zips_of_apks)
-    except OSError as error:
-        return _unreadable(text, error)
+    build = sized(path, _name(path))
+    if not build.size:
+        return Complaint(path=_PATH, message=f"{text}: is empty")
+    if (wrong := misfit(build, rules)) is not None:
+        return wrong
+    reason = validate_apk(path, zips_of_apks=rules is not None and rules.zips_of_apks)
     return Complaint(path=_PATH, message=f"{text}: {reason}") if reason else None
-
-
-def _measured(path: Path, text: str) -> Build | Complaint:
-    from qarunner.engine.io.uploads import measure
-
-    try:
-        return measure(path, _name(path))
-    except OSError as error:
-        return _unreadable(text, error)
-
-
-def _unreadable(text: str, error: OSError) -> Complaint:
-    return Complaint(path=_PATH, message=f"{text}: cannot be read: {error.strerror or error}")
 
 
 def _name(path: Path) -> str:

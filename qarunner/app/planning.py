@@ -29,14 +29,14 @@ from qarunner.app.files import (
 )
 from qarunner.app.reports import credentials_in, misplaced
 from qarunner.decode import Json, is_unicode
-from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order
+from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order, problem
 from qarunner.entry import NameKind
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.advice import check_facts, check_reach, check_spending
 from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import check_rows, expand, expand_sound, place_of
+from qarunner.manifest.expand import RowLocator, check_rows, expand, expand_sound, place_of
 from qarunner.manifest.load import entry_of, examine, profile_names
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
@@ -71,13 +71,14 @@ from qarunner.vendors.api import INVENTORIES, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from decimal import Decimal
     from pathlib import Path
 
     from qarunner.app.choosing import Chosen, Hide
     from qarunner.app.ci import Build
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
+    from qarunner.diagnostics import Locator
+    from qarunner.diagnostics import Path as Trail
     from qarunner.entry import Entry
     from qarunner.manifest.base import BaseText
     from qarunner.manifest.load import LoadedManifest
@@ -330,15 +331,14 @@ def _vendors(
             continue
         adapter = adapters.get(name)
         if isinstance(adapter, UserError):
-            problems.append(_unknown(manifest, place_of(manifest, row, ("vendor",)), adapter))
+            problems.append(_unknown(RowLocator(manifest, row), ("vendor",), adapter))
         else:
             vendors[name] = adapter
     return vendors, problems
 
 
-def _unknown(manifest: Manifest, place: Place, error: UserError) -> Diagnostic:
-    source = manifest.document.source_line(place)
-    return Diagnostic(code=codes.UNKNOWN_VENDOR, message=error.message, place=place, hint=error.hint, source=source)
+def _unknown(locator: Locator, path: Trail, error: UserError, *, key: bool = False) -> Diagnostic:
+    return problem(locator, path, error.message, code=codes.UNKNOWN_VENDOR, hint=error.hint, key=key)
 
 
 def _unknown_elsewhere(manifest: Manifest, adapters: _Adapters) -> Iterator[Diagnostic]:
@@ -347,7 +347,7 @@ def _unknown_elsewhere(manifest: Manifest, adapters: _Adapters) -> Iterator[Diag
         for name in names:
             adapter = None if name in registry.names_builtin() else adapters.get(name)
             if isinstance(adapter, UserError):
-                yield _unknown(manifest, manifest.document.locate((*path, name), key=True), adapter)
+                yield _unknown(manifest.document, (*path, name), adapter, key=True)
 
 
 def _with_settings(manifest: Manifest, adapters: _Adapters) -> dict[str, Vendor]:
@@ -551,7 +551,7 @@ def make_plan(
         warnings=in_order([*quarantines.warnings, *_warnings(checked, chosen, rendered, build, (path, environ))]),
         variables={name: value for name, value in rendered.env.items() if name not in secrets},
         declared_secrets=secrets,
-        files=(*_files_of(manifest, checked.rows, entries), *_lock_in(rendered, path)),
+        files=(*_files_of(manifest, checked.rows, entries), *((lock_of(path).as_posix(),) if rendered.names else ())),
         unverified=asked_for.earlier is not None and asked_for.earlier.unverified,
     )
 
@@ -568,11 +568,6 @@ def _rendered(manifest: Manifest, rows: Sequence[Row], values: Values, before: E
     if beyond := check_limits(manifest, evaluated.rows, later=False):
         raise ManifestError(beyond)
     return evaluated
-
-
-def _lock_in(rendered: Evaluated, path: Path) -> tuple[str, ...]:
-    """The lock, where ids of the plan came from it."""
-    return (lock_of(path).as_posix(),) if rendered.names else ()
 
 
 class Whole(NamedTuple):
@@ -598,15 +593,12 @@ def _within_budget(plan: Plan, manifest: Manifest, everything: Whole, options: P
     started = Extent(entries=plan.entries, cost=plan.cost or None)
     part = everything.part
     whole = started if part is None else everything.extent(part.shards)
-    limits = Limits(max_tests=_whole_number(manifest.limit_of("max_tests")), max_cost=manifest.limit_of("max_cost"))
+    most_tests, most_cost = manifest.limit_of("max_tests"), manifest.limit_of("max_cost")
+    limits = Limits(max_tests=None if most_tests is None else int(most_tests), max_cost=most_cost)
     check_budget(whole, budget, started, most, limits)
     budget = within(budget, limits)
     allowed = allowance(budget, whole, started, most, part.sharding.count if part else 1)
     return plan if allowed is None else seal(plan, allowance=allowed)
-
-
-def _whole_number(limit: Decimal | None) -> int | None:
-    return None if limit is None else int(limit)
 
 
 def row_filter(

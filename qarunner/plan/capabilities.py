@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from qarunner.diagnostics import Diagnostic, in_order
+from qarunner.diagnostics import in_order, problem
 from qarunner.entry import BY_NAME, Platform, SelectionKind
 from qarunner.known import holds_template, is_open
 from qarunner.manifest import codes
-from qarunner.manifest.expand import place_of
+from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.schema.explain import once
 from qarunner.plan.guard import adapter_guard, bug
 from qarunner.regex import regex
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
     from qarunner.decode import Json
-    from qarunner.diagnostics import Place
+    from qarunner.diagnostics import Diagnostic, Place
     from qarunner.entry import TargetKind
     from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.schema.explain import SchemaError
-    from qarunner.vendors.api import Build, BuildRules, Capabilities, Vendor, VendorInfo
+    from qarunner.vendors.api import Build, BuildRules, Capabilities, Conflict, Vendor, VendorInfo
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -106,9 +106,6 @@ _BINARY = ("target", "binary")
 
 
 _PLATFORMS = {str(platform): platform for platform in Platform}
-
-
-_SELECTIONS = tuple(SelectionKind)
 
 
 _PACKAGES = (".aab", ".apks", ".xapk", ".apkm", ".ipa", ".app", ".tgz", ".gz", ".apk", ".zip")
@@ -207,7 +204,7 @@ def _wrong_target(info: VendorInfo, kind: str, where: str, allowed: frozenset[Ta
 
 
 def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
-    for kind in _SELECTIONS:
+    for kind in SelectionKind:
         if kind in row and kind not in info.capabilities.selections:
             yield _cannot(info, (kind,), kind, _WHAT[kind])
     for key, kind in BY_NAME.items():
@@ -300,9 +297,9 @@ def check_rows(
 
     def report(found: Iterable[Diagnostic]) -> None:
         """All that is wrong at a place in one row; another row of the same entry says it again in its own words."""
-        first = {(problem.place, problem.message): problem for problem in found if problem.place not in taken}
+        first = {(each.place, each.message): each for each in found if each.place not in taken}
         problems.extend(first.values())
-        taken.update(problem.place for problem in first.values())
+        taken.update(each.place for each in first.values())
 
     plugins = {name: vendor for name, vendor in vendors.items() if name not in registry.names_builtin()}
     report(_of_settings(manifest, plugins, settings, templates=templates))
@@ -318,7 +315,7 @@ def check_rows(
             reported = in_table(vendors[name].info, row.data)
         else:
             reported = complaints(vendors[name], row.data, settings_of_vendor[name])
-        report([*of_options, *(_complained(manifest, row, complaint) for complaint in reported)])
+        report([*of_options, *(complained(manifest, row, each, key=_is_key(each.path)) for each in reported)])
     return in_order(problems)
 
 
@@ -331,29 +328,25 @@ def _of_settings(
 ) -> Iterator[Diagnostic]:
     for name, vendor in plugins.items():
         for fault in faults_of_settings(vendor, settings.get(name, {}), GENERAL_SETTINGS, templates=templates):
-            place = manifest.document.locate(("vendors", name, *fault.path), key=fault.key)
-            yield at(manifest, place, fault.message, fault.hint, fault.code)
+            path = ("vendors", name, *fault.path)
+            yield problem(manifest.document, path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
 
 
 def _of_options(manifest: Manifest, row: Row, vendor: Vendor, *, templates: bool) -> Iterator[Diagnostic]:
     for fault in faults_of_options(vendor, row.data.get("options"), templates=templates):
-        place = place_of(manifest, row, ("options", *fault.path), key=fault.key)
-        yield at(manifest, place, fault.message, fault.hint, fault.code)
+        path, locator = ("options", *fault.path), RowLocator(manifest, row)
+        yield problem(locator, path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
 
 
-def _complained(manifest: Manifest, row: Row, complaint: Complaint) -> Diagnostic:
-    place = place_of(manifest, row, complaint.path, key=_is_key(complaint.path))
-    return at(manifest, place, complaint.message, complaint.hint)
+def complained(manifest: Manifest, row: Row, complaint: Complaint | Conflict, *, key: bool = False) -> Diagnostic:
+    """What a vendor objects to, at the row's line."""
+    locator = RowLocator(manifest, row)
+    return problem(locator, complaint.path, complaint.message, code=codes.NOT_OFFERED, hint=complaint.hint, key=key)
 
 
 def _is_key(path: tuple[str | int, ...]) -> bool:
     """Whether the place is the key itself: what is not offered is a key, a wrong platform is a value."""
     return bool(path) and isinstance(path[-1], str) and path[-1] not in {"platform", "timeout"}
-
-
-def at(manifest: Manifest, place: Place, message: str, hint: str | None, code: str = codes.NOT_OFFERED) -> Diagnostic:
-    source = manifest.document.source_line(place)
-    return Diagnostic(code=code, message=message, place=place, hint=hint, source=source)
 
 
 def own_settings(settings: Mapping[str, Json]) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from qarunner.diagnostics import in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.model import seconds
-from qarunner.plan.capabilities import at, check_rows, misfit, own_settings
+from qarunner.plan.capabilities import check_rows, complained, misfit, own_settings
 from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
 from qarunner.plan.guard import adapter_guard, grouped
 from qarunner.plan.model import VERSION, Job, Plan, Rate, VendorPlan, seal
@@ -142,8 +142,7 @@ def _builds(
         if isinstance(measured, Build):
             builds[entry.target.value] = measured
         if wrong is not None:
-            place = place_of(manifest, row, ("target", "binary"))
-            problems.append(at(manifest, place, wrong.message, wrong.hint))
+            problems.append(complained(manifest, row, wrong))
     if problems:
         raise ManifestError(in_order(problems))
     return builds
@@ -230,9 +229,7 @@ def _check_calls(
         calls[entry.vendor].append(call)
         with adapter_guard(vendors[entry.vendor], "check_call"):
             complaints = list(vendors[entry.vendor].check_call(call))
-        for complaint in complaints:
-            place = place_of(manifest, row, complaint.path)
-            problems.append(at(manifest, place, complaint.message, complaint.hint))
+        problems += [complained(manifest, row, complaint) for complaint in complaints]
     row_of = {entry.id: row for row, entry in zip(rows, entries, strict=True)}
     for name, calls_of_vendor in calls.items():
         with adapter_guard(vendors[name], "check_all"):
@@ -245,7 +242,7 @@ def _check_calls(
 
 def _clashed(manifest: Manifest, row_of: Mapping[str, Row], clash: Conflict) -> Diagnostic:
     first, *others = clash.entries
-    diagnostic = at(manifest, place_of(manifest, row_of[first], clash.path), clash.message, clash.hint)
+    diagnostic = complained(manifest, row_of[first], clash)
     related = tuple((place_of(manifest, row_of[other], clash.path), f"as {other} has it") for other in others)
     return replace(diagnostic, related=related)
 

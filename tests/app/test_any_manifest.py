@@ -106,7 +106,6 @@ def test_every_row_can_be_explained_whatever_is_set(path: Path, text: str, url: 
         checked,
         Values(env=environ),
         wanted=RowFilter(),
-        environ=environ,
         metadata=Metadata(),
         today=date.fromisoformat(DAY),
     )

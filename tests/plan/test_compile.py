@@ -137,7 +137,7 @@ def test_a_build_is_read_by_the_rules_of_its_platform() -> None:
 @pytest.mark.parametrize(
     ("found", "message", "hint"),
     [
-        (Complaint(path=(), message="a.apk: no such file", hint="build it"), "a.apk: no such file", "build it"),
+        (Complaint(path=("target", "binary"), message="a.apk: no such file", hint="build it"), "a.apk: no such file", "build it"),
         (build("a.apk", "1", size=1001), "a.apk: 1001 bytes, at most 1000 bytes are taken", None),
         (build("a.zip", "1"), "a.zip: not a build that this vendor takes", "it takes .apk"),
     ],

@@ -249,20 +249,12 @@ class Session:
     def finish(self) -> ExitCode:
         """Drives the run to its end and reports."""
         with self._signals_heeded():
-            self._driven()
+            self._drive()
             left = self._settings.options.detach and self._run.signal is None and self._run.ended is None
-            if left and not self._run.complete and self._left():
+            # Only if it is written down that a resume has to wait for the runs.
+            if left and not self._run.complete and self._recorded(ev.Detached(at=self.clock.wall())):
                 return self._detach()
             return self._report()
-
-    def _left(self) -> bool:
-        """True if it is written down that a resume has to wait for the runs."""
-        if not self._run.unrecorded:
-            try:
-                self.record(ev.Detached(at=self.clock.wall()))
-            except JournalLost as error:
-                self._lose(error)
-        return not self._run.unrecorded
 
     def cancel(self) -> Cancelled:
         """Ends the run for good, as far as the vendors let it be ended."""
@@ -271,19 +263,13 @@ class Session:
             before = self._run.cancelled_runs()
             if self._run.ended is None or self._run.ended.reason is not ev.Reason.CANCELLED:
                 me = who(self._settings.environ)
-                self._stop_for_good(ev.RunStopped(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me))
-            refused = self._driven()
+                stopped = ev.RunStopped(at=self.clock.wall(), reason=ev.Reason.CANCELLED, who=me)
+                if not self._recorded(stopped):  # a full disk does not prevent a cancel of what is paid for
+                    advance(self._run, stopped)
+            refused = self._drive()
             summary, _ = self._finished(())
-            stopped = self._run.cancelled_runs() - before
-            return Cancelled(run=self._run, summary=summary, stopped=stopped, refused=refused)
-
-    def _stop_for_good(self, event: ev.RunStopped) -> None:
-        """A full disk does not prevent a cancel of what is paid for: the screen shows what was done."""
-        try:
-            self.record(event)
-        except JournalLost as error:
-            self._lose(error)
-            advance(self._run, event)
+            number = self._run.cancelled_runs() - before
+            return Cancelled(run=self._run, summary=summary, stopped=number, refused=refused)
 
     def _signals_heeded(self) -> contextlib.AbstractContextManager[None]:
         """Until everything is said, what ends the process at once names what runs on."""
@@ -300,9 +286,14 @@ class Session:
         to = 2 if observer.as_data else 1
         return surroundings.signals.heeded(interrupt, farewell, now=self.clock.now, to=to)
 
-    def _driven(self) -> Mapping[str, Answer]:
-        """Returns the answers to cancels that were refused. A journal that is lost ends nothing else."""
-        return self._drive(self._transport) if self._transport is not None else {}
+    def _recorded(self, event: ev.Event) -> bool:
+        """True if all could be written down, this event included. A journal that is lost ends nothing else."""
+        if not self._run.unrecorded:
+            try:
+                self.record(event)
+            except JournalLost as error:
+                self._lose(error)
+        return not self._run.unrecorded
 
     def _lose(self, error: JournalLost) -> None:
         """What happened since then stands nowhere but on the screen, and in reports on other disks. Said once."""
@@ -312,14 +303,16 @@ class Session:
         for line in (f"qarunner: error: {error.message}", *error.details, f"hint: {self.after_loss(error)}"):
             self._observer.warn(line)
 
-    def _drive(self, transport: Transport) -> Mapping[str, Answer]:
-        """Returns the answers to cancels that were refused."""
+    def _drive(self) -> Mapping[str, Answer]:
+        """Carries the run on, if there is anything to send. Returns the answers to cancels that were refused."""
+        transport = self._transport
+        if transport is None:
+            return {}
         pool = self._settings.surroundings.pool(transport)
         runs = self._journal.folder.parent
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
-        cancellable = frozenset(
-            name for name, adapter in adapters(self._run.plan).items() if adapter.info.capabilities.cancel
-        )
+        vendors = adapters(self._run.plan)
+        cancellable = frozenset(name for name, adapter in vendors.items() if adapter.info.capabilities.cancel)
         progress = self._observer.progress(
             self._run,
             self.clock.wall,
@@ -329,7 +322,7 @@ class Session:
         )
         engine = Engine(
             run=self._run,
-            vendors=adapters(self._run.plan),
+            vendors=vendors,
             record=self.record,
             sync=self._journal.sync,
             pool=pool,
@@ -434,11 +427,8 @@ class Session:
     def _settle(self, summary: Summary, reports: Sequence[reporting.ReportTarget], lost: Sequence[str]) -> Summary:
         """One end has one code: the journal, each report and the process say the same. `lost` was not written."""
         exit_code, summary = summary.exit_code, unwritten(summary, lost)
-        try:
-            if not self._run.unrecorded:
-                self.record(ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code)))
-        except JournalLost as error:
-            self._lose(error)
+        finished = ev.RunFinished(at=self.clock.wall(), exit_code=int(summary.exit_code))
+        if not self._run.unrecorded and not self._recorded(finished):
             summary = self._remembered(summarise(self._run))
         if summary.exit_code is not exit_code:  # a device has said what it was given
             again = [target for target in self._targets(reports) if target.path.is_file()]

@@ -116,7 +116,6 @@ class Explaining:
         values: Values,
         *,
         wanted: RowFilter,
-        environ: Mapping[str, str],
         metadata: Metadata,
         today: date,
     ) -> None:
@@ -125,7 +124,6 @@ class Explaining:
         self._values = values
         self._wanted = wanted
         self._selection = wanted.select
-        self._environ = environ
         self._metadata = metadata
         self._today = today
         self._written = {row.id: row for row in checked.rows}
@@ -321,7 +319,7 @@ class Explaining:
         """The create of a group. It is made once, however many rows ask for it."""
         ids = tuple(member.id for member in group)
         if ids[0] not in self._calls or self._calls[ids[0]].group != ids:
-            settings = settings_of(self._evaluated.vendors, {vendor.info.name: vendor}, self._environ)
+            settings = settings_of(self._evaluated.vendors, {vendor.info.name: vendor}, self._values.env)
             call = Call(entries=group, settings=own_settings(settings[vendor.info.name]), metadata=self._metadata)
             with adapter_guard(vendor, "submit"):
                 request = vendor.submit(call)
@@ -421,7 +419,6 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
         replace(checked, manifest=in_environment(checked.manifest, checked.vendors, values.env)),
         values,
         wanted=row_filter(path, options, values.env, inputs, build.sha),
-        environ=values.env,
         metadata=build.metadata,
         today=options.today,
     )

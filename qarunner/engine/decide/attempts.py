@@ -101,7 +101,7 @@ def previous_outcomes(run: Run, entry: str) -> list[Outcome]:
 
 def next_attempt(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[RetryReason, ...]] | None:
     """What a new attempt asks for, and what it is for; None if the entry's result is final."""
-    parts = [downgrade_unsupported_pass(part) for part in _parts(state, entry)]
+    parts = _checked_parts(state, entry)
     why = _reasons(parts)
     used = Counter(reason for attempt in run.attempts[entry] for reason in attempt.why)
     now = state.entries[entry]
@@ -109,6 +109,10 @@ def next_attempt(run: Run, state: JobState, entry: str) -> tuple[Entry, tuple[Re
     if not why or any(used[reason] >= budget[reason] for reason in why):
         return None
     return _narrowed(now, parts), why
+
+
+def _checked_parts(state: JobState, entry: str) -> list[Outcome]:
+    return [downgrade_unsupported_pass(part) for part in _parts(state, entry)]
 
 
 def _reasons(parts: Iterable[Outcome]) -> tuple[RetryReason, ...]:
@@ -191,10 +195,7 @@ def entries_to_retry(
     retried: list[Reattempted] = []
     for job, names in failed.items():
         state = run.jobs[job]
-        asked = [
-            _narrowed(state.entries[name], [downgrade_unsupported_pass(part) for part in _parts(state, name)])
-            for name in names
-        ]
+        asked = [_narrowed(state.entries[name], _checked_parts(state, name)) for name in names]
         jobs = attempt_jobs(run, vendors[state.job.vendor], state, asked)
         for made, group in () if isinstance(jobs, str) else jobs:
             attempt, why = state.attempt + 1, (RetryReason.AGAIN,)

@@ -465,11 +465,6 @@ def retry_after(reply: Reply, now: float) -> float | None:
         return None
 
 
-def resource_token(run: str, resource: str, attempt: int) -> str:
-    """A short text for names at a vendor; another one for each attempt, since the last may have left something."""
-    return hashlib.sha256(f"{run}\n{resource}\n{attempt}".encode()).hexdigest()[:12]
-
-
 def idempotency_key(run: str, job: str, attempt: int) -> str:
     """Different for every run that is wanted, the same for every repetition of its create."""
     digest = hashlib.sha256(f"{run}\n{job}\n{attempt}".encode()).hexdigest()
@@ -504,9 +499,13 @@ def may_make(vendor: Vendor, resource: Resource, token: str, request: AnyRequest
 
 
 def token_of(run: str, state: ResourceState) -> str:
-    """An environment keeps its token until the vendor says that it is taken; each upload has one of its own."""
+    """A short text for names at the vendor. An environment keeps its token until the vendor says that it is taken.
+
+    Each upload has one of its own.
+    """
     environment = state.resource.kind is ResourceKind.ENVIRONMENT
-    return resource_token(run, state.resource.id, state.tokens_used + 1 if environment else state.attempt)
+    attempt = state.tokens_used + 1 if environment else state.attempt
+    return hashlib.sha256(f"{run}\n{state.resource.id}\n{attempt}".encode()).hexdigest()[:12]
 
 
 def remains_after(vendor: Vendor, state: ResourceState, token: str, answer: Answer) -> Remains:
