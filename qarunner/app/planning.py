@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner import __version__
-from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing
+from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing, unmatched_paths, untouched
 from qarunner.app.ci import read_build
 from qarunner.app.files import (
     allowed_secrets,
@@ -253,17 +253,6 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     )
 
 
-def path_warnings(
-    path: Path, manifest: Manifest, rows: Sequence[Row], environ: Mapping[str, str]
-) -> tuple[Diagnostic, ...]:
-    """What git tells of globs in `paths`; it is only asked where there are some."""
-    if not any("paths" in row.data for row in rows):
-        return ()
-    from qarunner.app.choosing import unmatched_paths
-
-    return unmatched_paths(path, manifest, rows, environ)
-
-
 def reach_warnings(manifest: Manifest, rows: Sequence[Row], vendors: Mapping[str, Vendor]) -> tuple[Diagnostic, ...]:
     """What vendors cannot reach, of evaluated rows. A vendor at a private address may see others."""
     at_home = {name for name, vendor in vendors.items() if out_of_reach(vendor.info.base_url)}
@@ -280,7 +269,7 @@ def _warnings(
     """What is worth a look: in the file, and what only a build can tell. `git` is what git is asked with."""
     path, environ = git
     yield from checked.warnings
-    yield from path_warnings(path, checked.manifest, checked.rows, environ)
+    yield from unmatched_paths(path, checked.manifest, checked.rows, environ)
     yield from reach_warnings(checked.manifest, rendered.rows, checked.vendors)
     asked = {row.id for row in chosen.rows} | {row.id for row in chosen.left_out}
     yield from check_facts(checked.manifest, [row for row in checked.rows if row.id in asked], build.in_templates)
@@ -607,8 +596,6 @@ def row_filter(
     """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
     about_changes = about_runs = None
     if options.changed_since is not None:
-        from qarunner.app.choosing import untouched
-
         about_changes = untouched(options.changed_since, path, environ)
     if options.rerun_failed is not None:
         from qarunner.app.runs import Secrets, earlier_run

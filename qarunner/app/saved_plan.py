@@ -342,10 +342,10 @@ def _reopened(path: Path, words: PlanOptions, environ: Mapping[str, str], hide: 
     if sources is None:
         raise UserError(f"{path}: does not say what it was made from", hint="make it with: qarunner plan --out FILE")
     again = _again(path, saved, words)
-    folder = working_folder()
-    manifest = Path(os.path.relpath((repository_root(folder) or folder) / sources.manifest))
     if Path(sources.manifest).is_absolute() or ".." in Path(sources.manifest).parts:
         raise UserError(f"{path}: names a manifest outside of its repository: {sources.manifest}")
+    folder = working_folder()
+    manifest = Path(os.path.relpath((repository_root(folder) or folder) / sources.manifest))
     if not manifest.is_file():
         raise StalePlan(path.as_posix(), [f"{manifest.as_posix()} is not there"])
     build = _build_here(saved, again, environ)

@@ -80,6 +80,7 @@ def test_jobs_are_numbered_for_each_vendor_in_the_order_of_its_first_entry() -> 
 
 # --- what has to exist first ------------------------------------------------------------------------------------------
 
+BINARY = ("target", "binary")
 TWO_PATHS = APPS + "".join(f"  - {{ id: {name}, target: {{ binary: {name}/app.apk }} }}\n" for name in ("a", "b", "c"))
 
 
@@ -137,7 +138,7 @@ def test_a_build_is_read_by_the_rules_of_its_platform() -> None:
 @pytest.mark.parametrize(
     ("found", "message", "hint"),
     [
-        (Complaint(path=("target", "binary"), message="a.apk: no such file", hint="build it"), "a.apk: no such file", "build it"),
+        (Complaint(path=BINARY, message="a.apk: no such file", hint="build it"), "a.apk: no such file", "build it"),
         (build("a.apk", "1", size=1001), "a.apk: 1001 bytes, at most 1000 bytes are taken", None),
         (build("a.zip", "1"), "a.zip: not a build that this vendor takes", "it takes .apk"),
     ],

@@ -243,7 +243,7 @@ def test_a_bug_in_reading_ends_its_own_job_alone(user: User, server: Acme, metho
     done = applied(user, server)
     assert done.code == 9, done
     assert user.verdicts == {"bad": "error", "good": "passed"}
-    assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
+    assert "of the distribution broken 1.2: broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_whatever_reading_gives_other_vendors_go_on(user: User, server: Acme, co
     done = applied(user, server)
     assert done.code == 9, done
     assert user.verdicts == {"bad": "error", "good": "passed"}
-    assert f"the adapter broken.Broken failed: {words}" in done.out + done.err
+    assert f"broken.Broken failed: {words}" in done.out + done.err
 
 
 def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, server: Acme) -> None:
@@ -271,7 +271,7 @@ def test_a_bug_in_reading_a_creates_answer_leaves_no_run_unsaid(user: User, serv
     done = applied(user, server)
     assert done.code == 8, done
     assert user.verdicts == {"bad": "unknown", "good": "passed"}
-    assert "the adapter broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
+    assert "broken.Broken failed: KeyError: 'no such thing'" in done.out + done.err
 
 
 @pytest.mark.parametrize("method", ["check", "check_call", "group", "submit", "resources", "notices"])

@@ -60,11 +60,8 @@ def validate(console: Console, environ: Mapping[str, str], options: ValidateOpti
 
 def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, str]) -> tuple[int, RuleResults]:
     """How many rows a manifest has, and what there is to say of it as it stands and with each of its profiles."""
-    from qarunner.app.planning import (
-        check_with_profiles,
-        path_warnings,
-        reach_warnings,
-    )
+    from qarunner.app.choosing import unmatched_paths
+    from qarunner.app.planning import check_with_profiles, reach_warnings
     from qarunner.manifest.rules import RuleResults, check_quarantines
     from qarunner.manifest.schema.named import schema_warnings
 
@@ -82,7 +79,7 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
             *quarantines.warnings,
             *own_warnings,
             *reach,
-            *path_warnings(file, checked.manifest, checked.rows, environ),
+            *unmatched_paths(file, checked.manifest, checked.rows, environ),
         ]
     # What is wrong with every profile is reported once.
     return len(whole[0].rows), RuleResults(in_order(errors), in_order(warnings))

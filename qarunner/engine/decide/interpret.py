@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from qarunner.decode import UnexpectedData
 from qarunner.engine.decide.outcomes import without_run
 from qarunner.engine.state.events import Remains
+from qarunner.plan.guard import bug
 from qarunner.regex import regex
 from qarunner.text import duration
 from qarunner.vendors.api import (
@@ -446,8 +447,7 @@ def answer_or(ask: Callable[[], T], *kinds: type, otherwise: T) -> T:
 
 
 def describe_adapter_error(vendor: Vendor, error: BaseException) -> str:
-    kind = type(vendor)
-    return f"the adapter {kind.__module__}.{kind.__qualname__} failed: {type(error).__name__}: {error}"
+    return str(bug(vendor, f"failed: {type(error).__name__}: {error}"))
 
 
 LONGEST_WAIT_S = 365 * 86_400.0
