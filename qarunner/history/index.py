@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-T = TypeVar("T", bound=Struct)
 VERSION = 1
 MOST_RUNS, MOST_ROWS = 500, 400_000
 """Older runs go when there are more, or more results of entries."""
@@ -52,7 +51,7 @@ class HistoryDamaged(Exception):  # noqa: N818  likewise
     """What is in the place of the file is none of ours, or broken."""
 
 
-class RunRow(Struct, frozen=True, kw_only=True):
+class RunRow(Struct, frozen=True, kw_only=True, array_like=True):
     """A finished run. `matrix` names its manifest, `size` is that of its journal in bytes."""
 
     id: str
@@ -75,7 +74,7 @@ class TestRow(msgspec.Struct, frozen=True, array_like=True):
     duration_s: float | None
 
 
-class ResultRow(Struct, frozen=True, kw_only=True):
+class ResultRow(Struct, frozen=True, kw_only=True, array_like=True):
     """An entry's result in a run."""
 
     entry: str
@@ -237,13 +236,13 @@ class Index:
             ).fetchall()
             left = _READ_ROWS
             for head in heads:
-                run = _row(RunRow, head)
+                run = msgspec.convert(head, RunRow, strict=False)
                 if run.id in but or left <= 0:
                     continue
                 rows = self._database.execute("SELECT * FROM results WHERE run = ? LIMIT ?", (run.id, left)).fetchall()
                 left -= len(rows)
                 for _, *values, tests in rows:
-                    yield run, _row(ResultRow, [*values, msgspec.json.decode(tests)])
+                    yield run, msgspec.convert((*values, msgspec.json.decode(tests)), ResultRow, strict=False)
 
 
 def _check(path: Path) -> None:
@@ -268,8 +267,3 @@ def _explained() -> Iterator[None]:
         raise HistoryUnavailable(str(error)) from error
     except (sqlite3.DatabaseError, ValueError, TypeError, msgspec.MsgspecError) as error:
         raise HistoryDamaged(str(error)) from error
-
-
-def _row(kind: type[T], values: Sequence[object]) -> T:
-    """A row as what it has to be. MsgspecError for values that another hand wrote."""
-    return msgspec.convert(dict(zip(kind.__struct_fields__, values, strict=True)), kind, strict=False)
