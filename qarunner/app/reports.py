@@ -27,8 +27,6 @@ from qarunner.paths import (
     make_folder,
     refuse_input,
     remove_file,
-    repository_root,
-    working_folder,
     write_whole,
 )
 from qarunner.report import FORMATS
@@ -179,11 +177,6 @@ def apart(reports: Iterable[ReportTarget]) -> tuple[ReportTarget, ...]:
         if first != report.format and not is_device(report.path):
             raise UserError(f"{report.path} would be both {first} and {report.format}", hint="name a file for each")
     return targets
-
-
-def base_folder() -> Path:
-    """The repository that this process was started in; without one, the working directory."""
-    return repository_root(working_folder()) or working_folder().resolve()
 
 
 def _writable(word: str, path: Path, read: Sequence[Path | None] = ()) -> Path:

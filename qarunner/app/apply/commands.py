@@ -51,7 +51,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import advance, fold
 from qarunner.errors import JournalLost, ManifestError, UserError
 from qarunner.manifest.codes import Code
-from qarunner.paths import read_regular, remove_file, working_folder
+from qarunner.paths import read_regular, remove_file, repository_root, working_folder
 from qarunner.plan.model import from_json, seal, to_json
 from qarunner.report.plan import left_out, overview
 from qarunner.secret import SEAL_KEY, seal_keys
@@ -102,19 +102,17 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
         chosen=_chosen(options, plan, result.declared_secrets),
         unsealed=options.unsealed,
         unverified=result.unverified,
-        real_environ=environ,
     )
     if earlier is not None:
         _refuse_other_plan(earlier, plan)
         return go_on(earlier.folder, settings, observer, Decisions(), anew=result.secrets)
     with ExitStack() as stack:
+        settings = replace(settings, reports=reports)
         if options.rehearse:
             rehearsal = stack.enter_context(rehearse(plan, result.secrets, scenario=options.scenario))
-            environ, plan = {**environ, **rehearsal.environ}, seal(plan, rehearsal=True)
-            settings = replace(settings, rehearsal=rehearsal)
-        settings = replace(settings, environ=environ, reports=reports)
+            settings, plan = replace(settings, rehearsal=rehearsal), seal(plan, rehearsal=True)
         # Before a run is spoken of: without a credential there is none.
-        transport = connect(plan, environ, result.secrets, allowed=settings.allowed)
+        transport = connect(plan, settings.to_vendors, result.secrets, allowed=settings.allowed)
         _announce(plan, observer)
         if options.continues:
             _note_lost_folder(observer, environ, options.runs_dir / run_id)
@@ -205,7 +203,7 @@ def go_on(
         plan = stored.plan
         _refuse_copy(stored)
         believed = is_own_rehearsal(stored.run, settings.environ) or verified(stored, unsealed=settings.unsealed)
-        inputs.check_paths(plan, reporting.base_folder())
+        inputs.check_paths(plan, repository_root(working_folder()) or working_folder().resolve())
         reports = reporting.apart((*reporting.planned(plan), *settings.reports))
         settings = replace(its_settings, reports=reports)
         _claim(observer, settings.reports, settings.runs_dir, settings.environ)
@@ -478,8 +476,8 @@ def _transport_to(
     if not any(name in vendors for name in plan.vendors):
         return None
     if secrets is not None:
-        return connect(plan, settings.environ, secrets, allowed=settings.allowed, only=vendors)
-    values = values_of_run(plan, settings.environ, inputs.read_env_files(settings.env_files), settings.allow)
+        return connect(plan, settings.to_vendors, secrets, allowed=settings.allowed, only=vendors)
+    values = values_of_run(plan, settings.to_vendors, inputs.read_env_files(settings.env_files), settings.allow)
     environ = values.env
     observer.hide([*reporting.credentials_of(plan, environ), *known_secrets(plan, values).values()])
     for name, url in stored.run.endpoints.items():
@@ -504,9 +502,9 @@ def _as_it_was(stored: StoredRun, settings: RunSettings) -> Iterator[RunSettings
     if not stored.rehearsal:
         yield settings
         return
-    plan, environ = stored.plan, settings.environ
-    values = values_of_run(plan, environ, inputs.read_env_files(settings.env_files), settings.allow)
+    plan = stored.plan
+    values = values_of_run(plan, settings.environ, inputs.read_env_files(settings.env_files), settings.allow)
     with rehearse(plan, known_secrets(plan, values), folder=stored.folder) as rehearsal:
         with suppress(OSError):  # on a full disk it can be cancelled all the same
             rehearsal.keep_in(stored.folder)
-        yield replace(settings, environ={**environ, **rehearsal.environ}, rehearsal=rehearsal, real_environ=environ)
+        yield replace(settings, rehearsal=rehearsal)

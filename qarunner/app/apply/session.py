@@ -143,8 +143,6 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     """A person said that the folder is theirs, whatever its seal says."""
     unverified: bool = False
     """True if the plan builds on a run that no key could verify."""
-    real_environ: Mapping[str, str] | None = None
-    """What a rehearsal was started with: the keys of emulated vendors seal nothing."""
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
@@ -152,10 +150,15 @@ class RunSettings(Struct, frozen=True, kw_only=True):
         return inputs.allowed_secrets(self.environ, self.allow)
 
     @property
+    def to_vendors(self) -> Mapping[str, str]:
+        """The environment with what leads to the vendors; in a rehearsal, to the emulated ones."""
+        return {**self.environ, **self.rehearsal.environ} if self.rehearsal is not None else self.environ
+
+    @property
     def secrets(self) -> Secrets:
-        """What runs are sealed and verified with."""
+        """What runs are sealed and verified with: the keys of emulated vendors seal nothing."""
         lines = inputs.read_env_files(self.env_files)
-        return Secrets.of(self.real_environ or self.environ, lines, self.allowed)
+        return Secrets.of(self.environ, lines, self.allowed)
 
     def run_key(self) -> bytes:
         """A key by chance, for one run alone."""
