@@ -66,11 +66,11 @@ class State(StrEnum):
     NOT_CHECKED = "not_checked"
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class Finding(Struct, frozen=True):
     """What was looked at, what was seen, and how to put it right."""
 
     check: str
-    state: State = State.OK
+    state: State
     text: str
     remedy: str | None = None
 
@@ -84,8 +84,8 @@ _OLDEST_PYTHON = (3, 11)
 def python() -> Finding:
     text = f"Python {platform.python_version()}, {platform.system()}; qarunner {__version__}"
     if sys.version_info >= _OLDEST_PYTHON:
-        return Finding(check="python", text=text)
-    return Finding(check="python", state=State.PROBLEM, text=text, remedy="install Python 3.11 or newer")
+        return Finding("python", State.OK, text)
+    return Finding("python", State.PROBLEM, text, "install Python 3.11 or newer")
 
 
 _REQUIREMENT = regex(r"([A-Za-z0-9._-]+)\s*([^;]*)(?:;\s*(.*))?")
@@ -106,14 +106,12 @@ def packages() -> Iterator[Finding]:
             fitting += 1
     if wrong:
         remedy = "install qarunner again, into an environment of its own"
-        yield Finding(check="packages", state=State.PROBLEM, text=", ".join(wrong), remedy=remedy)
+        yield Finding("packages", State.PROBLEM, ", ".join(wrong), remedy)
     else:
-        yield Finding(check="packages", text=f"{plural(fitting, 'package')} in the versions that are needed")
+        yield Finding("packages", State.OK, f"{plural(fitting, 'package')} in the versions that are needed")
     if extras:
         text = f"the extra emulator is not installed ({', '.join(sorted(set(extras)))}): apply --rehearse needs it"
-        yield Finding(
-            check="packages", state=State.WARNING, text=text, remedy="qarunner emulator says how to install it"
-        )
+        yield Finding("packages", State.WARNING, text, "qarunner emulator says how to install it")
 
 
 def _requirements() -> list[str]:
@@ -138,30 +136,30 @@ def git(environ: Mapping[str, str]) -> Iterator[Finding]:
         what = "diff, --changed-since and the commit in reports need it"
         remedy = head.hint or ("run git init, or work in a clone" if repository.root is None else "install git")
         text = head.why if isinstance(head, Refused) else f"{head.why}: {what}"
-        yield Finding(check="git", state=state, text=text, remedy=remedy)
+        yield Finding("git", state, text, remedy)
         return
     build = read_build(environ, working_folder())
     where = f"branch {build.branch}" if build.branch else f"tag {build.tag}" if build.tag else "no branch"
     text = f"commit {build.sha[:7]}, {where}" if build.sha else f"no commit yet, {where}"
-    yield Finding(check="git", text=text)
+    yield Finding("git", State.OK, text)
     for name, doubt in build.doubts.items():
         text = f"git.{name} is not known: {doubt.why}"
-        yield Finding(check="git", state=State.WARNING, text=text, remedy=doubt.hint)
+        yield Finding("git", State.WARNING, text, doubt.hint)
     if repository.is_shallow:
         text = "the clone is shallow: diff and --changed-since may not find the common commit"
-        yield Finding(check="git", state=State.WARNING, text=text, remedy=DEEPER)
+        yield Finding("git", State.WARNING, text, DEEPER)
 
 
 def ci(environ: Mapping[str, str]) -> Finding:
     if not in_ci(environ):
-        return Finding(check="ci", text="not in a job of a CI system")
+        return Finding("ci", State.OK, "not in a job of a CI system")
     identity = who(environ)
     name = identity.pipeline if identity is not None and identity.pipeline else "a CI system that is not known"
     if seal_keys(environ):
-        return Finding(check="ci", text=f"{name}; runs are sealed with {SEAL_KEY}")
+        return Finding("ci", State.OK, f"{name}; runs are sealed with {SEAL_KEY}")
     text = f"{name}; without {SEAL_KEY}, only jobs with the vendors' keys can join, resume or verify a run"
     remedy = f"store a long random text as the secret {SEAL_KEY} of this pipeline"
-    return Finding(check="ci", state=State.WARNING, text=text, remedy=remedy)
+    return Finding("ci", State.WARNING, text, remedy)
 
 
 def writable(check: str, folder: Path, remedy: str) -> Finding:
@@ -172,8 +170,8 @@ def writable(check: str, folder: Path, remedy: str) -> Finding:
             file.write(bytes(4096))  # a full disk takes a new file, and nothing in it
     except OSError as error:
         text = f"{folder.as_posix()}: cannot be written: {error.strerror}"
-        return Finding(check=check, state=State.PROBLEM, text=text, remedy=remedy)
-    return Finding(check=check, text=folder.as_posix() + ("" if there == folder else ": is made by the first apply"))
+        return Finding(check, State.PROBLEM, text, remedy)
+    return Finding(check, State.OK, folder.as_posix() + ("" if there == folder else ": is made by the first apply"))
 
 
 def certificates(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -185,7 +183,7 @@ def certificates(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield from refused("certificates", problem, None)
         return
     trusted = network.bundle or "those of the package certifi"
-    yield Finding(check="certificates", text=", ".join([trusted, *network.folders]))
+    yield Finding("certificates", State.OK, ", ".join([trusted, *network.folders]))
 
 
 # --- the manifest's schema --------------------------------------------------------------------------------------------
@@ -200,37 +198,35 @@ def schema(path: Path) -> Finding:
     named = named_schema(path, path.read_text(encoding="utf-8", errors="replace"))
     if named is None:
         remedy = f"{write}; first line: {LINE}./{FILE}"
-        return Finding(check=check, state=State.WARNING, text="no line names a schema for editors", remedy=remedy)
+        return Finding(check, State.WARNING, "no line names a schema for editors", remedy)
     name = named.address if named.file is None else named.file.as_posix()
     if named.file is None and named.version is None:
-        return Finding(check=check, state=State.NOT_CHECKED, text=f"{name} has no version in its address")
+        return Finding(check, State.NOT_CHECKED, f"{name} has no version in its address")
     fits, of_lock = named.version == __version__, ""
     if named.file is not None:
         try:
             content = json.loads(named.text or "")
         except (ValueError, RecursionError):
             fault = "cannot be read" if named.file.is_symlink() or named.file.exists() else "is not there"
-            return Finding(check=check, state=State.WARNING, text=f"{name} {fault}", remedy=write)
+            return Finding(check, State.WARNING, f"{name} {fault}", write)
         # Each lock makes another one: with --with-lock, the version alone is compared.
         of_lock = ", with the names of a lock" if '"Locked name"' in json.dumps(content) else ""
         fits = fits and (bool(of_lock) or content in [json.loads(form()) for form in _FORMS])
     if fits:
-        return Finding(check=check, text=f"{name} is that of this version{of_lock}")
+        return Finding(check, State.OK, f"{name} is that of this version{of_lock}")
     how = f"is that of {named.whose}" if named.whose else "is not that of this version, as it was written"
     text = f"{name} {how}: editors check by other rules"
-    return Finding(check=check, state=State.WARNING, text=text, remedy=named.remedy)
+    return Finding(check, State.WARNING, text, named.remedy)
 
 
 def refused(check: str, error: UserError, remedy: str | None) -> Iterator[Finding]:
     """An error of an apply, as findings: each problem of a manifest by itself."""
     if not isinstance(error, ManifestError):
-        yield Finding(check=check, state=State.PROBLEM, text=error.message, remedy=error.hint or remedy)
+        yield Finding(check, State.PROBLEM, error.message, error.hint or remedy)
         return
     for diagnostic in error.diagnostics:
         state = State.PROBLEM if diagnostic.severity is Severity.ERROR else State.WARNING
-        yield Finding(
-            check=check, state=state, text=f"{diagnostic.place}: {diagnostic.message}", remedy=diagnostic.hint or remedy
-        )
+        yield Finding(check, state, f"{diagnostic.place}: {diagnostic.message}", diagnostic.hint or remedy)
 
 
 def examine(options: DoctorOptions, environ: Mapping[str, str], *, now: float, hide: Hide) -> Iterator[Finding]:
@@ -280,12 +276,12 @@ class _Examination:
         self._planned = result.plan
         entries, jobs = len(result.plan.entries), len(result.plan.jobs)
         counts = f"{plural(entries, 'entry', 'entries')} in {plural(jobs, 'vendor run')}"
-        yield Finding(check="manifest", text=f"{path.as_posix()}: {counts}; every variable that they read is set")
+        yield Finding("manifest", State.OK, f"{path.as_posix()}: {counts}; every variable that they read is set")
         warnings = (*result.warnings, *checked.warnings)
         for place, message in dict.fromkeys((str(warning.place), warning.message) for warning in warnings):
-            yield Finding(check="manifest", state=State.WARNING, text=f"{place}: {message}", remedy="qarunner validate")
+            yield Finding("manifest", State.WARNING, f"{place}: {message}", "qarunner validate")
         for remark in result.remarks:
-            yield Finding(check="manifest", state=State.WARNING, text=remark)
+            yield Finding("manifest", State.WARNING, remark)
 
     # --- folders ------------------------------------------------------------------------------------------------------
 
@@ -295,7 +291,7 @@ class _Examination:
         if tracked(runs, self._environ) == Known(value=True):
             remedy = f"git rm -r --cached {runs.as_posix()}, and ignore it"
             text = f"git tracks files in {runs.as_posix()}: runs that come with a checkout are refused"
-            yield Finding(check="runs folder", state=State.WARNING, text=text, remedy=remedy)
+            yield Finding("runs folder", State.WARNING, text, remedy)
         if limits := self._environ.get(LIMITS):
             yield writable("limits folder", Path(limits), f"set {LIMITS} to a folder that all applies can write to")
 
@@ -305,7 +301,7 @@ class _Examination:
             try:
                 run = load(folder).run
             except UserError as error:
-                yield Finding(check="runs", state=State.WARNING, text=error.message, remedy=error.hint)
+                yield Finding("runs", State.WARNING, error.message, error.hint)
                 continue
             if run.over or run.rehearsal:
                 continue
@@ -313,7 +309,7 @@ class _Examination:
             state, live = state_of(run, driven=is_driven(folder)), sum(1 for _ in run.active_runs())
             text = f"{folder.name} is {state}, with {plural(live, 'run')} at the vendors"
             remedy = follow.status() if state == "running" else f"{follow.resume()}, or {follow.cancel()}"
-            yield Finding(check="runs", state=State.WARNING, text=text, remedy=remedy)
+            yield Finding("runs", State.WARNING, text, remedy)
 
     # --- vendors ------------------------------------------------------------------------------------------------------
 
@@ -341,7 +337,7 @@ class _Examination:
         if not key:
             text = f"{plan.key_env} is not set, or empty"
             remedy = f"export {plan.key_env}=…; or try it without one: qarunner apply --rehearse"
-            yield Finding(check=f"{name} key", state=State.PROBLEM, text=text, remedy=remedy)
+            yield Finding(f"{name} key", State.PROBLEM, text, remedy)
         else:
             yield _key(vendor, plan.key_env, key)
         try:
@@ -350,7 +346,7 @@ class _Examination:
         except UserError as error:
             yield from refused(f"{name} address", error, None)
             return
-        yield Finding(check=f"{name} address", text=url + (f" through the proxy {shown_proxy(proxy)}" if proxy else ""))
+        yield Finding(f"{name} address", State.OK, url + (f" through the proxy {shown_proxy(proxy)}" if proxy else ""))
         if key:
             yield from self._answer(vendor, plan, environ)
 
@@ -360,7 +356,7 @@ class _Examination:
         request = _free_read(vendor, plan.settings, self._now)
         if request is None or self._options.offline:
             why = "--offline" if request is not None else "no page of this vendor shows a read that tries a key"
-            yield Finding(check=check, state=State.NOT_CHECKED, text=why)
+            yield Finding(check, State.NOT_CHECKED, why)
             return
         try:
             runs = self._options.runs_dir
@@ -386,11 +382,11 @@ _MOST_RUNS = 50
 def _key(vendor: Vendor, variable: str, key: str) -> Finding:
     check, begins = f"{vendor.info.name} key", vendor.info.key_begins
     if (named := key_name(variable, key)) != variable:
-        return Finding(check=check, state=State.WARNING, text=named, remedy="set it without them")
+        return Finding(check, State.WARNING, named, "set it without them")
     if not begins or key.startswith(begins):
-        return Finding(check=check, text=f"{variable} is set")
+        return Finding(check, State.OK, f"{variable} is set")
     text = f"{variable} does not begin with {begins}, as keys of {vendor.info.title} do"
-    return Finding(check=check, state=State.WARNING, text=text, remedy="is it the key of another vendor?")
+    return Finding(check, State.WARNING, text, "is it the key of another vendor?")
 
 
 def _free_read(vendor: Vendor, settings: Mapping[str, Json], now: float) -> Request | None:
@@ -403,20 +399,18 @@ def _free_read(vendor: Vendor, settings: Mapping[str, Json], now: float) -> Requ
 def _meaning(check: str, vendor: Vendor, variable: str, named: str, answer: Answer) -> Finding:
     """`named` is the variable with what is odd about its key."""
     if isinstance(answer, Fault):
-        return Finding(check=check, state=State.PROBLEM, text=answer.message, remedy="see docs/running.md, The network")
+        return Finding(check, State.PROBLEM, answer.message, "see docs/running.md, The network")
     if answer.ok:
-        return Finding(check=check, text=f"{vendor.info.title} answers, and takes the key")
+        return Finding(check, State.OK, f"{vendor.info.title} answers, and takes the key")
     refusal = refusal_of(vendor, answer)
     words = with_key_name(refusal, named)
     if refusal.cause is not Cause.CREDENTIAL:
         text = f"{vendor.info.title} answers, and does not say whether it takes the key: {words}"
-        return Finding(check=check, state=State.WARNING, text=text, remedy="try again later")
+        return Finding(check, State.WARNING, text, "try again later")
     if vendor.info.lists_need_more:
-        return Finding(
-            check=check, state=State.WARNING, text=f"cannot tell: {words}", remedy=vendor.info.lists_need_more
-        )
+        return Finding(check, State.WARNING, f"cannot tell: {words}", vendor.info.lists_need_more)
     valid = "valid, and may read lists" if answer.status == _FORBIDDEN else "valid"
-    return Finding(check=check, state=State.PROBLEM, text=words, remedy=f"set {variable} to a key that is {valid}")
+    return Finding(check, State.PROBLEM, words, f"set {variable} to a key that is {valid}")
 
 
 _FORBIDDEN = 403
@@ -441,23 +435,23 @@ def _ids(vendors: Inventories, vendor: Vendor, settings: VendorPlan, plan: Plan)
             known = {item.id.casefold(): item for item in vendors.items(name, kind, settings.settings)}
         except InventoryError as error:
             sound = False
-            yield Finding(check=check, state=State.NOT_CHECKED, text=error.message)
+            yield Finding(check, State.NOT_CHECKED, error.message)
             continue
         for used, where in entries.items():
             item = known.get(used.casefold())
             if item is None:
                 text = f"{vendor.info.title} lists no {kind} {used}, which {where} names"
                 remedy = f"qarunner vendors {name} --list {plural_of(kind)}, or for names: qarunner lock --check"
-                yield Finding(check=check, state=State.PROBLEM, text=text, remedy=remedy)
+                yield Finding(check, State.PROBLEM, text, remedy)
             elif item.unusable is not None:
                 text = f"{kind} {used} ({item.name}), which {where} names: {item.unusable}"
-                yield Finding(check=check, state=State.WARNING, text=text, remedy=f"look at it at {vendor.info.title}")
+                yield Finding(check, State.WARNING, text, f"look at it at {vendor.info.title}")
             else:
                 fine += 1
                 continue
             sound = False
     if sound and fine:
-        yield Finding(check=check, text=f"{vendor.info.title} knows {plural(fine, 'id')} of the manifest")
+        yield Finding(check, State.OK, f"{vendor.info.title} knows {plural(fine, 'id')} of the manifest")
 
 
 def _used(plan: Plan, vendor: str) -> Mapping[InventoryKind, dict[str, str]]:
@@ -489,4 +483,4 @@ def _clock(reply: Reply, now: float) -> Iterator[Finding]:
         text = (
             f"the clock of this machine is {plural(round(abs(apart) / 60), 'minute')} {'fast' if apart > 0 else 'slow'}"
         )
-        yield Finding(check="clock", state=State.WARNING, text=text, remedy="set the clock of this machine")
+        yield Finding("clock", State.WARNING, text, "set the clock of this machine")
