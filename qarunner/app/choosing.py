@@ -15,7 +15,7 @@ from qarunner.manifest.expand import place_of
 from qarunner.manifest.model import Row
 from qarunner.manifest.needs import closure, resolve
 from qarunner.manifest.rules import conditions, without_condition
-from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of
+from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of, select, suggestion, unmatched
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import with_known
 from qarunner.plan.model import NotPlanned
@@ -151,19 +151,11 @@ def _in_profile(manifest: Manifest, rows: Sequence[Row]) -> Sequence[Row]:
     """What the profile chooses; --select chooses among that. A profile that chooses nothing was a problem before."""
     if not manifest.select:
         return rows
-    from qarunner.manifest.select import select
-
     return select(rows, manifest.select)
 
 
 def _selected(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """The selected rows, and a remark for each term that names nothing."""
-    from qarunner.manifest.select import (
-        select,
-        suggestion,
-        unmatched,
-    )
-
     chosen = select(rows, expressions)
     missing = [(term, suggestion(rows, term)) for term in unmatched(rows, expressions)]
     if not chosen:

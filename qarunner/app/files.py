@@ -22,6 +22,7 @@ from qarunner.manifest.codes import Code
 from qarunner.manifest.load import BadGlob, NamedFile, has_matrix
 from qarunner.manifest.lock import parse as parse_lock
 from qarunner.manifest.lock import unreadable as unreadable_lock
+from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.env import Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
 from qarunner.manifest.yaml.reader import read as read_yaml
@@ -308,8 +309,6 @@ def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozens
 
 def duration(option: str, text: str | None) -> float | None:
     """An option's duration in seconds. UserError if it is none, or zero."""
-    from qarunner.manifest.model import seconds
-
     if text is None:
         return None
     try:

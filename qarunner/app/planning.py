@@ -37,7 +37,7 @@ from qarunner.manifest.advice import check_facts, check_reach, check_spending
 from qarunner.manifest.base import check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, check_rows, expand, expand_sound, place_of
-from qarunner.manifest.load import entry_of, examine, profile_names
+from qarunner.manifest.load import check_changes, check_select, entry_of, examine, profile_names, with_profile
 from qarunner.manifest.lock import KnownNames, VendorNames
 from qarunner.manifest.model import EnvDeclaration, Manifest, Row
 from qarunner.manifest.names import PROJECT
@@ -158,8 +158,6 @@ def manifest_reader(
 
     @few_suggestions()
     def check(profile: str | None) -> CheckedManifest:
-        from qarunner.manifest.load import with_profile
-
         checked = _checked(read, manifest if profile is None else with_profile(manifest, profile))
         return replace(checked, problems=in_order([*read.problems, *checked.problems, *reports]))
 
@@ -228,8 +226,6 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     # Of a faulty entry not all rows are known: whatever names one of them may be right.
     problems += check_needs(manifest, rows, missing)
     if manifest.lineage:
-        from qarunner.manifest.load import check_changes, check_select
-
         problems += check_select(manifest, evaluated.rows, are_all=read.is_whole)
         problems += check_changes(manifest, rows, missing)
     problems += check_limits(manifest, evaluated.rows)

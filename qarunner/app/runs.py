@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import Struct
 
 from qarunner.app.ci import in_ci, who
+from qarunner.app.git import tracked
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.io.journal import (
     JOURNAL,
@@ -300,8 +301,6 @@ def _default_keys(plan: Plan) -> dict[str, str]:
 
 def refuse_tracked(folder: Path, environ: Mapping[str, str]) -> None:
     """UserError for a run that git tracks: it came with the checkout, and no apply of this pipeline has made it."""
-    from qarunner.app.git import tracked
-
     if tracked(folder, environ) == Known(value=True):
         hint = f"runs are not to be committed: git rm -r --cached {folder.as_posix()}"
         raise UserError(f"run {folder.name} in {folder.parent}: git tracks its folder", hint=hint)

@@ -9,7 +9,7 @@ from qarunner.entry import BY_NAME, Platform, SelectionKind
 from qarunner.known import holds_template, is_open
 from qarunner.manifest import codes
 from qarunner.manifest.expand import RowLocator
-from qarunner.manifest.schema.explain import once
+from qarunner.manifest.schema.explain import messages_of, once
 from qarunner.plan.guard import adapter_guard, bug
 from qarunner.regex import regex
 from qarunner.secret import OPEN
@@ -58,8 +58,6 @@ def _faults(
 ) -> tuple[SchemaError, ...]:
     if not isinstance(data, dict) or not data:
         return ()
-    from qarunner.manifest.schema.explain import messages_of  # noqa: PLC0415  like jsonschema: for plugins alone
-
     schema: dict[str, Json] = {"properties": dict(properties), "additionalProperties": False}
     validator = _validator(vendor, what, {**schema, "x-hint": hint} if hint else schema)
     errors = [error for error in validator.iter_errors(data) if not _undecided(error, templates=templates)]

@@ -27,7 +27,7 @@ from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Phase, Run, advance
 from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
-from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, summarise
+from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, last_line, summarise
 from qarunner.secret import SEAL_KEY
 from qarunner.text import plural
 from qarunner.vendors.api import Cause, Outcome, Verdict
@@ -452,8 +452,6 @@ def concluded(observer: Observer, summary: Summary, *, lost: int) -> ExitCode:
 
     `lost` is the number of reports that could not be written.
     """
-    from qarunner.report.summary import last_line
-
     reports = f"; {plural(lost, 'report')} not written" if lost else ""
     without = unwritten(summary, ["stdout"])
     instead = last_line(without, f"{reports}; stdout cannot be written")
