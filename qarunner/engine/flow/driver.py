@@ -217,7 +217,7 @@ class Engine:
         self._abandon()
         tasks = []
         for queue in self._context.queues.values():
-            self._polls.gather(queue, now)
+            self._polls.lists.gather(queue, now)
             while (task := queue.take(now)) is not None:
                 tasks.append(task)
         if not tasks:

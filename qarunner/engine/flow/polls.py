@@ -58,7 +58,7 @@ class PollHandler:
         self._closer = closer
         self._cancels = cancels
         self._history = history
-        self._lists = Lists(context)
+        self.lists = Lists(context)
         self._detailed: dict[Task, Mapping[str, Outcome]] = {}
         """Reads for optional details, each with the outcomes that were written down before."""
 
@@ -151,12 +151,8 @@ class PollHandler:
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
-    def gather(self, queue: VendorQueue, now: float) -> None:
-        """Lets a list stand for the reads that are due, where the vendor has one."""
-        self._lists.gather(queue, now)
-
     def settle_list(self, task: Task, answer: Answer) -> None:
-        listing = self._lists.settle(task, answer)
+        listing = self.lists.settle(task, answer)
         if listing is None:
             return
         queue, now = self._context.queue(task.job), self._context.clock.now()
@@ -177,7 +173,7 @@ class PollHandler:
                 return
         else:
             task.listed = self._verdicts(task, [reply], meaning)
-            if not self._lists.believes(task, task.listed or {}):
+            if not self.lists.believes(task, task.listed or {}):
                 task.urgency = FIRST
                 self._read_alone(queue, task, now)
                 return
@@ -202,9 +198,9 @@ class PollHandler:
         if task.listed is None:
             return
         if isinstance(meaning, Running):
-            self._lists.compare(task, None)
+            self.lists.compare(task, None)
         elif (verdicts := self._verdicts(task, answers, meaning)) is not None:
-            self._lists.compare(task, verdicts)
+            self.lists.compare(task, verdicts)
 
     def _read(self, task: Task, answers: Sequence[Answer], *, best_effort: bool) -> Meaning:
         queue = self._context.queue(task.job)
