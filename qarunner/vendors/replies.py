@@ -65,8 +65,13 @@ def check_about(reader: JsonReader, expected: str, what: str = "run") -> None:
 
 def same_id(one: str, other: str) -> bool:
     """UUIDs are the same in either case; a secret's placeholder whatever its form."""
-    first, second = without_encoding(one), without_encoding(other)
-    return first == second or (_UUID.fullmatch(first) is not None and first.lower() == second.lower())
+    return canonical(one) == canonical(other)
+
+
+def canonical(identifier: str) -> str:
+    """One text for all spellings of an id."""
+    text = without_encoding(identifier)
+    return text.lower() if _UUID.fullmatch(text) else text
 
 
 _UUID = regex(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")

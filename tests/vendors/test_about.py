@@ -11,10 +11,11 @@ from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.diagnostics import Place
 from qarunner.entry import Entry, Policy, Selection, SelectionKind
 from qarunner.vendors import registry
-from qarunner.vendors.api import Call, Finished, RemoteRun, Reply, Verdict
+from qarunner.vendors.api import Call, Cause, Finished, RemoteRun, Reply, Verdict
 from qarunner.vendors.replies import check_about, path_id
 
 ID = "aaaaaaaa-0000-4000-8000-00000000000b"
+OTHER = "aaaaaaaa-0000-4000-8000-00000000000c"
 
 
 def test_an_id_that_is_told_is_the_one_that_was_asked_about() -> None:
@@ -49,11 +50,13 @@ def test_an_id_that_leads_to_another_resource_is_none(found: str) -> None:
     assert path_id(JsonReader("a/..b", "reply $.run_id")) == "a/..b"
 
 
+SELECTION = Selection(kind=SelectionKind.TEST_IDS, ids=(ID,))
+ORIGIN, POLICY = Place(file="qa-matrix.yml", line=1, column=1), Policy(timeout_s=60)
+
+
 def read(vendor: str, run: RemoteRun, body: object) -> Verdict:
     """What an answer to the newest poll comes to, where no optional details can be read."""
-    selection = Selection(kind=SelectionKind.TEST_IDS, ids=(ID,))
-    origin, policy = Place(file="qa-matrix.yml", line=1, column=1), Policy(timeout_s=60)
-    call = Call(entries=(Entry(id="e", vendor=vendor, policy=policy, origin=origin, selection=selection),))
+    call = Call(entries=(Entry(id="e", vendor=vendor, policy=POLICY, origin=ORIGIN, selection=SELECTION),))
     status = registry.get(vendor).read(call, run, [Reply(status=200, text=json.dumps(body))], polls=9)
     assert isinstance(status, Finished)
     return status.outcomes["e"].verdict
@@ -156,3 +159,16 @@ def test_a_number_of_tests_that_a_create_tells_as_a_text_is_one() -> None:
 def test_certyns_conclusion_contradicts_in_whatever_form_it_comes(conclusion: object, *, passes: bool) -> None:
     run, body = passing("certyn")
     assert (read("certyn", run, {**body, "conclusion": conclusion}) is Verdict.PASSED) is passes
+
+
+def test_a_run_that_testerarmy_names_in_two_spellings_is_one() -> None:
+    body = {"runIds": [ID.upper(), OTHER], "queuedRunIds": [ID], "cancelledRunIds": [ID]}
+    call = Call(entries=(Entry(id="e", vendor="testerarmy", policy=POLICY, origin=ORIGIN, selection=SELECTION),))
+    runs = registry.get("testerarmy").accepted(call, Reply(status=202, text=json.dumps(body)))
+    assert isinstance(runs, tuple)
+    assert [(run.id, run.memo.get("cancelled")) for run in runs] == [(ID.upper(), True), (OTHER, None)]
+
+
+def test_doksis_allowance_may_be_told_in_texts() -> None:
+    reply = Reply(status=402, text='{"error": "no", "requested": "3", "remaining": "1"}')
+    assert registry.get("doksi").refused(reply).cause is Cause.ALLOWANCE

@@ -22,7 +22,7 @@ from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import LONGEST_CLEANUP_SILENCE_S, RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import FAILURES, Phase, reason_of
-from qarunner.vendors.api import Cause, Outcome, Reply, Verdict
+from qarunner.vendors.api import GOOD, Cause, Outcome, Reply, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +53,7 @@ class EntryCloser:
 
     def close_job(self, state: JobState) -> None:
         """Closes the open entries of a job that has come to its end, or gives them a new attempt."""
+        self._revise(state)
         retried: dict[tuple[ev.RetryReason, ...], list[Entry]] = {}
         for entry in self._run.open_entries(state):
             outcome = self._outcome(state, entry)
@@ -68,6 +69,17 @@ class EntryCloser:
             self._try_again(state, retried)
         if not self._run.open_entries(state):
             self._context.finish(state)
+
+    def _revise(self, state: JobState) -> None:
+        """A run's later word on an entry that is closed takes a pass away, or is a failure; it never brings a pass."""
+        for entry in state.job.entries:
+            closed = self._run.closed.get(entry) if self._run.job_of[entry] is state else None
+            later = None if closed is None else attempts.outcome_so_far(state, entry)
+            if closed is None or later is None:
+                continue
+            is_failure = later.verdict in FAILURES and closed.verdict not in FAILURES
+            if is_failure or (closed.verdict in GOOD and later.verdict not in GOOD):
+                self._close(entry, later)
 
     def _may_have_attempts(self) -> bool:
         """True if a new attempt begins, or is a resume's to begin; else the last attempt decides."""
@@ -278,6 +290,10 @@ class CancelHandler:
         for entry, outcome in late.items():
             self._closer.close_entry(state, entry, outcome)
         return not self._run.open_entries(state)
+
+    def may_look_again(self, task: Task, at: float) -> bool:
+        """Whether a last look without an answer is repeated: the time of a cancel and its look bounds it."""
+        return task.is_last_look and at < self._ends_at.get(task.job.job.id, at)
 
     def _look_s(self) -> float:
         """How many seconds a cancel and the read after it get before their entries are closed without them."""

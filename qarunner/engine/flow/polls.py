@@ -341,7 +341,7 @@ class PollHandler:
                     outcomes=outcomes,
                 )
             )
-        if run.settled.keys() & self._run.open_entries(task.job):
+        if outcomes or run.settled.keys() & self._run.open_entries(task.job):
             self._closer.close_job(task.job)
         if self._run.ended is not None:
             self._closer.leave(task.job, run, f"its cancel was no good: it is {status.note!r}")
@@ -371,6 +371,9 @@ class PollHandler:
         )
         if again.held and cause is None:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
+        if cause is None and not again.unreadable and self._cancels.may_look_again(task, now + wait):
+            self._poll_again(task, now + wait)
+            return
         if self._cancels.stop_if_late(task, now):
             return
         if cause is Cause.UNAVAILABLE:

@@ -199,16 +199,12 @@ def _over_allowance(reply: Reply) -> Refusal | None:
         body = reply.json()
     except UnexpectedData:
         return None
-    requested, remaining = (body.get(name).value for name in ("requested", "remaining"))
-    if not (_is_number(requested) and _is_number(remaining)):
+    requested, remaining = (answers.legible_count(body.get(name)) for name in ("requested", "remaining"))
+    if requested is None or remaining is None:
         return None
     return Refusal(
         message=f"this run needs {requested} tests, the subscription has {remaining} left", cause=Cause.ALLOWANCE
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _PULL_REQUEST = regex(r"\bpull[\s_-]*request", re.IGNORECASE)

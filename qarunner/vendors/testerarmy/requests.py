@@ -326,7 +326,11 @@ def _named(body: JsonReader) -> tuple[set[str], list[str], int]:
     if body.has("runId"):
         others.append(([answers.path_id(body.get("runId"))], 0))
     listed = [name for names, _ in others for name in names]
-    return set(cancelled), list(dict.fromkeys([*listed, *cancelled])), unreadable + sum(number for _, number in others)
+    names: dict[str, str] = {}
+    for name in (*listed, *cancelled):
+        names.setdefault(answers.canonical(name), name)
+    stopped = {names[answers.canonical(name)] for name in cancelled}
+    return stopped, list(names.values()), unreadable + sum(number for _, number in others)
 
 
 def _ids(listed: JsonReader) -> tuple[list[str], int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.gate import decide
+from qarunner.engine.flow.closing import CANCEL_AND_LOOK_S
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
@@ -134,6 +135,22 @@ def test_an_entry_of_a_shared_run_is_closed_when_its_results_are_final() -> None
     assert len(told.run.jobs) == 1
 
 
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_a_later_word_takes_the_pass_of_an_entry_away_that_was_over_before_its_run(status: str) -> None:
+    def says(request: Request, now: float) -> Json:
+        if now < 40:
+            return doksi(a="passed", b="running")(request, now)
+        later = doksi(a="failed", b="running" if status == "running" else "passed")(request, now)
+        return {**cast("dict[str, Json]", later), "status": status}
+
+    first, second = (entry(name, "doksi", SelectionKind.TEST_IDS, name) for name in "ab")
+    told = story(says, first, second).drive()
+    assert verdicts(told) == {"a": "failed", "b": "timed_out" if status == "running" else "passed"}
+    closed = [str(event.outcome.verdict) for event in told.events if isinstance(event, ev.EntryClosed)]
+    assert closed[:2] == ["passed", "failed"]
+    assert decide(told.run).exit_code is ExitCode.FAILED
+
+
 def test_a_failure_in_a_shared_run_ends_it_at_once_with_fail_fast() -> None:
     first, second = (entry(name, "doksi", SelectionKind.TEST_IDS, name) for name in "ab")
     told = story(doksi(a="failed", b="running"), first, second, fail_fast=True).drive()
@@ -209,6 +226,45 @@ def test_a_cancel_that_comes_too_late_ends_with_the_vendors_verdict() -> None:
     told = story(army("PASS", cancel=late), entry("e", "testerarmy", SelectionKind.CATEGORY_IDS, GROUP)).drive()
     assert cases(told, "e") == {"t1": "passed", "t2": "failed"}
     assert decide(told.run).exit_code is ExitCode.FAILED
+
+
+def test_the_read_after_a_cancel_that_came_too_late_is_tried_again() -> None:
+    looks: list[float] = []
+
+    def says(request: Request, now: float) -> Json | Reply:
+        if request.path.endswith("/cancel"):
+            looks.append(now)
+            return Reply(status=409, text='{"error": "Conflict", "message": "already terminal"}')
+        if request.method == "POST":
+            return {"status": "queued", "runIds": ["r1"], "count": 1}
+        if looks and len(looks) < 3:
+            looks.append(now)
+            return Reply(status=503, text="a gateway")
+        return {"id": "r1", "status": "completed" if looks else "running", "output": {"result": "FAILED"}}
+
+    told = story(says, entry("e", "testerarmy", SelectionKind.CATEGORY_IDS, GROUP)).drive()
+    assert verdicts(told) == {"e": "failed"}
+    assert looks[-1] < 100 + CANCEL_AND_LOOK_S
+
+
+def test_a_failure_that_a_resume_reads_after_a_time_out_is_told() -> None:
+    over: list[str] = []
+
+    def says(request: Request, _now: float) -> Json | Reply:
+        if request.path.endswith("/cancel"):
+            return Reply(status=409, text='{"error": "Conflict", "message": "cannot be cancelled"}')
+        if request.method == "POST":
+            return {"status": "queued", "runIds": ["r1"], "count": 1}
+        return {"id": "r1", "status": "completed" if over else "running", "output": {"result": (over or [""])[0]}}
+
+    for result, verdict in (("FAILED", "failed"), ("PASS", "timed_out")):
+        over.clear()
+        told = story(says, entry("e", "testerarmy", SelectionKind.CATEGORY_IDS, GROUP)).drive()
+        assert verdicts(told) == {"e": "timed_out"}
+        over.append(result)
+        world, army_vendor = told.pool._world, {"testerarmy": registry.get("testerarmy")}
+        later = Story(told.run.plan, army_vendor, world, before=told.events, resumed=True, clock=told.clock).drive()
+        assert verdicts(later) == {"e": verdict}
 
 
 # --- Certyn: counters -------------------------------------------------------------------------------------------------
