@@ -63,8 +63,6 @@ def main(words: list[str]) -> int:
     except InstallError as error:
         sys.stderr.write(str(error))
         return error.code
-    except subprocess.CalledProcessError:
-        return failed("this Python has no ensurepip: on Debian, apt install python3-venv")
     except OSError as error:
         return failed(f"{options.folder}: {error.strerror or error}")
     sys.stdout.write(f"{python}\n")
@@ -128,8 +126,19 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 def installed(folder: Path, steps: list[list[str]], dist: Path | None) -> Path:
     """The Python of the new environment. InstallError, with pip's exit code, if a package does not fit."""
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    made = subprocess.run(  # noqa: S603  fixed words
+        [str(python), "-I", "-m", "ensurepip", "--default-pip"],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if made.returncode:
+        missing = "this Python has no ensurepip: on Debian, apt install python3-venv"
+        why = missing if "No module named ensurepip" in made.stderr else f"no pip could be made: {made.stderr.strip()}"
+        raise InstallError(f"install.py: {why}\n", 2)
     for arguments in steps:
         pip = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
         done = subprocess.run(  # noqa: S603  fixed words

@@ -111,6 +111,13 @@ def count(cursor: JsonReader) -> int | None:
     return number
 
 
+def promised_count(cursor: JsonReader) -> int:
+    """The same where the vendor's page promises it: UnexpectedData where there is none."""
+    if (number := count(cursor)) is None:
+        raise cursor.fail("a number")
+    return number
+
+
 def legible_count(cursor: JsonReader) -> int | None:
     """The same of an answer that must not be lost: None for what is no number of tests, too."""
     try:

@@ -52,7 +52,9 @@ def locked(dist: Path, *wheels: Path) -> None:
 
 def install(dist: Path, *words: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-I", str(ROOT / "install.py"), "--from", str(dist), *words, str(dist.parent / "home")]
-    return subprocess.run(program, capture_output=True, encoding="utf-8", check=False)
+    # What a pipeline sets for its own Python is no setting of the new environment's.
+    environ = {**os.environ, "PYTHONPLATLIBDIR": "x", "PYTHONINSPECT": "1", "PYTHONHASHSEED": "odd"}
+    return subprocess.run(program, env=environ, capture_output=True, encoding="utf-8", check=False)
 
 
 def other_platform(dist: Path) -> str:

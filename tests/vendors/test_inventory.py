@@ -265,6 +265,24 @@ def test_half_a_list_is_no_list(vendor: str, kind: InventoryKind, change: dict[s
         listed(vendor, kind, lambda _: {**body, "pagination": paging, **paging, "hasNextPage": False})
 
 
+@pytest.mark.parametrize(
+    ("vendor", "kind", "promised"),
+    [
+        ("docketqa", InventoryKind.TEST, "total_pages"),
+        ("docketqa", InventoryKind.CATEGORY, "total_pages"),
+        ("certyn", InventoryKind.TAG, "hasNextPage"),
+        ("certyn", InventoryKind.ENVIRONMENT, "hasNextPage"),
+        ("testerarmy", InventoryKind.TEST, "nextCursor"),
+    ],
+)
+def test_a_page_that_does_not_say_whether_it_is_the_last_one_is_half_a_list(
+    vendor: str, kind: InventoryKind, promised: str
+) -> None:
+    body = {key: [{**TEST, "name": "Pay", "label": "Pay"}] for key in ("test_blueprints", "items", "tests")}
+    with pytest.raises(UnexpectedData, match=promised):
+        listed(vendor, kind, lambda _: {**body, "projects": [{"id": "p", "slug": PROJECT}]})
+
+
 def test_a_cursor_that_is_a_number_leads_on_and_an_odd_sign_of_more_pages_is_no_end() -> None:
     bodies = [{"tests": [{"id": "t1"}], "nextCursor": 17}, {"tests": [{"id": "t2"}], "nextCursor": None}]
     _, items = listed("testerarmy", InventoryKind.TEST, lambda request: bodies["cursor" in dict(request.query)])
@@ -285,6 +303,7 @@ def test_an_id_with_two_names_is_no_item(vendor: str, kind: InventoryKind) -> No
     body = {key: [{**TEST, name: text} for text in ("Pay", "Pay later")] for key, name in NAMES.items()}
     paging = {"page": 1, "total_pages": 1, "total": 1}
     more = {"projects": [{"id": "p", "slug": PROJECT}], "pagination": paging, "page": 1, "nextCursor": None}
+    more["hasNextPage"] = False
     with pytest.raises(UnexpectedData, match="Pay and Pay later"):
         listed(vendor, kind, lambda _: {**body, **more})
 
@@ -292,5 +311,6 @@ def test_an_id_with_two_names_is_no_item(vendor: str, kind: InventoryKind) -> No
 def test_a_suite_with_two_names_is_no_item() -> None:
     suites = ({"test_blueprint_category_id": 7, "test_blueprint_category_name": name} for name in ("Smoke", "Pay"))
     tests = [{"id": number, "title": f"T{number}", **suite} for number, suite in enumerate(suites, 1)]
+    paging = {"page": 1, "total_pages": 1}
     with pytest.raises(UnexpectedData, match="Smoke"):
-        listed("docketqa", InventoryKind.CATEGORY, lambda _: {"test_blueprints": tests, "pagination": {"page": 1}})
+        listed("docketqa", InventoryKind.CATEGORY, lambda _: {"test_blueprints": tests, "pagination": paging})

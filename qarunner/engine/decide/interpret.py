@@ -455,12 +455,21 @@ LONGEST_WAIT_S = 365 * 86_400.0
 
 
 def retry_after(reply: Reply, now: float) -> float | None:
-    """`Retry-After` in seconds from now, from either of its forms (RFC 9110, 10.2.3); None if absent or nonsense."""
+    """`Retry-After` in seconds from now, from either of its forms (RFC 9110, 10.2.3); None if absent or nonsense.
+
+    A date is compared with the answer's own `Date`, where it has one: the two clocks may differ by hours.
+    """
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_WAIT_S)
+    until, sent_at = _seconds_of(text), _seconds_of(reply.headers.get("date", ""))
+    return None if until is None else min(max(0.0, until - (now if sent_at is None else sent_at)), LONGEST_WAIT_S)
+
+
+def _seconds_of(text: str) -> float | None:
+    """A date of HTTP in seconds since the epoch."""
     try:
-        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), LONGEST_WAIT_S)
+        return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

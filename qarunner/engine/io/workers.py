@@ -59,12 +59,25 @@ class Pool(Protocol):
     def close(self) -> None: ...
 
 
+def _awake_or_asleep() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC_RAW"):
+        if hasattr(time, name):
+            return time.clock_gettime(getattr(time, name))
+    return time.monotonic()
+
+
 class SystemClock:
+    """The wall clock is read once: one that is set meanwhile moves no time, age or duration of this process."""
+
+    def __init__(self) -> None:
+        self._began_at = time.time() - _awake_or_asleep()
+
     def now(self) -> float:
         return time.monotonic()
 
     def wall(self) -> float:
-        return time.time()
+        return self._began_at + _awake_or_asleep()
 
 
 LONGEST_WAIT_S = 0.5

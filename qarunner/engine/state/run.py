@@ -348,9 +348,7 @@ def fold(plan: Plan, events: Iterable[ev.Event]) -> Run:
 
 def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case an event
     """Applies one event. KeyError if it speaks of a job or run that the plan does not have."""
-    if not isinstance(event, (ev.Resumed, ev.RunFinished)):
-        # These say when a process came and went, not when the run moved: a report stays the same, whoever renders it.
-        run.last_at = event.at
+    event = _in_order(run, event)
     match event:
         case ev.RunStarted():
             run.run_id, run.seed, run.tool, run.started_at = event.run_id, event.seed, event.tool, event.at
@@ -405,6 +403,16 @@ def advance(run: Run, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case
             run.exit_code = event.exit_code
         case _:
             assert_never(event)
+
+
+def _in_order(run: Run, event: ev.Event) -> ev.Event:
+    """An event at the time when it happened. None is before what it follows: its process's clock was behind then."""
+    if event.at < run.last_at:
+        event = replace(event, at=run.last_at)
+    if not isinstance(event, (ev.Resumed, ev.RunFinished)):
+        # These say when a process came and went, not when the run moved: a report stays the same, whoever renders it.
+        run.last_at = event.at
+    return event
 
 
 def _known(names: Container[str], used: Iterable[str]) -> None:

@@ -86,7 +86,10 @@ _MOST_PAGES = 10
 
 
 def next_page(path: str, pages: Sequence[Reply]) -> Request | None:
-    """The request for a list's next page; None after the last one. UnexpectedData if the newest one is no such page."""
+    """The request for a list's next page; None after the last one. UnexpectedData if the newest one is no such page.
+
+    Documented: each page says whether there is another one.
+    """
     answers.check_goes_on(pages, "items")
     if pages:
         answers.check_about(answers.page(pages[-1]).get("page"), str(len(pages)), "page")
@@ -96,9 +99,9 @@ def next_page(path: str, pages: Sequence[Reply]) -> Request | None:
 
 
 def _has_more(answer: JsonReader) -> bool:
-    if answer.value is not None and not isinstance(answer.value, bool):
+    if not isinstance(answer.value, bool):
         raise answer.fail("a boolean")
-    return answer.value is True
+    return answer.value
 
 
 def _look(folder: str, pages: Sequence[Reply]) -> Request | None:

@@ -60,7 +60,7 @@ class Lists(Vendor):
         paging = answers.page(replies[-1]).get("pagination") if replies else None
         if paging is not None:
             answers.check_about(paging.get("page"), str(len(replies)), "page")
-        if paging is None or len(replies) < (answers.count(paging.get("total_pages")) or 0):
+        if paging is None or len(replies) < answers.promised_count(paging.get("total_pages")):
             query = (
                 ("type", "integration"),
                 ("include_all_folders", "true"),

@@ -87,7 +87,10 @@ class Lists(Vendor):
         cursor = None
         if replies:
             answers.check_goes_on(replies, _FIELDS[kind])
-            cursor = _cursor(answers.page(replies[-1])) if kind is InventoryKind.TEST else None
+            newest = answers.page(replies[-1])
+            if kind is InventoryKind.TEST and "nextCursor" not in newest.object():
+                raise newest.get("nextCursor").fail("a cursor, or null")
+            cursor = _cursor(newest) if kind is InventoryKind.TEST else None
             if cursor is None:
                 return tuple(_item(element, name) for element in answers.elements(replies, _FIELDS[kind], name))
         return _request(kind, str(project), cursor)

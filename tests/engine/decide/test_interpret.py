@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from qarunner.engine.decide.interpret import Ambiguous, Rejected, Retry, after_create, after_prepare, after_read
+from qarunner.engine.decide.interpret import (
+    Ambiguous,
+    Rejected,
+    Retry,
+    after_create,
+    after_prepare,
+    after_read,
+    retry_after,
+)
 from qarunner.vendors.api import Call, Cause, Fault, RemoteRun, Reply, Resource, ResourceKind
 from tests.fictional import KEYED, PLAIN, entry
 
@@ -180,3 +190,18 @@ def test_a_store_in_need_of_rest_holds_up_no_vendor() -> None:
         meaning = after_prepare(PLAIN, resource, "t", [slow], presigned=presigned, now=0)
         assert isinstance(meaning, Retry)
         assert (meaning.held, meaning.wait_s) == (not presigned, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, 3600.0),
+        ({"date": "Wed, 21 Oct 2026 08:59:30 GMT"}, 30.0),  # the machine's clock is an hour behind
+        ({"date": "Wed, 21 Oct 2026 11:00:00 GMT"}, 0.0),
+        ({"date": "no date"}, 3600.0),
+    ],
+)
+def test_a_date_to_wait_for_is_compared_with_the_answers_own(headers: dict[str, str], wait_s: float) -> None:
+    reply = Reply(status=429, text="", headers={"retry-after": "Wed, 21 Oct 2026 09:00:00 GMT", **headers})
+    eight = datetime(2026, 10, 21, 8, tzinfo=UTC).timestamp()
+    assert retry_after(reply, eight) == wait_s

@@ -144,3 +144,15 @@ def test_a_job_is_over_when_the_last_of_its_runs_is() -> None:
     finished = [ev.RunFinishedRemotely(at=EPOCH, job="plain-1", run=run.id, outcomes={}) for run in runs]
     assert fold(PLAN, [accepted, finished[0]]).jobs["plain-1"].phase is Phase.RUNNING
     assert fold(PLAN, [accepted, *finished]).jobs["plain-1"].phase is Phase.DONE
+
+
+def test_a_process_whose_clock_was_behind_gives_no_time_before_what_it_follows() -> None:
+    """JUnit had a run of minus three hours, and CTRF one that stopped before it started."""
+    told = story("passes").events
+    behind = [
+        msgspec.structs.replace(event, at=event.at - 10_800 * (number > len(told) // 2))
+        for number, event in enumerate(told)
+    ]
+    run = fold(PLAN, behind)
+    assert run.started_at <= min(run.closed_at.values()) <= run.last_at
+    assert 'time="-' not in junit.render(summarise(run))
