@@ -20,7 +20,7 @@ def test_two_vendors_pass(stage: Stage) -> None:
     assert sorted(stage.paid()) == [["smoke"], ["t1", "t2"]]
     assert {request["status"] for request in stage.sent()} == {200, 201}
     assert stage.creates("certyn")[0]["idempotency_key"].startswith("qarunner-")
-    kept = {"plan.json", "journal.jsonl", "report.json", "durations.json"}
+    kept = {"plan.json", "journal.jsonl", "requests.count", "report.json", "durations.json"}
     assert {path.name for path in stage.run_folder().iterdir()} == kept
     kinds = [event["event"] for event in stage.journal()]
     assert kinds[0] == "RunStarted"

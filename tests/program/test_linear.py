@@ -149,5 +149,5 @@ def test_a_plan_asks_once_about_what_the_manifest_itself_says(
         if getattr(entry.code, "co_filename", "").startswith(ROOT)
     }
     rows = SMALL // 4 * 2  # those of doksi: an entry in four, in two languages
-    assert counts["doksi", "check"] == rows
+    assert counts["vendors", "check"] == rows
     assert counts["templates", "_row"] == rows
