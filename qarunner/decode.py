@@ -149,6 +149,19 @@ def as_mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def children(value: object) -> Iterable[tuple[str | int, object]]:
+    """The values of a mapping or a list, each with its key or index; of anything else, nothing."""
+    return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+
+
+def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text in plain data that is no key, with its path below `path`."""
+    if isinstance(data, str):
+        yield path, data
+    for step, child in children(data):
+        yield from texts(child, (*path, step))
+
+
 def is_unicode(text: str) -> bool:
     """False for text that was made from bytes which are not UTF-8: nothing could write or send it."""
     try:

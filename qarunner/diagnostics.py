@@ -6,6 +6,7 @@ import difflib
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -75,6 +76,9 @@ def problem(
     return Diagnostic(
         code=code, message=message, place=place, hint=hint, source=locator.source_line(place), severity=severity
     )
+
+
+warning = partial(problem, severity=Severity.WARNING)
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

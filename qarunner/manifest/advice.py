@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qarunner.decode import as_mapping
-from qarunner.diagnostics import Severity, closest, in_order, problem
+from qarunner.decode import as_mapping, texts
+from qarunner.diagnostics import closest, in_order, warning
 from qarunner.entry import BY_NAME, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import (
-    RowLocator,
-    SectionLocator,
-    one_of_each,
-)
+from qarunner.manifest.expand import RowLocator, SectionLocator, one_of_each
 from qarunner.manifest.model import BASE
 from qarunner.manifest.rules import KEY, absent_facts
 from qarunner.manifest.schema.urls import out_of_reach
@@ -57,14 +53,8 @@ def _unasked_secrets(manifest: Manifest) -> Iterator[Diagnostic]:
             if getattr(declaration, key):
                 message = f"{key}: the text of a secret is compared with nothing, so this changes nothing"
                 hint = f"remove it: whether {name} fits would tell a part of it to whoever edits the manifest"
-                yield problem(
-                    manifest.document,
-                    (*declaration.path, key),
-                    message,
-                    code=Code.UNREAD_VALUE,
-                    hint=hint,
-                    key=True,
-                    severity=Severity.WARNING,
+                yield warning(
+                    manifest.document, (*declaration.path, key), message, code=Code.UNREAD_VALUE, hint=hint, key=True
                 )
 
 
@@ -104,14 +94,13 @@ def _unread(document: Document, path: Path, read: Sequence[str]) -> Diagnostic:
     near = closest(name, sorted(read))
     meant = f"did you mean {near!r}? Otherwise" if near else "read it,"
     message = f"no template reads {root}.{name}: it changes nothing"
-    return problem(
+    return warning(
         document,
         path,
         message,
         code=Code.UNREAD_VALUE,
         hint=f"{meant} remove it" if near else f"{meant} as {{{{ {root}.{name} }}}}, or remove it",
         key=True,
-        severity=Severity.WARNING,
     )
 
 
@@ -121,21 +110,14 @@ def check_reach(manifest: Manifest, rows: Sequence[Row], at_home: Container[str]
     warnings: dict[tuple[object, ...], Diagnostic] = {}
     for row in rows:
         vendor = row.data.get("vendor")
-        urls = [pair for key in ("target", "options") for pair in _urls_in(row.data.get(key), (key,))]
+        urls = [pair for key in ("target", "options") for pair in texts(row.data.get(key), (key,))]
         for path, text in urls if vendor not in at_home else ():
             same = (row.path, row.variant, path)
             if same not in warnings and (host := out_of_reach(text)):
                 message = f"{vendor} runs elsewhere, and cannot reach {host}"
                 place, code = RowLocator(manifest, row), Code.OUT_OF_REACH
-                warnings[same] = problem(place, path, message, code=code, hint=hint, severity=Severity.WARNING)
+                warnings[same] = warning(place, path, message, code=code, hint=hint)
     return in_order(warnings.values())
-
-
-def _urls_in(data: object, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(data, str):
-        yield path, data
-    for step, child in data.items() if isinstance(data, dict) else ():
-        yield from _urls_in(child, (*path, step))
 
 
 def check_facts(manifest: Manifest, rows: Sequence[Row], git: Mapping[str, object]) -> tuple[Diagnostic, ...]:
@@ -147,9 +129,7 @@ def check_facts(manifest: Manifest, rows: Sequence[Row], git: Mapping[str, objec
                 message = f"{key}: this build has no {name}, so git.{name} equals nothing here"
                 hint = f"if it has one, name it: {_NAMED[name]}; if that is meant, write git.{name} | default('')"
                 place = RowLocator(manifest, row)
-                warnings.append(
-                    problem(place, (key,), message, code=Code.NO_FACT, hint=hint, severity=Severity.WARNING)
-                )
+                warnings.append(warning(place, (key,), message, code=Code.NO_FACT, hint=hint))
     return in_order(warnings)
 
 
@@ -172,9 +152,7 @@ def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path
             message = f"axes: no template reads {name!r}, so its {len(several)} values are paid for and send the same"
             hint = f"read it where it matters: {{{{ matrix.{name} }}}}; or remove it"
             place = RowLocator(manifest, first[path])
-            warned = problem(
-                place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint, severity=Severity.WARNING
-            )
+            warned = warning(place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint)
             yield path, warned
 
 
@@ -202,9 +180,7 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
             reported.add(row.path)
             message = f"{row.id} sends the same request as {other.id}, and each is paid for"
             hint = "remove one of them, or let them differ in what is sent"
-            yield problem(
-                RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint, severity=Severity.WARNING
-            )
+            yield warning(RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint)
 
 
 def _reads_axes(value: object) -> bool:
@@ -229,11 +205,10 @@ def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     if wanted > whole:
         message = f"gate: min_tests is {wanted}, and {plural(whole, 'test')} can gate: no apply can pass"
         written = any("min_tests" in manifest.section(layer) for layer in manifest.layers("gate"))
-        yield problem(
+        yield warning(
             SectionLocator(manifest, "gate") if written else manifest.document,
             ("min_tests",) if written else ("matrix",),
             message,
             code=Code.TOO_FEW_TESTS,
             hint="lower it, or add what is missing",
-            severity=Severity.WARNING,
         )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from qarunner.decode import amount, as_mapping
+from qarunner.decode import amount, as_mapping, texts
 from qarunner.diagnostics import in_order, problem
 from qarunner.entry import EXPANDING_KEYS
 from qarunner.errors import ManifestError, UserError
@@ -69,10 +69,7 @@ class OverBase(Document):
 def read_base(text: BaseText) -> tuple[Document, tuple[Diagnostic, ...]]:
     """A base, and what is wrong with it. ManifestError if it cannot be read."""
     base = read(text.name, text.text, start="defaults: { … }, or limits: { … }")
-    faults = schema.faults(base.data, part="base")
-    problems = [
-        problem(base, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key) for fault in faults
-    ]
+    problems = list(schema.placed(base, schema.faults(base.data, part="base")))
     for expression in as_mapping(base.data.get("entries")):
         try:
             parse(expression)
@@ -189,7 +186,9 @@ def _hosts(manifest: Manifest, rows: Sequence[Row], *, later: bool) -> Iterator[
     if allowed is None:
         return
     for row in rows:
-        for path, url in _urls({key: row.data.get(key) for key in ("target", "options")}, ()):
+        for path, url in texts({key: row.data.get(key) for key in ("target", "options")}):
+            if not (url.lower().startswith(("https://", "http://")) or _is_secret(url, path)):
+                continue
             host = None if later and _is_open(url) else _host(url)
             if host is None or any(_allows(pattern, host) for pattern in allowed):
                 continue
@@ -199,14 +198,6 @@ def _hosts(manifest: Manifest, rows: Sequence[Row], *, later: bool) -> Iterator[
                 shown = "a host that is not certain" if OPEN in host else host
                 message, hint = f"the base does not allow {shown}", f"it allows {', '.join(allowed)}"
                 yield _beyond(manifest, path, "hosts", message, hint, row)
-
-
-def _urls(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str) and (value.lower().startswith(("https://", "http://")) or _is_secret(value, path)):
-        yield path, value
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, child in children:
-        yield from _urls(child, (*path, step))
 
 
 def _is_secret(value: str, path: Path) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner import __version__
-from qarunner.decode import amount, as_mapping
+from qarunner.decode import amount, as_mapping, children
 from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     BY_NAME,
@@ -639,11 +639,7 @@ def examine(
         more = (*more, base.text)
     lone = lone_fragment(main)
     faults = schema.faults(read.data)
-    shown = in_order(
-        problem(read, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
-        for fault in faults
-        if not (lone and fault.path == ())
-    )
+    shown = in_order(schema.placed(read, (fault for fault in faults if not (lone and fault.path == ()))))
     texts = (text, *more)
     whole = Mended(read, faults) if faults else read
     templated = bool(faults) or any(_may_hold(content, "{{", "{%", "{#") for content in texts)
@@ -776,8 +772,7 @@ def _with_brackets(value: object, path: Path) -> Iterator[tuple[Path, bool]]:
     """Paths of strings with such a bracket; True where it is the key that has it."""
     if isinstance(value, str) and ("⟦" in value or "⟧" in value):
         yield path, False
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, child in children:
+    for step, child in children(value):
         if isinstance(step, str) and ("⟦" in step or "⟧" in step):
             yield (*path, step), True
         yield from _with_brackets(child, (*path, step))

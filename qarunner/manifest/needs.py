@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.diagnostics import closest, problem
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import (
-    RowLocator,
-    one_of_each,
-)
+from qarunner.manifest.expand import RowLocator, one_of_each
 from qarunner.manifest.select import id_matcher, wildcard
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
 from qarunner.manifest.templates.parse import parse

@@ -10,18 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import Severity, in_order, problem
+from qarunner.diagnostics import in_order, problem, warning
 from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
 from qarunner.manifest.base import check_days
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import (
-    Few,
-    RowLocator,
-    SectionLocator,
-    one_of_each,
-)
+from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each
 from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.evaluate import answers
 from qarunner.manifest.templates.parse import parse
@@ -262,6 +257,4 @@ def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> It
     when = f"ends in {plural(left, 'day')}, on {until}" if left > 0 else f"ended on {until}"
     message = f"the quarantine {when}: from then on it gates again"
     hint = "put it right, or review the quarantine and move its day" if left > 0 else "remove it, or move its day"
-    yield problem(
-        RowLocator(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint, severity=Severity.WARNING
-    )
+    yield warning(RowLocator(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from qarunner.diagnostics import Severity, choose, in_order, problem
+from qarunner.diagnostics import choose, in_order, warning
 from qarunner.errors import UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -464,18 +464,11 @@ def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[s
         if (taken := _taker(pattern, patterns[index + 1 :])) is not None:
             message = f"paths: {taken!r} takes out all that {pattern!r} means"
             place = RowLocator(manifest, row)
-            yield problem(place, (KEY, index), message, code=Code.NO_FILE, severity=Severity.WARNING)
+            yield warning(place, (KEY, index), message, code=Code.NO_FILE)
             continue
         if bare not in known:
             known[bare] = concerns((bare,), files) is not None
         if not known[bare]:
             message = f"paths: {pattern!r} matches no file of the repository"
             hint = "globs begin at the repository's root: src/**, or **/checkout/**"
-            yield problem(
-                RowLocator(manifest, row),
-                (KEY, index),
-                message,
-                code=Code.NO_FILE,
-                hint=hint,
-                severity=Severity.WARNING,
-            )
+            yield warning(RowLocator(manifest, row), (KEY, index), message, code=Code.NO_FILE, hint=hint)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import msgspec.json
 from msgspec.structs import replace
 
-from qarunner.diagnostics import in_order, problem
+from qarunner.decode import children
+from qarunner.diagnostics import problem
 from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import SchemaError, once
@@ -21,13 +22,12 @@ from qarunner.regex import regex
 from qarunner.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator, ValidationError
 
     from qarunner.decode import Json
-    from qarunner.diagnostics import Diagnostic, Path
-    from qarunner.manifest.yaml.reader import Document
+    from qarunner.diagnostics import Diagnostic, Locator, Path
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -51,13 +51,10 @@ _HALF = regex("[\ud800-\udfff]")
 _MASKED = re.escape(MASK)
 
 
-def check(document: Document) -> tuple[Diagnostic, ...]:
-    """Every problem of a manifest as it was written, in the order of its lines; () if it is valid."""
-    errors = faults(document.data)
-    return in_order(
-        problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
-        for fault in errors
-    )
+def placed(locator: Locator, faults: Iterable[SchemaError]) -> Iterator[Diagnostic]:
+    """Problems of data where it was written."""
+    for fault in faults:
+        yield problem(locator, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
 
 
 def faults(data: object, *, part: Part = "manifest", templates: bool = True) -> tuple[SchemaError, ...]:
@@ -132,8 +129,7 @@ def _garbled(data: object, path: Path = ()) -> Iterator[Path]:
     """Where halves of characters stand, which no UTF-8 can hold; a key that has one counts as its mapping."""
     if isinstance(data, str) and _HALF.search(data):
         yield path
-    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for step, child in children:
+    for step, child in children(data):
         if isinstance(step, str) and _HALF.search(step):
             yield path
         else:

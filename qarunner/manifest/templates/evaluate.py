@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner import secret
+from qarunner.decode import children
 from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.entry import BY_NAME, ENTRY_KEYS
 from qarunner.errors import ManifestError
@@ -279,8 +280,7 @@ def _check_keys(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]
 
 
 def _keys_in(data: object) -> Iterator[Path]:
-    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for step, child in children:
+    for step, child in children(data):
         if isinstance(step, str) and holds_template(step):
             yield (step,)
         for path in _keys_in(child):
@@ -755,8 +755,7 @@ def _settings_faults(document: Document, vendors: Mapping[str, object], *, templ
     """The schema knows settings as a part of a manifest alone: here, of one with nothing else in it."""
     masked = {name: _masked(settings, "vendors") for name, settings in vendors.items()}
     data = {"version": 1, "name": "-", "matrix": [{"id": "x"}], "vendors": masked}
-    for fault in schema.faults(data, templates=templates):
-        yield problem(document, fault.path, fault.message, code=fault.code, hint=fault.hint, key=fault.key)
+    return schema.placed(document, schema.faults(data, templates=templates))
 
 
 def _masked(value: object, key: str) -> object:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner import secret
+from qarunner.decode import texts
 from qarunner.entry import TargetKind
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
@@ -47,15 +48,11 @@ class Misdirected(NamedTuple):
 
 def misdirected(data: object, allowed: Collection[str], *, vendor: str, path: Path = ()) -> Iterator[Misdirected]:
     """Secrets in data that goes to a vendor, and that may not go there. `path` leads to the data in a row."""
-    if isinstance(data, str):
-        is_url = path[:1] == ("target",) and len(path) > 1 and path[1] in _URLS
-        for name in sorted(secret.secret_names(data)):
-            if not secret.secret_may_go_to(name, data, vendor=vendor, allowed=allowed, is_url=is_url):
-                yield Misdirected(path, name, secret.needed_permission(name, data, vendor=vendor, is_url=is_url))
-        return
-    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, (list, tuple)) else ()
-    for step, child in children:
-        yield from misdirected(child, allowed, vendor=vendor, path=(*path, step))
+    for place, text in texts(data, path):
+        is_url = place[:1] == ("target",) and len(place) > 1 and place[1] in _URLS
+        for name in sorted(secret.secret_names(text)):
+            if not secret.secret_may_go_to(name, text, vendor=vendor, allowed=allowed, is_url=is_url):
+                yield Misdirected(place, name, secret.needed_permission(name, text, vendor=vendor, is_url=is_url))
 
 
 def refusal(misdirected: Misdirected, allowed: Collection[str]) -> tuple[Code, str, str]:
