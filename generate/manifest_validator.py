@@ -100,6 +100,8 @@ class _Writer:
             cast("dict[str, Schema]", definition("manifest", templates=templates)["$defs"])
             for templates in (True, False)
         )
+        self._expressions: dict[tuple[int, str, frozenset[str] | None], tuple[Schema, str]] = {}
+        """By the schema's id, which is its own as long as the schema is kept: most are asked for a hundred times."""
         self._functions: dict[str, str] = {}
         self._tables: dict[str, str] = {}
         self._patterns: dict[str, str] = {}
@@ -157,6 +159,12 @@ class _Writer:
         if isinstance(schema, bool) or not schema:
             return str(schema is not False)
         rules = cast("Schema", schema)
+        key = (id(schema), v, kinds)
+        if key not in self._expressions:
+            self._expressions[key] = (rules, self._composed(rules, v, kinds))
+        return self._expressions[key][1]
+
+    def _composed(self, rules: Schema, v: str, kinds: frozenset[str] | None) -> str:
         terms = []
         if "type" in rules:
             wanted = rules["type"]
