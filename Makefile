@@ -6,20 +6,22 @@ DEMO := examples/storefront/qa-matrix.yml
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
 
-.PHONY: demo test test-full test-matrix bench simulate mends check editor format setup requirements schema golden mutants docs picture dist clean
+.PHONY: demo test test-full suite test-matrix bench simulate mends check lint types editor format setup requirements schema golden mutants docs picture dist clean
 
 demo: .venv/ready
 	$(BIN)/qarunner apply $(DEMO) --rehearse --scenario examples/storefront/rehearsal.yml --poll-interval 1s
 
-# Compiled tests are kept, whatever a container's variables say: making asserts speak is a third of a run's start.
-SUITE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --workers auto
-
-test: check
-	$(SUITE)
+# Types are checked beside the tests: the one core would wait for the other.
+test: lint
+	$(MAKE) --no-print-directory -j2 types suite
 
 # Every kill, ten times the simulated worlds and twenty times the examples; much longer than `make test`.
-test-full: check .venv/ready-dist
-	QARUNNER_TESTS=full $(SUITE)
+test-full: lint .venv/ready-dist
+	QARUNNER_TESTS=full $(MAKE) --no-print-directory -j2 types suite
+
+# Compiled tests are kept, whatever a container's variables say: making asserts speak is a third of a run's start.
+suite: .venv/ready-dev
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --workers auto
 
 # The part of the suite that depends on packages, on each Python that is installed, with the oldest and the newest packages.
 # All of the suite, on one: make test-matrix WITH='--python 3.12 tests'
@@ -43,9 +45,13 @@ ROUNDS ?= 5
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/compare.py $(ROUNDS)
 
-check: .venv/ready-dev
+check: lint types
+
+lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/ready-dev
 	$(BIN)/mypy
 
 # The schema in yaml-language-server and ajv themselves; needs node and npm.

@@ -1,7 +1,8 @@
 """Starts the program without importing it each time: a process that has imported it all, and forks for a start.
 
 A process whose program ended, and left nothing behind, takes the next start: half of what a short command costs are the
-pages that a new process copies. One that got a signal, or code of its own (PYTHONPATH), takes no other.
+pages that a new process copies. One that got a signal takes no other, and one with code of its own (PYTHONPATH) only
+starts with the same code, where that says that it sets constants alone.
 
 `Forked` has of Popen's interface what tests use; `StandIn` is for what starts `python -I -m MODULE` itself.
 """
@@ -27,6 +28,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -40,6 +42,8 @@ _PIECE = 65536
 _STREAMS = 3
 _NOT_FLUSHED = 120  # the interpreter's own code, where it cannot write what is buffered
 _PROGRAM = "qarunner.__main__"
+CONSTANTS = "# It sets constants alone.\n"
+"""Code of a test's own that begins so leaves a process as the next start with the same code finds it."""
 _QUICK = "vendor:doksi"
 
 
@@ -239,10 +243,14 @@ class _Start:
     environ: dict[str, str]
     streams: list[int]
 
-    @property
-    def plain(self) -> bool:
-        """Whether it runs the program as it is: no code of a test's own is in its process."""
-        return self.module == _PROGRAM and "PYTHONPATH" not in self.environ
+    def code(self) -> str | None:
+        """What runs in its process before the program; None if that keeps all others out of it."""
+        folder = self.environ.get("PYTHONPATH")
+        if folder is None:
+            return ""
+        path = Path(folder, "sitecustomize.py")
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return text if text.startswith(CONSTANTS) else None
 
     def order(self) -> bytes:
         return json.dumps({name: value for name, value in vars(self).items() if name != "streams"}).encode()
@@ -254,6 +262,7 @@ class _Child:
 
     control: socket.socket
     line: socket.socket
+    code: str | None
 
 
 class _Server:
@@ -263,7 +272,8 @@ class _Server:
         self._starts = starts
         self._running: dict[int, _Child] = {}
         self._signalled: set[int] = set()
-        self._idle: list[tuple[int, socket.socket]] = []
+        self._idle: defaultdict[str | None, list[tuple[int, socket.socket]]] = defaultdict(list)
+        """By the code that is in them."""
         self._selector = selectors.DefaultSelector()
         self._woken, self._waking = socket.socketpair()
         self._waking.setblocking(False)  # noqa: FBT003  its only form
@@ -297,8 +307,9 @@ class _Server:
             self._end()
         control = socket.socket(fileno=sockets[0])
         start = _read(control)
-        if start.plain and self._idle:
-            pid, line = self._idle.pop()
+        code = start.code()
+        if code is not None and self._idle[code]:
+            pid, line = self._idle[code].pop()
             _send(line, start.order(), start.streams)
         else:
             line, theirs = socket.socketpair()
@@ -309,7 +320,7 @@ class _Server:
             theirs.close()
         for stream in start.streams:
             os.close(stream)
-        self._running[pid] = _Child(control, line)
+        self._running[pid] = _Child(control, line, code)
         for end in (control, line):
             self._selector.register(end, selectors.EVENT_READ, pid)
         return None
@@ -322,7 +333,7 @@ class _Server:
         for name in ("SIGQUIT", "SIGHUP"):  # a shell ignores them for what runs in the background
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         others = (end for child in self._running.values() for end in (child.control, child.line))
-        idle = (line for _, line in self._idle)
+        idle = (line for processes in self._idle.values() for _, line in processes)
         for each in (self._starts, self._woken, self._waking, *ends, *others, *idle):
             each.close()
         self._selector.close()
@@ -346,7 +357,7 @@ class _Server:
         if pid in self._signalled:
             child.line.close()  # at which it ends
         else:
-            self._idle.append((pid, child.line))
+            self._idle[child.code].append((pid, child.line))
 
     def _tell(self, child: _Child, code: bytes) -> None:
         for end in (child.control, child.line):
@@ -367,7 +378,7 @@ class _Server:
                     child.line.close()
 
     def _end(self) -> NoReturn:
-        for pid in (*self._running, *(pid for pid, _ in self._idle)):
+        for pid in (*self._running, *(pid for processes in self._idle.values() for pid, _ in processes)):
             os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
@@ -434,6 +445,9 @@ def _become(start: _Start) -> None:
     time.tzset()
     tempfile.tempdir = None
     sys.argv = [str(Path(sys.executable).with_name("qarunner")), *start.words]
+
+
+def _customise(start: _Start) -> None:
     if paths := start.environ.get("PYTHONPATH"):
         sys.path[:0] = paths.split(os.pathsep)
         sys.modules.pop("sitecustomize", None)
@@ -470,19 +484,20 @@ def _state() -> object:
 def _live(start: _Start, line: socket.socket) -> NoReturn:
     """Is one process of the program after another, as long as each leaves nothing behind."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    before: object = None
+    is_alone = start.code() is None
+    _become(start)
+    _customise(start)
+    before = _state()
     while True:
-        _become(start)
-        if before is None:
-            before = _state()
         code = _run(start.module)
-        if not start.plain or _state() != before:
+        if is_alone or _state() != before:
             os._exit(code)
         os.chdir("/")
         for stream in range(_STREAMS):
             os.dup2(nothing, stream)  # whoever reads what it wrote sees the end
         line.sendall(str(code).encode())
         start = _read(line)
+        _become(start)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import requests
 
 from qarunner.emulator import serve
 from tests.amount import PATIENCE_S
-from tests.fork_server import CAN_FORK, Forked
+from tests.fork_server import CAN_FORK, CONSTANTS, Forked
 
 if TYPE_CHECKING:
     import signal
@@ -34,7 +34,7 @@ SPEED = 50
 """How fast the emulated runs go: one of 3 s takes 60 ms. A fault's `delay` is divided by it as well."""
 
 FAST = {"reads": 100_000, "creates": 100_000, "all": 100_000}
-HASTY = """
+HASTY = f"""{CONSTANTS}
 from qarunner.engine.schedule import timing as patience
 patience.BACKOFF_S, patience.FIRST_CONTACT_S = 0.02, 0.1
 """
@@ -245,11 +245,12 @@ class Stage:
 
     def customise(self, code: str) -> None:
         """Runs code, too, in every process before the program begins; all of its modules may have been imported."""
-        home = self.folder / "site"
-        home.mkdir(exist_ok=True)
-        with (home / "sitecustomize.py").open("a", encoding="utf-8") as file:
-            file.write(code)
-        self.environ["PYTHONPATH"] = str(home)
+        path = self.folder / "site" / "sitecustomize.py"
+        path.parent.mkdir(exist_ok=True)
+        text = (path.read_text(encoding="utf-8") if path.exists() else "") + code
+        # What is true of one of them alone is not said of both.
+        path.write_text(text if code.startswith(CONSTANTS) else text.replace(CONSTANTS, ""), encoding="utf-8")
+        self.environ["PYTHONPATH"] = str(path.parent)
 
     def leaping(self) -> None:
         """From now on the program waits for an instant where it would wait for time alone to pass."""
