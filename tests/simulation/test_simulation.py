@@ -1,4 +1,4 @@
-"""Worlds by chance, each of which keeps the three promises: 200, and 2,000 in a full run."""
+"""Worlds by chance, each of which keeps the three promises: 120, and 2,000 in a full run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.amount import FULL
 from tests.simulation.mends import ROOT, mends
 from tests.simulation.worlds import World, live
 
-PARTS, SEEDS = 80 if FULL else 8, 25
+PARTS, SEEDS = (80, 25) if FULL else (6, 20)
 """Parts of so many worlds each."""
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import jsonschema
+import jsonschema_rs
 import pytest
 
 from qarunner.entry import Platform, SelectionKind, TargetKind
@@ -44,7 +44,7 @@ def test_a_built_in_vendor_is_named_like_its_info_and_describes_itself(name: str
     assert info.url_env[0] == f"QARUNNER_{name.upper()}_URL"
     assert any("{key}" in text for text in info.auth.texts)
     for properties in (info.options, info.settings):
-        jsonschema.Draft202012Validator.check_schema({"type": "object", "properties": dict(properties)})
+        jsonschema_rs.meta.validate({"type": "object", "properties": dict(properties)})
 
 
 @pytest.mark.parametrize("name", registry.names_builtin())
