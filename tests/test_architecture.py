@@ -91,15 +91,15 @@ def modules() -> dict[str, Path]:
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 @cache
 def imports(path: Path) -> frozenset[str]:
     """Every name that a file imports at any time, type checking included."""
     found: set[str] = set()
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -194,7 +194,7 @@ def test_what_is_known_of_a_vendor_stands_in_its_folder() -> None:
                 assert vendor == own or f"vendors.{vendor}" not in dotted, f"{name(path)} imports {dotted}"
         if room(module) in {"emulator", "testing"} or own or path in {ROOT / "vendors" / "registry.py", GENERATED}:
             continue
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and not docstring(path, node):
                 assert not strings.search(node.value), f"{name(path)}:{node.lineno} names a vendor"
 
@@ -203,9 +203,7 @@ def test_what_is_known_of_a_vendor_stands_in_its_folder() -> None:
 def docstrings(path: Path) -> frozenset[int]:
     """The lines of texts that are no values."""
     return frozenset(
-        node.value.lineno
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        node.value.lineno for node in nodes(path) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     )
 
 
@@ -235,7 +233,7 @@ def test_contributing_names_files_that_are_there() -> None:
 
 def test_functions_stay_small() -> None:
     for path in modules().values():
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= 60 or path == GENERATED, f"{name(path)}:{node.lineno} {node.name} has {length} lines"

@@ -190,7 +190,7 @@ MEANT: dict[str, Callable[[str], str]] = {
     "JSON": lambda text: str(json.loads(f'"{text}"', strict=False)),
 }
 
-MUCH = 100_000
+MUCH = 40_000
 HOSTILE = [
     "%41",
     "%2525",

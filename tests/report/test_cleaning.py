@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from qarunner.report.summary import cleaned
 from qarunner.secret import Scrubber, mask
+from tests.amount import examples
 from tests.report.large import large_summary
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def test_texts_with_a_nul_between_them_are_cleaned_like_each_alone(name: str, te
     assert CLEANS[name]("\0".join(texts)) == "\0".join(map(CLEANS[name], texts))
 
 
-@settings(max_examples=10)
+@examples(0.4)
 @given(texts=st.lists(TEXT, max_size=6), most=st.sampled_from([None, MOST]))
 def test_many_entries_are_cleaned_like_each_alone(texts: list[str], most: int | None) -> None:
     clean, summary = CLEANS["both"], with_texts(texts)

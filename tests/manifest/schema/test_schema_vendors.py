@@ -181,7 +181,7 @@ def complaints(vendor: str, data: Mapping[str, object]) -> list[Complaint]:
     return [*in_table(adapter.info, data), *adapter.check(data, {"project": UUID})]
 
 
-MOST_ROWS = 300
+MOST_ROWS = 150
 """Of each vendor, where not all of them are wanted."""
 
 
