@@ -131,10 +131,9 @@ class ResourceHandler:
                 queue.put(task, due)
             case Prepared():
                 self._made(resource, meaning)
-            case Retry() if meaning.held and task.best_effort:
-                self._ask_again(task, meaning)
             case Retry():
-                self._unmade(task, meaning.message)
+                if not _is_put_off(task, meaning):
+                    self._unmade(task, meaning.message)
                 self._again(task, meaning, is_written=is_written)
             case Rejected() if self._unmade(task, meaning.refusal.message) is ev.Remains.TAKEN:
                 self._again(task, Retry(message=meaning.refusal.message), is_written=is_written)
@@ -236,25 +235,11 @@ class ResourceHandler:
         else:  # only what may be at the vendor is of interest any more
             self._tasks.pop(_of(task).resource.id, None)
 
-    def _ask_again(self, task: Task, again: Retry) -> None:
-        """Sends a request again that must not be sent twice, and that the vendor put off: what came before stays done.
+    def _again(self, task: Task, again: Retry, *, is_written: bool) -> None:
+        """Begins to make a resource anew. Of a step that was put off, what came before stays done.
 
         To begin with the first one again would make a second build.
         """
-        resource, now = _of(task), self._context.clock.now()
-        queue = self._queue(resource)
-        task.retries.add(again, now)
-        cause = task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
-        if cause is not None or not self._context.mode.may_retry:
-            self._unmade(task, again.message)
-            self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
-            return
-        wait = task.retries.backoff(again, self._context.jitter())
-        wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
-        task.answers = task.answers[:-1]
-        queue.put(task, now + wait)
-
-    def _again(self, task: Task, again: Retry, *, is_written: bool) -> None:
         resource, now = _of(task), self._context.clock.now()
         queue = self._queue(resource)
         task.retries.add(again, now)
@@ -268,17 +253,22 @@ class ResourceHandler:
         if again.held:
             wait = queue.limiter.hold(wait, now, named=again.wait_s is not None)
         if cause is not None or not self._context.mode.may_retry:
+            if _is_put_off(task, again):
+                self._unmade(task, again.message)
             self._give_up(resource, again.message, cause or Cause.UNAVAILABLE)
             return
         for state in self._begun(resource):
             ends_at = self._context.deadlines.end_of(state.job.id)
             if ends_at is not None and now + wait >= ends_at:  # what it waits for cannot come in time
                 self._fail(state, f"{_what(resource)}: {again.message}", Cause.UNAVAILABLE)
-        if self._begun(resource):
+        if not self._begun(resource):
+            self._tasks.pop(resource.resource.id, None)
+        elif _is_put_off(task, again):
+            task.answers = task.answers[:-1]
+            queue.put(task, now + wait)
+        else:
             message, wait_s = (None, None) if is_written else (again.message, wait)
             self._begin(task, now + wait, wait_s=wait_s, message=message)
-        else:
-            self._tasks.pop(resource.resource.id, None)
 
     def _give_up(self, resource: ResourceState, message: str, cause: Cause) -> None:
         name = resource.resource.id
@@ -366,6 +356,11 @@ class ResourceHandler:
 
 
 _NOTHING = Request(method="GET", path="/")
+
+
+def _is_put_off(task: Task, again: Retry) -> bool:
+    """True if a vendor did nothing, and asks for silence, before a step that must not be sent twice."""
+    return again.held and task.best_effort
 
 
 def _of(task: Task) -> ResourceState:

@@ -15,6 +15,7 @@ from qarunner.plan.model import seal
 from qarunner.vendors.api import (
     Build,
     FileRef,
+    More,
     Prepared,
     Reply,
     Request,
@@ -39,7 +40,7 @@ PUT = "https://files.test/upload"
 class Uploading(Fictional):
     """A build: POST /uploads, PUT, POST /targets. An environment: POST /environments, DELETE afterwards."""
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared | More:
         if resource.kind is ResourceKind.ENVIRONMENT:
             if replies:
                 return Prepared(values={"key": token})
@@ -250,3 +251,26 @@ def test_resume_from_every_prefix_leaves_nothing_behind(plan: Plan) -> None:
             removed = {*store.removed}
             if not any(isinstance(e, ev.ResourceReleased) for e in whole[:length]):
                 assert removed == made, length
+
+
+class Putting(Uploading):
+    """Its last step must not be sent twice: the adapter judges the reply."""
+
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared | More:
+        step = super().prepare(resource, token, replies)
+        is_last = isinstance(step, Request) and step.path == "/targets"
+        return More(request=step, best_effort=True) if is_last and isinstance(step, Request) else step
+
+
+@pytest.mark.parametrize("at", ["/uploads", "/targets"])
+def test_a_vendor_that_asks_for_silence_is_waited_for_whichever_step_it_puts_off(at: str) -> None:
+    busy = [Reply(status=429, text="", headers={"retry-after": "1200"})]
+
+    def fault(_vendor: str, request: Request, _n: int) -> Answer | None:
+        return busy.pop() if request.path == at and busy else None
+
+    store = Store(fault=fault)
+    plan = using(plan_of(entry("a", "plain", timeout_s=7200.0)), BUILD, "target")
+    story = Story(plan, {**VENDOR, "plain": Putting("plain", keyed=False)}, store).drive()
+    assert decide(story.run).exit_code is ExitCode.OK
+    assert (store.uploads, store.bodies) == (1, [{"what": ["bin_1"]}])
