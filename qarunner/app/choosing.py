@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
@@ -12,21 +12,18 @@ from qarunner.app.git import Git, changed_since, files_of
 from qarunner.errors import NothingSelected
 from qarunner.known import Known
 from qarunner.manifest.expand import place_of
-from qarunner.manifest.model import Row
+from qarunner.manifest.model import Manifest, Row
 from qarunner.manifest.needs import closure, resolve
-from qarunner.manifest.rules import conditions, without_condition
+from qarunner.manifest.rules import Condition, conditions, without_condition
 from qarunner.manifest.select import KEY, KNOWN_LATER, check_paths, concerns, patterns_of, select, suggestion, unmatched
 from qarunner.manifest.templates.env import Values
 from qarunner.manifest.templates.evaluate import with_known
 from qarunner.plan.model import NotPlanned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from qarunner.diagnostics import Diagnostic
-    from qarunner.manifest.model import Manifest
-    from qarunner.manifest.rules import Condition
 
 
 Hide: TypeAlias = "Callable[[Iterable[str]], None]"

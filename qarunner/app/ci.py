@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner.app.git import Git
 from qarunner.errors import UserError
-from qarunner.known import Known, Refused, Unknown  # noqa: TC001  an alias is made of it when the module is read
+from qarunner.known import Known, Refused, Unknown
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from urllib.parse import SplitResult
-
     from qarunner.engine.state.events import Who
     from qarunner.known import Answer
 

@@ -24,11 +24,11 @@ from qarunner.app.ci import in_ci, read_build, who
 from qarunner.app.files import allowed_secrets, find_manifest
 from qarunner.app.git import DEEPER, Git, tracked
 from qarunner.app.inventory import Inventories, InventoryError, plural_of
-from qarunner.app.options import NextCommand
+from qarunner.app.options import DoctorOptions, NextCommand
 from qarunner.app.planning import base_url_of, check_manifest, make_plan, read_inputs, settings_of, with_env_files
 from qarunner.app.runs import load, state_of
 from qarunner.diagnostics import Severity
-from qarunner.engine.decide.interpret import after_listing, refusal_of, with_key_name
+from qarunner.engine.decide.interpret import Answer, after_listing, refusal_of, with_key_name
 from qarunner.engine.io.connection import Network, checked_url, shown_proxy
 from qarunner.engine.io.journal import by_age, is_driven
 from qarunner.engine.io.transport import key_name
@@ -43,18 +43,15 @@ from qarunner.plan.compile import vendor_plan
 from qarunner.regex import regex
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.text import plural
-from qarunner.vendors.api import Cause, Fault, InventoryKind, Reply, Request
+from qarunner.vendors.api import Cause, Fault, InventoryKind, Reply, Request, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.app.choosing import Hide
-    from qarunner.app.options import DoctorOptions
     from qarunner.app.planning import CheckedManifest
     from qarunner.decode import Json
-    from qarunner.engine.decide.interpret import Answer
     from qarunner.plan.model import Plan, VendorPlan
-    from qarunner.vendors.api import Vendor
 
 
 class State(StrEnum):

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,14 @@ from qarunner.diagnostics import Diagnostic, Place, closest, in_order
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest.base import BaseText
 from qarunner.manifest.codes import Code
-from qarunner.manifest.load import BadGlob, NamedFile, has_matrix
+from qarunner.manifest.load import BadGlob, Finder, NamedFile, has_matrix
+from qarunner.manifest.lock import Lock
 from qarunner.manifest.lock import parse as parse_lock
 from qarunner.manifest.lock import unreadable as unreadable_lock
 from qarunner.manifest.model import seconds
 from qarunner.manifest.templates.env import Names, as_variable, checked_naming
 from qarunner.manifest.templates.secret_access import checked_word
+from qarunner.manifest.yaml.reader import Document
 from qarunner.manifest.yaml.reader import read as read_yaml
 from qarunner.paths import (
     GIT,
@@ -38,18 +40,12 @@ from qarunner.paths import (
 )
 from qarunner.plan.capabilities import misfit
 from qarunner.regex import regex
-from qarunner.vendors.api import Complaint
+from qarunner.vendors.api import Build, BuildRules, Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
     from dotenv.parser import Original
 
-    from qarunner.manifest.load import Finder
-    from qarunner.manifest.lock import Lock
-    from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan
-    from qarunner.vendors.api import Build, BuildRules
 
 
 # ---------------------------------------------------------------------------------------------------------------------

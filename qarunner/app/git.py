@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.errors import UserError
-from qarunner.known import Known, Refused, Unknown
+from qarunner.known import Answer, Known, Refused, Unknown
 from qarunner.paths import MANIFEST_NAMES, repository_root
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from qarunner.known import Answer
 
 
 # ---------------------------------------------------------------------------------------------------------------------

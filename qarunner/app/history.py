@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,13 +17,10 @@ from qarunner.engine.decide.trend import LATEST, Past, trend
 from qarunner.engine.io.journal import JOURNAL, by_age
 from qarunner.errors import UserError
 from qarunner.paths import history_file, remove_file
-from qarunner.report.summary import summarise
+from qarunner.report.summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qarunner.history.index import Index, ResultRow, RunRow
-    from qarunner.report.summary import Summary
 
 T = TypeVar("T")
 MONTH_S = 30 * 86_400.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from enum import StrEnum
 from itertools import count
@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from qarunner.app.apply.connect import Surroundings, reach, shared_budgets
 from qarunner.app.ci import read_build
 from qarunner.app.files import allowed_secrets, find_manifest, lock_of, read_lock
-from qarunner.app.options import VendorsOptions
+from qarunner.app.options import InitOptions, LockOptions, VendorsOptions
 from qarunner.app.planning import (
     check_manifest,
     manifest_reader,
@@ -27,8 +27,8 @@ from qarunner.app.planning import (
     vendor_names,
     with_env_files,
 )
-from qarunner.diagnostics import choose, closest, in_order, problem
-from qarunner.engine.decide.interpret import NOT_FOUND, TOO_MANY, Rejected, Retry, after_listing, with_key_name
+from qarunner.diagnostics import Diagnostic, Locator, choose, closest, in_order, problem
+from qarunner.engine.decide.interpret import NOT_FOUND, TOO_MANY, Answer, Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
 from qarunner.engine.schedule.timing import RetryState
 from qarunner.entry import BY_NAME, NameKind
@@ -37,10 +37,10 @@ from qarunner.known import holds_template, is_open
 from qarunner.manifest.codes import CAPABILITY, Code
 from qarunner.manifest.expand import RowLocator
 from qarunner.manifest.load import profile_names
-from qarunner.manifest.lock import Lock, Scope, quoted, same, to_text
-from qarunner.manifest.names import PROJECT, WORDS, not_locked, shown, wanted
+from qarunner.manifest.lock import Items, Lock, Scope, quoted, same, to_text
+from qarunner.manifest.names import PROJECT, WORDS, Wanted, not_locked, shown, wanted
 from qarunner.manifest.select import wildcard
-from qarunner.manifest.templates.evaluate import evaluate
+from qarunner.manifest.templates.evaluate import Evaluated, evaluate
 from qarunner.paths import nearest_manifest, runs_folder, working_folder, write_whole
 from qarunner.plan.capabilities import complaints, own_settings
 from qarunner.plan.compile import vendor_plan
@@ -48,18 +48,10 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import INVENTORIES, Cause, Fault, InventoryKind, Item, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from qarunner.app.choosing import Hide
-    from qarunner.app.options import InitOptions, LockOptions
     from qarunner.app.planning import CheckedManifest
     from qarunner.decode import Json
-    from qarunner.diagnostics import Diagnostic, Locator
-    from qarunner.engine.decide.interpret import Answer
-    from qarunner.manifest.lock import Items
     from qarunner.manifest.model import Row
-    from qarunner.manifest.names import Wanted
-    from qarunner.manifest.templates.evaluate import Evaluated
     from qarunner.plan.model import VendorPlan
     from qarunner.vendors.api import Refusal, Vendor, VendorInfo
 

@@ -10,7 +10,7 @@ import os
 import shlex
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import UTC, date, datetime  # noqa: TC003  annotations are read when the program runs
+from datetime import UTC, date, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints

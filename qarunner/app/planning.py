@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -11,8 +11,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner import __version__
-from qarunner.app.choosing import Inputs, RowFilter, choose_rows, hide_nothing, unmatched_paths, untouched
-from qarunner.app.ci import read_build
+from qarunner.app.choosing import Chosen, Hide, Inputs, RowFilter, choose_rows, hide_nothing, unmatched_paths, untouched
+from qarunner.app.ci import Build, read_build
 from qarunner.app.files import (
     allowed_secrets,
     base_of,
@@ -29,12 +29,12 @@ from qarunner.app.files import (
 )
 from qarunner.app.reports import credentials_in, misplaced
 from qarunner.decode import Json, is_unicode
-from qarunner.diagnostics import Diagnostic, Place, few_suggestions, in_order, problem
-from qarunner.entry import NameKind
+from qarunner.diagnostics import Diagnostic, Locator, Place, few_suggestions, in_order, problem
+from qarunner.entry import Entry, NameKind
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.advice import check_facts, check_reach, check_spending
-from qarunner.manifest.base import check_limits, over_base
+from qarunner.manifest.base import BaseText, check_limits, over_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, check_rows, expand, expand_sound, place_of
 from qarunner.manifest.load import check_changes, check_select, entry_of, examine, profile_names, with_profile
@@ -44,7 +44,7 @@ from qarunner.manifest.names import PROJECT
 from qarunner.manifest.needs import check_needs
 from qarunner.manifest.rules import check_conditions, check_quarantines
 from qarunner.manifest.schema.urls import out_of_reach
-from qarunner.manifest.select import fingerprint, parse_shard, split
+from qarunner.manifest.select import Shard, fingerprint, parse_shard, split
 from qarunner.manifest.templates.env import Values, key_names, misspelt, nothing_set
 from qarunner.manifest.templates.evaluate import Evaluated, evaluate, render, with_known
 from qarunner.manifest.templates.expression import Steps
@@ -64,27 +64,18 @@ from qarunner.plan.cost import (
     tests_of,
     within,
 )
-from qarunner.plan.model import Plan, Sharding, seal
+from qarunner.plan.model import Plan, Price, Sharding, seal
 from qarunner.secret import VALUE_OF
 from qarunner.vendors import registry
-from qarunner.vendors.api import INVENTORIES, Vendor
+from qarunner.vendors.api import INVENTORIES, Vendor, VendorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.choosing import Chosen, Hide
-    from qarunner.app.ci import Build
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
-    from qarunner.diagnostics import Locator
     from qarunner.diagnostics import Path as Trail
-    from qarunner.entry import Entry
-    from qarunner.manifest.base import BaseText
     from qarunner.manifest.load import LoadedManifest
-    from qarunner.manifest.select import Shard
-    from qarunner.plan.model import Price
-    from qarunner.vendors.api import VendorInfo
 
 
 # ---------------------------------------------------------------------------------------------------------------------

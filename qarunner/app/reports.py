@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import choose, problem
+from qarunner.diagnostics import Diagnostic, choose, problem
 from qarunner.errors import RunInUse, UserError
 from qarunner.known import Known
 from qarunner.manifest import codes
@@ -35,7 +35,6 @@ from qarunner.secret import VALUE_OF, mask, seal_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Report
     from qarunner.manifest.yaml.reader import Document
     from qarunner.plan.model import Plan

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,7 +29,7 @@ from qarunner.engine.io.journal import (
     started_in,
 )
 from qarunner.engine.io.seal import Key, Trust
-from qarunner.engine.state.run import Phase, Run, advance
+from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
 from qarunner.paths import read_regular, way_to_write
@@ -41,13 +41,10 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from qarunner.app.choosing import Earlier
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions
     from qarunner.engine.state.events import Event
-    from qarunner.engine.state.run import JobState
     from qarunner.entry import Entry
 
 _RUN_ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -13,27 +13,23 @@ import msgspec
 from msgspec.structs import replace
 
 from qarunner import __version__
-from qarunner.app.choosing import hide_nothing
-from qarunner.app.ci import read_build
+from qarunner.app.choosing import Hide, hide_nothing
+from qarunner.app.ci import Build, read_build
 from qarunner.app.files import base_of, find_manifest, read_var_files
 from qarunner.app.options import PlanOptions, options_of
-from qarunner.app.planning import base_url_of, make_plan, read_inputs
+from qarunner.app.planning import PlanResult, base_url_of, make_plan, read_inputs
 from qarunner.errors import ManifestError, NothingSelected, StalePlan, UserError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.load import version_fits
 from qarunner.paths import manifest_root, read_regular, repository_root, working_folder
-from qarunner.plan.model import Sources, checked_json, from_json, seal
+from qarunner.plan.model import Plan, Sources, checked_json, from_json, seal
 from qarunner.text import plural
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.app.choosing import Hide
-    from qarunner.app.ci import Build
-    from qarunner.app.planning import PlanResult
     from qarunner.decode import Json
-    from qarunner.plan.model import Plan
 
 
 # ---------------------------------------------------------------------------------------------------------------------

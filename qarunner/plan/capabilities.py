@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from qarunner.diagnostics import in_order, problem
-from qarunner.entry import BY_NAME, Platform, SelectionKind
+from qarunner.diagnostics import Diagnostic, Place, in_order, problem
+from qarunner.entry import BY_NAME, Platform, SelectionKind, TargetKind
 from qarunner.known import holds_template, is_open
 from qarunner.manifest import codes
 from qarunner.manifest.expand import RowLocator
-from qarunner.manifest.schema.explain import messages_of, once
+from qarunner.manifest.schema.explain import SchemaError, messages_of, once
 from qarunner.plan.guard import adapter_guard, bug
 from qarunner.regex import regex
 from qarunner.secret import OPEN
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
     from qarunner.decode import Json
-    from qarunner.diagnostics import Diagnostic, Place
-    from qarunner.entry import TargetKind
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.manifest.schema.explain import SchemaError
     from qarunner.vendors.api import Build, BuildRules, Capabilities, Conflict, Vendor, VendorInfo
 
 

@@ -9,27 +9,22 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from qarunner.decode import as_mapping
-from qarunner.diagnostics import in_order
+from qarunner.decode import Json, as_mapping
+from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest.expand import place_of
-from qarunner.manifest.model import seconds
-from qarunner.plan.capabilities import check_rows, complained, misfit, own_settings
+from qarunner.manifest.model import Manifest, Row, seconds
+from qarunner.plan.capabilities import Checked, check_rows, complained, misfit, own_settings
 from qarunner.plan.cost import cost_notices, cost_of, counted, price_of
 from qarunner.plan.guard import adapter_guard, grouped
-from qarunner.plan.model import VERSION, Job, Plan, Rate, VendorPlan, seal
+from qarunner.plan.model import VERSION, Job, NotPlanned, Plan, Rate, Sharding, VendorPlan, seal
 from qarunner.regex import regex
 from qarunner.vendors.api import Build, Call, Complaint, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.decode import Json
-    from qarunner.diagnostics import Diagnostic
     from qarunner.entry import Entry
-    from qarunner.manifest.model import Manifest, Row
-    from qarunner.plan.capabilities import Checked
-    from qarunner.plan.model import NotPlanned, Sharding
     from qarunner.vendors.api import BuildRules, Conflict, Dependency, Metadata, Vendor, VendorInfo
 
 

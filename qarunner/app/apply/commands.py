@@ -16,9 +16,9 @@ from qarunner.app import reports as reporting
 from qarunner.app import saved_plan as saved
 from qarunner.app.apply.connect import Surroundings, adapters, connect
 from qarunner.app.apply.rehearsal import rehearse
-from qarunner.app.apply.session import Cancelled, RunSettings, Session
+from qarunner.app.apply.session import Cancelled, Observer, RunSettings, Session
 from qarunner.app.ci import in_ci, read_build, who
-from qarunner.app.options import chosen_words, stored_words
+from qarunner.app.options import ApplyOptions, CancelOptions, ResumeOptions, RunOptions, chosen_words, stored_words
 from qarunner.app.planning import (
     base_url_of,
     check_manifest,
@@ -48,11 +48,11 @@ from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.seal import Trust
 from qarunner.engine.io.workers import SystemClock
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import advance, fold
-from qarunner.errors import JournalLost, ManifestError, UserError
+from qarunner.engine.state.run import Run, advance, fold
+from qarunner.errors import ExitCode, JournalLost, ManifestError, UserError
 from qarunner.manifest.codes import Code
 from qarunner.paths import read_regular, remove_file, repository_root, working_folder
-from qarunner.plan.model import from_json, seal, to_json
+from qarunner.plan.model import Plan, from_json, seal, to_json
 from qarunner.report.plan import left_out, overview
 from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.vendors import registry
@@ -61,13 +61,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from qarunner.app.apply.session import Observer
-    from qarunner.app.options import ApplyOptions, CancelOptions, ResumeOptions, RunOptions
     from qarunner.app.runs import StoredRun
     from qarunner.engine.io.transport import Transport
-    from qarunner.engine.state.run import Run
-    from qarunner.errors import ExitCode
-    from qarunner.plan.model import Plan
 
 
 def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer) -> ExitCode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,6 @@ from qarunner.signals import PROCESS, Signals
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
-
     from qarunner.plan.model import Plan, VendorPlan
     from qarunner.vendors.api import Auth, Build, Vendor
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,8 +20,6 @@ from qarunner.secret import Scrubber, placeholder, reveal, secret_names
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from qarunner.app.options import EmulatorOptions
     from qarunner.plan.model import Plan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from qarunner.app.options import DEFAULT_RUNS, NextCommand, stored_words
 from qarunner.app.runs import Secrets
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
-from qarunner.engine.io.journal import REPORT
+from qarunner.engine.io.journal import REPORT, Journal
 from qarunner.engine.io.seal import RUN_KEY
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
@@ -29,18 +29,14 @@ from qarunner.errors import ExitCode, JournalLost, Unwritten, UserError
 from qarunner.history import durations as history
 from qarunner.report.summary import UNVERIFIED, GateFailure, Summary, last_line, summarise
 from qarunner.secret import SEAL_KEY
-from qarunner.text import plural
+from qarunner.text import Line, plural
 from qarunner.vendors.api import Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from qarunner.app.planning import PlanResult
-    from qarunner.engine.io.journal import Journal
     from qarunner.engine.io.shared_rates import SharedRateLimit
     from qarunner.engine.io.transport import Transport
     from qarunner.plan.model import Plan
-    from qarunner.text import Line
 
 
 class Progress(Protocol):

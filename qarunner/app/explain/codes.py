@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.regex import regex
-from qarunner.text import Quoted, styled
+from qarunner.text import Line, Quoted, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from qarunner.text import Line
 
 
 _NAME = "errors.md"

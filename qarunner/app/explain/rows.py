@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.app.choosing import Chosen, weigh_rows
+from qarunner.app.choosing import Chosen, Hide, RowFilter, weigh_rows
 from qarunner.app.ci import read_build
 from qarunner.app.files import find_manifest
 from qarunner.app.planning import (
@@ -36,18 +36,16 @@ from qarunner.plan.capabilities import own_settings
 from qarunner.plan.cost import cost_of, counted, prices_of
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.plan.model import Cost
-from qarunner.vendors.api import Call, Request
+from qarunner.vendors.api import Call, Metadata, Request, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from qarunner.app.choosing import Hide, RowFilter
     from qarunner.app.options import ExplainOptions
     from qarunner.app.planning import CheckedManifest
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.templates.env import Values
-    from qarunner.vendors.api import Metadata, Vendor
 
 
 _HINT = "name an entry of the manifest, or a code such as E204"

@@ -14,19 +14,15 @@ from msgspec.structs import replace
 from qarunner.engine.decide.interpret import ADAPTER_EXCEPTIONS, check_return_type, describe_adapter_error
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, merge, worst_verdict
 from qarunner.engine.state.events import Reattempted, RetryReason
-from qarunner.engine.state.run import FAILURES, Phase, advance
-from qarunner.entry import SelectionKind
+from qarunner.engine.state.run import FAILURES, JobState, Phase, Run, RunState, advance
+from qarunner.entry import Entry, SelectionKind
 from qarunner.plan.guard import grouped
 from qarunner.plan.model import Job
 from qarunner.secret import without_encoding
-from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Request, Verdict
+from qarunner.vendors.api import FINISHED, GOOD, Case, Cause, Outcome, Request, Vendor, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.engine.state.run import JobState, Run, RunState
-    from qarunner.entry import Entry
-    from qarunner.vendors.api import Vendor
 
 
 ATTEMPT_SIGN = "~"

@@ -8,14 +8,13 @@ from msgspec import Struct
 
 from qarunner.engine.decide.attempts import merge_attempts, previous_outcomes
 from qarunner.engine.decide.outcomes import tally
-from qarunner.engine.state.run import Phase, ResourceStatus
+from qarunner.engine.state.run import Phase, ResourceStatus, Run
 from qarunner.errors import ExitCode, code_of_signal, decisive_code
 from qarunner.vendors.api import FINISHED, GOOD, Cause, Outcome, ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.engine.state.run import Run
     from qarunner.entry import Entry, OnSkipped
 
 

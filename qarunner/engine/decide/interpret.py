@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import Json, UnexpectedData
 from qarunner.engine.decide.outcomes import without_run
 from qarunner.engine.state.events import Remains
 from qarunner.plan.guard import bug
@@ -40,9 +40,6 @@ from qarunner.vendors.api import (
 from qarunner.vendors.replies import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from qarunner.decode import Json
     from qarunner.engine.state.run import JobState, ResourceState
     from qarunner.vendors.api import AnyRequest, Call, InventoryKind, Resource, Vendor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from qarunner.diagnostics import Place
@@ -13,15 +13,11 @@ from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.state.run import Run
 from qarunner.entry import Entry, Policy
 from qarunner.plan.cost import total
-from qarunner.plan.model import Job, seal
+from qarunner.plan.model import Cost, Job, Plan, Sources, seal
 from qarunner.vendors.api import Outcome, Request, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from msgspec import UnsetType
-
-    from qarunner.plan.model import Cost, Plan, Sources
 
 
 NOBODY = "unknown"

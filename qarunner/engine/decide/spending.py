@@ -6,16 +6,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.engine.decide.attempts import outcome_so_far
-from qarunner.engine.state.run import Phase
-from qarunner.entry import SelectionKind
+from qarunner.engine.state.run import JobState, Phase, Run
+from qarunner.entry import Entry, SelectionKind
 from qarunner.plan.cost import is_guess, tests_of
 from qarunner.text import money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.engine.state.run import JobState, Run
-    from qarunner.entry import Entry
     from qarunner.plan.model import Price
 
 

@@ -21,7 +21,7 @@ from qarunner.engine.decide.spending import over_allowance
 from qarunner.engine.schedule.queue import Task
 from qarunner.engine.schedule.rate_limits import LONGEST_CLEANUP_SILENCE_S, RequestKind
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import FAILURES, Phase, reason_of
+from qarunner.engine.state.run import FAILURES, JobState, Phase, RunState, reason_of
 from qarunner.vendors.api import GOOD, Cause, Outcome, Reply, Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.context import RunContext
-    from qarunner.engine.state.run import JobState, RunState
     from qarunner.entry import Entry
 
 

@@ -16,11 +16,11 @@ from qarunner.engine.decide.interpret import (
     with_key_name,
     with_resource_values,
 )
-from qarunner.engine.schedule.queue import Task
+from qarunner.engine.schedule.queue import Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.schedule.timing import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase
+from qarunner.engine.state.run import JobState, Phase, Run
 from qarunner.vendors.api import GOOD, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.closing import EntryCloser
     from qarunner.engine.flow.context import RunContext
     from qarunner.engine.flow.resources import ResourceHandler
-    from qarunner.engine.schedule.queue import VendorQueue
-    from qarunner.engine.state.run import JobState, Run
 
 
 # ---------------------------------------------------------------------------------------------------------------------

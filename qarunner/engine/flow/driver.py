@@ -9,31 +9,25 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
-from qarunner.engine.decide.interpret import TOO_MANY
+from qarunner.engine.decide.interpret import TOO_MANY, Answer
 from qarunner.engine.flow.closing import CancelHandler, EntryCloser
-from qarunner.engine.flow.context import RunContext
+from qarunner.engine.flow.context import RunContext, Write
 from qarunner.engine.flow.creates import CreateHandler, Dependencies
 from qarunner.engine.flow.polls import PollHandler
 from qarunner.engine.flow.resources import ResourceHandler
 from qarunner.engine.flow.shutdown import AFTERWARDS_S, BEGINNINGS, LAST_LOOK_S, Shutdown
-from qarunner.engine.schedule.queue import Shares, VendorQueue
-from qarunner.engine.schedule.rate_limits import RequestKind
+from qarunner.engine.schedule.queue import Shares, Task, VendorQueue
+from qarunner.engine.schedule.rate_limits import RequestKind, Shared
 from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import DETACHING, RUNNING
-from qarunner.engine.state.run import INTERRUPTED, Phase
-from qarunner.vendors.api import Outcome, Reply, Verdict
+from qarunner.engine.state.run import INTERRUPTED, JobState, Phase, Run
+from qarunner.vendors.api import Outcome, Reply, Vendor, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.flow.context import Write
     from qarunner.engine.io.workers import Clock, Pool
-    from qarunner.engine.schedule.queue import Task
-    from qarunner.engine.schedule.rate_limits import Shared
-    from qarunner.engine.state.run import JobState, Run
-    from qarunner.vendors.api import Vendor
 
 
 OBSERVE_S = 30.0

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from qarunner.engine.decide.interpret import after_refused_list, listed_runs
-from qarunner.engine.schedule.queue import FIRST, Task
+from qarunner.engine.decide.interpret import Answer, after_refused_list, listed_runs
+from qarunner.engine.schedule.queue import FIRST, Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.vendors.api import FINISHED, RemoteRun, Reply, Request, Verdict
 
 if TYPE_CHECKING:
-    from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.context import RunContext
-    from qarunner.engine.schedule.queue import VendorQueue
     from qarunner.engine.state.run import JobState
 
 

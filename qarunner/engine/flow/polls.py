@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from qarunner.engine.decide.interpret import Rejected, Retry, after_read, poll_request, with_key_name
+from qarunner.engine.decide.interpret import Answer, Rejected, Retry, after_read, poll_request, with_key_name
 from qarunner.engine.decide.outcomes import takes_details
-from qarunner.engine.flow.lists import Lists, is_to_be_asked
-from qarunner.engine.schedule.queue import FIRST, Task
+from qarunner.engine.flow.lists import Listing, Lists, is_to_be_asked
+from qarunner.engine.schedule.queue import FIRST, Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
-from qarunner.engine.schedule.timing import RetryState
+from qarunner.engine.schedule.timing import DurationHistory, DurationModel, RetryState
 from qarunner.engine.state import events as ev
 from qarunner.vendors.api import Cause, Fault, Finished, More, Outcome, Refusal, Reply, Running, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.flow.closing import CancelHandler, EntryCloser
     from qarunner.engine.flow.context import RunContext
-    from qarunner.engine.flow.lists import Listing
-    from qarunner.engine.schedule.queue import VendorQueue
-    from qarunner.engine.schedule.timing import DurationHistory, DurationModel
     from qarunner.engine.state.run import JobState, RunState
 
 

@@ -18,21 +18,18 @@ from qarunner.engine.decide.interpret import (
     unclear,
     with_key_name,
 )
-from qarunner.engine.flow.closing import seconds_to_next_try
-from qarunner.engine.schedule.queue import Task
+from qarunner.engine.flow.closing import EntryCloser, seconds_to_next_try
+from qarunner.engine.schedule.queue import Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.run import Phase, ResourceStatus
+from qarunner.engine.state.run import JobState, Phase, ResourceState, ResourceStatus
 from qarunner.vendors.api import Cause, More, Outcome, Prepared, Request, ResourceKind, Upload, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.flow.closing import EntryCloser
     from qarunner.engine.flow.context import RunContext
-    from qarunner.engine.schedule.queue import VendorQueue
-    from qarunner.engine.state.run import JobState, ResourceState
     from qarunner.vendors.api import AnyRequest, Leftover
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from qarunner.engine.decide.interpret import cancel_request
-from qarunner.engine.schedule.queue import FIRST
+from qarunner.engine.schedule.queue import FIRST, Task
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
-from qarunner.engine.state.mode import DEADLINE, END_S, ENDED, INTERRUPTED
-from qarunner.engine.state.run import Phase, ResourceStatus, reason_of
-from qarunner.vendors.api import Cause, Outcome, ResourceKind, Verdict
+from qarunner.engine.state.mode import DEADLINE, END_S, ENDED, INTERRUPTED, Mode
+from qarunner.engine.state.run import JobState, Phase, ResourceStatus, Run, RunState, reason_of
+from qarunner.vendors.api import Cause, Outcome, ResourceKind, Vendor, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from qarunner.engine.flow.creates import CreateHandler
     from qarunner.engine.flow.polls import PollHandler
     from qarunner.engine.flow.resources import ResourceHandler
-    from qarunner.engine.schedule.queue import Task
-    from qarunner.engine.state.mode import Mode
-    from qarunner.engine.state.run import JobState, Run, RunState
-    from qarunner.vendors.api import Vendor
 
 
 AFTERWARDS_S = 60.0

@@ -12,17 +12,18 @@ import io
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct, field
-from requests import RequestException
+from requests import PreparedRequest, RequestException
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
+from urllib3 import HTTPResponse, PoolManager
 from urllib3 import exceptions as why
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -34,11 +35,7 @@ from qarunner.vendors.api import Auth, Cause, Fault
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
-    from urllib.parse import SplitResult
 
-    from requests import PreparedRequest
-    from urllib3 import HTTPResponse, PoolManager
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec import Struct, field
 
-from qarunner.engine.io.seal import Chain, DamagedLineError, Reader, Trust, ends_within
+from qarunner.engine.io.seal import Chain, DamagedLineError, Key, Reader, Trust, ends_within
 from qarunner.engine.state import events as ev
 from qarunner.errors import JournalLost, RunFolderError, RunInUse
 from qarunner.paths import (
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
-
-    from qarunner.engine.io.seal import Key
 
 
 # ---------------------------------------------------------------------------------------------------------------------

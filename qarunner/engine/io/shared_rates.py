@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qarunner.engine.io.journal import held_once, open_shared
-from qarunner.engine.schedule.rate_limits import MARGIN, counted_as, rates_of
+from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind, counted_as, rates_of
 from qarunner.paths import open_own, read_regular
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.engine.io.workers import Clock
-    from qarunner.engine.schedule.rate_limits import RequestKind
     from qarunner.plan.model import VendorPlan
 
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -18,7 +18,10 @@ from msgspec.structs import replace
 
 from qarunner.decode import Json
 from qarunner.engine.io.connection import (
+    Clock,
+    Endpoint,
     Exchange,
+    Network,
     Pools,
     Route,
     fault_of,
@@ -36,19 +39,12 @@ from qarunner.secret import (
     secret_may_go_to,
     secret_names,
 )
-from qarunner.vendors.api import METHODS, Cause, Fault, Reply, Upload
+from qarunner.vendors.api import METHODS, AnyRequest, Build, Cause, Fault, Reply, Request, Upload
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator
 
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.engine.io.connection import (
-        Clock,
-        Endpoint,
-        Network,
-    )
-    from qarunner.vendors.api import AnyRequest, Build, Request
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from qarunner.regex import regex
-from qarunner.vendors.api import Build
+from qarunner.vendors.api import Build, Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from qarunner.vendors.api import Form
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from qarunner.vendors.api import Fault
+from qarunner.vendors.api import AnyRequest, Fault
 
 if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
-    from qarunner.vendors.api import AnyRequest
 
 
 class Clock(Protocol):

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct, field
 
 from qarunner.engine.decide.interpret import Answer
-from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind
-from qarunner.engine.schedule.timing import LatenessEstimate, RetryState
+from qarunner.engine.schedule.rate_limits import CLEANUP, RateLimiter, RequestKind, Shared
+from qarunner.engine.schedule.timing import LatenessEstimate, PollSchedule, RetryState
 from qarunner.engine.state.run import JobState, ResourceState, RunState
-from qarunner.vendors.api import AnyRequest, Request, Verdict
+from qarunner.vendors.api import AnyRequest, Request, Vendor, Verdict
 
 if TYPE_CHECKING:
-    from qarunner.engine.schedule.rate_limits import Shared
-    from qarunner.engine.schedule.timing import PollSchedule
     from qarunner.plan.model import VendorPlan
-    from qarunner.vendors.api import Vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------

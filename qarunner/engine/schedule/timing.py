@@ -5,22 +5,19 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from qarunner.entry import Entry
-from qarunner.vendors.api import Cause
+from qarunner.vendors.api import Cause, Pacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from qarunner.engine.decide.interpret import Retry
     from qarunner.engine.state.run import JobState, Run
     from qarunner.plan.model import Plan, VendorPlan
-    from qarunner.vendors.api import Pacing
 
 
 # ---------------------------------------------------------------------------------------------------------------------

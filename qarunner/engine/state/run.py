@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -12,13 +12,7 @@ from msgspec.structs import replace
 from qarunner.engine.state import events as ev
 from qarunner.entry import Entry, Retries
 from qarunner.plan.model import Job, Plan
-from qarunner.vendors.api import Case, Cause, Leftover, Outcome, RemoteRun, Resource, ResourceKind, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
-
-    from qarunner.vendors.api import Call
-
+from qarunner.vendors.api import Call, Case, Cause, Leftover, Outcome, RemoteRun, Resource, ResourceKind, Verdict
 
 # ---------------------------------------------------------------------------------------------------------------------
 
