@@ -71,12 +71,12 @@ schema: .venv/ready-dev
 golden: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q
 
-# Changes of the code that no test notices: an hour on one core, so not in CI. Afterwards, some functions alone:
+# Changes of the code that no test notices: half an hour on one core, so not in CI. Afterwards, some functions alone:
 # make mutants ONLY='qarunner.plan.*'
 mutants: .venv/ready-mutants
 	$(if $(ONLY),,rm -rf mutants)
-	PATH="$(CURDIR)/$(BIN):$$PATH" HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run --max-children 1 $(foreach name,$(ONLY),'$(name)')
-	$(if $(ONLY),,$(BIN)/python tests/mutation/constants.py)
+	PATH="$(CURDIR)/$(BIN):$$PATH" HYPOTHESIS_PROFILE=mutants $(BIN)/python tests/mutation/run.py $(foreach name,$(ONLY),'$(name)')
+	$(if $(ONLY),,HYPOTHESIS_PROFILE=mutants $(BIN)/python tests/mutation/constants.py)
 	$(BIN)/python tests/mutation/report.py
 
 setup: .venv/ready-dev

@@ -109,7 +109,7 @@ class Scrubber:
             self._learn(placeholder(name), value)
         self._beginnings = re.compile(_any_of(_shortest(self._needles))) if self._needles else None
         self._lengths = sorted({len(beginning) for beginning in self._needles})
-        words = sorted(self._words, key=len, reverse=True)
+        words = sorted(self._words, reverse=True)  # each before its own beginnings
         self._shorts = re.compile("|".join(map(re.escape, words))) if words else None
 
     def _learn(self, name: str, value: str) -> None:
@@ -148,7 +148,8 @@ class Scrubber:
                 yield match.start(), match.end(), self._words[match[0]]
         if self._beginnings is None:
             return
-        text, at, covered = _folded(view.text), 0, 0
+        text = _folded(view.text)
+        at = covered = 0
         while (hit := self._beginnings.search(text, at)) is not None:
             at = hit.start()
             for length in self._lengths:

@@ -120,6 +120,11 @@ def test_a_secret_may_look_like_an_escape_itself(value: str) -> None:
         assert Scrubber({"TOKEN": value})(f"<{meant(value)}>") == f"<{NAME}>", form
 
 
+def test_what_a_secret_means_is_a_secret_from_eight_characters_on() -> None:
+    assert Scrubber({"TOKEN": "%61bcdefgh"})("abcdefgh") == NAME
+    assert Scrubber({"TOKEN": "%61bcdefg"})("abcdefg") == "abcdefg"
+
+
 @pytest.mark.parametrize("form", ["&#X{:x};", "&#x{:04x};", "&#{:06d};"])
 def test_a_number_of_html_has_a_base_in_either_case_and_zeros(form: str) -> None:
     assert Scrubber({"TOKEN": HARD})("".join(form.format(ord(char)) for char in HARD)) == NAME
@@ -154,8 +159,8 @@ def test_case_counts_for_short_ones_alone() -> None:
 
 def test_a_placeholder_stays_whole_whatever_the_secrets_are() -> None:
     scrubber = Scrubber({"secret": "secret", "TOKEN": "TOKEN"})
-    text = f"{NAME} of TOKEN"
-    assert scrubber(text) == f"{NAME} of {NAME}"
+    text = f"as {NAME} of TOKEN"
+    assert scrubber(text) == f"as {NAME} of {NAME}"
     assert scrubber(scrubber(text)) == scrubber(text)
 
 
@@ -258,9 +263,16 @@ def test_each_line_of_a_secret_is_found() -> None:
     assert Scrubber({"KEY": key})("it says kqhkiG9w0BAQEF here") == f"it says {placeholder('KEY')} here"
 
 
-def test_of_two_secrets_the_one_that_holds_the_other_is_found_whole() -> None:
-    scrubber = Scrubber({"SHORT": "0123456789", "LONG": "0123456789-0123456789"})
-    assert scrubber("0123456789-0123456789 0123456789") == f"{placeholder('LONG')} {placeholder('SHORT')}"
+@pytest.mark.parametrize(("short", "long"), [("0123456789", "0123456789-0123456789"), ("pass", "passwrd")])
+def test_of_two_secrets_the_one_that_holds_the_other_is_found_whole(short: str, long: str) -> None:
+    scrubber = Scrubber({"SHORT": short, "LONG": long})
+    assert scrubber(f"{long} {short}") == f"{placeholder('LONG')} {placeholder('SHORT')}"
+
+
+def test_secrets_with_the_same_beginning_are_found_whole() -> None:
+    scrubber = Scrubber({"A": "ghp_0123456789-aaaaaaaa", "B": "ghp_0123456789-bbbbbbbb"})
+    assert scrubber("ghp_0123456789-bbbbbbbb") == placeholder("B")
+    assert scrubber("ghp_0123456789-aaaaaaaa") == placeholder("A")
 
 
 def test_four_characters_are_looked_for_and_three_would_mask_half_of_every_message() -> None:

@@ -8,15 +8,19 @@ mutmut's results in the tree `mutants/`, where report.py finds it.
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from run import forked  # type: ignore[import-not-found]  # it stands beside this script, in no package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +37,10 @@ TESTS = {
     "vendors": ["tests/vendors"],
 }
 """The tests of each folder below qarunner/; a vendor's are those with its name, and the golden ones."""
-_HANGS_S = 300
+_HANGS_S = 120
+"""CPU seconds that no module's tests need."""
+_IMPORTED_EARLY = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+"""Plugins of pytest are there before it begins; their asserts say less than they could."""
 _SWAPS: dict[type, type] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -60,14 +67,20 @@ def main() -> int:
     for name in ("qarunner", "tests", "pyproject.toml", *settings["also_copy"]):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, _made(COPY / name))
+    os.chdir(COPY)
+    sys.dont_write_bytecode = True
+    _import_what_stays()
     survivors = []
     number = 0
     for path in sorted({path for pattern in settings["only_mutate"] for path in ROOT.glob(pattern)}):
-        for name, was, now, text in _mutants(path.read_text(encoding="utf-8")):
+        module = path.relative_to(ROOT / "qarunner")
+        dotted = module.as_posix().removesuffix(".py").replace("/", ".")
+        source = path.read_text(encoding="utf-8")
+        if _killed(module, source):
+            sys.exit(f"the tests of {path} fail without any change")
+        for name, was, now, text in _mutants(source):
             number += 1
-            module = path.relative_to(ROOT / "qarunner")
             if not _killed(module, text):
-                dotted = module.as_posix().removesuffix(".py").replace("/", ".")
                 survivors.append({"function": f"{dotted}:{name}", "was": was, "now": now})
                 sys.stdout.write(f"{dotted}:{name}\n  - {was}\n  + {now}\n")
         sys.stdout.write(f"{number} until the end of {path.relative_to(ROOT)}\n")
@@ -81,6 +94,22 @@ def _made(path: Path) -> Path:
     return path
 
 
+def _import_what_stays() -> None:
+    """All that the tests import and no mutant changes, once instead of in each process."""
+    for name in forked(_imported, limit_s=None):
+        with suppress(Exception):
+            importlib.import_module(name)
+
+
+def _imported() -> list[str]:
+    pytest.main(["--collect-only", "-q", *(word for words in TESTS.values() for word in words)])
+    return [
+        name
+        for name, module in sys.modules.items()
+        if (file := getattr(module, "__file__", None)) and not Path(file).is_relative_to(COPY)
+    ]
+
+
 def _killed(module: Path, text: str) -> bool:
     """True if a test fails with this text in the module's place."""
     path = COPY / "qarunner" / module
@@ -90,18 +119,12 @@ def _killed(module: Path, text: str) -> bool:
     if module.parts[0] == "vendors":
         folder = ROOT / "tests" / "vendors"
         tests = ["tests/vendors/test_golden.py"]
-        tests += [each.relative_to(ROOT).as_posix() for each in sorted(folder.glob(f"test_{module.parts[1]}*.py"))]
-    words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", "not linear_time", *tests]
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        tests += [path.relative_to(ROOT).as_posix() for path in sorted(folder.glob(f"test_{module.parts[1]}*.py"))]
+    words = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-k", "not linear_time", *_IMPORTED_EARLY, *tests]
     try:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=COPY, env=environ, capture_output=True, timeout=_HANGS_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return True
+        return bool(forked(lambda: int(pytest.main(words)), limit_s=_HANGS_S) != 0)
     finally:
         path.write_bytes(before)
-    return done.returncode != 0
 
 
 # --- mutants ----------------------------------------------------------------------------------------------------------

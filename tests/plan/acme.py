@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.manifest.expand import expand
 from qarunner.manifest.load import entry_of
+from qarunner.plan.capabilities import Checked
 from qarunner.plan.compile import compile_plan
 from qarunner.vendors.api import (
     Auth,
@@ -175,9 +176,12 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
     not_planned: Sequence[NotPlanned] = (),
     sharding: Sharding | None = None,
     measured: list[tuple[str, BuildRules | None]] | None = None,
+    names: Mapping[str, Mapping[str, str]] | None = None,
+    are_checked: bool = False,
 ) -> Plan:
     """The plan of a manifest whose rows are taken as they are written; `builds` are what is found at each path."""
     subject = manifest(text)
+    rows = expand(subject)
 
     def measure(path: str, rules: BuildRules | None) -> Build | Complaint:
         if measured is not None:
@@ -186,8 +190,8 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
 
     return compile_plan(
         manifest=subject,
-        rows=expand(subject),
-        entries=[entry_of(subject, row, today=TODAY, needs=(needs or {}).get(row.id, ())) for row in expand(subject)],
+        rows=rows,
+        entries=[entry_of(subject, row, today=TODAY, needs=(needs or {}).get(row.id, ())) for row in rows],
         settings=settings or {},
         vendors={vendor.info.name: vendor for vendor in vendors},
         secrets=secrets,
@@ -198,4 +202,6 @@ def compiled(  # noqa: PLR0913  what a test says of a plan, by name
         measure=measure,
         not_planned=not_planned,
         sharding=sharding,
+        names=names,
+        before=Checked(rows, settings or {}) if are_checked else None,
     )

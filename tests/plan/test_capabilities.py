@@ -11,12 +11,20 @@ from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.errors import UserError
 from qarunner.manifest import codes
 from qarunner.manifest.expand import expand
-from qarunner.plan.capabilities import check_rows, complaints, faults_of_options, in_table, misfit, own_settings
+from qarunner.plan.capabilities import (
+    Checked,
+    check_rows,
+    complaints,
+    faults_of_options,
+    in_table,
+    misfit,
+    own_settings,
+)
 from qarunner.plan.guard import AdapterBug, adapter_guard, grouped
 from qarunner.secret import placeholder
 from qarunner.vendors.api import INVENTORIES, Build, BuildRules, Complaint
-from tests.matrices import manifest, only
-from tests.plan.acme import ACME, Acme
+from tests.matrices import manifest, only, refusal
+from tests.plan.acme import ACME, Acme, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -534,3 +542,47 @@ def test_who_ends_the_program_is_to_blame_and_a_word_to_the_user_passes() -> Non
         raise UserError("put it right")
     with pytest.raises(KeyboardInterrupt), adapter_guard(ACME, "submit"):
         raise KeyboardInterrupt
+
+
+# --- rows that were checked before ------------------------------------------------------------------------------------
+
+
+class Builtin(Acme):
+    """A built-in vendor, whose rows the schema has checked."""
+
+    def __init__(self) -> None:
+        super().__init__("doksi")
+
+
+OWN = (
+    "defaults: { vendor: doksi, test_ids: [t] }\nmatrix:\n  - { id: a, name: forbidden }\n  - { id: b, timeout: 5h }\n"
+)
+
+
+def test_a_row_that_was_checked_is_checked_again_only_where_something_has_changed() -> None:
+    subject, vendors = manifest(OWN), {"doksi": Builtin()}
+    first, second = expand(subject)
+    settings: Mapping[str, Mapping[str, Json]] = {"doksi": {"team": "shop", "max_in_flight": 2}}
+
+    def messages(before: Checked | None) -> list[str]:
+        return [problem.message for problem in check_rows(subject, [first, second], vendors, settings, before=before)]
+
+    both = ["shop has no 'forbidden'", "too long"]
+    assert messages(None) == both
+    assert messages(Checked([first, second], {"doksi": {"team": "shop", "max_in_flight": 7}})) == []
+    assert messages(Checked([first], settings)) == both[1:]
+    assert messages(Checked([second], settings)) == both[:1]
+    assert messages(Checked([first, second], {"doksi": {"team": "another"}})) == both
+    assert messages(Checked([first, second], {})) == both
+    assert messages(Checked([replace(first), replace(second)], settings)) == both
+
+
+def test_a_plugins_rows_are_checked_again() -> None:
+    subject = manifest(HEAD + "  - { id: a, timeout: 5h }\n")
+    rows = expand(subject)
+    assert len(check_rows(subject, rows, {"acme": ACME}, {}, before=Checked(rows, {}))) == 1
+
+
+def test_a_plan_relies_on_what_was_checked_before() -> None:
+    assert len(refusal(lambda: compiled(OWN, vendors=(Builtin(),)))) == 2
+    assert compiled(OWN, vendors=(Builtin(),), are_checked=True).entries

@@ -78,6 +78,13 @@ def test_jobs_are_numbered_for_each_vendor_in_the_order_of_its_first_entry() -> 
     assert list(plan.vendors) == ["other", "acme"]
 
 
+def test_a_plan_keeps_the_names_of_the_ids_that_it_sends_and_no_others() -> None:
+    text = HEAD + "  - { id: a, test_ids: [t1, t2] }\n  - { id: b, test_ids: [t3] }\n"
+    plan = compiled(text, names={"acme": {"t1": "Login", "t3": "Search", "t9": "Another"}, "other": {"t2": "No"}})
+    assert plan.names == {"acme": {"t1": "Login", "t3": "Search"}}
+    assert compiled(text).names == {}
+
+
 # --- what has to exist first ------------------------------------------------------------------------------------------
 
 BINARY = ("target", "binary")

@@ -196,6 +196,9 @@ def test_each_shard_gets_its_part_of_what_is_left_to_retries() -> None:
     )
     assert allowance(Budget(max_tests=4), whole, whole, Limits(), 1) is None
     assert allowance(Budget(count_retries=True), whole, own, Limits(), 3) == Allowance(max_tests=None, max_cost=None)
+    little = Budget(max_cost=Decimal("4.000002"), count_retries=True)
+    part = allowance(little, whole, own, Limits(), 3)
+    assert part == Allowance(max_tests=None, max_cost=Decimal(1)), "rounded up, three parts are more than the whole"
     free = Extent(entries=entries[:1])
     unpaid = allowance(Budget(max_cost=Decimal(5), count_retries=True), whole, free, Limits(), 3)
     assert unpaid == Allowance(max_tests=None, max_cost=Decimal("0.333333"))

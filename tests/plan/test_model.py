@@ -126,6 +126,15 @@ def test_equal_plans_are_equal_bytes_whatever_came_first() -> None:
     assert to_json(plans[0]) == to_json(plans[1])
 
 
+@pytest.mark.parametrize("number", [0, 1, 1000, 1001, 2500])
+def test_a_plan_of_any_length_has_the_digest_of_its_sorted_data(number: int) -> None:
+    whole = seal(msgspec.structs.replace(plan(), notices=tuple(f"notice {index}" for index in range(number))))
+    data = {**msgspec.json.decode(msgspec.json.encode(whole)), "digest": ""}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert whole.digest == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    assert from_json(to_json(whole), path=PATH) == whole
+
+
 def test_a_digest_is_that_of_the_sorted_data_with_an_empty_digest() -> None:
     """Plans that an earlier qarunner saved have it, so it can never change."""
     digest = "sha256:" + hashlib.sha256(b'{"a":1,"digest":"","version":1}').hexdigest()

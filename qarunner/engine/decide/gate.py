@@ -174,7 +174,7 @@ def outcome_of(run: Run, entry: Entry) -> Outcome:
     if closed is not None:
         return closed
     state, earlier = run.job_of[entry.id], previous_outcomes(run, entry.id)
-    begun = state.phase is not Phase.WAITING or bool(earlier or state.runs)
+    begun = state.phase is not Phase.WAITING or bool(earlier)
     word, phase = ("over", f" ({state.phase})") if begun else ("begun", "")
     if run.detached:
         open_one = Outcome(verdict=Verdict.UNKNOWN, message=f"not {word} yet{phase}: the apply was detached")

@@ -22,7 +22,7 @@ from qarunner.engine.decide.gate import (
 )
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
-from qarunner.entry import Selection, SelectionKind
+from qarunner.entry import Retries, Selection, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.model import seal
 from qarunner.vendors.api import (
@@ -394,6 +394,35 @@ def test_an_open_entry_that_never_began_says_so() -> None:
     assert outcome_of(run, run.plan.entries[0]).message == "not begun when the apply stopped"
     run.detached = True
     assert outcome_of(run, run.plan.entries[0]).message == "not begun yet: the apply was detached"
+
+
+def test_an_open_entry_whose_next_attempt_waits_has_begun_and_keeps_what_came_before() -> None:
+    plan = plan_of(entry("e0", "plain", retries=Retries(failed=1)), min_tests=1)
+    (job,) = plan.jobs
+    failed = one(Verdict.FAILED)
+    events: list[ev.Event] = [
+        started(EPOCH, plan),
+        ev.Accepted(at=EPOCH, job=job.id, runs=(RemoteRun(id="x1", url=None),)),
+        ev.RunFinishedRemotely(at=EPOCH, job=job.id, run="x1", outcomes={"e0": failed}),
+        ev.Reattempted(
+            at=EPOCH,
+            of=job.id,
+            job=replace(job, id="e0#2"),
+            entries=plan.entries,
+            attempt=2,
+            why=(ev.RetryReason.FAILED,),
+        ),
+    ]
+    open_one = outcome_of(fold(plan, events), plan.entries[0])
+    assert open_one.message == "attempt 1 failed; attempt 2 cancelled: not over when the apply stopped (waiting)"
+
+
+def test_a_run_that_no_key_could_verify_is_never_green() -> None:
+    run = run_of(PASSED)
+    assert decide(run).exit_code is ExitCode.OK
+    run.unverified = True
+    assert decide(run).exit_code is ExitCode.NO_VERDICT
+    assert decide(run_of(one(Verdict.FAILED))).exit_code is ExitCode.FAILED
 
 
 @pytest.mark.parametrize(
