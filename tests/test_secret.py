@@ -169,6 +169,9 @@ def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     assert scrubber("<abcdefghijklmnopqrst>") == f"<{placeholder('A')}>"
     cut = Scrubber({"A": "abcdefghijkl-and-more", "B": "ghijklmnopqr"})
     assert cut("<abcdefghijklmnopqr>") == f"<{placeholder('A')}>"
+    first = "abcdefghijklmnopqrstuvwxyz-0123"
+    longer = Scrubber({"A": first, "B": f"{first[5:]}-and-more"})
+    assert longer(f"<{first}-and-more>") == f"<{placeholder('B')}>"
 
 
 @given(
