@@ -172,6 +172,8 @@ def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     first = "abcdefghijklmnopqrstuvwxyz-0123"
     longer = Scrubber({"A": first, "B": f"{first[5:]}-and-more"})
     assert longer(f"<{first}-and-more>") == f"<{placeholder('B')}>"
+    assert longer(f"<{first}-and>") == f"<{placeholder('A')}>", "the second one is cut"
+    assert Scrubber({"A": first, "B": f"{first[5:]}4"})(f"<{first}4>") == f"<{placeholder('A')}>"
 
 
 @given(
