@@ -222,6 +222,12 @@ def test_a_build_that_cannot_fit_is_told_before_there_is_a_file(binary: str) -> 
     assert names(binary) == [Complaint(path=("target", "binary"), message=message, hint=TAKES)]
 
 
+@pytest.mark.parametrize(("ending", "other"), [(".apk", "a.zip"), (".zip", "a.apk")])
+def test_where_folders_are_taken_another_package_is_still_none(ending: str, other: str) -> None:
+    (complaint,) = names(other, rules=BuildRules(endings=(ending,), folders=True))
+    assert complaint.message == f"{other}: not a build that this vendor takes"
+
+
 def test_where_no_folders_are_taken_every_name_has_to_end_right() -> None:
     found = names("out/splits", rules=BuildRules(endings=(".apk",)))
     assert [(each.message, each.hint) for each in found] == [
@@ -349,7 +355,8 @@ def test_the_adapter_sees_its_own_settings_alone() -> None:
     assert problems(text, {"team": "shop", "max_in_flight": 2}) == [
         ("qa-matrix.yml:6:14", "shop has no 'forbidden'", "rename it")
     ]
-    general: Mapping[str, Json] = {"poll": {}, "rate": {}, "max_in_flight": 1, "api_key_env": "X"}
+    general: dict[str, Json] = {"poll": {}, "rate": {}, "max_in_flight": 1, "api_key_env": "X"}
+    general |= {"defaults": {}, "price": {}}
     assert own_settings({**general, "team": "shop"}) == {"team": "shop"}
 
 

@@ -84,6 +84,7 @@ def test_a_word_that_no_page_knows_is_told_unless_the_item_says_more() -> None:
     assert named(item) == [("i-1", "odd", "Certyn's outcome of this test is 'odd'")]
     assert named({**item, "summaryMarkdown": "It was odd."}) == [("i-1", "odd", "It was odd.")]
     assert named(item, passed=2, skipped=1) == [("i-1", "odd", None)]
+    assert named({**item, "summaryMarkdown": "## It **was**\n# odd #1"}) == [("i-1", "odd", "It was\nodd #1")]
 
 
 numbers = st.integers(0, 4)

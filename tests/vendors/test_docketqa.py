@@ -22,6 +22,7 @@ from qarunner.vendors.api import (
     Request,
     Resource,
     ResourceKind,
+    Running,
     Upload,
     Verdict,
 )
@@ -317,6 +318,24 @@ def test_the_vendors_own_attempts_are_told_one_by_one() -> None:
     (case,) = status.outcomes["a"].cases
     told = "passed with 3 more attempts of DocketQA's own: failed: Pay: No button; passed"
     assert (case.verdict, case.message) == (Verdict.FLAKY, told)
+
+
+def test_a_run_that_goes_on_names_the_tests_that_have_none() -> None:
+    body = {"test_run": {"id": 9001, "test_blueprint_id": 101, "status": "running"}}
+    run = RemoteRun(id="9001", memo={"test": "101", "lost": {"102": "DocketQA made no run of it"}})
+    status = VENDOR.read(Call(entries=(entry("a"),)), run, [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Running)
+    cases = [(case.id, case.verdict, case.message) for case in status.so_far["a"].cases]
+    assert cases == [("101", Verdict.UNKNOWN, None), ("102", Verdict.UNKNOWN, "DocketQA made no run of it")]
+
+
+def test_a_step_is_of_all_the_kinds_that_its_actions_have() -> None:
+    actions = [{"type": "click"}, {"type": "type"}, {"type": "click"}, {}]
+    body = {"test_run": {"id": 9001, "status": "passed", "results": [{"is_successful": True, "actions": actions}]}}
+    call = Call(entries=(entry("a"),))
+    status = VENDOR.read(call, RemoteRun(id="9001"), [Reply(status=200, text=json.dumps(body))], polls=1)
+    assert isinstance(status, Finished)
+    assert [step.kind for case in status.outcomes["a"].cases for step in case.steps] == ["click, type"]
 
 
 @pytest.mark.parametrize(

@@ -172,10 +172,10 @@ def some(number: int, what: str) -> str:
 
 def duration(body: JsonReader) -> float | None:
     """Seconds between the two times of a run or of one of its tests."""
-    started, ended = (body.get(name).text_or() or "" for name in ("startedAt", "completedAt"))
     try:
-        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # no times, or one with and one without a zone
+        started, ended = (datetime.fromisoformat(body.get(name).text()) for name in ("startedAt", "completedAt"))
+        seconds = (ended - started).total_seconds()
+    except (UnexpectedData, ValueError, TypeError, OverflowError):  # no times, or one with and one without a zone
         return None
     return seconds if seconds >= 0 else None
 

@@ -251,4 +251,5 @@ def _of_step(successful: object, message: str | None, *, performed: bool) -> Ver
     if successful is not False:
         return Verdict.UNKNOWN
     # Documented: such a step was never reached.
-    return Verdict.SKIPPED if (message or "").strip().lower() == _NEVER_REACHED and not performed else Verdict.FAILED
+    never_reached = message is not None and message.strip().lower() == _NEVER_REACHED
+    return Verdict.SKIPPED if never_reached and not performed else Verdict.FAILED
