@@ -250,9 +250,9 @@ def _scheme_length(text: str) -> int:
 
 def _bytes(value: str) -> bytes:
     try:
-        return value.encode("utf-8", "surrogateescape")
+        return value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogatepass")
+        return value.encode(errors="surrogatepass")
 
 
 def _cores(data: bytes) -> Iterator[str]:
@@ -291,6 +291,8 @@ _ESCAPE = regex(
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 )
 _BYTES = regex(r"%[0-9A-Fa-f]{2}")
+_UTF_16 = ("utf-16", "surrogatepass")
+"""A text may hold one half of a pair, and is kept as it is."""
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -317,15 +319,15 @@ def _meaning(match: re.Match[str]) -> str:
         return _character(text[2:-1]) or text if text[1] == "#" else unescape(text)
     if text[1] == "u":
         units = "".join(chr(int(unit, 16)) for unit in re.split(r"[%\\]u", text)[1:])
-        return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return units.encode(*_UTF_16).decode(*_UTF_16)
     if text[0] == "%":
-        return bytes.fromhex(text.replace("%", "")).decode("utf-8", "surrogateescape")
-    return bytes.fromhex(text[2:]).decode("latin-1") if text[1] == "x" else _SIMPLE.get(text[1], text[1])
+        return bytes.fromhex(text.replace("%", "")).decode(errors="surrogateescape")
+    return chr(bytes.fromhex(text[2:])[0]) if text[1] == "x" else _SIMPLE.get(text[1], text[1])
 
 
 def _character(number: str) -> str:
     """The character of a number in HTML, also of those that a page must not have."""
-    code = int(number[1:], 16) if number[0] in "xX" else int(number)
+    code = int(number[1:], 16) if number[0].lower() == "x" else int(number)
     return chr(code) if code <= sys.maxunicode else ""
 
 
@@ -443,18 +445,11 @@ def words_of(vendor: str, keys: Mapping[str, str]) -> tuple[str, ...]:
     """The words that mark a variable as a vendor's: DOCKETQA, and DOCKET as in DOCKET_API_KEY."""
     vendor_word = vendor.upper().replace("-", "_")
     default = keys.get(vendor, "").upper()
-    ending = next(
-        (
-            ending_known
-            for ending_known in ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN")
-            if default.endswith(ending_known)
-        ),
-        "",
-    )
-    word = default.removesuffix(ending) if ending else ""
+    endings = ("_API_KEY", "_API_TOKEN", "_KEY", "_TOKEN")
+    word = next((default.removesuffix(ending) for ending in endings if default.endswith(ending)), "")
     # A default of API_KEY says nothing about its vendor: STRIPE_API_KEY belongs to somebody else.
     words = (word, vendor_word) if word and (word in vendor_word or vendor_word in word) else (vendor_word,)
-    return tuple(ending_known for ending_known in words if ending_known not in _OF_ANY_KEY)
+    return tuple(word for word in words if word not in _OF_ANY_KEY)
 
 
 _OF_ANY_KEY = frozenset({"API", "KEY", "TOKEN", "SECRET", "AUTH", "ACCESS", "APP"})

@@ -132,9 +132,19 @@ def test_a_number_of_html_has_a_base_in_either_case_and_zeros(form: str) -> None
     assert Scrubber({"TOKEN": highest})("".join(form.format(ord(char)) for char in highest[:-1]) + "&#x10FFFF;") == NAME
 
 
+def test_a_number_that_is_no_character_means_itself() -> None:
+    assert Scrubber({"TOKEN": "XXXX-of-a-secret"})("&#1114112;-of-a-secret") == "&#1114112;-of-a-secret"
+
+
 def test_a_secret_beyond_the_basic_plane_is_found_in_json() -> None:
     value = "päss\U0001f511wörd\U0001f511"
     assert Scrubber({"TOKEN": value})(json.dumps(value)) == f'"{NAME}"'
+
+
+def test_half_of_a_character_in_json_hides_nothing() -> None:
+    text = "\\ud83d is a half, and so is \\udd11"
+    assert Scrubber({"TOKEN": HARD})(f"{text}: {HARD}") == f"{text}: {NAME}"
+    assert Scrubber({"TOKEN": HARD})(f"\\ud83d{escaped(HARD)}\\udd11") == f"\\ud83d{NAME}\\udd11"
 
 
 def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:

@@ -137,6 +137,17 @@ def test_many_strays_count_but_are_not_all_shown() -> None:
     assert outcome.cases[-1].message == "no entry asked for 30 more results"
 
 
+def test_beside_a_failure_nothing_passes_in_an_answer_that_cannot_be_read() -> None:
+    results = [result("t", "failed", 1), result("u", "passed", 2)]
+    body = {"run_id": "r", "status": "failed", "tests_total": "two", "results": results}
+    call = Call(entries=(web("a", "t"), web("b", "u")))
+    status = VENDOR.read(call, RemoteRun(id="r"), [Reply(status=200, text=json.dumps(body))], polls=0)
+    assert isinstance(status, Finished)
+    failed, other = status.outcomes["a"], status.outcomes["b"]
+    assert (failed.verdict, other.verdict) == (Verdict.FAILED, Verdict.UNKNOWN)
+    assert "tests_total" in (other.message or "")
+
+
 def test_results_that_are_no_objects_make_nothing_green() -> None:
     entries = (web("a", "t1"),)
     outcome = finished(entries, [{"result_id": "r", "test_id": "t1", "status": "passed"}, None]).outcomes["a"]
