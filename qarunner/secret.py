@@ -165,9 +165,8 @@ class Scrubber:
 @lru_cache(maxsize=256)
 def _forms(value: str) -> tuple[tuple[str, int], ...]:
     """What is looked for of a value, and how much of each form is enough. Several scrubbers know a value."""
-    lines = [line.strip() for line in value.splitlines()]
     forms: dict[str, int] = {}
-    for text in {value, value.strip(), *(lines if len(lines) > 1 else ())}:
+    for text in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
         forms.setdefault(text, _BEGINNING + _scheme_length(text))
         # What a text means is compared with what the value means, so that a value may hold escapes itself.
         for meant in _meanings(text):
