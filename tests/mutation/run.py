@@ -152,9 +152,8 @@ class Mutants:
 
 
 def _room(function: str) -> str:
-    """The part of a test's path that names the room of a function: `plan`, `engine`, `secret`, or a vendor."""
-    words = function.split(".")
-    return words[2] if words[1] == "vendors" else words[1]
+    """What the paths of a function's own tests have in them: `plan`, `engine`, `secret`, `vendors`."""
+    return function.split(".")[1]
 
 
 def forked(work: Callable[[], Any], *, limit_s: int | None) -> Any:  # noqa: ANN401  what JSON can hold

@@ -165,6 +165,13 @@ def test_a_run_that_goes_on_tells_how_many_tests_are_over(
     assert replace(status, so_far={}) == Running(note="in_progress", done=done, total=total)
 
 
+def test_tests_that_a_create_promised_are_open_while_the_run_goes_on() -> None:
+    reply = Reply(status=200, text=json.dumps({"state": "in_progress", "failed": 1}))
+    status = VENDOR.read(Call(entries=(entry(),)), RemoteRun(id="r", memo={"tests": 3}), [reply], polls=1)
+    assert isinstance(status, Running)
+    assert status.so_far["smoke"].counts == {Verdict.FAILED: 1, Verdict.UNKNOWN: 2}
+
+
 @pytest.mark.parametrize("told", [{"failed": 0}, {"blocked": 0}, {"failed": 0, "skipped": 0, "aborted": 0}])
 def test_passes_are_derived_only_where_both_documented_counters_are_told(told: dict[str, Any]) -> None:
     outcome = read({"total": 3, **told})

@@ -329,6 +329,19 @@ def test_a_run_that_goes_on_names_the_tests_that_have_none() -> None:
     assert cases == [("101", Verdict.UNKNOWN, None), ("102", Verdict.UNKNOWN, "DocketQA made no run of it")]
 
 
+@pytest.mark.parametrize("field", ["id", "test_blueprint_id", "test_group_run_id"])
+def test_an_answer_about_another_run_test_or_group_is_not_this_ones(field: str) -> None:
+    run, call = RemoteRun(id="9001", memo={"test": "101", "group": "88"}), Call(entries=(entry("a"),))
+    own = {"id": 9001, "test_blueprint_id": 101, "test_group_run_id": 88, "status": "passed"}
+
+    def read(body: dict[str, object]) -> object:
+        return VENDOR.read(call, run, [Reply(status=200, text=json.dumps({"test_run": body}))], polls=1)
+
+    assert isinstance(read(own), Finished)
+    with pytest.raises(UnexpectedData):
+        read({**own, field: 77})
+
+
 def test_a_step_is_of_all_the_kinds_that_its_actions_have() -> None:
     actions = [{"type": "click"}, {"type": "type"}, {"type": "click"}, {}]
     body = {"test_run": {"id": 9001, "status": "passed", "results": [{"is_successful": True, "actions": actions}]}}

@@ -149,6 +149,14 @@ def test_the_words_about_a_run_that_is_no_pass(body: dict[str, Any], message: st
     assert said(**body) == message
 
 
+def test_a_pass_that_names_no_run_says_so() -> None:
+    body = {"status": "completed", "output": {"result": "PASS"}}
+    status = VENDOR.read(call(), RemoteRun(id="run-1"), [reply(body)], polls=1)
+    assert isinstance(status, Finished)
+    (case,) = status.outcomes["smoke"].cases
+    assert (case.verdict, case.message) == (Verdict.UNKNOWN, "the answer does not say which run it is about")
+
+
 def failed(**output: object) -> str | None:
     return said(status="completed", output={"result": "FAILED", **output})
 

@@ -160,6 +160,7 @@ STEP = {"title": "Pay", "status": "passed"}
         {"output": {"result": "PASS", "steps": [STEP]}, "stepResults": [{"title": "Log in", "status": "failed"}]},
         {"output": {"result": "PASS"}, "stepResults": [{"title": "free"}, {"title": "Log in", "status": "failed"}]},
         {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "error": "exploded"}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "errorCode": "STEP_NO_CONCLUSION"}]},
     ],
 )
 def test_a_testerarmy_pass_beside_a_step_that_did_not_pass_is_none(parts: dict[str, object]) -> None:
