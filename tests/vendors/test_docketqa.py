@@ -342,6 +342,15 @@ def test_an_answer_about_another_run_test_or_group_is_not_this_ones(field: str) 
         read({**own, field: 77})
 
 
+def test_a_pass_that_names_no_run_says_so() -> None:
+    reply = Reply(status=200, text=json.dumps({"test_run": {"status": "passed"}}))
+    status = VENDOR.read(Call(entries=(entry("a"),)), RemoteRun(id="9001"), [reply], polls=1)
+    assert isinstance(status, Finished)
+    (case,) = status.outcomes["a"].cases
+    told = "DocketQA reports the test as passed, but its answer does not say which run it is about"
+    assert (case.verdict, case.message) == (Verdict.UNKNOWN, told)
+
+
 def test_a_step_is_of_all_the_kinds_that_its_actions_have() -> None:
     actions = [{"type": "click"}, {"type": "type"}, {"type": "click"}, {}]
     body = {"test_run": {"id": 9001, "status": "passed", "results": [{"is_successful": True, "actions": actions}]}}
