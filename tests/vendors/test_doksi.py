@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.decode import Json
+    from qarunner.vendors.api import Outcome
 
 URL = "https://staging.example.com"
 
@@ -135,6 +136,22 @@ def test_many_strays_count_but_are_not_all_shown() -> None:
     assert outcome.verdict is Verdict.UNKNOWN
     assert len(outcome.cases) == 1 + 20 + 1
     assert outcome.cases[-1].message == "no entry asked for 30 more results"
+
+
+def test_an_answer_that_names_neither_its_run_nor_a_result_of_the_create_is_no_pass() -> None:
+    anonymous = {"test_id": "t", "status": "passed"}
+
+    def read(*results: dict[str, str]) -> Outcome:
+        reply = Reply(status=200, text=json.dumps({"status": "passed", "results": results}))
+        run = RemoteRun(id="r", memo={"results": {"7": {"test_id": "t"}}})
+        status = VENDOR.read(Call(entries=(web("a", "t"),)), run, [reply], polls=0)
+        assert isinstance(status, Finished)
+        return status.outcomes["a"]
+
+    told = "Doksi's answer names neither the run nor a result of its create"
+    assert (read(anonymous).verdict, read(anonymous).message) == (Verdict.UNKNOWN, told)
+    assert read({**anonymous, "result_id": "8"}).message == told
+    assert read({**anonymous, "result_id": "7"}).verdict is Verdict.PASSED
 
 
 def test_beside_a_failure_nothing_passes_in_an_answer_that_cannot_be_read() -> None:

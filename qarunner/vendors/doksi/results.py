@@ -321,7 +321,7 @@ def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -
 
 def _is_about(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -> bool:
     """Whether an answer says which run it is about. A result's id that the create named says it as well."""
-    return body.has("run_id") or any(promised.has(result.id or "") for result in results)
+    return body.has("run_id") or any(result.id is not None and promised.has(result.id) for result in results)
 
 
 def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:
