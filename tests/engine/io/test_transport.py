@@ -388,6 +388,15 @@ def test_a_presigned_upload_without_tls_is_not_sent(tmp_path: Path) -> None:
     assert "s1gnature" not in found.message
 
 
+def test_a_vendor_elsewhere_sends_no_build_to_this_machine(tmp_path: Path) -> None:
+    build = build_in(tmp_path)
+    with serving(says(http(""))) as store:
+        found = fault(send("https://vendor.test", upload(f"{store.url}/key", build), builds=[build]))
+        assert store.connections == 0
+    assert (found.sent, found.final) == (False, Cause.REFUSED)
+    assert "without TLS" in found.message
+
+
 def test_a_build_that_was_changed_is_not_sent(tmp_path: Path) -> None:
     build = build_in(tmp_path)
     with serving(says(http(""))) as store:
