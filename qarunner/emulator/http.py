@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from qarunner.emulator.faults import amended, instead
-from qarunner.emulator.messages import Answer, Body, Call, Limited, Refused
+from qarunner.emulator.messages import Answer, Body, Call, Refused
 from qarunner.emulator.strict import Wrong, suggestion
 from qarunner.emulator.world import Received
 
@@ -149,8 +149,6 @@ class Desk:
     async def _answer(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             return await act()
-        except Limited as limited:
-            return limited.answer
         except Wrong as wrong:
             return self._refusal(Refused(400, str(wrong)))
         except Refused as refused:
@@ -179,7 +177,8 @@ class Resource:
             if endpoint is None:
                 raise self._not_here(request)
             call = Call(path=entry.path, params=request.path_params, headers=request.headers)
-            self._desk.vendor.admit(call, endpoint)
+            if too_early := self._desk.vendor.admit(call, endpoint):
+                return too_early
             return endpoint.answer(call.with_input(_query(request, endpoint), _body(raw, request, endpoint)))
 
         await self._desk.serve(request, entry, endpoint.name if endpoint else None, act, send)

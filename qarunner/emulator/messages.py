@@ -76,14 +76,6 @@ def known(things: Mapping[K, T], key: K, what: str) -> T:
     return things[key]
 
 
-class Limited(Exception):  # noqa: N818 (an expected answer, not a failure of the program)
-    """The vendor says not now, with a reply of its own making."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__("rate limited")
-        self.answer = answer
-
-
 class Endpoint(Struct, frozen=True):
     """One route of a vendor: `name` is such as `GET /runs/{id}`, the query names each parameter that it takes.
 
@@ -125,8 +117,8 @@ class Vendor(Protocol):
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every route, in the order of the vendor's page."""
 
-    def admit(self, call: Call, endpoint: Endpoint) -> None:
-        """Checks the credential, the key's scope and the rate limits."""
+    def admit(self, call: Call, endpoint: Endpoint) -> Answer | None:
+        """Checks the credential, the key's scope and the rate limits; an answer says that the call came too early."""
 
     def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:
         """The vendor's error body."""

@@ -676,7 +676,6 @@ class Vendor(Protocol):
 
         The row is the merged mapping with the manifest's own keys; it passed the schema and the table.
         """
-        del row, settings
         return ()
 
     def group(self, entries: Sequence[Entry]) -> Iterable[tuple[Entry, ...]]:
@@ -685,7 +684,6 @@ class Vendor(Protocol):
 
     def resources(self, call: Call) -> Iterable[Dependency]:
         """What has to exist before the call's create."""
-        del call
         return ()
 
     def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
@@ -697,7 +695,7 @@ class Vendor(Protocol):
         What must not be sent twice is a More with `best_effort`: whatever comes of it is handed over as one reply more.
         A Prepared environment without a create is the one that an earlier create with this token has made.
         """
-        del resource, token, replies
+        del resource, token, replies  # without a statement besides, type checkers want it from every vendor
         raise NotImplementedError
 
     def taken(self, resource: Resource, token: str, reply: Reply) -> bool:
@@ -705,7 +703,6 @@ class Vendor(Protocol):
 
         Asked only where an earlier request may have made it: it is then named as left, and another token is taken.
         """
-        del resource, token
         return reply.status == 409  # noqa: PLR2004  conflict
 
     def leftover(self, resource: Resource, token: str, prepared: Prepared | None) -> Leftover:
@@ -713,12 +710,10 @@ class Vendor(Protocol):
 
         `what` is the same with and without it.
         """
-        del prepared
         return Leftover(what=f"{resource.kind} {token}", todo=f"look for it at {self.info.title}, and delete it")
 
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
         """How a person finds an uploaded build that stays at the vendor for good. None: it ends by itself."""
-        del resource, prepared
         return None
 
     def may_stay(self, resource: Resource, request: Request) -> Leftover | None:
@@ -726,27 +721,22 @@ class Vendor(Protocol):
 
         None: it makes nothing that stays. Environments have `leftover` instead.
         """
-        del resource, request
         return None
 
     def release(self, resource: Resource, prepared: Prepared) -> Request | None:
         """The request that removes a resource when its last job has ended; None: it stays."""
-        del resource, prepared
         return None
 
     def check_call(self, call: Call) -> Iterable[Complaint]:
         """What cannot be said of a row alone: whether this build can make the call. Paths lead from its first entry."""
-        del call
         return ()
 
     def check_all(self, calls: Sequence[Call], builds: Mapping[str, Build]) -> Iterable[Conflict]:
         """What cannot stand together in one plan, given a call for each entry and the local builds by their paths."""
-        del calls, builds
         return ()
 
     def notices(self, call: Call) -> Iterable[str]:
         """What a call changes beyond its own run, in a sentence each: the plan says it before anything is sent."""
-        del call
         return ()
 
     def submit(self, call: Call) -> Request:
@@ -781,7 +771,6 @@ class Vendor(Protocol):
         At last, by its id, for each run that the list decides: the reply that `poll` would have got for it. The others
         are asked for by `poll`.
         """
-        del settings, runs, replies
         return None
 
     def inventory(
@@ -797,7 +786,6 @@ class Vendor(Protocol):
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
         """The request that stops a run; None where the vendor has none."""
-        del call, run
         return None
 
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
@@ -805,7 +793,6 @@ class Vendor(Protocol):
 
         If it fails, each run is stopped by itself after all.
         """
-        del call, runs
         return None
 
     def refused(self, reply: Reply) -> Refusal:

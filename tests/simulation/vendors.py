@@ -14,7 +14,7 @@ from requests.structures import CaseInsensitiveDict
 from qarunner.emulator.certyn.api import Certyn
 from qarunner.emulator.docketqa.api import Docketqa
 from qarunner.emulator.doksi.api import Doksi
-from qarunner.emulator.messages import Answer, Body, Call, Limited, Refused
+from qarunner.emulator.messages import Answer, Body, Call, Refused
 from qarunner.emulator.strict import Wrong
 from qarunner.emulator.testerarmy.api import Testerarmy
 from qarunner.emulator.world import Ids, Phase, Stored, Timeline, new_world
@@ -94,8 +94,6 @@ class Market:
         """Does what is asked for, and says what the vendor says."""
         try:
             found = self._answer(vendor, asked)
-        except Limited as limited:
-            found = limited.answer
         except Wrong as wrong:
             found = self._refusal(vendor, Refused(400, str(wrong)))
         except Refused as refused:
@@ -114,7 +112,8 @@ class Market:
             params = _params(template, parts) if endpoint.method == asked.method else None
             if params is not None:
                 call = Call(path=asked.path, params=params, headers=CaseInsensitiveDict(asked.headers))
-                self._vendors[vendor].admit(call, endpoint)
+                if too_early := self._vendors[vendor].admit(call, endpoint):
+                    return too_early
                 query: dict[str, object] = {name: endpoint.query[name](text, name) for name, text in asked.query}
                 if asked.body is not None and endpoint.body is Body.NONE:
                     raise Refused(400, "this route takes no body")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
-from qarunner.emulator.messages import Answer, Body, Endpoint, Limited, Refused, known
+from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
 from qarunner.emulator.scenario import Courses, Known
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
 from qarunner.emulator.world import Environment, readable, uuid_of
@@ -225,19 +225,21 @@ class Certyn:
             Endpoint(f"DELETE {PROJECT}/environments/{{id}}", projects.delete, status=204),
         )
 
-    def admit(self, call: Call, endpoint: Endpoint) -> None:
-        """Asks for the key and its scope, then counts the request (certyn.md: Access)."""
+    def admit(self, call: Call, endpoint: Endpoint) -> Answer | None:
+        """Asks for the key, counts the request, then asks for the key's scope (certyn.md: Access)."""
         require_header(call, "X-API-Key", r"cyn_live_\S+")
-        self._limit(endpoint)
+        if too_early := self._limit(endpoint):
+            return too_early
         scopes = SCOPES.get(endpoint.name, ANY_SCOPE)
         if not set(scopes) & set(self._section.scopes):
             raise Refused(403, "Forbidden", extra={"details": f"the key lacks the scope {' or '.join(scopes)}"})
+        return None
 
     def error(self, status: int, message: str, extra: Mapping[str, object]) -> object:  # noqa: ARG002
         """The error body `{"error": str, "details"?: str}` (certyn.md: Access)."""
         return {"error": message, **extra}
 
-    def _limit(self, endpoint: Endpoint) -> None:
+    def _limit(self, endpoint: Endpoint) -> Answer | None:
         classes = ["all"]
         if endpoint.method == "GET":
             classes.append("reads")
@@ -245,13 +247,13 @@ class Certyn:
             classes.append("creates")
         wait = self._rates.admit(classes)
         if wait is None:
-            return
+            return None
         self._refusals += 1
         answer = Answer(status=429, body={"error": "Too Many Requests"}, headers={"Retry-After": str(wait)})
         # certyn.md, Access: "empty and non-JSON bodies occur", so two in three refusals are of these kinds.
         page = "<html><body><h1>429 Too Many Requests</h1></body></html>"
         others = (answer, replace(answer, body=None, text=page), replace(answer, body=None))
-        raise Limited(others[self._refusals % 3])
+        return others[self._refusals % 3]
 
     def _create(self, call: Call) -> object:
         key = call.headers.get("idempotency-key")

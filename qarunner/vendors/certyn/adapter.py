@@ -43,7 +43,6 @@ class Certyn(Environments, Lists):
     info = INFO
 
     def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
-        del row
         if not settings.get("project"):
             yield Complaint(
                 path=(),
@@ -63,7 +62,7 @@ class Certyn(Environments, Lists):
         body = {name: value for name, value in fields.items() if value not in (None, "")}
         return Request(method="POST", path=_RUNS, body=body)
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
         body = reply.json()
         tests = answers.legible_count(body.get("testCaseCount"))
         return (
@@ -74,7 +73,7 @@ class Certyn(Environments, Lists):
             ),
         )
 
-    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+    def poll(self, call: Call, run: RemoteRun) -> Request:
         return Request(method="GET", path=f"{_RUNS}/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
@@ -93,7 +92,7 @@ class Certyn(Environments, Lists):
             return More(request=request, best_effort=True)
         return Finished(outcomes={entry.id: certyn_details.detailed(counted, run, replies[2:])})
 
-    def cancel(self, call: Call, run: RemoteRun) -> Request | None:  # noqa: ARG002
+    def cancel(self, call: Call, run: RemoteRun) -> Request | None:
         path = f"{_RUNS}/{answers.segment(run.id)}/cancel"
         return Request(method="POST", path=path, body={"reason": "cancelled by qarunner"})
 

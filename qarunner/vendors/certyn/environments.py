@@ -196,7 +196,7 @@ class Environments(Vendor):
             name = answers.path_id(later[0].json().get("id"))
         return Prepared(values={KEY: key, "id": name, "project_id": project})
 
-    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:  # noqa: ARG002
+    def taken(self, resource: Resource, token: str, reply: Reply) -> bool:
         """assumed: a second environment of one key is refused as a conflict, or in words that name the key."""
         if reply.status in _TAKEN:
             return True
@@ -210,7 +210,7 @@ class Environments(Vendor):
         details = {"project": project, **known, KEY: key}
         return Leftover(what=f"environment {key} of project {project}", todo="delete it in Certyn", details=details)
 
-    def release(self, resource: Resource, prepared: Prepared) -> Request:  # noqa: ARG002
+    def release(self, resource: Resource, prepared: Prepared) -> Request:
         """The request that deletes an environment."""
         project, name = (str(prepared.values[key]) for key in ("project_id", "id"))
         path = f"{_environments(project)}/{answers.segment(name)}"

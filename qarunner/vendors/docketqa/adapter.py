@@ -32,11 +32,9 @@ class DocketQA(Creates, Builds, Lists):
         yield from Creates.notices(self, call)
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
-        del call
         return Request(method="GET", path=f"/test_run/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
-        del polls
         (entry,) = call.entries
         body = answers.status_body(replies[0], self.refused(replies[0]))
         return results.status(entry, run, body.get("test_run"))

@@ -51,7 +51,6 @@ class Lists(Vendor):
     def inventory(
         self, kind: InventoryKind, settings: Mapping[str, Json], replies: Sequence[Reply]
     ) -> Request | Refusal | tuple[Item, ...]:
-        del settings
         if kind is InventoryKind.APP:
             if not replies:
                 return Request(method="GET", path="/apps/list")

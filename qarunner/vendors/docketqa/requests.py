@@ -180,7 +180,7 @@ def _run(run: _ListedRun, shared: Mapping[str, Json], *, counted: bool) -> Remot
 class Creates(Vendor):
     """What the adapter says of creates."""
 
-    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:  # noqa: ARG002
+    def check(self, row: Mapping[str, object], settings: Mapping[str, Json]) -> Iterator[Complaint]:
         """What a row with a build, or with options of builds, lacks. What does not go together, the schema says."""
         target, options = as_mapping(row.get("target")), as_mapping(row.get("options"))
         kind = next((kind for kind in (TargetKind.BINARY, TargetKind.TARGET_ID) if target.get(kind) is not None), None)

@@ -84,7 +84,7 @@ class Doksi(Vendor):
             # assumed: `version` is free text for people; without a known commit it is left out, since it is optional
             yield Dependency(key=path, kind=ResourceKind.BUILD, path=path, data={"version": version} if version else {})
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:  # noqa: ARG002
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> Request | Upload | Prepared:
         """An upload's address, the upload, and the target made of it; documented in this order."""
         build = resource.build
         if build is None:
@@ -123,7 +123,7 @@ class Doksi(Vendor):
         matrix = [_row(entry) for entry in call.entries]
         return Request(method="POST", path="/runs", body={**_extra(call.settings), "matrix": matrix})
 
-    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:  # noqa: ARG002
+    def accepted(self, call: Call, reply: Reply) -> tuple[RemoteRun, ...]:
         body = reply.json()
         results = list(body.get("results").items_or_none())
         return (
@@ -134,10 +134,10 @@ class Doksi(Vendor):
             ),
         )
 
-    def poll(self, call: Call, run: RemoteRun) -> Request:  # noqa: ARG002
+    def poll(self, call: Call, run: RemoteRun) -> Request:
         return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
 
-    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:  # noqa: ARG002
+    def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         body = answers.status_body(replies[0], self.refused(replies[0]))
         status = body.get("status").text()
         answers.check_about(body.get("run_id"), run.id)

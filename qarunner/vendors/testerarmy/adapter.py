@@ -149,11 +149,9 @@ class TesterArmy(Creates, Builds, Lists):
             )
 
     def poll(self, call: Call, run: RemoteRun) -> Request:
-        del call
         return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
-        del polls
         (entry,) = call.entries
         memo, reply = JsonReader(run.memo), replies[0]
         if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
@@ -168,12 +166,10 @@ class TesterArmy(Creates, Builds, Lists):
         return Finished(outcomes={entry.id: outcome(run, body)})
 
     def cancel(self, call: Call, run: RemoteRun) -> Request | None:
-        del call
         return Request(method="POST", path=f"/runs/{answers.segment(run.id)}/cancel")
 
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
         """Documented as idempotent; it also stops runs of the batch that the create's answer did not name."""
-        del call
         batches = {JsonReader(run.memo).get("batch").text_or() for run in runs}
         batch = batches.pop() if len(batches) == 1 else None
         return None if batch is None else Request(method="POST", path=f"/batches/{answers.segment(batch)}/cancel")

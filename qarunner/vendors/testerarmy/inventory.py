@@ -26,40 +26,20 @@ _PAGES_BESIDES = 4
 """A list is all of the account's: so many pages may be other runs'. What it does not show by then is read by itself."""
 
 
-_FIELDS = {
-    InventoryKind.PROJECT: "projects",
-    InventoryKind.TEST: "tests",
-    InventoryKind.CATEGORY: "groups",
-    InventoryKind.ENVIRONMENT: "environments",
-    InventoryKind.APP: "apps",
+_LISTS = {
+    InventoryKind.PROJECT: ("/projects", "projects", "name"),
+    InventoryKind.TEST: ("/tests", "tests", "title"),
+    InventoryKind.CATEGORY: ("/groups", "groups", "name"),
+    InventoryKind.ENVIRONMENT: ("/projects/{}/environments", "environments", "name"),
+    InventoryKind.APP: ("/projects/{}/mobile", "apps", "filename"),
 }
-"""The field that holds a list."""
+"""Each list's path, the field that holds it, and what its elements are called by."""
 
 
-_NAMES = {InventoryKind.TEST: "title", InventoryKind.APP: "filename"}
-"""What its elements are called by, where that is no `name`."""
-
-
-def _request(kind: InventoryKind, project: str, cursor: str | None) -> Request:
-    folder = f"/projects/{answers.segment(project)}"
-    match kind:
-        case InventoryKind.TEST:
-            more = (("cursor", cursor),) if cursor else ()
-            return Request(method="GET", path="/tests", query=(("projectId", project), ("limit", _LIMIT), *more))
-        case InventoryKind.CATEGORY:
-            return Request(method="GET", path="/groups", query=(("projectId", project),))
-        case InventoryKind.ENVIRONMENT:
-            return Request(method="GET", path=f"{folder}/environments")
-        case InventoryKind.APP:
-            return Request(method="GET", path=f"{folder}/mobile")
-        case _:
-            return Request(method="GET", path="/projects")
-
-
-def _cursor(body: JsonReader) -> str | None:
-    """That of the next page. What is neither a cursor nor null is no end of a list."""
+def _next(body: JsonReader) -> tuple[tuple[str, str], ...]:
+    """What leads to the next page, if there is one. What is neither a cursor nor null is no end of a list."""
     cursor = body.get("nextCursor")
-    return cursor.identifier() if cursor.value else None
+    return (("cursor", cursor.identifier()),) if cursor.value else ()
 
 
 def _item(element: JsonReader, name: str) -> Item:
@@ -83,17 +63,19 @@ class Lists(Vendor):
         project = settings.get("project")
         if kind is not InventoryKind.PROJECT and not isinstance(project, str):
             return Refusal(message="TesterArmy lists by project: set vendors.testerarmy.project")
-        name = _NAMES.get(kind, "name")
-        cursor = None
+        path, field, name = _LISTS[kind]
+        more: tuple[tuple[str, str], ...] = ()
         if replies:
-            answers.check_goes_on(replies, _FIELDS[kind])
+            answers.check_goes_on(replies, field)
             newest = answers.page(replies[-1])
             if kind is InventoryKind.TEST and "nextCursor" not in newest.object():
                 raise newest.get("nextCursor").fail("a cursor, or null")
-            cursor = _cursor(newest) if kind is InventoryKind.TEST else None
-            if cursor is None:
-                return tuple(_item(element, name) for element in answers.elements(replies, _FIELDS[kind], name))
-        return _request(kind, str(project), cursor)
+            more = _next(newest) if kind is InventoryKind.TEST else ()
+            if not more:
+                return tuple(_item(element, name) for element in answers.elements(replies, field, name))
+        of_project = ("projectId", str(project))
+        queries = {InventoryKind.TEST: (of_project, ("limit", _LIMIT), *more), InventoryKind.CATEGORY: (of_project,)}
+        return Request(method="GET", path=path.format(answers.segment(str(project))), query=queries.get(kind, ()))
 
     def poll_many(
         self, settings: Mapping[str, Json], runs: Sequence[RemoteRun], replies: Sequence[Reply]
@@ -102,18 +84,16 @@ class Lists(Vendor):
 
         A run that it shows twice, and not the same both times, is in doubt.
         """
-        del settings
         wanted = {run.id.lower(): run.id for run in runs}
         listed = answers.Listed()
-        cursor = None
+        more: tuple[tuple[str, str], ...] = ()
         for reply in replies:
             body = answers.page(reply)
-            cursor = _cursor(body)
+            more = _next(body)
             for element in body.get("runs").items():
                 if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
                     listed.add(name, element)
         most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
-        if replies and (cursor is None or listed.count == len(wanted) or len(replies) >= most):
+        if replies and (not more or listed.count == len(wanted) or len(replies) >= most):
             return listed.replies()
-        more = (("cursor", cursor),) if cursor else ()
         return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))

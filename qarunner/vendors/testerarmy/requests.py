@@ -386,7 +386,7 @@ class Builds(Vendor):
             data["platform"] = entry.platform.value
         yield Dependency(key=_NEED, kind=ResourceKind.BUILD, path=path, data=data)
 
-    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:  # noqa: ARG002
+    def prepare(self, resource: Resource, token: str, replies: Sequence[Reply]) -> PrepareStep:
         """Asks for an upload, sends the bytes, confirms it; then the app has an id."""
         if resource.build is None:
             raise ValueError(f"{resource.id}: a build without a file")
