@@ -16,15 +16,15 @@ route counts, also one that is refused. The first fault of the list that strikes
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from email.utils import formatdate
 from itertools import product
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from qarunner.emulator.messages import Answer
+from qarunner.emulator.messages import Answer, Vendor
 from qarunner.emulator.strict import (
     Fields,
     Wrong,
@@ -38,11 +38,6 @@ from qarunner.emulator.strict import (
     text,
     whole,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from qarunner.emulator.messages import Vendor
 
 # A reply that is replaced or never sent cannot also be changed.
 EXCLUSIVE = (

@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from qarunner.emulator.faults import amended, instead
-from qarunner.emulator.messages import Answer, Body, Call, Refused
+from qarunner.emulator.faults import FaultBook, amended, instead
+from qarunner.emulator.messages import Answer, Body, Call, Endpoint, Refused, Vendor
 from qarunner.emulator.strict import Wrong, suggestion
-from qarunner.emulator.world import Received
+from qarunner.emulator.world import Received, Stored, World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
-    from qarunner.emulator.faults import FaultBook
     from qarunner.emulator.memory import Memory
-    from qarunner.emulator.messages import Endpoint, Vendor
-    from qarunner.emulator.world import Stored, World
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,25 +10,22 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec import MsgspecError, Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from qarunner.emulator.scenario import ScenarioError, parse_scenario
-from qarunner.emulator.world import Ids, Stored
+from qarunner.emulator.scenario import Scenario, ScenarioError, parse_scenario
+from qarunner.emulator.world import Clock, Ids, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope
 
-    from qarunner.emulator.scenario import Scenario
-    from qarunner.emulator.world import Clock
 
 VERSION = 1
 _OWN_FILE: int = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -71,7 +71,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
@@ -82,6 +82,7 @@ from msgspec.structs import replace
 from qarunner.emulator.faults import Fault, read_fault
 from qarunner.emulator.strict import (
     Fields,
+    Reader,
     Wrong,
     flag,
     list_of,
@@ -98,10 +99,7 @@ from qarunner.emulator.strict import (
 from qarunner.emulator.world import HANG, Course, Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
     from pathlib import Path
-
-    from qarunner.emulator.strict import Reader
 
 
 C = TypeVar("C")

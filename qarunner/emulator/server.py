@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -27,24 +27,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from qarunner.emulator.certyn.api import Certyn
 from qarunner.emulator.docketqa.api import Docketqa
 from qarunner.emulator.doksi.api import Doksi
-from qarunner.emulator.faults import FaultBook, check_routes
+from qarunner.emulator.faults import Fault, FaultBook, check_routes
 from qarunner.emulator.http import UPLOAD, Desk, Resource, UploadResource, page, start_page
 from qarunner.emulator.scenario import Scenario, ScenarioError, load_scenario, read_scenario
 from qarunner.emulator.strict import Wrong
 from qarunner.emulator.testerarmy.api import Testerarmy
-from qarunner.emulator.world import Ids, Timeline, new_world
+from qarunner.emulator.world import Clock, Ids, Timeline, World, new_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from qarunner.emulator.faults import Fault
     from qarunner.emulator.memory import Memory
     from qarunner.emulator.messages import Endpoint, Vendor
-    from qarunner.emulator.world import Clock, World
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ import re
 import secrets
 import string
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from random import Random
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct, to_builtins
@@ -21,10 +21,6 @@ from msgspec.structs import replace
 
 from qarunner.emulator.messages import Refused
 from qarunner.emulator.strict import seconds_of, text
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterator, Sequence
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 

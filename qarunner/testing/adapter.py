@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
 from datetime import date
@@ -28,9 +28,11 @@ from qarunner.manifest.expand import check_rows, expand
 from qarunner.manifest.load import entry_of, load
 from qarunner.plan.compile import compile_plan
 from qarunner.plan.guard import AdapterBug
-from qarunner.plan.model import from_json, to_json
+from qarunner.plan.model import Job, Plan, from_json, to_json
 from qarunner.vendors.api import (
+    AnyRequest,
     Build,
+    BuildRules,
     Call,
     Cause,
     Complaint,
@@ -42,22 +44,21 @@ from qarunner.vendors.api import (
     Leftover,
     Metadata,
     More,
+    Outcome,
     Prepared,
     Refusal,
     RemoteRun,
     Reply,
     Request,
     Running,
+    Status,
     Upload,
+    Vendor,
     Verdict,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.plan.model import Job, Plan
-    from qarunner.vendors.api import AnyRequest, BuildRules, Outcome, Status, Vendor
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from qarunner.decode import UnexpectedData
-from qarunner.testing.adapter import reply_of
+from qarunner.decode import Json, UnexpectedData
+from qarunner.testing.adapter import Answers, Scene, reply_of
 from qarunner.testing.mutations import leaves, places, put
 from qarunner.testing.suite import check_request
-from qarunner.vendors.api import InventoryKind, Refusal, Reply, Request
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from qarunner.decode import Json
-    from qarunner.testing.adapter import Answers, Scene
-    from qarunner.vendors.api import Item
 
 _SEVERAL = 2
 MOST_PAGES = 100

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.entry import SelectionKind
-from qarunner.testing.adapter import MOST_REPLIES
-from qarunner.vendors.api import GOOD, Reply, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from qarunner.entry import Entry
-    from qarunner.testing.adapter import Answers, Scene
-    from qarunner.vendors.api import Outcome, Request
-
+from qarunner.entry import Entry, SelectionKind
+from qarunner.testing.adapter import MOST_REPLIES, Answers, Scene
+from qarunner.vendors.api import GOOD, Outcome, Reply, Request, Verdict
 
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -49,21 +41,11 @@ def changes(data: object) -> Iterator[Change]:
         for value_put in _unexpected(value):
             yield Change(f"{at} is {value_put!r}", put(data, path, value_put))
         if isinstance(value, list) and value:
-            for shorter in dict.fromkeys(map(_Once, ([], value[1:], value[:-1]))):
-                yield Change(f"{at} has lost elements", put(data, path, shorter.value), shorter=True)
-
-
-class _Once:
-    """A list that is equal to another by what it holds; lists themselves are no keys."""
-
-    def __init__(self, value: list[object]) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Once) and other.value == self.value
-
-    def __hash__(self) -> int:
-        return len(self.value)
+            tried: list[list[object]] = []
+            for shorter in ([], value[1:], value[:-1]):
+                if shorter not in tried:
+                    tried.append(shorter)
+                    yield Change(f"{at} has lost elements", put(data, path, shorter), shorter=True)
 
 
 def _unexpected(value: object) -> tuple[object, ...]:

@@ -11,26 +11,31 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import Json, UnexpectedData
 from qarunner.engine.decide.outcomes import merge, worst_verdict
 from qarunner.engine.state.run import RunState
-from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
 from qarunner.errors import ManifestError, UserError
 from qarunner.plan.capabilities import GENERAL_SETTINGS, faults_of_options, faults_of_settings
-from qarunner.testing.adapter import MOST_REPLIES, Scene, reply_of
+from qarunner.testing.adapter import MOST_REPLIES, Answers, Scene, reply_of
 from qarunner.testing.mutations import Story, good_tests, leaves, places, replaced
 from qarunner.vendors import registry
 from qarunner.vendors.api import (
     GOOD,
+    AnyRequest,
+    Capabilities,
     Cause,
     Finished,
+    Leftover,
     More,
     Outcome,
+    Pacing,
     Prepared,
     Refusal,
     RemoteRun,
     Reply,
     Request,
+    Resource,
     ResourceKind,
     Running,
     Upload,
@@ -42,11 +47,6 @@ from qarunner.vendors.api import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry
-    from qarunner.testing.adapter import Answers
-    from qarunner.vendors.api import AnyRequest, Capabilities, Leftover, Pacing, Resource
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ that, once, for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -21,9 +21,6 @@ from qarunner.entry import Platform as Platform
 from qarunner.entry import SelectionKind as SelectionKind
 from qarunner.entry import TargetKind as TargetKind
 from qarunner.regex import regex
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 # ---------------------------------------------------------------------------------------------------------------------
 

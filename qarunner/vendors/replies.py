@@ -11,12 +11,10 @@ from urllib.parse import quote
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode, kind
 from qarunner.regex import regex
 from qarunner.secret import placeholder, secret_names, without_encoding
-from qarunner.vendors.api import GOOD, Cause, Refusal, Reply, UploadAddress
+from qarunner.vendors.api import GOOD, Cause, Metadata, Refusal, Reply, UploadAddress, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.vendors.api import Metadata, Verdict
 
 
 _SHOWN = 200

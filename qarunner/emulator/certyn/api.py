@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner.emulator.certyn.runs import Run
 from qarunner.emulator.http import Rates, require_header
-from qarunner.emulator.messages import Answer, Body, Endpoint, Refused, known
-from qarunner.emulator.scenario import Courses, Known
+from qarunner.emulator.messages import Answer, Body, Call, Endpoint, Refused, known
+from qarunner.emulator.scenario import CertynSection, Courses, Known, Process
 from qarunner.emulator.strict import Fields, Wrong, digits, list_of, one_of, text, web_address
-from qarunner.emulator.world import Environment, readable, uuid_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from qarunner.emulator.messages import Call
-    from qarunner.emulator.scenario import CertynSection, Process
-    from qarunner.emulator.world import World
-
+from qarunner.emulator.world import Environment, World, readable, uuid_of
 
 # ---------------------------------------------------------------------------------------------------------------------
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from qarunner.emulator.scenario import Process
-from qarunner.emulator.world import HANG, readable, uuid_of
-
-if TYPE_CHECKING:
-    from qarunner.emulator.world import Timeline
-
+from qarunner.emulator.world import HANG, Timeline, readable, uuid_of
 
 # certyn.md, Status: "`conclusion` uses several vocabularies": runs take turns with these (good, bad, cancelled).
 CONCLUSIONS = (("success", "failure", "cancelled"), ("passed", "failed", "canceled"), ("Passed", "Failed", "Cancelled"))

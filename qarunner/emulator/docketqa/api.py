@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from qarunner.emulator.docketqa.runs import TestRun, blueprint, run_body, stamp, steps
 from qarunner.emulator.http import require_header
-from qarunner.emulator.messages import Body, Endpoint, Refused, known
-from qarunner.emulator.scenario import Courses
+from qarunner.emulator.messages import Body, Call, Endpoint, Refused, known
+from qarunner.emulator.scenario import Courses, DocketqaSection
 from qarunner.emulator.strict import (
     Fields,
     Wrong,
@@ -24,13 +23,7 @@ from qarunner.emulator.strict import (
     web_address,
     whole,
 )
-from qarunner.emulator.world import Moved, Slot
-
-if TYPE_CHECKING:
-    from qarunner.emulator.messages import Call
-    from qarunner.emulator.scenario import DocketqaSection
-    from qarunner.emulator.world import World
-
+from qarunner.emulator.world import Moved, Slot, World
 
 LARGEST = 1_073_741_824
 UPLOAD_VALID = 900.0  # docketqa.md, A build: "15 minutes"

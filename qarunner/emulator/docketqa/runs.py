@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
-from qarunner.emulator.world import Course, Phase
-
-if TYPE_CHECKING:
-    from qarunner.emulator.world import World
-
+from qarunner.emulator.world import Course, Phase, World
 
 STEPS = ("Open the start page", "Follow the described path", "Check the result")
 

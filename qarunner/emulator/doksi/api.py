@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Body, Endpoint, Refused, known
-from qarunner.emulator.scenario import Courses
+from qarunner.emulator.messages import Body, Call, Endpoint, Refused, known
+from qarunner.emulator.scenario import Courses, DoksiSection
 from qarunner.emulator.strict import Fields, Wrong, is_web_address, list_of, one_of, text, web_address
-from qarunner.emulator.world import Course, Phase, readable, shuffled
-
-if TYPE_CHECKING:
-    from qarunner.emulator.messages import Call
-    from qarunner.emulator.scenario import DoksiSection
-    from qarunner.emulator.world import Slot, World
-
+from qarunner.emulator.world import Course, Phase, Slot, World, readable, shuffled
 
 UPLOAD_VALID = 3600.0  # doksi.md, A build: "presigned, valid one hour"
 

@@ -6,20 +6,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qarunner.emulator.http import require_bearer
-from qarunner.emulator.messages import Body, Endpoint, Refused, known
-from qarunner.emulator.scenario import Courses, Known
+from qarunner.emulator.messages import Body, Call, Endpoint, Refused, known
+from qarunner.emulator.scenario import Courses, Known, TesterarmySection
 from qarunner.emulator.strict import Fields, one_of, uuid_text
 from qarunner.emulator.testerarmy.apps import Mobile, read_group_run, read_pull_request_run, read_test_run
 from qarunner.emulator.testerarmy.inventory import CURSOR, PAGE, Inventory, paged
 from qarunner.emulator.testerarmy.runs import OVER, WORDS, Batch, Run, run_body
-from qarunner.emulator.world import shuffled
+from qarunner.emulator.world import World, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from qarunner.emulator.messages import Call
-    from qarunner.emulator.scenario import TesterarmySection
-    from qarunner.emulator.world import World
 
 
 # testerarmy.md, Access names these four codes; the codes of its other statuses are unknown and made from their names.

@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.emulator.messages import Body, Endpoint, Refused
-from qarunner.emulator.strict import Fields, Wrong, one_of, text, text_up_to, uuid_text, web_address, whole
-from qarunner.emulator.world import Slot
+from qarunner.emulator.messages import Body, Call, Endpoint, Refused
+from qarunner.emulator.strict import Fields, Reader, Wrong, one_of, text, text_up_to, uuid_text, web_address, whole
+from qarunner.emulator.world import Slot, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.emulator.messages import Call
     from qarunner.emulator.scenario import TesterarmySection
-    from qarunner.emulator.strict import Reader
-    from qarunner.emulator.world import World
 
 
 UPLOAD_VALID = 1800.0  # testerarmy.md, A build: "valid 30 minutes"

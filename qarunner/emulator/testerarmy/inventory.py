@@ -5,17 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qarunner.emulator.messages import Body, Endpoint, Refused
-from qarunner.emulator.scenario import Group, Project
+from qarunner.emulator.messages import Body, Call, Endpoint, Refused
+from qarunner.emulator.scenario import Courses, Group, Project, TesterarmySection
 from qarunner.emulator.strict import Fields, Wrong, digits, text, text_up_to, uuid_text
-from qarunner.emulator.world import readable, uuid_of
+from qarunner.emulator.world import Course, World, readable, uuid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.emulator.messages import Call
-    from qarunner.emulator.scenario import Courses, TesterarmySection
-    from qarunner.emulator.world import Course, World
 
 PAGE = digits(least=1, most=100)
 CURSOR = digits()

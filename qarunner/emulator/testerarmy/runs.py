@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from qarunner.emulator.world import HANG, Course, Phase, readable
-
-if TYPE_CHECKING:
-    from qarunner.emulator.world import World
-
+from qarunner.emulator.world import HANG, Course, Phase, World, readable
 
 WORDS = ("queued", "running", "completed", "failed", "cancelled")
 

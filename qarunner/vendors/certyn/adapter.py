@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.decode import JsonReader
-from qarunner.entry import SelectionKind, TargetKind
+from qarunner.decode import Json, JsonReader
+from qarunner.entry import Entry, SelectionKind, TargetKind
 from qarunner.secret import OPEN
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Complaint, Finished, More, RemoteRun, Request, Running, resource_ref
+from qarunner.vendors.api import (
+    Call,
+    Complaint,
+    Finished,
+    Metadata,
+    More,
+    Refusal,
+    RemoteRun,
+    Reply,
+    Request,
+    Running,
+    Status,
+    resource_ref,
+)
 from qarunner.vendors.certyn import results as certyn_details
 from qarunner.vendors.certyn.environments import KEY, NEED, Environments
 from qarunner.vendors.certyn.info import INFO
@@ -21,10 +34,6 @@ from qarunner.vendors.certyn.results import outcome, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry
-    from qarunner.vendors.api import Call, Metadata, Refusal, Reply, Status
 
 
 _RUNS = "/api/ci/runs"

@@ -11,18 +11,29 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.entry import TargetKind
 from qarunner.regex import regex
 from qarunner.secret import without_encoding
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Dependency, Leftover, More, Prepared, Refusal, Request, ResourceKind, Vendor
+from qarunner.vendors.api import (
+    Call,
+    Dependency,
+    Leftover,
+    Metadata,
+    More,
+    Prepared,
+    PrepareStep,
+    Refusal,
+    Reply,
+    Request,
+    Resource,
+    ResourceKind,
+    Vendor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from qarunner.decode import JsonReader
-    from qarunner.vendors.api import Call, Metadata, PrepareStep, Reply, Resource
 
 
 NEED = "environment"

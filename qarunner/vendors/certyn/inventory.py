@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from qarunner.decode import JsonReader
+from qarunner.decode import Json, JsonReader
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Request, Vendor
+from qarunner.vendors.api import InventoryKind, Item, Refusal, RemoteRun, Reply, Request, Vendor
 from qarunner.vendors.certyn import environments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.vendors.api import RemoteRun, Reply
 
 
 _RUNS = "50"

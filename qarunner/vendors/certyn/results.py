@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.decode import UnexpectedData
+from qarunner.decode import Json, JsonReader, UnexpectedData
 from qarunner.regex import regex
 from qarunner.text import plural
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Case, Outcome, Request, Running, Verdict
+from qarunner.vendors.api import Case, Outcome, RemoteRun, Reply, Request, Running, Verdict
 from qarunner.vendors.certyn import environments as certyn_projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json, JsonReader
-    from qarunner.vendors.api import RemoteRun, Reply
 
 
 # ---------------------------------------------------------------------------------------------------------------------

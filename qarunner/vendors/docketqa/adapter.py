@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Refusal, Request
+from qarunner.vendors.api import Call, Refusal, RemoteRun, Reply, Request, Status
 from qarunner.vendors.docketqa import results
 from qarunner.vendors.docketqa.builds import CONFLICT, ERROR_KEYS, Builds
 from qarunner.vendors.docketqa.info import INFO
@@ -18,8 +18,6 @@ from qarunner.vendors.docketqa.requests import Creates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from qarunner.vendors.api import Call, RemoteRun, Reply, Status
 
 
 class DocketQA(Creates, Builds, Lists):

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from qarunner.decode import JsonReader, UnexpectedData
-from qarunner.entry import TargetKind
+from qarunner.decode import Json, JsonReader, UnexpectedData
+from qarunner.entry import Entry, Target, TargetKind
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
+    Build,
+    Call,
     Cause,
     Conflict,
     Dependency,
@@ -22,7 +24,9 @@ from qarunner.vendors.api import (
     Prepared,
     PrepareStep,
     Refusal,
+    Reply,
     Request,
+    Resource,
     ResourceKind,
     Upload,
     Vendor,
@@ -31,10 +35,6 @@ from qarunner.vendors.docketqa.requests import same_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry, Target
-    from qarunner.vendors.api import Build, Call, PrepareStep, Reply, Resource
 
 
 _KEY = "build"

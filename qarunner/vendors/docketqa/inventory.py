@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Request, Vendor
+from qarunner.vendors.api import InventoryKind, Item, Refusal, Reply, Request, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qarunner.decode import Json, JsonReader
-    from qarunner.vendors.api import Refusal, Reply
 
 
 _PER_PAGE = 100

@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.decode import JsonReader, as_mapping
-from qarunner.entry import SelectionKind, TargetKind
+from qarunner.decode import Json, JsonReader, as_mapping
+from qarunner.entry import Entry, SelectionKind, TargetKind
 from qarunner.known import holds_template
 from qarunner.regex import regex
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Case, Complaint, Finished, Outcome, RemoteRun, Request, Vendor, Verdict
+from qarunner.vendors.api import (
+    Accepted,
+    Call,
+    Case,
+    Complaint,
+    Finished,
+    Metadata,
+    Outcome,
+    RemoteRun,
+    Reply,
+    Request,
+    Vendor,
+    Verdict,
+)
 from qarunner.vendors.docketqa.info import CONSENT, GIVE_CONSENT, OF_BUILDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry
-    from qarunner.vendors.api import Accepted, Call, Metadata, Reply
 
 
 _DIGITS = regex(r"[0-9]{1,18}")

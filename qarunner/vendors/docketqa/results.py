@@ -13,14 +13,13 @@ from msgspec.structs import replace
 from qarunner.decode import JsonReader
 from qarunner.text import plural
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import GOOD, Case, Finished, Outcome, Running, Step, Verdict
+from qarunner.vendors.api import GOOD, Case, Finished, Outcome, RemoteRun, Running, Step, Verdict
 from qarunner.vendors.docketqa.requests import LOGIN, group_page, same_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from qarunner.entry import Entry
-    from qarunner.vendors.api import RemoteRun
 
 
 _VERDICTS = {

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qarunner.decode import JsonReader, UnexpectedData
-from qarunner.entry import TargetKind
+from qarunner.decode import Json, JsonReader, UnexpectedData
+from qarunner.entry import Authentication, Entry, Target, TargetKind
 from qarunner.regex import regex
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
+    Build,
+    Call,
     Cause,
     Dependency,
     FileRef,
@@ -21,8 +23,11 @@ from qarunner.vendors.api import (
     Prepared,
     Refusal,
     RemoteRun,
+    Reply,
     Request,
+    Resource,
     ResourceKind,
+    Status,
     Upload,
     Vendor,
     resource_ref,
@@ -33,10 +38,6 @@ from qarunner.vendors.doksi.results import ENDED, outcomes, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Authentication, Entry, Target
-    from qarunner.vendors.api import Build, Call, Reply, Resource, Status
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,14 +15,13 @@ from qarunner.decode import JsonReader, UnexpectedData
 from qarunner.secret import without_encoding
 from qarunner.text import plural
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Case, Outcome, Running, Verdict
+from qarunner.vendors.api import Case, Outcome, RemoteRun, Running, Verdict
 from qarunner.vendors.doksi.grouping import Destination, address, alike, asked, destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.entry import Entry
-    from qarunner.vendors.api import RemoteRun
 
 
 _VERDICTS = {"passed": Verdict.PASSED, "failed": Verdict.FAILED}

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qarunner.decode import JsonReader, as_mapping
+from qarunner.decode import Json, JsonReader, as_mapping
 from qarunner.entry import Platform, SelectionKind, TargetKind
 from qarunner.known import is_open
 from qarunner.regex import regex
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Cause, Complaint, Finished, Refusal, Request, Running
+from qarunner.vendors.api import Call, Cause, Complaint, Finished, Refusal, RemoteRun, Reply, Request, Running, Status
 from qarunner.vendors.testerarmy.info import INFO, NEED_APP, ONLY_WITH
 from qarunner.vendors.testerarmy.inventory import Lists
 from qarunner.vendors.testerarmy.requests import (
@@ -29,9 +29,6 @@ from qarunner.vendors.testerarmy.results import ENDED, IN_PROGRESS, never_seen, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.vendors.api import Call, RemoteRun, Reply, Status
 
 
 # ---------------------------------------------------------------------------------------------------------------------

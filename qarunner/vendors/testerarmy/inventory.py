@@ -9,13 +9,12 @@ import math
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import InventoryKind, Item, Refusal, Request, Vendor
+from qarunner.vendors.api import InventoryKind, Item, Refusal, RemoteRun, Reply, Request, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qarunner.decode import Json, JsonReader
-    from qarunner.vendors.api import RemoteRun, Reply
 
 
 _LIMIT = "100"

@@ -8,21 +8,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from qarunner.decode import JsonReader, UnexpectedData, is_unicode
-from qarunner.entry import Platform, SelectionKind, TargetKind
+from qarunner.decode import Json, JsonReader, UnexpectedData, is_unicode
+from qarunner.entry import Entry, Platform, SelectionKind, TargetKind
 from qarunner.regex import regex
 from qarunner.text import duration
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
+    Accepted,
+    Build,
+    Call,
     Dependency,
     FileRef,
     Finished,
     Leftover,
+    Metadata,
     Outcome,
     Prepared,
+    PrepareStep,
     Refusal,
     RemoteRun,
+    Reply,
     Request,
+    Resource,
     ResourceKind,
     Upload,
     Vendor,
@@ -33,10 +40,6 @@ from qarunner.vendors.testerarmy.info import ENDINGS, REMOVE_AFTER_S, UUID_PATTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry
-    from qarunner.vendors.api import Accepted, Build, Call, Metadata, PrepareStep, Reply, Resource
 
 
 _UUID = regex(UUID_PATTERN)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.decode import JsonReader
 from qarunner.vendors import replies as answers
-from qarunner.vendors.api import Case, Cause, Outcome, Step, Verdict
+from qarunner.vendors.api import Case, Cause, Outcome, RemoteRun, Step, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from qarunner.vendors.api import RemoteRun
 
 
 IN_PROGRESS = frozenset({"queued", "running"})
