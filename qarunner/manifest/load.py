@@ -646,12 +646,12 @@ def examine(
     manifest = bind(whole, templated=templated)
     as_written = bind(read, templated=templated) if faults else manifest
     shown_at = {fault.place for fault in shown}
-    of_meaning = (*cross_references(as_written, vendor_keys), *_reserved(read, texts))
+    of_meaning = (*cross_references(as_written, vendor_keys), *_reserved(read, texts), *problems)
     others = [diagnostic for diagnostic in of_meaning if diagnostic.place not in shown_at]
     sound = _sound(read, faults) if lone is None and not wrong else frozenset()
     axis_problems = check_axes(whole, sound)
     diagnostic = in_order(
-        [*shown, *others, *problems, *wrong, *(fault.problem for fault in axis_problems), *([lone] if lone else [])]
+        [*shown, *others, *wrong, *(fault.problem for fault in axis_problems), *([lone] if lone else [])]
     )
     if not diagnostic:
         return LoadedManifest(manifest=manifest, problems=(), sound=None)

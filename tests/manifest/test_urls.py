@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qarunner.manifest.expand import check_rows, expand
-from qarunner.manifest.schema.urls import misfit
+from qarunner.manifest.schema.urls import misfit, out_of_reach
 from qarunner.manifest.templates.env import FORMATS
 from tests.matrices import manifest, only, refusal, rendered, values
 
@@ -26,6 +26,10 @@ from tests.matrices import manifest, only, refusal, rendered, values
         ("https://x..example/", "'x..example' is no host"),
         ("https://999.1.1.1/", "'999.1.1.1' is no host"),
         ("https://shop.8080/", "'shop.8080' is no host"),
+        ("https://0x7f000001/", "'0x7f000001' is no host"),
+        ("https://shop.0x1/", "'shop.0x1' is no host"),
+        ("https://shop%00.example/", "'shop%00.example' is no host"),
+        ("https://shop.example%2F/", "'shop.example%2F' is no host"),
         ("https://x.example:abc/", "'abc' is no port"),
         ("https://x.example:0/", "'0' is no port"),
         ("https://x.example:99999/", "'99999' is no port"),
@@ -63,6 +67,18 @@ def test_what_is_no_host_is_refused(url: str, said: str) -> None:
 )
 def test_what_may_be_a_host_is_taken(url: str) -> None:
     assert misfit(url) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        *(("100.64.0.1", False), ("[::ffff:10.0.0.1]", False), ("%6cocalhost", False), ("169.254.169.254", False)),
+        *(("[fd00::1]:8080", False), ("8.8.8.8", True), ("[2606:4700::1]", True), ("m%C3%BCnchen.de", True)),
+    ],
+)
+def test_only_addresses_of_the_internet_are_reached_from_elsewhere(host: str, reached: bool) -> None:  # noqa: FBT001  a column of a table
+    assert misfit(f"https://{host}/") is None
+    assert (out_of_reach(f"https://{host}/") is None) == reached
 
 
 def test_a_host_that_a_variable_brings_in_is_looked_at_too() -> None:

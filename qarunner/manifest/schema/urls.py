@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from qarunner.known import holds_template
 from qarunner.regex import regex
@@ -23,10 +24,10 @@ _FOREIGN = regex(r"\$\{\{.*?\}\}|\$\{([A-Za-z_]\w*)[^}]*\}?|\$([A-Za-z_]\w*)", r
 _PORT = regex(r"(\[[^]]*\]?[^:]*|[^:]*)(:?)(.*)", re.DOTALL)
 
 
-_SIGN = r"(?:\w|%[0-9A-Fa-f]{2})"
+_LABEL = r"\w(?:[\w-]{0,61}\w)?"
 
 
-_LABEL = rf"{_SIGN}(?:(?:{_SIGN}|-){{0,61}}{_SIGN})?"
+_NUMBER = regex(r"\d+|0[xX][0-9a-fA-F]*")
 
 
 _HOST = regex(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -63,7 +64,7 @@ def misfit(text: str) -> tuple[str, str] | None:
     if holds_template(authority) or MASK in authority:
         return None
     host, colon, port = _PORT.fullmatch(authority).groups()  # type: ignore[union-attr]
-    if not _is_host(host):
+    if not _is_host(unquote(host)):
         return f"{host!r} is no host", "a host is a name such as shop.example.com, or an address"
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT):
         return f"{port!r} is no port", f"a port is a number from 1 to {_HIGHEST_PORT}; the scheme stands once, in front"
@@ -76,7 +77,7 @@ def out_of_reach(text: str) -> str | None:
     authority = match[1].rpartition("@")[2] if match else ""
     if not authority or holds_template(authority) or MASK in authority:
         return None
-    host = _PORT.fullmatch(authority)[1].strip("[]").rstrip(".").lower()  # type: ignore[index]
+    host = unquote(_PORT.fullmatch(authority)[1]).strip("[]").rstrip(".").lower()  # type: ignore[index]
     if host.rpartition(".")[2] in _LOCAL_NAMES:
         return host
     if ":" not in host and not host[-1:].isdigit():
@@ -85,8 +86,8 @@ def out_of_reach(text: str) -> str | None:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    private = address.is_loopback or address.is_private or address.is_link_local or address.is_unspecified
-    return host if private else None
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return None if plain.is_global or plain.is_multicast else host
 
 
 _LOCAL_NAMES = frozenset({"localhost", "local", "internal"})
@@ -100,7 +101,7 @@ def _is_host(text: str) -> bool:
         except ValueError:
             return False
         return text.endswith("]")
-    if text.rstrip(".").rpartition(".")[2].isdigit():  # browsers take it for an address then
+    if _NUMBER.fullmatch(text.rstrip(".").rpartition(".")[2]):  # browsers take it for an address then
         return _is_address(text)
     return len(text) <= _LONGEST_HOST and _HOST.fullmatch(text) is not None
 

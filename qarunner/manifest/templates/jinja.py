@@ -449,6 +449,9 @@ def _environment() -> _Environment:
 _ENVIRONMENT = _environment()
 
 
+_TOO_DEEP = "template: nested too deeply, or a number that is too large"
+
+
 def expression(text: str, *, whole_text: bool) -> Expression:
     """An expression (the inside of `{{ … }}`), or a whole text with statements; its flaws if it is not allowed."""
     source = text if whole_text else f"{{{{{text}}}}}"
@@ -460,8 +463,7 @@ def expression(text: str, *, whole_text: bool) -> Expression:
             written, TemplateProblem(Code.SYNTAX, f"template: {error.message}", _syntax_hint(source))
         )
     except (RecursionError, ValueError, OverflowError):
-        flaw = TemplateProblem(Code.TOO_MUCH, "template: nested too deeply, or a number that is too large")
-        return Expression.broken(written, flaw)
+        return Expression.broken(written, TemplateProblem(Code.TOO_MUCH, _TOO_DEEP))
     survey = Survey(tree)
     references, flaws = tuple(survey.references), tuple(survey.flaws)
     if flaws:
@@ -509,6 +511,8 @@ class _Program:
             raise
         except jinja2.UndefinedError as error:
             raise _no_value(str(error.message)) from None
+        except (SyntaxError, RecursionError):  # Python's own bounds of a program
+            raise TemplateError(Code.TOO_MUCH, _TOO_DEEP) from None
         except Exception as error:  # noqa: BLE001  whatever a template does wrong is an error of the template
             raise TemplateError(Code.FAILED, f"template: {error}") from None
 

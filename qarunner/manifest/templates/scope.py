@@ -192,7 +192,10 @@ class Scope:
         if isinstance(value, str) and holds_template(value):
             pieces = parse(value).pieces
             only = pieces[0] if len(pieces) == 1 else ""
-            return str if isinstance(only, str) else self._shape(only)
+            if isinstance(only, str):
+                return str
+            # A value of `vars` that reads `vars` is an error of its own, and may lead in a circle.
+            return self._shape(only) if all(read.root in IN_VARS for read in only.references) else None
         return _type_of(value)
 
     def _constant(self, expression: Expression) -> TemplateProblem | None:

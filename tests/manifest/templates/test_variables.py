@@ -392,6 +392,12 @@ def test_a_part_of_vars_is_as_secret_as_what_is_in_it() -> None:
         assert only(checked(template, top)).code == Code.SECRET_CHANGED
 
 
+@pytest.mark.parametrize("pair", [("{{ vars.b }}", "{{ vars.a }}"), ("{{ vars.a }}", "x"), ("{{ matrix.id }}", "x")])
+def test_values_of_vars_that_read_each_other_are_named_and_no_circle(pair: tuple[str, str]) -> None:
+    problems = checked("{{ vars.a }}", "vars: {{ a: '{}', b: '{}' }}".format(*pair))
+    assert {problem.code for problem in problems} == {Code.UNKNOWN_NAME}
+
+
 def test_a_secret_that_no_row_uses_needs_nothing() -> None:
     assert rendered(named("x {{ 1 }}", SECRET)).secrets == {}
 
