@@ -30,8 +30,11 @@ _SHORTEST = 4
 
 _STRONG = 8
 """Shorter forms are not looked for where chance would find them: within base64, and over the ends of lines."""
-_BREAK = regex(r"(?:\r\n|\n|\r|\\r\\n|\\n|\\r)[ \t]*")
-"""The end of a line, with the indentation of the next; also as JSON writes it."""
+_BREAK = regex(
+    r"(?:\r\n|\n|\r|\\r\\n|\\n|\\r)[ \t]*"
+    r"|\x1b\[[0-9;]*m|[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u200b-\u200f\u2060-\u2064\ufeff]"
+)
+"""The end of a line, with the indentation of the next; also as JSON writes it. Colours, and invisible characters."""
 
 _FORMS: Mapping[str, Callable[[str], str]] = {
     "urlencode": lambda value: quote(value.encode("utf-8", "surrogateescape"), safe=""),
@@ -355,8 +358,11 @@ class _View:
         return None if text is self.text or text == self.text else _View(text, self)
 
     def joined(self) -> _View | None:
-        """Mail and certificates break lines after 64 or 76 characters. None if there is nothing to join."""
-        if self.is_joined or not ("\n" in self.text or "\r" in self.text or "\\" in self.text):
+        """Mail breaks lines after 76 characters, and test tools colour parts. None if there is nothing to join.
+
+        A NUL divides texts that are looked at together.
+        """
+        if self.is_joined or ("\\" not in self.text and self.text.replace("\0", "").isprintable()):
             return None
         text = _BREAK.sub("", self.text)
         return None if len(text) == len(self.text) else _View(text, self, joins=True)

@@ -250,6 +250,15 @@ def test_a_secret_is_found_over_the_ends_of_lines(form: str, line_end: str) -> N
     assert found.replace("=", "") == f"before{line_end}{NAME}{line_end}after"
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("sign", ["\x1b[7m", "\x1b[1;31m", "\\u001b[31m", "\u200b", "\xad"])
+def test_a_secret_is_found_whatever_colours_and_invisible_characters_a_tool_puts_in(form: str, sign: str) -> None:
+    text = FORMS[form]
+    assert (
+        scrub(f"before {sign.join((text[:6], text[6:9], text[9:]))} after").replace("=", "") == f"before {NAME} after"
+    )
+
+
 @pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
 @pytest.mark.parametrize("after", ["", "!", "!!", "!!!"])
 def test_a_secret_is_found_within_base64(before: str, after: str) -> None:
