@@ -270,9 +270,14 @@ def _scenario(source: Scenario | Mapping[str, object] | Path | None) -> Scenario
     return read_scenario(dict(source or {}))
 
 
+_HIGHEST_PORT = 65535
+
+
 def _listen(host: str, port: int) -> socket.socket:
     if not ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
         raise ValueError(f"{host} is not a loopback address; the emulator accepts any key and stays on this machine")
+    if port > _HIGHEST_PORT:
+        raise ValueError(f"{port} is no port: a port is a number up to {_HIGHEST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024)
 

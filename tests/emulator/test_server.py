@@ -132,6 +132,8 @@ def test_only_loopback_addresses_and_free_ports() -> None:
         serve(host="0.0.0.0")  # noqa: S104 (refused)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve(port=taken.getsockname()[1])
+    with pytest.raises(ValueError, match="99999 is no port"):
+        serve(port=99999)
 
 
 def test_a_scenario_is_checked_before_anything_listens() -> None:
