@@ -174,6 +174,43 @@ def test_a_job_that_is_run_again_goes_on_with_its_run(path: Path) -> None:
     assert "--continue" in apply or guarded
 
 
+def test_no_artifact_of_another_job_replaces_what_a_cache_brought_back() -> None:
+    """GitLab unpacks artifacts after caches: a gate that ran again began from the run as the start had left it."""
+    page = (ROOT / "docs" / "detached.md").read_text(encoding="utf-8").partition("## GitLab")[2]
+    jobs = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    for job in jobs.values():
+        brought = {path for need in job.get("needs", ()) for path in jobs[need]["artifacts"]["paths"]}
+        assert brought.isdisjoint(job["cache"]["paths"])
+        assert set(job["cache"]["paths"]) == {job.get("variables", {}).get("QARUNNER_RUNS_DIR", ".qarunner/runs")}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the agent's commands are a shell's")
+@pytest.mark.parametrize("lost", [(), (1,)])
+def test_a_retried_job_of_buildkite_takes_the_newest_runs_that_an_attempt_left(
+    tmp_path: Path, lost: tuple[int, ...]
+) -> None:
+    """The agent downloads no artifact of a job that was retried, unless it is asked for."""
+    text = (ROOT / "examples/pipelines/buildkite/pipeline.yml").read_text(encoding="utf-8")
+    commands = [line.replace("$$", "$") for line in yaml.safe_load(text)["steps"][0]["commands"]]
+    bring = [line for line in commands if not re.search(r"install\.py|qarunner-source|apply", line)]
+    store, agent = tmp_path / "store", tmp_path / "bin" / "buildkite-agent"
+    agent.parent.mkdir()
+    agent.write_text(f'#!/bin/sh\ncase "$*" in *--include-retried-jobs*) cp -R {store}/. .;; *) exit 1;; esac\n')
+    agent.chmod(0o755)
+    for attempt in range(3):
+        (checkout := tmp_path / str(attempt)).mkdir()
+        environ = {"PATH": f"{agent.parent}:{os.environ['PATH']}", "BUILDKITE_RETRY_COUNT": str(attempt)}
+        run = f'{"; ".join(bring)}; mkdir -p "$runs"; echo {attempt} >> "$runs/journal"; cat "$runs/journal"'
+        done = subprocess.run(
+            ["bash", "-ec", run], cwd=checkout, env=environ, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [
+            str(number) for number in range(attempt + 1) if number == attempt or number not in lost
+        ]
+        if attempt not in lost:
+            shutil.copytree(checkout, store, dirs_exist_ok=True)
+
+
 def test_the_hook_is_a_valid_one() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     (hook,) = hooks
