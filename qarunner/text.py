@@ -167,6 +167,12 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
 
 
+def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:
+    """The first names; of more, also how many."""
+    rest = more.format(len(names) - most) if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 

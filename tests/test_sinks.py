@@ -23,6 +23,7 @@ from qarunner.cli.main import report_crash, run
 from qarunner.cli.progress import Lines, Outlook, Table
 from qarunner.cli.result import show, show_detached, show_report
 from qarunner.diagnostics import Diagnostic, Place, Severity
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance, fold
 from qarunner.errors import ExitCode, ManifestError, UserError
@@ -90,6 +91,7 @@ def hostile_events(plan: Plan) -> list[Event]:
 
 
 PLAN = hostile_plan()
+OUTLOOK = Outlook(durations=DurationHistory(PLAN, {}))
 EVENTS = hostile_events(PLAN)
 SUMMARY = summarise(fold(PLAN, EVENTS))
 REVIEW = Review(
@@ -147,7 +149,7 @@ def draw(console: Console) -> None:
     terminal = Terminal()
     drawn = open_console({}, out=terminal, err=terminal)
     drawn.hide([SECRET])
-    table = Table(drawn, live, lambda: EPOCH + 60, Outlook())
+    table = Table(drawn, live, lambda: EPOCH + 60, OUTLOOK)
     try:
         for event in EVENTS[:-1]:
             advance(live, event)
@@ -173,7 +175,7 @@ def group(console: Console) -> None:
 
 
 def log(console: Console) -> None:
-    live, lines = Run.of(PLAN), Lines(console, Run.of(PLAN), lambda: EPOCH)
+    live, lines = Run.of(PLAN), Lines(console, Run.of(PLAN), lambda: EPOCH, OUTLOOK)
     for event in EVENTS:
         advance(live, event)
         lines.saw(event, live)

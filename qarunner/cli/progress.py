@@ -46,27 +46,15 @@ class Outlook(Struct, frozen=True, kw_only=True):
     `detaches`: a signal leaves the runs to a resume.
     """
 
-    durations: DurationHistory | None = None
+    durations: DurationHistory
     cancellable: frozenset[str] = frozenset()
     detaches: bool = False
 
-    def usual_s(self, state: JobState) -> float | None:
-        return self.durations.known_s(state) if self.durations is not None else None
 
-    def guess_s(self, state: JobState) -> float:
-        return self.durations.expected(state).median_s if self.durations is not None else 0.0
-
-    def seconds_left(self, run: Run, now: float) -> float | None:
-        """Until the last entry ends, if it is known how long each of them takes: needs first, and few at a time."""
-        left = time_left(run, self.durations, now) if self.durations is not None else None
-        return left.seconds if left is not None and not left.unknown else None
-
-
-def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> Progress:
+def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook) -> Progress:
     """What fits the console: nothing, lines, or a live table. `now` gives seconds since the epoch."""
     if console.quiet:
         return Silent()
-    outlook = outlook or Outlook()
     return Table(console, run, now, outlook) if console.live else Lines(console, run, now, outlook)
 
 
@@ -94,11 +82,11 @@ class Lines:
 
     every_s = OBSERVE_S
 
-    def __init__(self, console: Console, run: Run, now: Callable[[], float], outlook: Outlook | None = None) -> None:
+    def __init__(self, console: Console, run: Run, now: Callable[[], float], outlook: Outlook) -> None:
         self._console = console
         self._began = run.started_at
         self._now = now
-        self._outlook = outlook or Outlook()
+        self._outlook = outlook
         self._troubles: dict[tuple[str, str], set[tuple[str, str | None]]] = {}
         """What a vendor answers instead of what it was asked, and which jobs and runs have met it."""
         self._said: dict[str, str] = {}
@@ -256,17 +244,13 @@ _ENDED_BY = {ev.Reason.FAIL_FAST: "--fail-fast", ev.Reason.CANCELLED: "qarunner 
 def _stopping(run: Run, outlook: Outlook) -> str:
     """What is cancelled, what goes on, and that nothing begins."""
     live: dict[str, int] = Counter(state.job.vendor for state, _ in run.active_runs())
-    stopped = (
-        [] if outlook.detaches and run.signal is not None else [name for name in live if name in outlook.cancellable]
-    )
-    parts = [f"cancelling {_runs_at(live, stopped)} ({END_S:.0f}s at most)"] if stopped else []
+    detached = outlook.detaches and run.signal is not None
+    stopped = [name for name in live if name in outlook.cancellable and not detached]
     rest = [name for name in live if name not in stopped]
-    can = "go on" if outlook.detaches and run.signal is not None else "cannot be cancelled and go on"
-    parts += (
-        [f"{_runs_at(live, rest)} {can if sum(live[one] for one in rest) != 1 else can.replace('go on', 'goes on')}"]
-        if rest
-        else []
-    )
+    parts = [f"cancelling {_runs_at(live, stopped)} ({END_S:.0f}s at most)"] if stopped else []
+    if rest:
+        goes = "goes on" if sum(live[name] for name in rest) == 1 else "go on"
+        parts.append(f"{_runs_at(live, rest)} {goes if detached else f'cannot be cancelled and {goes}'}")
     return "; ".join([*parts, "nothing new begins"])
 
 
@@ -328,12 +312,9 @@ def _entries(state: JobState) -> str:
 def _started(event: ev.Accepted | ev.CreateMadeNothing, run: Run) -> str:
     if isinstance(event, ev.CreateMadeNothing):
         return f"{run.jobs[event.job].job.vendor} has no run of it to wait for"
-    return f"started {' and '.join(_named(event, run))}"
-
-
-def _named(event: ev.Accepted, run: Run) -> list[str]:
     vendor = run.jobs[event.job].job.vendor
-    return [f"{vendor} run {remote.id} {live_url(run, remote.url) or ''}".rstrip() for remote in event.runs]
+    runs = (f"{vendor} run {remote.id} {live_url(run, remote.url) or ''}".rstrip() for remote in event.runs)
+    return f"started {' and '.join(runs)}"
 
 
 # --- a terminal -------------------------------------------------------------------------------------------------------
@@ -457,9 +438,9 @@ class Table:
         pieces = [
             styled(f"  {sign} {counts[sign, colour]}", colour) for sign, colour in _IN_HEADER if counts[sign, colour]
         ]
-        left = self._outlook.seconds_left(run, now)
+        left = time_left(run, self._outlook.durations, now)
         elapsed = now - run.started_at
-        about = f" of about {duration(round(elapsed + left))}" if left is not None else ""
+        about = "" if left.unknown else f" of about {duration(round(elapsed + left.seconds))}"
         time = f"   {clock(elapsed)}{about}"
         done = f"  {len(run.closed)}/{len(run.plan.entries)}"
         taken = sum(cells(piece.text) for piece in pieces)
@@ -489,8 +470,9 @@ class Table:
         safe = self._console.safe
         began = began_at(state)
         upload = self._uploading(run, state)
-        usual = self._outlook.usual_s(state)
+        usual = self._outlook.durations.known_s(state)
         age = now - began if began is not None else 0.0
+        late = age - self._outlook.durations.expected(state).median_s if began is not None else 0.0
         attempt = f"attempt {state.attempt}: " if state.attempt > 1 and state.why else ""
         overdue = began is not None and usual is not None and age > usual
         at_work = began is not None or upload is not None or state.phase is not Phase.WAITING
@@ -504,7 +486,7 @@ class Table:
             state=safe(attempt + (upload or entry_words(entry, state))),
             time=f"{time} of {duration(round(usual))}" if time and usual is not None else time,
             note=safe(note or waits_for(run, state) or ""),
-            late_s=age - (self._outlook.guess_s(state) if began is not None else 0.0) if at_work else None,
+            late_s=late if at_work else None,
             colour="yellow" if overdue or note else "cyan" if at_work else "dim",
         )
 

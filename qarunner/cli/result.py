@@ -6,27 +6,26 @@ from collections import Counter
 from textwrap import wrap
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
-from qarunner.cli.console import Console
 from qarunner.cli.progress import Outlook, open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
 from qarunner.errors import Unwritten
 from qarunner.report.summary import amount, cost_words, decisions, news, running_of, sign_of, unsaid, words
-from qarunner.text import cut, duration, plain, plural, styled, table
+from qarunner.text import cut, duration, listed, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from qarunner.app.apply.session import Progress
     from qarunner.app.planning import PlanResult
+    from qarunner.cli.console import Console
     from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
@@ -48,35 +47,23 @@ _WIDTH, _INDENT = 98, 2
 """Columns of a list of ids at most, and those before it."""
 
 
-class RunObserver(Struct, frozen=True):
+class RunObserver:
     """Tells a console of a run: what the use cases of `app/` say."""
 
-    console: Console
-
-    @property
-    def as_data(self) -> bool:
-        return self.console.output == "json"
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.as_data = console.output == "json"
+        self.hide, self.clean = console.hide, console.clean
+        self.note, self.warn, self.conclude = console.note, console.warn, console.conclude
 
     @property
     def lost(self) -> bool:
         return self.console.lost
 
-    def hide(self, values: Iterable[str]) -> None:
-        self.console.hide(values)
-
-    def clean(self, text: str) -> str:
-        return self.console.clean(text)
-
     def planned(self, result: PlanResult) -> None:
         from qarunner.cli.commands.plan import tell
 
         tell(self.console, result)
-
-    def note(self, line: Line) -> None:
-        self.console.note(line)
-
-    def warn(self, line: Line) -> None:
-        self.console.warn(line)
 
     def progress(
         self,
@@ -108,9 +95,6 @@ class RunObserver(Struct, frozen=True):
     def parting_words(self, run: Run, follow: NextCommand) -> list[str]:
         return [self.console.safe(line) for line in parting_words(run, follow)]
 
-    def conclude(self, line: Line, instead: Line) -> bool:
-        return self.console.conclude(line, instead)
-
 
 def show(console: Console, summary: Summary, folder: Path, follow: NextCommand | None = None) -> None:
     """The result on stdout; only what failed where the user wants it quiet. `follow` knows how to go on."""
@@ -118,9 +102,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    follow = follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)
-    whole = _text(summary, follow, quiet=console.quiet, columns=console.columns, mark=console.ellipsis)
-    for line in whole:
+    for line in _text(console, summary, follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)):
         console.result(line)
 
 
@@ -130,8 +112,8 @@ def show_report(console: Console, summary: Summary, form: str) -> None:
     console.json(text) if form in {"json", "ctrf", "slack"} else console.report(text)
 
 
-def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | None, mark: str) -> Iterator[Line]:
-    """`columns`: the width of a terminal, None elsewhere."""
+def _text(console: Console, summary: Summary, follow: NextCommand) -> Iterator[Line]:
+    quiet, columns = console.quiet, console.columns
     width = min(_WIDTH, (columns or _WIDTH + _INDENT) - _INDENT)
     together = _alike(summary.entries)
     grouped = {row.entry.id for rows in together.values() for row in rows}
@@ -139,7 +121,7 @@ def _text(summary: Summary, follow: NextCommand, *, quiet: bool, columns: int | 
     if not quiet:
         is_large = len(summary.entries) > _ALL_SHOWN
         rows = [row for row in apart if row.verdict not in GOOD] if is_large else summary.entries
-        yield from _table(rows, columns, mark)
+        yield from _table(rows, columns, console.ellipsis)
         yield from _passed(summary) if is_large else ()
     yield from _failures(apart)
     yield from _blocks(together, width)
@@ -243,8 +225,7 @@ def _wrapped(names: Sequence[str], width: int) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f", and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return ", ".join(names[:_MOST_LISTED]) + more
+    return listed(names, _MOST_LISTED, ", and {} more")
 
 
 def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
@@ -346,7 +327,7 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: NextComm
         number = sum(len(run.open_entries(state)) for state in waiting)
         waits = "entry waits for what it needs" if number == 1 else "entries wait for what they need"
         parts.append(f"{number} {waits}, and the resume begins {'it' if number == 1 else 'them'}")
-    bad = [row for row in summary.entries if row.entry.id in run.closed and row.verdict not in GOOD]
+    bad = [row for row in closed if row.verdict not in GOOD]
     parts += [f"{plural(len(bad), 'entry', 'entries')} could not be started"] if bad else []
     return console.end(code, f"detached, which is no verdict: {'; '.join(parts)}; to wait: {follow.resume()}")
 
@@ -364,6 +345,4 @@ def annotate(console: Console, summary: Summary) -> None:
 
 def _names(row: EntrySummary) -> str:
     """The tests that are to blame."""
-    names = [case.name or case.id for case in row.blamed]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
+    return listed([case.name or case.id for case in row.blamed], _NAMED)

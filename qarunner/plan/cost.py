@@ -14,7 +14,7 @@ from qarunner.decode import amount, as_mapping
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import OverBudget, UserError
 from qarunner.plan.model import Allowance, Cost, Price
-from qarunner.text import as_number, money, plural
+from qarunner.text import as_number, listed, money, plural
 
 if TYPE_CHECKING:
     from qarunner.manifest.model import Budget
@@ -119,9 +119,8 @@ def cost_notices(cost: Cost | None, prices: Mapping[str, Price], entries: Sequen
             for entry in entries
             if is_guess(entry) and entry.vendor in prices and prices[entry.vendor].per_test > 0
         ]
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         yield (
-            f"only the vendor knows how many tests these have: {', '.join(unknown[:_NAMED])}{more}; "
+            f"only the vendor knows how many tests these have: {listed(unknown, _NAMED)}; "
             "the cost counts one for each category (estimate: N says how many it is)"
         )
 

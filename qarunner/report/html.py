@@ -30,7 +30,7 @@ from qarunner.report.summary import (
     words,
 )
 from qarunner.secret import mask
-from qarunner.text import duration, inert_lines, plural
+from qarunner.text import duration, inert_lines, listed, plural
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ def _notes(summary: Summary) -> Iterator[str]:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _OPEN} more" if len(names) > _OPEN else ""
-    return escape(", ".join(names[:_OPEN])) + more
+    return escape(listed(names, _OPEN))
 
 
 def _folded(title: str, notes: list[str]) -> Iterator[str]:

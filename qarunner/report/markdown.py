@@ -25,7 +25,7 @@ from qarunner.report.summary import (
 )
 from qarunner.review.markdown import Page, code
 from qarunner.secret import mask
-from qarunner.text import duration, inert_lines, plural
+from qarunner.text import duration, inert_lines, listed, plural
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ def _attention(summary: Summary) -> Iterator[str]:
 
 def _still_running(vendor: str, runs: Sequence[RunLink]) -> str:
     """One note for each vendor, with some of its runs."""
-    named = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in runs[:_NAMED]]
-    more = f", and {len(runs) - _NAMED} more: `qarunner status` lists all of them" if len(runs) > _NAMED else ""
+    named = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in runs]
     which = "run " if len(runs) == 1 else f"{len(runs)} runs: "
-    return f"> ⚠️ **still running** at {code(vendor)}: {which}{', '.join(named)}{more}"
+    some = listed(named, _NAMED, ", and {} more: `qarunner status` lists all of them")
+    return f"> ⚠️ **still running** at {code(vendor)}: {which}{some}"
 
 
 def _notes(notes: list[str]) -> Iterator[str]:
@@ -135,9 +135,7 @@ def _notes(notes: list[str]) -> Iterator[str]:
 
 
 def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(map(code, listed[:_NAMED])) + more
+    return listed(list(map(code, names)), _NAMED)
 
 
 def _news(summary: Summary) -> Iterator[str]:

@@ -17,7 +17,7 @@ from qarunner.plan.model import Cost, Job
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
-from qarunner.text import LONGEST_NAME, Quoted, cut, duration, money, plural, styled
+from qarunner.text import LONGEST_NAME, Quoted, cut, duration, listed, money, plural, styled
 from qarunner.vendors.api import ResourceKind, refs_as_text
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def _names(plan: Plan, entry: Entry) -> str:
     named = [
         f"{visible(cut(known[identifier], LONGEST_NAME))} ({identifier})" for identifier in ids if identifier in known
     ]
-    more = f", … {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return f"  {', '.join(named[:_NAMED])}{more}" if named else ""
+    return f"  {listed(named, _NAMED, ', … {} more')}" if named else ""
 
 
 def _free(policy: Policy) -> str:

@@ -30,7 +30,7 @@ from qarunner.plan.cost import amount_of, with_retries
 from qarunner.plan.model import Cost, NotPlanned
 from qarunner.regex import regex
 from qarunner.secret import mask
-from qarunner.text import cut, plural
+from qarunner.text import cut, listed, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def _gate(run: Run, decision: Decision, entries: Sequence[EntrySummary]) -> Iter
         yield GateFailure(name="interrupted", message=f"the apply was ended by signal {run.signal}")
     if decision.skipped:
         number = plural(len(decision.skipped), "entry was", "entries were")
-        names = ", ".join(decision.skipped[:_SHOWN]) + (", …" if len(decision.skipped) > _SHOWN else "")
+        names = listed(decision.skipped, _SHOWN, ", …")
         yield GateFailure(name="on_skipped", message=f"{number} skipped, which fails: {names}")
     if decision.finished < run.plan.min_tests:
         message = f"{decision.finished} gating tests finished, gate.min_tests is {run.plan.min_tests}"

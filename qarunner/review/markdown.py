@@ -19,7 +19,7 @@ from qarunner.review.view import (
     visible,
     worded,
 )
-from qarunner.text import plural
+from qarunner.text import listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,10 +130,7 @@ def code_numbers(text: str) -> str:
 
 
 def _rows(ids: tuple[str, ...]) -> str:
-    if not ids:
-        return ""
-    shown = ", ".join(code(row) for row in ids[:_FOLDED])
-    return f": {shown}" + (f" and {len(ids) - _FOLDED} more" if len(ids) > _FOLDED else "")
+    return f": {listed(list(map(code, ids)), _FOLDED)}" if ids else ""
 
 
 def _group(group: Group) -> Iterator[tuple[str, int]]:

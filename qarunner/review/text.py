@@ -16,6 +16,7 @@ from qarunner.review.view import (
     visible,
     worded,
 )
+from qarunner.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,5 +96,4 @@ def _group(group: Group, most: int | None) -> Iterator[tuple[str, str]]:
 
 
 def _some(ids: list[str], most: int | None) -> str:
-    shown = ", ".join(ids[:most])
-    return shown if most is None or len(ids) <= most else f"{shown} and {len(ids) - most} more (-v shows them)"
+    return listed(ids, most or len(ids), " and {} more (-v shows them)")

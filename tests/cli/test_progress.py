@@ -7,9 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from qarunner.cli.console import open_console
 from qarunner.cli.progress import Lines, Outlook, Silent, Table, clock, entry_words, going_on, open_progress
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.plan.model import Rate
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from qarunner.plan.model import Plan
 
 PLAN = plan_of(entry("a", "plain"), entry("search[locale=en]", "keyed"))
+KNOWS_NOTHING = Outlook(durations=DurationHistory(PLAN, {}))
 STARTED = started(EPOCH, PLAN)
 ACCEPTED = ev.Accepted(at=EPOCH + 2, job="plain-1", runs=(RemoteRun(id="r1", url="https://app.test/r1"),))
 
@@ -42,7 +45,7 @@ def lines(*events: Event, verbose: bool = False, outlook: Outlook | None = None)
     err = io.StringIO()
     console = open_console({}, out=io.StringIO(), err=err, verbose=verbose)
     run = begun(PLAN)
-    progress = Lines(console, run, lambda: EPOCH, outlook)
+    progress = Lines(console, run, lambda: EPOCH, outlook or KNOWS_NOTHING)
     for event in (ACCEPTED, *events):
         advance(run, event)
         progress.saw(event, run)
@@ -56,7 +59,7 @@ def polled(at: float, note: str = "running", done: int | None = None, total: int
 
 def test_a_large_upload_is_told_of_and_a_small_one_is_not() -> None:
     err, clock_ = io.StringIO(), [EPOCH]
-    progress = Lines(open_console({}, out=io.StringIO(), err=err), begun(PLAN), lambda: clock_[0])
+    progress = Lines(open_console({}, out=io.StringIO(), err=err), begun(PLAN), lambda: clock_[0], KNOWS_NOTHING)
     for at, sent in ((0, 1), (0.1, 50), (0.2, 100)):
         clock_[0] = EPOCH + at
         progress.uploading("small.apk", sent << 20, 100 << 20)
@@ -78,7 +81,7 @@ def test_a_whole_story_is_told_line_by_line() -> None:
     err = io.StringIO()
     story = Story(plan_of(entry("a", "plain")), VENDORS, Backend()).drive()
     run = begun(story.run.plan)
-    progress = Lines(open_console({}, out=io.StringIO(), err=err), run, lambda: EPOCH)
+    progress = Lines(open_console({}, out=io.StringIO(), err=err), run, lambda: EPOCH, KNOWS_NOTHING)
     for event in story.events:
         advance(run, event)
         progress.saw(event, run)
@@ -123,12 +126,12 @@ def test_each_step_has_its_line(event: Event, line: str) -> None:
 def test_an_interruption_says_what_is_cancelled_and_what_goes_on() -> None:
     keyed = ev.Accepted(at=EPOCH + 2, job="keyed-1", runs=(RemoteRun(id="k1"), RemoteRun(id="k2")))
     stop, term = ev.Interrupted(at=EPOCH + 3, signal=2), ev.Interrupted(at=EPOCH + 3, signal=15)
-    able = Outlook(cancellable=frozenset({"keyed"}))
+    able = replace(KNOWS_NOTHING, cancellable=frozenset({"keyed"}))
     assert lines(keyed, stop, outlook=able)[1] == (
         "[    3.0s] interrupted: cancelling 2 runs at keyed (6s at most); 1 run at plain cannot be cancelled and "
         "goes on; nothing new begins; Ctrl-C again leaves at once"
     )
-    assert lines(keyed, term, outlook=Outlook(cancellable=able.cancellable, detaches=True))[1] == (
+    assert lines(keyed, term, outlook=replace(able, detaches=True))[1] == (
         "[    3.0s] interrupted: 3 runs at keyed and plain go on; nothing new begins; "
         "the same signal again leaves at once"
     )
@@ -226,7 +229,12 @@ def test_who_waits_for_a_limit_hears_which(limits: dict[str, Any], now: float, w
 )
 def test_a_log_is_folded_where_the_host_can(environ: dict[str, str], first: str, last: str) -> None:
     err = io.StringIO(newline="")
-    progress = Lines(open_console({**environ, "NO_COLOR": "1"}, out=io.StringIO(), err=err), begun(PLAN), lambda: EPOCH)
+    progress = Lines(
+        open_console({**environ, "NO_COLOR": "1"}, out=io.StringIO(), err=err),
+        begun(PLAN),
+        lambda: EPOCH,
+        KNOWS_NOTHING,
+    )
     progress.close()
     assert err.getvalue() == f"{first}\n{last}\n"
 
@@ -242,7 +250,7 @@ def test_what_fits_the_console_is_opened() -> None:
     def kind(*, quiet: bool = False, terminal: bool = False, **environ: str) -> type:
         stream = Terminal() if terminal else io.StringIO()
         console = open_console(environ, out=stream, err=stream, quiet=quiet)
-        progress = open_progress(console, begun(PLAN), lambda: EPOCH)
+        progress = open_progress(console, begun(PLAN), lambda: EPOCH, KNOWS_NOTHING)
         progress.close()
         return type(progress)
 

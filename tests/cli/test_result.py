@@ -18,6 +18,7 @@ from qarunner.cli.console import open_console
 from qarunner.cli.progress import Outlook, line_of
 from qarunner.cli.result import annotate, parting_words, show
 from qarunner.engine.io.journal import read
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import fold
 from qarunner.errors import ExitCode
@@ -255,7 +256,9 @@ def test_a_rehearsal_names_the_same_commands_and_no_link_that_is_dead() -> None:
     assert next_step(over) == ("rerun", "qarunner apply --rehearse --rerun-failed r1"), "a real one would be paid"
     last = list(parting_words(run, NextCommand(run_id="r1")))
     assert last[0] == "still running at plain: run r9 of a"
-    assert "vendor.example" not in text + "".join(last) + (line_of(accepted, run, Outlook()) or "")
+    assert "vendor.example" not in text + "".join(last) + (
+        line_of(accepted, run, Outlook(durations=DurationHistory(run.plan, {}))) or ""
+    )
 
 
 @pytest.mark.parametrize("columns", [40, 60, 200])

@@ -88,7 +88,13 @@ class Show:
         advance(self.run, started(EPOCH, plan))
         self.console = open_console({}, out=self.window, err=self.window)
         self.screen = Screen(self.window, lambda: self.window.size)
-        self.table = Table(self.console, self.run, lambda: self.now, outlook or Outlook(), self.screen)
+        self.table = Table(
+            self.console,
+            self.run,
+            lambda: self.now,
+            outlook or Outlook(durations=DurationHistory(plan, {})),
+            self.screen,
+        )
 
     def saw(self, *events: Event) -> Show:
         for event in events:
@@ -312,7 +318,8 @@ def test_an_entry_of_a_shared_run_shows_its_own_tests() -> None:
 
 def test_an_interruption_is_answered_at_once_and_counts_down() -> None:
     plan = many(36)
-    show = Show(plan, (120, 40), Outlook(cancellable=frozenset({"keyed"})))
+    able = Outlook(durations=DurationHistory(plan, {}), cancellable=frozenset({"keyed"}))
+    show = Show(plan, (120, 40), able)
     show.saw(*(accepted(show.run, name) for name in ids(plan)), ev.Interrupted(at=EPOCH + 9, signal=2))
     shown = " ".join(show.window.shown)
     assert (
