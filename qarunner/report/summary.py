@@ -683,77 +683,43 @@ def from_root(summary: Summary) -> Summary:
 
 def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summary:
     """The summary with each text cleaned, and with `most`, none longer than that: vendors' texts have no bound."""
-    copy = _Cleaner(clean, most).value(summary)
+    texts = _texts_in([summary])
+    # Almost always nothing has to be changed: that is asked of all texts at once.
+    parts = clean(_BETWEEN.join(texts)).split(_BETWEEN)
+    if any(_BETWEEN in text for text in texts):
+        parts = list(map(clean, texts))
+    short = parts if most is None else [cut(part, most) for part in parts]
+    changes = {text: part for text, part in zip(texts, short, strict=True) if text != part}
+    copy = _with(summary, changes, {}) if changes else summary
     assert isinstance(copy, Summary)  # noqa: S101  a copy of what went in
     return copy
 
 
-class _Cleaner:
-    """Copies data with other texts. Whatever has none in it stays the same object; what is there twice is done once."""
+def _with(value: object, changes: Mapping[str, str], copies: dict[int, object]) -> object:
+    """Data with other texts. What has none of them stays the same object; an object that is there twice is copied once.
 
-    def __init__(self, clean: Clean, most: int | None) -> None:
-        self._clean = clean
-        self._most = most
-        self._texts: dict[str, str] = {}
-        self._cases: dict[int, object] = {}
-        """Copies by the ids of objects that the summary holds: a test is among the results, and among the attempts."""
-
-    def value(self, value: object) -> object:
-        kind = type(value)
-        if kind is str:
-            return self._text(cast("str", value))
-        names: tuple[str, ...] = getattr(kind, "__struct_fields__", ())
-        if names:
-            return self._object(value, kind, names)
-        if isinstance(value, tuple):
-            items = list(self._items(value))
-            return value if all(map(operator.is_, items, value)) else tuple(items)
-        if kind in _PLAIN or not isinstance(value, Mapping):
-            return value
-        copy = {self.value(key): self.value(item) for key, item in value.items()}
-        same = all(map(operator.is_, chain(copy, copy.values()), chain(value, value.values())))
-        return value if same else copy
-
-    def _items(self, items: tuple[object, ...]) -> Iterator[object]:
-        """Almost always nothing in any of many items has to be changed: that is asked of a block of them at once."""
-        if len(items) < _BLOCK:
-            yield from map(self.value, items)
-            return
-        for start in range(0, len(items), _BLOCK):
-            block = items[start : start + _BLOCK]
-            yield from block if self._stays(_texts_in(block)) else map(self.value, block)
-
-    def _stays(self, texts: Sequence[str]) -> bool:
-        """True if no text changes; else it is known what becomes of each."""
-        whole = _BETWEEN.join(texts)
-        clean = self._clean(whole)
-        if clean == whole and (self._most is None or max(map(len, texts), default=0) <= self._most):
-            return True
-        parts = clean.split(_BETWEEN)
-        if len(parts) == len(texts) == whole.count(_BETWEEN) + 1:
-            self._texts.update(zip(texts, map(self._cut, parts), strict=True))
-        return False
-
-    def _text(self, value: str) -> str:
-        known = self._texts.get(value)
-        if known is None:
-            known = self._texts[value] = self._cut(self._clean(value))
-        return known
-
-    def _cut(self, text: str) -> str:
-        return text if self._most is None else cut(text, self._most)
-
-    def _object(self, value: object, kind: type, names: tuple[str, ...]) -> object:
-        known = self._cases.get(id(value)) if kind is Case else None
-        if known is not None:
-            return known
-        before = operator.attrgetter(*names)(value) if len(names) > 1 else (getattr(value, names[0]),)
-        after = [field if type(field) in _PLAIN else self.value(field) for field in before]
-        same = all(map(operator.is_, before, after))
-        copy = value if same else kind(**dict(zip(names, after, strict=True)))
-        if kind is Case:
-            self._cases[id(value)] = copy
-        return copy
+    `copies` has those of objects of the data by their ids.
+    """
+    kind = type(value)
+    if kind is str:
+        return changes.get(cast("str", value), value)
+    if names := getattr(kind, "__struct_fields__", ()):
+        if id(value) not in copies:
+            fields = {name: getattr(value, name) for name in names}
+            new = {name: _with(field, changes, copies) for name, field in fields.items()}
+            same = all(map(operator.is_, new.values(), fields.values()))
+            copies[id(value)] = value if same else kind(**new)
+        return copies[id(value)]
+    if isinstance(value, tuple):
+        items: list[object] = []
+        for start in range(0, len(value), _BLOCK):
+            block = value[start : start + _BLOCK]
+            stays = len(value) > _BLOCK and changes.keys().isdisjoint(_texts_in(block))
+            items += block if stays else [_with(item, changes, copies) for item in block]
+        return value if all(map(operator.is_, items, value)) else tuple(items)
+    if isinstance(value, Mapping):
+        return {_with(key, changes, copies): _with(item, changes, copies) for key, item in value.items()}
+    return value
 
 
 _BLOCK = 250
