@@ -302,7 +302,7 @@ class _Examination:
                 continue
             if run.over or run.rehearsal:
                 continue
-            follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
+            follow = NextCommand.of(folder)
             state, live = state_of(run, driven=is_driven(folder)), sum(1 for _ in run.active_runs())
             text = f"{folder.name} is {state}, with {plural(live, 'run')} at the vendors"
             remedy = follow.status() if state == "running" else f"{follow.resume()}, or {follow.cancel()}"

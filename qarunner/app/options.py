@@ -558,8 +558,10 @@ class NextCommand(Struct, frozen=True, kw_only=True):
     """The words that chose the plan of an apply; None where they are not known."""
 
     @classmethod
-    def of_stored(cls, folder: Path, plan: Plan) -> NextCommand:
-        return cls(run_id=folder.name, runs_dir=folder.parent, chosen=stored_words(plan, folder))
+    def of(cls, folder: Path, plan: Plan | None = None) -> NextCommand:
+        """That of the run of a folder; with the plan that lies there, it knows how to run it again."""
+        chosen = stored_words(plan, folder) if plan is not None else None
+        return cls(run_id=folder.name, runs_dir=folder.parent, chosen=chosen)
 
     def rerun(self) -> str:
         """The apply of what did not pass. Empty where it is not known what chose the plan."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -298,75 +299,6 @@ _SOURCES: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], Iterable[Can
 # --- the scripts ------------------------------------------------------------------------------------------------------
 
 
-_BASH = r"""# qarunner completion for bash: source <(qarunner completion bash)
-_qarunner() {
-  local line
-  COMPREPLY=()
-  while IFS= read -r line; do
-    [ "$line" = ":files" ] && { compopt -o filenames 2>/dev/null; _qarunner_files; return; }
-    [ -n "$line" ] && COMPREPLY+=("$line")
-  done < <(qarunner __complete bash "$COMP_LINE" "$COMP_POINT" "$COMP_WORDBREAKS" 2>/dev/null)
-  case "${COMPREPLY[0]}" in *=|*:) compopt -o nospace 2>/dev/null;; esac
-}
-_qarunner_files() {
-  local line
-  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]#=}")
-}
-complete -o nosort -F _qarunner qarunner 2>/dev/null || complete -F _qarunner qarunner
-"""
-
-_ZSH = r"""#compdef qarunner
-# qarunner completion for zsh: source <(qarunner completion zsh), or as the file _qarunner in a folder of $fpath
-_qarunner() {
-  local value text
-  local -a values texts space
-  while IFS=$'\t' read -r value text; do
-    [[ $value == ":files" ]] && { [[ $PREFIX == *=* ]] && compset -P '*='; _files; return }
-    [[ -n $value ]] || continue
-    values+=("$value")
-    texts+=("$value${text:+  -- $text}")
-  done < <(qarunner __complete zsh "${(Q@)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)
-  (( $#values )) || return 1
-  [[ $values[1] == *[=:] ]] && space=(-S '')
-  compadd -l "$space[@]" -d texts -a values
-}
-if [[ $funcstack[1] == _qarunner ]]; then _qarunner "$@"; else compdef _qarunner qarunner; fi
-"""
-
-_FISH = r"""# qarunner completion for fish: qarunner completion fish > ~/.config/fish/completions/qarunner.fish
-function __qarunner_complete
-    set -l before (commandline -opc)
-    set -l begun (commandline -ct)
-    set -l found (qarunner __complete fish $before[2..-1] -- "$begun" 2>/dev/null)
-    if test "$found[1]" = ":files"
-        set -l option (string match -r '^.*=' -- "$begun")
-        for path in (__fish_complete_path (string replace -r '^.*=' '' -- "$begun"))
-            echo "$option$path"
-        end
-    else if set -q found[1]
-        printf '%s\n' $found
-    end
-end
-complete -c qarunner -f -a '(__qarunner_complete)'
-"""
-
-_POWERSHELL = r"""# qarunner completion for PowerShell: qarunner completion powershell | Out-String | Invoke-Expression
-Register-ArgumentCompleter -Native -CommandName qarunner -ScriptBlock {
-    param($wordToComplete, $commandAst, $cursorPosition)
-    $line = "$commandAst"
-    if ($PSVersionTable.PSVersion -lt [version]'7.3') { $line = $line -replace '(\\*)"', '$1$1\"' }
-    $cursor = $cursorPosition - $commandAst.Extent.StartOffset
-    qarunner __complete powershell $line $cursor 2>$null | ForEach-Object {
-        $word, $text = $_ -split "`t", 2
-        if ($word -and $word -ne ':files') {
-            $code = [System.Management.Automation.Language.CodeGeneration]
-            $quoted = "'" + $code::EscapeSingleQuotedStringContent($word) + "'"
-            $shown = if ($word -match '[^\w%+:./=-]') { $quoted } else { $word }
-            $tip = if ($text) { $text } else { $word }
-            [System.Management.Automation.CompletionResult]::new($shown, $word, 'ParameterValue', $tip)
-        }
-    }
-}
-"""
-
-SCRIPTS: Mapping[str, str] = dict(zip(SHELLS, (_BASH, _ZSH, _FISH, _POWERSHELL), strict=True))
+def script(shell: str) -> str:
+    """What a shell reads at its start, so that it asks us."""
+    return files("qarunner.cli").joinpath(f"scripts/completion.{shell}").read_text(encoding="utf-8")

@@ -372,16 +372,13 @@ class Console(Struct, kw_only=True):
         if self.output == "json":
             self.data({"version": 1, "problems": [as_json(problem) for problem in all_problems]})
             return
-        self._annotate_all(all_problems)
-        for problem in all_problems:
-            for line in self._problem(problem):
-                self.warn(line)
+        self.warnings(all_problems)
         errors = sum(problem.severity is Severity.ERROR for problem in all_problems)
         if errors > 1:
             self.warn(f"{errors} errors")
 
     def warnings(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """What is no error, on stderr: the result stays one document."""
+        """Problems in words, on stderr: the result stays one document."""
         all_warnings = tuple(diagnostics)
         self._annotate_all(all_warnings)
         for warning in all_warnings:

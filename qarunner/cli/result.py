@@ -102,7 +102,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    for line in _text(console, summary, follow or NextCommand(run_id=folder.name, runs_dir=folder.parent)):
+    for line in _text(console, summary, follow or NextCommand.of(folder)):
         console.result(line)
 
 

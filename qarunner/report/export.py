@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.gate import expected_tests
@@ -79,13 +80,10 @@ _NO_RUN: Mapping[str, object] = {
 
 
 def _remote(run: Run, job: JobState, remote: RunState) -> dict[str, object]:
-    results: dict[Verdict, int] = {}
+    results: Counter[Verdict] = Counter()
     for name, entry in job.entries.items():
-        outcome = remote.outcome_of(name)
-        for verdict, number in (
-            tally(downgrade_unsupported_pass(outcome), expected_tests(entry)) if outcome is not None else {}
-        ).items():
-            results[verdict] = results.get(verdict, 0) + number
+        if (outcome := remote.outcome_of(name)) is not None:
+            results.update(tally(downgrade_unsupported_pass(outcome), expected_tests(entry)))
     ended = remote.finished_at
     return {
         "vendor_run": remote.remote.id,

@@ -245,10 +245,6 @@ def summarise(run: Run) -> Summary:
     """The report's content; the same run gives the same summary."""
     decision = decide(run)
     entries = tuple(_entry(run, entry, number) for number, entry in enumerate(run.plan.entries))
-    totals = dict.fromkeys(Verdict, 0)
-    for entry in entries:
-        for verdict, number in entry.counts.items():
-            totals[verdict] += number
     return Summary(
         run_id=run.run_id,
         name=run.plan.name,
@@ -257,7 +253,7 @@ def summarise(run: Run) -> Summary:
         started_at=timestamp(run.started_at),
         finished_at=timestamp(run.last_at),
         wall_s=round(run.last_at - run.started_at, 3),
-        totals=totals,
+        totals={verdict: sum(row.counts.get(verdict, 0) for row in entries) for verdict in Verdict},
         entries=entries,
         not_planned=run.plan.not_planned,
         shard=run.plan.shard,

@@ -7,18 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import (
-    costs,
-    counts,
-    described,
-    detail,
-    groups,
-    money_moved,
-    month_words,
-    settings,
-    visible,
-    worded,
-)
+from qarunner.review import view
 from qarunner.text import listed, plural
 
 if TYPE_CHECKING:
@@ -85,21 +74,18 @@ class Page:
 def _blocks(review: Review) -> Iterator[tuple[str, int]]:
     """Parts of the page, each whole, with the number of rows that are lost without it."""
     difference = review.difference
-    yield f"### {code(review.file)}: {counts(difference)}", 0
-    against = f"Against {code(review.wording)}."
-    yield (
-        (f"{against} {_capital(code_numbers(costs(difference.before, difference.after)))}." if difference else against),
-        0,
-    )
-    if difference and (money := money_moved(difference.before, difference.after)):
+    yield f"### {code(review.file)}: {view.counts(difference)}", 0
+    costs = f" {_capital(code_numbers(view.costs(difference.before, difference.after)))}." if difference else ""
+    yield f"Against {code(review.wording)}.{costs}", 0
+    if difference and (money := view.money_moved(difference.before, difference.after)):
         yield f"{_capital(money)}.", 0
     if review.month is not None:
-        yield f"{_capital(month_words(review.month))}.", 0
+        yield f"{_capital(view.month_words(review.month))}.", 0
     for warning in review.warnings:
         yield f"> **Warning:** {code(warning)}", 0
     yield from _changes(review)
     for profile in review.profiles:
-        yield f"**In the profile {code(str(profile.profile))}**: {counts(profile.difference)}", 0
+        yield f"**In the profile {code(str(profile.profile))}**: {view.counts(profile.difference)}", 0
         yield from _changes(profile)
 
 
@@ -110,13 +96,13 @@ def _changes(review: Review) -> Iterator[tuple[str, int]]:
         yield "**Look at these first**", 0
         for notice in review.notices:
             yield f"- {code(notice.message)}{_rows(notice.rows)}", len(notice.rows)
-    for group in groups(difference):
+    for group in view.groups(difference):
         yield from _group(group)
-    others = settings(review)
+    others = view.settings(review)
     if others:
         yield "**Settings**", 0
         for field in others:
-            yield f"- {code(worded(field))}", 0
+            yield f"- {code(view.worded(field))}", 0
 
 
 def _capital(text: str) -> str:
@@ -135,7 +121,7 @@ def _rows(ids: tuple[str, ...]) -> str:
 
 def _group(group: Group) -> Iterator[tuple[str, int]]:
     heading = f"**{_WORDS[group.sign]}** {code(group.cause)}, {plural(len(group.lines), 'row')}"
-    details = [f"- {code(detail(changed))}" for changed in group.fields]
+    details = [f"- {code(view.detail(changed))}" for changed in group.fields]
     if group.obvious:
         yield "\n".join([heading.rpartition(", ")[0], "", *details]).rstrip(), 1
         return
@@ -157,11 +143,11 @@ def _about(group: Group, number: int) -> str:
     line = group.lines[number]
     if group.sign == "~":
         return ""
-    return f" {code(described(line))}, {code(f'{line.origin.file}:{line.origin.line}')}"
+    return f" {code(view.described(line))}, {code(f'{line.origin.file}:{line.origin.line}')}"
 
 
 def code(text: str) -> str:
     """A code span of any text: one line, no backtick, and no longer than a reader would read."""
-    plain = visible(text).replace("`", "\\x60").strip()
+    plain = view.visible(text).replace("`", "\\x60").strip()
     cut = plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}…"
     return f"`{cut or '(empty)'}`"

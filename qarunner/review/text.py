@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.review.view import (
-    costs,
-    counts,
-    described,
-    detail,
-    groups,
-    money_moved,
-    month_words,
-    settings,
-    visible,
-    worded,
-)
+from qarunner.review import view
 from qarunner.text import listed
 
 if TYPE_CHECKING:
@@ -35,17 +24,17 @@ _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 def render(review: Review, *, every_row: bool = False) -> Iterator[tuple[str, str]]:
     """Lines and their styles. No line begins with a word of a manifest, so that none is a command to a CI system."""
     for text, style in _lines(review, ROWS if not every_row else None):
-        yield visible(text), style
+        yield view.visible(text), style
 
 
 def _lines(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
     for warning in review.warnings:
         yield f"warning: {warning}", "yellow"
-    yield f"{review.file} against {review.wording}: {counts(review.difference)}", "bold"
+    yield f"{review.file} against {review.wording}: {view.counts(review.difference)}", "bold"
     yield from _changes(review, most)
     for profile in review.profiles:
         yield "", ""
-        yield f"profile {profile.profile}: {counts(profile.difference)}", "bold"
+        yield f"profile {profile.profile}: {view.counts(profile.difference)}", "bold"
         yield from _changes(profile, most)
 
 
@@ -53,23 +42,23 @@ def _changes(review: Review, most: int | None) -> Iterator[tuple[str, str]]:
     difference = review.difference
     if not difference:
         return
-    yield costs(difference.before, difference.after), ""
-    if money := money_moved(difference.before, difference.after):
+    yield view.costs(difference.before, difference.after), ""
+    if money := view.money_moved(difference.before, difference.after):
         yield money, ""
     if review.month is not None:
-        yield month_words(review.month), ""
+        yield view.month_words(review.month), ""
     for notice in review.notices:
         yield "", ""
         yield from _notice(notice, most)
-    for group in groups(difference):
+    for group in view.groups(difference):
         yield "", ""
         yield from _group(group, most)
-    others = settings(review)
+    others = view.settings(review)
     if others:
         yield "", ""
         yield "settings", "bold"
         for setting in others:
-            yield f"    {worded(setting)}", ""
+            yield f"    {view.worded(setting)}", ""
 
 
 def _notice(notice: Notice, most: int | None) -> Iterator[tuple[str, str]]:
@@ -81,7 +70,7 @@ def _notice(notice: Notice, most: int | None) -> Iterator[tuple[str, str]]:
 def _group(group: Group, most: int | None) -> Iterator[tuple[str, str]]:
     yield f"{group.sign} {group.cause}", _STYLES[group.sign]
     for changed in group.fields:
-        yield f"    {detail(changed)}", ""
+        yield f"    {view.detail(changed)}", ""
     if group.obvious:
         return
     if group.sign == "~":
@@ -90,7 +79,7 @@ def _group(group: Group, most: int | None) -> Iterator[tuple[str, str]]:
     shown = group.lines[:most]
     width = max(len(line.id) for line in shown)
     for line in shown:
-        yield f"    {line.id.ljust(width)}  {described(line)}  {line.origin.file}:{line.origin.line}", ""
+        yield f"    {line.id.ljust(width)}  {view.described(line)}  {line.origin.file}:{line.origin.line}", ""
     if len(shown) < len(group.lines):
         yield f"    and {len(group.lines) - len(shown)} more (-v shows them)", "dim"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qarunner.cli.command_line import COMMANDS
-from qarunner.cli.completion import FILES, SCRIPTS, Candidate, answer, candidates
+from qarunner.cli.completion import FILES, SHELLS, Candidate, answer, candidates, script
 from qarunner.cli.main import run
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ def test_a_cursor_within_a_line_quotes_and_breaks_of_words() -> None:
 
 
 def test_the_scripts_ask_this_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for shell, script in SCRIPTS.items():
+    for shell in SHELLS:
         assert run(["completion", shell]) == 0
         shown = capsys.readouterr().out
-        assert shown.strip() == script.strip()
+        assert shown.strip() == script(shell).strip()
         assert f"qarunner __complete {shell}" in shown
         program = shutil.which(shell)
         if program is not None and shell != "powershell":
@@ -153,7 +153,7 @@ def test_bash_gets_words_that_it_can_put_in(folder: Path) -> None:
         "#!/bin/sh\nprintf '%s\\n' 'search\\[locale=en\\]' 'a'\n[ -n \"$4\" ] || exit 1\n", encoding="utf-8"
     )
     (folder / "qarunner").chmod(0o755)
-    (folder / "script").write_text(SCRIPTS["bash"], encoding="utf-8")
+    (folder / "script").write_text(script("bash"), encoding="utf-8")
     ask = '. ./script; COMP_LINE="qarunner x"; COMP_POINT=10; _qarunner; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
         ["bash", "--norc", "--noprofile", "-c", f'PATH=".:$PATH"; {ask}'],
@@ -164,7 +164,7 @@ def test_bash_gets_words_that_it_can_put_in(folder: Path) -> None:
         cwd=folder,
     )
     assert done.stdout.splitlines() == [r"search\[locale=en\]", "a"]
-    assert re.search("^complete ", SCRIPTS["bash"], re.MULTILINE)
+    assert re.search("^complete ", script("bash"), re.MULTILINE)
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
@@ -174,7 +174,7 @@ def test_fish_gets_what_begins_like_the_word_in_its_quotes(folder: Path) -> None
         encoding="utf-8",
     )
     (folder / "qarunner").chmod(0o755)
-    (folder / "script.fish").write_text(SCRIPTS["fish"], encoding="utf-8")
+    (folder / "script.fish").write_text(script("fish"), encoding="utf-8")
     for line, expected in {
         "qarunner explain 'search[loc": ["search[locale=de]\tabout it"],
         "qarunner apply --report junit=qa-m": ["junit=qa-matrix.yml"],

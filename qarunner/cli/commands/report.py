@@ -27,7 +27,7 @@ from qarunner.report.union import labels, united
 from qarunner.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.app.options import ReportOptions
     from qarunner.cli.console import Console
@@ -102,7 +102,7 @@ def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions
     console.hide(reporting.credentials_of(stored.plan, environ))
     if not is_own_rehearsal(stored.run, environ) and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
-    follow = NextCommand.of_stored(folder, stored.plan)
+    follow = NextCommand.of(folder, stored.plan)
     summary = _remembered(console, environ, order, replace(summarise(stored.run), rerun=follow.rerun()))
     page = folder / _PAGE if order.open and order.out is None else None
     if problems := _write(console, summary, order, page):
@@ -177,7 +177,7 @@ def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
     for part in parts:
         if not part.run.complete:
             folder = part.stored.folder
-            follow = NextCommand(run_id=folder.name, runs_dir=folder.parent)
+            follow = NextCommand.of(folder)
             console.warn(f"qarunner: warning: run {part.run.run_id} is not finished; to go on: {follow.resume()}")
     missing = _missing(parts)
     for index, total in missing:
@@ -190,7 +190,7 @@ def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
 def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, parts: Sequence[Part]) -> Summary:
     """Several matrices as one summary. A manifest without a run has no verdict: never green."""
     groups = _by_manifest(order.manifest, parts)
-    _check_build(parts)
+    _check_alike(parts, _other_build, "of different builds", "join runs of one commit")
     names = labels(tuple(groups))
     summaries = []
     for path, group in groups.items():
@@ -225,13 +225,14 @@ def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, 
     return groups
 
 
-def _check_build(parts: Sequence[Part]) -> None:
-    """UserError for runs of several builds."""
+def _check_alike(
+    parts: Sequence[Part], differences: Callable[[Part, Part], Iterable[str]], what: str, hint: str
+) -> None:
+    """UserError for runs in which anything differs that has to be the same."""
     first = parts[0]
     for part in parts[1:]:
-        if different := list(_other_build(first, part)):
-            names = f"{first.run.run_id} and {part.run.run_id}"
-            raise UserError(f"{names} are of different builds: {', '.join(different)}", hint="join runs of one commit")
+        if different := list(differences(first, part)):
+            raise UserError(f"{first.run.run_id} and {part.run.run_id} are {what}: {', '.join(different)}", hint=hint)
 
 
 # --- whether a commit may go on ------------------------------------------------------------------------------------
@@ -362,15 +363,8 @@ def _refuse(console: Console, part: Part) -> None:
 
 def _check(parts: Sequence[Part]) -> None:
     """UserError for runs that are not parts of one whole."""
-    first = parts[0]
-    for part in parts[1:]:
-        different = list(_different(first, part))
-        if different:
-            names = f"{first.run.run_id} and {part.run.run_id}"
-            raise UserError(
-                f"{names} are no parts of one whole: {', '.join(different)}",
-                hint="join runs of one commit, one manifest and the same options",
-            )
+    hint = "join runs of one commit, one manifest and the same options"
+    _check_alike(parts, _different, "no parts of one whole", hint)
     owners: dict[str, str] = {}
     for part in parts:
         for entry in part.run.plan.entries:
@@ -414,9 +408,7 @@ def _words(part: Part) -> str:
     return f"one is shard {part.shard[0]}/{part.shard[1]}" if part.shard else "one is no shard"
 
 
-def _other_choices(one: object, two: object) -> Iterable[str]:
-    if not isinstance(one, dict) or not isinstance(two, dict):
-        return ()
+def _other_choices(one: Mapping[str, object], two: Mapping[str, object]) -> Iterable[str]:
     return [key for key in dict.fromkeys((*one, *two)) if key != "shard" and one.get(key) != two.get(key)]
 
 

@@ -53,7 +53,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     @property
     def follow(self) -> NextCommand:
-        return NextCommand(run_id=self.folder.name, runs_dir=self.folder.parent)
+        return NextCommand.of(self.folder)
 
 
 def _read(console: Console, folder: Path, secrets: Secrets | None = None) -> Standing:

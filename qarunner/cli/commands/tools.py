@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.cli.completion import SCRIPTS
+from qarunner.cli.completion import SHELLS, script
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, UserError, decisive_code
 from qarunner.manifest.names import WORDS, shown
@@ -114,7 +114,7 @@ def _scope(scope: Scope) -> dict[str, object]:
 
 def completion(console: Console, _: Mapping[str, str], options: CompletionOptions) -> ExitCode:
     """Prints the script of a shell. UserError if there is none."""
-    if options.shell not in SCRIPTS:
-        raise UserError(f"there is no script for {options.shell!r}", hint=choose(options.shell, tuple(SCRIPTS)))
-    console.document(SCRIPTS[options.shell])
+    if options.shell not in SHELLS:
+        raise UserError(f"there is no script for {options.shell!r}", hint=choose(options.shell, SHELLS))
+    console.document(script(options.shell))
     return ExitCode.OK

@@ -39,7 +39,7 @@ def watch(console: Console, environ: Mapping[str, str], options: WatchOptions) -
     run = followed.run
     console.hide(reporting.credentials_of(followed.plan, environ))
     _look_on(console, folder, followed)
-    follow = NextCommand.of_stored(folder, followed.plan)
+    follow = NextCommand.of(folder, followed.plan)
     if run.exit_code is None or run.detached:
         state = state_of(run, driven=False)
         words = f"{folder.name} is {state}, and no process is at work on it; to go on: {follow.resume()}"
