@@ -64,10 +64,7 @@ def _text(text: str) -> str:
 
 
 def _may_be_secret(name: str, value: str) -> bool:
-    from qarunner.manifest.templates.env import (
-        named_like_secret,
-        shaped_like_secret,
-    )
+    from qarunner.manifest.templates.env import named_like_secret, shaped_like_secret
 
     return named_like_secret(name) or shaped_like_secret(value)
 

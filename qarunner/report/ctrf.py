@@ -79,12 +79,10 @@ def _tests(row: EntrySummary) -> Iterator[dict[str, object]]:
             yield _test(row, case)
         return
     for verdict, number in row.counts.items():
-        for index in range(1, min(number, _MOST_STAND_INS) + 1):
-            name = f"{row.entry.id} {verdict} {index}" if number > 1 else row.entry.id
-            yield _named(row, name, verdict, str(verdict), row.reason)
-        if number > _MOST_STAND_INS:
-            name = f"{row.entry.id} {verdict}: {number - _MOST_STAND_INS} more"
-            yield _named(row, name, verdict, str(verdict), row.reason)
+        shown = range(1, min(number, _MOST_STAND_INS) + 1)
+        names = [f"{row.entry.id} {verdict} {index}" if number > 1 else row.entry.id for index in shown]
+        names += [f"{row.entry.id} {verdict}: {number - len(names)} more"] if number > len(names) else []
+        yield from (_named(row, name, verdict, str(verdict), row.reason) for name in names)
 
 
 def _test(row: EntrySummary, case: Case) -> dict[str, object]:
@@ -132,13 +130,7 @@ def _extra(row: EntrySummary, url: str | None) -> dict[str, object]:
 
 
 def _gate(failure: GateFailure) -> dict[str, object]:
-    return {
-        "name": failure.name,
-        "status": "failed",
-        "duration": 0,
-        "suite": [GATE],
-        "message": failure.message,
-    }
+    return {"name": failure.name, "status": "failed", "duration": 0, "suite": [GATE], "message": failure.message}
 
 
 def _step(step: Step) -> dict[str, str]:

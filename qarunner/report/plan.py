@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from qarunner.vendors.api import ResourceKind, refs_as_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.engine.schedule.timing import DurationModel, Durations
+    from qarunner.engine.schedule.timing import Durations
     from qarunner.entry import Entry, Policy
     from qarunner.plan.model import Plan
     from qarunner.text import Line
@@ -57,7 +58,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
         rows = [entries[entry] for job in jobs_of_vendor for entry in job.entries]
         resources = [resource for resource in plan.resources if resource.vendor == vendor]
         uploads = sum(resource.kind is not ResourceKind.ENVIRONMENT for resource in resources)
-        expected = [habits.expected(jobs[job.id]) for job in jobs_of_vendor] if earlier else []
+        medians = [habits.expected(jobs[job.id]).median_s for job in jobs_of_vendor] if earlier else []
         by_vendor.append(
             Share(
                 vendor=vendor,
@@ -66,7 +67,7 @@ def shares(plan: Plan, earlier: Durations) -> tuple[Share, ...]:
                 tests=count_tests(rows),
                 uploads=uploads,
                 environments=len(resources) - uploads,
-                expected_s=_slowest(expected),
+                expected_s=max(medians, default=None),
                 cost=cost_of(prices, {vendor: len(jobs_of_vendor)}, map(counted, rows)),
             )
         )
@@ -85,10 +86,6 @@ def expected(plan: Plan, earlier: Durations) -> str | None:
     return f"expected {least} (slowest: {left.slowest.id} at {left.slowest.vendor}{new})"
 
 
-def _slowest(expected: list[DurationModel]) -> float | None:
-    return max((model.median_s for model in expected), default=None)
-
-
 def heading(share: Share) -> str:
     """`doksi: 4 entries, 7 tests in 2 runs; 2 creates, 1 upload; expected duration unknown`."""
     requests = [
@@ -98,8 +95,9 @@ def heading(share: Share) -> str:
     ]
     rows, runs = plural(share.entries, "entry", "entries"), plural(len(share.jobs), "run")
     cost = f"; {with_retries(share.cost)}" if share.cost is not None else ""
+    took = "unknown" if share.expected_s is None else f"about {duration(round(share.expected_s))}"
     what = f"{rows}, {share.tests} in {runs}; {', '.join(requests)}"
-    return f"{share.vendor}: {what}; expected duration {_time(share)}{cost}"
+    return f"{share.vendor}: {what}; expected duration {took}{cost}"
 
 
 def cost(plan: Plan) -> str | None:
@@ -109,12 +107,6 @@ def cost(plan: Plan) -> str | None:
     limit = plan.allowance.max_cost if plan.allowance else None
     held = f"; retries end at {money(limit, plan.cost.currency)}" if limit is not None else ""
     return f"{f'cost of shard {plan.shard}' if plan.shard else 'cost'}: {with_retries(plan.cost)}{held}"
-
-
-def _time(share: Share) -> str:
-    if share.expected_s is None:
-        return "unknown"
-    return f"about {duration(round(share.expected_s))}"
 
 
 def text(plan: Plan, earlier: Durations, *, every_body: bool) -> Iterator[Line]:
@@ -317,9 +309,7 @@ def left_out(plan: Plan) -> Iterator[str]:
 
 def overview(plan: Plan) -> str:
     """`7 entries, at least 9 tests in 3 vendor runs: doksi 2, certyn 1`."""
-    runs: dict[str, int] = {}
-    for job in plan.jobs:
-        runs[job.vendor] = runs.get(job.vendor, 0) + 1
+    runs = Counter(job.vendor for job in plan.jobs)
     by_vendor = ", ".join(f"{vendor} {number}" for vendor, number in runs.items())
     entries = plural(len(plan.entries), "entry", "entries")
     if not plan.entries:

@@ -209,7 +209,8 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
             raise UserError(
                 f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
             )
-        return _of_file(other, seen, order.profile)
+        sides = _reader(other, seen)
+        return _Earlier(base=other.as_posix(), wording=other.as_posix(), side=sides(order.profile), under=sides)
     build = read_build(seen.environ, repository.top)
     revision = repository.base(base, build.base_branch)
     path = repository.path_of(file)
@@ -234,16 +235,13 @@ def _known(repository: Repository, name: str) -> bool:
         return False
 
 
-def _of_file(path: Path, seen: _Seen, profile: str | None) -> _Earlier:
-    """A file that the user names has to be a manifest. That of a revision may be broken: it cannot be corrected."""
-    under = _reader(path, seen)
-    return _Earlier(base=path.as_posix(), wording=path.as_posix(), side=under(profile), under=under)
-
-
 def _at_commit(
     repository: Repository, commit: str, path: str, folder: Path, profile: str | None, seen: _Seen
 ) -> tuple[_Sides | None, Side | None, tuple[str, ...]]:
-    """The matrix of a commit, read from a copy of its YAML files in a folder of their own."""
+    """The matrix of a commit, read from a copy of its YAML files in a folder of their own.
+
+    One that is not valid is no error: unlike a file that the user names, it cannot be corrected.
+    """
     (folder / ".git").mkdir()  # the end of the way up, as in the repository
     manifest = folder / path
     text = repository.read(commit, path)
@@ -258,9 +256,10 @@ def _at_commit(
         under = _reader(manifest, seen, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
         return under, under(profile), ()
     except ManifestError as error:
-        reason = _first(error, folder)
+        reason = str(error.diagnostics[0])
     except UserError as error:
-        reason = error.message.replace(f"{folder.as_posix()}/", "")
+        reason = error.message
+    reason = reason.replace(f"{folder.as_posix()}/", "")
     return None, None, (f"{path} was not valid then ({reason}): every row is shown as new",)
 
 
@@ -274,10 +273,6 @@ def _base_then(repository: Repository, commit: str, seen: _Seen) -> BaseText | N
     except UserError:
         return now
     return now._replace(text=repository.read(commit, path)) if repository.has(commit, path) else now
-
-
-def _first(error: ManifestError, folder: Path) -> str:
-    return str(error.diagnostics[0]).replace(f"{folder.as_posix()}/", "")
 
 
 def _chosen(

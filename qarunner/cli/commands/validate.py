@@ -71,25 +71,16 @@ def _looked_at(console: Console, file: Path, today: date, environ: Mapping[str, 
     for checked in whole:
         quarantines = check_quarantines(checked.manifest, checked.evaluated.rows, today)
         errors += [*checked.problems, *quarantines.errors]
-        known = {(warning.place, warning.message) for warning in warnings}  # with a profile most are the same once more
-        own_warnings = [warning for warning in checked.warnings if (warning.place, warning.message) not in known]
         rows = () if checked.problems else checked.evaluated.rows
-        reach = reach_warnings(checked.manifest, rows, checked.vendors)
-        warnings += [
-            *quarantines.warnings,
-            *own_warnings,
-            *reach,
-            *unmatched_paths(file, checked.manifest, checked.rows, environ),
-        ]
-    # What is wrong with every profile is reported once.
+        warnings += [*quarantines.warnings, *checked.warnings]
+        warnings += reach_warnings(checked.manifest, rows, checked.vendors)
+        warnings += unmatched_paths(file, checked.manifest, checked.rows, environ)
+    # What is wrong, or warned of, with every profile is reported once.
     return len(whole[0].rows), RuleResults(in_order(errors), in_order(warnings))
 
 
 def _unreadable(file: Path, error: UserError) -> Diagnostic:
-    from qarunner.diagnostics import (
-        Diagnostic,
-        Place,
-    )
+    from qarunner.diagnostics import Diagnostic, Place
 
     return Diagnostic(code=codes.UNREADABLE, message=error.message, place=Place(file.as_posix(), 1, 1), hint=error.hint)
 

@@ -31,12 +31,11 @@ POSITIONAL = {
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The inputs that are given, each from the variable that a step puts it into."""
-    inputs = {
+    return {
         name.removeprefix("INPUT_").lower().replace("_", "-"): text
         for name, text in environ.items()
-        if name.startswith("INPUT_")
+        if name.startswith("INPUT_") and text.strip()
     }
-    return {key: text for key, text in inputs.items() if text.strip()}
 
 
 def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) -> list[str]:
