@@ -18,9 +18,10 @@ import pytest
 
 from qarunner.app.options import NextCommand
 from qarunner.app.reports import ReportTarget, add_step_summary, write
+from qarunner.app.runs import Outlook
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import report_crash, run
-from qarunner.cli.progress import Lines, Outlook, Table
+from qarunner.cli.progress import Lines, Table
 from qarunner.cli.result import show, show_detached, show_report
 from qarunner.diagnostics import Diagnostic, Place, Severity
 from qarunner.engine.schedule.timing import DurationHistory

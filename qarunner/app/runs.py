@@ -29,6 +29,7 @@ from qarunner.engine.io.journal import (
     started_in,
 )
 from qarunner.engine.io.seal import Key, Trust
+from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
@@ -49,6 +50,17 @@ if TYPE_CHECKING:
 
 _RUN_ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHOWN = 5
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What can be said of what comes. `cancellable` are the vendors whose runs can be cancelled.
+
+    `detaches`: a signal leaves the runs to a resume.
+    """
+
+    durations: DurationHistory
+    cancellable: frozenset[str] = frozenset()
+    detaches: bool = False
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):

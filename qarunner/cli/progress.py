@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from qarunner.cli.console import Screen
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.flow.driver import OBSERVE_S
-from qarunner.engine.schedule.timing import DurationHistory, began_at, time_left
+from qarunner.engine.schedule.timing import began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import Phase, ResourceStatus
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from qarunner.app.apply.session import Progress
+    from qarunner.app.runs import Outlook
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import JobState, Remainder, ResourceState, Run, RunState
     from qarunner.text import Line
@@ -38,17 +39,6 @@ _MOST_NAMED = 3
 _LONGEST_MESSAGE = 500
 """Characters of an event in a log: a vendor's text may have millions."""
 _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
-
-
-class Outlook(Struct, frozen=True, kw_only=True):
-    """What can be said of what comes. `cancellable` are the vendors whose runs can be cancelled.
-
-    `detaches`: a signal leaves the runs to a resume.
-    """
-
-    durations: DurationHistory
-    cancellable: frozenset[str] = frozenset()
-    detaches: bool = False
 
 
 def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook) -> Progress:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.options import NextCommand
-from qarunner.cli.progress import Outlook, open_progress
+from qarunner.cli.progress import open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from qarunner.app.apply.session import Progress
     from qarunner.app.planning import PlanResult
+    from qarunner.app.runs import Outlook
     from qarunner.cli.console import Console
-    from qarunner.engine.schedule.timing import DurationHistory
     from qarunner.engine.state.run import Run
     from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, RunLink, Summary
@@ -65,16 +65,7 @@ class RunObserver:
 
         tell(self.console, result)
 
-    def progress(
-        self,
-        run: Run,
-        now: Callable[[], float],
-        durations: DurationHistory,
-        *,
-        cancellable: frozenset[str],
-        detaches: bool,
-    ) -> Progress:
-        outlook = Outlook(durations=durations, cancellable=cancellable, detaches=detaches)
+    def progress(self, run: Run, now: Callable[[], float], outlook: Outlook) -> Progress:
         return open_progress(self.console, run, now, outlook)
 
     def result(self, summary: Summary, folder: Path, follow: NextCommand) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from qarunner.app.runs import Outlook
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Lines, Outlook, Silent, Table, clock, entry_words, going_on, open_progress
+from qarunner.cli.progress import Lines, Silent, Table, clock, entry_words, going_on, open_progress
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
@@ -191,7 +192,7 @@ def test_every_half_minute_a_line_says_what_goes_on() -> None:
     more = ev.Accepted(at=EPOCH + 5, job="keyed-1", runs=tuple(RemoteRun(id=name) for name in "wxyz"))
     closed = [ev.EntryClosed(at=EPOCH + 9, entry=name, outcome=passed) for name in ("a", "search[locale=en]")]
     over = ev.RunFinishedRemotely(at=EPOCH + 9, job="plain-1", run="r1", outcomes={"a": passed})
-    assert ticked(ACCEPTED, over, closed[0], more, now=65.0) == (
+    assert ticked(ACCEPTED, more, over, closed[0], now=65.0) == (
         "1/2 entries: 1 passed; 4 runs at keyed; slowest: search[locale=en] accepted, 1m"
     )
     assert ticked(ACCEPTED, over, *closed, now=30.0) is None

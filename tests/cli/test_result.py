@@ -14,8 +14,9 @@ from msgspec import structs
 
 from qarunner.app import reports
 from qarunner.app.options import NextCommand
+from qarunner.app.runs import Outlook
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Outlook, line_of
+from qarunner.cli.progress import line_of
 from qarunner.cli.result import annotate, parting_words, show
 from qarunner.engine.io.journal import read
 from qarunner.engine.schedule.timing import DurationHistory

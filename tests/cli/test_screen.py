@@ -10,8 +10,9 @@ import msgspec
 import pyte
 import pytest
 
+from qarunner.app.runs import Outlook
 from qarunner.cli.console import Screen, open_console
-from qarunner.cli.progress import Outlook, Table
+from qarunner.cli.progress import Table
 from qarunner.engine.schedule.timing import DurationHistory, names_of
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import Run, advance

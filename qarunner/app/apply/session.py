@@ -17,7 +17,7 @@ from qarunner.app.apply.rehearsal import Rehearsal
 from qarunner.app.ci import who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand, stored_words
-from qarunner.app.runs import Secrets
+from qarunner.app.runs import Outlook, Secrets
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.io.journal import REPORT, Journal
@@ -89,17 +89,7 @@ class Observer(Protocol):
 
     def warn(self, line: Line) -> None: ...
 
-    def progress(
-        self,
-        run: Run,
-        now: Callable[[], float],
-        durations: DurationHistory,
-        *,
-        cancellable: frozenset[str],
-        detaches: bool,
-    ) -> Progress:
-        """`cancellable` are the vendors whose runs can be cancelled; `detaches`: a signal leaves the runs."""
-        ...
+    def progress(self, run: Run, now: Callable[[], float], outlook: Outlook) -> Progress: ...
 
     def result(self, summary: Summary, folder: Path, follow: NextCommand) -> None: ...
 
@@ -311,14 +301,10 @@ class Session:
         runs = self._journal.folder.parent
         durations = DurationHistory(self._run.plan, history.recall(runs, rehearsal=self._run.rehearsal))
         vendors = adapters(self._run.plan)
-        cancellable = frozenset(name for name, adapter in vendors.items() if adapter.info.capabilities.cancel)
-        progress = self._observer.progress(
-            self._run,
-            self.clock.wall,
-            durations,
-            cancellable=cancellable,
-            detaches=self._settings.options.detach_on_interrupt,
-        )
+        able = frozenset(name for name, adapter in vendors.items() if adapter.info.capabilities.cancel)
+        detaches = self._settings.options.detach_on_interrupt
+        outlook = Outlook(durations=durations, cancellable=able, detaches=detaches)
+        progress = self._observer.progress(self._run, self.clock.wall, outlook)
         engine = Engine(
             run=self._run,
             vendors=vendors,

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.options import NextCommand
-from qarunner.app.runs import Followed, Secrets, find_run, is_own_rehearsal, refuse_tracked, state_of
-from qarunner.cli.progress import Outlook, open_progress
+from qarunner.app.runs import Followed, Outlook, Secrets, find_run, is_own_rehearsal, refuse_tracked, state_of
+from qarunner.cli.progress import open_progress
 from qarunner.cli.result import show
 from qarunner.engine.io.journal import is_driven
 from qarunner.engine.schedule.timing import DurationHistory
